@@ -1,0 +1,83 @@
+"""What passes between modalities and methods: batches to learn from, requests for samples, pieces of samples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method learns from in one step.
+
+    Attributes:
+        x: (batch, ...) in storage type; methods scale it on the device.
+        prompts: one a row.
+        valid: (batch, ...) bool, which targets count: padding does not. ``None``: all do.
+        local: (batch, frames, features) that go along with x in time, such as a score's notes.
+    """
+
+    x: Tensor
+    prompts: list[str] = field(default_factory=list)
+    valid: Tensor | None = None
+    local: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def weight(self) -> float:
+        """How much its mean loss counts in a mean over batches."""
+        return float(len(self.x) if self.valid is None else self.valid.sum())
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
+
+    def split(self, parts: int) -> list["Batch"]:
+        """At most ``parts`` batches of nearly equal length with the same rows, in order."""
+        size = -(-len(self) // parts)
+        rows = [slice(start, start + size) for start in range(0, len(self), size)]
+        return [Batch(**{f.name: v if (v := getattr(self, f.name)) is None else v[row] for f in fields(self)}) for row in rows]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a method.
+
+    Attributes:
+        prompts: one an item; "" is no prompt.
+        seeds: one an item; an item's noise depends on its own seed alone.
+        size: of a new sample: ``(tokens,)``, ``(channels, height, width)``, ...
+        init: what is given of each item: a beginning to continue, an image to start from.
+        known: per item, which elements of ``init`` are kept as they are.
+        local: per item, features along time.
+        end: the class that ends an item of a discrete sequence.
+    """
+
+    prompts: list[str]
+    seeds: list[int]
+    size: tuple[int, ...]
+    init: list[Tensor] | None = None
+    known: list[Tensor] | None = None
+    local: list[Tensor] | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the samples: ``x`` (batch, n, ...) replaces everything from ``start`` on.
+
+    Positions count from the end of what was given as a beginning.
+    """
+
+    start: int
+    x: Tensor
+
+
+def batched(count: int, size: int) -> Iterator[range]:
+    """``range(count)`` in pieces of at most ``size``."""
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))

@@ -1,0 +1,179 @@
+"""Between the command line and plain Python values: Hydra composes, free text survives it, mistakes are explained.
+
+Only hydra is imported here, so that ``--help`` answers at once.
+"""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from genai.errors import Failure, Mistake, nearest
+
+NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
+"""The keys whose values are built: below them our own check, not Hydra, knows which names are allowed."""
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What a command was asked for, in plain types.
+
+    ``values`` is the config, ``choices`` the group members by group (``{"model": "gpt"}``), ``overrides`` the words of the
+    command line that led here, ``folder`` where Hydra wants this job of a multirun (``None`` for a single run).
+    """
+
+    values: dict[str, Any]
+    choices: dict[str, str]
+    overrides: list[str]
+    folder: Path | None = None
+
+
+def config_dir() -> Path:
+    """Where the YAML files are: inside the package when installed from a wheel, beside it in a checkout."""
+    installed = Path(__file__).parent / "configs"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+# ---------------------------------------------------------------------------------------------- words and free text
+
+_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_./~][\w./~-]*", re.ASCII | re.IGNORECASE)
+_CARRIED = re.compile(r"text:((?:[0-9a-f]{2})*)")
+
+
+def key_of(word: str) -> str:
+    """The key of an override: ``"prompt"`` for ``prompt=a=b``, ``+prompt=`` and ``~prompt``."""
+    return word.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def carry(word: str, free_text: Iterable[str]) -> str:
+    """The override as Hydra can read it.
+
+    Hydra's grammar gives a meaning to commas, quotes, brackets, spaces and numbers, and OmegaConf one to ``${`` and
+    ``???``; so a free-text value that is more than a plain word travels as ``text:<hex of its UTF-8>``. Names below a
+    node (``model.network.width=64``) get Hydra's ``++``, because a YAML file does not list every argument.
+    """
+    key, equals, value = word.partition("=")
+    if not equals:
+        return word
+    if key.lstrip("+") in free_text and not _PLAIN.fullmatch(value) and not _CARRIED.fullmatch(value):
+        value = f"text:{value.encode('utf-8', 'surrogateescape').hex()}"
+    if "." in key and key.lstrip("+").split(".")[0] in NODES:
+        key = f"++{key.lstrip('+')}"
+    return f"{key}={value}"
+
+
+def plain(value: Any) -> Any:
+    """Hydra's containers as plain types, carried free text as text again."""
+    if isinstance(value, DictConfig):
+        value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, str) and (carried := _CARRIED.fullmatch(value)):
+        return bytes.fromhex(carried[1]).decode("utf-8", "surrogateescape")
+    return value
+
+
+# ------------------------------------------------------------------------------------------------------- composing
+
+
+def compose(config_name: str, words: Sequence[str], free_text: Iterable[str] = ()) -> Composed:
+    """Compose ``configs/<config_name>.yaml`` with ``words``, from Python. Raises ``Mistake``."""
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+            overrides = [carry(word, free_text) for word in words]
+            config = hydra.compose(config_name, overrides, return_hydra_config=True)
+        choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[call-overload]
+        OmegaConf.set_readonly(config, False)
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        return Composed(plain(config), choices, list(words))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, config_name) from error
+
+
+def launch(task: Callable[[Composed], None], config_name: str, words: list[str], free_text: Iterable[str] = ()) -> None:
+    """Run ``task`` under Hydra's own command line (``--help``, ``--cfg job``, ``-m``, tab completion), then exit.
+
+    Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
+    """
+    asked = sys.argv[1:]
+
+    def job(config: DictConfig) -> None:
+        hydra_config = HydraConfig.get()
+        sys.argv[1:] = asked  # what a distributed strategy starts again in its other processes
+        many = hydra_config.mode == RunMode.MULTIRUN
+        choices = dict(OmegaConf.to_container(hydra_config.runtime.choices))  # type: ignore[arg-type]
+        overrides = words if not many else [*hydra_config.overrides.task]
+        folder = Path(hydra_config.runtime.output_dir) if many else None
+        guarded(lambda: task(Composed(plain(config), choices, overrides, folder)))  # type: ignore[arg-type]
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, not printed by Hydra
+    sys.argv[1:] = [carry(word, free_text) for word in words]
+
+    def run() -> None:
+        try:
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(job)()
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, config_name) from error
+
+    guarded(run)
+
+
+def guarded(task: Callable[[], None]) -> None:
+    """Run ``task``; a mistake or a failure becomes one or two lines on standard error and an exit code.
+
+    ``GENAI_DEBUG=1`` brings the traceback back.
+    """
+    try:
+        task()
+    except (Mistake, Failure) as error:
+        if os.environ.get("GENAI_DEBUG") == "1":
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, Mistake) else 1)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away, as in `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def explain(error: Exception, config_name: str) -> Mistake:
+    """Hydra's error as a mistake: what was given, what is allowed, the nearest name."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options is not None:
+            group, _, name = cause.missing_cfg_file.rpartition("/")
+            members = [option.removesuffix(".yaml") for option in cause.options]
+            return Mistake(f"{group}={name}: there is no such {group}.{nearest(name, members)} There are: {', '.join(members)}.")
+        cause = cause.__cause__
+    if isinstance(error, OverrideParseException):
+        return Mistake(f"Cannot read '{error.override}'; write key=value, and quote a value that has spaces or commas.")
+    unknown = re.search(r"(?:Could not (?:override|append to config)|find match for) '([^']+)'", str(error))
+    if isinstance(error, ConfigCompositionException) and unknown:
+        key = key_of(unknown[1])
+        keys = _keys(config_name)
+        return Mistake(f"There is no option '{key}'.{nearest(key, keys)} There are: {', '.join(keys)}.")
+    return Mistake(str(error).strip().splitlines()[0])
+
+
+def _keys(config_name: str) -> list[str]:
+    """The top-level names that can be set."""
+    groups = {child.name for child in config_dir().iterdir() if child.is_dir()} - {"hydra"}
+    return sorted({*compose(config_name, []).values, *(groups if config_name == "train" else ())})

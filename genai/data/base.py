@@ -1,0 +1,82 @@
+"""Where examples come from: indexable splits of ``Example(media, prompt)``, and randomness that belongs to an item."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Example:
+    """A piece of media and the prompt that describes it; "" where nothing does."""
+
+    media: Any
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A sequence of examples that are loaded when they are asked for.
+
+    Attributes:
+        name: ``train`` or ``val``.
+        count: how many.
+        load: example ``i``.
+        fingerprint: a hash of their content, the key of everything that is cached.
+    """
+
+    name: str
+    count: int
+    load: Callable[[int], Example]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Example]:
+        return map(self.load, range(self.count))
+
+    def __getitem__(self, index: int) -> Example:
+        return self.load(index)
+
+
+class Source(ABC):
+    """Data that is there to be trained on, in two splits that share nothing."""
+
+    @property
+    @abstractmethod
+    def train(self) -> Split:
+        """What is learnt from."""
+
+    @property
+    @abstractmethod
+    def val(self) -> Split:
+        """What is held out."""
+
+    skipped: tuple[str, ...] = ()
+    """A line about each file that was passed over."""
+
+    @property
+    def description(self) -> str:
+        """One line for the table at the start."""
+        return f"{len(self.train):,} to train on, {len(self.val):,} held out"
+
+
+@dataclass(frozen=True)
+class ItemRandom:
+    """Random numbers that depend on (seed, epoch, index) alone: not on the worker, the rank or the batch around an item."""
+
+    seed: int
+    epochs: Sequence[int]
+    indices: Sequence[int]
+
+    def uniform(self, draws: int = 1) -> NDArray[np.float64]:
+        """(items, draws) in [0, 1); the same numbers at every call."""
+        rows = [
+            np.random.Generator(np.random.Philox(key=[self.seed, (epoch << 40) ^ index])).random(draws)
+            for epoch, index in zip(self.epochs, self.indices, strict=True)
+        ]
+        return np.stack(rows) if rows else np.empty((0, draws))

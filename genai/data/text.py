@@ -1,0 +1,147 @@
+"""Text that is already somewhere: the standard library's source, or a file, a folder, a glob of one's own."""
+
+import glob
+import hashlib
+import json
+import sysconfig
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Gt, Lt
+
+from genai.data.base import Example, Source, Split
+from genai.errors import Mistake
+from genai.modalities.text import Passage
+
+SUFFIXES = frozenset(
+    ".txt .md .rst .tex .py .pyi .js .ts .jsx .tsx .java .c .h .cc .cpp .hpp .rs .go .rb .php .swift .kt .scala .sh .sql "
+    ".html .css .json .yaml .yml .toml .csv .tsv .log .jsonl .parquet".split()
+)
+
+
+class TextFolder(Source):
+    """Documents from a file, a folder or a glob.
+
+    A file is one document; each line of ``.jsonl`` and each row of ``.parquet`` is one by itself. Several documents are
+    split as wholes, with equal ones on the same side; a single one is cut in two by position.
+
+    Args:
+        path: a file, a folder (searched through, by ``SUFFIXES``) or a glob such as ``books/**/*.txt``.
+        val_fraction: what is held out.
+        field: of a JSON line or a Parquet row that holds the text.
+
+    Raises:
+        Mistake: nothing is there, or nothing in it can be used.
+    """
+
+    def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
+        self.path, self.val_fraction, self.field = path, val_fraction, field
+        self._documents: list[tuple[str, str]] = []  # (sha256, text)
+        self.skipped = ()
+
+    @property
+    def train(self) -> Split:
+        return self._splits[0]
+
+    @property
+    def val(self) -> Split:
+        return self._splits[1]
+
+    @property
+    def description(self) -> str:
+        train, val = (sum(len(example.media) for example in split) for split in self._splits)
+        return f"{self.path}: {train:,} characters in {len(self.train):,} documents, {val:,} in {len(self.val):,} held out"
+
+    def files(self) -> list[Path]:
+        """The files to read, in order. Raises ``Mistake`` where there are none."""
+        path = Path(self.path).expanduser()
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not found:
+                raise Mistake(f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}.")
+            return found
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        if not found:
+            raise Mistake(f"data.path={self.path}: there is no such file, folder or glob.")
+        return found
+
+    @cached_property
+    def _splits(self) -> tuple[Split, Split]:
+        documents: dict[str, str] = {}
+        skipped: list[str] = []
+        for file in self.files():
+            try:
+                for text in read_documents(file, self.field):
+                    if text:
+                        documents.setdefault(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), text)
+            except Mistake as error:
+                skipped.append(str(error))
+        self.skipped = tuple(skipped)
+        if not documents:
+            raise Mistake(f"data.path={self.path}: nothing in it can be used. {' '.join(skipped[:3])}")
+        if len(documents) == 1:
+            (text,) = documents.values()
+            cut = len(text) - int(len(text) * self.val_fraction)
+            return _split("train", [text[:cut]]), _split("val", [text[cut:]])
+        held = set(sorted(documents)[: max(1, round(len(documents) * self.val_fraction))])  # by hash: no order, no names
+        train = [text for digest, text in documents.items() if digest not in held]
+        return _split("train", train), _split("val", [documents[digest] for digest in documents if digest in held])
+
+
+class Stdlib(TextFolder):
+    """The Python standard library's own source on this machine, without its tests.
+
+    Args:
+        val_fraction: of its files that are held out.
+    """
+
+    def __init__(self, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:
+        super().__init__(sysconfig.get_path("stdlib"), val_fraction)
+
+    def files(self) -> list[Path]:
+        left_out = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
+        root = Path(self.path)
+        found = sorted(root.rglob("*.py"))
+        return [file for file in found if not left_out & set(file.relative_to(root).parts)]
+
+
+def read_documents(file: Path, field: str) -> Iterator[str]:
+    """The documents of one file. Raises ``Mistake`` naming the file, and the line, that cannot be read."""
+    if file.suffix.lower() == ".jsonl":
+        for number, line in enumerate(Passage.read(file).split("\n"), 1):
+            if line.strip():
+                yield _field(line, field, f"{file}:{number}")
+    elif file.suffix.lower() == ".parquet":
+        yield from _parquet(file, field)
+    else:
+        yield str(Passage.read(file))
+
+
+def _field(line: str, field: str, where: str) -> str:
+    try:
+        value: Any = json.loads(line)
+    except ValueError as error:
+        raise Mistake(f"{where} is not JSON ({error}).") from error
+    if not isinstance(value, dict) or not isinstance(value.get(field), str):
+        raise Mistake(f"{where} has no text in a field '{field}'.")
+    return str(value[field])
+
+
+def _parquet(file: Path, field: str) -> Iterator[str]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise Mistake(f"{file}: Parquet needs pyarrow: pip install 'genai[parquet]'.") from None
+    try:
+        yield from (str(value) for value in parquet.read_table(file, columns=[field])[field].to_pylist() if value)
+    except (ArrowException, KeyError, OSError) as error:
+        raise Mistake(f"{file} has no readable column '{field}' ({str(error).splitlines()[0][:100]}).") from error
+
+
+def _split(name: str, texts: Sequence[str]) -> Split:
+    digest = hashlib.sha256("\0".join(hashlib.sha256(t.encode("utf-8", "replace")).hexdigest() for t in texts).encode())
+    return Split(name, len(texts), lambda index: Example(Passage(texts[index])), digest.hexdigest())

@@ -1,0 +1,27 @@
+"""What a person did wrong, said in a line or two."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class Mistake(Exception):
+    """A user's mistake: commands print it without a traceback and exit with code 2."""
+
+
+class Damaged(Mistake):
+    """A checkpoint that is truncated, altered, or not one of ours."""
+
+
+class Failure(Exception):
+    """A run that cannot go on (a full disk, a loss that is not finite): printed without a traceback, exit code 1."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """``" Did you mean 'steps'?"`` for ``name="stepz"``; empty where nothing is near."""
+    close = get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names in reading order, for the part of a message that says what is allowed."""
+    return ", ".join(sorted(names)) or "nothing"

@@ -1,0 +1,43 @@
+"""What a method is: how a network learns, and how it draws samples. A plain module that anyone's loop can train."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from genai.batch import Batch, Piece, Request
+
+
+class Method(nn.Module, ABC):
+    """Wraps one network, or the several that take turns in learning."""
+
+    Options: ClassVar[type]
+    """A dataclass of the knobs of sampling, with types, ranges and defaults."""
+
+    sampling: dict[str, Any]
+    """This model's own defaults among them."""
+
+    sampled: nn.Module
+    """What sampling uses, and so what is averaged over training."""
+
+    def players(self) -> dict[str, nn.Module]:
+        """The modules that take turns, each with an optimizer of its own, by name."""
+        return {"model": self.sampled}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @abstractmethod
+    def loss(self, batch: Batch, player: str) -> dict[str, Tensor]:
+        """``"loss"``, the scalar that ``player`` minimises, and its named parts, each a mean over the batch."""
+
+    @abstractmethod
+    def stream(self, request: Request, options: Any) -> Iterator[Piece]:
+        """Draw samples, piece by piece. An item's noise comes from its own seed and a CPU generator."""
+
+    @abstractmethod
+    def sample(self, request: Request, options: Any) -> list[Tensor]:
+        """The drained stream, one tensor an item, with what was given as its beginning."""

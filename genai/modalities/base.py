@@ -1,0 +1,113 @@
+"""What a modality is: media that people have on one side, tensors that networks learn on the other."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+from torch import Tensor
+
+from genai.batch import Batch, Request
+from genai.data.base import ItemRandom, Split
+
+
+class Media(Protocol):
+    """A value that people have: a text, a picture, a sound, a clip."""
+
+    suffix: ClassVar[str]
+    """Of the file that it is written to by default: ``".txt"``."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Any file type that its users have. Raises ``Mistake`` naming the file."""
+        ...
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        """The content of a file with that suffix."""
+        ...
+
+    @property
+    def on_terminal(self) -> str:
+        """What a terminal can show of it; empty where that is nothing."""
+        ...
+
+
+class Packed(Protocol):
+    """A split as tensors, memory-mapped."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
+        """Items ``indices``, with windows, crops and flips drawn from ``random``; ``None``: as they are, for validation."""
+        ...
+
+
+class Decoder(Protocol):
+    """Turns the growing tensor of one item into media, piece by piece."""
+
+    given: Media
+    """The beginning that was given; empty where there was none."""
+
+    done: bool
+    """Nothing more is wanted, as after a stop string."""
+
+    def push(self, start: int, x: Tensor) -> Media:
+        """``x`` replaces everything from ``start``. The next part of a text or sound; the whole picture or clip so far."""
+        ...
+
+    def result(self) -> Media:
+        """The sample, with what was given as its beginning."""
+        ...
+
+
+class Modality(ABC):
+    """Media <-> tensors, and how people see, hear and keep them."""
+
+    media: ClassVar[type[Media]]
+    Options: ClassVar[type]
+    """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
+
+    @property
+    @abstractmethod
+    def interface(self) -> dict[str, Any]:
+        """The sizes that networks need, by the name of their argument: ``{"vocab_size": 2048, "block": 256}``."""
+
+    @abstractmethod
+    def fit(self, split: Split, cache: Path) -> None:
+        """Learn from the training split what encoding needs: a tokenizer, statistics."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What ``fit`` learnt, in plain types and tensors."""
+
+    @abstractmethod
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state()`` gave. Raises ``ValueError`` where it is not such a state."""
+
+    @abstractmethod
+    def encode(self, media: Media) -> Tensor:
+        """Storage type; ``decode`` is its exact inverse."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> Media:
+        """One item, without the batch dimension."""
+
+    @abstractmethod
+    def decoder(self, given: Tensor | None, options: Any) -> Decoder:
+        """For one item of a stream; ``given`` is its part of ``Request.init``."""
+
+    @abstractmethod
+    def pack(self, split: Split, cache: Path) -> Packed:
+        """The split as tensors, made once and kept in the folder ``cache`` under the hash of its content."""
+
+    @abstractmethod
+    def request(self, prompts: list[str], seeds: list[int], init: Media | None, options: Any) -> Request:
+        """What to ask of a method. Raises ``Mistake`` where the prompt or ``init`` does not fit."""
+
+    @abstractmethod
+    def preview_prompts(self, split: Split) -> list[str]:
+        """A few prompts from held-out data for the previews."""
+
+    @abstractmethod
+    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Media]], step: int) -> None:
+        """Put ``(prompt, media)`` pairs into a TensorBoard ``SummaryWriter``."""

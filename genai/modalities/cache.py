@@ -1,0 +1,59 @@
+"""Files that are made once and found again by the hash of what they were made from.
+
+They are written beside their place and renamed into it, so that two runs, or the ranks of one, can share a folder.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from genai.data.base import Example, Split
+
+
+def folder() -> Path:
+    """``GENAI_CACHE``, else ``~/.cache/genai``."""
+    home = os.environ.get("GENAI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "genai"
+    return Path(home).expanduser()
+
+
+def key(*parts: Any) -> str:
+    """A short hash of plain values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def file(path: Path, write: Callable[[Path], None]) -> Path:
+    """``path``, after ``write(temporary)`` made it where it was not there yet."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        try:
+            write(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def plain(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The plain value ``make()``, kept as JSON."""
+    written = file(path, lambda temporary: _write(temporary, make()))
+    return dict(json.loads(written.read_text(encoding="utf-8")))
+
+
+def progress(split: Split, label: str) -> Iterator[Example]:
+    """The examples of ``split``, under a progress bar where somebody is watching and it takes long enough to see one."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal or len(split) < 2:
+        return iter(split)
+    return iter(track(split, label, total=len(split), console=console, transient=True))
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,245 @@
+"""Text: strings <-> tokens, windows of a memory-mapped corpus, streams that never split a character."""
+
+import codecs
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genai.batch import Batch, Request
+from genai.data.base import ItemRandom, Split
+from genai.errors import Mistake
+from genai.modalities import cache as caching
+from genai.modalities import tokenizers
+from genai.modalities.base import Decoder, Modality
+
+
+class Passage(str):
+    """A piece of text; a ``str`` that knows how to be a file."""
+
+    suffix: ClassVar[str] = ".txt"
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """UTF-8 with or without a byte order mark, UTF-16 with one.
+
+        Raises:
+            Mistake: the file is missing, or in another encoding.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise Mistake(f"cannot read {path}: {error.strerror}.") from error
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        try:
+            return cls(content.decode("utf-16" if marked else "utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise Mistake(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        return self.encode("utf-8", "replace")
+
+    @property
+    def on_terminal(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='white-space: pre-wrap'>{html.escape(self)}</pre>"
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """What a request for text may say.
+
+    Attributes:
+        length: the largest number of new tokens.
+        stop: texts at which a sample ends; they are not part of it.
+    """
+
+    length: Annotated[int, Ge(1), Le(1_000_000)] = 256
+    stop: Sequence[str] = ()
+
+
+class Text(Modality):
+    """Text as tokens.
+
+    Args:
+        tokenizer: ``bpe`` (trained on the training split), ``characters`` or ``bytes``.
+        vocab_size: of ``bpe``; the others find their own.
+        block: tokens that a network sees at once.
+    """
+
+    media = Passage
+    Options = TextOptions
+
+    def __init__(
+        self,
+        tokenizer: Literal["bpe", "characters", "bytes"] = "bpe",
+        vocab_size: Annotated[int, Ge(257), Le(1_000_000)] | None = None,
+        block: Annotated[int, Ge(2), Le(1_000_000)] = 256,
+    ) -> None:
+        if tokenizer != "bpe" and vocab_size is not None:
+            raise ValueError(f"vocab_size belongs to tokenizer=bpe; {tokenizer} finds its own. Set modality.vocab_size=null.")
+        self.kind, self.vocab_size, self.block = tokenizer, vocab_size or 2048, block
+        self.tokenizer: tokenizers.Tokenizer = tokenizers.Bytes()
+
+    @property
+    def end(self) -> int:
+        """The token behind each document; no text encodes to it."""
+        return len(self.tokenizer.pieces)
+
+    @property
+    def interface(self) -> dict[str, Any]:
+        return {"vocab_size": self.end + 1, "block": self.block}
+
+    def fit(self, split: Split, cache: Path) -> None:
+        texts = (example.media for example in split)
+        if self.kind == "characters":
+            self.tokenizer = tokenizers.Characters.train(texts)
+        elif self.kind == "bpe":
+            key = caching.key(split.fingerprint, "bpe", self.vocab_size)
+            train = lambda: tokenizers.BPE.train(texts, self.vocab_size).state()  # noqa: E731
+            self.tokenizer = tokenizers.restore(caching.plain(cache / f"{key}.json", train))
+
+    def state(self) -> dict[str, Any]:
+        return self.tokenizer.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.tokenizer = tokenizers.restore(state)
+
+    def encode(self, media: Any) -> Tensor:
+        """(tokens,) int64."""
+        return torch.from_numpy(self.tokenizer.encode(str(media)))
+
+    def decode(self, x: Tensor) -> Passage:
+        content = self.bytes_of(x)
+        return Passage(content.decode("utf-8", "replace"))
+
+    def bytes_of(self, x: Tensor) -> bytes:
+        """UTF-8 of the tokens before the first end token; it may begin or end inside a character."""
+        ids = x.tolist()
+        stop = ids.index(self.end) if self.end in ids else len(ids)
+        return b"".join(self.tokenizer.pieces[index] for index in ids[:stop])
+
+    def decoder(self, given: Tensor | None, options: TextOptions) -> Decoder:
+        return TextDecoder(self, given, list(options.stop))
+
+    def pack(self, split: Split, cache: Path) -> "PackedText":
+        key = caching.key(split.fingerprint, "tokens", self.state())
+
+        def write(path: Path) -> None:
+            kind = np.uint16 if self.end < 2**16 else np.uint32
+            with path.open("wb") as file:
+                for example in caching.progress(split, f"encoding text ({split.name})"):
+                    tokens = np.append(self.tokenizer.encode(str(example.media)), self.end)
+                    file.write(tokens.astype(kind).tobytes())
+
+        path = caching.file(cache / f"{key}.{'u2' if self.end < 2**16 else 'u4'}", write)
+        packed = PackedText(path, self.block)
+        if split.name == "train" and len(packed.tokens) <= self.block:
+            raise Mistake(
+                f"the training text has {len(packed.tokens)} tokens, less than one block of {self.block} and its target. "
+                f"Give more text, or set modality.block={max(2, len(packed.tokens) // 4)}."
+            )
+        return packed
+
+    def request(self, prompts: list[str], seeds: list[int], init: Passage | None, options: TextOptions) -> Request:
+        """A prompt is the beginning of its sample; ``init``, a text from a file, comes before it."""
+        begin = [self.encode(f"{init or ''}{prompt}") for prompt in prompts]
+        ended = torch.tensor([self.end])  # a document begins where another one has ended
+        given = [tokens if len(tokens) else ended for tokens in begin]
+        return Request([""] * len(prompts), seeds, (options.length,), init=given, end=self.end)
+
+    def preview_prompts(self, split: Split) -> list[str]:
+        """The first words of a few held-out documents."""
+        chosen = [split[index * len(split) // 4] for index in range(min(4, len(split)))]
+        texts = dict.fromkeys(str(example.media).lstrip()[:40].split("\n")[0][:16] for example in chosen)
+        return [text for text in texts if text] or [""]
+
+    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Passage]], step: int) -> None:
+        """A Markdown table, prompt -> sample."""
+        rows = [f"| {_cell(prompt)} | {_cell(media)} |" for prompt, media in samples]
+        writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)
+
+
+class TextDecoder:
+    """Holds back what is not sure yet: half a character, the beginning of a stop text."""
+
+    def __init__(self, text: Text, given: Tensor | None, stop: list[str]) -> None:
+        self.text, self.stop, self.done = text, [s for s in stop if s], False
+        self.bytes = codecs.getincrementaldecoder("utf-8")("replace")
+        self.given = Passage(self.bytes.decode(text.bytes_of(given)) if given is not None else "")
+        self.emitted = str(self.given)
+        self.held = ""
+        self.ended = False
+
+    def push(self, start: int, x: Tensor) -> Passage:
+        if self.done or self.ended:
+            return Passage("")
+        self.ended = self.text.end in x.tolist()
+        self.held += self.bytes.decode(self.text.bytes_of(x), final=self.ended)
+        positions = [position for s in self.stop if (position := self.held.find(s)) >= 0]
+        if positions:
+            return self._emit(min(positions), finish=True)
+        return self._emit(len(self.held) if self.ended else len(self.held) - self._overlap(), finish=self.ended)
+
+    def result(self) -> Passage:
+        if not self.done:
+            self.held += self.bytes.decode(b"", final=True)
+            self._emit(len(self.held), finish=True)
+        return Passage(self.emitted)
+
+    def _emit(self, count: int, finish: bool) -> Passage:
+        part, self.held, self.done = self.held[:count], self.held[count:], finish
+        self.emitted += part
+        return Passage(part)
+
+    def _overlap(self) -> int:
+        """Length of the longest end of ``held`` that may yet grow into a stop text."""
+        lengths = (n for s in self.stop for n in range(len(s) - 1, 0, -1) if self.held.endswith(s[:n]))
+        return max(lengths, default=0)
+
+
+class PackedText:
+    """A corpus as one memory-mapped row of tokens, each document followed by the end token.
+
+    Item ``i`` is the window of ``block`` tokens from ``i * block`` on, with the token that follows each; in training it
+    begins up to a block later, at random.
+    """
+
+    def __init__(self, path: Path, block: int) -> None:
+        self.path, self.block = path, block
+        self.tokens: NDArray[Any] = np.memmap(path, np.uint16 if path.suffix == ".u2" else np.uint32, "r")
+
+    def __len__(self) -> int:
+        return max(1, -(-(len(self.tokens) - 1) // self.block))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "block": self.block}  # a worker process maps the file itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
+        """``x``: (batch, block + 1); the targets are ``x[:, 1:]``."""
+        starts = np.asarray(indices) * self.block
+        if random is not None:
+            last = max(0, len(self.tokens) - self.block - 1)
+            starts = np.minimum(starts + (random.uniform()[:, 0] * self.block).astype(np.int64), last)
+        positions = starts[:, None] + np.arange(self.block + 1)
+        inside = positions < len(self.tokens)
+        x = torch.from_numpy(self.tokens[np.minimum(positions, len(self.tokens) - 1)].astype(np.int64))
+        return Batch(x, valid=None if inside.all() else torch.from_numpy(inside[:, 1:]))
+
+
+def _cell(text: str) -> str:
+    """Text inside a Markdown table."""
+    shown: Iterable[str] = text.replace("\\", "\\\\").replace("|", "\\|").splitlines()
+    return "<br>".join(line.replace("  ", "&nbsp; ") for line in shown) or " "

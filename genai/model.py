@@ -1,0 +1,259 @@
+"""A trained model as a Python value: the face that the command line, the previews and every tool stand on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genai import checkpoints, runs
+from genai.batch import Request, batched
+from genai.build import build, fields
+from genai.errors import Damaged, Mistake, listing, nearest
+from genai.hardware import pick_device
+from genai.methods.base import Method
+from genai.modalities.base import Media, Modality
+
+
+class Model:
+    """A modality and a method that was trained on it.
+
+    Attributes:
+        modality: media <-> tensors.
+        method: the network, and how it samples.
+        record: the ``record.json`` of its run; empty where there is none.
+        file, digest, step: the checkpoint that it comes from, its sha256, the training step it was saved at.
+        notes: a line about each damaged checkpoint that was passed over.
+    """
+
+    def __init__(
+        self,
+        modality: Modality,
+        method: Method,
+        record: Mapping[str, Any] | None = None,
+        file: Path | None = None,
+        digest: str = "",
+        step: int = 0,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.modality, self.method, self.record = modality, method, dict(record or {})
+        self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
+
+    def sample(
+        self,
+        prompt: str | Sequence[str] = "",
+        *,
+        n: int = 1,
+        seed: int = 0,
+        init: Media | str | Path | None = None,
+        batch: int = 32,
+        **options: Any,
+    ) -> "Samples":
+        """Draw ``n`` samples of each prompt.
+
+        Args:
+            prompt: a text, or several.
+            n: samples of each.
+            seed: of the first sample; the others count on from it.
+            init: what to start from or to continue: media, or the path of a file.
+            batch: samples made at once.
+            options: of the modality and the method, such as ``length``, ``temperature``, ``stop``.
+
+        Returns:
+            Media, prompt by prompt.
+
+        Raises:
+            Mistake: an unknown option, a value out of range, a prompt that does not fit.
+        """
+        prompts, seeds = items(prompt, n, seed)
+        made = Samples()
+        for rows in batched(len(prompts), batch):
+            stream = Stream(self, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+            for _ in stream:
+                pass
+            made += stream.results()
+        return made
+
+    def stream(
+        self,
+        prompt: str | Sequence[str] = "",
+        *,
+        n: int = 1,
+        seed: int = 0,
+        init: Media | str | Path | None = None,
+        **options: Any,
+    ) -> "Stream":
+        """Like ``sample``, in one batch, but as it is made.
+
+        Iterating gives at each step a list with one piece of media a sample: of texts and sounds the next part (often
+        empty), of pictures and clips the whole so far. ``results()`` are then the samples.
+        """
+        return Stream(self, *items(prompt, n, seed), init, options)
+
+    def split_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
+        """``values`` as the modality's and the method's ``Options``. ``strict=False`` reads numbers out of strings.
+
+        Raises:
+            Mistake: a name that neither has, a wrong type, a value out of range.
+        """
+        ours = {field.name for field in dataclass_fields(self.modality.Options)}
+        theirs = {field.name for field in dataclass_fields(self.method.Options)}
+        for name in values:
+            if name not in ours | theirs:
+                raise Mistake(
+                    f"There is no option '{name}'.{nearest(name, ours | theirs)} This model has: {listing(ours | theirs)}."
+                )
+        modality = fields(self.modality.Options, {k: v for k, v in values.items() if k in ours}, strict=strict)
+        chosen = {**self.method.sampling, **{k: v for k, v in values.items() if k in theirs}}
+        return modality, fields(self.method.Options, chosen, strict=strict)
+
+
+class Samples(list[Any]):
+    """A list of media that shows itself in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return "".join(media._repr_html_() for media in self)
+
+
+class Stream:
+    """Samples while they are made: see ``Model.stream``."""
+
+    def __init__(
+        self,
+        model: Model,
+        prompts: list[str],
+        seeds: list[int],
+        init: Media | str | Path | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.prompts, self.seeds = prompts, seeds
+        modality = model.modality
+        ours, theirs = model.split_options(options)
+        if isinstance(init, str | Path) and not isinstance(init, modality.media):
+            init = modality.media.read(Path(init).expanduser())
+        request: Request = modality.request(prompts, seeds, init, ours)  # type: ignore[arg-type]
+        given: Sequence[Tensor | None] = request.init or [None] * len(prompts)
+        self.decoders = [modality.decoder(tensor, ours) for tensor in given]
+        model.method.eval()
+        self.pieces = model.method.stream(request, theirs)
+
+    def given(self, item: int) -> str:
+        """What a terminal can show of the beginning that an item was given, before anything is added to it."""
+        return str(self.decoders[item].given.on_terminal)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for piece in self.pieces:
+            yield [decoder.push(piece.start, x) for decoder, x in zip(self.decoders, piece.x, strict=True)]
+            if all(decoder.done for decoder in self.decoders):
+                return
+
+    def results(self) -> Samples:
+        """The samples as far as they have been made."""
+        return Samples(decoder.result() for decoder in self.decoders)
+
+
+def items(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
+    """The prompt and the seed of each sample. Raises ``Mistake``."""
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if n < 1 or not prompts:
+        raise Mistake(f"n={n} samples of {len(prompts)} prompts: both have to be 1 or more.")
+    if not 0 <= seed < 2**62:
+        raise Mistake(f"seed={seed}: it should be between 0 and {2**62 - 1}.")
+    repeated = [text for text in prompts for _ in range(n)]
+    return repeated, [seed + index for index in range(len(repeated))]
+
+
+def load(
+    source: str | Path | None = None,
+    *,
+    modality: str | None = None,
+    weights: str = "ema",
+    device: str = "auto",
+    runs_folder: str | Path = "runs",
+    plugins: Sequence[str] = (),
+) -> Model:
+    """The model of a run folder or a checkpoint file; of the newest run (of ``modality``) where ``source`` is ``None``.
+
+    Args:
+        weights: ``ema``, averaged over training, or ``raw``, of the last step.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        plugins: packages besides genai whose classes the checkpoint may name.
+
+    Raises:
+        Mistake: there is no such run or file; ``Damaged``: it is not a good checkpoint.
+    """
+    if weights not in ("ema", "raw"):
+        raise Mistake(f"weights={weights!r}: it should be 'ema' or 'raw'.")
+    target = pick_device(device)
+    file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
+    about = state["genai"]
+    codec, method = rebuild(about, state["state_dict"], plugins)
+    try:
+        restore(method, state["state_dict"], weights)
+    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
+        raise Damaged(f"{file} is damaged: its weights do not fit its model ({str(error).splitlines()[0][:120]}).") from error
+    record = runs.Run(file.parent.parent).record
+    return Model(codec, method.to(target).eval(), record, file, checkpoints.file_hash(file), about["step"], notes)
+
+
+def open_checkpoint(
+    source: str | Path | None, modality: str | None = None, root: Path = Path("runs")
+) -> tuple[Path, dict[str, Any], list[str]]:
+    """The checkpoint that ``source`` means: its path, content, and notes about damaged ones. Raises ``Mistake``."""
+    if source is None:
+        return runs.latest(root, modality).load("best")
+    if "://" in str(source):
+        raise Mistake(f"'{source}' looks like an address: only files on this machine are loaded.")
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return runs.find(path).load("best")
+    if not path.exists():
+        near = nearest(path.name, [sibling.name for sibling in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        raise Mistake(f"there is no run folder or checkpoint {source}.{near}")
+    return path, checkpoints.load(path), []
+
+
+def rebuild(
+    about: Mapping[str, Any], weights: Mapping[str, Tensor], plugins: Sequence[str] = ()
+) -> tuple[Modality, Method]:
+    """The modality and the untrained method that a checkpoint describes.
+
+    The method's shapes are compared with the ``weights`` before any memory is spent on it.
+
+    Raises:
+        Mistake: a class that may not be built; ``Damaged``: a description that does not fit.
+    """
+    try:
+        modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+        modality.restore(about["modality_state"])
+        with torch.device("meta"):
+            shapes = {name: value.shape for name, value in build_method(about["model"], modality, plugins).state_dict().items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"the checkpoint does not describe its model: {error}") from error
+    stored = {name: getattr(value, "shape", None) for name, value in _below(weights, "method.").items()}
+    if wrong := next((name for name in shapes.keys() | stored.keys() if shapes.get(name) != stored.get(name)), None):
+        raise Damaged(f"the checkpoint's weights do not fit its model: {wrong} is {stored.get(wrong)}, not {shapes.get(wrong)}.")
+    return modality, build_method(about["model"], modality, plugins)
+
+
+def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:
+    """The method that a model config describes, with the sizes of ``modality``. Raises ``Mistake``."""
+    return build(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
+
+
+def restore(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
+    """Put a checkpoint's weights into ``method``. Raises ``RuntimeError`` where they do not fit."""
+    method.load_state_dict(_below(state, "method."))
+    if weights == "ema":
+        method.sampled.load_state_dict(_below(state, "ema.module."))
+
+
+def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def parameters(module: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -1,0 +1,171 @@
+"""A run on disk: its folder, its record, which one is newest, which of its checkpoints is good.
+
+    runs/2026-01-31/12-00-00-text-gpt/
+        config.yaml  record.json  metrics.csv  checkpoints/{best,last}.ckpt  tensorboard/  previews/
+"""
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from genai import checkpoints
+from genai.errors import Damaged, Mistake, nearest
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ``record.json`` says; empty where there is none yet. Raises ``Mistake`` where it is not readable."""
+        try:
+            return dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, OSError) as error:
+            raise Mistake(f"cannot read {self.folder / 'record.json'}: {error}") from error
+
+    def write_record(self, **values: Any) -> None:
+        """Add ``values`` to ``record.json``."""
+        content = json.dumps({**self.record, **values}, indent=2, ensure_ascii=False)
+        checkpoints.write_atomically(self.folder / "record.json", content + "\n")
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation loss, the one to sample from."""
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    def load(self, *names: str) -> tuple[Path, dict[str, Any], list[str]]:
+        """The first undamaged checkpoint among ``names`` (``"best"``), then among the others, newest first.
+
+        Returns:
+            Its path, its content, and a line about each damaged one that was passed over.
+
+        Raises:
+            Damaged: there is none.
+        """
+        folder = self.folder / "checkpoints"
+        files = [folder / f"{name}.ckpt" for name in (*names, "last", "previous", "best")]
+        passed_over: list[str] = []
+        for file in dict.fromkeys(file for file in files if file.exists()):
+            try:
+                return file, checkpoints.load(file), passed_over
+            except Damaged as error:
+                passed_over.append(str(error))
+        if passed_over:
+            raise Damaged("no checkpoint is left in this run. " + " ".join(passed_over))
+        raise Mistake(f"{self.folder} has no checkpoint yet.")
+
+    def lock(self) -> FileLock:
+        """Held while a process trains in this folder. Raises ``Mistake`` where another one does."""
+        lock = FileLock(self.folder / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise Mistake(f"{self.folder} is being trained by another process.") from None
+        return lock
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process trains in this folder now."""
+        try:
+            self.lock().release()
+        except Mistake:
+            return True
+        return False
+
+
+def create(root: Path, name: str, folder: Path | None = None) -> Run:
+    """Make a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``Mistake`` where it cannot be written."""
+    now = datetime.now()
+    wanted = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
+    try:
+        for count in range(1, 1000):
+            unique = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
+            try:
+                unique.mkdir(parents=True, exist_ok=folder is not None)
+            except FileExistsError:
+                if not unique.is_dir():
+                    raise
+                continue
+            return Run(unique)
+    except OSError as error:
+        raise Mistake(f"cannot make the run folder {wanted}: {error.strerror}.") from error
+    raise Mistake(f"{wanted} and 999 more like it exist already.")
+
+
+def all_runs(root: Path) -> Iterator[Run]:
+    """The runs below ``root``, newest first."""
+    found = [Run(record.parent) for pattern in ("*/*/record.json", "*/*/*/record.json") for record in root.glob(pattern)]
+    yield from sorted(found, key=lambda run: (run.record.get("started", ""), run.folder.name), reverse=True)
+
+
+def latest(root: Path, modality: str | None = None) -> Run:
+    """The newest run that has a checkpoint, of one modality where it is named. Raises ``Mistake`` where there is none."""
+    for run in all_runs(root):
+        if modality in (None, run.record.get("modality")) and any((run.folder / "checkpoints").glob("*.ckpt")):
+            return run
+    kind = f"{modality} run" if modality else "run"
+    raise Mistake(f"there is no {kind} with a checkpoint in {root}/; train one: python -m genai.train modality={modality or 'text'}")
+
+
+def find(path: str | Path) -> Run:
+    """The run whose folder is ``path``, or a file in it. Raises ``Mistake`` naming the nearest one."""
+    folder = Path(path).expanduser()
+    for candidate in (folder, *list(folder.parents)[:2]):
+        if (candidate / "record.json").is_file():
+            return Run(candidate)
+    siblings = [str(run.folder) for run in all_runs(folder.parent.parent)]
+    raise Mistake(f"{path} is not a run folder.{nearest(str(folder), siblings)}")
+
+
+def surroundings() -> dict[str, Any]:
+    """Versions, git commit and hardware, for the record."""
+    packages = {}
+    for package in ("genai", "torch", "lightning", "hydra-core", "tokenizers", "numpy"):
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            packages[package] = "unknown"
+    return {
+        "versions": {"python": platform.python_version(), **packages},
+        "git": _git(),
+        "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.platform()},
+        "command": sys.argv[:],
+    }
+
+
+def _git() -> dict[str, Any] | None:
+    """The commit of the working folder, and whether it has changes."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,253 @@
+"""``python -m genai.sample``: samples of a trained model, each a file with its recipe beside it. ``--help`` says how."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from omegaconf import OmegaConf
+
+from genai.config import Composed, config_dir, guarded, launch
+from genai.errors import Failure, Mistake, nearest
+
+if TYPE_CHECKING:
+    from genai.model import Model, Stream
+
+FREE_TEXT = ("prompt", "prompts_file", "ckpt", "init", "out", "from", "runs")
+RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights")
+
+
+def main() -> None:
+    """The command."""
+    words, options = set_apart(sys.argv[1:])
+    launch(lambda composed: sample(composed, options), "sample", words, FREE_TEXT)
+
+
+def set_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words that ``sample.yaml`` knows, and the others, ``key=value``, which are options of the model."""
+    known = {str(key) for key in OmegaConf.load(config_dir() / "sample.yaml")} - {"defaults"}
+    options = {}
+    others = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key.isidentifier() and key not in known:
+            options[key] = value
+        else:
+            others.append(word)
+    return others, options
+
+
+def sample(composed: Composed, options: Mapping[str, str]) -> None:
+    """Make the samples that the command line asks for. Raises ``Mistake``, ``Failure``."""
+    values = composed.values
+    recipe = _recipe(values, composed.overrides, options) if values["from"] else None
+    if recipe:
+        values |= {"ckpt": values["ckpt"] or recipe["checkpoint"], "weights": recipe["weights"]}
+    _check(values)
+    from genai.batch import batched
+    from genai.model import items, load
+
+    model = load(
+        values["ckpt"],
+        modality=values["modality"],
+        weights=values["weights"],
+        device=values["device"],
+        runs_folder=values["runs"],
+        plugins=values["plugins"],
+    )
+    if recipe and recipe["checkpoint_sha256"] != model.digest:
+        raise Mistake(f"{values['from']} was made with another checkpoint: {model.file} has changed since. Give ckpt=.")
+    chosen = recipe["options"] if recipe else typed(model, options)
+    model.split_options(chosen)
+    _say_which(model)
+    folder = _folder(values["out"])
+    if recipe:
+        prompts, seeds = zip(*((item["prompt"], item["seed"]) for item in recipe["batch"]), strict=True)
+        stream = model_stream(model, list(prompts), list(seeds), recipe["init"], chosen)
+        media = _follow(stream, recipe["item"])
+        _write(folder, 0, media[recipe["item"]], {**recipe, "item": recipe["item"]})
+        _say_where(folder, 1)
+        return
+    prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
+    for rows in batched(len(prompts), values["batch"]):
+        batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
+        stream = model_stream(model, [prompts[i] for i in rows], [seeds[i] for i in rows], values["init"], chosen)
+        for item, media in enumerate(_follow(stream, None, rows.start)):
+            about = recipe_of(model, values, chosen, batch, item)
+            _write(folder, rows.start + item, media, about)
+    _say_where(folder, len(prompts))
+
+
+def model_stream(model: "Model", prompts: list[str], seeds: list[int], init: str | None, options: Mapping[str, Any]) -> "Stream":
+    """A stream of items whose prompts and seeds are given one by one."""
+    from genai.model import Stream
+
+    return Stream(model, prompts, seeds, init, options)
+
+
+def recipe_of(
+    model: "Model", values: Mapping[str, Any], options: Mapping[str, Any], batch: list[dict[str, Any]], item: int
+) -> dict[str, Any]:
+    """All that makes a sample again. ``batch`` is part of it: floating point differs with what is computed together."""
+    import genai
+
+    return {
+        **batch[item],
+        "options": dict(options),
+        "init": values["init"],
+        "checkpoint": str(model.file.absolute()) if model.file else None,
+        "checkpoint_sha256": model.digest,
+        "weights": values["weights"],
+        "step": model.step,
+        "version": genai.__version__,
+        "item": item,
+        "batch": batch,
+    }
+
+
+def typed(model: "Model", options: Mapping[str, str]) -> dict[str, Any]:
+    """The strings of the command line as the types that the model's options have. Raises ``Mistake``."""
+    from genai.build import validate
+
+    hints = {
+        **get_type_hints(model.modality.Options, include_extras=True),
+        **get_type_hints(model.method.Options, include_extras=True),
+    }
+    read: dict[str, Any] = {}
+    for name, text in options.items():
+        if name not in hints:
+            known = sorted({*hints, *RECIPE_KEYS})
+            raise Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {', '.join(known)}.")
+        hint = hints[name]
+        if str in get_args(hint) and hint is not str and "Sequence" in str(hint):
+            read[name] = texts(text)
+        else:
+            read[name] = validate(text, hint, name, strict=False)
+    return read
+
+
+def texts(value: str) -> list[str]:
+    """A JSON list of texts as that list, anything else as one text."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return [value]
+    return parsed if isinstance(parsed, list) and parsed and all(isinstance(text, str) for text in parsed) else [value]
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    from collections.abc import Sequence as Texts
+    from typing import Annotated, Literal
+
+    from annotated_types import Ge, Lt
+
+    from genai.build import validate
+
+    validate(values["n"], Annotated[int, Ge(1)], "n")
+    validate(values["batch"], Annotated[int, Ge(1)], "batch")
+    validate(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
+    validate(values["weights"], Literal["ema", "raw"], "weights")
+    validate(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
+    validate(values["plugins"], Texts[str], "plugins")
+    modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
+    if values["modality"] is not None and values["modality"] not in modalities:
+        near = nearest(str(values["modality"]), modalities)
+        raise Mistake(f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}.")
+    if values["prompt"] is not None and values["prompts_file"] is not None:
+        raise Mistake("prompt= and prompts_file=: give one of them.")
+
+
+def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
+    if values["prompts_file"] is not None:
+        file = Path(values["prompts_file"]).expanduser()
+        try:
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Mistake(f"cannot read prompts_file={file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
+        prompts = [line.rstrip("\r") for line in lines]
+        prompts = prompts[:-1] if prompts[-1] == "" else prompts
+        if not prompts:
+            raise Mistake(f"prompts_file={file} is empty.")
+        return prompts
+    if values["prompt"] is None:
+        return model.record.get("prompts") or [""]
+    return texts(values["prompt"])
+
+
+def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+    """What ``X/000.json`` says. Raises ``Mistake`` where it is no such file, or where the command line contradicts it."""
+    others = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
+    if clash := [key for key in others if key != "ckpt"]:
+        raise Mistake(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")
+    path = Path(values["from"]).expanduser()
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("prompt", "seed", "options", "checkpoint", "checkpoint_sha256", "weights", "batch", "item", "init"):
+            recipe[key]
+        recipe["batch"][recipe["item"]]["seed"]
+    except OSError as error:
+        raise Mistake(f"cannot read from={path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise Mistake(f"from={path} is not the recipe of a sample.") from error
+    return dict(recipe)
+
+
+def _follow(stream: "Stream", item: int | None = None, first: int = 0) -> list[Any]:
+    """Drain the stream; the terminal shows one sample as it grows, then the others."""
+    shown = item or 0
+    print(_heading(stream, shown, first), file=sys.stderr, flush=True)
+    print(stream.given(shown), end="", flush=True)
+    for parts in stream:
+        print(parts[shown].on_terminal, end="", flush=True)
+    media = stream.results()
+    printed = any(sample.on_terminal for sample in media)
+    if printed:
+        print(flush=True)
+    for index, sample in enumerate(media if item is None and printed else []):
+        if index != shown:
+            print(_heading(stream, index, first), file=sys.stderr, flush=True)
+            print(sample.on_terminal, flush=True)
+    return media
+
+
+def _heading(stream: "Stream", item: int, first: int) -> str:
+    return f"--- {first + item:03d}  seed {stream.seeds[item]}  prompt {stream.prompts[item]!r}"
+
+
+def _say_which(model: "Model") -> None:
+    for note in model.notes:
+        print(f"{note} Using {model.file} instead.", file=sys.stderr)
+    print(f"model {model.file}, step {model.step}", file=sys.stderr, flush=True)
+
+
+def _say_where(folder: Path, count: int) -> None:
+    print(f"{count} sample{'s' * (count > 1)} in {folder}/", file=sys.stderr, flush=True)
+
+
+def _folder(wanted: str | None) -> Path:
+    now = datetime.now()
+    folder = Path(wanted).expanduser() if wanted else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Mistake(f"cannot make the folder out={folder}: {error.strerror}.") from error
+    return folder
+
+
+def _write(folder: Path, number: int, media: Any, recipe: Mapping[str, Any]) -> None:
+    content = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "replace")
+    for suffix, data in ((media.suffix, media.to_bytes()), (".json", content + b"\n")):
+        path = folder / f"{number:03d}{suffix}"
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise Failure(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
+
+
+if __name__ == "__main__":
+    guarded(main)

@@ -1,0 +1,186 @@
+"""What happens between the steps of a run: numbers, validation, previews, checkpoints, and ending well."""
+
+import resource
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from genai.batch import Batch
+from genai.errors import Failure
+from genai.modalities.base import Modality
+from genai.model import Model
+from genai.runs import Run
+from genai.training.every import Every
+from genai.training.learner import Learner
+from genai.training.logs import Logs
+from genai.training.progress import Progress
+
+
+class Stopped(BaseException):
+    """The run was told to end by a signal, and has been saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Loop(Callback):
+    """The rhythm of a run.
+
+    Everything that is due after a step is done in one place and one order: numbers, validation, preview, checkpoint, end.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        modality: Modality,
+        prompts: list[str],
+        *,
+        log_every: int,
+        validate_every: int,
+        preview_every: Every,
+        checkpoint_every: Every,
+    ) -> None:
+        self.run, self.modality, self.prompts = run, modality, prompts
+        self.log_every, self.validate_every = log_every, validate_every
+        self.preview_every, self.checkpoint_every = preview_every, checkpoint_every
+        self.logs: Logs | None = None
+        self.progress = Progress()
+        self.saved_step = self.previewed_step = self.validated_step = -1
+        self.signal: int | None = None
+        self.handlers: dict[int, Any] = {}
+        self.times: deque[tuple[int, float]] = deque(maxlen=50)
+
+    # -- Lightning's moments
+
+    def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.handlers[number] = signal.signal(number, self._on_signal)
+        now = time.monotonic()
+        self.preview_every.start(now, first=10)
+        self.checkpoint_every.start(now)
+        if trainer.is_global_zero:
+            self.logs = Logs(self.run.folder, learner.step)
+            self.progress.start(learner)
+        self.saved_step = learner.step
+        self.times.append((learner.step, now))
+
+    def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        step, now = learner.step, time.monotonic()
+        self.times.append((step, now))
+        learner.course.look_at_clock(step, self._agreed(trainer, learner.seconds))
+        finished = learner.course.total is not None and step >= learner.course.total
+        values = self._numbers(trainer, learner, batch) if step % self.log_every == 0 or step == 1 or finished else {}
+        if step % self.validate_every == 0 or finished:
+            values |= self._validate(trainer, learner)
+        if values and self.logs:
+            self.logs.add(step, values)
+        self.progress.update(learner, self._speed(len(batch) * trainer.world_size))
+        if self._any(trainer, self.signal is not None):
+            self._save(trainer, learner)
+            raise Stopped(self.signal or signal.SIGTERM)
+        if self._any(trainer, self.checkpoint_every.due(step, now)) or finished:
+            self._save(trainer, learner)
+        if self.preview_every.due(step, now) or finished:
+            self._preview(learner)
+        if finished:
+            trainer.should_stop = True
+
+    def on_exception(self, trainer: Trainer, learner: Learner, exception: BaseException) -> None:  # type: ignore[override]
+        """Save what can be saved; a run that went wrong in its numbers keeps the checkpoint before."""
+        good = learner.between_steps and learner.step > self.saved_step >= 0
+        if good and trainer.world_size == 1 and not isinstance(exception, Failure | Stopped):
+            self._save(trainer, learner)
+
+    def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:  # type: ignore[override]
+        self.progress.stop()
+        if self.logs:
+            self.logs.close()
+            self.logs = None
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+    # -- what is due
+
+    def _numbers(self, trainer: Trainer, learner: Learner, batch: Batch) -> dict[str, float]:
+        speed = self._speed(len(batch) * trainer.world_size)
+        return {**learner.logged, "samples_per_s": speed, "memory_mb": memory_mb(learner.device)}
+
+    def _validate(self, trainer: Trainer, learner: Learner) -> dict[str, float]:
+        self.progress.say("validating")
+        values = learner.validate()
+        self.validated_step = learner.step
+        if values["val_loss"] < learner.best:
+            learner.best = values["val_loss"]
+            trainer.save_checkpoint(self.run.best)
+            if trainer.is_global_zero:
+                self.run.write_record(best={"step": learner.step, "val_loss": learner.best})
+        return values
+
+    def _preview(self, learner: Learner) -> None:
+        """Samples of the same prompts and seeds each time, in TensorBoard and as files."""
+        if self.logs is None or self.previewed_step == learner.step:
+            return
+        self.progress.say("preview")
+        self.previewed_step = learner.step
+        with learner.sampling_weights(), torch.random.fork_rng([]):
+            samples = Model(self.modality, learner.method).sample(self.prompts, seed=0)
+        self.modality.show(self.logs.writer, "preview", list(zip(self.prompts, samples, strict=True)), learner.step)
+        self.logs.writer.flush()
+        folder = self.run.folder / "previews" / f"{learner.step:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, media in enumerate(samples):
+            (folder / f"{number:03d}{media.suffix}").write_bytes(media.to_bytes())
+
+    def _save(self, trainer: Trainer, learner: Learner) -> None:
+        if self.saved_step != learner.step or not self.run.last.exists():
+            trainer.save_checkpoint(self.run.last)
+            self.saved_step = learner.step
+        if trainer.is_global_zero:
+            self.run.write_record(
+                steps=learner.step,
+                total_steps=learner.course.total,
+                seconds=round(learner.seconds, 3),
+                cpu_seconds=round(learner.cpu_seconds, 3),
+            )
+
+    # -- help
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:  # asked twice: do not wait for the step to end
+            raise KeyboardInterrupt
+        self.signal = number
+        self.progress.say("saving" if number == signal.SIGTERM else "saving; Ctrl-C again to give up")
+
+    def _speed(self, examples: int) -> float:
+        """Examples a second over the last steps."""
+        (first, then), (last, now) = self.times[0], self.times[-1]
+        return examples * (last - first) / max(1e-9, now - then)
+
+    @staticmethod
+    def _any(trainer: Trainer, decision: bool) -> bool:
+        """Whether any process says so: they have to save and to stop together."""
+        return trainer.strategy.reduce_boolean_decision(decision, all=False) if trainer.world_size > 1 else decision
+
+    @staticmethod
+    def _agreed(trainer: Trainer, seconds: float) -> float:
+        """The first process's clock, for all."""
+        return trainer.strategy.broadcast(seconds) if trainer.world_size > 1 else seconds
+
+
+def memory_mb(device: torch.device) -> float:
+    """Peak memory: of the GPU where there is one, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+

@@ -1,0 +1,217 @@
+"""The one bridge to Lightning: it trains any method.
+
+Optimizer, averaged weights, noise seeding, clipping, accumulation, validation and the content of a checkpoint are here, once.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from genai import checkpoints
+from genai.batch import Batch
+from genai.data.loader import Batches, held_out, train_loader
+from genai.errors import Failure
+from genai.methods.base import Method
+from genai.modalities.base import Packed
+from genai.training.ema import averaged, swapped
+from genai.training.optimizers import MuonAdamW
+from genai.training.schedule import Course
+
+
+@dataclass
+class Settings:
+    """What the learner is told besides the method and the data: see ``configs/train.yaml``."""
+
+    batch: int
+    accumulate: int
+    seed: int
+    clip: float
+    ema: float
+    workers: int
+    validate_items: int | None
+    about: dict[str, Any] = field(default_factory=dict)
+    """What makes a checkpoint self-describing: the model and modality nodes, the modality's state, the version."""
+
+
+class Learner(LightningModule):
+    """Trains ``method`` on ``train``, step by step.
+
+    The step counter is its own: Lightning's counts every optimizer's steps. So is the clock, which goes on over resumes.
+
+    Attributes:
+        step: optimizer steps done.
+        seconds, cpu_seconds: of training so far, validation and previews included.
+        logged: numbers of the newest step, by name.
+        between_steps: no player has moved yet in a step that others still have to make.
+        best: the lowest validation loss.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        optimizers: dict[str, MuonAdamW],
+        train: Packed,
+        val: Packed,
+        course: Course,
+        settings: Settings,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.method = method
+        self.ema = averaged(method.sampled, settings.ema)
+        self.course, self.settings = course, settings
+        self.step, self.best = 0, float("inf")
+        self.seconds_before = self.cpu_seconds_before = 0.0
+        self.logged: dict[str, float] = {}
+        self.between_steps = True
+        self._optimizers, self._train, self._val = optimizers, train, val
+        self._started: tuple[float, float] | None = None
+
+    # -- what Lightning asks for
+
+    def configure_optimizers(self) -> list[MuonAdamW]:
+        return list(self._optimizers.values())
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        batches = Batches(self._train, self.settings.batch, self.settings.seed, self.global_rank, self.trainer.world_size)
+        return train_loader(batches, self.step, self.settings.workers, pin=self.device.type == "cuda")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+    def on_train_start(self) -> None:
+        if self._started is None:
+            self._started = (time.monotonic(), time.process_time())
+
+    def training_step(self, batch: Batch, batch_index: int) -> None:
+        """One optimizer step of every player."""
+        seed_noise(self.settings.seed, self.step, self.global_rank)
+        factor = self.course.factor(self.step)
+        self.method.train()
+        self.logged = {}
+        for (player, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
+            module = self.method.players()[player]
+            losses = self._backward(batch, player)
+            norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
+            self._keep(losses, norm, player, module)
+            optimizer.optimizer.set_factor(factor)
+            self.between_steps = False
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self.logged["lr"] = max(group["lr"] for group in optimizer.param_groups)
+        self.ema.update_parameters(self.method.sampled)
+        self.step += 1
+        self.between_steps = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["genai"] = {
+            **self.settings.about,
+            "format": checkpoints.FORMAT,
+            "step": self.step,
+            "best": self.best,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "course": self.course.state(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        about = checkpoint["genai"]
+        self.step, self.best = about["step"], about["best"]
+        self.seconds_before, self.cpu_seconds_before = about["seconds"], about["cpu_seconds"]
+
+    # -- what callbacks ask for
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + (time.monotonic() - self._started[0] if self._started else 0.0)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return self.cpu_seconds_before + (time.process_time() - self._started[1] if self._started else 0.0)
+
+    @contextmanager
+    def sampling_weights(self) -> Iterator[None]:
+        """Within it the method has the averaged weights, and is not training."""
+        self.method.eval()
+        with swapped(self.method.sampled, self.ema):
+            yield
+        self.method.train()
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean held-out losses of the weights that sampling uses, with noise that is the same every time."""
+        sums: dict[str, Tensor] = {}
+        weight = torch.zeros((), device=self.device, dtype=torch.float64)
+        batch_size = max(1, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
+        batches = held_out(self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size)
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), self.sampling_weights():
+            for number, batch in enumerate(batches):
+                seed_noise(self.settings.seed, -1 - number, self.global_rank)
+                with self.trainer.precision_plugin.forward_context():
+                    losses = self.method.loss(batch.to(self.device), next(iter(self._optimizers)))
+                for name, value in losses.items():
+                    sums[name] = sums.get(name, 0) + value.double() * batch.weight
+                weight += batch.weight
+        total = self._summed(weight)
+        return {f"val_{name}": float(self._summed(value) / total) for name, value in sums.items()}
+
+    # -- inside
+
+    def _lightning_optimizers(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _backward(self, batch: Batch, player: str) -> dict[str, Tensor]:
+        """Gradients of the batch's mean loss, accumulated over its parts; the losses, detached."""
+        parts = batch.split(self.settings.accumulate)
+        whole = sum(part.weight for part in parts)
+        sums: dict[str, Tensor] = {}
+        for number, part in enumerate(parts, 1):
+            share = part.weight / whole
+            with nullcontext() if number == len(parts) else self._no_sync():
+                losses = self.method.loss(part, player)
+                self.manual_backward(losses["loss"] * share)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach() * share
+        return sums
+
+    def _no_sync(self) -> Any:
+        """Gradients of all but the last part stay in this process."""
+        strategy_model = self.trainer.strategy.model
+        return strategy_model.no_sync() if hasattr(strategy_model, "no_sync") else nullcontext()  # type: ignore[operator]
+
+    def _keep(self, losses: dict[str, Tensor], norm: Tensor, player: str, module: torch.nn.Module) -> None:
+        """Log the numbers of this step; stop the run where one is not finite, before it reaches a weight."""
+        prefix = "" if len(self._optimizers) == 1 else f"{player}_"
+        for name, value in losses.items():
+            self.logged[f"{prefix}{name}"] = float(self._mean(value))
+        self.logged[f"{prefix}grad_norm"] = float(norm)
+        for name, value in self.logged.items():
+            if not np.isfinite(value):
+                named = module.named_parameters()
+                culprit = next((n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
+                where = f", and so is the gradient of {culprit}" if culprit else ""
+                raise Failure(
+                    f"step {self.step + 1}: {name} is {value}{where}. The last good checkpoint is kept.\n"
+                    "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or clip=0.5."
+                )
+
+    def _summed(self, value: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(value.clone(), reduce_op="sum") if self.trainer.world_size > 1 else value  # type: ignore[return-value]
+
+    def _mean(self, value: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(value.clone(), reduce_op="mean") if self.trainer.world_size > 1 else value  # type: ignore[return-value]
+
+
+def seed_noise(seed: int, step: int, rank: int) -> None:
+    """Make all noise of a step a function of (seed, step, rank)."""
+    state = np.random.SeedSequence([seed, 2**32 + step, rank]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0] >> 1))

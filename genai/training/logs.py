@@ -1,0 +1,68 @@
+"""The numbers of a run: ``metrics.csv``, written as it goes, and TensorBoard; both go on exactly where a resumed run does."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from genai.checkpoints import write_atomically
+
+
+class Metrics:
+    """``metrics.csv`` with ``step`` as its first column.
+
+    Args:
+        path: the file; rows after ``step`` (from a run that was killed beyond its checkpoint) are dropped.
+        step: the last one that counts.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        self.columns, rows = ["step"], []
+        if path.exists():
+            reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+            self.columns = list(reader.fieldnames or ["step"])
+            complete = [row for row in reader if None not in row.values() and row["step"].isdigit()]
+            rows = [row for row in complete if int(row["step"]) <= step]
+        self._write(rows)
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Append a row; a value that is new adds a column."""
+        row = {"step": str(step), **{name: f"{value:.8g}" for name, value in values.items()}}
+        if new := [name for name in row if name not in self.columns]:
+            rows = list(csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8"))))
+            self.columns += new
+            self._write([*rows, row])
+            return
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, self.columns, restval="").writerow(row)
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path, text.getvalue())
+
+
+class Logs:
+    """Both logs of a run from ``step`` on. Only the first process has one."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.metrics = Metrics(folder / "metrics.csv", step)
+        purge = step + 1 if step else None
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Scalars; those of validation stand beside those of training in one group."""
+        self.metrics.add(step, values)
+        for name, value in values.items():
+            self.writer.add_scalar(_TAGS.get(name, name.replace("val_", "val/", 1)), value, step)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+_TAGS = {"loss": "loss/train", "val_loss": "loss/val", "samples_per_s": "speed/samples_per_s", "memory_mb": "speed/memory_mb"}

@@ -1,0 +1,162 @@
+"""One optimizer with two kinds of group: Muon for hidden matrices, AdamW for everything else."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Le, Lt
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.adamw import adamw
+
+from genai.errors import Mistake
+from genai.networks.layers import Readout
+
+Rate = Annotated[float, Ge(0), Le(10)]
+_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+class MuonAdamW(Optimizer):
+    """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for the weights of hidden linear layers, AdamW
+    (Loshchilov & Hutter 2019, arXiv:1711.05101) for embeddings, readouts, convolutions, gains and biases.
+
+    Args:
+        module: whose trainable parameters it moves.
+        lr: of AdamW.
+        embedding_lr, head_lr: of embeddings and of ``Readout``s.
+        matrix_lr: of Muon; ``None``: AdamW with ``lr`` for the matrices too.
+        betas, eps: of AdamW.
+        momentum: of Muon (Nesterov).
+        iterations: of Newton-Schulz.
+        weight_decay: decoupled, of matrices and convolutions.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        lr: Rate = 0.01,
+        embedding_lr: Rate = 0.02,
+        head_lr: Rate = 0.004,
+        matrix_lr: Rate | None = 0.02,
+        betas: Sequence[Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.95),
+        eps: Annotated[float, Ge(0)] = 1e-10,
+        momentum: Annotated[float, Ge(0), Lt(1)] = 0.95,
+        iterations: Annotated[int, Ge(1), Le(20)] = 3,
+        weight_decay: Annotated[float, Ge(0), Le(10)] = 0.0,
+    ) -> None:
+        if len(betas) != 2:
+            raise ValueError(f"betas={list(betas)}: it should be two numbers.")
+        kinds = parameters_by_kind(module)
+        matrices = kinds.pop("matrix")
+        rates = {"embedding": embedding_lr, "head": head_lr, "kernel": lr, "other": lr}
+        groups: list[dict[str, Any]] = [
+            {"params": parameters, "lr": rates[kind], "muon": False, "weight_decay": weight_decay * (kind == "kernel")}
+            for kind, parameters in kinds.items()
+        ]
+        groups.append({"params": matrices, "lr": lr if matrix_lr is None else matrix_lr, "muon": matrix_lr is not None})
+        shared = {"betas": tuple(betas), "eps": eps, "momentum": momentum, "iterations": iterations}
+        super().__init__([group for group in groups if group["params"]], {"weight_decay": weight_decay, **shared})
+        for group in self.param_groups:
+            group["base_lr"] = group["lr"]
+
+    def set_factor(self, factor: float) -> None:
+        """Scale every group's learning rate."""
+        for group in self.param_groups:
+            group["lr"] = group["base_lr"] * factor
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what was learnt; rates and decays stay those of this optimizer.
+
+        Raises:
+            Mistake: the state is that of another kind of optimizer.
+        """
+        mine = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
+        theirs = state_dict["param_groups"]
+        if [group["muon"] for group in mine] != [group.get("muon") for group in theirs]:
+            raise Mistake("the run was trained with another optimizer; a resumed run keeps its kind of optimizer.")
+        super().load_state_dict(state_dict)
+        for group, values in zip(self.param_groups, mine, strict=True):
+            group.update(values)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        result = closure() if closure is not None else None
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if group["muon"]:
+                for shape in dict.fromkeys(parameter.shape for parameter in parameters):
+                    self._muon([parameter for parameter in parameters if parameter.shape == shape], group)
+            elif parameters:
+                self._adamw(parameters, group)
+        return result
+
+    def _adamw(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+                self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
+                self.state[parameter]["exp_avg_sq"] = torch.zeros_like(parameter)
+        states = [self.state[parameter] for parameter in parameters]
+        adamw(
+            parameters,  # type: ignore[arg-type]
+            [parameter.grad for parameter in parameters],  # type: ignore[misc]
+            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
+            [],
+            [state["step"] for state in states],
+            fused=parameters[0].device.type in ("cpu", "cuda"),
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+    def _muon(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """All matrices of one shape at once."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters]
+        buffers = [self.state[parameter]["momentum"] for parameter in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+        updates = torch.stack(torch._foreach_lerp(gradients, buffers, group["momentum"]))  # type: ignore[arg-type]
+        updates = orthogonalised(updates, group["iterations"])
+        rows, columns = parameters[0].shape
+        scale = max(1.0, rows / columns) ** 0.5
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, list(updates.unbind()), alpha=-group["lr"] * scale)
+
+
+def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
+    """The nearest (semi-)orthogonal matrices to (n, rows, columns), roughly: a quintic Newton-Schulz iteration."""
+    a, b, c = _NEWTON_SCHULZ
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT if tall else x
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Trainable parameters as ``matrix`` (of hidden linear layers), ``embedding``, ``head``, ``kernel`` or ``other``."""
+    kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("matrix", "embedding", "head", "kernel", "other")}
+    for child in module.modules():
+        for name, parameter in child.named_parameters(recurse=False):
+            kind = "other"
+            if isinstance(child, nn.Embedding):
+                kind = "embedding"
+            elif isinstance(child, Readout):
+                kind = "head"
+            elif name == "weight" and isinstance(child, nn.Linear):
+                kind = "matrix"
+            elif parameter.ndim > 1:
+                kind = "kernel"
+            if parameter.requires_grad:
+                kinds[kind].append(parameter)
+    return kinds

@@ -1,0 +1,66 @@
+"""How long a run is, and how its learning rate goes: warm-up, constant, linear cool-down to zero.
+
+A run of so many steps knows its end. A run of so many minutes does not: it stays at the constant rate until what is left of
+its time is the cool-down's share, and then freezes its end, which goes into the checkpoint, so that a resumed run follows it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The shape of the learning rate (cool-down: Hägele et al. 2024, arXiv:2405.18392).
+
+    Args:
+        warmup: steps from zero to the full rate.
+        cooldown: the share of the run in which the rate falls to zero.
+    """
+
+    warmup: Annotated[int, Ge(0)] = 20
+    cooldown: Annotated[float, Ge(0), Le(1)] = 0.5
+
+
+@dataclass
+class Course:
+    """A schedule on its way.
+
+    Attributes:
+        total: the last step; ``None`` while a run of minutes has not frozen it.
+        seconds: the length of a run of minutes.
+        cooling_from: the step at which the cool-down began, once that is known.
+    """
+
+    schedule: Schedule
+    total: int | None = None
+    seconds: Annotated[float, Gt(0)] | None = None
+    cooling_from: int | None = None
+
+    def factor(self, step: int) -> float:
+        """What the learning rate is multiplied with at ``step`` (the first is 0)."""
+        warm = min(1.0, (step + 1) / (self.schedule.warmup + 1))
+        if self.total is None:
+            return warm
+        start = self.total * (1 - self.schedule.cooldown) if self.cooling_from is None else self.cooling_from
+        return warm * min(1.0, max(0, self.total - step) / max(1e-9, self.total - start))
+
+    def look_at_clock(self, step: int, elapsed: float) -> None:
+        """After ``step`` steps in ``elapsed`` seconds of training: freeze the end if it is time to cool down."""
+        if self.total is not None or self.seconds is None or step == 0:
+            return
+        if elapsed >= self.seconds * (1 - self.schedule.cooldown):
+            left = max(0.0, self.seconds - elapsed)
+            self.cooling_from = step
+            self.total = step + max(1, round(left * step / elapsed))
+
+    def estimate(self, step: int, elapsed: float) -> int | None:
+        """The last step, as far as it can be told now."""
+        if self.total is not None or self.seconds is None or not step or not elapsed:
+            return self.total
+        return max(step + 1, round(self.seconds * step / elapsed))
+
+    def state(self) -> dict[str, int | float | None]:
+        """Plain types, for the checkpoint."""
+        return {"total": self.total, "seconds": self.seconds, "cooling_from": self.cooling_from}
