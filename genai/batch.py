@@ -28,8 +28,8 @@ class Batch:
 
     @property
     def weight(self) -> float:
-        """How much its mean loss counts in a mean over batches."""
-        return float(len(self.x) if self.valid is None else self.valid.sum())
+        """How much its mean loss counts in a mean over batches: its rows, without what is padding of them."""
+        return float(len(self.x) if self.valid is None else self.valid.float().flatten(1).mean(1).sum())
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
