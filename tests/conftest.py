@@ -1,0 +1,68 @@
+"""Small data and small models that every test can use; nothing here needs a network or a file from elsewhere."""
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "modality=text",
+    "data=text_folder",
+    "modality.tokenizer=characters",
+    "modality.vocab_size=null",
+    "modality.block=16",
+    "model.network.layers=2",
+    "model.network.heads=2",
+    "model.network.width=16",
+    "model.network.ngram_rows=64",
+    "batch=4",
+    "validate_every=5",
+    "log_every=1",
+    "preview_every=100",
+    "trainer=cpu",
+    "trainer.threads=1",
+)
+"""Words of a command line whose training takes a second or two; ``data.path=`` and ``runs=`` come from the fixtures."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of the whole test session."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["GENAI_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of some ten thousand characters with words to learn."""
+    draw = random.Random(0)
+    words = "the cat and a dog saw how old men run to see one big red sun set".split()
+    lines = [" ".join(draw.choices(words, k=8)) + "." for _ in range(300)]
+    path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def small(corpus: Path, tmp_path: Path) -> list[str]:
+    """``SMALL`` with data and a folder for runs."""
+    return [*SMALL, f"data.path={corpus}", f"runs={tmp_path / 'runs'}"]
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs ``python -m genai.<name> words...`` as a person would: ``command("train", "steps=2", cwd=folder)``."""
+
+    def run(name: str, *words: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}  # type: ignore[dict-item]
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            [sys.executable, "-m", f"genai.{name}", *words], capture_output=True, text=True, timeout=300, env=environment, **kwargs
+        )
+
+    return run

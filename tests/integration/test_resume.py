@@ -1,0 +1,163 @@
+"""A run that is stopped and resumed ends with the same bits as one that never was."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from genai import checkpoints, runs
+from genai.config import compose
+from genai.train import FREE_TEXT, resumption
+from genai.training.fit import train
+from tests.conftest import ROOT
+
+STEPS = 24
+
+
+def run_to(words: list[str], *more: str) -> runs.Run:
+    """Train without loading the result."""
+    return train(compose("train", [*words, *more], FREE_TEXT))
+
+
+def go_on(run: runs.Run, *more: str) -> runs.Run:
+    words, found = resumption(list(more), str(run.folder))
+    return train(compose("train", words, FREE_TEXT), found)
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Every leaf of a checkpoint by its path, without clocks."""
+    if isinstance(value, dict):
+        return {k: v for key in value for k, v in flat(value[key], f"{path}/{key}").items() if "seconds" not in k}
+    if isinstance(value, list | tuple):
+        return {k: v for index, item in enumerate(value) for k, v in flat(item, f"{path}/{index}").items()}
+    return {path: value}
+
+
+def assert_same_state(one: runs.Run, other: runs.Run) -> None:
+    ours, theirs = (checkpoints.load(run.last) for run in (one, other))
+    for part in ("state_dict", "optimizer_states", "genai"):
+        a, b = flat(ours[part]), flat(theirs[part])
+        assert a.keys() == b.keys()
+        for name, value in a.items():
+            assert torch.equal(value, b[name]) if isinstance(value, Tensor) else value == b[name], name
+
+
+def rows(run: runs.Run) -> list[dict[str, str]]:
+    """``metrics.csv`` without what depends on the clock."""
+    with (run.folder / "metrics.csv").open() as file:
+        return [{k: v for k, v in row.items() if k not in ("samples_per_s", "memory_mb")} for row in csv.DictReader(file)]
+
+
+def scalar_steps(run: runs.Run, tag: str) -> list[int]:
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    return [event.step for event in events.Scalars(tag)]
+
+
+class Killed(Exception):
+    pass
+
+
+def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> runs.Run:
+    """The run whose process is gone after ``step`` steps, without a chance to save."""
+    from genai.training.callbacks import Loop
+
+    original = Loop.on_train_batch_end
+
+    def until(loop: Loop, trainer: Any, learner: Any, *rest: Any) -> None:
+        original(loop, trainer, learner, *rest)
+        if learner.step == step:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Loop, "on_train_batch_end", until)
+        patch.setattr(Loop, "on_exception", lambda *_: None)
+        run_to(words, f"steps={STEPS}", "checkpoint_every=10")
+    root = Path(next(word for word in words if word.startswith("runs=")).partition("=")[2])
+    return next(runs.all_runs(root))
+
+
+@pytest.mark.parametrize("step", [13, 10, 19])
+@pytest.mark.parametrize("more", [[], ["workers=2"], ["accumulate=2", "modality.block=512"]], ids=["plain", "workers", "accumulate"])
+def test_killed_and_resumed_is_bit_equal(step: int, more: list[str], small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [*small, *more]  # with a block of 512 tokens an epoch is shorter than the run
+    whole = run_to(words, f"steps={STEPS}", "checkpoint_every=10")
+    broken = stopped_at(step, words, monkeypatch)
+    assert checkpoints.load(broken.last)["genai"]["step"] == step // 10 * 10
+    resumed = go_on(broken)
+    assert resumed.folder == broken.folder
+    assert_same_state(whole, resumed)
+    assert rows(whole) == rows(resumed)
+    assert scalar_steps(resumed, "loss/train") == list(range(1, STEPS + 1))
+    assert scalar_steps(resumed, "loss/val") == scalar_steps(whole, "loss/val")
+
+
+def test_a_finished_run_is_extended_and_says_so(small: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    run = run_to(small, "steps=6")
+    extended = go_on(run, "steps=9")
+    assert extended.folder == run.folder
+    assert "resuming from step 6" in capfd.readouterr().out
+    assert [row["step"] for row in rows(extended)] == [str(step) for step in range(1, 10)]
+    assert run.record["steps"] == 9 and run.record["finished"]
+
+
+def test_auto_takes_the_unfinished_run_of_the_same_configuration(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = stopped_at(13, small, monkeypatch)
+    words = [*small, f"steps={STEPS}", "checkpoint_every=10"]
+    assert resumption([*words, "seed=5", "resume=auto"], "auto") == ([*words, "seed=5"], None)
+    assert "starting a new one" in capfd.readouterr().out
+    found = resumption([*words, "resume=auto"], "auto")[1]
+    assert found is not None and found.folder == broken.folder
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = run_to(small, f"steps={STEPS}", "checkpoint_every=10")
+    broken = stopped_at(21, small, monkeypatch)
+    content = bytearray(broken.last.read_bytes())
+    content[len(content) // 2] ^= 1
+    broken.last.write_bytes(content)
+    resumed = go_on(broken)
+    said = capfd.readouterr()
+    assert "last.ckpt is damaged" in said.err and "resuming from step 10" in said.out
+    assert_same_state(whole, resumed)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_within_five_seconds_and_says_how_to_go_on(number: int, code: int, small: list[str], tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "genai.train", *small, "steps=1000000"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    metrics = wait_for_steps(tmp_path / "runs", 20)
+    sent = time.monotonic()
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - sent < 5
+    assert process.returncode == code
+    run = runs.Run(metrics.parent)
+    step = checkpoints.load(run.last)["genai"]["step"]
+    assert step >= 20 and [int(row["step"]) for row in rows(run)] == list(range(1, step + 1))
+    last_line = output.strip().splitlines()[-1]
+    assert last_line == f"python -m genai.train resume={run.folder.relative_to(tmp_path)}"
+
+
+def wait_for_steps(root: Path, steps: int) -> Path:
+    """The ``metrics.csv`` below ``root``, once it has so many rows."""
+    for _ in range(600):
+        for path in root.glob("*/*/metrics.csv"):
+            if path.read_text().count("\n") > steps:
+                return path
+        time.sleep(0.1)
+    raise AssertionError("the run never came so far")
