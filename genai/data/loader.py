@@ -45,10 +45,18 @@ def train_loader(batches: Batches, step: int, workers: int = 0, pin: bool = Fals
     return DataLoader(batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
 
 
-def held_out(packed: Packed, batch: int, limit: int | None, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-    """``limit`` evenly spaced items (``None``: all) in batches, those of this process."""
+def held_out(
+    packed: Packed, batch: int, limit: int | None, rank: int = 0, world: int = 1
+) -> Iterator[tuple[Batch, float]]:
+    """``limit`` evenly spaced items (``None``: all) in batches, those of this process, and how much each batch counts.
+
+    A process for which nothing is left gets one item that counts nothing: all of them have to take part in sums.
+    """
     kept = len(packed) if limit is None else min(limit, len(packed))
-    indices = [position * len(packed) // kept for position in range(kept)]
-    for number, rows in enumerate(batched(kept, batch)):
-        if number % world == rank:
-            yield packed.batch(indices[rows.start : rows.stop], None)
+    spaced = [position * len(packed) // kept for position in range(kept)]
+    indices = spaced[rank::world]
+    if not indices:
+        yield packed.batch(spaced[:1], None), 0.0
+    for rows in batched(len(indices), batch):
+        drawn = packed.batch(indices[rows.start : rows.stop], None)
+        yield drawn, drawn.weight

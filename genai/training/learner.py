@@ -153,13 +153,13 @@ class Learner(LightningModule):
         batch_size = max(1, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
         batches = held_out(self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), self.sampling_weights():
-            for number, batch in enumerate(batches):
+            for number, (batch, counts) in enumerate(batches):
                 seed_noise(self.settings.seed, -1 - number, self.global_rank)
                 with self.trainer.precision_plugin.forward_context():
                     losses = self.method.loss(batch.to(self.device), next(iter(self._optimizers)))
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, 0) + value.double() * batch.weight
-                weight += batch.weight
+                    sums[name] = sums.get(name, 0) + value.double() * counts
+                weight += counts
         total = self._summed(weight)
         return {f"val_{name}": float(self._summed(value) / total) for name, value in sums.items()}
 
