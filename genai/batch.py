@@ -39,8 +39,9 @@ class Batch:
     def split(self, parts: int) -> list["Batch"]:
         """At most ``parts`` batches of nearly equal length with the same rows, in order."""
         size = -(-len(self) // parts)
-        rows = [slice(start, start + size) for start in range(0, len(self), size)]
-        return [Batch(**{f.name: v if (v := getattr(self, f.name)) is None else v[row] for f in fields(self)}) for row in rows]
+        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        starts = range(0, len(self), size)
+        return [replace(self, **{name: v[start : start + size] for name, v in present.items()}) for start in starts]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From a config node ``{_target_: ..., width: 64}`` to an object: checked first, then built inside out.
 
-The types and ranges live in the signatures of the classes (``width: Annotated[int, Ge(1)]``); nothing else repeats them.
+Types and ranges live in the signatures of the classes (``width: Annotated[int, Ge(1)]``); nothing else repeats them.
 A node may come out of a stranger's checkpoint, so a target must be a class *defined* in genai, or in a package that the
 user named, and a subclass of what the place wants.
 """
@@ -40,7 +40,9 @@ def build(
     parameters = inspect.signature(cls).parameters
     for name, value in values.items():
         if name in given:
-            raise Mistake(f"{path}.{name}={value!r} is not yours to set: here it is always {given[name]!r}. Leave it out.")
+            raise Mistake(
+                f"{path}.{name}={value!r} is not yours to set: here it is always {given[name]!r}. Leave it out."
+            )
         if _is_node(value):
             values[name] = build(value, _wanted(cls, name), f"{path}.{name}", given, plugins)
     for name, parameter in parameters.items():
@@ -95,7 +97,9 @@ def locate(target: str, base: type[T], path: str, plugins: Sequence[str] = ()) -
     """The class that ``target`` names, if it may stand at ``path``: see the head of this file. Raises ``Mistake``."""
     module_name, _, class_name = target.rpartition(".")
     if not any(module_name == package or module_name.startswith(f"{package}.") for package in ("genai", *plugins)):
-        raise Mistake(f"{path}: refused '{target}': only classes of genai, or of a package in plugins=[...], are built.")
+        raise Mistake(
+            f"{path}: refused '{target}': only classes of genai, or of a package in plugins=[...], are built."
+        )
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

@@ -1,10 +1,10 @@
 """Checkpoint files that survive a kill, show damage, and never run code.
 
-Saving: a temporary file in the same folder, fsync, the hash beside it, then ``os.replace``. The hash file names the new and
-the previous content, so that a kill between the two renames leaves a pair that still fits.
+Saving: a temporary file in the same folder, fsync, the hash beside it, then ``os.replace``. The hash file names the new
+and the previous content, so that a kill between the two renames leaves a pair that still fits.
 
-Loading: the file may come from a stranger. The zip must be stored (a compressed one can be a bomb), and its pickle may name
-nothing but tensors and plain containers, which is checked before anything is unpickled (and torch's own
+Loading: the file may come from a stranger. The zip must be stored (a compressed one can be a bomb), and its pickle may
+name nothing but tensors and plain containers, which is checked before anything is unpickled (and torch's own
 ``weights_only=True`` stays on besides).
 """
 

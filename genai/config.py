@@ -97,7 +97,7 @@ def compose(config_name: str, words: Sequence[str], free_text: Iterable[str] = (
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
             overrides = [carry(word, free_text) for word in words]
             config = hydra.compose(config_name, overrides, return_hydra_config=True)
-        choices = dict(OmegaConf.to_container(config.hydra.runtime.choices))  # type: ignore[call-overload]
+        choices = plain(config.hydra.runtime.choices)
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
@@ -106,7 +106,7 @@ def compose(config_name: str, words: Sequence[str], free_text: Iterable[str] = (
         raise explain(error, config_name) from error
 
 
-def launch(task: Callable[[Composed], None], config_name: str, words: list[str], free_text: Iterable[str] = ()) -> None:
+def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], free_text: Iterable[str] = ()) -> None:
     """Run ``task`` under Hydra's own command line (``--help``, ``--cfg job``, ``-m``, tab completion), then exit.
 
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
@@ -117,10 +117,10 @@ def launch(task: Callable[[Composed], None], config_name: str, words: list[str],
         hydra_config = HydraConfig.get()
         sys.argv[1:] = asked  # what a distributed strategy starts again in its other processes
         many = hydra_config.mode == RunMode.MULTIRUN
-        choices = dict(OmegaConf.to_container(hydra_config.runtime.choices))  # type: ignore[arg-type]
+        choices = plain(hydra_config.runtime.choices)
         overrides = words if not many else [*hydra_config.overrides.task]
         folder = Path(hydra_config.runtime.output_dir) if many else None
-        guarded(lambda: task(Composed(plain(config), choices, overrides, folder)))  # type: ignore[arg-type]
+        guarded(lambda: task(Composed(plain(config), choices, overrides, folder)))
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, not printed by Hydra
     sys.argv[1:] = [carry(word, free_text) for word in words]
@@ -134,7 +134,7 @@ def launch(task: Callable[[Composed], None], config_name: str, words: list[str],
     guarded(run)
 
 
-def guarded(task: Callable[[], None]) -> None:
+def guarded(task: Callable[[], Any]) -> None:
     """Run ``task``; a mistake or a failure becomes one or two lines on standard error and an exit code.
 
     ``GENAI_DEBUG=1`` brings the traceback back.
@@ -161,7 +161,9 @@ def explain(error: Exception, config_name: str) -> Mistake:
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options is not None:
             group, _, name = cause.missing_cfg_file.rpartition("/")
             members = [option.removesuffix(".yaml") for option in cause.options]
-            return Mistake(f"{group}={name}: there is no such {group}.{nearest(name, members)} There are: {', '.join(members)}.")
+            return Mistake(
+                f"{group}={name}: there is no such {group}.{nearest(name, members)} There are: {', '.join(members)}."
+            )
         cause = cause.__cause__
     if isinstance(error, OverrideParseException):
         return Mistake(f"Cannot read '{error.override}'; write key=value, and quote a value that has spaces or commas.")

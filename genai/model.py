@@ -133,7 +133,7 @@ class Stream:
         ours, theirs = model.split_options(options)
         if isinstance(init, str | Path) and not isinstance(init, modality.media):
             init = modality.media.read(Path(init).expanduser())
-        request: Request = modality.request(prompts, seeds, init, ours)  # type: ignore[arg-type]
+        request: Request = modality.request(prompts, seeds, init, ours)
         given: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, ours) for tensor in given]
         model.method.eval()
@@ -193,7 +193,9 @@ def load(
     try:
         restore(method, state["state_dict"], weights)
     except (RuntimeError, KeyError, AttributeError, TypeError) as error:
-        raise Damaged(f"{file} is damaged: its weights do not fit its model ({str(error).splitlines()[0][:120]}).") from error
+        raise Damaged(
+            f"{file} is damaged: its weights do not fit its model ({str(error).splitlines()[0][:120]})."
+        ) from error
     record = runs.Run(file.parent.parent).record
     return Model(codec, method.to(target).eval(), record, file, checkpoints.file_hash(file), about["step"], notes)
 
@@ -229,12 +231,17 @@ def rebuild(
         modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
         modality.restore(about["modality_state"])
         with torch.device("meta"):
-            shapes = {name: value.shape for name, value in build_method(about["model"], modality, plugins).state_dict().items()}
+            shapes = {
+                name: value.shape
+                for name, value in build_method(about["model"], modality, plugins).state_dict().items()
+            }
     except (KeyError, TypeError, ValueError) as error:
         raise Damaged(f"the checkpoint does not describe its model: {error}") from error
     stored = {name: getattr(value, "shape", None) for name, value in _below(weights, "method.").items()}
     if wrong := next((name for name in shapes.keys() | stored.keys() if shapes.get(name) != stored.get(name)), None):
-        raise Damaged(f"the checkpoint's weights do not fit its model: {wrong} is {stored.get(wrong)}, not {shapes.get(wrong)}.")
+        raise Damaged(
+            f"the checkpoint's weights do not fit its model: {wrong} is {stored.get(wrong)}, not {shapes.get(wrong)}."
+        )
     return modality, build_method(about["model"], modality, plugins)
 
 

@@ -1,7 +1,7 @@
 """A run on disk: its folder, its record, which one is newest, which of its checkpoints is good.
 
-    runs/2026-01-31/12-00-00-text-gpt/
-        config.yaml  record.json  metrics.csv  checkpoints/{best,last}.ckpt  tensorboard/  previews/
+runs/2026-01-31/12-00-00-text-gpt/
+    config.yaml  record.json  metrics.csv  checkpoints/{best,last}.ckpt  tensorboard/  previews/
 """
 
 import json
@@ -113,7 +113,9 @@ def create(root: Path, name: str, folder: Path | None = None) -> Run:
 
 def all_runs(root: Path) -> Iterator[Run]:
     """The runs below ``root``, newest first."""
-    found = [Run(record.parent) for pattern in ("*/*/record.json", "*/*/*/record.json") for record in root.glob(pattern)]
+    found = [
+        Run(record.parent) for pattern in ("*/*/record.json", "*/*/*/record.json") for record in root.glob(pattern)
+    ]
     yield from sorted(found, key=lambda run: (run.record.get("started", ""), run.folder.name), reverse=True)
 
 
@@ -123,7 +125,9 @@ def latest(root: Path, modality: str | None = None) -> Run:
         if modality in (None, run.record.get("modality")) and any((run.folder / "checkpoints").glob("*.ckpt")):
             return run
     kind = f"{modality} run" if modality else "run"
-    raise Mistake(f"there is no {kind} with a checkpoint in {root}/; train one: python -m genai.train modality={modality or 'text'}")
+    raise Mistake(
+        f"there is no {kind} with a checkpoint in {root}/; train one: python -m genai.train modality={modality or 'text'}"
+    )
 
 
 def find(path: str | Path) -> Run:

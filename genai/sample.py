@@ -1,4 +1,4 @@
-"""``python -m genai.sample``: samples of a trained model, each a file with its recipe beside it. ``--help`` says how."""
+"""``python -m genai.sample``: samples of a trained model, each with its recipe beside it. ``--help`` says how."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
         values |= {"ckpt": values["ckpt"] or recipe["checkpoint"], "weights": recipe["weights"]}
     _check(values)
     from genai.batch import batched
-    from genai.model import items, load
+    from genai.model import Stream, items, load
 
     model = load(
         values["ckpt"],
@@ -64,8 +64,8 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     _say_which(model)
     folder = _folder(values["out"])
     if recipe:
-        prompts, seeds = zip(*((item["prompt"], item["seed"]) for item in recipe["batch"]), strict=True)
-        stream = model_stream(model, list(prompts), list(seeds), recipe["init"], chosen)
+        batch = recipe["batch"]
+        stream = Stream(model, [i["prompt"] for i in batch], [i["seed"] for i in batch], recipe["init"], chosen)
         media = _follow(stream, recipe["item"])
         _write(folder, 0, media[recipe["item"]], {**recipe, "item": recipe["item"]})
         _say_where(folder, 1)
@@ -73,18 +73,11 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
     for rows in batched(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
-        stream = model_stream(model, [prompts[i] for i in rows], [seeds[i] for i in rows], values["init"], chosen)
+        stream = Stream(model, [prompts[i] for i in rows], [seeds[i] for i in rows], values["init"], chosen)
         for item, media in enumerate(_follow(stream, None, rows.start)):
             about = recipe_of(model, values, chosen, batch, item)
             _write(folder, rows.start + item, media, about)
     _say_where(folder, len(prompts))
-
-
-def model_stream(model: "Model", prompts: list[str], seeds: list[int], init: str | None, options: Mapping[str, Any]) -> "Stream":
-    """A stream of items whose prompts and seeds are given one by one."""
-    from genai.model import Stream
-
-    return Stream(model, prompts, seeds, init, options)
 
 
 def recipe_of(
@@ -154,7 +147,9 @@ def _check(values: Mapping[str, Any]) -> None:
     modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
     if values["modality"] is not None and values["modality"] not in modalities:
         near = nearest(str(values["modality"]), modalities)
-        raise Mistake(f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}.")
+        raise Mistake(
+            f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}."
+        )
     if values["prompt"] is not None and values["prompts_file"] is not None:
         raise Mistake("prompt= and prompts_file=: give one of them.")
 
@@ -165,7 +160,9 @@ def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
         try:
             lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise Mistake(f"cannot read prompts_file={file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from error
+            raise Mistake(
+                f"cannot read prompts_file={file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
+            ) from error
         prompts = [line.rstrip("\r") for line in lines]
         prompts = prompts[:-1] if prompts[-1] == "" else prompts
         if not prompts:

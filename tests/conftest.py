@@ -62,7 +62,12 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(name: str, *words: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **kwargs.pop("env", {})}  # type: ignore[dict-item]
         return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            [sys.executable, "-m", f"genai.{name}", *words], capture_output=True, text=True, timeout=300, env=environment, **kwargs
+            [sys.executable, "-m", f"genai.{name}", *words],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=environment,
+            **kwargs,
         )
 
     return run

@@ -1,7 +1,7 @@
 """Batches in an order that is a function of (seed, step): where a run stands is one number.
 
-Workers, restarts and the number of processes change nothing: position ``p`` of the endless stream is item ``p % n`` of the
-permutation of epoch ``p // n``, and step ``s`` of ``world`` processes takes the next ``world x batch`` positions.
+Workers, restarts and the number of processes change nothing: position ``p`` of the endless stream is item ``p % n`` of
+the permutation of epoch ``p // n``, and step ``s`` of ``world`` processes takes the next ``world x batch`` positions.
 """
 
 from collections.abc import Iterator
@@ -50,13 +50,11 @@ def held_out(
 ) -> Iterator[tuple[Batch, float]]:
     """``limit`` evenly spaced items (``None``: all) in batches, those of this process, and how much each batch counts.
 
-    A process for which nothing is left gets one item that counts nothing: all of them have to take part in sums.
+    Every process makes as many batches; one for which nothing is left gets an item that counts nothing.
     """
     kept = len(packed) if limit is None else min(limit, len(packed))
     spaced = [position * len(packed) // kept for position in range(kept)]
-    indices = spaced[rank::world]
-    if not indices:
-        yield packed.batch(spaced[:1], None), 0.0
-    for rows in batched(len(indices), batch):
-        drawn = packed.batch(indices[rows.start : rows.stop], None)
-        yield drawn, drawn.weight
+    for rows in batched(-(-kept // world), batch):
+        indices = spaced[rank::world][rows.start : rows.stop]
+        drawn = packed.batch(indices or spaced[:1], None)
+        yield drawn, drawn.weight if indices else 0.0

@@ -52,7 +52,9 @@ class TextFolder(Source):
     @property
     def description(self) -> str:
         train, val = (sum(len(example.media) for example in split) for split in self._splits)
-        return f"{self.path}: {train:,} characters in {len(self.train):,} documents, {val:,} in {len(self.val):,} held out"
+        return (
+            f"{self.path}: {train:,} characters in {len(self.train):,} documents, {val:,} in {len(self.val):,} held out"
+        )
 
     def files(self) -> list[Path]:
         """The files to read, in order. Raises ``Mistake`` where there are none."""
@@ -62,7 +64,9 @@ class TextFolder(Source):
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             if not found:
-                raise Mistake(f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}.")
+                raise Mistake(
+                    f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}."
+                )
             return found
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
         if not found:
@@ -75,7 +79,7 @@ class TextFolder(Source):
         skipped: list[str] = []
         for file in self.files():
             try:
-                for text in read_documents(file, self.field):
+                for text in list(read_documents(file, self.field)):  # a file is taken whole or not at all
                     if text:
                         documents.setdefault(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), text)
             except Mistake as error:
@@ -85,9 +89,10 @@ class TextFolder(Source):
             raise Mistake(f"data.path={self.path}: nothing in it can be used. {' '.join(skipped[:3])}")
         if len(documents) == 1:
             (text,) = documents.values()
-            cut = len(text) - int(len(text) * self.val_fraction)
+            cut = len(text) - max(1, int(len(text) * self.val_fraction))
             return _split("train", [text[:cut]]), _split("val", [text[cut:]])
-        held = set(sorted(documents)[: max(1, round(len(documents) * self.val_fraction))])  # by hash: no order, no names
+        count = min(len(documents) - 1, max(1, round(len(documents) * self.val_fraction)))
+        held = set(sorted(documents)[:count])  # by hash: no order, no names
         train = [text for digest, text in documents.items() if digest not in held]
         return _split("train", train), _split("val", [documents[digest] for digest in documents if digest in held])
 
@@ -128,7 +133,7 @@ def _field(line: str, field: str, where: str) -> str:
         raise Mistake(f"{where} is not JSON ({error}).") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
         raise Mistake(f"{where} has no text in a field '{field}'.")
-    return str(value[field])
+    return str(value[field]).encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
 
 
 def _parquet(file: Path, field: str) -> Iterator[str]:

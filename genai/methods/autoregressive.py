@@ -123,7 +123,7 @@ class Uniforms:
 
 def draw(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Tensor:
     """Classes (batch,) from ``logits`` (batch, classes) by inverting the distribution at ``uniform`` (batch,)."""
-    if options.temperature == 0:
+    if options.temperature < 1e-6:  # any lower, and float32 overflows
         return logits.argmax(-1)
     probabilities = (logits.float() / options.temperature).softmax(-1)
     probabilities = probabilities * kept(probabilities, options)

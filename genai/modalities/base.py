@@ -45,8 +45,8 @@ class Packed(Protocol):
 class Decoder(Protocol):
     """Turns the growing tensor of one item into media, piece by piece."""
 
-    given: Media
-    """The beginning that was given; empty where there was none."""
+    given: Any
+    """Media: the beginning that was given; empty where there was none."""
 
     done: bool
     """Nothing more is wanted, as after a stop string."""
@@ -101,13 +101,13 @@ class Modality(ABC):
         """The split as tensors, made once and kept in the folder ``cache`` under the hash of its content."""
 
     @abstractmethod
-    def request(self, prompts: list[str], seeds: list[int], init: Media | None, options: Any) -> Request:
-        """What to ask of a method. Raises ``Mistake`` where the prompt or ``init`` does not fit."""
+    def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
+        """What to ask of a method; ``init`` is media or ``None``. Raises ``Mistake`` where the prompt or ``init`` does not fit."""
 
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:
         """A few prompts from held-out data for the previews."""
 
     @abstractmethod
-    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Media]], step: int) -> None:
+    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
         """Put ``(prompt, media)`` pairs into a TensorBoard ``SummaryWriter``."""

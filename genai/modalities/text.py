@@ -2,7 +2,7 @@
 
 import codecs
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -28,7 +28,7 @@ class Passage(str):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """UTF-8 with or without a byte order mark, UTF-16 with one.
+        """UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one.
 
         Raises:
             Mistake: the file is missing, or in another encoding.
@@ -37,9 +37,9 @@ class Passage(str):
             content = path.read_bytes()
         except OSError as error:
             raise Mistake(f"cannot read {path}: {error.strerror}.") from error
-        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        encoding = next((name for name, marks in _MARKS.items() if content.startswith(marks)), "utf-8-sig")
         try:
-            return cls(content.decode("utf-16" if marked else "utf-8-sig"))
+            return cls(content.decode(encoding))
         except UnicodeDecodeError as error:
             raise Mistake(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
 
@@ -86,7 +86,9 @@ class Text(Modality):
         block: Annotated[int, Ge(2), Le(1_000_000)] = 256,
     ) -> None:
         if tokenizer != "bpe" and vocab_size is not None:
-            raise ValueError(f"vocab_size belongs to tokenizer=bpe; {tokenizer} finds its own. Set modality.vocab_size=null.")
+            raise ValueError(
+                f"vocab_size belongs to tokenizer=bpe; {tokenizer} finds its own. Set modality.vocab_size=null."
+            )
         self.kind, self.vocab_size, self.block = tokenizer, vocab_size or 2048, block
         self.tokenizer: tokenizers.Tokenizer = tokenizers.Bytes()
 
@@ -116,7 +118,8 @@ class Text(Modality):
 
     def encode(self, media: Any) -> Tensor:
         """(tokens,) int64."""
-        return torch.from_numpy(self.tokenizer.encode(str(media)))
+        text = str(media).encode("utf-8", "replace").decode()  # a terminal can give half a surrogate pair
+        return torch.from_numpy(self.tokenizer.encode(text))
 
     def decode(self, x: Tensor) -> Passage:
         content = self.bytes_of(x)
@@ -159,7 +162,8 @@ class Text(Modality):
 
     def preview_prompts(self, split: Split) -> list[str]:
         """The first words of a few held-out documents."""
-        chosen = [split[index * len(split) // 4] for index in range(min(4, len(split)))]
+        count = min(4, len(split))
+        chosen = [split[index * len(split) // count] for index in range(count)]
         texts = dict.fromkeys(str(example.media).lstrip()[:40].split("\n")[0][:16] for example in chosen)
         return [text for text in texts if text] or [""]
 
@@ -185,9 +189,9 @@ class TextDecoder:
             return Passage("")
         self.ended = self.text.end in x.tolist()
         self.held += self.bytes.decode(self.text.bytes_of(x), final=self.ended)
-        positions = [position for s in self.stop if (position := self.held.find(s)) >= 0]
-        if positions:
-            return self._emit(min(positions), finish=True)
+        found = [(position + len(s), position) for s in self.stop if (position := self.held.find(s)) >= 0]
+        if found:  # the first to be complete, however the text was cut into tokens
+            return self._emit(min(found)[1], finish=True)
         return self._emit(len(self.held) if self.ended else len(self.held) - self._overlap(), finish=self.ended)
 
     def result(self) -> Passage:
@@ -240,6 +244,9 @@ class PackedText:
 
 
 def _cell(text: str) -> str:
-    """Text inside a Markdown table."""
-    shown: Iterable[str] = text.replace("\\", "\\\\").replace("|", "\\|").splitlines()
-    return "<br>".join(line.replace("  ", "&nbsp; ") for line in shown) or " "
+    """Text inside a Markdown table, as it is: nothing in it is mark-up."""
+    return "<br>".join(line.translate(_MARKUP).replace("  ", "&nbsp; ") for line in text.splitlines()) or " "
+
+
+_MARKUP = {ord(c): f"\\{c}" for c in "\\`*_[]|"} | {ord(c): html.escape(c) for c in "<>&"}
+_MARKS = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}

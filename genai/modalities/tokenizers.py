@@ -66,11 +66,11 @@ class Characters(Tokenizer):
         known = (ids < len(self.codes)) & (self.codes[np.minimum(ids, len(self.codes) - 1)] == codes)
         if known.all():
             return ids.astype(np.int64)
-        parts = [
-            np.array([ids[i]]) if known[i] else len(self.codes) + np.frombuffer(text[i].encode(), np.uint8).astype(np.int64)
-            for i in range(len(codes))
-        ]
-        return np.concatenate(parts).astype(np.int64)
+        parts, start = [], 0
+        for i in np.flatnonzero(~known).tolist():
+            parts += [ids[start:i], len(self.codes) + np.frombuffer(text[i].encode(), np.uint8).astype(np.int64)]
+            start = i + 1
+        return np.concatenate([*parts, ids[start:]]).astype(np.int64)
 
     def state(self) -> dict[str, Any]:
         return {"kind": "characters", "alphabet": self.alphabet}
@@ -82,7 +82,8 @@ class BPE(Tokenizer):
     def __init__(self, tokenizer: BPETokenizer) -> None:
         self.tokenizer = tokenizer
         size = tokenizer.get_vocab_size()
-        self.pieces = [bytes(map(_BYTE_OF.__getitem__, tokenizer.id_to_token(index))) for index in range(size)]
+        tokens = [tokenizer.id_to_token(index) or "" for index in range(size)]
+        self.pieces = [bytes(_BYTE_OF[character] for character in token) for token in tokens]
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "BPE":

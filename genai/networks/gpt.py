@@ -1,8 +1,8 @@
 """GPT: a decoder-only transformer over tokens, with a cache for generation.
 
-The block is that of today's small-model speed runs: RMS norm without weights, rotary positions, normalised queries and keys,
-squared ReLU, projections that start at zero, an untied readout, the embedding mixed back in at each block, and hashed
-n-gram embeddings, which at small sizes save most of the training time.
+The block is that of today's small-model speed runs: RMS norm without weights, rotary positions, normalised queries and
+keys, squared ReLU, projections that start at zero, an untied readout, the embedding mixed back in at each block, and
+hashed n-gram embeddings, which at small sizes save most of the training time.
 """
 
 from dataclasses import dataclass
@@ -191,9 +191,7 @@ class Block(nn.Module):
         q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], 1)
         return rms_norm(rotate(q, angles)) * 1.2, rms_norm(rotate(k, angles)) * 1.2, v, x
 
-    def finish(
-        self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False
-    ) -> Tensor:
+    def finish(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
         """The block's output (batch, time, width), given its stream and what it attends to."""
         attended = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads

@@ -58,11 +58,16 @@ class Loop(Callback):
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
+    def listen(self) -> None:
+        """From now on SIGINT and SIGTERM end the run after the step that is under way."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.signal(number, self._on_signal)
+            self.handlers.setdefault(number, handler)
+
     # -- Lightning's moments
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self.handlers[number] = signal.signal(number, self._on_signal)
+        self.listen()  # again: Lightning has put its own handler for SIGTERM in between
         now = time.monotonic()
         self.preview_every.start(now, first=10)
         self.checkpoint_every.start(now)
@@ -72,7 +77,7 @@ class Loop(Callback):
         self.saved_step = learner.step
         self.times.append((learner.step, now))
 
-    def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, index: int) -> None:  # type: ignore[override]
         step, now = learner.step, time.monotonic()
         self.times.append((step, now))
         learner.course.look_at_clock(step, self._agreed(trainer, learner.seconds))
@@ -182,5 +187,3 @@ def memory_mb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-

@@ -43,7 +43,9 @@ def _warmed_up(decay: float) -> Callable[..., None]:
     def update(averages: Any, currents: Any, count: Any) -> None:
         n = int(count)
         weight = 1 - min(decay, (1 + n) / (10 + n))
-        floats = [(a, c) for a, c in zip(averages, currents, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in floats], [c for _, c in floats], weight)
+        if averages[0].is_floating_point():  # they come sorted by type
+            torch._foreach_lerp_(averages, currents, weight)
+        else:
+            torch._foreach_copy_(averages, currents)
 
     return update

@@ -20,7 +20,7 @@ class Every:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)", str(value).strip())
         if match and float(match[1]) > 0:
             return cls(seconds=float(match[1]) * (60 if match[2] == "m" else 1))
-        if str(value).strip().isdigit() and int(value) > 0:
+        if str(value).strip().isdecimal() and int(value) > 0:
             return cls(steps=int(value))
         raise Mistake(f"{key}={value}: it should be a number of steps such as 200, or of seconds such as 60s.")
 

@@ -1,6 +1,7 @@
 """A training run from its composed config to its last checkpoint."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -110,11 +111,23 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     if weights is not None and not resumed:
         _initialise(method, weights, settings.init_from or "")
     optimizers = {
-        name: build(values["optimizer"], MuonAdamW, "optimizer", {"module": player}) for name, player in method.players().items()
+        name: build(values["optimizer"], MuonAdamW, "optimizer", {"module": player})
+        for name, player in method.players().items()
     }
     course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
     return Plan(
-        composed, settings, hardware, source, modality, train_packed, val_packed, method, optimizers, course, resumed, checkpoint
+        composed,
+        settings,
+        hardware,
+        source,
+        modality,
+        train_packed,
+        val_packed,
+        method,
+        optimizers,
+        course,
+        resumed,
+        checkpoint,
     )
 
 
@@ -142,7 +155,9 @@ def _same_model(values: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         for key, was, now in _differences(about[node], values[node], node)
     ]
     if changed:
-        raise Mistake(f"this does not fit the run to resume ({'; '.join(changed)}). Start a new run, perhaps with init_from=.")
+        raise Mistake(
+            f"this does not fit the run to resume ({'; '.join(changed)}). Start a new run, perhaps with init_from=."
+        )
 
 
 def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
@@ -224,12 +239,15 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
     )
     if first:
         run.write_record(prompts=prompts)
+    loop.listen()
     try:
         _trainer(plan.hardware, run, loop).fit(learner, ckpt_path=plan.checkpoint, weights_only=True)
     except Stopped as stopped:
         if first:
             print(f"stopped and saved at step {learner.step}. To go on:\n{resume_command(run)}", flush=True)
         sys.exit(128 + stopped.number)
+    except SystemExit:  # Lightning's answer to KeyboardInterrupt
+        sys.exit(128 + (loop.signal or signal.SIGINT))
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
             raise
@@ -258,7 +276,7 @@ def _trainer(hardware: Hardware, run: Run, loop: Any) -> Any:
     return Trainer(
         accelerator={"cuda": "gpu"}.get(hardware.accelerator, hardware.accelerator),
         devices=hardware.devices,
-        precision=hardware.precision,
+        precision=hardware.precision,  # type: ignore[arg-type]
         strategy=strategy,
         max_epochs=-1,
         logger=False,
@@ -378,5 +396,3 @@ def _discard(run: Run, keep: Path | None) -> None:
     shutil.rmtree(run.folder, ignore_errors=True)
     if keep is None and run.folder.parent.is_dir() and not any(run.folder.parent.iterdir()):
         run.folder.parent.rmdir()
-
-

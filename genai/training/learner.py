@@ -1,6 +1,6 @@
 """The one bridge to Lightning: it trains any method.
 
-Optimizer, averaged weights, noise seeding, clipping, accumulation, validation and the content of a checkpoint are here, once.
+Optimizer, averaged weights, noise seeding, clipping, accumulation, validation and the content of a checkpoint are here.
 """
 
 import time
@@ -81,7 +81,9 @@ class Learner(LightningModule):
         return list(self._optimizers.values())
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        batches = Batches(self._train, self.settings.batch, self.settings.seed, self.global_rank, self.trainer.world_size)
+        batches = Batches(
+            self._train, self.settings.batch, self.settings.seed, self.global_rank, self.trainer.world_size
+        )
         return train_loader(batches, self.step, self.settings.workers, pin=self.device.type == "cuda")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -151,7 +153,9 @@ class Learner(LightningModule):
         sums: dict[str, Tensor] = {}
         weight = torch.zeros((), device=self.device, dtype=torch.float64)
         batch_size = max(1, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
-        batches = held_out(self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size)
+        batches = held_out(
+            self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size
+        )
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), self.sampling_weights():
             for number, (batch, counts) in enumerate(batches):
                 seed_noise(self.settings.seed, -1 - number, self.global_rank)
@@ -160,8 +164,8 @@ class Learner(LightningModule):
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0) + value.double() * counts
                 weight += counts
-        total = self._summed(weight)
-        return {f"val_{name}": float(self._summed(value) / total) for name, value in sums.items()}
+        total = self._reduced(weight, "sum")
+        return {f"val_{name}": float(self._reduced(value, "sum") / total) for name, value in sums.items()}
 
     # -- inside
 
@@ -186,29 +190,29 @@ class Learner(LightningModule):
     def _no_sync(self) -> Any:
         """Gradients of all but the last part stay in this process."""
         strategy_model = self.trainer.strategy.model
-        return strategy_model.no_sync() if hasattr(strategy_model, "no_sync") else nullcontext()  # type: ignore[operator]
+        return getattr(strategy_model, "no_sync", nullcontext)()
 
     def _keep(self, losses: dict[str, Tensor], norm: Tensor, player: str, module: torch.nn.Module) -> None:
         """Log the numbers of this step; stop the run where one is not finite, before it reaches a weight."""
         prefix = "" if len(self._optimizers) == 1 else f"{player}_"
         for name, value in losses.items():
-            self.logged[f"{prefix}{name}"] = float(self._mean(value))
+            self.logged[f"{prefix}{name}"] = float(self._reduced(value, "mean"))
         self.logged[f"{prefix}grad_norm"] = float(norm)
-        for name, value in self.logged.items():
-            if not np.isfinite(value):
+        for name, number in self.logged.items():
+            if not np.isfinite(number):
                 named = module.named_parameters()
                 culprit = next((n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
                 where = f", and so is the gradient of {culprit}" if culprit else ""
                 raise Failure(
-                    f"step {self.step + 1}: {name} is {value}{where}. The last good checkpoint is kept.\n"
+                    f"step {self.step + 1}: {name} is {number}{where}. The last good checkpoint is kept.\n"
                     "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or clip=0.5."
                 )
 
-    def _summed(self, value: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(value.clone(), reduce_op="sum") if self.trainer.world_size > 1 else value  # type: ignore[return-value]
-
-    def _mean(self, value: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(value.clone(), reduce_op="mean") if self.trainer.world_size > 1 else value  # type: ignore[return-value]
+    def _reduced(self, value: Tensor, how: str) -> Tensor:
+        """The sum or the mean over processes."""
+        if self.trainer.world_size == 1:
+            return value
+        return torch.as_tensor(self.trainer.strategy.reduce(value.clone(), reduce_op=how))
 
 
 def seed_noise(seed: int, step: int, rank: int) -> None:

@@ -1,4 +1,4 @@
-"""The numbers of a run: ``metrics.csv``, written as it goes, and TensorBoard; both go on exactly where a resumed run does."""
+"""The numbers of a run: ``metrics.csv``, written as it goes, and TensorBoard. Both go on where a resumed run does."""
 
 import csv
 import io
@@ -22,9 +22,10 @@ class Metrics:
         self.path = path
         self.columns, rows = ["step"], []
         if path.exists():
-            reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
+            reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without a last line that is torn
             self.columns = list(reader.fieldnames or ["step"])
-            complete = [row for row in reader if None not in row.values() and row["step"].isdigit()]
+            complete = [row for row in reader if None not in (*row, *row.values()) and row["step"].isdecimal()]
             rows = [row for row in complete if int(row["step"]) <= step]
         self._write(rows)
 
@@ -37,7 +38,7 @@ class Metrics:
             self._write([*rows, row])
             return
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self.columns, restval="").writerow(row)
+            csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerow(row)
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         text = io.StringIO()
@@ -65,4 +66,9 @@ class Logs:
         self.writer.close()
 
 
-_TAGS = {"loss": "loss/train", "val_loss": "loss/val", "samples_per_s": "speed/samples_per_s", "memory_mb": "speed/memory_mb"}
+_TAGS = {
+    "loss": "loss/train",
+    "val_loss": "loss/val",
+    "samples_per_s": "speed/samples_per_s",
+    "memory_mb": "speed/memory_mb",
+}

@@ -80,7 +80,8 @@ class MuonAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        result = closure() if closure is not None else None
+        with torch.enable_grad():
+            result = closure() if closure is not None else None
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if group["muon"]:
@@ -98,9 +99,10 @@ class MuonAdamW(Optimizer):
                 self.state[parameter]["exp_avg_sq"] = torch.zeros_like(parameter)
         states = [self.state[parameter] for parameter in parameters]
         adamw(
-            parameters,  # type: ignore[arg-type]
-            [parameter.grad for parameter in parameters],  # type: ignore[misc]
-            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
+            [parameter.data for parameter in parameters],
+            _gradients(parameters),
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
             [],
             [state["step"] for state in states],
             fused=parameters[0].device.type in ("cpu", "cuda"),
@@ -118,16 +120,20 @@ class MuonAdamW(Optimizer):
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in parameters]
+        weights, gradients = [parameter.data for parameter in parameters], _gradients(parameters)
         buffers = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        updates = torch.stack(torch._foreach_lerp(gradients, buffers, group["momentum"]))  # type: ignore[arg-type]
+        updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"])))
         updates = orthogonalised(updates, group["iterations"])
         rows, columns = parameters[0].shape
         scale = max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
-            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(parameters, list(updates.unbind()), alpha=-group["lr"] * scale)
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, list(updates.unbind()), alpha=-group["lr"] * scale)
+
+
+def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
@@ -144,8 +150,12 @@ def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
 
 
 def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Trainable parameters as ``matrix`` (of hidden linear layers), ``embedding``, ``head``, ``kernel`` or ``other``."""
+    """Trainable parameters as ``matrix`` (of hidden linear layers), ``embedding``, ``head``, ``kernel`` or ``other``.
+
+    One that several layers share counts as the first one's.
+    """
     kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("matrix", "embedding", "head", "kernel", "other")}
+    taken: set[int] = set()
     for child in module.modules():
         for name, parameter in child.named_parameters(recurse=False):
             kind = "other"
@@ -157,6 +167,7 @@ def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
                 kind = "matrix"
             elif parameter.ndim > 1:
                 kind = "kernel"
-            if parameter.requires_grad:
+            if parameter.requires_grad and id(parameter) not in taken:
+                taken.add(id(parameter))
                 kinds[kind].append(parameter)
     return kinds

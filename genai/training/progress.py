@@ -48,7 +48,7 @@ class Progress:
         self.loss = newest if math.isnan(self.loss) else 0.9 * self.loss + 0.1 * newest
         share = self._share(learner)
         total = learner.course.estimate(learner.step, learner.seconds)
-        fields = {
+        fields: dict[str, Any] = {
             "step": f"{learner.step:,}/{f'{total:,}' if total else '?'}",
             "loss": f"{self.loss:.4f}",
             "speed": f"{speed:,.0f}",
@@ -58,7 +58,9 @@ class Progress:
             self.bar.update(self.task, completed=share, doing="", **fields)
         elif time.monotonic() >= self.next_line or share >= 1:
             self.next_line = time.monotonic() + self.line_every
-            print("step {step}  loss {loss}  {speed} samples/s  left {left}".format(**fields), file=sys.stderr, flush=True)
+            print(
+                "step {step}  loss {loss}  {speed} samples/s  left {left}".format(**fields), file=sys.stderr, flush=True
+            )
 
     def say(self, doing: str) -> None:
         """What the run is busy with besides training."""

@@ -40,7 +40,9 @@ class TrainSettings:
         if self.steps and self.minutes:
             raise Mistake(f"steps={self.steps} and minutes={self.minutes:g}: give one, and the other as null.")
         if self.accumulate > self.batch:
-            raise Mistake(f"accumulate={self.accumulate}: a batch of {self.batch} splits into {self.batch} parts at most.")
+            raise Mistake(
+                f"accumulate={self.accumulate}: a batch of {self.batch} splits into {self.batch} parts at most."
+            )
         if self.resume and self.init_from:
             raise Mistake("resume= goes on with a run, init_from= starts a new one: give one of them.")
         return self if self.steps or self.minutes else replace(self, minutes=DEFAULT_MINUTES)

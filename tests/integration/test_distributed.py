@@ -13,7 +13,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
 
-def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(small: list[str], tmp_path: Path, command: Command) -> None:
+def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
+    small: list[str], tmp_path: Path, command: Command
+) -> None:
     done = command("train", *small, "steps=8", *TWO, "accumulate=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     two = next(runs.all_runs(tmp_path / "runs"))

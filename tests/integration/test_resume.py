@@ -54,7 +54,9 @@ def assert_same_state(one: runs.Run, other: runs.Run) -> None:
 def rows(run: runs.Run) -> list[dict[str, str]]:
     """``metrics.csv`` without what depends on the clock."""
     with (run.folder / "metrics.csv").open() as file:
-        return [{k: v for k, v in row.items() if k not in ("samples_per_s", "memory_mb")} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if k not in ("samples_per_s", "memory_mb")} for row in csv.DictReader(file)
+        ]
 
 
 def scalar_steps(run: runs.Run, tag: str) -> list[int]:
@@ -87,8 +89,12 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("step", [13, 10, 19])
-@pytest.mark.parametrize("more", [[], ["workers=2"], ["accumulate=2", "modality.block=512"]], ids=["plain", "workers", "accumulate"])
-def test_killed_and_resumed_is_bit_equal(step: int, more: list[str], small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "more", [[], ["workers=2"], ["accumulate=2", "modality.block=512"]], ids=["plain", "workers", "accumulate"]
+)
+def test_killed_and_resumed_is_bit_equal(
+    step: int, more: list[str], small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = [*small, *more]  # with a block of 512 tokens an epoch is shorter than the run
     whole = run_to(words, f"steps={STEPS}", "checkpoint_every=10")
     broken = stopped_at(step, words, monkeypatch)
@@ -136,10 +142,14 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_within_five_seconds_and_says_how_to_go_on(number: int, code: int, small: list[str], tmp_path: Path) -> None:
+def test_a_signal_saves_within_five_seconds_and_says_how_to_go_on(
+    number: int, code: int, small: list[str], tmp_path: Path
+) -> None:
     words = [sys.executable, "-m", "genai.train", *small, "steps=1000000"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     metrics = wait_for_steps(tmp_path / "runs", 20)
     sent = time.monotonic()
     process.send_signal(number)
