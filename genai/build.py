@@ -57,7 +57,7 @@ def build(
         raise Mistake(f"{path}: {error}") from error
 
 
-def check(node: Node, base: type, path: str, plugins: Sequence[str] = ()) -> None:
+def check(node: Node, base: type[Any], path: str, plugins: Sequence[str] = ()) -> None:
     """Check the names, types and ranges of ``node`` and of the nodes in it; build nothing. Raises ``Mistake``."""
     cls, values = _checked(node, base, path, plugins)
     for name, value in values.items():
@@ -84,7 +84,7 @@ def validate(value: Any, hint: Any, path: str, strict: bool = True) -> Any:
 
 
 def fields(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = True) -> Any:
-    """An instance of the dataclass ``cls``, from ``values`` whose names, types and ranges are checked. Raises ``Mistake``."""
+    """The dataclass ``cls`` from ``values``, whose names, types and ranges are checked. Raises ``Mistake``."""
     prefix = f"{path}." if path else ""
     hints = get_type_hints(cls, include_extras=True)
     unknown = next((name for name in values if name not in hints), None)
@@ -122,7 +122,7 @@ def _is_node(value: Any) -> bool:
 
 def _wanted(cls: type, name: str) -> type:
     """The class that argument ``name`` of ``cls`` has to be: ``Encoder`` for the hint ``Encoder | None``."""
-    hint = get_type_hints(cls.__init__)[name]
+    hint = get_type_hints(cls.__init__)[name]  # type: ignore[misc]
     options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     wanted = [option for option in options if isinstance(option, type) and option is not type(None)]
     if len(wanted) != 1 or wanted[0].__module__ == "builtins":

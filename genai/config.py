@@ -30,8 +30,8 @@ NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
 class Composed:
     """What a command was asked for, in plain types.
 
-    ``values`` is the config, ``choices`` the group members by group (``{"model": "gpt"}``), ``overrides`` the words of the
-    command line that led here, ``folder`` where Hydra wants this job of a multirun (``None`` for a single run).
+    ``values`` is the config, ``choices`` the group members by group (``{"model": "gpt"}``), ``overrides`` the words
+    that led here, ``folder`` where Hydra wants this job of a multirun (``None`` for a single run).
     """
 
     values: dict[str, Any]

@@ -28,7 +28,7 @@ class Hardware:
     threads: Annotated[int, Ge(1)] | None = None
 
     def resolve(self) -> "Hardware":
-        """The same with every ``auto`` and ``None`` decided. Raises ``Mistake`` where the machine lacks what is asked for."""
+        """With every ``auto`` and ``None`` decided. Raises ``Mistake`` where the machine lacks what is asked for."""
         import torch
 
         accelerator = pick_device(self.accelerator)

@@ -103,7 +103,7 @@ class Model:
         for name in values:
             if name not in ours | theirs:
                 raise Mistake(
-                    f"There is no option '{name}'.{nearest(name, ours | theirs)} This model has: {listing(ours | theirs)}."
+                    f"There is no option '{name}'.{nearest(name, ours | theirs)} There are: {listing(ours | theirs)}."
                 )
         modality = fields(self.modality.Options, {k: v for k, v in values.items() if k in ours}, strict=strict)
         chosen = {**self.method.sampling, **{k: v for k, v in values.items() if k in theirs}}

@@ -93,7 +93,7 @@ class Run:
 
 
 def create(root: Path, name: str, folder: Path | None = None) -> Run:
-    """Make a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``Mistake`` where it cannot be written."""
+    """Make a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``Mistake`` where that fails."""
     now = datetime.now()
     wanted = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
     try:
@@ -120,13 +120,13 @@ def all_runs(root: Path) -> Iterator[Run]:
 
 
 def latest(root: Path, modality: str | None = None) -> Run:
-    """The newest run that has a checkpoint, of one modality where it is named. Raises ``Mistake`` where there is none."""
+    """The newest run that has a checkpoint, of ``modality`` where it is named. Raises ``Mistake`` for none."""
     for run in all_runs(root):
         if modality in (None, run.record.get("modality")) and any((run.folder / "checkpoints").glob("*.ckpt")):
             return run
     kind = f"{modality} run" if modality else "run"
     raise Mistake(
-        f"there is no {kind} with a checkpoint in {root}/; train one: python -m genai.train modality={modality or 'text'}"
+        f"no {kind} with a checkpoint is in {root}/. Train one: python -m genai.train modality={modality or 'text'}"
     )
 
 

@@ -174,7 +174,7 @@ def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
 
 
 def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """What ``X/000.json`` says. Raises ``Mistake`` where it is no such file, or where the command line contradicts it."""
+    """What ``X/000.json`` says. Raises ``Mistake`` where it is no such file, or the command line contradicts it."""
     others = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if clash := [key for key in others if key != "ckpt"]:
         raise Mistake(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")

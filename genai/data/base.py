@@ -67,7 +67,7 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class ItemRandom:
-    """Random numbers that depend on (seed, epoch, index) alone: not on the worker, the rank or the batch around an item."""
+    """Random numbers that depend on (seed, epoch, index) alone, not on the worker, the rank or the batch."""
 
     seed: int
     epochs: Sequence[int]

@@ -16,8 +16,8 @@ from genai.errors import Mistake
 from genai.modalities.text import Passage
 
 SUFFIXES = frozenset(
-    ".txt .md .rst .tex .py .pyi .js .ts .jsx .tsx .java .c .h .cc .cpp .hpp .rs .go .rb .php .swift .kt .scala .sh .sql "
-    ".html .css .json .yaml .yml .toml .csv .tsv .log .jsonl .parquet".split()
+    ".txt .md .rst .tex .py .pyi .js .ts .jsx .tsx .java .c .h .cc .cpp .hpp .rs .go .rb .php .swift .kt .scala "
+    ".sh .sql .html .css .json .yaml .yml .toml .csv .tsv .log .jsonl .parquet".split()
 )
 
 

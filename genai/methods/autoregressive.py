@@ -135,7 +135,7 @@ def draw(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Ten
 
 
 def kept(probabilities: Tensor, options: AutoregressiveOptions) -> Tensor:
-    """Which classes top-k, top-p and min-p leave: bool, as ``probabilities`` (batch, classes). The best one always stays."""
+    """Which classes top-k, top-p and min-p leave: bool (batch, classes). The best one always stays."""
     best = probabilities.amax(-1, keepdim=True)
     keep = probabilities >= options.min_p * best
     if 0 < options.top_k < probabilities.shape[-1]:

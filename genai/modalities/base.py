@@ -38,7 +38,7 @@ class Packed(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Items ``indices``, with windows, crops and flips drawn from ``random``; ``None``: as they are, for validation."""
+        """Items ``indices``, with windows and crops drawn from ``random``; ``None``: as they are, for validation."""
         ...
 
 
@@ -52,7 +52,7 @@ class Decoder(Protocol):
     """Nothing more is wanted, as after a stop string."""
 
     def push(self, start: int, x: Tensor) -> Media:
-        """``x`` replaces everything from ``start``. The next part of a text or sound; the whole picture or clip so far."""
+        """``x`` replaces all from ``start``. Returns the next part of a text or sound; the whole picture so far."""
         ...
 
     def result(self) -> Media:
@@ -102,7 +102,7 @@ class Modality(ABC):
 
     @abstractmethod
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
-        """What to ask of a method; ``init`` is media or ``None``. Raises ``Mistake`` where the prompt or ``init`` does not fit."""
+        """What to ask of a method; ``init`` is media or ``None``. Raises ``Mistake`` where they do not fit."""
 
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:

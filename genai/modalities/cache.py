@@ -45,7 +45,7 @@ def plain(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def progress(split: Split, label: str) -> Iterator[Example]:
-    """The examples of ``split``, under a progress bar where somebody is watching and it takes long enough to see one."""
+    """The examples of ``split``, under a progress bar where somebody is watching."""
     from rich.console import Console
     from rich.progress import track
 

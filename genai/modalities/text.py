@@ -148,7 +148,7 @@ class Text(Modality):
         packed = PackedText(path, self.block)
         if split.name == "train" and len(packed.tokens) <= self.block:
             raise Mistake(
-                f"the training text has {len(packed.tokens)} tokens, less than one block of {self.block} and its target. "
+                f"the training text has {len(packed.tokens)} tokens, fewer than a block of {self.block} needs. "
                 f"Give more text, or set modality.block={max(2, len(packed.tokens) // 4)}."
             )
         return packed

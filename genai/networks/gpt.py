@@ -44,7 +44,7 @@ class GPT(nn.Module):
         vocab_size: classes of a token.
         block: positions that a token attends to, itself included; a longer input slides this window.
         layers, heads, width: of the transformer; ``width`` is divided among the heads.
-        kv_heads: fewer heads for keys and values (grouped-query attention, arXiv:2305.13245); ``None``: as many as heads.
+        kv_heads: fewer heads for keys and values (grouped-query attention, arXiv:2305.13245); ``None``: ``heads``.
         ngrams: add hashed embeddings of the last 2, ..., ``ngrams`` tokens; 1: none.
         ngram_rows: rows of each such table.
         dropout: of the feed-forward layers.
@@ -139,7 +139,7 @@ class GPT(nn.Module):
         return rms_norm(x), torch.stack([k for k, _ in cached]), torch.stack([v for _, v in cached])
 
     def _mask(self, time: int, valid: Tensor | None, device: torch.device) -> Tensor | None:
-        """(1 or batch, 1, time, time): causal, at most ``block`` back, no padding; ``None`` where plain causal says it all."""
+        """(1 or batch, 1, time, time): causal, at most ``block`` back, no padding; ``None``: plain causal will do."""
         if valid is None and time <= self.block:
             return None
         row = torch.arange(time, device=device)
@@ -185,7 +185,7 @@ class Block(nn.Module):
             nn.init.zeros_(layer.weight)
 
     def project(self, x: Tensor, start: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Queries, keys and values (batch, heads, time, head_width), and the stream (batch, time, width) they come from."""
+        """Queries, keys, values (batch, heads, time, head_width), and the stream (batch, time, width) of them."""
         x = self.mix[0] * x + self.mix[1] * start
         heads = self.qkv(rms_norm(x)).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
         q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], 1)

@@ -13,19 +13,19 @@ class Readout(nn.Linear):
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """Root-mean-square normalisation of the last dimension, without weights (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+    """Root-mean-square norm of the last dimension, without weights (Zhang & Sennrich 2019, arXiv:1910.07467)."""
     return F.rms_norm(x, (x.shape[-1],))
 
 
 def rotary_angles(positions: Tensor, head_width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the rotary angles, each (positions, head_width / 2) (Su et al. 2021, arXiv:2104.09864, eq. 15)."""
+    """Cosine and sine of rotary angles, each (positions, head_width / 2) (Su et al. 2021, arXiv:2104.09864, eq. 15)."""
     exponents = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width
     angles = positions.float()[:, None] * base**-exponents
     return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn ``x`` (..., positions, head_width) by its positions' angles; the two halves of a head are the coordinates."""
+    """Turn ``x`` (..., positions, head_width) by its positions' angles; a head's halves are the coordinates."""
     cos, sin = (angle.to(x.dtype) for angle in angles)
     first, second = x.chunk(2, -1)
     return torch.cat([first * cos + second * sin, second * cos - first * sin], -1)

@@ -5,7 +5,6 @@ import signal
 import sys
 import time
 from collections import deque
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -34,7 +33,7 @@ class Stopped(BaseException):
 class Loop(Callback):
     """The rhythm of a run.
 
-    Everything that is due after a step is done in one place and one order: numbers, validation, preview, checkpoint, end.
+    All that is due after a step is done in one place and one order: numbers, validation, checkpoint, preview, end.
     """
 
     def __init__(

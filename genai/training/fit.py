@@ -32,6 +32,9 @@ from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import Course, Schedule
 from genai.training.settings import TrainSettings
 
+SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
+"""TensorBoard keeps ten pictures, sounds and texts of a run where it is not told more."""
+
 
 @dataclass
 class Plan:
@@ -353,7 +356,7 @@ def _describe(plan: Plan, run: Run) -> None:
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{length}, batch {settings.batch}",
         "run": _shown(run.folder),
-        "watch": f"tensorboard --logdir {_shown(Path(settings.runs))} --samples_per_plugin images=200,audio=200,text=200",
+        "watch": f"tensorboard --logdir {_shown(Path(settings.runs))} {SAMPLES_KEPT}",
     }
     for name, value in rows.items():
         table.add_row(name, str(value))

@@ -44,7 +44,7 @@ class Settings:
 class Learner(LightningModule):
     """Trains ``method`` on ``train``, step by step.
 
-    The step counter is its own: Lightning's counts every optimizer's steps. So is the clock, which goes on over resumes.
+    The step counter is its own: Lightning's counts every optimizer's steps. So is the clock, which resumes, too.
 
     Attributes:
         step: optimizer steps done.

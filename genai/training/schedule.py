@@ -1,8 +1,8 @@
 """How long a run is, and how its learning rate goes: warm-up, constant, linear cool-down to zero.
 
-A run of so many steps knows its end. A run of so many minutes does not: it stays at the constant rate until what is left
-of its time is the cool-down's share, and then freezes its end, which goes into the checkpoint, so that a resumed run
-follows it.
+A run of so many steps knows its end. A run of so many minutes does not: it stays at the constant rate until what is
+left of its time is the cool-down's share, and then freezes its end, which goes into the checkpoint, so that a resumed
+run follows it.
 """
 
 from dataclasses import dataclass

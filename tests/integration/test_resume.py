@@ -80,10 +80,11 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
         if learner.step == step:
             raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Loop, "on_train_batch_end", until)
         patch.setattr(Loop, "on_exception", lambda *_: None)
-        run_to(words, f"steps={STEPS}", "checkpoint_every=10")
+        with pytest.raises(Killed):
+            run_to(words, f"steps={STEPS}", "checkpoint_every=10")
     root = Path(next(word for word in words if word.startswith("runs=")).partition("=")[2])
     return next(runs.all_runs(root))
 
