@@ -49,7 +49,7 @@ def build(
         if name not in values and name in given:
             values[name] = given[name]
         elif name not in values and parameter.default is parameter.empty:
-            advice = f"this modality gives {listing(given)}" if given else f"set {path}.{name}=..."
+            advice = f"this modality gives {listing(given)}" if given else f"set {path}.{name}=, as in --help"
             raise Mistake(f"{path}: {cls.__name__} needs {name}; {advice}.")
     try:
         return cls(**values)

@@ -31,6 +31,8 @@ class Hardware:
         """With every ``auto`` and ``None`` decided. Raises ``Mistake`` where the machine lacks what is asked for."""
         import torch
 
+        if self.strategy == "fsdp" and not torch.cuda.is_available():
+            raise Mistake("trainer=fsdp shards a model over GPUs, and torch finds none here. Use trainer=ddp or auto.")
         accelerator = pick_device(self.accelerator)
         present = torch.cuda.device_count() if accelerator == "cuda" else 1 if accelerator == "mps" else cores()
         devices = self.devices
@@ -41,7 +43,7 @@ class Hardware:
         if self.strategy == "single" and devices > 1:
             raise Mistake(f"trainer.devices={devices} needs trainer=ddp or trainer=fsdp.")
         if self.strategy == "fsdp" and accelerator != "cuda":
-            raise Mistake("trainer=fsdp shards over GPUs: it does not run on a CPU. Use trainer=ddp.")
+            raise Mistake(f"trainer=fsdp shards a model over GPUs; it does not run on '{accelerator}'. Use trainer=ddp.")
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
