@@ -26,7 +26,10 @@ def main() -> None:
 
 
 def set_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The words that ``sample.yaml`` knows, and the others, ``key=value``, which are options of the model."""
+    """The words that ``sample.yaml`` knows, and the others, ``key=value``.
+
+    Those are options of the model, and ``modality``, which Hydra would take for the config group of that name.
+    """
     known = {str(key) for key in OmegaConf.load(config_dir() / "sample.yaml")} - {"defaults"}
     options = {}
     others = []
@@ -41,7 +44,8 @@ def set_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 def sample(composed: Composed, options: Mapping[str, str]) -> None:
     """Make the samples that the command line asks for. Raises ``Mistake``, ``Failure``."""
-    values = composed.values
+    values = {**composed.values, "modality": options.get("modality")}
+    options = {key: text for key, text in options.items() if key != "modality"}
     recipe = _recipe(values, composed.overrides, options) if values["from"] else None
     if recipe:
         values |= {"ckpt": values["ckpt"] or recipe["checkpoint"], "weights": recipe["weights"]}

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import json
+import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -106,6 +107,10 @@ class Stdlib(TextFolder):
 
     def __init__(self, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:
         super().__init__(sysconfig.get_path("stdlib"), val_fraction)
+
+    @property
+    def description(self) -> str:
+        return super().description.replace(self.path, f"Python {sys.version.split()[0]}'s own source")
 
     def files(self) -> list[Path]:
         left_out = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}

@@ -27,7 +27,7 @@ class Cache:
         keys, values: (layers, batch, kv_heads, capacity, head_width); position p lies at slot p % capacity.
         valid: (batch, capacity), slots that hold a token rather than padding; ``None``: all do.
         recent: (batch, ngrams - 1), the newest tokens.
-        position: how many tokens it has seen.
+        position: of the next token.
     """
 
     keys: Tensor
@@ -91,6 +91,8 @@ class GPT(nn.Module):
 
     def prefill(self, tokens: Tensor, valid: Tensor | None = None, new: int = 1) -> tuple[Tensor, Cache]:
         """Logits (batch, vocab_size) after ``tokens`` (batch, time), and the cache for ``new`` more of them."""
+        reach = len(self.blocks) * self.block + self.ngrams  # nothing before it matters
+        tokens, valid = tokens[:, -reach:], None if valid is None else valid[:, -reach:]
         batch, time = tokens.shape
         capacity = min(self.block, time + new)
         hidden, keys, values = self._hidden(tokens, valid)
