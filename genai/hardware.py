@@ -43,7 +43,7 @@ class Hardware:
         if self.strategy == "single" and devices > 1:
             raise Mistake(f"trainer.devices={devices} needs trainer=ddp or trainer=fsdp.")
         if self.strategy == "fsdp" and accelerator != "cuda":
-            raise Mistake(f"trainer=fsdp shards a model over GPUs; it does not run on '{accelerator}'. Use trainer=ddp.")
+            raise Mistake(f"trainer=fsdp shards over GPUs; it does not run on '{accelerator}'. Use trainer=ddp.")
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"

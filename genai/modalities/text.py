@@ -164,7 +164,7 @@ class Text(Modality):
         """The first words of a few held-out documents."""
         count = min(4, len(split))
         chosen = [split[index * len(split) // count] for index in range(count)]
-        texts = dict.fromkeys(str(example.media).lstrip()[:40].split("\n")[0][:16] for example in chosen)
+        texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in chosen)
         return [text for text in texts if text] or [""]
 
     def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Passage]], step: int) -> None:

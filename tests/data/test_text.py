@@ -1,0 +1,191 @@
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genai.data.base import Split
+from genai.data.text import Stdlib, TextFolder
+from genai.errors import Mistake
+
+
+def texts(split: Split) -> list[str]:
+    return [str(example.media) for example in split]
+
+
+def everything(source: TextFolder) -> list[str]:
+    return sorted(texts(source.train) + texts(source.val))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five documents, four different ones, in files of several kinds, and a file that is no text."""
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "copy.md").write_text("one")
+    (tmp_path / "deep" / "b.PY").write_text("two")
+    lines = [json.dumps({"text": text, "id": 1}) for text in ("three", "four")]
+    (tmp_path / "deep" / "er" / "c.jsonl").write_text("\n".join(lines) + "\n\n")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("", ["four", "one", "three", "two"]),
+        ("deep/b.PY", None),
+        ("deep/er/c.jsonl", ["four", "three"]),
+        ("**/*.*[ydl]", ["four", "one", "three"]),
+        ("deep/**/*.jsonl", ["four", "three"]),
+        ("*", None),
+    ],
+)
+def test_a_file_a_folder_or_a_glob(folder: Path, path: str, found: list[str] | None) -> None:
+    source = TextFolder(str(folder / path), val_fraction=0.4)
+    if found is None:  # one document, cut in two
+        assert texts(source.train)[0] + texts(source.val)[0] in ("one", "two")
+    else:
+        assert everything(source) == found
+
+
+def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
+    (tmp_path / "[draft] *.txt").write_text("a text of its own")
+    assert texts(TextFolder(str(tmp_path / "[draft] *.txt")).train) == ["a text of its ow"]
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), min_size=2, max_size=12),
+    st.floats(0.001, 0.999),
+)
+def test_a_split_never_leaks_and_neither_side_is_empty(documents: list[str], fraction: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "x.jsonl"
+        file.write_text("\n".join(json.dumps({"text": text}) for text in documents))
+        source = TextFolder(str(file), fraction)
+        train, val = texts(source.train), texts(source.val)
+    if len(set(documents)) > 1:
+        assert not set(train) & set(val)
+        assert sorted(train + val) == sorted(set(documents))
+        assert train and val
+        assert abs(len(val) - fraction * len(set(documents))) <= 1
+
+
+def test_the_split_depends_on_content_not_on_names_or_order(tmp_path: Path) -> None:
+    documents = [f"document {number}" for number in range(20)]
+    sides = []
+    for name, order in (("forth", documents), ("back", documents[::-1])):
+        (tmp_path / name).mkdir()
+        for number, text in enumerate(order):
+            (tmp_path / name / f"{number:02d}.txt").write_text(text)
+        sides.append(set(texts(TextFolder(str(tmp_path / name), 0.3).val)))
+    assert sides[0] == sides[1]
+    assert len(sides[0]) == 6
+
+
+@pytest.mark.parametrize(
+    ("length", "fraction", "held"), [(100, 0.1, 10), (1000, 0.25, 250), (50, 0.001, 1), (2, 0.9, 1)]
+)
+def test_one_document_is_cut_by_position(tmp_path: Path, length: int, fraction: float, held: int) -> None:
+    content = "".join(chr(0x4E00 + number) for number in range(length))
+    (tmp_path / "x.txt").write_text(content)
+    source = TextFolder(str(tmp_path / "x.txt"), fraction)
+    assert texts(source.train) == [content[:-held]]
+    assert texts(source.val) == [content[-held:]]
+
+
+def test_fingerprints_follow_the_content(tmp_path: Path) -> None:
+    file = tmp_path / "x.txt"
+    prints = []
+    for content in ("a" * 40 + "b" * 10, "a" * 40 + "b" * 10, "a" * 40 + "c" * 10):
+        file.write_text(content)
+        source = TextFolder(str(file), 0.2)
+        prints.append((source.train.fingerprint, source.val.fingerprint))
+    assert prints[0] == prints[1]
+    assert prints[0][0] == prints[2][0]
+    assert prints[0][1] != prints[2][1]
+    assert prints[0][0] != prints[0][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("bad.txt", "naïve".encode("latin-1"), "bad.txt is not UTF-8"),
+        ("bad.jsonl", b'{"text": "fine"}\n{"text": \n', "bad.jsonl:2 is not JSON"),
+        ("bad.jsonl", b'{"text": "fine"}\n{"words": "x"}\n', "bad.jsonl:2 has no text in a field 'text'"),
+        ("bad.jsonl", b'{"text": 5}', "bad.jsonl:1 has no text"),
+        ("bad.jsonl", b'["text"]', "bad.jsonl:1 has no text"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_passed_over_whole_and_named(
+    folder: Path, name: str, content: bytes, says: str
+) -> None:
+    (folder / name).write_bytes(content)
+    source = TextFolder(str(folder))
+    assert everything(source) == ["four", "one", "three", "two"]
+    assert len(source.skipped) == 1
+    assert says in source.skipped[0]
+    with pytest.raises(Mistake, match=r"nothing in it can be used.*bad"):
+        _ = TextFolder(str(folder / name)).train
+
+
+def test_the_field_of_a_json_line_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"body": "one"}\r\n{"body": "two\\u2028"}\r\n', newline="")
+    assert everything(TextFolder(str(tmp_path / "x.jsonl"), field="body")) == ["one", "two\u2028"]
+
+
+def test_half_a_surrogate_pair_in_json_becomes_a_question_mark(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "a\\ud800"}\n{"text": "\\ud83d\\ude42"}')
+    assert everything(TextFolder(str(tmp_path / "x.jsonl"))) == ["a?", "🙂"]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("", "no text in this folder. Looked for .*txt"),
+        ("absent", "there is no such file, folder or glob"),
+        ("*.txt", "there is no such file, folder or glob"),
+        ("empty.bin", "nothing in it can be used"),
+    ],
+)
+def test_where_there_is_no_text_the_path_is_named(tmp_path: Path, path: str, says: str) -> None:
+    (tmp_path / "empty.bin").touch()
+    with pytest.raises(Mistake, match=says) as caught:
+        _ = TextFolder(str(tmp_path / path)).train
+    assert f"data.path={tmp_path / path}" in str(caught.value)
+
+
+def test_parquet_rows_are_documents(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"text": ["one", None, "two", ""]}), tmp_path / "x.parquet")
+    assert everything(TextFolder(str(tmp_path / "x.parquet"))) == ["one", "two"]
+    with pytest.raises(Mistake, match="no readable column 'body'"):
+        _ = TextFolder(str(tmp_path / "x.parquet"), field="body").train
+
+
+def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(Mistake, match=r"x\.parquet: Parquet needs pyarrow: pip install"):
+        _ = TextFolder(str(tmp_path / "x.parquet")).train
+
+
+def test_the_description_counts_characters(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("é" * 2000)
+    assert "1,800 characters in 1 documents, 200 in 1 held out" in TextFolder(str(tmp_path / "x.txt")).description
+
+
+def test_the_standard_library_is_real_code_without_its_tests() -> None:
+    source = Stdlib()
+    files = [file.relative_to(source.path) for file in source.files()]
+    assert Path("argparse.py") in files
+    assert not [file for file in files if {"test", "tests", "idle_test", "site-packages"} & set(file.parts)]
+    assert not [file for file in files if file.name.startswith("test_")]
+    train, val = texts(source.train), texts(source.val)
+    assert sum(map(len, train)) > 1_000_000
+    assert not set(train) & set(val)
+    assert 0.03 < len(val) / len(train) < 0.07

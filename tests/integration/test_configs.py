@@ -1,0 +1,70 @@
+"""Every config that is shipped trains two steps, samples and saves; every run folder holds what it should."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import genai
+from genai.config import compose, config_dir
+from genai.train import FREE_TEXT
+from genai.training.fit import train
+
+TINY = (
+    "steps=2",
+    "batch=2",
+    "validate_items=2",
+    "trainer.threads=1",
+    "model.network.width=16",
+    "model.network.layers=1",
+    "trainer=cpu",
+)
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def choices() -> list[tuple[str, ...]]:
+    """Each modality with each of its data, models and optimizers; each experiment."""
+    pairs = {
+        ("modality=text", f"data={data}", f"model={model}", f"optimizer={optimizer}")
+        for data in names("data")
+        for model in names("model")
+        for optimizer in names("optimizer")
+    }
+    return sorted(pairs) + [(f"experiment={name}",) for name in names("experiment")]
+
+
+@pytest.mark.parametrize("words", choices(), ids=" ".join)
+def test_config_trains_samples_and_saves(words: tuple[str, ...], corpus: Path, tmp_path: Path) -> None:
+    needs_path = "data=stdlib" not in words
+    path = [f"data.path={corpus}"] if needs_path else []
+    run = train(compose("train", [*words, *TINY, *path, f"runs={tmp_path}"], FREE_TEXT))
+    assert {item.name for item in run.folder.iterdir()} >= {
+        "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",
+    }  # fmt: skip
+    for name in ("best", "last"):
+        checkpoint = run.folder / "checkpoints" / f"{name}.ckpt"
+        assert checkpoint.with_name(f"{name}.ckpt.sha256").read_text().endswith(f"{name}.ckpt\n")
+        model = genai.load(checkpoint)
+        one, two = (model.sample("a", n=2, seed=3, length=5) for _ in range(2))
+        assert one == two and len(one) == 2 and all(text.startswith("a") for text in one)
+    with (run.folder / "metrics.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0][0] == "step"
+    assert {"loss", "val_loss", "lr", "grad_norm", "samples_per_s", "memory_mb"} <= set(rows[0])
+    record = json.loads((run.folder / "record.json").read_text())
+    assert {"versions", "git", "hardware", "data", "seed", "steps", "seconds", "cpu_seconds"} <= record.keys()
+    assert record["steps"] == 2 and record["data"]["train"] > 0 and len(record["data"]["hash"]) == 64
+    config = yaml.safe_load((run.folder / "config.yaml").read_text())
+    assert config["steps"] == 2 and config["model"]["_target_"].startswith("genai.methods.")
+
+
+@pytest.mark.parametrize("order", [("model=gpt", "modality=text"), ("modality=text", "model=gpt")])
+def test_model_and_modality_in_either_order(order: tuple[str, ...]) -> None:
+    composed = compose("train", [*order, "optimizer=adamw"])
+    assert composed.choices["model"] == "gpt"
+    assert composed.values["optimizer"]["matrix_lr"] is None

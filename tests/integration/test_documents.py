@@ -1,0 +1,65 @@
+"""Every command line in README, docs and ``--help`` runs, on small data and for a few steps."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genai import runs
+from tests.conftest import ROOT
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "model.network.width=16", "model.network.layers=1")
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "configs" / "hydra" / "help").glob("*.yaml")]
+
+
+def commands() -> list[str]:
+    """What follows ``python -m genai.``; a remark begins after two spaces."""
+    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    found = re.findall(r"^(?:\$ |  |#   )python -m genai\.(\w+ .+)$", text, re.MULTILINE)
+    lines = (re.split(r"\s{2,}", line.strip())[0] for line in found)
+    return sorted({line for line in lines if not line.endswith("--help")})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path, command: Command) -> Path:
+    """A folder with all that the documents speak of."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "my_texts").mkdir()
+    shutil.copy(corpus, folder / "my_texts" / "a.txt")
+    shutil.copy(corpus, folder / "shakespeare.txt")
+    (folder / "prompts.txt").write_text("one\ntwo\n")
+    made = command("train", "modality=text", "data=text_folder", "data.path=my_texts", *TRAIN, "steps=3", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    named = folder / "runs" / "2026-01-31" / "12-00-00-text-gpt"
+    named.parent.mkdir()
+    next(runs.all_runs(folder / "runs")).folder.rename(named)
+    made = command("sample", "prompt=ROMEO:", "n=4", "out=samples/romeo", "length=4", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_runs(line: str, place: Path, command: Command) -> None:
+    name, *words = shlex.split(line)
+    more = TRAIN if name == "train" else () if "from=" in line else ("length=4",)
+    if "resume=runs" in line:
+        more = ("minutes=null", "steps=5")
+    done = command(name, *words, *more, cwd=place)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_in_the_readme_runs(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(place)
+    small = ", ".join(f'"{word}"' for word in TRAIN[1:])
+    code = code.replace('"steps=200"', small).replace("length=100", "length=8")
+    scope: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), scope)
+    assert len(scope["texts"]) == 4  # type: ignore[arg-type]

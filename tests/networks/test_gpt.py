@@ -1,0 +1,161 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from genai.networks.gpt import GPT
+
+VOCAB, BLOCK = 11, 6
+
+
+def gpt(**options: Any) -> GPT:
+    """A small one in float64 whose every weight is random: those that start at zero would hide mistakes."""
+    torch.manual_seed(0)
+    network = GPT(VOCAB, **{"block": BLOCK, "layers": 2, "heads": 4, "width": 32, "ngram_rows": 64, **options})
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return network.double().eval()
+
+
+def tokens(batch: int, time: int, seed: int = 1) -> Tensor:
+    return torch.randint(VOCAB, (batch, time), generator=torch.Generator().manual_seed(seed))
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {"ngrams": 1},
+    {"ngrams": 2},
+    {"ngrams": 3},
+    {"ngrams": 3, "ngram_rows": 5},
+    {"kv_heads": 2},
+    {"kv_heads": 1, "layers": 3},
+    {"block": 1},
+    {"block": 100},
+]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda options: ",".join(f"{k}={v}" for k, v in options.items()))
+def network(request: pytest.FixtureRequest) -> GPT:
+    return gpt(**request.param)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("changed", [0, 3, 9, 13])
+def test_a_token_changes_nothing_before_it(network: GPT, changed: int) -> None:
+    x = tokens(2, 14)
+    other = x.clone()
+    other[:, changed] = (x[:, changed] + 1) % VOCAB
+    before, after = network(x), network(other)
+    assert before[:, :changed].equal(after[:, :changed])
+    assert not before[:, changed].allclose(after[:, changed])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("given", [1, 4, BLOCK, 9, 40])
+def test_steps_with_the_cache_agree_with_forward(network: GPT, given: int) -> None:
+    """Before, at and beyond the end of the window."""
+    x = tokens(3, given + 10)
+    whole = network(x)
+    logits, cache = network.prefill(x[:, :given], new=10)
+    torch.testing.assert_close(logits, whole[:, given - 1], atol=1e-5, rtol=1e-5)
+    for position in range(given, given + 10):
+        logits = network.step(x[:, position], cache)
+        torch.testing.assert_close(logits, whole[:, position], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lengths", [(1, 3, 5), (2, 9, 6), (7, 8, 20), (1, 40)])
+def test_padded_prompts_give_what_each_gives_alone(network: GPT, lengths: tuple[int, ...]) -> None:
+    items = [tokens(1, length + 8, seed)[0] for seed, length in enumerate(lengths)]
+    time = max(lengths)
+    x = torch.stack(
+        [torch.cat([torch.zeros(time - n).long(), item[:n]]) for item, n in zip(items, lengths, strict=True)]
+    )
+    valid = torch.arange(time) >= time - torch.tensor(lengths)[:, None]
+    padded = network(x, valid)
+    logits, cache = network.prefill(x, valid, new=8)
+    for step in range(9):
+        for row, (item, n) in enumerate(zip(items, lengths, strict=True)):
+            alone = network(item[None, : n + step])[0]
+            torch.testing.assert_close(logits[row], alone[-1], atol=1e-5, rtol=1e-5)
+            if step == 0:
+                torch.testing.assert_close(padded[row, -n:], alone, atol=1e-5, rtol=1e-5)
+        if step < 8:
+            logits = network.step(torch.stack([item[n + step] for item, n in zip(items, lengths, strict=True)]), cache)
+
+
+@torch.no_grad()
+def test_what_stands_in_padding_does_not_matter() -> None:
+    network, x, valid = gpt(), tokens(2, 8), torch.arange(8).expand(2, 8) >= torch.tensor([[0], [5]])
+    other = x.masked_fill(~valid, 7)
+    assert network(x, valid)[valid].equal(network(other, valid)[valid])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ngrams", [1, 3])
+def test_one_layer_sees_a_window_of_block_tokens(ngrams: int) -> None:
+    """Its oldest key knows of the ``ngrams - 1`` tokens before it."""
+    network, x = gpt(layers=1, ngrams=ngrams), tokens(1, 20)
+    reached = []
+    for back in range(20):
+        other = x.clone()
+        other[:, 19 - back] = (x[:, 19 - back] + 1) % VOCAB
+        if not network(x)[:, -1].allclose(network(other)[:, -1], atol=1e-12):
+            reached.append(back)
+    assert reached == list(range(BLOCK + ngrams - 1))
+
+
+@torch.no_grad()
+def test_a_prompt_far_longer_than_the_window_costs_no_more() -> None:
+    """A mask over all of it would take ten gigabytes."""
+    network, x = gpt(), tokens(1, 100_000)
+    logits, cache = network.prefill(x, new=3)
+    torch.testing.assert_close(logits, network(x[:, -40:])[:, -1], atol=1e-5, rtol=1e-5)
+    padded, _ = network.prefill(x, torch.ones_like(x, dtype=torch.bool), new=3)
+    torch.testing.assert_close(padded, logits, atol=1e-5, rtol=1e-5)
+    assert cache.keys.shape[-2] == BLOCK
+
+
+@torch.no_grad()
+def test_an_ngram_matters_beyond_its_tokens() -> None:
+    """Without attention only the hashed tables see the token before."""
+    for ngrams, matters in ((1, False), (2, True)):
+        network = gpt(ngrams=ngrams, block=1)
+        one, two = (network(torch.tensor([[first, 5]]))[0, -1] for first in (1, 2))
+        assert one.allclose(two) != matters
+
+
+def test_it_starts_from_even_odds() -> None:
+    torch.manual_seed(0)
+    logits = GPT(VOCAB, BLOCK, layers=1)(tokens(2, 5))
+    assert logits.shape == (2, 5, VOCAB)
+    assert logits.abs().max() < 0.1
+
+
+def test_every_weight_learns() -> None:
+    network = gpt()
+    network(tokens(4, 14)).square().sum().backward()
+    silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not silent
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_dropout_is_for_training_alone(dropout: float) -> None:
+    network, x = gpt(dropout=dropout), tokens(1, 5)
+    assert network(x).equal(network(x))
+    network.train()
+    assert network(x).equal(network(x)) == (dropout == 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"width": 30}, "width=30 has to be a multiple of 2 x heads=8"),
+        ({"width": 4}, "width=4 has to be a multiple of 2 x heads=8"),
+        ({"kv_heads": 3}, "heads=4 has to be a multiple of kv_heads=3"),
+        ({"kv_heads": 8}, "heads=4 has to be a multiple of kv_heads=8"),
+    ],
+)
+def test_widths_that_do_not_divide_are_refused(options: dict[str, int], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        gpt(**options)

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from genai.training.schedule import Course, Schedule
+
+
+def run(course: Course, step_seconds: float, first: float = 0.0, pause: float = 0.0) -> tuple[int, float]:
+    """Steps and seconds that a run takes; its first step is slower by ``first``, every 100th by ``pause``."""
+    step, elapsed = 0, first
+    while course.total is None or step < course.total:
+        step += 1
+        elapsed += step_seconds + (pause if step % 100 == 0 else 0)
+        course.look_at_clock(step, elapsed)
+        assert step < 1_000_000
+    return step, elapsed
+
+
+def test_a_run_of_steps_warms_up_stays_and_cools_down() -> None:
+    course = Course(Schedule(warmup=3, cooldown=0.5), total=20)
+    factors = [course.factor(step) for step in range(21)]
+    assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert factors[4:11] == [1.0] * 7
+    assert factors[11:] == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    assert course.factor(25) == 0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "total", "wanted"),
+    [
+        (Schedule(0, 0), 3, [1, 1, 1]),
+        (Schedule(0, 1), 4, [1, 0.75, 0.5, 0.25]),
+        (Schedule(0, 0.5), 1, [1]),
+        (Schedule(9, 0), 2, [0.1, 0.2]),
+        (Schedule(1, 1), 2, [0.5, 0.5]),
+    ],
+)
+def test_factors_at_the_edges(schedule: Schedule, total: int, wanted: list[float]) -> None:
+    assert [Course(schedule, total).factor(step) for step in range(total)] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("cooldown", [0.0, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("step_seconds", [0.003, 0.05, 1.0])
+def test_a_run_of_minutes_ends_with_its_time(cooldown: float, step_seconds: float) -> None:
+    course = Course(Schedule(cooldown=cooldown), seconds=60)
+    steps, elapsed = run(course, step_seconds)
+    assert elapsed == pytest.approx(60, abs=2 * step_seconds + 0.5)
+    assert course.cooling_from == pytest.approx(steps * (1 - cooldown), abs=2)
+
+
+@pytest.mark.parametrize(("first", "pause"), [(3.0, 0.0), (0.0, 0.5), (2.0, 1.0)])
+def test_slow_starts_and_validations_are_part_of_the_time(first: float, pause: float) -> None:
+    _, elapsed = run(Course(Schedule(), seconds=60), 0.02, first, pause)
+    assert 54 <= elapsed <= 63
+
+
+def test_the_end_is_frozen_when_the_cool_down_is_due() -> None:
+    course = Course(Schedule(warmup=0, cooldown=0.5), seconds=10)
+    course.look_at_clock(0, 100.0)
+    course.look_at_clock(49, 4.9)
+    assert course.total is None
+    assert course.factor(49) == 1
+    course.look_at_clock(50, 5.0)
+    assert (course.total, course.cooling_from) == (100, 50)
+    assert [course.factor(step) for step in (50, 75, 99, 100)] == pytest.approx([1, 0.5, 0.02, 0])
+    course.look_at_clock(60, 50.0)
+    assert course.total == 100
+
+
+def test_a_run_whose_time_is_over_makes_one_more_step() -> None:
+    course = Course(Schedule(), seconds=1)
+    course.look_at_clock(1, 30.0)
+    assert course.total == 2
+
+
+def test_a_run_of_steps_pays_no_heed_to_the_clock() -> None:
+    course = Course(Schedule(), total=7)
+    course.look_at_clock(3, 1e9)
+    assert (course.total, course.cooling_from, course.estimate(3, 1e9)) == (7, None, 7)
+
+
+def test_the_estimate_follows_the_speed() -> None:
+    course = Course(Schedule(), seconds=10)
+    assert course.estimate(0, 0.0) is None
+    assert course.estimate(5, 1.0) == 50
+    assert course.estimate(5, 2.0) == 25
+    assert course.estimate(5, 60.0) == 6
+
+
+@pytest.mark.parametrize("until", [10, 80])
+def test_a_course_goes_on_from_its_state(until: int) -> None:
+    """Before its end is frozen, and after."""
+    whole, course = (Course(Schedule(cooldown=0.4), seconds=10) for _ in range(2))
+    for step in range(1, until + 1):
+        course.look_at_clock(step, step / 10)
+    again = Course(Schedule(cooldown=0.4), **json.loads(json.dumps(course.state())))
+    for step in range(1, 101):
+        whole.look_at_clock(step, step / 10)
+        if step > until:
+            again.look_at_clock(step, step / 10)
+    assert again.state() == whole.state()
+    assert [again.factor(step) for step in range(101)] == [whole.factor(step) for step in range(101)]
