@@ -55,6 +55,7 @@ class Logs:
         self.metrics = Metrics(folder / "metrics.csv", step)
         purge = step + 1 if step else None
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
+        self.writer.add_custom_scalars({"loss": {"train and held-out": ["Multiline", ["^loss/train$", "^loss/val$"]]}})
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Scalars; those of validation stand beside those of training in one group."""
