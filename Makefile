@@ -33,14 +33,15 @@ format: $(INSTALLED)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)  ## speed and quality, measured
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@ls benchmarks/*.py >/dev/null 2>&1 || echo "There are no benchmarks yet: they will be benchmarks/*.py."
+	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 dashboard: $(INSTALLED)  ## TensorBoard on runs/
 	$(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200
 
-clean:  ## remove caches and build outputs; runs and samples stay
-	rm -rf build dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+clean:  ## remove caches and build outputs; .venv, runs and samples stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
