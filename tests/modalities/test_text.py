@@ -248,9 +248,9 @@ def test_a_request_begins_with_init_then_prompt_and_never_with_nothing(bytes4: T
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
 def test_preview_prompts_come_from_different_documents(count: int, bytes4: Text) -> None:
-    prompts = bytes4.preview_prompts(split([f"\n{number} document\nmore" for number in range(count)]))
+    prompts = bytes4.preview_prompts(split([f"\n{number} begins\nhere and goes on" for number in range(count)]))
     assert len(prompts) == min(4, count)
-    assert all(re.fullmatch(r"\d document", prompt) for prompt in prompts)
+    assert all(re.fullmatch(r"\d begins here", prompt) for prompt in prompts)
 
 
 def test_there_is_a_preview_prompt_even_of_blank_text(bytes4: Text) -> None:

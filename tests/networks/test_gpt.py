@@ -125,6 +125,16 @@ def test_an_ngram_matters_beyond_its_tokens() -> None:
         assert one.allclose(two) != matters
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("ngrams", [2, 3])
+def test_ngrams_have_rows_of_their_own_where_there_are_enough(ngrams: int) -> None:
+    network = gpt(ngrams=ngrams, ngram_rows=(VOCAB + 1) ** ngrams, block=1)
+    network.embedding.weight.zero_()
+    every = torch.cartesian_prod(*[torch.arange(VOCAB)] * ngrams)
+    logits = network(every)[:, -1]
+    assert len(logits.round(decimals=6).unique(dim=0)) == VOCAB**ngrams
+
+
 def test_it_starts_from_even_odds() -> None:
     torch.manual_seed(0)
     logits = GPT(VOCAB, BLOCK, layers=1)(tokens(2, 5))
