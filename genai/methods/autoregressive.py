@@ -127,8 +127,9 @@ def draw(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Ten
         return logits.argmax(-1)
     probabilities = (logits.float() / options.temperature).softmax(-1)
     probabilities = probabilities * kept(probabilities, options)
-    cumulative = probabilities.double().cumsum(-1)
-    target = uniform.double()[:, None] * cumulative[:, -1:]
+    exact = torch.float32 if logits.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    cumulative = probabilities.to(exact).cumsum(-1)
+    target = uniform.to(exact)[:, None] * cumulative[:, -1:]
     drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
     last = logits.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(-1)  # rounding must not pass the last one
     return torch.minimum(drawn, last)

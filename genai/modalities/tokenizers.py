@@ -49,6 +49,8 @@ class Characters(Tokenizer):
     """
 
     def __init__(self, alphabet: str) -> None:
+        if not alphabet:
+            raise ValueError("an alphabet without characters.")
         self.alphabet = alphabet
         self.codes = np.array([ord(character) for character in alphabet], np.uint32)
         self.pieces = [character.encode() for character in alphabet] + Bytes().pieces

@@ -204,5 +204,8 @@ class Block(nn.Module):
 
 
 def _hash(key: Tensor, rows: int, distinct: int) -> Tensor:
-    """A row for each n-gram: its own where there are enough rows, else by a multiplicative hash (Knuth, TAOCP 6.4)."""
-    return key if distinct <= rows else key * 40_503 % 65_521 % rows if rows <= 65_521 else key * 2_654_435_761 % rows
+    """A row for each n-gram: its own where there are enough rows, else by multiplicative hashing (Knuth, TAOCP 6.4)."""
+    return key if distinct <= rows else (((key * _GOLDEN) >> 33) & 0x7FFF_FFFF) % rows
+
+
+_GOLDEN = 0x9E37_79B9_7F4A_7C15 - 2**64  # 2^64 over the golden ratio; the product wraps around

@@ -151,7 +151,8 @@ class Learner(LightningModule):
     def validate(self) -> dict[str, float]:
         """Mean held-out losses of the weights that sampling uses, with noise that is the same every time."""
         sums: dict[str, Tensor] = {}
-        weight = torch.zeros((), device=self.device, dtype=torch.float64)
+        exact = torch.float32 if self.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+        weight = torch.zeros((), device=self.device, dtype=exact)
         batch_size = max(1, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
         batches = held_out(
             self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size
@@ -162,7 +163,7 @@ class Learner(LightningModule):
                 with self.trainer.precision_plugin.forward_context():
                     losses = self.method.loss(batch.to(self.device), next(iter(self._optimizers)))
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, 0) + value.double() * counts
+                    sums[name] = sums.get(name, 0) + value.to(exact) * counts
                 weight += counts
         total = self._reduced(weight, "sum")
         return {f"val_{name}": float(self._reduced(value, "sum") / total) for name, value in sums.items()}

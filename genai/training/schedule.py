@@ -32,12 +32,14 @@ class Course:
         total: the last step; ``None`` while a run of minutes has not frozen it.
         seconds: the length of a run of minutes.
         cooling_from: the step at which the cool-down began, once that is known.
+        since: the step and the second from which its speed is measured.
     """
 
     schedule: Schedule
     total: int | None = None
     seconds: Annotated[float, Gt(0)] | None = None
     cooling_from: int | None = None
+    since: tuple[int, float] | None = None
 
     def factor(self, step: int) -> float:
         """What the learning rate is multiplied with at ``step`` (the first is 0)."""
@@ -51,16 +53,23 @@ class Course:
         """After ``step`` steps in ``elapsed`` seconds of training: freeze the end if it is time to cool down."""
         if self.total is not None or self.seconds is None or step == 0:
             return
-        if elapsed >= self.seconds * (1 - self.schedule.cooldown):
-            left = max(0.0, self.seconds - elapsed)
+        if self.since is None:  # the first step, and the first after a resume, is slow
+            self.since = (step, elapsed)
+        known = step > self.since[0] or elapsed >= self.seconds
+        if known and elapsed >= self.seconds * (1 - self.schedule.cooldown):
             self.cooling_from = step
-            self.total = step + max(1, round(left * step / elapsed))
+            self.total = step + max(1, round(max(0.0, self.seconds - elapsed) * self._speed(step, elapsed)))
 
     def estimate(self, step: int, elapsed: float) -> int | None:
         """The last step, as far as it can be told now."""
-        if self.total is not None or self.seconds is None or not step or not elapsed:
+        if self.total is not None or self.seconds is None or self.since is None or step <= self.since[0]:
             return self.total
-        return max(step + 1, round(self.seconds * step / elapsed))
+        return step + max(1, round((self.seconds - elapsed) * self._speed(step, elapsed)))
+
+    def _speed(self, step: int, elapsed: float) -> float:
+        """Steps a second."""
+        assert self.since is not None
+        return (step - self.since[0]) / max(1e-9, elapsed - self.since[1])
 
     def state(self) -> dict[str, int | float | None]:
         """Plain types, for the checkpoint."""

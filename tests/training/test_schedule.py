@@ -82,9 +82,11 @@ def test_a_run_of_steps_pays_no_heed_to_the_clock() -> None:
 def test_the_estimate_follows_the_speed() -> None:
     course = Course(Schedule(), seconds=10)
     assert course.estimate(0, 0.0) is None
-    assert course.estimate(5, 1.0) == 50
-    assert course.estimate(5, 2.0) == 25
-    assert course.estimate(5, 60.0) == 6
+    course.look_at_clock(1, 2.0)  # the first step is slow, and counts as time but not as speed
+    assert course.estimate(1, 2.0) is None
+    assert course.estimate(6, 3.0) == 6 + 7 * 5
+    assert course.estimate(6, 4.5) == 6 + 11
+    assert course.estimate(6, 60.0) == 7
 
 
 @pytest.mark.parametrize("until", [10, 80])
