@@ -147,10 +147,10 @@ class Text(Modality):
         path = caching.file(cache / f"{key}.{'u2' if self.end < 2**16 else 'u4'}", write)
         packed = PackedText(path, self.block)
         if split.name == "train" and len(packed.tokens) <= self.block:
-            count = len(packed.tokens)
+            count, block = len(packed.tokens), self.block
             advice = f", or set modality.block={max(2, count // 4)}" if count > 2 else ""
             raise Mistake(
-                f"the training text has {count} tokens, fewer than a block of {self.block} needs. Give more text{advice}."
+                f"the training text has {count} tokens, fewer than a block of {block} needs. Give more text{advice}."
             )
         return packed
 
