@@ -1,5 +1,7 @@
 """Pieces that several networks share."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,24 @@ class Readout(nn.Linear):
 
     A class of its own because optimizers treat it apart: Muon is for hidden matrices.
     """
+
+
+class FourierFeatures(nn.Module):
+    """Cosines and sines of a number in [0, 1] at log-spaced frequencies (Vaswani et al. 2017, arXiv:1706.03762, 3.5).
+
+    Args:
+        width: how many, cosines and sines together.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch,) -> (batch, width)"""
+        steps = torch.linspace(0, math.log(1000), self.width // 2, device=x.device)
+        angles = x[:, None].float() * (steps.exp() * 0.2 * math.pi)
+        return torch.cat([angles.cos(), angles.sin()], -1)
 
 
 def rms_norm(x: Tensor) -> Tensor:

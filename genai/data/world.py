@@ -1,0 +1,66 @@
+"""The toy world as a data set: drawn scenes and their captions, a finite number of each split."""
+
+from functools import lru_cache
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
+
+from genai.data.base import Example, Source, Split
+from genai.modalities.cache import key
+from genai.modalities.image import Picture
+from genai.world import draw, scene
+
+CHUNK = 256
+
+
+class World(Source):
+    """Pictures of the toy world.
+
+    Args:
+        size: of a side, in pixels.
+        items: training pictures; another tenth is held out, of combinations that are not trained on.
+        things: 1, or 2 with a relation.
+        held_out: share of the combinations of attributes that are never trained on.
+        seed: of all that is drawn.
+    """
+
+    def __init__(
+        self,
+        size: Annotated[int, Ge(16), Le(512)] = 32,
+        items: Annotated[int, Ge(1), Le(10_000_000)] = 16_000,
+        things: Annotated[int, Ge(1), Le(2)] = 1,
+        held_out: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        seed: Annotated[int, Ge(0)] = 0,
+    ) -> None:
+        self.size, self.items, self.things, self.seed = size, items, things, seed
+        self.train_scenes, self.val_scenes = scene.held_out(held_out, things=things)
+
+    @property
+    def train(self) -> Split:
+        return self._split("train", self.items, self.train_scenes)
+
+    @property
+    def val(self) -> Split:
+        return self._split("val", max(1, self.items // 10), self.val_scenes)
+
+    @property
+    def description(self) -> str:
+        return (
+            f"toy world, {self.items:,} pictures of {len(self.train_scenes)} combinations, "
+            f"{len(self.val_scenes)} combinations held out"
+        )
+
+    def _split(self, name: str, count: int, scenes: list[scene.Scene]) -> Split:
+        @lru_cache(maxsize=2)
+        def chunk(number: int) -> list[Example]:
+            rng = np.random.default_rng([self.seed, name == "val", number])
+            chosen = [scenes[index] for index in rng.integers(len(scenes), size=CHUNK)]
+            pictures = draw.draw(chosen, self.size, rng)
+            return [
+                Example(Picture(pixels), scene.caption(shown, rng))
+                for pixels, shown in zip(pictures, chosen, strict=True)
+            ]
+
+        about = key("world", 1, name, count, self.size, self.things, self.seed, [repr(s) for s in scenes])
+        return Split(name, count, lambda index: chunk(index // CHUNK)[index % CHUNK], about)

@@ -1,0 +1,188 @@
+"""A U-Net for small and medium images, guided by a time and a prompt.
+
+What makes it obey prompts within a minute on a CPU: the prompt has a spatial route of its own (a layout map, drawn from the
+pooled prompt and added behind the stem), each level has a learnt map of positions, and attention stands only where it is
+cheap.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genai.networks.layers import FourierFeatures
+
+Count = Annotated[int, Ge(1), Le(16_384)]
+M = TypeVar("M", bound=nn.Module)
+
+
+class UNet(nn.Module):
+    """(batch, channels, height, width) -> the same shape.
+
+    Args:
+        shape: of one image.
+        context: width of the prompt's pooled vector; 0: no prompt.
+        width: channels of the first level.
+        multipliers: of ``width``, one a level; each level halves the sides.
+        blocks: residual blocks of a level, on the way down.
+        patch: pixels of a side that are folded into channels first.
+        attention: number of the lowest levels that attend.
+        layout: channels of the prompt's layout map; 0: none.
+
+    Raises:
+        ValueError: sides that patch and levels do not divide.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        context: Annotated[int, Ge(0), Le(65_536)] = 0,
+        width: Count = 32,
+        multipliers: Sequence[Count] = (1, 2),
+        blocks: Count = 2,
+        patch: Count = 2,
+        attention: Annotated[int, Ge(0)] = 1,
+        layout: Annotated[int, Ge(0), Le(1024)] = 16,
+    ) -> None:
+        super().__init__()
+        channels, *sides = shape
+        stride = patch * 2 ** (len(multipliers) - 1)
+        if any(side % stride for side in sides):
+            raise ValueError(
+                f"sides of {sides[0]} x {sides[1]} pixels have to be multiples of {stride} (patch and levels)."
+            )
+        height, breadth = (side // patch for side in sides)
+        widths = [width * multiplier for multiplier in multipliers]
+        condition = 4 * width
+        self.patch = patch
+        self.time = nn.Sequential(
+            FourierFeatures(condition), nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
+        )
+        self.prompt = nn.Linear(context, condition) if context else None
+        self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
+        self.layout = Layout(condition, layout, width, (height, breadth)) if layout and context else None
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.positions = nn.ParameterList()
+        skips, current = [width], width
+        for level, out in enumerate(widths):
+            attends = level >= len(widths) - attention
+            self.positions.append(torch.randn(1, current, height >> level, breadth >> level) * 0.3)
+            stage = nn.ModuleList()
+            for _ in range(blocks):
+                stage.append(Block(current, out, condition, attends))
+                current = out
+                skips.append(out)
+            if level < len(widths) - 1:
+                stage.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
+                skips.append(out)
+            self.down.append(stage)
+        self.middle = Block(current, current, condition, attends=attention > 0)
+        for level, out in reversed(list(enumerate(widths))):
+            attends = level >= len(widths) - attention
+            stage = nn.ModuleList()
+            for _ in range(blocks + 1):
+                stage.append(Block(current + skips.pop(), out, condition, attends))
+                current = out
+            if level:
+                stage.append(nn.Conv2d(out, out, 3, padding=1))
+            self.up.append(stage)
+        self.norm = group_norm(current)
+        self.out = zeroed(nn.Conv2d(current, channels * patch**2, 3, padding=1))
+
+    def forward(self, x: Tensor, time: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """``time`` (batch,) in [0, 1]; ``pooled`` (batch, context), the prompt."""
+        condition = self.time(time)
+        if self.prompt is not None and pooled is not None:
+            condition = condition + self.prompt(pooled)
+        condition = F.silu(condition)
+        x = self.stem(F.pixel_unshuffle(x, self.patch))
+        if self.layout is not None:
+            x = x + self.layout(condition, x.shape[-2:])
+        skips = []
+        for level, (stage, positions) in enumerate(zip(self.down, self.positions, strict=True)):
+            x = x + fitted(positions, x.shape[-2:])
+            if level == 0:
+                skips.append(x)
+            for layer in stage:  # type: ignore[attr-defined]
+                x = layer(x, condition) if isinstance(layer, Block) else layer(x)
+                skips.append(x)
+        x = self.middle(x, condition)
+        for stage in self.up:
+            for layer in stage:  # type: ignore[attr-defined]
+                if isinstance(layer, Block):
+                    x = layer(torch.cat([x, skips.pop()], 1), condition)
+                else:
+                    x = layer(F.interpolate(x, scale_factor=2.0))
+        return F.pixel_shuffle(self.out(F.silu(self.norm(x))), self.patch)
+
+
+class Block(nn.Module):
+    """Two convolutions; the condition scales and shifts between them (FiLM, arXiv:1709.07871); attention behind."""
+
+    def __init__(self, channels: int, out: int, condition: int, attends: bool) -> None:
+        super().__init__()
+        self.first = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
+        self.norm = group_norm(out)
+        self.scale_shift = zeroed(nn.Linear(condition, 2 * out))
+        self.second = zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
+        self.attention = Attention(out) if attends else None
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(batch, channels, height, width) and (batch, condition) -> (batch, out, height, width)."""
+        scale, shift = self.scale_shift(condition)[:, :, None, None].chunk(2, 1)
+        h = self.norm(self.first(x)) * (1 + scale) + shift
+        x = self.skip(x) + self.second(F.silu(h))
+        return x if self.attention is None else self.attention(x)
+
+
+class Attention(nn.Module):
+    """Every pixel sees every other."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // 32)
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = zeroed(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) -> the same."""
+        q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
+        return x + self.out(attended.reshape(x.shape))
+
+
+class Layout(nn.Module):
+    """A map drawn from the condition alone: where things are to be. At most 16 x 16, enlarged to the image."""
+
+    def __init__(self, condition: int, channels: int, out: int, sides: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = (channels, min(16, sides[0]), min(16, sides[1]))
+        self.draw = nn.Linear(condition, math.prod(self.grid))
+        self.out = nn.Conv2d(channels, out, 1)
+
+    def forward(self, condition: Tensor, sides: Sequence[int]) -> Tensor:
+        """(batch, condition) -> (batch, out, *sides)."""
+        return self.out(fitted(self.draw(condition).unflatten(1, self.grid), sides))
+
+
+def fitted(x: Tensor, sides: Sequence[int]) -> Tensor:
+    """Enlarge or shrink the last two dimensions to ``sides`` where they differ."""
+    return x if tuple(x.shape[-2:]) == tuple(sides) else F.interpolate(x, tuple(sides), mode="bilinear")
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Groups of 16 channels, or what divides them."""
+    return nn.GroupNorm(math.gcd(max(1, channels // 16), channels), channels)
+
+
+def zeroed(layer: M) -> M:
+    """The layer, starting at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
