@@ -5,8 +5,6 @@ from datetime import datetime
 from pathlib import Path
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from genai import checkpoints, runs
 from genai.model import parameters
@@ -54,7 +52,6 @@ def describe(plan: Plan, run: Run) -> None:
     )
     hardware = plan.hardware
     length = f"{plan.course.total:,} steps" if plan.course.total else f"{(plan.course.seconds or 0) / 60:g} minutes"
-    table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
         "modality": composed.choices.get("modality", "?"),
         "model": f"{composed.choices.get('model', '?')}, {parameters(plan.method):,} parameters",
@@ -65,9 +62,7 @@ def describe(plan: Plan, run: Run) -> None:
         "watch": f"tensorboard --logdir {shown(Path(settings.runs))} {SAMPLES_KEPT}",
     }
     for name, value in rows.items():
-        table.add_row(name, str(value))
-    console = Console(soft_wrap=True)
-    console.print(table, markup=False, highlight=False)
+        print(f"{name:<10}{value}", flush=True)
     if plan.checkpoint and plan.resumed:
         step = checkpoints.load(plan.checkpoint)["genai"]["step"]
         print(f"resuming from step {step} ({plan.checkpoint.name})", flush=True)
