@@ -57,8 +57,10 @@ def save(state: Mapping[str, Any], path: Path) -> str:
         _sync(path.parent)
         return digest
     except (OSError, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
-        written = temporary.stat().st_size if temporary.exists() else 0
-        temporary.unlink(missing_ok=True)
+        written = 0
+        if path.parent.is_dir() and temporary.exists():
+            written = temporary.stat().st_size
+            temporary.unlink()
         free = shutil.disk_usage(_existing(path.parent)).free
         raise Failure(
             f"cannot save {path}: {_reason(error)} after {written:,} bytes; {free:,} bytes are free there.\n"

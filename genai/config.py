@@ -67,11 +67,17 @@ def carry(word: str, free_text: Iterable[str]) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return word
-    if key.lstrip("+") in free_text and not _PLAIN.fullmatch(value) and not _CARRIED.fullmatch(value):
+    if key.lstrip("+") in free_text and not _PLAIN.fullmatch(value):
         value = f"text:{value.encode('utf-8', 'surrogateescape').hex()}"
     if "." in key and key.lstrip("+").split(".")[0] in NODES:
         key = f"++{key.lstrip('+')}"
     return f"{key}={value}"
+
+
+def put_down(word: str) -> str:
+    """The inverse of ``carry``."""
+    key, equals, value = word.partition("=")
+    return f"{key.lstrip('+')}{equals}{plain(value)}"
 
 
 def plain(value: Any) -> Any:
@@ -118,7 +124,7 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], 
         sys.argv[1:] = asked  # what a distributed strategy starts again in its other processes
         many = hydra_config.mode == RunMode.MULTIRUN
         choices = plain(hydra_config.runtime.choices)
-        overrides = words if not many else [*hydra_config.overrides.task]
+        overrides = [put_down(word) for word in hydra_config.overrides.task] if many else words
         folder = Path(hydra_config.runtime.output_dir) if many else None
         guarded(lambda: task(Composed(plain(config), choices, overrides, folder)))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from genai import checkpoints, runs
 from genai.batch import Request, batched
@@ -230,7 +231,7 @@ def rebuild(
     try:
         modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
         modality.restore(about["modality_state"])
-        with torch.device("meta"):
+        with torch.device("meta"), Uninitialised():
             shapes = {
                 name: value.shape
                 for name, value in build_method(about["model"], modality, plugins).state_dict().items()
@@ -243,6 +244,19 @@ def rebuild(
             f"the checkpoint's weights do not fit its model: {wrong} is {stored.get(wrong)}, not {shapes.get(wrong)}."
         )
     return modality, build_method(about["model"], modality, plugins)
+
+
+class Uninitialised(TorchFunctionMode):
+    """Within it random initialisation does nothing.
+
+    Shapes need no values, and torch's random functions on the meta device import its compiler, a second and a half.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **kwargs)
 
 
 def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:

@@ -66,8 +66,8 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     chosen = recipe["options"] if recipe else typed(model, options)
     model.split_options(chosen)
     _say_which(model)
-    folder = _folder(values["out"])
     if recipe:
+        folder = _folder(values["out"])
         batch = recipe["batch"]
         stream = Stream(model, [i["prompt"] for i in batch], [i["seed"] for i in batch], recipe["init"], chosen)
         media = _follow(stream, recipe["item"])
@@ -75,6 +75,7 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
         _say_where(folder, 1)
         return
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
+    folder = _folder(values["out"])
     for rows in batched(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, [prompts[i] for i in rows], [seeds[i] for i in rows], values["init"], chosen)

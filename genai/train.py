@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from genai.config import Composed, compose, guarded, key_of, launch
+from genai.errors import Mistake
 
 if TYPE_CHECKING:
     from genai.model import Model
@@ -54,6 +55,8 @@ def resumption(words: Sequence[str], wanted: str) -> tuple[list[str], "Run | Non
     from genai import runs
 
     others = [word for word in words if key_of(word) != "resume"]
+    if any(key_of(word) == "init_from" and not word.endswith(("=", "=null")) for word in others):
+        raise Mistake("resume= goes on with a run, init_from= starts a new one: give one of them.")
     if wanted == "auto":
         run = _unfinished(compose("train", others, FREE_TEXT).values)
         if run is None:

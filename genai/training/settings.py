@@ -43,6 +43,4 @@ class TrainSettings:
             raise Mistake(
                 f"accumulate={self.accumulate}: a batch of {self.batch} splits into {self.batch} parts at most."
             )
-        if self.resume and self.init_from:
-            raise Mistake("resume= goes on with a run, init_from= starts a new one: give one of them.")
         return self if self.steps or self.minutes else replace(self, minutes=DEFAULT_MINUTES)

@@ -1,0 +1,160 @@
+"""What a run needs, checked and built, before there is a trainer or a folder."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genai.build import build, check, fields
+from genai.config import NODES, Composed
+from genai.data.base import Source
+from genai.errors import Mistake
+from genai.hardware import Hardware
+from genai.methods.base import Method
+from genai.modalities import cache
+from genai.modalities.base import Modality, Packed
+from genai.model import build_method, open_checkpoint
+from genai.runs import Run
+from genai.training.every import Every
+from genai.training.optimizers import MuonAdamW
+from genai.training.schedule import Course, Schedule
+from genai.training.settings import TrainSettings
+
+
+@dataclass
+class Plan:
+    """Everything a run needs, checked and built, before there is a trainer or a folder."""
+
+    composed: Composed
+    settings: TrainSettings
+    hardware: Hardware
+    source: Source
+    modality: Modality
+    train: Packed
+    val: Packed
+    method: Method
+    optimizers: dict[str, MuonAdamW]
+    course: Course
+    resumed: Run | None
+    checkpoint: Path | None
+
+
+def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
+    """Check and build everything but the trainer. Names, types and ranges come first, then devices, then data.
+
+    Raises:
+        Mistake: whatever does not fit.
+    """
+    values = composed.values
+    settings = fields(TrainSettings, {key: value for key, value in values.items() if key not in NODES}).checked()
+    plugins = settings.plugins
+    bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method, "optimizer": MuonAdamW}
+    bases |= {"schedule": Schedule, "trainer": Hardware}
+    for key, base in bases.items():
+        check(values.get(key) or {}, base, key, plugins)
+    Every.parse(settings.preview_every, "preview_every")
+    Every.parse(settings.checkpoint_every, "checkpoint_every")
+    hardware = build(values["trainer"], Hardware, "trainer").resolve()
+    if hardware.strategy == "fsdp" and values["optimizer"].get("matrix_lr", 0) is not None:
+        raise Mistake("trainer=fsdp cuts matrices into shards, Muon wants them whole: add optimizer=adamw.")
+    torch.set_num_threads(hardware.threads or 1)
+
+    checkpoint, about, weights = _starting_point(settings, resumed)
+    if resumed:
+        _same_model(values, about)
+    source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    folder = cache.folder()
+    if about.get("modality", {}).get("_target_") == values["modality"]["_target_"]:
+        modality.restore(about["modality_state"])
+    else:
+        modality.fit(source.train, folder)
+    train_packed, val_packed = modality.pack(source.train, folder), modality.pack(source.val, folder)
+
+    torch.manual_seed(settings.seed)
+    method = build_method(values["model"], modality, plugins)
+    fields(method.Options, method.sampling, "model.sampling")
+    if weights is not None and not resumed:
+        _initialise(method, weights, settings.init_from or "")
+    optimizers = {
+        name: build(values["optimizer"], MuonAdamW, "optimizer", {"module": player})
+        for name, player in method.players().items()
+    }
+    course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
+    return Plan(
+        composed,
+        settings,
+        hardware,
+        source,
+        modality,
+        train_packed,
+        val_packed,
+        method,
+        optimizers,
+        course,
+        resumed,
+        checkpoint,
+    )
+
+
+def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any], Any]:
+    """The checkpoint to resume, or whose weights to take over: its path, its description, its weights."""
+    if resumed:
+        file, state, notes = resumed.load("last")
+    elif settings.init_from:
+        file, state, notes = open_checkpoint(settings.init_from, root=Path(settings.runs))
+    else:
+        return None, {}, None
+    for note in notes:
+        print(f"{note} Using {file.name} of step {state['genai']['step']} instead.", file=sys.stderr)
+    return file, state["genai"], state["state_dict"]
+
+
+def _same_model(values: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Refuse to resume with another model than the run's. Raises ``Mistake`` naming the keys."""
+    changed = [
+        f"{key}: {was!r} -> {now!r}"
+        for node in ("modality", "model")
+        for key, was, now in _differences(about[node], values[node], node)
+    ]
+    if changed:
+        raise Mistake(
+            f"this does not fit the run to resume ({'; '.join(changed)}). Start a new run, perhaps with init_from=."
+        )
+
+
+def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        keys = dict.fromkeys([*was, *now])
+        return [d for key in keys for d in _differences(was.get(key), now.get(key), f"{path}.{key}")]
+    return [] if was == now else [(path, was, now)]
+
+
+def _initialise(method: Method, weights: Mapping[str, torch.Tensor], name: str) -> None:
+    """Start from another run's averaged weights. Raises ``Mistake`` where shapes differ."""
+    prefix = "ema.module."
+    theirs = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    ours = method.sampled.state_dict()
+    for key, value in theirs.items():
+        if key not in ours or ours[key].shape != value.shape:
+            shape = tuple(ours[key].shape) if key in ours else "nothing"
+            raise Mistake(f"init_from={name} does not fit: its {key} is {tuple(value.shape)}, this model has {shape}.")
+    method.sampled.load_state_dict(theirs, strict=False)
+
+
+def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any]) -> Course:
+    """The learning-rate course; that of a run of minutes goes on as it was frozen."""
+    was = about.get("course", {})
+    if settings.steps is not None:
+        if about and settings.steps <= about["step"]:
+            raise Mistake(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
+        return Course(schedule, total=settings.steps)
+    seconds = (settings.minutes or 0) * 60
+    if was.get("seconds") == seconds and was.get("total") is not None:
+        if about["step"] >= was["total"]:
+            raise Mistake(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
+        return Course(schedule, was["total"], seconds, was["cooling_from"])
+    return Course(schedule, seconds=seconds)

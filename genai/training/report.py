@@ -1,0 +1,90 @@
+"""What people read of a run: its config and record on disk, the table at its start, the lines at its end."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from genai import checkpoints, runs
+from genai.model import parameters
+from genai.runs import Run
+from genai.training.plan import Plan
+
+SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
+"""TensorBoard keeps ten pictures, sounds and texts of a run where it is not told more."""
+
+
+def resume_command(run: Run) -> str:
+    """What to type to go on."""
+    return f"python -m genai.train resume={shown(run.folder)}"
+
+
+def describe(plan: Plan, run: Run) -> None:
+    """Write the run's config and record, and print the table at the start."""
+    composed, settings = plan.composed, plan.settings
+    (run.folder / "config.yaml").write_text(
+        yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+    now = datetime.now().isoformat(timespec="microseconds")
+    began = {"resumed": [*run.record.get("resumed", []), now]} if plan.resumed else {"started": now}
+    run.write_record(
+        **began,
+        finished=None,
+        modality=composed.choices.get("modality"),
+        model=composed.choices.get("model"),
+        overrides=composed.overrides,
+        seed=settings.seed,
+        data={
+            "description": plan.source.description,
+            "train": len(plan.source.train),
+            "val": len(plan.source.val),
+            "hash": plan.source.train.fingerprint,
+            "hash_val": plan.source.val.fingerprint,
+            "skipped": list(plan.source.skipped),
+        },
+        parameters=parameters(plan.method),
+        device=plan.hardware.accelerator,
+        devices=plan.hardware.devices,
+        threads=plan.hardware.threads,
+        precision=plan.hardware.precision,
+        **runs.surroundings(),
+    )
+    hardware = plan.hardware
+    length = f"{plan.course.total:,} steps" if plan.course.total else f"{(plan.course.seconds or 0) / 60:g} minutes"
+    rows = {
+        "modality": composed.choices.get("modality", "?"),
+        "model": f"{composed.choices.get('model', '?')}, {parameters(plan.method):,} parameters",
+        "data": plan.source.description,
+        "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
+        "length": f"{length}, batch {settings.batch}",
+        "run": shown(run.folder),
+        "watch": f"tensorboard --logdir {shown(Path(settings.runs))} {SAMPLES_KEPT}",
+    }
+    for name, value in rows.items():
+        print(f"{name:<10}{value}", flush=True)
+    if plan.checkpoint and plan.resumed:
+        step = checkpoints.load(plan.checkpoint)["genai"]["step"]
+        print(f"resuming from step {step} ({plan.checkpoint.name})", flush=True)
+    for line in plan.source.skipped[:5]:
+        print(f"skipped: {line}", file=sys.stderr)
+    if len(plan.source.skipped) > 5:
+        print(f"skipped: {len(plan.source.skipped) - 5} more, named in record.json", file=sys.stderr)
+
+
+def conclude(run: Run, step: int) -> None:
+    """Print what the run came to, and what to type next."""
+    record = run.record
+    best = record.get("best")
+    print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
+    if best:
+        print(f"best      {shown(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
+    print(f"sample    python -m genai.sample ckpt={shown(run.folder)}", flush=True)
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path.absolute())

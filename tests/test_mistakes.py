@@ -1,0 +1,130 @@
+"""A mistake is answered in a line or two: what was given, what is allowed; and it leaves nothing behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import genai
+from genai import runs
+from genai.errors import Mistake
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["steps=abc"], "steps='abc': it should be a valid integer"),
+        (["steps=0"], "steps=0: it should be greater than or equal to 1"),
+        (["steps=5", "minutes=1"], "steps=5 and minutes=1: give one"),
+        (["clip=0"], "clip=0: it should be greater than 0"),
+        (["ema=1.0"], "ema=1.0: it should be less than 1"),
+        (["batch=2", "accumulate=3"], "accumulate=3"),
+        (["checkpoint_every=0s"], "checkpoint_every=0s.*such as 60s"),
+        (["preview_every=soon"], "preview_every=soon"),
+        (["model.network.widht=3"], "Did you mean 'width'"),
+        (["model.network.heads=3"], "width=16 has to be a multiple of 2 x heads=6"),
+        (["model.sampling={temperature: -1}"], "model.sampling.temperature=-1"),
+        (["optimizer.lr=-1"], "optimizer.lr=-1"),
+        (["optimizer.betas=[0.9]"], "optimizer: betas=.0.9.: it should be two numbers"),
+        (["modality.vocab_size=300"], "vocab_size belongs to tokenizer=bpe"),
+        (["modality.tokenizer=bpee"], "it should be 'bpe', 'characters' or 'bytes'. Did you mean 'bpe'"),
+        (["modality.block=1000000"], "fewer than a block of 1000000 needs"),
+        (["data.path=nowhere/x.txt"], "data.path=nowhere/x.txt: there is no such file"),
+        (["trainer.devices=99", "trainer.strategy=ddp"], r"trainer.devices=99: this machine has \d+"),
+        (["trainer=fsdp"], "trainer=fsdp shards"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator='tpu'"),
+        (["init_from=nowhere"], "there is no run folder or checkpoint nowhere"),
+        (["runs=/dev/null/runs", "steps=1"], "cannot make the run folder /dev/null/runs"),
+        (["model._target_=os.system"], "refused 'os.system'"),
+        (["data._target_=genai.modalities.text.Text"], "refused 'genai.modalities.text.Text': it is not a Source"),
+    ],
+)
+def test_wrong_words_are_explained_and_leave_nothing(
+    words: list[str], says: str, small: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(Mistake, match=says) as caught:
+        genai.fit(*small, *words)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(small: list[str]) -> None:
+    with pytest.raises(Mistake, match="'cuda' was asked for, but torch finds no CUDA GPU"):
+        genai.fit(*small, "trainer=gpu")
+
+
+def test_an_impossible_pair_explains_itself(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "square_plugin.py").write_text(
+        "from genai.modalities.text import Text\nclass Square(Text):\n    interface = {'shape': (3, 8, 8)}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Mistake, match="GPT needs vocab_size; this modality gives shape"):
+        genai.fit(*small, "plugins=[square_plugin]", "modality._target_=square_plugin.Square")
+
+
+def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="nowhere is not a run folder"):
+        genai.fit("resume=nowhere")
+    genai.fit(*small, "steps=2")
+    run = next(runs.all_runs(tmp_path / "runs"))
+    before = sorted(path.name for path in run.folder.rglob("*"))
+    with pytest.raises(Mistake, match=r"model.network.width: 16 -> 32.*init_from"):
+        genai.fit(f"resume={run.folder}", "model.network.width=32", "steps=4")
+    with pytest.raises(Mistake, match=r"done its 2 steps; extend it with steps="):
+        genai.fit(f"resume={run.folder}")
+    with pytest.raises(Mistake, match="another optimizer"):
+        genai.fit(f"resume={run.folder}", "steps=4", "optimizer=adamw")
+    with pytest.raises(Mistake, match="give one of them"):
+        genai.fit(*small, f"init_from={run.folder}", f"resume={run.folder}", "steps=4")
+    with pytest.raises(Mistake, match=r"init_from=.* does not fit: its .* this model has"):
+        genai.fit(*small, f"init_from={run.folder}", "model.network.width=32", "steps=4")
+    lock = run.lock()
+    with pytest.raises(Mistake, match="is being trained by another process"):
+        genai.fit(f"resume={run.folder}", "steps=4")
+    lock.release()
+    assert sorted(path.name for path in run.folder.rglob("*")) == before
+    assert len(list(runs.all_runs(tmp_path / "runs"))) == 1
+
+
+def test_init_from_starts_with_the_weights_of_another_run(small: list[str]) -> None:
+    model = genai.fit(*small, "steps=3")
+    new = genai.fit(*small, "steps=1", f"init_from={model.file}", "optimizer.lr=0.0", "optimizer.embedding_lr=0.0",
+                    "optimizer.head_lr=0.0", "optimizer.matrix_lr=0.0", "seed=9")  # fmt: skip
+    for ours, theirs in zip(new.method.parameters(), model.method.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("words", [["stepz=3"], ["steps=0"], ["data=text_folder", "data.path=nowhere"]])
+def test_the_command_exits_with_two_and_says_it_on_standard_error(
+    words: list[str], tmp_path: Path, command: Command
+) -> None:
+    done = command("train", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) <= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_traceback_comes_back(tmp_path: Path, command: Command) -> None:
+    done = command("train", "steps=0", cwd=tmp_path, env={"GENAI_DEBUG": "1"})
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_names_and_types_are_checked_before_lightning_is_imported() -> None:
+    code = (
+        "import sys, genai\n"
+        "for word in ('stepz=1', 'steps=0', 'model.network.width=0', 'data.path=x'):\n"
+        "    try: genai.fit('data=text_folder', word)\n"
+        "    except genai.errors.Mistake: continue\n"
+        "    raise SystemExit('no mistake')\n"
+        "print('lightning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr

@@ -1,0 +1,53 @@
+"""Run folders: which is newest, which is free."""
+
+from pathlib import Path
+
+import pytest
+
+from genai import checkpoints, runs
+from genai.errors import Mistake
+
+
+def made(root: Path, started: str, modality: str, checkpoint: bool = True) -> runs.Run:
+    run = runs.create(root, f"{modality}-x")
+    run.write_record(started=started, modality=modality)
+    if checkpoint:
+        checkpoints.save({"genai": {"format": 1}, "state_dict": {}}, run.last)
+    return run
+
+
+def test_the_newest_run_with_a_checkpoint_is_taken(tmp_path: Path) -> None:
+    made(tmp_path, "2026-01-01T00", "text")
+    image = made(tmp_path, "2026-01-03T00", "image")
+    text = made(tmp_path, "2026-01-02T00", "text")
+    made(tmp_path, "2026-01-04T00", "text", checkpoint=False)
+    assert runs.latest(tmp_path) == image
+    assert runs.latest(tmp_path, "text") == text
+    with pytest.raises(Mistake, match="no audio run with a checkpoint"):
+        runs.latest(tmp_path, "audio")
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
+    assert len({runs.create(tmp_path, "x").folder for _ in range(5)}) == 5
+
+
+def test_a_run_is_found_by_its_folder_or_a_file_in_it(tmp_path: Path) -> None:
+    run = made(tmp_path, "2026", "text")
+    assert runs.find(run.folder) == runs.find(run.last) == run
+    with pytest.raises(Mistake, match="Did you mean"):
+        runs.find(f"{run.folder}x")
+
+
+def test_a_lock_is_held_once(tmp_path: Path) -> None:
+    run = made(tmp_path, "2026", "text")
+    lock = run.lock()
+    assert run.busy
+    lock.release()
+    assert not run.busy
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    run = made(tmp_path, "2026", "text")
+    (run.folder / "record.json").write_text("{")
+    with pytest.raises(Mistake, match=r"record\.json"):
+        _ = run.record
