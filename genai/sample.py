@@ -71,17 +71,20 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
         batch = recipe["batch"]
         stream = Stream(model, [i["prompt"] for i in batch], [i["seed"] for i in batch], recipe["init"], chosen)
         media = _follow(stream, recipe["item"])
-        _write(folder, 0, media[recipe["item"]], {**recipe, "item": recipe["item"]})
+        _write(folder, "000", media[recipe["item"]], recipe)
         _say_where(folder, 1)
         return
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
     folder = _folder(values["out"])
+    made: list[tuple[str, Any]] = []
     for rows in batched(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, [prompts[i] for i in rows], [seeds[i] for i in rows], values["init"], chosen)
         for item, media in enumerate(_follow(stream, None, rows.start)):
-            about = recipe_of(model, values, chosen, batch, item)
-            _write(folder, rows.start + item, media, about)
+            _write(folder, f"{rows.start + item:03d}", media, recipe_of(model, values, chosen, batch, item))
+            made.append((prompts[rows.start + item], media))
+    if sheet := model.modality.sheet(made):
+        _write(folder, "sheet", sheet)
     _say_where(folder, len(prompts))
 
 
@@ -238,10 +241,12 @@ def _folder(wanted: str | None) -> Path:
     return folder
 
 
-def _write(folder: Path, number: int, media: Any, recipe: Mapping[str, Any]) -> None:
-    content = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "replace")
-    for suffix, data in ((media.suffix, media.to_bytes()), (".json", content + b"\n")):
-        path = folder / f"{number:03d}{suffix}"
+def _write(folder: Path, name: str, media: Any, recipe: Mapping[str, Any] | None = None) -> None:
+    files = {media.suffix: media.to_bytes()}
+    if recipe is not None:
+        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    for suffix, data in files.items():
+        path = folder / f"{name}{suffix}"
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             temporary.write_bytes(data)

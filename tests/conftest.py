@@ -49,6 +49,25 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+SMALL_IMAGE = (
+    "modality=image",
+    "modality.size=16",
+    "data.size=16",
+    "data.items=40",
+    "model.network.width=16",
+    "model.network.blocks=1",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for images; an epoch is shorter than the runs of the tests."""
+
+
+@pytest.fixture(params=["text", "image"])
+def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
+    """``small``, for each modality in turn."""
+    words = {"text": [*SMALL, f"data.path={corpus}"], "image": [*SMALL_IMAGE]}[request.param]
+    return [*words, f"runs={tmp_path / 'runs'}"]
+
+
 @pytest.fixture
 def small(corpus: Path, tmp_path: Path) -> list[str]:
     """``SMALL`` with data and a folder for runs."""

@@ -1,12 +1,14 @@
 """Diffusion: a network learns to take noise away; samples start as noise and are cleaned step by step.
 
-Time runs from 0 (data) to 1 (noise) along the straight path ``x_t = (1 - t) x + t n`` of rectified flow (Liu et al. 2022,
-arXiv:2209.03003). Any network that takes (x, time, pooled prompt) will do; samplers are free functions of a denoiser.
+Time runs from 0 (data) to 1 (noise) along the straight path ``x_t = (1 - t) x + t n`` of rectified flow (Liu et al.
+2022, arXiv:2209.03003). Any network that takes (x, time, pooled prompt) will do; samplers are free functions of a
+denoiser.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import torch
@@ -60,8 +62,8 @@ class Diffusion(Method):
         prompt: the encoder of prompts; ``None``: unprompted.
         mean, std: of the data in [-1, 1], so that the network sees zero mean and unit variance.
         objective: the network predicts the data (``x0``) or the velocity n - x (``velocity``).
-        time_mean, time_std: training times are the sigmoid of a normal variable; the mean shifts them, and the sampler's
-            steps, to where layout is decided.
+        time_mean, time_std: training times are the sigmoid of a normal variable; the mean shifts them, and the
+            sampler's steps, to where layout is decided.
         prompt_drop: share of prompts that are replaced by "", which guidance needs.
         sampling: this model's own defaults among ``DiffusionOptions``.
     """
@@ -132,11 +134,10 @@ class Diffusion(Method):
                 x = (1 - times[0]) * self.scale(given) + times[0] * noise
         if len(times) == 1:
             yield Piece(0, self._finished(x, given, known))
-        for start, end, x, predicted in SAMPLERS[options.sampler](self._guided(request, options), x, times):
-            del start
-            if known is not None and given is not None:
-                x.copy_(torch.where(known, (1 - end) * self.scale(given) + end * noise, x))
-            yield Piece(0, self._finished(predicted if end else x, given, known))
+        for end, moved, predicted in SAMPLERS[options.sampler](self._guided(request, options), x, times):
+            if known is not None and given is not None:  # in place: the sampler goes on from here
+                moved.copy_(torch.where(known, (1 - end) * self.scale(given) + end * noise, moved))
+            yield Piece(0, self._finished(predicted if end else moved, given, known))
 
     def sample(self, request: Request, options: DiffusionOptions) -> list[Tensor]:
         x = torch.empty(0)
@@ -171,39 +172,39 @@ class Diffusion(Method):
 
 # ------------------------------------------------------------------------------------------------------- samplers
 
-Step = tuple[float, float, Tensor, Tensor]
-"""(time before, time after, x there, the data as predicted)"""
+Step = tuple[float, Tensor, Tensor]
+"""(time after the step, x there, the data as predicted)"""
 
 
 def euler(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Step]:
     """Straight steps along the velocity."""
-    for start, end in zip(times, times[1:], strict=False):
+    for start, end in pairwise(times):
         predicted = denoise(x, start)
         x = x + (end - start) * (x - predicted) / start
-        yield start, end, x, predicted
+        yield end, x, predicted
 
 
 def heun(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Step]:
     """The mean of the velocities at both ends of a step (Karras et al. 2022, arXiv:2206.00364, algorithm 1)."""
-    for start, end in zip(times, times[1:], strict=False):
+    for start, end in pairwise(times):
         predicted = denoise(x, start)
         velocity = (x - predicted) / start
         ahead = x + (end - start) * velocity
         if end > 0:
             velocity = (velocity + (ahead - denoise(ahead, end)) / end) / 2
         x = x + (end - start) * velocity
-        yield start, end, x, predicted
+        yield end, x, predicted
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Step]:
-    """Second order with one evaluation a step, from the one before (DPM-Solver++(2M), arXiv:2211.01095, algorithm 2)."""
+    """Second order from one evaluation a step and the one before (DPM-Solver++(2M), arXiv:2211.01095, alg. 2)."""
 
     def log_ratio(t: float) -> float:
         return math.log((1 - t) / t) if 0 < t < 1 else math.copysign(7.0, 0.5 - t)
 
     before: Tensor | None = None
     width_before = 0.0
-    for start, end in zip(times, times[1:], strict=False):
+    for start, end in pairwise(times):
         predicted = denoise(x, start)
         width = log_ratio(end) - log_ratio(start)
         blend = predicted
@@ -211,7 +212,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[St
             blend = predicted + (predicted - before) * (width / (2 * width_before))
         x = x * (end / start) + blend * (1 - end / start)
         before, width_before = predicted, width
-        yield start, end, x, predicted
+        yield end, x, predicted
 
 
 SAMPLERS: dict[str, Callable[[Denoise, Tensor, Sequence[float]], Iterator[Step]]] = {

@@ -108,6 +108,10 @@ class Modality(ABC):
     def preview_prompts(self, split: Split) -> list[str]:
         """A few prompts from held-out data for the previews."""
 
+    def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
+        """All ``(prompt, media)`` pairs on one picture, where that is how people like to look at them."""
+        return None
+
     @abstractmethod
     def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
         """Put ``(prompt, media)`` pairs into a TensorBoard ``SummaryWriter``."""

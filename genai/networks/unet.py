@@ -1,8 +1,8 @@
 """A U-Net for small and medium images, guided by a time and a prompt.
 
-What makes it obey prompts within a minute on a CPU: the prompt has a spatial route of its own (a layout map, drawn from the
-pooled prompt and added behind the stem), each level has a learnt map of positions, and attention stands only where it is
-cheap.
+What makes it obey prompts within minutes on a CPU: the prompt has a spatial route of its own (a layout map, drawn from
+the pooled prompt and added behind the stem), each level has a learnt map of positions, and attention stands only where
+it is cheap.
 """
 
 import math

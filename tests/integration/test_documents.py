@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "model.network.width=16", "model.network.layers=1")
+IMAGE = ("model.network.width=16", "model.network.blocks=1", "data.items=16")
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "configs" / "hydra" / "help").glob("*.yaml")]
 
 
@@ -33,6 +34,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path, command: Comma
     shutil.copy(corpus, folder / "my_texts" / "a.txt")
     shutil.copy(corpus, folder / "shakespeare.txt")
     (folder / "prompts.txt").write_text("one\ntwo\n")
+    made = command("train", "modality=image", *TRAIN[:4], *IMAGE, cwd=folder)
+    assert made.returncode == 0, made.stderr
     made = command("train", "modality=text", "data=text_folder", "data.path=my_texts", *TRAIN, "steps=3", cwd=folder)
     assert made.returncode == 0, made.stderr
     named = folder / "runs" / "2026-01-31" / "12-00-00-text-gpt"
@@ -44,12 +47,17 @@ def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path, command: Comma
 
 
 @pytest.mark.parametrize("line", commands())
-def test_command_runs(line: str, place: Path, command: Command) -> None:
+def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     name, *words = shlex.split(line)
-    more = TRAIN if name == "train" else () if "from=" in line else ("length=4",)
+    image = "modality=image" in line
+    if name == "train":
+        more = (*TRAIN[:4], *IMAGE) if image else TRAIN
+    else:
+        more = () if "from=" in line or image else ("length=4",)
     if "resume=runs" in line:
         more = ("minutes=null", "steps=5")
-    done = command(name, *words, *more, cwd=place)
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next
+    done = command(name, *words, *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

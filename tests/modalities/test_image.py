@@ -1,0 +1,125 @@
+"""Pictures in and out."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from genai.data.base import Example, ItemRandom, Split
+from genai.errors import Mistake
+from genai.modalities.image import Image, ImageOptions, Picture
+
+
+def picture(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0) -> Picture:
+    return Picture(np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_encode_and_decode_are_inverse(channels: Any) -> None:
+    image, before = Image(8, channels), picture(channels=channels)
+    assert np.array_equal(image.decode(image.encode(before)).pixels, before.pixels)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 50), (300, 7), (64, 64)])
+def test_any_size_becomes_the_models(shape: tuple[int, int]) -> None:
+    for channels in (1, 3):
+        assert Image(16).encode(picture(*shape, channels)).shape == (3, 16, 16)
+        assert Image(16, 1).encode(picture(*shape, channels)).shape == (1, 16, 16)
+
+
+def test_png_keeps_every_bit(tmp_path: Path) -> None:
+    for channels in (1, 3):
+        before = picture(channels=channels)
+        (tmp_path / "x.png").write_bytes(before.to_bytes())
+        assert np.array_equal(Picture.read(tmp_path / "x.png").pixels, before.pixels)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
+def test_any_mode_is_read(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{'tif' if mode in ('CMYK', 'YCbCr', 'F', 'I') else 'png'}"
+    Pillow.new(mode, (5, 4)).save(path)
+    read = Picture.read(path).pixels
+    assert read.shape[:2] == (4, 5)
+    assert read.dtype == np.uint8
+
+
+def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
+    values = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
+    Pillow.fromarray(values).save(tmp_path / "x.png")
+    read = Picture.read(tmp_path / "x.png").pixels[..., 0]
+    assert np.abs(read.astype(float) - values / 257).max() <= 1
+
+
+def test_orientation_is_honoured(tmp_path: Path) -> None:
+    image = Pillow.new("RGB", (6, 3))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "x.jpg", exif=exif)
+    assert Picture.read(tmp_path / "x.jpg").pixels.shape == (6, 3, 3)
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    Pillow.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "x.png")
+    assert (Picture.read(tmp_path / "x.png").pixels == 255).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(Mistake, match=r"x\.png"):
+        Picture.read(tmp_path / "x.png")
+    with pytest.raises(Mistake, match=r"nothing\.png"):
+        Picture.read(tmp_path / "nothing.png")
+
+
+def test_too_many_pixels_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Pillow.new("1", (13_000, 13_000)).save(file, "png")
+    (tmp_path / "x.png").write_bytes(file.getvalue())
+    with pytest.raises(Mistake, match=r"13000 x 13000|more than 100,000,000"):
+        Picture.read(tmp_path / "x.png")
+
+
+def test_pack_keeps_pictures_and_prompts_and_flips_half(tmp_path: Path) -> None:
+    pictures = [picture(seed=seed) for seed in range(40)]
+    split = Split("train", 40, lambda index: Example(pictures[index], f"number {index}"), "abc")
+    packed = pickle.loads(pickle.dumps(Image(8, flip=True).pack(split, tmp_path)))
+    assert len(packed) == 40
+    plain = packed.batch([3, 1], None)
+    assert plain.prompts == ["number 3", "number 1"]
+    assert np.array_equal(plain.x[0].permute(1, 2, 0).numpy(), pictures[3].pixels)
+    indices = list(range(40))
+    mirrored = packed.batch(indices, ItemRandom(0, [0] * 40, indices)).x
+    as_they_were = packed.batch(indices, None).x
+    same = sum(torch.equal(a, b) for a, b in zip(mirrored, as_they_were, strict=True))
+    turned = sum(torch.equal(a.flip(-1), b) for a, b in zip(mirrored, as_they_were, strict=True))
+    assert same + turned == 40
+    assert 8 < same < 32
+
+
+def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
+    split = Split("train", 20, lambda index: Example(picture(seed=index), ""), "def")
+    image = Image(8)
+    image.fit(split, tmp_path)
+    again = Image(8)
+    again.restore(image.state())
+    assert abs(again.mean) < 0.05
+    assert again.std == pytest.approx(1 / 3**0.5, abs=0.02)
+
+
+def test_a_mask_needs_an_image(tmp_path: Path) -> None:
+    mask = np.zeros((8, 8, 1), np.uint8)
+    mask[:4] = 255
+    (tmp_path / "mask.png").write_bytes(Picture(mask).to_bytes())
+    options = ImageOptions(mask=str(tmp_path / "mask.png"))
+    with pytest.raises(Mistake, match="give init="):
+        Image(8).request(["a"], [0], None, options)
+    asked = Image(8).request(["a"], [0], picture(), options)
+    assert asked.known is not None
+    assert not asked.known[0][:, :4].any()
+    assert asked.known[0][:, 4:].all()
