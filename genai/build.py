@@ -14,7 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from genai.errors import Mistake, listing, nearest
+from genai.errors import Mistake, brief, listing, nearest
 
 T = TypeVar("T")
 Node = Mapping[str, Any]
@@ -41,7 +41,7 @@ def build(
     for name, value in values.items():
         if name in given:
             raise Mistake(
-                f"{path}.{name}={value!r} is not yours to set: here it is always {given[name]!r}. Leave it out."
+                f"{path}.{name}={brief(value)} is not yours to set: here it is always {given[name]!r}. Leave it out."
             )
         if _is_node(value):
             values[name] = build(value, _wanted(cls, name), f"{path}.{name}", given, plugins)
@@ -78,9 +78,10 @@ def validate(value: Any, hint: Any, path: str, strict: bool = True) -> Any:
         first = error.errors()[0]
         where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])
         choices = [str(part) for part in get_args(hint) if isinstance(part, str)]
-        near = nearest(str(value), choices) if choices else ""
+        near = nearest(value, choices) if choices and isinstance(value, str) else ""
         allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        raise Mistake(f"{where}={value!r}: it should be {allowed}.{near}") from None
+        allowed = "a list" if first["type"] == "sequence_str" else allowed
+        raise Mistake(f"{where}={brief(value)}: it should be {allowed}.{near}") from None
 
 
 def fields(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = True) -> Any:
@@ -96,20 +97,20 @@ def fields(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = 
 def locate(target: str, base: type[T], path: str, plugins: Sequence[str] = ()) -> type[T]:
     """The class that ``target`` names, if it may stand at ``path``: see the head of this file. Raises ``Mistake``."""
     module_name, _, class_name = target.rpartition(".")
-    if not any(module_name == package or module_name.startswith(f"{package}.") for package in ("genai", *plugins)):
-        raise Mistake(
-            f"{path}: refused '{target}': only classes of genai, or of a package in plugins=[...], are built."
-        )
+    refused = f"{path}: refused {brief(target)}"
+    allowed = any(f"{module_name}.".startswith(f"{package}.") for package in ("genai", *plugins))
+    if not allowed or len(target) > 200:
+        raise Mistake(f"{refused}: only classes of genai, or of a package in plugins=[...], are built.")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if not module_name.startswith(missing):  # the module is there; what it imports is not
             raise Mistake(f"{path}: {module_name} needs the package '{missing}', which is not installed.") from error
-        raise Mistake(f"{path}: refused '{target}': there is no module '{missing}'.") from error
+        raise Mistake(f"{refused}: there is no module '{missing}'.") from error
     cls = getattr(module, class_name, None)
     if not (isinstance(cls, type) and cls.__module__ == module_name and issubclass(cls, base)):
-        raise Mistake(f"{path}: refused '{target}': it is not a {base.__name__} defined in {module_name}.")
+        raise Mistake(f"{refused}: it is not a {base.__name__} defined in {module_name}.")
     return cls
 
 
@@ -139,7 +140,7 @@ def _checked(node: Node, base: type[T], path: str, plugins: Sequence[str]) -> tu
     hints = get_type_hints(cls.__init__, vars(sys.modules[cls.__module__]), include_extras=True)
     for name, value in values.items():
         if name not in parameters:
-            near = nearest(name, parameters)
+            near, name = nearest(str(name), parameters), brief(str(name)).strip("'")
             raise Mistake(f"{path}.{name}: {cls.__name__} has no such option.{near} It has: {listing(parameters)}.")
         if not _is_node(value):
             values[name] = validate(value, hints[name], f"{path}.{name}")

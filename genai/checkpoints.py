@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genai.errors import Damaged, Failure
+from genai.errors import Damaged, Failure, brief
 
 FORMAT = 1
 _PICKLE_BYTES = 32 * 2**20
@@ -77,11 +77,15 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever torch makes of a file that is not what it says
         raise Damaged(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
-    if not isinstance(state, dict) or not isinstance(state.get("genai"), dict) or "state_dict" not in state:
+    about, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
+    if not (isinstance(about, dict) and isinstance(about.get("step"), int) and isinstance(weights, dict)):
         raise Damaged(f"{path} is not a checkpoint of genai.")
-    if state["genai"].get("format") != FORMAT:
-        raise Damaged(f"{path} has format {state['genai'].get('format')}; this version of genai reads {FORMAT}.")
-    return state
+    if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()):
+        raise Damaged(f"{path} is refused: its weights are not tensors by name.")
+    number = about.get("format")
+    if not isinstance(number, int) or number != FORMAT:
+        raise Damaged(f"{path} has format {brief(number)}; this version of genai reads {FORMAT}.")
+    return dict(state)
 
 
 def inspect(path: Path) -> None:
@@ -90,6 +94,8 @@ def inspect(path: Path) -> None:
     Raises:
         Damaged: saying which.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe never ends
+        raise Damaged(f"{path} is not a file.")
     hashes = _hashes(path)
     if hashes and file_hash(path) not in hashes:
         raise Damaged(f"{path} is damaged: its content does not fit {path.name}.sha256.")
@@ -119,20 +125,26 @@ def file_hash(path: Path) -> str:
 
 
 def write_atomically(path: Path, content: str) -> None:
-    """Replace a small text file so that a reader, or a kill, never meets half of it."""
+    """Replace a small text file so that a reader, or a kill, never meets half of it.
+
+    Bytes of a file name that are no UTF-8 become ``\\udcff``, which JSON and YAML read back.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _inspect_pickle(path: Path, content: bytes) -> None:
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
             if opcode.name == "GLOBAL" and argument not in _ALLOWED:
-                raise Damaged(f"{path} is refused: it names {str(argument).replace(' ', '.')}, which is code.")
+                raise Damaged(f"{path} is refused: it names {brief(str(argument).replace(' ', '.'))}, which is code.")
             if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
                 raise Damaged(f"{path} is refused: it builds objects ({opcode.name}), which is code.")
             if count > _PICKLE_OPCODES:
@@ -143,7 +155,8 @@ def _inspect_pickle(path: Path, content: bytes) -> None:
 
 def _hashes(path: Path) -> list[str]:
     beside = path.with_name(f"{path.name}.sha256")
-    return [line.split()[0] for line in beside.read_text().splitlines() if line.strip()] if beside.exists() else []
+    lines = beside.read_text(errors="replace").splitlines() if beside.exists() else []
+    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _write_hashes(path: Path, hashes: list[str]) -> None:

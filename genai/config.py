@@ -3,6 +3,7 @@
 Only hydra is imported here, so that ``--help`` answers at once.
 """
 
+import io
 import os
 import re
 import sys
@@ -48,8 +49,8 @@ def config_dir() -> Path:
 
 # ---------------------------------------------------------------------------------------------- words and free text
 
-_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)[A-Za-z_./~][\w./~-]*", re.ASCII | re.IGNORECASE)
-_CARRIED = re.compile(r"text:((?:[0-9a-f]{2})*)")
+_PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)(?:\.{0,2}/)*[A-Za-z_][\w./-]*", re.ASCII | re.IGNORECASE)
+_CARRIED = re.compile(r"text-in-hex:((?:[0-9a-f]{2})*)")
 
 
 def key_of(word: str) -> str:
@@ -61,14 +62,14 @@ def carry(word: str, free_text: Iterable[str]) -> str:
     """The override as Hydra can read it.
 
     Hydra's grammar gives a meaning to commas, quotes, brackets, spaces and numbers, and OmegaConf one to ``${`` and
-    ``???``; so a free-text value that is more than a plain word travels as ``text:<hex of its UTF-8>``. Names below a
+    ``???``; so a free-text value that is more than a plain word travels as ``text-in-hex:<its UTF-8>``. Names below a
     node (``model.network.width=64``) get Hydra's ``++``, because a YAML file does not list every argument.
     """
     key, equals, value = word.partition("=")
     if not equals:
         return word
     if key.lstrip("+") in free_text and not _PLAIN.fullmatch(value):
-        value = f"text:{value.encode('utf-8', 'surrogateescape').hex()}"
+        value = f"text-in-hex:{value.encode('utf-8', 'surrogateescape').hex()}"
     if "." in key and key.lstrip("+").split(".")[0] in NODES:
         key = f"++{key.lstrip('+')}"
     return f"{key}={value}"
@@ -108,7 +109,7 @@ def compose(config_name: str, words: Sequence[str], free_text: Iterable[str] = (
         OmegaConf.set_struct(config, False)
         del config["hydra"]
         return Composed(plain(config), choices, list(words))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain(error, config_name) from error
 
 
@@ -118,8 +119,11 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], 
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
     """
     asked = sys.argv[1:]
+    composed = False
 
     def job(config: DictConfig) -> None:
+        nonlocal composed
+        composed = True
         hydra_config = HydraConfig.get()
         sys.argv[1:] = asked  # what a distributed strategy starts again in its other processes
         many = hydra_config.mode == RunMode.MULTIRUN
@@ -128,13 +132,20 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], 
         folder = Path(hydra_config.runtime.output_dir) if many else None
         guarded(lambda: task(Composed(plain(config), choices, overrides, folder)))
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a sample or a path
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, not printed by Hydra
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin stall where other programs are running
     sys.argv[1:] = [carry(word, free_text) for word in words]
 
     def run() -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, config_name) from error
+        except ValueError as error:  # Hydra's answer to model=null
+            if composed:
+                raise
             raise explain(error, config_name) from error
 
     guarded(run)
@@ -176,12 +187,12 @@ def explain(error: Exception, config_name: str) -> Mistake:
     unknown = re.search(r"(?:Could not (?:override|append to config)|find match for) '([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
         key = key_of(unknown[1])
-        keys = _keys(config_name)
+        keys = known_keys(config_name)
         return Mistake(f"There is no option '{key}'.{nearest(key, keys)} There are: {', '.join(keys)}.")
     return Mistake(str(error).strip().splitlines()[0])
 
 
-def _keys(config_name: str) -> list[str]:
+def known_keys(config_name: str) -> list[str]:
     """The top-level names that can be set."""
     groups = {child.name for child in config_dir().iterdir() if child.is_dir()} - {"hydra"}
     return sorted({*compose(config_name, []).values, *(groups if config_name == "train" else ())})

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+from typing import Any
 
 
 class Mistake(Exception):
@@ -22,6 +24,17 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def brief(value: Any) -> str:
+    """``repr`` in one line of bounded length, whatever a stranger's file has put into ``value``."""
+    return _SHORT.repr(value)[:400]
+
+
 def listing(names: Iterable[str]) -> str:
     """Names in reading order, for the part of a message that says what is allowed."""
     return ", ".join(sorted(names)) or "nothing"
+
+
+_SHORT = Repr()
+_SHORT.maxlevel = 4
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200

@@ -1,18 +1,21 @@
 """A trained model as a Python value: the face that the command line, the previews and every tool stand on."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from genai import checkpoints, runs
 from genai.batch import Request, batched
 from genai.build import build, fields
-from genai.errors import Damaged, Mistake, listing, nearest
+from genai.errors import Damaged, Mistake, brief, listing, nearest
 from genai.hardware import pick_device
 from genai.methods.base import Method
 from genai.modalities.base import Media, Modality
@@ -190,13 +193,14 @@ def load(
     target = pick_device(device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     about = state["genai"]
-    codec, method = rebuild(about, state["state_dict"], plugins)
     try:
+        codec, method = rebuild(about, state["state_dict"], file.stat().st_size, plugins)
         restore(method, state["state_dict"], weights)
-    except (RuntimeError, KeyError, AttributeError, TypeError) as error:
-        raise Damaged(
-            f"{file} is damaged: its weights do not fit its model ({str(error).splitlines()[0][:120]})."
-        ) from error
+    except Mistake as error:
+        raise type(error)(f"{file}: {error}") from error
+    except Exception as error:  # whatever comes of building what a stranger describes
+        reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
+        raise Damaged(f"{file} does not describe the model of its weights ({reason}).") from error
     record = runs.Run(file.parent.parent).record
     return Model(codec, method.to(target).eval(), record, file, checkpoints.file_hash(file), about["step"], notes)
 
@@ -219,29 +223,29 @@ def open_checkpoint(
 
 
 def rebuild(
-    about: Mapping[str, Any], weights: Mapping[str, Tensor], plugins: Sequence[str] = ()
+    about: Mapping[str, Any], weights: Mapping[str, Tensor], size: int, plugins: Sequence[str] = ()
 ) -> tuple[Modality, Method]:
-    """The modality and the untrained method that a checkpoint describes.
+    """The modality and the untrained method that a checkpoint of ``size`` bytes describes.
 
-    The method's shapes are compared with the ``weights`` before any memory is spent on it.
+    The method's shapes are compared with the ``weights`` before any memory is spent on it. That is not enough: a
+    tensor can have any shape over a single number, or share it with others.
 
     Raises:
-        Mistake: a class that may not be built; ``Damaged``: a description that does not fit.
+        Mistake: a class that may not be built; ``Damaged``: a description that does not fit. Whatever else a
+        description of nonsense can lead to.
     """
-    try:
-        modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-        modality.restore(about["modality_state"])
-        with torch.device("meta"), Uninitialised():
-            shapes = {
-                name: value.shape
-                for name, value in build_method(about["model"], modality, plugins).state_dict().items()
-            }
-    except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"the checkpoint does not describe its model: {error}") from error
-    stored = {name: getattr(value, "shape", None) for name, value in _below(weights, "method.").items()}
+    modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality.restore(about["modality_state"])
+    with torch.device("meta"), Uninitialised(), at_most(10_000):
+        described = build_method(about["model"], modality, plugins)
+    numbers = sum(tensor.numel() for tensor in (*described.parameters(), *described.buffers()))
+    if numbers > size:
+        raise Damaged(f"it describes a model of {numbers:,} numbers in {size:,} bytes.")
+    shapes = {name: value.shape for name, value in described.state_dict().items()}
+    stored = {name: value.shape for name, value in _below(weights, "method.").items()}
     if wrong := next((name for name in shapes.keys() | stored.keys() if shapes.get(name) != stored.get(name)), None):
         raise Damaged(
-            f"the checkpoint's weights do not fit its model: {wrong} is {stored.get(wrong)}, not {shapes.get(wrong)}."
+            f"its weights do not fit its model: {brief(wrong)} is {stored.get(wrong)}, not {shapes.get(wrong)}."
         )
     return modality, build_method(about["model"], modality, plugins)
 
@@ -257,6 +261,22 @@ class Uninitialised(TorchFunctionMode):
         if getattr(func, "__module__", "") == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **kwargs)
+
+
+@contextmanager
+def at_most(limit: int) -> Iterator[None]:
+    """Within it modules may register ``limit`` parameters. Raises ``Damaged`` at the next one."""
+    numbers = count(1)
+
+    def check(*_: Any) -> None:
+        if next(numbers) > limit:
+            raise Damaged(f"it describes a model of more than {limit:,} tensors.")
+
+    hook = register_module_parameter_registration_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:

@@ -34,7 +34,7 @@ class Run:
             return dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return {}
-        except (ValueError, OSError) as error:
+        except (ValueError, TypeError, OSError) as error:
             raise Mistake(f"cannot read {self.folder / 'record.json'}: {error}") from error
 
     def write_record(self, **values: Any) -> None:

@@ -189,14 +189,28 @@ def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mappin
     path = Path(values["from"]).expanduser()
     try:
         recipe = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("prompt", "seed", "options", "checkpoint", "checkpoint_sha256", "weights", "batch", "item", "init"):
-            recipe[key]
-        recipe["batch"][recipe["item"]]["seed"]
+        wrong = [key for key, kind in _RECIPE.items() if not isinstance(recipe[key], kind)]
+        for part in recipe["batch"]:
+            fits = isinstance(part["prompt"], str) and type(part["seed"]) is int and 0 <= part["seed"] < 2**62
+            wrong += [] if fits else ["batch"]
+        if wrong or not 0 <= recipe["item"] < len(recipe["batch"]):
+            raise ValueError(wrong)
     except OSError as error:
         raise Mistake(f"cannot read from={path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Mistake(f"from={path} is not the recipe of a sample.") from error
     return dict(recipe)
+
+
+_RECIPE: dict[str, Any] = {
+    "options": dict,
+    "checkpoint": str,
+    "checkpoint_sha256": str,
+    "weights": str,
+    "batch": list,
+    "item": int,
+    "init": str | None,
+}
 
 
 def _follow(stream: "Stream", item: int | None = None, first: int = 0) -> list[Any]:
@@ -233,7 +247,11 @@ def _say_where(folder: Path, count: int) -> None:
 
 def _folder(wanted: str | None) -> Path:
     now = datetime.now()
-    folder = Path(wanted).expanduser() if wanted else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    folder = start = Path(wanted).expanduser() if wanted else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    number = 1
+    while not wanted and folder.exists():  # another one of this second
+        number += 1
+        folder = start.with_name(f"{start.name}-{number}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -244,7 +262,7 @@ def _folder(wanted: str | None) -> Path:
 def _write(folder: Path, name: str, media: Any, recipe: Mapping[str, Any] | None = None) -> None:
     files = {media.suffix: media.to_bytes()}
     if recipe is not None:
-        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
         temporary = path.with_name(f".{path.name}.tmp")

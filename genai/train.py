@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from genai.config import Composed, compose, guarded, key_of, launch
+from genai.config import Composed, compose, guarded, key_of, known_keys, launch
 from genai.errors import Mistake
 
 if TYPE_CHECKING:
@@ -67,8 +67,14 @@ def resumption(words: Sequence[str], wanted: str) -> tuple[list[str], "Run | Non
     keys = {key_of(word) for word in others}
     if keys & {"steps", "minutes"}:
         keys |= {"steps", "minutes"}
-    recorded = [word for word in run.record.get("overrides", []) if key_of(word) not in keys | {"resume", "init_from"}]
+    recorded = [word for word in run.record.get("overrides", []) if _ours(word) and key_of(word) not in keys]
     return [*recorded, *others], run
+
+
+def _ours(word: Any) -> bool:
+    """Whether a recorded word may be taken over. What Hydra builds for itself could run code out of a strange run."""
+    name = key_of(word).split(".")[0] if isinstance(word, str) else ""
+    return name in known_keys("train") and "@" not in word.partition("=")[0] and name not in ("resume", "init_from")
 
 
 def _unfinished(values: dict[str, Any]) -> "Run | None":

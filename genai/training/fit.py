@@ -1,6 +1,7 @@
 """A training run from its composed config to its last checkpoint."""
 
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -38,6 +39,13 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
         describe(plan, run)
         os.environ["GENAI_RUN"] = str(run.folder.absolute())
         return _fit(plan, run, first)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        free = shutil.disk_usage(run.folder).free
+        raise Failure(
+            f"{error.filename or run.folder}: {error.strerror or error}; {free:,} bytes are free there."
+        ) from error
     finally:
         lock.release()
         if not any((run.folder / "checkpoints").glob("*.ckpt")):
@@ -160,8 +168,6 @@ def _name(composed: Composed) -> str:
 
 def _discard(run: Run, keep: Path | None) -> None:
     """Remove the folder of a run that never had a checkpoint."""
-    import shutil
-
     shutil.rmtree(run.folder, ignore_errors=True)
     if keep is None and run.folder.parent.is_dir() and not any(run.folder.parent.iterdir()):
         run.folder.parent.rmdir()

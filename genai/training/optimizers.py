@@ -64,16 +64,16 @@ class MuonAdamW(Optimizer):
         for group in self.param_groups:
             group["lr"] = group["base_lr"] * factor
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what was learnt; rates and decays stay those of this optimizer.
-
-        Raises:
-            Mistake: the state is that of another kind of optimizer.
-        """
-        mine = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
-        theirs = state_dict["param_groups"]
-        if [group["muon"] for group in mine] != [group.get("muon") for group in theirs]:
+    def check(self, state_dict: dict[str, Any]) -> None:
+        """Raises ``Mistake`` where the state is that of another kind of optimizer."""
+        kinds = [[group.get("muon") for group in groups] for groups in (self.param_groups, state_dict["param_groups"])]
+        if kinds[0] != kinds[1]:
             raise Mistake("the run was trained with another optimizer; a resumed run keeps its kind of optimizer.")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what was learnt; rates and decays stay those of this optimizer. Raises ``Mistake``: ``check``."""
+        mine = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
+        self.check(state_dict)
         super().load_state_dict(state_dict)
         for group, values in zip(self.param_groups, mine, strict=True):
             group.update(values)

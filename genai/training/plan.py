@@ -11,7 +11,7 @@ import torch
 from genai.build import build, check, fields
 from genai.config import NODES, Composed
 from genai.data.base import Source
-from genai.errors import Mistake
+from genai.errors import Damaged, Mistake
 from genai.hardware import Hardware
 from genai.methods.base import Method
 from genai.modalities import cache
@@ -62,27 +62,29 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         raise Mistake("trainer=fsdp cuts matrices into shards, Muon wants them whole: add optimizer=adamw.")
     torch.set_num_threads(hardware.threads or 1)
 
-    checkpoint, about, weights = _starting_point(settings, resumed)
+    checkpoint, start = _starting_point(settings, resumed)
+    about = start.get("genai", {})
     if resumed:
         _same_model(values, about)
     source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     folder = cache.folder()
-    if about.get("modality", {}).get("_target_") == values["modality"]["_target_"]:
-        modality.restore(about["modality_state"])
-    else:
+    if not _inherits(modality, values["modality"]["_target_"], about, checkpoint):
         modality.fit(source.train, folder)
     train_packed, val_packed = modality.pack(source.train, folder), modality.pack(source.val, folder)
 
     torch.manual_seed(settings.seed)
     method = build_method(values["model"], modality, plugins)
     fields(method.Options, method.sampling, "model.sampling")
-    if weights is not None and not resumed:
-        _initialise(method, weights, settings.init_from or "")
+    if start and not resumed:
+        _initialise(method, start["state_dict"], settings.init_from or "")
     optimizers = {
         name: build(values["optimizer"], MuonAdamW, "optimizer", {"module": player})
         for name, player in method.players().items()
     }
+    if resumed:
+        for optimizer, state in zip(optimizers.values(), start["optimizer_states"], strict=True):
+            optimizer.check(state)
     course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
     return Plan(
         composed,
@@ -100,17 +102,29 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     )
 
 
-def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any], Any]:
-    """The checkpoint to resume, or whose weights to take over: its path, its description, its weights."""
+def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any]]:
+    """The checkpoint to resume, or whose weights to take over: its path and content, empty where there is none."""
     if resumed:
         file, state, notes = resumed.load("last")
     elif settings.init_from:
         file, state, notes = open_checkpoint(settings.init_from, root=Path(settings.runs))
     else:
-        return None, {}, None
+        return None, {}
     for note in notes:
         print(f"{note} Using {file.name} of step {state['genai']['step']} instead.", file=sys.stderr)
-    return file, state["genai"], state["state_dict"]
+    return file, state
+
+
+def _inherits(modality: Modality, target: str, about: Mapping[str, Any], file: Path | None) -> bool:
+    """Whether ``modality`` took over the tokenizer or statistics of the checkpoint ``file``, which is of its kind."""
+    was = about.get("modality")
+    if not isinstance(was, Mapping) or was.get("_target_") != target:
+        return False
+    try:
+        modality.restore(about["modality_state"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"{file} does not describe its modality ({str(error)[:100]}).") from error
+    return True
 
 
 def _same_model(values: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -134,7 +148,7 @@ def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
 
 
 def _initialise(method: Method, weights: Mapping[str, torch.Tensor], name: str) -> None:
-    """Start from another run's averaged weights. Raises ``Mistake`` where shapes differ."""
+    """Start from another run's averaged weights. Raises ``Mistake`` where shapes differ, or nothing is shared."""
     prefix = "ema.module."
     theirs = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
     ours = method.sampled.state_dict()
@@ -142,6 +156,10 @@ def _initialise(method: Method, weights: Mapping[str, torch.Tensor], name: str) 
         if key not in ours or ours[key].shape != value.shape:
             shape = tuple(ours[key].shape) if key in ours else "nothing"
             raise Mistake(f"init_from={name} does not fit: its {key} is {tuple(value.shape)}, this model has {shape}.")
+    if not theirs:
+        raise Mistake(f"init_from={name} does not fit: it has no averaged weights.")
+    if new := [key for key in ours if key not in theirs]:
+        print(f"init_from={name} does not have {len(new)} of {len(ours)} tensors, such as {new[0]}.", file=sys.stderr)
     method.sampled.load_state_dict(theirs, strict=False)
 
 

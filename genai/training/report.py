@@ -23,9 +23,8 @@ def resume_command(run: Run) -> str:
 def describe(plan: Plan, run: Run) -> None:
     """Write the run's config and record, and print the table at the start."""
     composed, settings = plan.composed, plan.settings
-    (run.folder / "config.yaml").write_text(
-        yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    config = yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True)
+    checkpoints.write_atomically(run.folder / "config.yaml", config)
     now = datetime.now().isoformat(timespec="microseconds")
     began = {"resumed": [*run.record.get("resumed", []), now]} if plan.resumed else {"started": now}
     run.write_record(
