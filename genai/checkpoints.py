@@ -108,8 +108,11 @@ def inspect(path: Path) -> None:
                 raise Damaged(f"{path} is refused: a compressed part, which can be a zip bomb.")
             if sum(entry.file_size for entry in entries) > path.stat().st_size:
                 raise Damaged(f"{path} is refused: its parts are larger than the file, a zip bomb.")
-            pickles = [entry for entry in entries if entry.filename.endswith(".pkl")]
-            if len(pickles) != 1 or pickles[0].file_size > _PICKLE_BYTES:
+            if any(entry.filename != entry.orig_filename for entry in entries):
+                raise Damaged(f"{path} is refused: a part with two names.")
+            pickles = [entry for entry in entries if entry.filename.lower().endswith(".pkl")]  # torch takes DATA.PKL
+            name = entries[0].filename.partition("/")[0] + "/data.pkl" if entries else ""
+            if [entry.filename for entry in pickles] != [name] or pickles[0].file_size > _PICKLE_BYTES:
                 raise Damaged(f"{path} is refused: it is not one that genai wrote.")
             _inspect_pickle(path, archive.read(pickles[0]))
     except zipfile.BadZipFile as error:

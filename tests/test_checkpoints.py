@@ -1,12 +1,17 @@
 """Files from strangers, damaged files, kills and full disks."""
 
+import copy
+import json
 import os
 import pickle
 import random
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,11 @@ import torch
 
 import genai
 from genai import checkpoints, runs
+from genai.build import build
 from genai.errors import Damaged, Failure, Mistake
+from genai.modalities.base import Modality
+from genai.model import build_method
+from genai.train import resumption
 from tests.conftest import ROOT, SMALL
 
 GOOD: dict[str, Any] = {"genai": {"format": 1, "step": 1}, "state_dict": {"a": torch.arange(4000.0)}}
@@ -37,108 +46,245 @@ class Shell:
         return os.system, ("touch /tmp/genai-was-here",)
 
 
-def rewritten(good: Path, path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    state = torch.load(good, weights_only=True)
-    change(state)
-    torch.save(state, path)
-    return path
+Change = Callable[[dict[str, Any]], object]
+Make = Callable[[Path, Path], object]
+AUTOREGRESSIVE = "genai.methods.autoregressive.Autoregressive"
+EMPTY = b"\x80\x02}."
 
 
-def zipped(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED, **more: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, content in {"archive/data.pkl": pickled, "archive/version": b"3\n", **more}.items():
-            archive.writestr(name, content)
-    return path
+def changed(change: Change) -> Make:
+    """A good checkpoint after ``change``."""
+
+    def make(good: Path, path: Path) -> None:
+        state = torch.load(good, weights_only=True)
+        change(state)
+        torch.save(state, path)
+
+    return make
 
 
-def target(key: str, value: str) -> Callable[[dict[str, Any]], None]:
-    def change(state: dict[str, Any]) -> None:
-        node = state["genai"][key]
-        (node["network"] if key == "model" else node)["_target_"] = value
+def zipped(pickled: bytes, compression: int = zipfile.ZIP_STORED, **more: bytes) -> Make:
+    """A torch file with ``pickled`` in it."""
 
-    return change
+    def make(good: Path, path: Path) -> None:
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            for name, content in {"data.pkl": pickled, "version": b"3\n", "byteorder": b"little", **more}.items():
+                archive.writestr(f"archive/{name}", content)
 
-
-def huge(state: dict[str, Any]) -> None:
-    state["genai"]["model"]["network"] |= {"width": 65_536, "layers": 512}
-
-
-def bad_tokenizer(state: dict[str, Any]) -> None:
-    state["genai"]["modality_state"] = {"kind": "bpe", "json": "{}"}
+    return make
 
 
-def bad_shape(state: dict[str, Any]) -> None:
-    name = next(name for name in state["state_dict"] if name.startswith("method."))
-    state["state_dict"][name] = torch.zeros(3)
+def node(**values: Any) -> Change:
+    """Other values for the network's node."""
+    return lambda state: state["genai"]["model"]["network"].update(values)
 
 
-def no_weights(state: dict[str, Any]) -> None:
-    state["state_dict"] = {}
+def about(**values: Any) -> Change:
+    return lambda state: state["genai"].update(values)
 
 
-def other_format(state: dict[str, Any]) -> None:
-    state["genai"]["format"] = 99
+def text(value: str) -> bytes:
+    """A string, pickled by hand."""
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
 
 
-HOSTILE: dict[str, Callable[[Path, Path], Path]] = {
-    "code in a torch file": lambda good, path: rewritten(good, path, lambda state: state.update(x=Shell())),
-    "code in a bare pickle": lambda good, path: (path.write_bytes(pickle.dumps(Shell())), path)[1],
-    "code in a legacy torch file": lambda good, path: (
-        torch.save({"x": Shell()}, path, _use_new_zipfile_serialization=False),
-        path,
-    )[1],
-    "code by a newer opcode": lambda good, path: zipped(path, pickle.dumps(Shell(), protocol=4)),
-    "os.system as network": lambda good, path: rewritten(good, path, target("model", "os.system")),
-    "torch.load as network": lambda good, path: rewritten(good, path, target("model", "torch.load")),
-    "write_text as network": lambda good, path: rewritten(good, path, target("model", "genai.x.Path.write_text")),
-    "Path as modality": lambda good, path: rewritten(good, path, target("modality", "genai.runs.Path")),
-    "open as modality": lambda good, path: rewritten(good, path, target("modality", "builtins.open")),
-    "a zip bomb": lambda good, path: zipped(
-        path, b"\x80\x02}.", zipfile.ZIP_DEFLATED, **{"archive/data/0": bytes(300 * 2**20)}
+def nested_nodes(count: int) -> bytes:
+    """A checkpoint whose model is a method of a method of a method ..."""
+    level = b"}(" + text("_target_") + text(AUTOREGRESSIVE) + text("network")
+    head = b"\x80\x02}(" + text("state_dict") + b"}" + text("genai") + b"}("
+    head += text("format") + b"K\x01" + text("step") + b"K\x01" + text("model")
+    return head + level * count + b"N" + b"u" * count + b"uu."
+
+
+def laughs(depth: int) -> list[Any]:
+    """A short file, an endless text."""
+    return reduce(lambda inner, _: [inner] * 10, range(depth), [])  # type: ignore[arg-type, return-value]
+
+
+def over_one_number(state: dict[str, Any]) -> None:
+    """A network of half a terabyte; its weights have the right shapes, and all are views of one number."""
+    node(width=16_384, layers=64)(state)
+    modality = build(state["genai"]["modality"], Modality, "modality")  # type: ignore[type-abstract]
+    modality.restore(state["genai"]["modality_state"])
+    with torch.device("meta"):
+        method = build_method(state["genai"]["model"], modality)
+    one = torch.zeros(1)
+    state["state_dict"] = {f"method.{name}": one.expand(x.shape) for name, x in method.state_dict().items()}
+
+
+def many_blocks(state: dict[str, Any]) -> None:
+    network = {"_target_": "genai.networks.unet.UNet", "shape": [3, 8, 8], "width": 1, "blocks": 16_384, "patch": 1}
+    about(model={"_target_": AUTOREGRESSIVE, "network": network})(state)
+
+
+def short_parts(good: Path, path: Path) -> None:
+    """Tensors that are longer than what is there of them."""
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as short:
+        for name in archive.namelist():
+            short.writestr(name, archive.read(name)[: 16 if "/data/" in name else None])
+
+
+def overlapping_parts(good: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", EMPTY)
+        archive.writestr("archive/data/0", bytes(2**20))
+        for number in range(1, 600):
+            same = copy.copy(archive.getinfo("archive/data/0"))
+            same.filename = f"archive/data/{number}"
+            archive.filelist.append(same)
+
+
+def false_size(good: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", EMPTY)
+        archive.getinfo("archive/data.pkl").file_size = 2**31
+
+
+def second_pickle(good: Path, path: Path) -> None:
+    """torch would take DATA.PKL for data.pkl."""
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as two:
+        for name in archive.namelist():
+            two.writestr(name.replace("data.pkl", "DATA.PKL"), archive.read(name))
+        two.writestr("archive/nothing.pkl", EMPTY)
+
+
+HOSTILE: dict[str, tuple[Make, str]] = {
+    "code in a torch file": (changed(lambda state: state.update(x=Shell())), "it names 'posix.system'"),
+    "code in a bare pickle": (lambda good, path: path.write_bytes(pickle.dumps(Shell())), "not a checkpoint"),
+    "code in a legacy torch file": (
+        lambda good, path: torch.save({"x": Shell()}, path, _use_new_zipfile_serialization=False),
+        "not a checkpoint",
     ),
-    "a large pickle": lambda good, path: zipped(path, b"\x80\x02" + b"N0" * (20 * 2**20) + b"N."),
-    "many instructions": lambda good, path: zipped(path, b"\x80\x02" + b"N0" * 3_000_000 + b"N."),
-    "deep nesting": lambda good, path: zipped(path, b"\x80\x02" + b"(" * 200_000 + b"l" * 200_000 + b"."),
-    "many parts": lambda good, path: zipped(path, b"\x80\x02}.", **{f"archive/{i}": b"" for i in range(110_000)}),
-    "a huge network": lambda good, path: rewritten(good, path, huge),
-    "a tokenizer of rubbish": lambda good, path: rewritten(good, path, bad_tokenizer),
-    "a wrong shape": lambda good, path: rewritten(good, path, bad_shape),
-    "no weights": lambda good, path: rewritten(good, path, no_weights),
-    "another format": lambda good, path: rewritten(good, path, other_format),
-    "a text": lambda good, path: (path.write_text("hello"), path)[1],
-    "nothing": lambda good, path: (path.write_bytes(b""), path)[1],
+    "code by a newer opcode": (zipped(pickle.dumps(Shell(), protocol=4)), "STACK_GLOBAL"),
+    "code in a name of 10 MB": (zipped(b"\x80\x02cos\n" + b"x" * 10_000_000 + b"\n."), "which is code"),
+    "a second pickle": (second_pickle, "not one that genai wrote"),
+    **{
+        f"{target} as network": (changed(node(_target_=target)), rf"model.network: refused '{target}'")
+        for target in ("os.system", "torch.load", "torch.hub.load", "genai.x.Path.write_text", "genai.model.Path")
+    },
+    **{
+        f"{target} as modality": (changed(about(modality={"_target_": target})), rf"modality: refused '{target}'")
+        for target in ("builtins.open", "genai.runs.Path", "genai.networks.gpt.GPT")
+    },
+    "a target of 2 MB": (changed(node(_target_="genai" + ".a\n" * 700_000)), r"model.network: refused 'genai.a\\n"),
+    "a compressed bomb": (zipped(EMPTY, zipfile.ZIP_DEFLATED, **{"data/0": bytes(200 * 2**20)}), "zip bomb"),
+    "overlapping parts": (overlapping_parts, "larger than the file"),
+    "a false size": (false_size, "larger than the file"),
+    "a large pickle": (zipped(b"\x80\x02" + b"N0" * (25 * 2**20) + b"N."), "not one that genai wrote"),
+    "many instructions": (zipped(b"\x80\x02" + b"N0" * 1_500_000 + b"N."), "more than 2,000,000 instructions"),
+    "deep marks": (zipped(b"\x80\x02" + b"(" * 100_000 + b"l" * 100_000 + b"."), "damaged|not a checkpoint"),
+    "deep lists": (zipped(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."), "not a checkpoint"),
+    "deep nodes": (zipped(nested_nodes(20_000)), "does not describe|refused"),
+    "endless values": (changed(node(width=laughs(40))), "model.network.width="),
+    "a huge network": (changed(node(width=65_536, layers=512, heads=2)), "numbers in .* bytes"),
+    "a huge network over one number": (changed(over_one_number), "numbers in .* bytes"),
+    "a network of too many blocks": (changed(many_blocks), "more than 10,000 tensors"),
+    "short parts": (short_parts, "damaged"),
+    "a tokenizer of rubbish": (changed(about(modality_state={"kind": "bpe", "json": "{}"})), "not a tokenizer"),
+    "a tokenizer of a number": (changed(about(modality_state=3)), "does not describe"),
+    "no model": (changed(lambda state: state["genai"].pop("model")), "does not describe"),
+    "no step": (changed(lambda state: state["genai"].pop("step")), "not a checkpoint"),
+    "another format": (changed(about(format=99)), "has format 99"),
+    "a format of many": (changed(about(format=torch.ones(3))), "has format"),
+    "no weights": (changed(lambda state: state.update(state_dict={})), "do not fit"),
+    "weights of text": (changed(lambda state: state.update(state_dict={"a": "b"})), "not tensors"),
+    "weights without names": (changed(lambda state: state.update(state_dict=[1])), "not a checkpoint"),
+    "a wrong shape": (
+        changed(lambda state: state["state_dict"].update({"method.sampled.readout.weight": torch.zeros(3)})),
+        "do not fit",
+    ),
+    "a text": (lambda good, path: path.write_text("hello"), "not a checkpoint"),
+    "nothing": (lambda good, path: path.touch(), "not a checkpoint"),
+    "an endless device": (lambda good, path: path.symlink_to("/dev/zero"), "not a file"),
 }
+
+LOADER = """
+import json, os, sys, time
+from resource import RLIMIT_CPU, RUSAGE_SELF, getrusage, setrlimit
+import genai.methods.autoregressive, genai.modalities.text, genai.networks.gpt, genai.networks.unet
+from genai.errors import Mistake
+from genai.model import load
+megabytes = lambda: getrusage(RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 1024)
+for line in sys.stdin:
+    if (child := os.fork()) == 0:
+        setrlimit(RLIMIT_CPU, (20, 20))
+        before, began, said = megabytes(), time.process_time(), "loaded"
+        try:
+            load(line[:-1], device="cpu")
+        except Mistake as mistake:
+            said = str(mistake)
+        except BaseException as error:
+            said = f"crashed: {error!r}"
+        print(json.dumps([said, time.process_time() - began, megabytes() - before]), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print(json.dumps(["killed", 99, 99]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def loader() -> Iterator[subprocess.Popen[str]]:
+    """Reads names of files and answers what loading each of them said, took and needed, each time in a new process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", LOADER]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment) as process:
+        yield process
+        assert process.stdin
+        process.stdin.close()
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_files_are_refused_by_name_quickly_and_in_little_memory(kind: str, good: Path, tmp_path: Path) -> None:
-    path = HOSTILE[kind](good, tmp_path / "hostile.ckpt")
-    code = (
-        "import resource, sys, time, torch, genai, genai.modalities.text, genai.methods.autoregressive\n"
-        "before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()\n"
-        "try: genai.load(sys.argv[1], device='cpu')\n"
-        "except genai.errors.Mistake as mistake: print(mistake)\n"
-        "else: sys.exit('it was loaded')\n"
-        "used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024\n"
-        "print(f'{used} MB {time.process_time() - began} s', file=sys.stderr)\n"
-        "sys.exit(used > 200 or time.process_time() - began > 5)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-500:]
-    assert "hostile.ckpt" in done.stdout or "refused" in done.stdout or "checkpoint" in done.stdout
+def test_hostile_files_are_refused_by_name_quickly_and_in_little_memory(
+    kind: str, good: Path, loader: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    make, says = HOSTILE[kind]
+    path = tmp_path / "hostile.ckpt"
+    make(good, path)
+    assert loader.stdin
+    assert loader.stdout
+    print(path, file=loader.stdin, flush=True)
+    said, seconds, megabytes = json.loads(loader.stdout.readline())
+    assert said.startswith(str(path))
+    assert re.search(says, said)
+    assert len(said) < 700
+    assert len(said.splitlines()) == 1
+    assert seconds < 5
+    assert megabytes < 200  # on top of torch, whose CUDA build takes half a gigabyte by itself
     assert not Path("/tmp/genai-was-here").exists()
 
 
-def test_a_storage_that_is_larger_than_its_record_is_refused(good: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(good) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    parts = {name: content[:16] if "/data/" in name else content for name, content in parts.items()}
-    path = tmp_path / "short.ckpt"
-    with zipfile.ZipFile(path, "w") as archive:
-        for part, content in parts.items():
-            archive.writestr(part, content)
-    with pytest.raises(Mistake):
-        genai.load(path)
+def test_a_good_file_is_not_refused(good: Path, loader: subprocess.Popen[str]) -> None:
+    assert loader.stdin
+    assert loader.stdout
+    print(good, file=loader.stdin, flush=True)
+    assert json.loads(loader.stdout.readline())[0] == "loaded"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["code in a torch file", "a tokenizer of rubbish", "a tokenizer of a number", "no weights", "weights of text"],
+)
+def test_training_does_not_start_from_hostile_weights(kind: str, good: Path, small: list[str], tmp_path: Path) -> None:
+    HOSTILE[kind][0](good, tmp_path / "hostile.ckpt")
+    with pytest.raises(Mistake, match=r"hostile\.ckpt"):
+        genai.fit(*small, f"init_from={tmp_path / 'hostile.ckpt'}", "steps=1")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_of_too_many_parts_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "_ENTRIES", 9)
+    zipped(EMPTY, **{str(number): b"" for number in range(9)})(tmp_path, tmp_path / "many.ckpt")
+    with pytest.raises(Damaged, match="12 parts"):
+        checkpoints.inspect(tmp_path / "many.ckpt")
+
+
+def test_a_strange_run_makes_hydra_build_nothing(good: Path, tmp_path: Path) -> None:
+    run = runs.Run(tmp_path / "run")
+    shutil.copytree(good.parent.parent, run.folder)
+    mkdir = f"{{_target_: os.mkdir, path: {tmp_path / 'was-here'}}}"
+    for word in (f"+hydra.callbacks.x={mkdir}", f"hydra/callbacks@x={mkdir}", "--config-dir=x", "data@hydra.job=x", 3):
+        run.write_record(overrides=["batch=2", word, "seed=3"])
+        assert resumption(["resume=x", "steps=3"], str(run.folder))[0] == ["batch=2", "seed=3", "steps=3"]
 
 
 def test_save_and_load_are_inverse(tmp_path: Path) -> None:

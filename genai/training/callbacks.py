@@ -20,6 +20,7 @@ from genai.training.every import Every
 from genai.training.learner import Learner
 from genai.training.logs import Logs
 from genai.training.progress import Progress
+from genai.training.settings import TrainSettings
 
 
 class Stopped(BaseException):
@@ -36,20 +37,11 @@ class Loop(Callback):
     All that is due after a step is done in one place and one order: numbers, validation, checkpoint, preview, end.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        modality: Modality,
-        prompts: list[str],
-        *,
-        log_every: int,
-        validate_every: int,
-        preview_every: Every,
-        checkpoint_every: Every,
-    ) -> None:
+    def __init__(self, run: Run, modality: Modality, prompts: list[str], settings: TrainSettings) -> None:
         self.run, self.modality, self.prompts = run, modality, prompts
-        self.log_every, self.validate_every = log_every, validate_every
-        self.preview_every, self.checkpoint_every = preview_every, checkpoint_every
+        self.log_every, self.validate_every = settings.log_every, settings.validate_every
+        self.preview_every = Every.parse(settings.preview_every, "preview_every")
+        self.checkpoint_every = Every.parse(settings.checkpoint_every, "checkpoint_every")
         self.logs: Logs | None = None
         self.progress = Progress()
         self.saved_step = self.previewed_step = self.validated_step = -1

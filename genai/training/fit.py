@@ -17,7 +17,6 @@ from genai.config import Composed
 from genai.errors import Failure
 from genai.hardware import Hardware
 from genai.runs import Run
-from genai.training.every import Every
 from genai.training.plan import Plan, prepare
 from genai.training.report import conclude, describe, resume_command
 from genai.training.settings import TrainSettings
@@ -54,44 +53,11 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
 
 def _fit(plan: Plan, run: Run, first: bool) -> Run:
     from genai.training.callbacks import Loop, Stopped
-    from genai.training.learner import Learner, Settings
+    from genai.training.learner import Learner
 
-    settings = plan.settings
-    values = plan.composed.values
-    about = {
-        "version": genai.__version__,
-        "model": values["model"],
-        "modality": values["modality"],
-        "modality_state": plan.modality.state(),
-        "interface": plan.modality.interface,
-    }
-    learner = Learner(
-        plan.method,
-        plan.optimizers,
-        plan.train,
-        plan.val,
-        plan.course,
-        Settings(
-            settings.batch,
-            settings.accumulate,
-            settings.seed,
-            settings.clip,
-            settings.ema,
-            settings.workers,
-            settings.validate_items,
-            about,
-        ),
-    )
-    prompts = list(settings.prompts) or plan.modality.preview_prompts(plan.source.val)
-    loop = Loop(
-        run,
-        plan.modality,
-        prompts,
-        log_every=settings.log_every,
-        validate_every=settings.validate_every,
-        preview_every=Every.parse(settings.preview_every, "preview_every"),
-        checkpoint_every=Every.parse(settings.checkpoint_every, "checkpoint_every"),
-    )
+    learner = Learner(plan.method, plan.optimizers, plan.train, plan.val, plan.course, plan.settings, _about(plan))
+    prompts = list(plan.settings.prompts) or plan.modality.preview_prompts(plan.source.val)
+    loop = Loop(run, plan.modality, prompts, plan.settings)
     if first:
         run.write_record(prompts=prompts)
     loop.listen()
@@ -108,11 +74,22 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
             raise
-        raise Failure(_out_of_memory(settings)) from error
+        raise Failure(_out_of_memory(plan.settings)) from error
     if first:
         run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         conclude(run, learner.step)
     return run
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    """What makes a checkpoint self-describing, in plain types."""
+    return {
+        "version": genai.__version__,
+        "model": plan.composed.values["model"],
+        "modality": plan.composed.values["modality"],
+        "modality_state": plan.modality.state(),
+        "interface": plan.modality.interface,
+    }
 
 
 def _trainer(hardware: Hardware, run: Run, loop: Any) -> Any:

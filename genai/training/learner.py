@@ -6,7 +6,6 @@ Optimizer, averaged weights, noise seeding, clipping, accumulation, validation a
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,21 +23,7 @@ from genai.modalities.base import Packed
 from genai.training.ema import averaged, swapped
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import Course
-
-
-@dataclass
-class Settings:
-    """What the learner is told besides the method and the data: see ``configs/train.yaml``."""
-
-    batch: int
-    accumulate: int
-    seed: int
-    clip: float
-    ema: float
-    workers: int
-    validate_items: int | None
-    about: dict[str, Any] = field(default_factory=dict)
-    """What makes a checkpoint self-describing: the model and modality nodes, the modality's state, the version."""
+from genai.training.settings import TrainSettings
 
 
 class Learner(LightningModule):
@@ -47,6 +32,7 @@ class Learner(LightningModule):
     The step counter is its own: Lightning's counts every optimizer's steps. So is the clock, which resumes, too.
 
     Attributes:
+        about: what makes its checkpoints self-describing: nodes and states, in plain types.
         step: optimizer steps done.
         seconds, cpu_seconds: of training so far, validation and previews included.
         logged: numbers of the newest step, by name.
@@ -61,13 +47,14 @@ class Learner(LightningModule):
         train: Packed,
         val: Packed,
         course: Course,
-        settings: Settings,
+        settings: TrainSettings,
+        about: dict[str, Any],
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.method = method
         self.ema = averaged(method.sampled, settings.ema)
-        self.course, self.settings = course, settings
+        self.course, self.settings, self.about = course, settings, about
         self.step, self.best = 0, float("inf")
         self.seconds_before = self.cpu_seconds_before = 0.0
         self.logged: dict[str, float] = {}
@@ -115,7 +102,7 @@ class Learner(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["genai"] = {
-            **self.settings.about,
+            **self.about,
             "format": checkpoints.FORMAT,
             "step": self.step,
             "best": self.best,
