@@ -68,7 +68,8 @@ def carry(word: str, free_text: Iterable[str]) -> str:
     key, equals, value = word.partition("=")
     if not equals:
         return word
-    if key.lstrip("+") in free_text and not _PLAIN.fullmatch(value):
+    nothing = value == "null" and key.lstrip("+") != "prompt"  # only a prompt may be that very word
+    if key.lstrip("+") in free_text and not nothing and not _PLAIN.fullmatch(value):
         value = f"text-in-hex:{value.encode('utf-8', 'surrogateescape').hex()}"
     if "." in key and key.lstrip("+").split(".")[0] in NODES:
         key = f"++{key.lstrip('+')}"

@@ -23,7 +23,7 @@ class Hardware:
 
     accelerator: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     strategy: Literal["single", "ddp", "fsdp"] = "single"
     threads: Annotated[int, Ge(1)] | None = None
 
@@ -47,8 +47,6 @@ class Hardware:
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-        if precision == "16-mixed" and accelerator != "cuda":
-            raise Mistake("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true.")
         threads = self.threads or max(1, cores() // devices)
         return Hardware(accelerator, devices, precision, self.strategy, threads)  # type: ignore[arg-type]
 

@@ -236,7 +236,7 @@ def rebuild(
     """
     modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     modality.restore(about["modality_state"])
-    with torch.device("meta"), Uninitialised(), at_most(10_000):
+    with torch.device("meta"), Uninitialised(), at_most(5_000):
         described = build_method(about["model"], modality, plugins)
     numbers = sum(tensor.numel() for tensor in (*described.parameters(), *described.buffers()))
     if numbers > size:

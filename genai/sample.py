@@ -67,14 +67,15 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     model.split_options(chosen)
     _say_which(model)
     if recipe:
-        folder = _folder(values["out"])
         batch = recipe["batch"]
         stream = Stream(model, [i["prompt"] for i in batch], [i["seed"] for i in batch], recipe["init"], chosen)
+        folder = _folder(values["out"])
         media = _follow(stream, recipe["item"])
         _write(folder, "000", media[recipe["item"]], recipe)
         _say_where(folder, 1)
         return
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
+    Stream(model, prompts[:1], seeds[:1], values["init"], chosen)  # is init= fine? Before there is a folder
     folder = _folder(values["out"])
     made: list[tuple[str, Any]] = []
     for rows in batched(len(prompts), values["batch"]):

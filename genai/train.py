@@ -41,7 +41,8 @@ def fit(*words: str) -> "Model":
     run = None
     if asked.get("resume", "null") not in ("", "null"):
         words, run = resumption(words, asked["resume"])  # type: ignore[assignment]
-    return load(_train(compose("train", words, FREE_TEXT), run).folder)
+    composed = compose("train", words, FREE_TEXT)
+    return load(_train(composed, run).folder, plugins=composed.values["plugins"])
 
 
 def resumption(words: Sequence[str], wanted: str) -> tuple[list[str], "Run | None"]:
@@ -86,7 +87,9 @@ def _unfinished(values: dict[str, Any]) -> "Run | None":
 
     for run in runs.all_runs(Path(values["runs"]).expanduser()):
         config, there = run.folder / "config.yaml", run.last.exists()
-        if not there or run.record.get("finished") or run.busy or not config.exists():
+        record = run.record
+        done = record.get("finished") or record.get("steps", 0) >= (record.get("total_steps") or float("inf"))
+        if not there or done or run.busy or not config.exists():
             continue
         if {**yaml.safe_load(config.read_text(encoding="utf-8")), "resume": None} == {**values, "resume": None}:
             return run

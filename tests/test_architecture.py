@@ -2,14 +2,19 @@
 
 import ast
 import inspect
-from importlib import import_module
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from genai.build import locate
+from genai.config import config_dir
 from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "genai").rglob("*.py"))
+CONFIGS = sorted(path for path in config_dir().rglob("*.yaml") if "_target_" in path.read_text())
 COMMANDS = {"genai.train", "genai.sample"}
 
 
@@ -63,15 +68,38 @@ def test_import_rules(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_is_public_is_described(path: Path) -> None:
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    module = import_module(name)
-    if path.name != "__init__.py":
-        assert module.__doc__
-    for label, value in vars(module).items():
-        local = getattr(value, "__module__", None) == name and not label.startswith("_")
-        if local and (inspect.isclass(value) or inspect.isfunction(value)):
-            assert value.__doc__, f"{name}.{label}"
+def test_what_is_public_is_described_and_typed(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert path.name == "__init__.py" or ast.get_docstring(tree)
+    public = [node for node in tree.body if isinstance(node, DEFINITIONS) and not node.name.startswith("_")]
+    assert not [node.name for node in public if not ast.get_docstring(node)]
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert not [node.name for node in functions if not node.returns]
+    arguments = {f"{node.name}({a.arg})": a for node in functions for a in all_arguments(node.args)}
+    assert not [name for name, a in arguments.items() if not a.annotation and a.arg not in ("self", "cls")]
+
+
+DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def all_arguments(arguments: ast.arguments) -> list[ast.arg]:
+    starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
+    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *starred]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(config_dir())))
+def test_every_target_of_a_config_is_a_class_that_takes_what_it_is_given(path: Path) -> None:
+    for node in nodes(yaml.safe_load(path.read_text())):
+        cls = locate(node["_target_"], object, path.stem)
+        assert node.keys() - {"_target_"} <= inspect.signature(cls).parameters.keys()
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield value
+        for part in value.values():
+            yield from nodes(part)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -30,16 +30,23 @@ SIZES = {"vocab_size": 10, "block": 8}
         "genai.x.Path.write_text",
         "genai.x.Path",
         "genai.runs.Path",
+        "genai.model.Path",
+        "genai.data.text.Stdlib",
+        "genai.networks.gpt.Cache",
         "genai.runs.Run",
         "genai.build.import_module",
         "genai.networks.gpt.nn.Module",
         "genaix.networks.gpt.GPT",
         "genai",
         "",
+        "genai" + ".a" * 1000,
+        "genai.no.such.Module",
+        "genai.networks.gpt.",
+        ".GPT",
     ],
 )
 def test_foreign_targets_are_refused_by_name(target: str) -> None:
-    with pytest.raises(Mistake, match=f"refused '{target}'"):
+    with pytest.raises(Mistake, match=f"model.network: refused '{target[:50]}"):
         locate(target, nn.Module, "model.network")
 
 
@@ -66,6 +73,13 @@ def test_sizes_come_from_what_is_given() -> None:
         ({"widht": 3}, SIZES, "model.network.widht.*Did you mean 'width'"),
         ({"width": 0}, SIZES, "model.network.width=0: it should be greater than or equal to 1"),
         ({"width": True}, SIZES, "model.network.width=True"),
+        ({"width": 16.0}, SIZES, "model.network.width=16.0: it should be a valid integer"),
+        ({"width": float("nan")}, SIZES, "model.network.width=nan"),
+        ({"dropout": float("nan")}, SIZES, "model.network.dropout=nan: it should be less than 1"),
+        ({"width": "a" * 10**6}, SIZES, r"model.network.width='aa.{1,250}aa': it should be a valid integer"),
+        ({"a\n" * 10**6: 3}, SIZES, "model.network.a.*GPT has no such option"),
+        ({5: 3}, SIZES, "model.network.5: GPT has no such option"),
+        ({"width": {"_target_": GPT}}, SIZES, "GPT.width takes a value of type <class 'int'>, not a _target_"),
         ({"width": "5"}, SIZES, "model.network.width='5': it should be a valid integer"),
         ({"width": 7}, SIZES, "model.network: width=7 has to be a multiple"),
         ({"ngrams": 9}, SIZES, "model.network.ngrams=9: it should be less than or equal to 3"),
@@ -73,8 +87,9 @@ def test_sizes_come_from_what_is_given() -> None:
 )
 def test_what_does_not_fit_is_named(network: dict[str, Any], given: dict[str, Any], says: str) -> None:
     node = {**NODE, "network": {**NODE["network"], **network}}  # type: ignore[dict-item]
-    with pytest.raises(Mistake, match=says):
+    with pytest.raises(Mistake, match=says) as caught:
         build(node, Method, "model", given)  # type: ignore[type-abstract]
+    assert len(str(caught.value)) < 800
 
 
 @pytest.mark.parametrize("target", ["genai.data.text.Stdlib", "genai.methods.base.Piece", "os.system"])

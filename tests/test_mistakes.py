@@ -26,6 +26,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["batch=2", "accumulate=3"], "accumulate=3"),
         (["checkpoint_every=0s"], "checkpoint_every=0s.*such as 60s"),
         (["preview_every=soon"], "preview_every=soon"),
+        (["minutes=nan"], "minutes=nan: it should be"),
+        (["prompts=hello"], "prompts='hello': it should be a list"),
+        (["data=null"], "Config group override"),
+        (["model=gptt"], "Did you mean 'gpt'"),
         (["model.network.widht=3"], "Did you mean 'width'"),
         (["model.network.heads=3"], "width=16 has to be a multiple of 2 x heads=6"),
         (["model.sampling={temperature: -1}"], "model.sampling.temperature=-1"),
@@ -68,12 +72,16 @@ def test_an_impossible_pair_explains_itself(small: list[str], tmp_path: Path, mo
         genai.fit(*small, "plugins=[square_plugin]", "modality._target_=square_plugin.Square")
 
 
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="nowhere is not a run folder"):
         genai.fit("resume=nowhere")
     genai.fit(*small, "steps=2")
     run = next(runs.all_runs(tmp_path / "runs"))
-    before = sorted(path.name for path in run.folder.rglob("*"))
+    before = content(run.folder)
     with pytest.raises(Mistake, match=r"model.network.width: 16 -> 32.*init_from"):
         genai.fit(f"resume={run.folder}", "model.network.width=32", "steps=4")
     with pytest.raises(Mistake, match=r"done its 2 steps; extend it with steps="):
@@ -88,8 +96,16 @@ def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="is being trained by another process"):
         genai.fit(f"resume={run.folder}", "steps=4")
     lock.release()
-    assert sorted(path.name for path in run.folder.rglob("*")) == before
+    assert content(run.folder) == before
     assert len(list(runs.all_runs(tmp_path / "runs"))) == 1
+
+
+def test_init_from_says_what_is_new(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = genai.fit(*small, "steps=1")
+    genai.fit(*small, "steps=1", "model.network.layers=3", f"init_from={model.file}")
+    assert "does not have 5 of " in capsys.readouterr().err
+    run = next(runs.all_runs(tmp_path / "runs"))
+    assert run.record["steps"] == 1
 
 
 def test_init_from_starts_with_the_weights_of_another_run(small: list[str]) -> None:

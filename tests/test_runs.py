@@ -38,16 +38,30 @@ def test_a_run_is_found_by_its_folder_or_a_file_in_it(tmp_path: Path) -> None:
         runs.find(f"{run.folder}x")
 
 
+def test_a_record_keeps_file_names_that_are_no_utf8(tmp_path: Path) -> None:
+    run = made(tmp_path, "2026", "text")
+    run.write_record(overrides=["data.path=\udcff \u00e9\n"])
+    assert run.record["overrides"] == ["data.path=\udcff \u00e9\n"]
+
+
+def test_an_empty_folder_has_no_run(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="no run with a checkpoint"):
+        runs.latest(tmp_path / "nowhere")
+
+
 def test_a_lock_is_held_once(tmp_path: Path) -> None:
     run = made(tmp_path, "2026", "text")
     lock = run.lock()
     assert run.busy
+    with pytest.raises(Mistake, match="is being trained by another process"):
+        run.lock()
     lock.release()
     assert not run.busy
 
 
-def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"5", b"null", b"[1]", b"\xff"])
+def test_a_damaged_record_is_named(content: bytes, tmp_path: Path) -> None:
     run = made(tmp_path, "2026", "text")
-    (run.folder / "record.json").write_text("{")
+    (run.folder / "record.json").write_bytes(content)
     with pytest.raises(Mistake, match=r"record\.json"):
         _ = run.record

@@ -21,7 +21,7 @@ class Context:
 
     Attributes:
         pooled: (batch, width), the whole prompt.
-        tokens: (batch, words, width), in order; the first one begins every prompt, the empty one too.
+        tokens: (batch, words, word_width), in order; the first one begins every prompt, the empty one too.
         mask: (batch, words) bool, which of them are words rather than padding.
     """
 
@@ -62,7 +62,6 @@ class PromptEncoder(nn.Module):
         self.sum_out = nn.Linear(word_width, width)
         self.blocks = nn.ModuleList(WordBlock(word_width) for _ in range(layers))
         self.order_out = nn.Linear(word_width, width)
-        self.tokens_out = nn.Linear(word_width, width)
         for table in self.words:
             nn.init.normal_(table.weight, std=0.35)  # type: ignore[arg-type]
         nn.init.normal_(self.places.weight, std=0.1)
@@ -81,7 +80,7 @@ class PromptEncoder(nn.Module):
         x = rms_norm(x)
         mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         pooled = self.sum_out(total + self.mlp(total)) + self.order_out(mean)
-        return Context(pooled, self.tokens_out(x), mask)
+        return Context(pooled, x, mask)
 
     def _rows(self, prompts: list[str]) -> tuple[list[Tensor], Tensor]:
         """The two tables' rows of each word (batch, words), and the mask; the begin mark is the word ""."""

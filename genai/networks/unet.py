@@ -70,7 +70,8 @@ class UNet(nn.Module):
         skips, current = [width], width
         for level, out in enumerate(widths):
             attends = level >= len(widths) - attention
-            self.positions.append(torch.randn(1, current, height >> level, breadth >> level) * 0.3)
+            positions = nn.Parameter(torch.empty(1, current, height >> level, breadth >> level))
+            self.positions.append(nn.init.normal_(positions, std=0.3))
             stage = nn.ModuleList()
             for _ in range(blocks):
                 stage.append(Block(current, out, condition, attends))

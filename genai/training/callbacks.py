@@ -71,7 +71,9 @@ class Loop(Callback):
     def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, index: int) -> None:  # type: ignore[override]
         step, now = learner.step, time.monotonic()
         self.times.append((step, now))
+        open_ended = learner.course.total is None
         learner.course.look_at_clock(step, self._agreed(trainer, learner.seconds))
+        frozen = open_ended and learner.course.total is not None
         finished = learner.course.total is not None and step >= learner.course.total
         values = self._numbers(trainer, learner, batch) if step % self.log_every == 0 or step == 1 or finished else {}
         if step % self.validate_every == 0 or finished:
@@ -82,7 +84,7 @@ class Loop(Callback):
         if self._any(trainer, self.signal is not None):
             self._save(trainer, learner)
             raise Stopped(self.signal or signal.SIGTERM)
-        if self._any(trainer, self.checkpoint_every.due(step, now)) or finished:
+        if self._any(trainer, self.checkpoint_every.due(step, now)) or frozen or finished:
             self._save(trainer, learner)
         if self.preview_every.due(step, now) or finished:
             self._preview(learner)

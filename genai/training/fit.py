@@ -14,7 +14,7 @@ import torch
 import genai
 from genai import runs
 from genai.config import Composed
-from genai.errors import Failure
+from genai.errors import Failure, Mistake
 from genai.hardware import Hardware
 from genai.runs import Run
 from genai.training.plan import Plan, prepare
@@ -30,6 +30,8 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
     """
     plan = prepare(composed, resumed)
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if not first and "GENAI_RUN" not in os.environ:
+        raise Mistake("LOCAL_RANK is set: trainer=ddp starts its processes itself, without torchrun.")
     if not first:
         return _fit(plan, Run(Path(os.environ["GENAI_RUN"])), first)
     run = resumed or runs.create(Path(plan.settings.runs).expanduser(), _name(composed), composed.folder)
@@ -47,7 +49,7 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
         ) from error
     finally:
         lock.release()
-        if not any((run.folder / "checkpoints").glob("*.ckpt")):
+        if not any((run.folder / "checkpoints").glob("*.ckpt")) and not _has_numbers(run):
             _discard(run, composed.folder)
 
 
@@ -141,6 +143,12 @@ def _out_of_memory(settings: TrainSettings) -> str:
 
 def _name(composed: Composed) -> str:
     return f"{composed.choices.get('modality', 'run')}-{composed.choices.get('model', 'model')}"
+
+
+def _has_numbers(run: Run) -> bool:
+    """Whether a step was logged."""
+    metrics = run.folder / "metrics.csv"
+    return metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 1
 
 
 def _discard(run: Run, keep: Path | None) -> None:

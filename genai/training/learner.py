@@ -140,7 +140,7 @@ class Learner(LightningModule):
         sums: dict[str, Tensor] = {}
         exact = torch.float32 if self.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
         weight = torch.zeros((), device=self.device, dtype=exact)
-        batch_size = max(1, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
+        batch_size = max(self.settings.batch, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
         batches = held_out(
             self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size
         )
@@ -192,7 +192,7 @@ class Learner(LightningModule):
                 culprit = next((n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
                 where = f", and so is the gradient of {culprit}" if culprit else ""
                 raise Failure(
-                    f"step {self.step + 1}: {name} is {number}{where}. The last good checkpoint is kept.\n"
+                    f"step {self.step + 1}: {name} is {number}{where}. Checkpoints before it are kept.\n"
                     "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or clip=0.5."
                 )
 
