@@ -8,6 +8,8 @@ user named, and a subclass of what the place wants.
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
+from dataclasses import fields as dataclass_fields
 from importlib import import_module
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -91,6 +93,9 @@ def fields(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = 
     unknown = next((name for name in values if name not in hints), None)
     if unknown is not None:
         raise Mistake(f"There is no option '{prefix}{unknown}'.{nearest(unknown, hints)} There are: {listing(hints)}.")
+    needed = [field.name for field in dataclass_fields(cls) if field.default is MISSING]
+    if missing := next((name for name in needed if name not in values), None):
+        raise Mistake(f"The option '{prefix}{missing}' is missing.")
     return cls(**{name: validate(value, hints[name], prefix + name, strict) for name, value in values.items()})
 
 

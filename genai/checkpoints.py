@@ -48,7 +48,7 @@ def save(state: Mapping[str, Any], path: Path) -> str:
             os.fsync(file.fileno())
         digest = file_hash(temporary)
         previous = path.with_name("previous.ckpt")
-        if path.name == "last.ckpt" and path.exists():
+        if path.name == "last.ckpt" and path.exists() and _fits(path):  # a damaged one must not replace a good one
             _keep(path, previous)
         former = _hashes(path)[:1]
         _write_hashes(path, [digest, *former])
@@ -96,8 +96,7 @@ def inspect(path: Path) -> None:
     """
     if path.exists() and not path.is_file():  # a device or a pipe never ends
         raise Damaged(f"{path} is not a file.")
-    hashes = _hashes(path)
-    if hashes and file_hash(path) not in hashes:
+    if not _fits(path):
         raise Damaged(f"{path} is damaged: its content does not fit {path.name}.sha256.")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -167,6 +166,12 @@ def _write_hashes(path: Path, hashes: list[str]) -> None:
     write_atomically(path.with_name(f"{path.name}.sha256"), lines)
 
 
+def _fits(path: Path) -> bool:
+    """Whether a file has the content that the hash beside it names; without one there is nothing to say against it."""
+    hashes = _hashes(path)
+    return not hashes or file_hash(path) in hashes
+
+
 def _keep(path: Path, previous: Path) -> None:
     """``previous`` becomes what ``path`` is now; both exist at every moment."""
     link = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
@@ -197,4 +202,8 @@ def _existing(folder: Path) -> Path:
 def _reason(error: BaseException) -> str:
     while not (isinstance(error, OSError) and error.strerror) and (error.__cause__ or error.__context__):
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error).splitlines()[0]
+    return (
+        error.strerror or str(error)
+        if isinstance(error, OSError)
+        else (str(error) or type(error).__name__).splitlines()[0]
+    )

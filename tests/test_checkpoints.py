@@ -140,12 +140,16 @@ def false_size(good: Path, path: Path) -> None:
         archive.getinfo("archive/data.pkl").file_size = 2**31
 
 
-def second_pickle(good: Path, path: Path) -> None:
-    """torch would take DATA.PKL for data.pkl."""
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as two:
-        for name in archive.namelist():
-            two.writestr(name.replace("data.pkl", "DATA.PKL"), archive.read(name))
-        two.writestr("archive/nothing.pkl", EMPTY)
+def decoy(name: str) -> Make:
+    """Two pickles, one of them harmless; torch takes DATA.PKL for data.pkl."""
+
+    def make(good: Path, path: Path) -> None:
+        with zipfile.ZipFile(good) as archive, zipfile.ZipFile(path, "w") as two:
+            for part in archive.namelist():
+                two.writestr(part.replace("data.pkl", "DATA.PKL"), archive.read(part))
+            two.writestr(f"archive/{name}.pkl", EMPTY)
+
+    return make
 
 
 HOSTILE: dict[str, tuple[Make, str]] = {
@@ -157,7 +161,8 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     ),
     "code by a newer opcode": (zipped(pickle.dumps(Shell(), protocol=4)), "STACK_GLOBAL"),
     "code in a name of 10 MB": (zipped(b"\x80\x02cos\n" + b"x" * 10_000_000 + b"\n."), "which is code"),
-    "a second pickle": (second_pickle, "not one that genai wrote"),
+    "a second pickle": (decoy("data"), "not one that genai wrote"),
+    "a pickle by another name": (decoy("nothing"), "not one that genai wrote"),
     **{
         f"{target} as network": (changed(node(_target_=target)), rf"model.network: refused '{target}'")
         for target in ("os.system", "torch.load", "torch.hub.load", "genai.x.Path.write_text", "genai.model.Path")
@@ -327,6 +332,9 @@ def test_a_truncated_file_is_passed_over_for_the_one_before(share: float, tmp_pa
     file, state, notes = run.load("last")
     assert (file.name, state["genai"]["step"], len(notes)) == ("previous.ckpt", 1, 1)
     assert "last.ckpt is damaged" in notes[0]
+    checkpoints.save({**GOOD, "genai": {"format": 1, "step": 3}}, run.last)
+    assert checkpoints.load(file)["genai"]["step"] == 1  # the damaged one has not taken its place
+    run.last.write_bytes(b"")
     file.unlink()
     with pytest.raises(Damaged, match="no checkpoint is left"):
         run.load("last")

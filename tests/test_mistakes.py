@@ -19,6 +19,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
     ("words", "says"),
     [
         (["steps=abc"], "steps='abc': it should be a valid integer"),
+        (["minutes=inf"], "minutes=inf"),
+        (["data.path="], "data.path= is empty"),
+        (["~seed"], "option 'seed' is missing"),
         (["steps=0"], "steps=0: it should be greater than or equal to 1"),
         (["steps=5", "minutes=1"], "steps=5 and minutes=1: give one"),
         (["clip=0"], "clip=0: it should be greater than 0"),

@@ -29,7 +29,8 @@ class TextFolder(Source):
     split as wholes, with equal ones on the same side; a single one is cut in two by position.
 
     Args:
-        path: a file, a folder (searched through, by ``SUFFIXES``) or a glob such as ``books/**/*.txt``.
+        path: a file, a folder (searched through by ``SUFFIXES``, hidden ones left out) or a glob such
+            as ``books/**/*.txt``.
         val_fraction: what is held out.
         field: of a JSON line or a Parquet row that holds the text.
 
@@ -39,7 +40,6 @@ class TextFolder(Source):
 
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
         self.path, self.val_fraction, self.field = path, val_fraction, field
-        self._documents: list[tuple[str, str]] = []  # (sha256, text)
         self.skipped = ()
 
     @property
@@ -59,11 +59,14 @@ class TextFolder(Source):
 
     def files(self) -> list[Path]:
         """The files to read, in order. Raises ``Mistake`` where there are none."""
+        if not self.path:
+            raise Mistake("data.path= is empty: give a file, a folder or a glob.")
         path = Path(self.path).expanduser()
         if path.is_file():
             return [path]
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            found = sorted(file for file in files if not _hidden(file.relative_to(path)))
             if not found:
                 raise Mistake(
                     f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}."
@@ -119,6 +122,10 @@ class Stdlib(TextFolder):
         return [file for file in found if not left_out & set(file.relative_to(root).parts)]
 
 
+def _hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts)
+
+
 def read_documents(file: Path, field: str) -> Iterator[str]:
     """The documents of one file. Raises ``Mistake`` naming the file, and the line, that cannot be read."""
     if file.suffix.lower() == ".jsonl":
@@ -135,9 +142,9 @@ def _field(line: str, field: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
     except ValueError as error:
-        raise Mistake(f"{where} is not JSON ({error}).") from error
+        raise Mistake(f"{where} is not JSON ({error}), so the whole file is left out.") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
-        raise Mistake(f"{where} has no text in a field '{field}'.")
+        raise Mistake(f"{where} has no text in a field '{field}', so the whole file is left out.")
     return str(value[field]).encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
 
 

@@ -1,5 +1,6 @@
 """What happens between the steps of a run: numbers, validation, previews, checkpoints, and ending well."""
 
+import math
 import resource
 import signal
 import sys
@@ -11,8 +12,9 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
+from genai import checkpoints
 from genai.batch import Batch
-from genai.errors import Failure
+from genai.errors import Damaged, Failure
 from genai.modalities.base import Modality
 from genai.model import Model
 from genai.runs import Run
@@ -44,8 +46,9 @@ class Loop(Callback):
         self.checkpoint_every = Every.parse(settings.checkpoint_every, "checkpoint_every")
         self.logs: Logs | None = None
         self.progress = Progress()
-        self.saved_step = self.previewed_step = self.validated_step = -1
+        self.saved_step = self.previewed_step = -1
         self.signal: int | None = None
+        self.saving = False
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
@@ -66,6 +69,7 @@ class Loop(Callback):
             self.logs = Logs(self.run.folder, learner.step)
             self.progress.start(learner)
         self.saved_step = learner.step
+        learner.best = min(learner.best, self._best_so_far())
         self.times.append((learner.step, now))
 
     def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, index: int) -> None:  # type: ignore[override]
@@ -115,7 +119,6 @@ class Loop(Callback):
     def _validate(self, trainer: Trainer, learner: Learner) -> dict[str, float]:
         self.progress.say("validating")
         values = learner.validate()
-        self.validated_step = learner.step
         if values["val_loss"] < learner.best:
             learner.best = values["val_loss"]
             trainer.save_checkpoint(self.run.best)
@@ -140,7 +143,11 @@ class Loop(Callback):
 
     def _save(self, trainer: Trainer, learner: Learner) -> None:
         if self.saved_step != learner.step or not self.run.last.exists():
-            trainer.save_checkpoint(self.run.last)
+            self.saving = True
+            try:
+                trainer.save_checkpoint(self.run.last)
+            finally:
+                self.saving = False
             self.saved_step = learner.step
         if trainer.is_global_zero:
             self.run.write_record(
@@ -152,7 +159,16 @@ class Loop(Callback):
 
     # -- help
 
+    def _best_so_far(self) -> float:
+        """The loss of a good ``best.ckpt``; the checkpoint that a run resumes from may be older than that."""
+        try:
+            return float(checkpoints.load(self.run.best)["genai"]["best"]) if self.run.best.exists() else math.inf
+        except Damaged:
+            return math.inf
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.saving:
+            return
         if self.signal is not None:  # asked twice: do not wait for the step to end
             raise KeyboardInterrupt
         self.signal = number

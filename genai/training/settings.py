@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from genai.errors import Mistake
 
@@ -31,7 +31,7 @@ class TrainSettings:
     workers: Annotated[int, Ge(0)]
     plugins: Sequence[str]
     steps: Count | None = None
-    minutes: Annotated[float, Gt(0)] | None = None
+    minutes: Annotated[float, Gt(0), Le(525_600)] | None = None
     resume: str | None = None
     init_from: str | None = None
 

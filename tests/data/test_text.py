@@ -189,3 +189,10 @@ def test_the_standard_library_is_real_code_without_its_tests() -> None:
     assert sum(map(len, train)) > 1_000_000
     assert not set(train) & set(val)
     assert 0.03 < len(val) / len(train) < 0.07
+
+
+def test_what_is_hidden_is_left_out(tmp_path: Path) -> None:
+    for name in ("seen.txt", ".hidden.txt", ".git/config.txt", "sub/.ssh/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert [file.name for file in TextFolder(str(tmp_path)).files()] == ["seen.txt"]

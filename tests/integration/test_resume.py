@@ -135,8 +135,10 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     content = bytearray(broken.last.read_bytes())
     content[len(content) // 2] ^= 1
     broken.last.write_bytes(content)
+    best = checkpoints.load(broken.best)["genai"]["best"]
     resumed = go_on(broken)
     said = capfd.readouterr()
+    assert checkpoints.load(resumed.best)["genai"]["best"] <= best
     assert "last.ckpt is damaged" in said.err and "resuming from step 10" in said.out
     assert_same_state(whole, resumed)
 
