@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
@@ -25,6 +26,12 @@ from genai.errors import Failure, Mistake, nearest
 
 NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
 """The keys whose values are built: below them our own check, not Hydra, knows which names are allowed."""
+
+FREE_TEXT: dict[str, tuple[str, ...]] = {
+    "train": ("data.path", "resume", "init_from", "runs"),
+    "sample": ("prompt", "prompts_file", "ckpt", "init", "out", "from", "runs"),
+}
+"""By command, the keys whose values are any text at all."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +105,13 @@ def plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------- composing
 
 
-def compose(config_name: str, words: Sequence[str], free_text: Iterable[str] = ()) -> Composed:
+def compose(config_name: str, words: Sequence[str]) -> Composed:
     """Compose ``configs/<config_name>.yaml`` with ``words``, from Python. Raises ``Mistake``."""
     GlobalHydra.instance().clear()
+    _check_words(words)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            overrides = [carry(word, free_text) for word in words]
+            overrides = [carry(word, FREE_TEXT[config_name]) for word in words]
             config = hydra.compose(config_name, overrides, return_hydra_config=True)
         choices = plain(config.hydra.runtime.choices)
         OmegaConf.set_readonly(config, False)
@@ -114,7 +122,7 @@ def compose(config_name: str, words: Sequence[str], free_text: Iterable[str] = (
         raise explain(error, config_name) from error
 
 
-def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], free_text: Iterable[str] = ()) -> None:
+def launch(task: Callable[[Composed], Any], config_name: str, words: list[str]) -> None:
     """Run ``task`` under Hydra's own command line (``--help``, ``--cfg job``, ``-m``, tab completion), then exit.
 
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
@@ -137,9 +145,10 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], 
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a sample or a path
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, not printed by Hydra
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin stall where other programs are running
-    sys.argv[1:] = [carry(word, free_text) for word in words]
+    sys.argv[1:] = [carry(word, FREE_TEXT[config_name]) for word in words]
 
     def run() -> None:
+        _check_words(words)
         try:
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException) as error:
@@ -150,6 +159,17 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str], 
             raise explain(error, config_name) from error
 
     guarded(run)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raises ``Mistake`` for a flag that Hydra does not have, and for a group without a member."""
+    flags = set(get_args_parser()._option_string_actions)
+    for word in words:
+        key, _, value = word.partition("=")
+        if word.startswith("--") and key not in flags:
+            raise Mistake(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
+        if value == "null" and key in NODES and (members := sorted((config_dir() / key).glob("*.yaml"))):
+            raise Mistake(f"{word}: one has to be chosen. There are: {', '.join(file.stem for file in members)}.")
 
 
 def guarded(task: Callable[[], Any]) -> None:

@@ -15,14 +15,13 @@ from genai.errors import Failure, Mistake, nearest
 if TYPE_CHECKING:
     from genai.model import Model, Stream
 
-FREE_TEXT = ("prompt", "prompts_file", "ckpt", "init", "out", "from", "runs")
 RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights")
 
 
 def main() -> None:
     """The command."""
     words, options = set_apart(sys.argv[1:])
-    launch(lambda composed: sample(composed, options), "sample", words, FREE_TEXT)
+    launch(lambda composed: sample(composed, options), "sample", words)
 
 
 def set_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genai import train
-from genai.config import carry, compose, put_down
+from genai.config import FREE_TEXT, carry, compose, put_down
 from genai.errors import Mistake
-from genai.sample import FREE_TEXT, sample, set_apart, texts
+from genai.sample import sample, set_apart, texts
 from tests.conftest import SMALL
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -48,13 +47,13 @@ CRUEL = st.lists(st.sampled_from([*NASTY, *".~-+_/1e:,=$%@*?|nx", "inf", "null",
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(ANY | CRUEL, min_size=len(FREE_TEXT), max_size=len(FREE_TEXT)))
-@example(NASTY[: len(FREE_TEXT)])
-@example(NASTY[-len(FREE_TEXT) :])
+@given(st.lists(ANY | CRUEL, min_size=len(FREE_TEXT["sample"]), max_size=len(FREE_TEXT["sample"])))
+@example(NASTY[: len(FREE_TEXT["sample"])])
+@example(NASTY[-len(FREE_TEXT["sample"]) :])
 def test_any_text_arrives_as_it_was_sent(texts: list[str]) -> None:
-    sent = dict(zip(FREE_TEXT, texts, strict=True))
+    sent = dict(zip(FREE_TEXT["sample"], texts, strict=True))
     words, options = set_apart([*(f"{key}={text}" for key, text in sent.items()), f"stop={texts[0]}"])
-    values = compose("sample", words, FREE_TEXT).values
+    values = compose("sample", words).values
     nothing = {key: None for key, text in sent.items() if text == "null" and key != "prompt"}
     assert {key: values[key] for key in sent} == {**sent, **nothing}
     assert options == {"stop": texts[0]}
@@ -62,12 +61,12 @@ def test_any_text_arrives_as_it_was_sent(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_nasty_texts_are_put_down_as_they_were_carried(text: str) -> None:
-    assert put_down(carry(f"prompt={text}", FREE_TEXT)) == f"prompt={text}"
+    assert put_down(carry(f"prompt={text}", FREE_TEXT["sample"])) == f"prompt={text}"
 
 
 @pytest.mark.parametrize("path", ["~/runs", "a, b/c=1.txt", ".5", "\udcff"])
 def test_any_path_arrives(path: str) -> None:
-    values = compose("train", ["data=text_folder", f"data.path={path}", f"runs={path}"], train.FREE_TEXT).values
+    values = compose("train", ["data=text_folder", f"data.path={path}", f"runs={path}"]).values
     assert (values["data"]["path"], values["runs"]) == (path, path)
 
 
@@ -77,7 +76,7 @@ def test_texts_that_look_carried_are_left_alone() -> None:
 
 def test_plain_words_stay_readable() -> None:
     for path in ("runs/2026-01-31/12-00-00-text-gpt", "../a.ckpt", "/a/.b", "abc"):
-        assert carry(f"ckpt={path}", FREE_TEXT) == f"ckpt={path}"
+        assert carry(f"ckpt={path}", FREE_TEXT["sample"]) == f"ckpt={path}"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_names_below_a_node_need_not_be_listed() -> None:
         ("model=gptt", "model=gptt: there is no such model. Did you mean 'gpt'"),
         ("experiment=nothing", "experiment=nothing.*shakespeare_char"),
         ("modality=[a", "Cannot read"),
-        ("data=null", "Config group override"),
+        ("data=null", "data=null: one has to be chosen"),
         (f"steps={'9' * 5000}", "Exceeds the limit"),
         ("steps", "Cannot read 'steps'; write key=value"),
     ],
@@ -135,7 +134,7 @@ def run_sample(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
     def run(*words: str) -> None:
         known, options = set_apart(words)
-        sample(compose("sample", known, FREE_TEXT), options)
+        sample(compose("sample", known), options)
 
     return run
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,9 @@ class Split:
 
 class Source(ABC):
     """Data that is there to be trained on, in two splits that share nothing."""
+
+    media: ClassVar[type[Any]]
+    """What its examples hold."""
 
     @property
     @abstractmethod

@@ -38,6 +38,8 @@ class TextFolder(Source):
         Mistake: nothing is there, or nothing in it can be used.
     """
 
+    media = Passage
+
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
         self.path, self.val_fraction, self.field = path, val_fraction, field
         self.skipped = ()

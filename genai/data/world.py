@@ -25,6 +25,8 @@ class World(Source):
         seed: of all that is drawn.
     """
 
+    media = Picture
+
     def __init__(
         self,
         size: Annotated[int, Ge(16), Le(512)] = 32,

@@ -38,7 +38,8 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
     lock = run.lock()
     try:
         describe(plan, run)
-        os.environ["GENAI_RUN"] = str(run.folder.absolute())
+        os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
+        os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
         return _fit(plan, run, first)
     except BrokenPipeError:
         raise
@@ -49,6 +50,8 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
         ) from error
     finally:
         lock.release()
+        for name in ("GENAI_RUN", "GENAI_RESUMED"):
+            os.environ.pop(name, None)
         if not any((run.folder / "checkpoints").glob("*.ckpt")) and not _has_numbers(run):
             _discard(run, composed.folder)
 

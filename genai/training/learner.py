@@ -4,7 +4,7 @@ Optimizer, averaged weights, noise seeding, clipping, accumulation, validation a
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,14 +16,16 @@ from torch.utils.data import DataLoader
 
 from genai import checkpoints
 from genai.batch import Batch
-from genai.data.loader import Batches, held_out, train_loader
+from genai.data.loader import Batches, train_loader
 from genai.errors import Failure
 from genai.methods.base import Method
 from genai.modalities.base import Packed
+from genai.noise import seed_noise
 from genai.training.ema import averaged, swapped
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import Course
 from genai.training.settings import TrainSettings
+from genai.validation import held_out_losses
 
 
 class Learner(LightningModule):
@@ -134,24 +136,20 @@ class Learner(LightningModule):
             yield
         self.method.train()
 
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Mean held-out losses of the weights that sampling uses, with noise that is the same every time."""
-        sums: dict[str, Tensor] = {}
-        exact = torch.float32 if self.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-        weight = torch.zeros((), device=self.device, dtype=exact)
-        batch_size = max(self.settings.batch, min(128, 16_384 // max(1, self._val.batch([0], None).x[0].numel())))
-        batches = held_out(
-            self._val, batch_size, self.settings.validate_items, self.global_rank, self.trainer.world_size
-        )
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), self.sampling_weights():
-            for number, (batch, counts) in enumerate(batches):
-                seed_noise(self.settings.seed, -1 - number, self.global_rank)
-                with self.trainer.precision_plugin.forward_context():
-                    losses = self.method.loss(batch.to(self.device), next(iter(self._optimizers)))
-                for name, value in losses.items():
-                    sums[name] = sums.get(name, 0) + value.to(exact) * counts
-                weight += counts
+    def validate(self, between: Callable[[], object] = lambda: None) -> dict[str, float]:
+        """Mean held-out losses of the weights that sampling uses; ``between`` is called before each batch."""
+        with self.sampling_weights():
+            sums, weight = held_out_losses(
+                self.method,
+                self._val,
+                items=self.settings.validate_items,
+                batch=self.settings.batch,
+                seed=self.settings.seed,
+                rank=self.global_rank,
+                world=self.trainer.world_size,
+                precision=self.trainer.precision_plugin.forward_context,
+                between=between,
+            )
         total = self._reduced(weight, "sum")
         return {f"val_{name}": float(self._reduced(value, "sum") / total) for name, value in sums.items()}
 
@@ -201,9 +199,3 @@ class Learner(LightningModule):
         if self.trainer.world_size == 1:
             return value
         return torch.as_tensor(self.trainer.strategy.reduce(value.clone(), reduce_op=how))
-
-
-def seed_noise(seed: int, step: int, rank: int) -> None:
-    """Make all noise of a step a function of (seed, step, rank)."""
-    state = np.random.SeedSequence([seed, 2**32 + step, rank]).generate_state(1, np.uint64)
-    torch.manual_seed(int(state[0] >> 1))

@@ -1,17 +1,19 @@
 """What a run needs, checked and built, before there is a trainer or a folder."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
-from genai.build import build, check, fields
-from genai.config import NODES, Composed
+from genai.build import build, check, fields, locate
+from genai.config import NODES, Composed, config_dir
 from genai.data.base import Source
-from genai.errors import Damaged, Mistake
+from genai.errors import Damaged, Mistake, listing
 from genai.hardware import Hardware
 from genai.methods.base import Method
 from genai.modalities import cache
@@ -53,8 +55,12 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     plugins = settings.plugins
     bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method, "optimizer": MuonAdamW}
     bases |= {"schedule": Schedule, "trainer": Hardware}
+    _same_media(values, plugins)
     for key, base in bases.items():
-        check(values.get(key) or {}, base, key, plugins)
+        try:
+            check(values.get(key) or {}, base, key, plugins)
+        except Mistake as error:
+            raise Mistake(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
     Every.parse(settings.preview_every, "preview_every")
     Every.parse(settings.checkpoint_every, "checkpoint_every")
     hardware = build(values["trainer"], Hardware, "trainer").resolve()
@@ -100,6 +106,35 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         resumed,
         checkpoint,
     )
+
+
+def _same_media(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
+    """Raises ``Mistake`` where the data holds other media than the modality is for."""
+    targets = [str((values.get(key) or {}).get("_target_", "")) for key in ("data", "modality")]
+    if "" in targets:
+        return  # `check` says it better
+    source = locate(targets[0], Source, "data", plugins)  # type: ignore[type-abstract]
+    modality = locate(targets[1], Modality, "modality", plugins)  # type: ignore[type-abstract]
+    if not issubclass(source.media, modality.media):
+        fitting = [name for name, other in _sources().items() if issubclass(other.media, modality.media)]
+        raise Mistake(
+            f"{modality.__name__} does not fit {source.__name__}, which holds values of type {source.media.__name__}, "
+            f"not {modality.media.__name__}. Choose data= among {listing(fitting)}, or another modality=."
+        )
+
+
+def _elsewhere(values: Mapping[str, Any]) -> str:
+    """A hint for arguments of the data that another source has."""
+    given = set(values.get("data") or ()) - {"_target_"}
+    having = [name for name, source in _sources().items() if given and given <= set(signature(source).parameters)]
+    return f" data={having[0]} has it." if having else ""
+
+
+def _sources() -> dict[str, type[Source]]:
+    """The shipped data sources by the name of their config."""
+    files = sorted((config_dir() / "data").glob("*.yaml"))
+    nodes = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+    return {name: locate(node["_target_"], Source, "data") for name, node in nodes.items()}  # type: ignore[type-abstract]
 
 
 def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any]]:

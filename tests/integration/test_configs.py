@@ -9,7 +9,6 @@ import yaml
 
 import genai
 from genai.config import compose, config_dir
-from genai.train import FREE_TEXT
 from genai.training.fit import train
 
 TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1", "model.network.width=16")
@@ -50,7 +49,7 @@ def test_every_config_is_tested() -> None:
 def test_config_trains_samples_and_saves(words: tuple[str, ...], corpus: Path, tmp_path: Path) -> None:
     needs_path = "data=text_folder" in words or words[0].startswith("experiment")
     path = [f"data.path={corpus}"] if needs_path else []
-    composed = compose("train", [*words, *TINY, *path, f"runs={tmp_path}"], FREE_TEXT)
+    composed = compose("train", [*words, *TINY, *path, f"runs={tmp_path}"])
     run = train(composed)
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",

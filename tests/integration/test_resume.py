@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genai import checkpoints, runs
 from genai.config import compose
-from genai.train import FREE_TEXT, resumption
+from genai.recorded import resumption
 from genai.training.fit import train
 from tests.conftest import ROOT
 
@@ -25,12 +25,12 @@ STEPS = 24
 
 def run_to(words: list[str], *more: str) -> runs.Run:
     """Train without loading the result."""
-    return train(compose("train", [*words, *more], FREE_TEXT))
+    return train(compose("train", [*words, *more]))
 
 
 def go_on(run: runs.Run, *more: str) -> runs.Run:
     words, found = resumption(list(more), str(run.folder))
-    return train(compose("train", words, FREE_TEXT), found)
+    return train(compose("train", words), found)
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -122,7 +122,7 @@ def test_auto_takes_the_unfinished_run_of_the_same_configuration(
     broken = stopped_at(13, small, monkeypatch)
     words = [*small, f"steps={STEPS}", "checkpoint_every=10"]
     assert resumption([*words, "seed=5", "resume=auto"], "auto") == ([*words, "seed=5"], None)
-    assert "starting a new one" in capfd.readouterr().out
+    assert "starting a new one" in capfd.readouterr().err
     found = resumption([*words, "resume=auto"], "auto")[1]
     assert found is not None and found.folder == broken.folder
 
