@@ -6,6 +6,7 @@ Only hydra is imported here, so that ``--help`` answers at once.
 import io
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -184,6 +185,10 @@ def guarded(task: Callable[[], Any]) -> None:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, Mistake) else 1)
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and ended.code > 128:  # what there was is saved: nothing interrupts the way out
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         sys.exit(130)

@@ -6,8 +6,9 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -33,14 +34,28 @@ class Stopped(BaseException):
         self.number = number
 
 
+class Told(Exception):
+    """A signal came while the weights were not in their places."""
+
+
 class Loop(Callback):
     """The rhythm of a run.
 
     All that is due after a step is done in one place and one order: numbers, validation, checkpoint, preview, end.
+
+    Args:
+        moved: called once, after the first step.
     """
 
-    def __init__(self, run: Run, modality: Modality, prompts: list[str], settings: TrainSettings) -> None:
-        self.run, self.modality, self.prompts = run, modality, prompts
+    def __init__(
+        self,
+        run: Run,
+        modality: Modality,
+        prompts: list[str],
+        settings: TrainSettings,
+        moved: Callable[[], None] | None = None,
+    ) -> None:
+        self.run, self.modality, self.prompts, self.moved = run, modality, prompts, moved
         self.log_every, self.validate_every = settings.log_every, settings.validate_every
         self.preview_every = Every.parse(settings.preview_every, "preview_every")
         self.checkpoint_every = Every.parse(settings.checkpoint_every, "checkpoint_every")
@@ -53,10 +68,12 @@ class Loop(Callback):
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
     def listen(self) -> None:
-        """From now on SIGINT and SIGTERM end the run after the step that is under way."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.signal(number, self._on_signal)
-            self.handlers.setdefault(number, handler)
+        """From now on these signals end the run: after the step, the batch or the sample that is under way."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                handler = signal.signal(number, self._on_signal)
+                self.handlers.setdefault(number, handler)
 
     # -- Lightning's moments
 
@@ -64,34 +81,36 @@ class Loop(Callback):
         self.listen()  # again: Lightning has put its own handler for SIGTERM in between
         now = time.monotonic()
         self.preview_every.start(now, first=10)
-        self.checkpoint_every.start(now)
+        self.checkpoint_every.start(now, first=10)
+        unlogged = learner.unlogged
         if trainer.is_global_zero:
-            self.logs = Logs(self.run.folder, learner.step)
+            self.logs = Logs(self.run.folder, learner.step - (unlogged is not None))
             self.progress.start(learner)
         self.saved_step = learner.step
         learner.best = min(learner.best, self._best_so_far())
         self.times.append((learner.step, now))
+        if unlogged is not None:  # the run was saved while it validated
+            self._log(trainer, learner, unlogged, validate=True)
 
     def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, index: int) -> None:  # type: ignore[override]
         step, now = learner.step, time.monotonic()
         self.times.append((step, now))
+        if self.moved:
+            self.moved()
+            self.moved = None
         open_ended = learner.course.total is None
-        learner.course.look_at_clock(step, self._agreed(trainer, learner.seconds))
+        learner.course.look_at_clock(step, self._agreed(trainer, learner.seconds) if open_ended else 0.0)
         frozen = open_ended and learner.course.total is not None
         finished = learner.course.total is not None and step >= learner.course.total
         values = self._numbers(trainer, learner, batch) if step % self.log_every == 0 or step == 1 or finished else {}
-        if step % self.validate_every == 0 or finished:
-            values |= self._validate(trainer, learner)
-        if values and self.logs:
-            self.logs.add(step, values)
+        self._log(trainer, learner, values, validate=step % self.validate_every == 0 or finished)
         self.progress.update(learner, self._speed(len(batch) * trainer.world_size))
         if self._any(trainer, self.signal is not None):
-            self._save(trainer, learner)
-            raise Stopped(self.signal or signal.SIGTERM)
+            self._end(trainer, learner)
         if self._any(trainer, self.checkpoint_every.due(step, now)) or frozen or finished:
             self._save(trainer, learner)
         if self.preview_every.due(step, now) or finished:
-            self._preview(learner)
+            self._preview(trainer, learner)
         if finished:
             trainer.should_stop = True
 
@@ -116,9 +135,24 @@ class Loop(Callback):
         speed = self._speed(len(batch) * trainer.world_size)
         return {**learner.logged, "samples_per_s": speed, "memory_mb": memory_mb(learner.device)}
 
+    def _log(self, trainer: Trainer, learner: Learner, values: dict[str, float], validate: bool) -> None:
+        """Write the numbers of a step in one row, those of its validation with them.
+
+        What is saved during the validation carries ``values`` along, so that a resumed run makes this row.
+        """
+        if validate:
+            learner.unlogged = values
+            values = values | self._validate(trainer, learner)
+            learner.unlogged = None
+        if values and self.logs:
+            self.logs.add(learner.step, values)
+
     def _validate(self, trainer: Trainer, learner: Learner) -> dict[str, float]:
         self.progress.say("validating")
-        values = learner.validate()
+        try:
+            values = learner.validate(between=lambda: self._raise_if_told(trainer))
+        except Told:
+            self._end(trainer, learner)
         if values["val_loss"] < learner.best:
             learner.best = values["val_loss"]
             trainer.save_checkpoint(self.run.best)
@@ -126,14 +160,18 @@ class Loop(Callback):
                 self.run.write_record(best={"step": learner.step, "val_loss": learner.best})
         return values
 
-    def _preview(self, learner: Learner) -> None:
+    def _preview(self, trainer: Trainer, learner: Learner) -> None:
         """Samples of the same prompts and seeds each time, in TensorBoard and as files."""
         if self.logs is None or self.previewed_step == learner.step:
             return
         self.progress.say("preview")
         self.previewed_step = learner.step
         with learner.sampling_weights(), torch.random.fork_rng([]):
-            samples = Model(self.modality, learner.method).sample(self.prompts, seed=0)
+            stream = Model(self.modality, learner.method).stream(self.prompts)
+            for _ in stream:
+                if self.signal is not None:  # the other processes hear of it at the next step
+                    return
+        samples = stream.results()
         self.modality.show(self.logs.writer, "preview", list(zip(self.prompts, samples, strict=True)), learner.step)
         self.logs.writer.flush()
         folder = self.run.folder / "previews" / f"{learner.step:08d}"
@@ -156,6 +194,15 @@ class Loop(Callback):
                 seconds=round(learner.seconds, 3),
                 cpu_seconds=round(learner.cpu_seconds, 3),
             )
+
+    def _end(self, trainer: Trainer, learner: Learner) -> NoReturn:
+        self._save(trainer, learner)
+        raise Stopped(self.signal or signal.SIGTERM)
+
+    def _raise_if_told(self, trainer: Trainer) -> None:
+        """All processes have to come by here equally often."""
+        if self._any(trainer, self.signal is not None):
+            raise Told
 
     # -- help
 

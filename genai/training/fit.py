@@ -6,6 +6,7 @@ import signal
 import sys
 import warnings
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from genai.errors import Failure, Mistake
 from genai.hardware import Hardware
 from genai.runs import Run
 from genai.training.plan import Plan, prepare
-from genai.training.report import conclude, describe, resume_command
+from genai.training.report import conclude, describe, record, resume_command
 from genai.training.settings import TrainSettings
 
 
@@ -38,6 +39,8 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
     lock = run.lock()
     try:
         describe(plan, run)
+        if not resumed:
+            record(plan, run)
         os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
         os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
         return _fit(plan, run, first)
@@ -61,10 +64,8 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
     from genai.training.learner import Learner
 
     learner = Learner(plan.method, plan.optimizers, plan.train, plan.val, plan.course, plan.settings, _about(plan))
-    prompts = list(plan.settings.prompts) or plan.modality.preview_prompts(plan.source.val)
-    loop = Loop(run, plan.modality, prompts, plan.settings)
-    if first:
-        run.write_record(prompts=prompts)
+    moved = partial(record, plan, run) if first and plan.resumed else None
+    loop = Loop(run, plan.modality, plan.prompts, plan.settings, moved)
     loop.listen()
     try:
         _trainer(plan.hardware, run, loop).fit(

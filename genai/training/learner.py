@@ -40,6 +40,7 @@ class Learner(LightningModule):
         logged: numbers of the newest step, by name.
         between_steps: no player has moved yet in a step that others still have to make.
         best: the lowest validation loss.
+        unlogged: numbers of this step that wait for its validation; ``None``: all is logged.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Learner(LightningModule):
         self.seconds_before = self.cpu_seconds_before = 0.0
         self.logged: dict[str, float] = {}
         self.between_steps = True
+        self.unlogged: dict[str, float] | None = None
         self._optimizers, self._train, self._val = optimizers, train, val
         self._started: tuple[float, float] | None = None
 
@@ -108,6 +110,7 @@ class Learner(LightningModule):
             "format": checkpoints.FORMAT,
             "step": self.step,
             "best": self.best,
+            "unlogged": self.unlogged,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "course": self.course.state(),
@@ -115,7 +118,7 @@ class Learner(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         about = checkpoint["genai"]
-        self.step, self.best = about["step"], about["best"]
+        self.step, self.best, self.unlogged = about["step"], about["best"], about["unlogged"]
         self.seconds_before, self.cpu_seconds_before = about["seconds"], about["cpu_seconds"]
 
     # -- what callbacks ask for

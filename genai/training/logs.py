@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class Logs:
     def __init__(self, folder: Path, step: int) -> None:
         self.metrics = Metrics(folder / "metrics.csv", step)
         purge = step + 1 if step else None
+        while any((folder / "tensorboard").glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+            time.sleep(0.05)  # TensorBoard reads files in the order of their names, which begin with the second
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
         self.writer.add_custom_scalars({"loss": {"train and held-out": ["Multiline", ["^loss/train$", "^loss/val$"]]}})
 

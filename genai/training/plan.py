@@ -40,8 +40,10 @@ class Plan:
     method: Method
     optimizers: dict[str, MuonAdamW]
     course: Course
+    prompts: list[str]
     resumed: Run | None
     checkpoint: Path | None
+    start: int
 
 
 def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
@@ -73,6 +75,9 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     if resumed:
         _same_model(values, about)
     source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    if resumed:
+        _same_data(source, resumed)
+        _say_changes(resumed, values, hardware)
     modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     folder = cache.folder()
     if not _inherits(modality, values["modality"]["_target_"], about, checkpoint):
@@ -103,8 +108,10 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         method,
         optimizers,
         course,
+        list(settings.prompts) or modality.preview_prompts(source.val),
         resumed,
         checkpoint,
+        about["step"] if resumed else 0,
     )
 
 
@@ -175,6 +182,30 @@ def _same_model(values: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         )
 
 
+def _same_data(source: Source, run: Run) -> None:
+    """Refuse to go on with other data than the run's. Raises ``Mistake``."""
+    was = run.record.get("data", {})
+    if (was.get("hash"), was.get("hash_val")) != (source.train.fingerprint, source.val.fingerprint):
+        raise Mistake(
+            f"the data is not what this run was trained on ({source.description}; it was {was.get('description')}).\n"
+            f"Bring that back, or start a new run from its weights: init_from={run.folder}"
+        )
+
+
+def _say_changes(run: Run, values: Mapping[str, Any], hardware: Hardware) -> None:
+    """Name what a resumed run does otherwise than before, for it is then not bit for bit what it would have been."""
+    record, file = run.record, run.folder / "config.yaml"
+    before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values
+    leave = ("resume", "runs", "plugins", "trainer")
+    was, now = ({k: v for k, v in each.items() if k not in leave} for each in (before, values))
+    changes = [f"{key.lstrip('.')}: {old} -> {new}" for key, old, new in _differences(was, now, "")]
+    here = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
+    here["torch"], past = torch.__version__, {**record, **record.get("versions", {})}
+    changes += [f"{key}: {past[key]} -> {now}" for key, now in here.items() if past.get(key, now) != now]
+    if changes:
+        print(f"changed since this run began: {'; '.join(changes)}", file=sys.stderr, flush=True)
+
+
 def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         keys = dict.fromkeys([*was, *now])
@@ -203,7 +234,9 @@ def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any
     was = about.get("course", {})
     if settings.steps is not None:
         if about and settings.steps <= about["step"]:
-            raise Mistake(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
+            behind = f"is at step {about['step']}, beyond steps={settings.steps}"
+            done = f"has done its {about['step']} steps" if settings.steps == about["step"] else behind
+            raise Mistake(f"this run {done}; extend it with steps={about['step'] * 2}.")
         return Course(schedule, total=settings.steps)
     seconds = (settings.minutes or 0) * 60
     if was.get("seconds") == seconds and was.get("total") is not None:

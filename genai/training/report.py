@@ -20,9 +20,9 @@ def resume_command(run: Run) -> str:
     return f"python -m genai.train resume={shown(run.folder)}"
 
 
-def describe(plan: Plan, run: Run) -> None:
-    """Write the run's config and record, and print the table at the start."""
-    composed, settings = plan.composed, plan.settings
+def record(plan: Plan, run: Run) -> None:
+    """Write what the run was asked for, and what it runs on. One that is resumed keeps the old until it has moved."""
+    composed = plan.composed
     config = yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True)
     checkpoints.write_atomically(run.folder / "config.yaml", config)
     now = datetime.now().isoformat(timespec="microseconds")
@@ -32,8 +32,8 @@ def describe(plan: Plan, run: Run) -> None:
         finished=None,
         modality=composed.choices.get("modality"),
         model=composed.choices.get("model"),
-        overrides=composed.overrides,
-        seed=settings.seed,
+        overrides=[word for word in composed.overrides if "=" in word or word.startswith("~")],
+        seed=plan.settings.seed,
         data={
             "description": plan.source.description,
             "train": len(plan.source.train),
@@ -42,6 +42,7 @@ def describe(plan: Plan, run: Run) -> None:
             "hash_val": plan.source.val.fingerprint,
             "skipped": list(plan.source.skipped),
         },
+        prompts=plan.prompts,
         parameters=parameters(plan.method),
         device=plan.hardware.accelerator,
         devices=plan.hardware.devices,
@@ -49,6 +50,11 @@ def describe(plan: Plan, run: Run) -> None:
         precision=plan.hardware.precision,
         **runs.surroundings(),
     )
+
+
+def describe(plan: Plan, run: Run) -> None:
+    """Print the table at the start."""
+    composed, settings = plan.composed, plan.settings
     hardware = plan.hardware
     length = f"{plan.course.total:,} steps" if plan.course.total else f"{(plan.course.seconds or 0) / 60:g} minutes"
     rows = {
@@ -63,8 +69,7 @@ def describe(plan: Plan, run: Run) -> None:
     for name, value in rows.items():
         print(f"{name:<10}{value}", flush=True)
     if plan.checkpoint and plan.resumed:
-        step = checkpoints.load(plan.checkpoint)["genai"]["step"]
-        print(f"resuming from step {step} ({plan.checkpoint.name})", flush=True)
+        print(f"resuming from step {plan.start} ({plan.checkpoint.name})", flush=True)
     for line in plan.source.skipped[:5]:
         print(f"skipped: {line}", file=sys.stderr)
     if len(plan.source.skipped) > 5:

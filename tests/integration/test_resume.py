@@ -16,7 +16,8 @@ from torch import Tensor
 
 from genai import checkpoints, runs
 from genai.config import compose
-from genai.recorded import resumption
+from genai.errors import Failure, Mistake
+from genai.recorded import located, resumption
 from genai.training.fit import train
 from tests.conftest import ROOT
 
@@ -105,6 +106,69 @@ def test_killed_and_resumed_is_bit_equal(
     assert rows(whole) == rows(resumed)
     assert scalar_steps(resumed, "loss/train") == list(range(1, STEPS + 1))
     assert scalar_steps(resumed, "loss/val") == scalar_steps(whole, "loss/val")
+
+
+def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
+    each: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genai.training.callbacks import Loop
+
+    words = [*each, "validate_items=4", "batch=2"]
+    monkeypatch.setattr("genai.validation.NUMBERS", 1)  # two batches a validation
+    whole = run_to(words, "steps=12")
+    original, calls = Loop._raise_if_told, []
+
+    def told(loop: Loop, trainer: Any) -> None:
+        calls.append(trainer)
+        if len(calls) == 4:  # the second batch of the second validation
+            loop.signal = signal.SIGTERM
+        original(loop, trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_raise_if_told", told)
+        with pytest.raises(SystemExit) as ended:
+            run_to(words, "steps=12")
+    assert ended.value.code == 143 and len(calls) == 4
+    broken = next(run for run in runs.all_runs(whole.folder.parent.parent) if run.folder != whole.folder)
+    assert checkpoints.load(broken.last)["genai"]["step"] == 10
+    assert [row["step"] for row in rows(broken)][-1] == "9"
+    resumed = go_on(broken)
+    assert_same_state(whole, resumed)
+    assert rows(whole) == rows(resumed)
+    assert scalar_steps(resumed, "loss/train") == list(range(1, 13))
+    assert scalar_steps(resumed, "loss/val") == [5, 10, 12]
+
+
+def test_other_data_is_refused_and_a_change_is_named(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("one two three four five six seven " * 40)
+    words = [word for word in small if not word.startswith("data.path")]
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        run = train(compose("train", located([*words, "data.path=text.txt", "steps=4"])))
+    capfd.readouterr()
+    go_on(run, "steps=6", "batch=2", "log_every=3")  # from another folder: the path was recorded as an absolute one
+    assert "batch: 4 -> 2" in (said := capfd.readouterr().err) and "log_every: 1 -> 3" in said
+    before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
+    path.write_text("seven six five four three two one " * 40)
+    with pytest.raises(Mistake, match=r"the data is not what this run was trained on"):
+        go_on(run, "steps=8")
+    assert before == {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
+
+
+def test_a_resume_that_fails_leaves_the_record_as_it_was(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_to(small, "steps=4")
+    before = {name: (run.folder / name).read_bytes() for name in ("record.json", "config.yaml")}
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("genai.methods.autoregressive.Autoregressive.loss", full)
+    with pytest.raises(Failure, match="out of memory"):
+        go_on(run, "steps=8", "batch=512")
+    assert before == {name: (run.folder / name).read_bytes() for name in before}
 
 
 def test_a_finished_run_is_extended_and_says_so(small: list[str], capfd: pytest.CaptureFixture[str]) -> None:
