@@ -196,6 +196,8 @@ def load(
     try:
         codec, method = rebuild(about, state["state_dict"], file.stat().st_size, plugins)
         restore(method, state["state_dict"], weights)
+        if any(not torch.isfinite(value).all() for value in method.sampled.state_dict().values()):
+            raise Damaged("it has weights that are not numbers.")
     except Mistake as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:  # whatever comes of building what a stranger describes

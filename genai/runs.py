@@ -35,7 +35,7 @@ class Run:
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, OSError) as error:
-            raise Mistake(f"cannot read {self.folder / 'record.json'}: {error}") from error
+            raise Mistake(f"cannot read {self.folder / 'record.json'} ({str(error)[:100]}).") from error
 
     def write_record(self, **values: Any) -> None:
         """Add ``values`` to ``record.json``."""
@@ -80,6 +80,8 @@ class Run:
             lock.acquire()
         except Timeout:
             raise Mistake(f"{self.folder} is being trained by another process.") from None
+        except OSError as error:
+            raise Mistake(f"cannot write in {self.folder}: {error.strerror}.") from error
         return lock
 
     @property
@@ -112,11 +114,16 @@ def create(root: Path, name: str, folder: Path | None = None) -> Run:
 
 
 def all_runs(root: Path) -> Iterator[Run]:
-    """The runs below ``root``, newest first."""
-    found = [
-        Run(record.parent) for pattern in ("*/*/record.json", "*/*/*/record.json") for record in root.glob(pattern)
-    ]
-    yield from sorted(found, key=lambda run: (run.record.get("started", ""), run.folder.name), reverse=True)
+    """The runs below ``root``, newest first; one whose record cannot be read is passed over, and that is said."""
+    found = []
+    for pattern in ("*/*/record.json", "*/*/*/record.json"):
+        for file in root.glob(pattern):
+            run = Run(file.parent)
+            try:
+                found.append((str(run.record.get("started", "")), run.folder.name, run))
+            except Mistake as error:
+                print(f"{error} It is passed over.", file=sys.stderr)
+    yield from (run for _, _, run in sorted(found, key=lambda entry: entry[:2], reverse=True))
 
 
 def latest(root: Path, modality: str | None = None) -> Run:

@@ -24,7 +24,7 @@ from genai.build import build
 from genai.errors import Damaged, Failure, Mistake
 from genai.modalities.base import Modality
 from genai.model import build_method
-from genai.train import resumption
+from genai.recorded import resumption
 from tests.conftest import ROOT, SMALL
 
 GOOD: dict[str, Any] = {"genai": {"format": 1, "step": 1}, "state_dict": {"a": torch.arange(4000.0)}}
@@ -291,6 +291,14 @@ def test_a_strange_run_makes_hydra_build_nothing(good: Path, tmp_path: Path) -> 
     for word in (f"+hydra.callbacks.x={mkdir}", f"hydra/callbacks@x={mkdir}", "--config-dir=x", "data@hydra.job=x", 3):
         run.write_record(overrides=["batch=2", word, "seed=3"])
         assert resumption(["resume=x", "steps=3"], str(run.folder))[0] == ["batch=2", "seed=3", "steps=3"]
+
+
+def test_weights_that_are_not_numbers_are_refused(good: Path, tmp_path: Path) -> None:
+    state = checkpoints.load(good)
+    next(value for name, value in state["state_dict"].items() if name.startswith("ema.module")).view(-1)[0] = torch.nan
+    checkpoints.save(state, tmp_path / "nan.ckpt")
+    with pytest.raises(Damaged, match="weights that are not numbers"):
+        genai.load(tmp_path / "nan.ckpt")
 
 
 def test_save_and_load_are_inverse(tmp_path: Path) -> None:

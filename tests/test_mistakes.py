@@ -99,6 +99,8 @@ def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
         genai.fit(*small, f"init_from={run.folder}", f"resume={run.folder}", "steps=4")
     with pytest.raises(Mistake, match=r"init_from=.* does not fit: its .* this model has"):
         genai.fit(*small, f"init_from={run.folder}", "model.network.width=32", "steps=4")
+    with pytest.raises(Mistake, match=r"does not fit: its modality.tokenizer is characters, not bytes"):
+        genai.fit(*small, f"init_from={run.folder}", "modality.tokenizer=bytes", "steps=4")
     lock = run.lock()
     with pytest.raises(Mistake, match="is being trained by another process"):
         genai.fit(f"resume={run.folder}", "steps=4")

@@ -65,3 +65,10 @@ def test_a_damaged_record_is_named(content: bytes, tmp_path: Path) -> None:
     (run.folder / "record.json").write_bytes(content)
     with pytest.raises(Mistake, match=r"record\.json"):
         _ = run.record
+
+
+def test_a_damaged_record_does_not_hide_the_other_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = made(tmp_path, "2026-01-01", "text"), made(tmp_path, "2026-01-02", "text")
+    (bad.folder / "record.json").write_text("{")
+    assert list(runs.all_runs(tmp_path)) == [good] and runs.latest(tmp_path) == good
+    assert str(bad.folder) in capsys.readouterr().err

@@ -39,9 +39,12 @@ class Passage(str):
             raise Mistake(f"cannot read {path}: {error.strerror}.") from error
         encoding = next((name for name, marks in _MARKS.items() if content.startswith(marks)), "utf-8-sig")
         try:
-            return cls(content.decode(encoding))
+            text = cls(content.decode(encoding))
         except UnicodeDecodeError as error:
             raise Mistake(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
+        if "\0" in text:
+            raise Mistake(f"{path} has NUL characters: it is no text, or UTF-16 without a byte order mark.")
+        return text
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
         return self.encode("utf-8", "replace")
@@ -111,10 +114,17 @@ class Text(Modality):
             self.tokenizer = tokenizers.restore(caching.plain(cache / f"{key}.json", train))
 
     def state(self) -> dict[str, Any]:
-        return self.tokenizer.state()
+        return {**self.tokenizer.state(), "vocab_size": self.vocab_size}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.tokenizer = tokenizers.restore(state)
+        tokenizer = tokenizers.restore(state)
+        for label, its, mine in (
+            ("tokenizer", state["kind"], self.kind),
+            ("vocab_size", state["vocab_size"], self.vocab_size),
+        ):
+            if its != mine:
+                raise ValueError(f"its modality.{label} is {its}, not {mine}")
+        self.tokenizer = tokenizer
 
     def encode(self, media: Any) -> Tensor:
         """(tokens,) int64."""

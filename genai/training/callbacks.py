@@ -1,7 +1,6 @@
 """What happens between the steps of a run: numbers, validation, previews, checkpoints, and ending well."""
 
 import math
-import resource
 import signal
 import sys
 import time
@@ -238,8 +237,12 @@ class Loop(Callback):
 
 
 def memory_mb(device: torch.device) -> float:
-    """Peak memory: of the GPU where there is one, else of this process."""
+    """Peak memory: of the GPU where there is one, else of this process; not a number where neither can be told."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

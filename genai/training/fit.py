@@ -138,11 +138,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _out_of_memory(settings: TrainSettings) -> str:
-    return (
-        f"out of memory with batch={settings.batch} accumulate={settings.accumulate}. Any of these helps:\n"
-        f"accumulate={settings.accumulate * 2} (same result, slower), batch={max(1, settings.batch // 2)}, "
-        "trainer.precision=bf16-mixed, or a smaller model.network.width"
-    )
+    batch, accumulate = settings.batch, settings.accumulate
+    helps = ["trainer.precision=bf16-mixed", "a smaller model.network.width"]
+    helps = [f"batch={batch // 2}", *helps] if batch > 1 else [*helps, "a smaller modality.block or modality.size"]
+    if accumulate * 2 <= batch:
+        helps.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
+    return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(helps)}"
 
 
 def _name(composed: Composed) -> str:

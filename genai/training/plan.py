@@ -164,7 +164,9 @@ def _inherits(modality: Modality, target: str, about: Mapping[str, Any], file: P
         return False
     try:
         modality.restore(about["modality_state"])
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
+        raise Mistake(f"{file} does not fit: {str(error)[:200]}.") from error
+    except (KeyError, TypeError) as error:
         raise Damaged(f"{file} does not describe its modality ({str(error)[:100]}).") from error
     return True
 

@@ -1,5 +1,6 @@
 """What people read of a run: its config and record on disk, the table at its start, the lines at its end."""
 
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,10 @@ from genai.training.plan import Plan
 
 SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
 """TensorBoard keeps ten pictures, sounds and texts of a run where it is not told more."""
+
+
+FEW = 8
+"""Held-out examples that are too few to judge by."""
 
 
 def resume_command(run: Run) -> str:
@@ -70,6 +75,8 @@ def describe(plan: Plan, run: Run) -> None:
         print(f"{name:<10}{value}", flush=True)
     if plan.checkpoint and plan.resumed:
         print(f"resuming from step {plan.start} ({plan.checkpoint.name})", flush=True)
+    if len(plan.val) < FEW:
+        print(f"only {len(plan.val)} held-out examples: val_loss, and so `best`, says little", file=sys.stderr)
     for line in plan.source.skipped[:5]:
         print(f"skipped: {line}", file=sys.stderr)
     if len(plan.source.skipped) > 5:
@@ -89,6 +96,6 @@ def conclude(run: Run, step: int) -> None:
 def shown(path: Path) -> str:
     """A path as one would type it from here."""
     try:
-        return str(path.absolute().relative_to(Path.cwd()))
+        return shlex.quote(str(path.absolute().relative_to(Path.cwd())))
     except ValueError:
-        return str(path.absolute())
+        return shlex.quote(str(path.absolute()))

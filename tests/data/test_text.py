@@ -196,3 +196,9 @@ def test_what_is_hidden_is_left_out(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
     assert [file.name for file in TextFolder(str(tmp_path)).files()] == ["seen.txt"]
+
+
+def test_utf16_without_a_mark_is_not_taken_for_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("some text".encode("utf-16-le"))
+    with pytest.raises(Mistake, match=r"a\.txt has NUL characters"):
+        len(TextFolder(str(tmp_path)).train)

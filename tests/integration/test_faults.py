@@ -78,6 +78,9 @@ def test_out_of_memory_names_three_things_to_try(small: list[str], monkeypatch: 
     monkeypatch.setattr(Autoregressive, "loss", full)
     with pytest.raises(Failure, match=r"accumulate=2 .*batch=2, .*bf16"):
         run_to(small, "steps=20")
+    with pytest.raises(Failure, match=r"(?s)batch=1 accumulate=1.*bf16-mixed, a smaller") as said:
+        run_to(small, "steps=20", "batch=1")
+    assert "accumulate=2" not in str(said.value)
 
 
 def test_a_disk_that_is_full_ends_the_run_with_path_and_bytes(small: list[str], tmp_path: Path) -> None:
