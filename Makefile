@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python and make, nothing else: the first one to run makes .venv.
-MODALITY ?= text
+MODALITY ?= image
 MINUTES ?= 2
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED)  ## train for MINUTES=2, sample, and say where everything is (MODALITY=text)
+demo: $(INSTALLED)  ## train for MINUTES=2, sample, and say where everything is (MODALITY=image)
 	$(BIN)/python -m genai.train modality=$(MODALITY) minutes=$(MINUTES)
 	$(BIN)/python -m genai.sample modality=$(MODALITY) n=1
 	@echo

@@ -21,6 +21,7 @@ class World(Source):
         size: of a side, in pixels.
         items: training pictures; another tenth is held out, of combinations that are not trained on.
         things: 1, or 2 with a relation.
+        vague: share of the captions that leave attributes out.
         held_out: share of the combinations of attributes that are never trained on.
         seed: of all that is drawn.
     """
@@ -32,10 +33,12 @@ class World(Source):
         size: Annotated[int, Ge(16), Le(512)] = 32,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 16_000,
         things: Annotated[int, Ge(1), Le(2)] = 1,
+        vague: Annotated[float, Ge(0), Le(1)] = 0.25,
         held_out: Annotated[float, Gt(0), Lt(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
         self.size, self.items, self.things, self.seed = size, items, things, seed
+        self.vague = vague
         self.train_scenes, self.val_scenes = scene.held_out(held_out, things=things)
 
     @property
@@ -59,10 +62,10 @@ class World(Source):
             rng = np.random.default_rng([self.seed, name == "val", number])
             chosen = [scenes[index] for index in rng.integers(len(scenes), size=CHUNK)]
             pictures = draw.draw(chosen, self.size, rng)
+            said = [scene.hide(each, rng) if rng.random() < self.vague else each for each in chosen]
             return [
-                Example(Picture(pixels), scene.caption(shown, rng))
-                for pixels, shown in zip(pictures, chosen, strict=True)
+                Example(Picture(pixels), scene.caption(each, rng)) for pixels, each in zip(pictures, said, strict=True)
             ]
 
-        about = key("world", 1, name, count, self.size, self.things, self.seed, [repr(s) for s in scenes])
+        about = key("world", 2, name, count, self.size, self.things, self.vague, self.seed, [repr(s) for s in scenes])
         return Split(name, count, lambda index: chunk(index // CHUNK)[index % CHUNK], about)

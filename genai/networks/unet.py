@@ -89,7 +89,8 @@ class UNet(nn.Module):
                 stage.append(Block(current + skips.pop(), out, condition, attends))
                 current = out
             if level:
-                stage.append(nn.Conv2d(out, out, 3, padding=1))
+                current = widths[level - 1]
+                stage.append(nn.Conv2d(out, current, 3, padding=1))  # before the enlargement, where it is cheap
             self.up.append(stage)
         self.norm = group_norm(current)
         self.out = zeroed(nn.Conv2d(current, channels * patch**2, 3, padding=1))
@@ -117,7 +118,7 @@ class UNet(nn.Module):
                 if isinstance(layer, Block):
                     x = layer(torch.cat([x, skips.pop()], 1), condition)
                 else:
-                    x = layer(F.interpolate(x, scale_factor=2.0))
+                    x = F.interpolate(layer(x), scale_factor=2.0)
         return F.pixel_shuffle(self.out(F.silu(self.norm(x))), self.patch)
 
 
