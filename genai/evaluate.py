@@ -164,7 +164,7 @@ def _report(study: "Study", values: Mapping[str, Any], figures: "Mapping[str, Fi
     import genai
 
     model, source = study.model, study.source
-    ours, theirs = model.split_options(study.options)
+    options = [asdict(part) for part in model.split_options(study.options)]
     return {
         "checkpoint": str(model.file.absolute()) if model.file else None,
         "checkpoint_sha256": model.digest,
@@ -174,7 +174,7 @@ def _report(study: "Study", values: Mapping[str, Any], figures: "Mapping[str, Fi
         "seed": study.seed,
         "batch": study.batch,
         "device": str(model.method.device),
-        "options": {**asdict(ours), **asdict(theirs)},
+        "options": {k: list(v) if isinstance(v, tuple) else v for part in options for k, v in part.items()},
         "data": {
             "description": source.description,
             "hash": source.train.fingerprint,
