@@ -104,7 +104,8 @@ def _source(model: "Model", run: "Run | None", data: Sequence[str], plugins: Seq
     if not issubclass(source.media, model.modality.media):
         kinds = source.media.__name__, type(model.modality).__name__
         raise Mistake(f"these data hold values of type {kinds[0]}, which {kinds[1]} is not for. Choose another data=.")
-    recorded = (run.record.get("data") or {}) if run else {}
+    recorded = run.record.get("data") if run else None
+    recorded = recorded if isinstance(recorded, Mapping) else {}
     own = (recorded.get("hash"), recorded.get("hash_val")) == (source.train.fingerprint, source.val.fingerprint)
     if run and not own and not data:
         raise Mistake(

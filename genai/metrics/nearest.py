@@ -14,8 +14,8 @@ from genai.metrics.base import Figure, Metric, Study
 from genai.modalities.base import Packed
 from genai.modalities.image import Image, Picture
 
-CHUNK = 1024
-"""Training pictures compared at once; in float32 they and one matrix of distances are what it needs of memory."""
+NUMBERS = 2**22
+"""Of the training pictures that are compared at once: some 50 MB in float32."""
 LOW = 0.05
 """The quantile that shows a few copies among many samples."""
 
@@ -62,7 +62,7 @@ def nearest(images: Tensor, train: Packed, device: torch.device, flip: bool = Fa
     turned = (False, True) if flip else (False,)
     mirrored = torch.zeros(len(flat), dtype=torch.bool, device=device)
     with Bar("nearest training pictures", len(train)) as bar:
-        for rows in batched(len(train), CHUNK):
+        for rows in batched(len(train), max(1, NUMBERS // flat.shape[1])):
             pixels = train.batch(rows, None).x
             for turn in turned:
                 others = _flat(pixels.flip(-1) if turn else pixels, device)

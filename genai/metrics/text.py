@@ -105,7 +105,8 @@ def continuations(study: Study) -> list[Pair]:
 def places(split: Split, count: int, seed: int) -> list[tuple[str, str]]:
     """Beginnings drawn at random, (prompt, what follows it): of documents, and of paragraphs that are not indented.
 
-    A prompt is the first line there, ``PROMPT`` characters of it at most. Places repeat where there are too few.
+    A prompt is the first line there, whole words of it and ``PROMPT`` characters at most. Places repeat where there are
+    too few.
     """
     documents = [str(example.media) for example in split]
     starts = [(i, 0) for i in range(len(documents))]
@@ -113,7 +114,7 @@ def places(split: Split, count: int, seed: int) -> list[tuple[str, str]]:
     starts = [(i, at) for i, at in starts if len(documents[i]) - at >= LEFT] or starts
     drawn = np.random.default_rng(seed).choice(len(starts), count, replace=len(starts) < count)
     rests = [documents[i][at:] for i, at in (starts[index] for index in drawn)]
-    prompts = [rest[:PROMPT].split("\n")[0] for rest in rests]
+    prompts = [_beginning(rest) for rest in rests]
     return [(prompt, rest[len(prompt) :]) for prompt, rest in zip(prompts, rests, strict=True)]
 
 
@@ -138,3 +139,11 @@ def targets(packed: Packed, modality: Modality) -> tuple[int, int]:
         tokens += predicted.numel()
         size += int(sizes[predicted.numpy()].sum())
     return tokens, size
+
+
+def _beginning(rest: str) -> str:
+    line = rest.partition("\n")[0]
+    if len(line) <= PROMPT:
+        return line
+    words = line[: PROMPT + 1].rpartition(" ")[0]  # tokens begin with a space
+    return words or line[:PROMPT]

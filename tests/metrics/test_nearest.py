@@ -39,7 +39,7 @@ def test_held_out_pictures_are_as_near_as_themselves() -> None:
 
 
 def test_distances_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(module, "NUMBERS", 600)
     study = Study(Model(Image(16, 1)), SOURCE)  # type: ignore[arg-type]
     train = np.array(study.train.pixels, np.float64)  # type: ignore[attr-defined]
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 16, 16)).astype(np.uint8)

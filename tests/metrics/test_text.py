@@ -72,6 +72,11 @@ def test_places_are_beginnings_drawn_from_the_seed(code: TextFolder) -> None:
     assert len(places(code.val, 1000, 0)) == 1000
 
 
+def test_a_prompt_is_whole_words_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a long line whose words go on and on and on for ever\n" * 99)
+    assert places(TextFolder(str(tmp_path / "a.txt")).train, 1, 0)[0][0] == "a long line whose words go on and on and"
+
+
 def oracle(source: TextFolder, wrong: str = "") -> Model:
     """Writes what really stands there, or ``wrong``."""
     text = "".join(str(example.media) for example in source.val)
