@@ -31,6 +31,7 @@ NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
 FREE_TEXT: dict[str, tuple[str, ...]] = {
     "train": ("data.path", "resume", "init_from", "runs"),
     "sample": ("prompt", "prompts_file", "ckpt", "init", "out", "from", "runs"),
+    "evaluate": ("ckpt", "out", "runs"),
 }
 """By command, the keys whose values are any text at all."""
 

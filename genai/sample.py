@@ -5,12 +5,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import OmegaConf
-
-from genai.config import Composed, config_dir, guarded, launch
-from genai.errors import Failure, Mistake, nearest
+from genai.config import Composed, guarded, launch
+from genai.errors import Failure, Mistake
+from genai.options import check, set_apart, texts, typed
 
 if TYPE_CHECKING:
     from genai.model import Model, Stream
@@ -20,25 +19,8 @@ RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "
 
 def main() -> None:
     """The command."""
-    words, options = set_apart(sys.argv[1:])
+    words, options = set_apart("sample", sys.argv[1:])
     launch(lambda composed: sample(composed, options), "sample", words)
-
-
-def set_apart(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The words that ``sample.yaml`` knows, and the others, ``key=value``.
-
-    Those are options of the model, and ``modality``, which Hydra would take for the config group of that name.
-    """
-    known = {str(key) for key in OmegaConf.load(config_dir() / "sample.yaml")} - {"defaults"}
-    options = {}
-    others = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and key.isidentifier() and key not in known:
-            options[key] = value
-        else:
-            others.append(word)
-    return others, options
 
 
 def sample(composed: Composed, options: Mapping[str, str]) -> None:
@@ -48,7 +30,9 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     recipe = _recipe(values, composed.overrides, options) if values["from"] else None
     if recipe:
         values |= {"ckpt": values["ckpt"] or recipe["checkpoint"], "weights": recipe["weights"]}
-    _check(values)
+    check(values)
+    if values["prompt"] is not None and values["prompts_file"] is not None:
+        raise Mistake("prompt= and prompts_file=: give one of them.")
     from genai.batch import batched
     from genai.model import Stream, items, load
 
@@ -62,7 +46,7 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     )
     if recipe and recipe["checkpoint_sha256"] != model.digest:
         raise Mistake(f"{values['from']} was made with another checkpoint: {model.file} has changed since. Give ckpt=.")
-    chosen = recipe["options"] if recipe else typed(model, options)
+    chosen = recipe["options"] if recipe else typed(model, options, RECIPE_KEYS)
     model.split_options(chosen)
     _say_which(model)
     if recipe:
@@ -106,60 +90,6 @@ def recipe_of(
         "item": item,
         "batch": batch,
     }
-
-
-def typed(model: "Model", options: Mapping[str, str]) -> dict[str, Any]:
-    """The strings of the command line as the types that the model's options have. Raises ``Mistake``."""
-    from genai.build import validate
-
-    hints = {
-        **get_type_hints(model.modality.Options, include_extras=True),
-        **get_type_hints(model.method.Options, include_extras=True),
-    }
-    read: dict[str, Any] = {}
-    for name, text in options.items():
-        if name not in hints:
-            known = sorted({*hints, *RECIPE_KEYS})
-            raise Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {', '.join(known)}.")
-        hint = hints[name]
-        if str in get_args(hint) and hint is not str and "Sequence" in str(hint):
-            read[name] = texts(text)
-        else:
-            read[name] = validate(text, hint, name, strict=False)
-    return read
-
-
-def texts(value: str) -> list[str]:
-    """A JSON list of texts as that list, anything else as one text."""
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return [value]
-    return parsed if isinstance(parsed, list) and parsed and all(isinstance(text, str) for text in parsed) else [value]
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    from collections.abc import Sequence as Texts
-    from typing import Annotated, Literal
-
-    from annotated_types import Ge, Lt
-
-    from genai.build import validate
-
-    validate(values["n"], Annotated[int, Ge(1)], "n")
-    validate(values["batch"], Annotated[int, Ge(1)], "batch")
-    validate(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
-    validate(values["weights"], Literal["ema", "raw"], "weights")
-    validate(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
-    validate(values["plugins"], Texts[str], "plugins")
-    modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
-    if values["modality"] is not None and values["modality"] not in modalities:
-        near = nearest(str(values["modality"]), modalities)
-        raise Mistake(
-            f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}."
-        )
-    if values["prompt"] is not None and values["prompts_file"] is not None:
-        raise Mistake("prompt= and prompts_file=: give one of them.")
 
 
 def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:

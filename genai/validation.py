@@ -15,6 +15,11 @@ NUMBERS = 16_384
 """Of the examples of a batch, about: more are not faster, and take memory."""
 
 
+def at_once(packed: Packed, batch: int = 1) -> int:
+    """Examples of a batch: ``batch`` at least, more where they are small."""
+    return max(batch, min(128, NUMBERS // max(1, packed.batch([0], None).x[0].numel())))
+
+
 @torch.no_grad()
 def held_out_losses(
     method: Method,
@@ -41,7 +46,7 @@ def held_out_losses(
     sums: dict[str, Tensor] = {}
     exact = torch.float32 if method.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     weight = torch.zeros((), device=method.device, dtype=exact)
-    size = max(batch, min(128, NUMBERS // max(1, packed.batch([0], None).x[0].numel())))
+    size = at_once(packed, batch)
     player = next(iter(method.players()))
     with torch.random.fork_rng([method.device] if method.device.type == "cuda" else []):
         for number, (drawn, counts) in enumerate(held_out(packed, size, items, rank, world)):

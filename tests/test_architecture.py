@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "genai").rglob("*.py"))
 CONFIGS = sorted(path for path in config_dir().rglob("*.yaml") if "_target_" in path.read_text())
-COMMANDS = {"genai.train", "genai.sample"}
+COMMANDS = {"genai.train", "genai.sample", "genai.evaluate"}
 
 
 def imports(path: Path, everywhere: bool = True) -> set[str]:
@@ -61,8 +61,10 @@ def test_import_rules(path: Path) -> None:
         assert not strays(path, "genai", but=("genai.world",))
     if room != "training":
         assert not strays(path, "lightning")
-    if room in {"train.py", "sample.py"}:
-        ours = ("genai.config", "genai.errors")
+    if room == "metrics":
+        assert not strays(path, "genai.methods", "genai.networks", "genai.training", "hydra", "lightning")
+    if room in {"train.py", "sample.py", "evaluate.py", "options.py"}:
+        ours = ("genai.config", "genai.errors", "genai.options")
         allowed = ("hydra", "omegaconf", "collections", "pathlib", "typing", "datetime", "json", "sys", *ours)
         assert not {name for name in imports(path, everywhere=False) if not within(name, *allowed)}
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from genai.config import FREE_TEXT, carry, compose, put_down
 from genai.errors import Mistake
-from genai.sample import sample, set_apart, texts
+from genai.options import set_apart, texts
+from genai.sample import sample
 from tests.conftest import SMALL
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -52,7 +53,7 @@ CRUEL = st.lists(st.sampled_from([*NASTY, *".~-+_/1e:,=$%@*?|nx", "inf", "null",
 @example(NASTY[-len(FREE_TEXT["sample"]) :])
 def test_any_text_arrives_as_it_was_sent(texts: list[str]) -> None:
     sent = dict(zip(FREE_TEXT["sample"], texts, strict=True))
-    words, options = set_apart([*(f"{key}={text}" for key, text in sent.items()), f"stop={texts[0]}"])
+    words, options = set_apart("sample", [*(f"{key}={text}" for key, text in sent.items()), f"stop={texts[0]}"])
     values = compose("sample", words).values
     nothing = {key: None for key, text in sent.items() if text == "null" and key != "prompt"}
     assert {key: values[key] for key in sent} == {**sent, **nothing}
@@ -133,7 +134,7 @@ def run_sample(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     monkeypatch.chdir(place)
 
     def run(*words: str) -> None:
-        known, options = set_apart(words)
+        known, options = set_apart("sample", words)
         sample(compose("sample", known), options)
 
     return run

@@ -49,6 +49,9 @@ class Source(ABC):
     media: ClassVar[type[Any]]
     """What its examples hold."""
 
+    metrics: ClassVar[tuple[str, ...]] = ("val_loss",)
+    """What ``genai.evaluate`` measures where it is not told: names in ``genai.metrics.base``."""
+
     @property
     @abstractmethod
     def train(self) -> Split:
@@ -61,6 +64,11 @@ class Source(ABC):
 
     skipped: tuple[str, ...] = ()
     """A line about each file that was passed over."""
+
+    def prompts(self, split: Split, count: int, seed: int) -> list[str]:
+        """``count`` prompts to ask a model for, of the kind that ``split`` has: here, of examples drawn from it."""
+        drawn = np.random.default_rng(seed).integers(len(split), size=count)
+        return [split[int(index)].prompt for index in drawn]
 
     @property
     def description(self) -> str:

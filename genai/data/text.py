@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Gt, Lt
 
@@ -39,6 +39,7 @@ class TextFolder(Source):
     """
 
     media = Passage
+    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "bits_per_byte", "longest_copy")
 
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
         self.path, self.val_fraction, self.field = path, val_fraction, field
@@ -109,6 +110,8 @@ class Stdlib(TextFolder):
     Args:
         val_fraction: of its files that are held out.
     """
+
+    metrics = (*TextFolder.metrics, "parses")
 
     def __init__(self, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:
         super().__init__(sysconfig.get_path("stdlib"), val_fraction)

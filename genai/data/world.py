@@ -27,6 +27,7 @@ class World(Source):
     """
 
     media = Picture
+    metrics = ("val_loss", "world", "nearest")
 
     def __init__(
         self,
@@ -48,6 +49,12 @@ class World(Source):
     @property
     def val(self) -> Split:
         return self._split("val", max(1, self.items // 10), self.val_scenes)
+
+    def prompts(self, split: Split, count: int, seed: int) -> list[str]:
+        """Fresh captions that name every attribute, of the combinations of ``split``."""
+        rng = np.random.default_rng([seed, split.name == "val"])
+        scenes = self.val_scenes if split.name == "val" else self.train_scenes
+        return [scene.caption(scenes[index], rng) for index in rng.integers(len(scenes), size=count)]
 
     @property
     def description(self) -> str:

@@ -52,6 +52,8 @@ def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) 
     image = "modality=image" in line
     if name == "train":
         more = (*TRAIN[:4], *IMAGE) if image else TRAIN
+    elif name == "evaluate":
+        more = ("n=3", "steps=2" if image else "length=4")
     else:
         more = () if "from=" in line or image else ("length=4",)
     if "resume=runs" in line:

@@ -1,0 +1,165 @@
+"""What a metric is: it looks at a trained model and its data, and returns named figures."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+from genai.batch import batched
+from genai.data.base import Source
+from genai.errors import Mistake, listing, nearest
+from genai.metrics.bar import Bar
+from genai.modalities import cache
+from genai.modalities.base import Packed
+from genai.model import Model
+from genai.validation import at_once, held_out_losses
+
+SHIPPED = {
+    "val_loss": "genai.metrics.loss.HeldOutLoss",
+    "bits_per_byte": "genai.metrics.text.BitsPerByte",
+    "parses": "genai.metrics.text.Parses",
+    "longest_copy": "genai.metrics.text.LongestCopy",
+    "world": "genai.metrics.world.Obedience",
+    "nearest": "genai.metrics.nearest.Nearest",
+}
+"""By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, and what it is to be read beside.
+
+    Attributes:
+        value: ``None`` where nothing could be measured.
+        about: what it is, with its unit.
+        error: its standard error, of the draw of prompts and samples.
+        beside: the same of real, held-out data.
+    """
+
+    value: float | None
+    about: str
+    error: float | None = None
+    beside: float | None = None
+
+
+@dataclass
+class Study:
+    """A model and data, and what several metrics need of them, made once.
+
+    Attributes:
+        model: with the weights to measure.
+        source: the data.
+        own: whether they are what the model was trained on and held out from, shown by their hash.
+        n: samples, or pairs, of each kind.
+        seed: of prompts and of samples.
+        batch: samples made at once.
+        options: of the modality and the method, in their types.
+    """
+
+    model: Model
+    source: Source
+    own: bool = True
+    n: int = 160
+    seed: int = 0
+    batch: int = 32
+    options: Mapping[str, Any] = field(default_factory=dict)
+    _drawn: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
+
+    @cached_property
+    def train(self) -> Packed:
+        """The training split as tensors of the model's modality."""
+        return self.model.modality.pack(self.source.train, cache.folder())
+
+    @cached_property
+    def val(self) -> Packed:
+        """The held-out split."""
+        return self.model.modality.pack(self.source.val, cache.folder())
+
+    @cached_property
+    def losses(self) -> dict[str, float]:
+        """The losses of the method by name, means over the whole held-out split."""
+        with Bar("held-out loss", -(-len(self.val) // at_once(self.val))) as bar:
+            sums, weight = held_out_losses(self.model.method, self.val, seed=self.seed, between=bar.step)
+        return {name: float(value / weight) for name, value in sums.items()}
+
+    def samples(self, prompts: Sequence[str]) -> list[Any]:
+        """One sample of each prompt; drawn once, whoever asks for them."""
+        key = tuple(prompts)
+        if key not in self._drawn:
+            made: list[Any] = []
+            with Bar("samples", len(prompts)) as bar:
+                for rows in batched(len(prompts), self.batch):
+                    asked, seed = prompts[rows.start : rows.stop], self.seed + rows.start
+                    made += self.model.sample(asked, seed=seed, batch=self.batch, **self.options)
+                    bar.step(len(rows))
+            self._drawn[key] = made
+        return self._drawn[key]
+
+
+class Metric(ABC):
+    """One way to look at a model. Built without arguments."""
+
+    media: ClassVar[type] = object
+    """What the data have to hold."""
+
+    source: ClassVar[type] = object
+    """What the data have to be."""
+
+    of_training: ClassVar[bool] = False
+    """Whether it compares with what was trained on, so that other data would make it say something false."""
+
+    @abstractmethod
+    def measure(self, study: Study) -> dict[str, Figure]:
+        """The figures by name."""
+
+
+def chosen(
+    names: Sequence[str] | None, source: Source, own: bool, plugins: Sequence[str] = ()
+) -> tuple[dict[str, Metric], list[str]]:
+    """The metrics that ``names`` mean (``None``: those of the data), and the names of what has to be left out.
+
+    Raises:
+        Mistake: for a name that there is not, and for one that does not fit the data.
+    """
+    wanted = source.metrics if names is None else names
+    if not wanted:
+        raise Mistake(f"metrics=[]: name at least one. There are: {listing(_fitting(source))}.")
+    metrics = {name: _located(name, plugins)() for name in dict.fromkeys(wanted)}
+    for name, metric in metrics.items():
+        if not _fits(metric, source):
+            kind = f"{type(source).__name__}, which holds values of type {source.media.__name__}"
+            raise Mistake(f"'{name}' does not fit {kind}. For it there are: {listing(_fitting(source))}.")
+    left_out = [name for name, metric in metrics.items() if metric.of_training and not own]
+    if left_out and names is not None:
+        raise Mistake(
+            f"'{left_out[0]}' compares with what the model was trained on, and these data are not that: leave out "
+            f"'{left_out[0]}', or data=."
+        )
+    return {name: metric for name, metric in metrics.items() if name not in left_out}, left_out
+
+
+def share(hits: Sequence[bool], about: str, beside: Sequence[bool] | None = None) -> Figure:
+    """The share of ``hits`` with its binomial standard error, beside that of real data."""
+    if not hits:
+        return Figure(None, about)
+    value = sum(hits) / len(hits)
+    real = sum(beside) / len(beside) if beside else None
+    return Figure(value, about, math.sqrt(value * (1 - value) / len(hits)), real)
+
+
+def _located(name: str, plugins: Sequence[str]) -> type[Metric]:
+    from genai.build import locate
+
+    if name not in SHIPPED and "." not in name:
+        raise Mistake(f"There is no metric '{name}'.{nearest(name, SHIPPED)} There are: {listing(SHIPPED)}.")
+    return locate(SHIPPED.get(name, name), Metric, "metrics", plugins)  # type: ignore[type-abstract]
+
+
+def _fits(metric: Metric | type[Metric], source: Source) -> bool:
+    return issubclass(source.media, metric.media) and isinstance(source, metric.source)
+
+
+def _fitting(source: Source) -> list[str]:
+    return [name for name in SHIPPED if _fits(_located(name, ()), source)]

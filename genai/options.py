@@ -1,0 +1,92 @@
+"""What the commands on a trained model share: keys in common, and words that no YAML knows, options of the model.
+
+Nothing heavy is imported before a function needs it, so that ``--help`` answers at once.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+
+from omegaconf import OmegaConf
+
+from genai.config import config_dir
+from genai.errors import Mistake, nearest
+
+if TYPE_CHECKING:
+    from genai.model import Model
+
+
+def keys(command: str) -> list[str]:
+    """The top-level keys of a command's YAML."""
+    return [str(key) for key in OmegaConf.load(config_dir() / f"{command}.yaml") if key not in ("defaults", "hydra")]
+
+
+def set_apart(command: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words that the YAML of ``command`` knows, and the others, ``key=value``.
+
+    Those are options of the model, and ``modality``, which Hydra would take for the config group of that name.
+    """
+    known = {*keys(command), "hydra"}
+    options = {}
+    others = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key.isidentifier() and key not in known:
+            options[key] = value
+        else:
+            others.append(word)
+    return others, options
+
+
+def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
+    """The strings of the command line as the types that the model's options have.
+
+    Raises:
+        Mistake: for a name that neither the model nor the command has; ``keys`` are those of the command.
+    """
+    from genai.build import validate
+
+    hints = {
+        **get_type_hints(model.modality.Options, include_extras=True),
+        **get_type_hints(model.method.Options, include_extras=True),
+    }
+    read: dict[str, Any] = {}
+    for name, text in options.items():
+        if name not in hints:
+            known = sorted({*hints, *keys})
+            raise Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {', '.join(known)}.")
+        hint = hints[name]
+        if str in get_args(hint) and hint is not str and "Sequence" in str(hint):
+            read[name] = texts(text)
+        else:
+            read[name] = validate(text, hint, name, strict=False)
+    return read
+
+
+def texts(value: str) -> list[str]:
+    """A JSON list of texts as that list, anything else as one text."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return [value]
+    return parsed if isinstance(parsed, list) and parsed and all(isinstance(text, str) for text in parsed) else [value]
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Types and ranges of the keys that the commands on a trained model have in common. Raises ``Mistake``."""
+    from annotated_types import Ge, Lt
+
+    from genai.build import validate
+
+    validate(values["n"], Annotated[int, Ge(1)], "n")
+    validate(values["batch"], Annotated[int, Ge(1)], "batch")
+    validate(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
+    validate(values["weights"], Literal["ema", "raw"], "weights")
+    validate(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
+    validate(values["plugins"], Sequence[str], "plugins")
+    modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
+    if values["modality"] is not None and values["modality"] not in modalities:
+        near = nearest(str(values["modality"]), modalities)
+        raise Mistake(
+            f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}."
+        )
