@@ -52,7 +52,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 SMALL_IMAGE = (
     "modality=image",
     "modality.size=16",
-    "data.size=16",
     "data.items=40",
     "model.network.width=16",
     "model.network.blocks=1",

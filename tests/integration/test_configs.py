@@ -17,7 +17,7 @@ MEMBERS = {
     "image": {
         "data": ["world"],
         "model": ["diffusion"],
-        "tiny": ["model.network.blocks=1", "modality.size=16", "data.size=16", "data.items=16"],
+        "tiny": ["model.network.blocks=1", "modality.size=16", "data.items=16"],
     },
 }
 OPTIONS: dict[str, dict[str, int]] = {"text": {"length": 5}, "image": {"steps": 2}}
