@@ -34,7 +34,7 @@ class Captions:
 
     def of(self, file: Path, root: Path) -> str:
         """The prompt of ``file``: of its own file, else of a table, else the name of its folder below ``root``."""
-        stem, name = _plain(file.with_suffix("")), _plain(file)
+        stem, name = _stem(file), _plain(file)
         folder = "" if file.parent == root else file.parent.name.replace("_", " ")
         return self.by_stem.get(stem, self.by_name.get(name, printable(folder)))
 
@@ -42,7 +42,7 @@ class Captions:
 def read_captions(files: Sequence[Path], pictures: Sequence[Path]) -> Captions:
     """The captions among ``files``; one that belongs to none of ``pictures`` is said in the notes."""
     captions = Captions()
-    stems = {_plain(picture.with_suffix("")) for picture in pictures}
+    stems = {_stem(picture) for picture in pictures}
     names = {_plain(picture) for picture in pictures}
     for file in files:
         try:
@@ -50,7 +50,7 @@ def read_captions(files: Sequence[Path], pictures: Sequence[Path]) -> Captions:
                 for number, row in _rows(file):
                     _take(captions, file, number, row, names)
             elif file.suffix.lower() in BESIDE:
-                if (stem := _plain(file.with_suffix(""))) in stems:
+                if (stem := _stem(file)) in stems:
                     captions.by_stem[stem] = " ".join(Passage.read(file).split())
                 else:
                     captions.notes.append(f"{file} is a caption without a picture.")
@@ -75,9 +75,13 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _plain(path: Path) -> str:
+def _plain(path: Path | str) -> str:
     """A path as a key: tables spell "é" as one character, file systems perhaps as two, and "a/../b" is "b"."""
     return unicodedata.normalize("NFC", os.path.normpath(path))
+
+
+def _stem(file: Path) -> str:
+    return _plain(os.path.splitext(file)[0])
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Gt, Lt
 
 from genai.data import alike
 from genai.data.base import Example, Source, Split
@@ -35,6 +35,7 @@ class ImageFolder(Source):
     Args:
         path: a folder (searched through by ``SUFFIXES``, hidden files left out) or a glob such as ``cats/**/*.png``.
         val_fraction: what is held out; pictures that look the same are on the same side.
+        size: that they are needed in; a large JPEG is decoded in no more than twice that.
 
     Raises:
         Mistake: nothing is there, or too little of it can be used.
@@ -42,8 +43,13 @@ class ImageFolder(Source):
 
     media = Picture
 
-    def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
-        self.path, self.val_fraction = path, val_fraction
+    def __init__(
+        self,
+        path: str,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        size: Annotated[int, Ge(1)] | None = None,
+    ) -> None:
+        self.path, self.val_fraction, self.about = path, val_fraction, size and 2 * size
         self.skipped = ()
 
     @property
@@ -70,7 +76,7 @@ class ImageFolder(Source):
             raise Mistake("data.path= is empty: give a folder of pictures, or a glob.")
         path = Path(self.path).expanduser()
         if path.is_dir():
-            files = sorted(_below(path))
+            files = sorted(_below(path), key=str)
             pictures = [file for file in files if _is_picture(file)]
         else:
             named = [path] if path.is_file() else sorted(map(Path, glob.glob(str(path), recursive=True)))
@@ -100,8 +106,8 @@ class ImageFolder(Source):
             )
         numbers, note = _alike([look for _, _, look in good])
         held = alike.held_out([look.content for _, _, look in good], numbers, self.val_fraction)
-        train = _split("train", [item for index, item in enumerate(good) if index not in held])
-        return train, _split("val", [good[index] for index in sorted(held)]), note
+        train = _split("train", [item for index, item in enumerate(good) if index not in held], self.about)
+        return train, _split("val", [good[index] for index in sorted(held)], self.about), note
 
 
 def _alike(looks: Sequence[Looked]) -> tuple[list[int], str]:
@@ -132,8 +138,8 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
-def _split(name: str, items: Sequence[tuple[Path, str, Looked]]) -> Split:
+def _split(name: str, items: Sequence[tuple[Path, str, Looked]], about: int | None) -> Split:
     prompts = [prompt for _, prompt, _ in items]
-    fingerprint = cache.key("pictures", [(look.content, prompt) for _, prompt, look in items])
-    load = lambda index: Example(Picture.read(items[index][0]), prompts[index])  # noqa: E731
+    fingerprint = cache.key("pictures", about, [(look.content, prompt) for _, prompt, look in items])
+    load = lambda index: Example(Picture.read(items[index][0], about), prompts[index])  # noqa: E731
     return Split(name, len(items), load, fingerprint, prompts, THREADS)

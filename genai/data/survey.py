@@ -82,5 +82,5 @@ def _look(file: Path, stamp: list[int]) -> Looked:
         return Looked(stamp, wrong=str(error))
     except OSError as error:
         return Looked(stamp, wrong=f"cannot read {file}: {error.strerror}.")
-    small = picture.image.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Pillow.Resampling.BILINEAR)
+    small = picture.image.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Pillow.Resampling.BILINEAR, reducing_gap=3.0)
     return Looked(stamp, content=digest, thumbnail=np.asarray(small).tobytes().hex())

@@ -271,13 +271,18 @@ def wrapped(text: str, width: int, lines: int = 2) -> str:
 
 
 def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:
-    if resize == "crop":
-        return ImageOps.fit(image, (size, size), Pillow.Resampling.LANCZOS)
+    def sized(width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Pillow.Image:
+        return image.resize((width, height), Pillow.Resampling.LANCZOS, box, reducing_gap=3.0)
+
     if resize == "stretch":
-        return image.resize((size, size), Pillow.Resampling.LANCZOS)
-    width, height = (max(1, round(size * side / max(image.size))) for side in image.size)
+        return sized(size, size)
+    shorter, longer = min(image.size), max(image.size)
+    if resize == "crop":
+        left, top = ((side - shorter) / 2 for side in image.size)
+        return sized(size, size, (left, top, left + shorter, top + shorter))
+    width, height = (max(1, round(size * side / longer)) for side in image.size)
     square = Pillow.new(image.mode, (size, size), "white")
-    square.paste(image.resize((width, height), Pillow.Resampling.LANCZOS), ((size - width) // 2, (size - height) // 2))
+    square.paste(sized(width, height), ((size - width) // 2, (size - height) // 2))
     return square
 
 
