@@ -122,9 +122,8 @@ def _alike(looks: Sequence[Looked]) -> tuple[list[int], str]:
     if len(set(found)) > 1:
         return found, ""
     first: dict[str, int] = {}  # a film in single frames, say: then only equal files are kept together
-    return [
-        first.setdefault(look.content, index) for index, look in enumerate(looks)
-    ], "; all look alike, held out or not"
+    equal = [first.setdefault(look.content, index) for index, look in enumerate(looks)]
+    return equal, "; all look alike, held out or not"
 
 
 def _is_picture(file: Path) -> bool:
