@@ -2,6 +2,7 @@
 
 import os
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,10 +50,38 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve small pictures, in two sub-folders."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(12):
+        kind = folder / ("red_ball", "sky")[number % 2]
+        kind.mkdir(exist_ok=True)
+        Image.new("RGB", (20 + number, 24), ((250, 20 * number, 0), (0, 20 * number, 250))[number % 2]).save(
+            kind / f"{number}.png"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of torchvision with a FashionMNIST of twenty random pictures and ten held-out ones."""
+    folder = tmp_path_factory.mktemp("torchvision")
+    (raw := folder / "FashionMNIST" / "raw").mkdir(parents=True)
+    draw = random.Random(0)
+    for name, count in (("train", 20), ("t10k", 10)):
+        images = struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28) + draw.randbytes(count * 784)
+        labels = struct.pack(">4BI", 0, 0, 8, 1, count) + bytes(number % 10 for number in range(count))
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(images)
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(labels)
+    return folder
+
+
 SMALL_IMAGE = (
     "modality=image",
     "modality.size=16",
-    "data.size=16",
     "data.items=40",
     "model.network.width=16",
     "model.network.blocks=1",

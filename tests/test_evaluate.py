@@ -19,8 +19,8 @@ from tests.conftest import SMALL, SMALL_IMAGE
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TEXT = {"val_loss", "bits_per_byte", "perplexity", "longest_copy", "mean_copy"}
 WORLD = {
-    "val_loss", "fulfilment", "fulfilment_held_out", "strict", "shape", "colour", "size", "place", "place_spread",
-    "nearest_train", "nearest_train_low",
+    "val_loss", "fulfilment", "fulfilment_held_out", "strict", "strict_held_out", "shape", "colour", "size", "place",
+    "place_spread", "nearest_train", "nearest_train_low",
 }  # fmt: skip
 
 

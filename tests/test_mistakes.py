@@ -64,6 +64,12 @@ def test_wrong_words_are_explained_and_leave_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(("word", "has"), [("data.path=x", "image_folder"), ("data.name=MNIST", "torchvision")])
+def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has: str) -> None:
+    with pytest.raises(Mistake, match=f"World has no such option.*data={has} has it"):
+        genai.fit("modality=image", word, "trainer=cpu")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there(small: list[str]) -> None:
     with pytest.raises(Mistake, match="'cuda' was asked for, but torch finds no CUDA GPU"):

@@ -4,9 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+
+from genai.data.ahead import ahead
 
 
 @dataclass(frozen=True)
@@ -26,21 +29,29 @@ class Split:
         count: how many.
         load: example ``i``.
         fingerprint: a hash of their content, the key of everything that is cached.
+        prompts: of all of them, where the source knows them without loading anything.
+        threads: how many examples it pays to load at once: several where they come out of files.
     """
 
     name: str
     count: int
     load: Callable[[int], Example]
     fingerprint: str
+    prompts: Sequence[str] | None = None
+    threads: int = 1
 
     def __len__(self) -> int:
         return self.count
 
     def __iter__(self) -> Iterator[Example]:
-        return map(self.load, range(self.count))
+        return ahead(self.load, range(self.count), self.threads)
 
     def __getitem__(self, index: int) -> Example:
         return self.load(index)
+
+    def prompt(self, index: int) -> str:
+        """The prompt of example ``index``."""
+        return self.load(index).prompt if self.prompts is None else self.prompts[index]
 
 
 class Source(ABC):
@@ -84,10 +95,11 @@ class ItemRandom:
     epochs: Sequence[int]
     indices: Sequence[int]
 
-    def uniform(self, draws: int = 1) -> NDArray[np.float64]:
-        """(items, draws) in [0, 1); the same numbers at every call."""
+    def uniform(self, draws: int = 1, purpose: str = "") -> NDArray[np.float64]:
+        """(items, draws) in [0, 1); the same numbers at every call, others for another ``purpose`` ("flip")."""
+        stream = [0, 0, 0, crc32(purpose.encode())]
         rows = [
-            np.random.Generator(np.random.Philox(key=[self.seed, (epoch << 40) ^ index])).random(draws)
+            np.random.Generator(np.random.Philox(counter=stream, key=[self.seed, (epoch << 40) ^ index])).random(draws)
             for epoch, index in zip(self.epochs, self.indices, strict=True)
         ]
         return np.stack(rows) if rows else np.empty((0, draws))

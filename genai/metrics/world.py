@@ -23,7 +23,7 @@ class Obedience(Metric):
     source = World
 
     def measure(self, study: Study) -> dict[str, Figure]:
-        """``fulfilment``, ``fulfilment_held_out``, ``strict``, one figure an attribute, ``place_spread``.
+        """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``place_spread``.
 
         For other data than the model's own it is not known which combinations were held out, so both are put together.
         """
@@ -40,8 +40,8 @@ class Obedience(Metric):
             about = f"share with every attribute right, of {len(scenes)} prompts of {kinds[suffix]}"
             beside = [all_right(*pair) for pair in zip(scenes, real, strict=True)]
             figures[f"fulfilment{suffix}"] = share(right, about, beside)
+            figures[f"strict{suffix}"] = _strict(right, seen, beside, real)
             if not suffix:
-                figures |= _strict(right, seen, beside, real)
                 figures |= _attributes(scenes, seen, real)
                 figures |= _spread(scenes, seen, real, size)
         return figures
@@ -59,12 +59,12 @@ class Obedience(Metric):
 
 def _strict(
     right: Sequence[bool], seen: Sequence[Reading], real_right: Sequence[bool], real: Sequence[Reading]
-) -> dict[str, Figure]:
+) -> Figure:
     def clean(right: Sequence[bool], readings: Sequence[Reading]) -> list[bool]:
         return [ok and reading.overlap >= STRICT for ok, reading in zip(right, readings, strict=True)]
 
     about = f"share that is fulfilled and cleanly drawn (overlap with the ideal outline at least {STRICT})"
-    return {"strict": share(clean(right, seen), about, clean(real_right, real))}
+    return share(clean(right, seen), about, clean(real_right, real))
 
 
 def _attributes(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading]) -> dict[str, Figure]:

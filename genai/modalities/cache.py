@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from genai.data.base import Example, Split
+T = TypeVar("T")
 
 
 def folder() -> Path:
@@ -44,15 +44,15 @@ def plain(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return dict(json.loads(written.read_text(encoding="utf-8")))
 
 
-def progress(split: Split, label: str) -> Iterator[Example]:
-    """The examples of ``split``, under a progress bar where somebody is watching."""
+def progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
+    """``items``, of which there are ``total``, under a progress bar where somebody is watching."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(file=sys.stderr)
-    if not console.is_terminal or len(split) < 2:
-        return iter(split)
-    return iter(track(split, label, total=len(split), console=console, transient=True))
+    if not console.is_terminal or total < 2:
+        return iter(items)
+    return iter(track(items, label, total=total, console=console, transient=True))
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from genai.modalities.base import Decoder, Modality
 
 LARGEST = 100_000_000
 """Pixels of a file that is still opened; a larger one would fill the memory of a laptop."""
+warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,13 @@ class Picture:
     suffix: ClassVar[str] = ".png"
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Any file that Pillow opens, upright, 16-bit grey scaled to 8, transparency on white.
+    def read(cls, path: Path, about: int | None = None) -> Self:
+        """Any file that Pillow opens, upright, 16-bit grey scaled to 8, transparency on white; the first of its frames.
+
+        Args:
+            path: of the file.
+            about: a JPEG may come out at a fraction of its size, no smaller than this, which takes a fraction of the
+                time.
 
         Raises:
             Mistake: naming the file: missing, no image, damaged, or more than ``LARGEST`` pixels.
@@ -48,13 +55,25 @@ class Picture:
             with Pillow.open(path) as image:
                 if image.width * image.height > LARGEST:
                     raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
-                return cls(_to_array(ImageOps.exif_transpose(image)))
+                if image.format == "EPS":
+                    raise Mistake(f"{path} is PostScript, a program, which is not run.")
+                if about:
+                    image.draft(None, (about, about))
+                return cls.of(ImageOps.exif_transpose(image))
+        except Mistake:
+            raise
         except UnidentifiedImageError as error:
             raise Mistake(f"{path} is not an image that can be read.") from error
         except Pillow.DecompressionBombError as error:
             raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise Mistake(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+        except Exception as error:  # on damaged files Pillow's decoders raise almost anything
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+
+    @classmethod
+    def of(cls, image: Pillow.Image) -> Self:
+        """A Pillow image of any mode."""
+        return cls(_to_array(image))
 
     @property
     def image(self) -> Pillow.Image:
@@ -97,6 +116,7 @@ class Image(Modality):
         size: of a side, in pixels.
         channels: 1 (grey) or 3 (RGB).
         flip: mirror half of the training images; not where left and right matter.
+        resize: how a picture becomes a square: ``crop`` keeps its middle, ``pad`` adds white, ``stretch`` distorts.
     """
 
     media = Picture
@@ -107,8 +127,9 @@ class Image(Modality):
         size: Annotated[int, Ge(4), Le(4096)] = 32,
         channels: Literal[1, 3] = 3,
         flip: bool = False,
+        resize: Literal["crop", "pad", "stretch"] = "crop",
     ) -> None:
-        self.size, self.channels, self.flip = size, channels, flip
+        self.size, self.channels, self.flip, self.resize = size, channels, flip, resize
         self.mean, self.std = 0.0, 0.5
 
     @property
@@ -123,8 +144,11 @@ class Image(Modality):
     def fit(self, split: Split, cache: Path) -> None:
         """Mean and standard deviation of the training pixels in [-1, 1]."""
         pixels = self.pack(split, cache).pixels
-        some = pixels[:: max(1, len(pixels) // 2048)].astype(np.float64) / 127.5 - 1
-        self.mean, self.std = round(float(some.mean()), 4), round(max(0.05, float(some.std())), 4)
+        count = min(len(pixels), 256)
+        some = (pixels[index * len(pixels) // count].astype(np.float32) / 127.5 - 1 for index in range(count))
+        moments = np.array([(x.mean(), (x * x).mean()) for x in some], np.float64).mean(0)
+        mean, square = float(moments[0]), float(moments[1])
+        self.mean, self.std = round(mean, 4), round(max(0.05, max(0.0, square - mean**2) ** 0.5), 4)
 
     def state(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std}
@@ -133,10 +157,10 @@ class Image(Modality):
         self.mean, self.std = float(state["mean"]), float(state["std"])
 
     def encode(self, media: Any) -> Tensor:
-        """(channels, height, width) uint8 of a picture of any size: the middle square, shrunk or enlarged."""
+        """(channels, height, width) uint8 of a picture of any size and shape."""
         image: Pillow.Image = media.image.convert("L" if self.channels == 1 else "RGB")
         if image.size != (self.size, self.size):
-            image = ImageOps.fit(image, (self.size, self.size), Pillow.Resampling.LANCZOS)
+            image = _square(image, self.size, self.resize)
         pixels = np.asarray(image).reshape(self.size, self.size, self.channels)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
@@ -147,12 +171,12 @@ class Image(Modality):
         return ImageDecoder(self, given)
 
     def pack(self, split: Split, cache: Path) -> "PackedImages":
-        key = caching.key(split.fingerprint, "images", self.shape)
+        key = caching.key(split.fingerprint, "images", self.shape, self.resize)
 
         def write(path: Path) -> None:
             prompts = []
             with path.open("wb") as file:
-                for example in caching.progress(split, f"reading images ({split.name})"):
+                for example in caching.progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(example.prompt)
             caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(prompts)))
@@ -166,14 +190,14 @@ class Image(Modality):
         given = None if init is None else [self.encode(init)] * len(prompts)
         known = None
         if options.mask is not None:
-            mask = Image(self.size, 1).encode(Picture.read(Path(options.mask).expanduser()))
+            mask = Image(self.size, 1, resize=self.resize).encode(Picture.read(Path(options.mask).expanduser()))
             known = [(mask < 128).expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=given, known=known)
 
     def preview_prompts(self, split: Split) -> list[str]:
         """Eight different prompts of held-out images."""
         count = min(len(split), 64)
-        prompts = dict.fromkeys(split[index * len(split) // count].prompt for index in range(count))
+        prompts = dict.fromkeys(split.prompt(index * len(split) // count) for index in range(count))
         return list(prompts)[:8] or [""]
 
     def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
@@ -234,7 +258,7 @@ class PackedImages:
         """``x``: (batch, channels, height, width) uint8, with their prompts."""
         pixels = self.pixels[np.asarray(indices)]
         if self.flip and random is not None:
-            mirrored = random.uniform()[:, 0] < 0.5
+            mirrored = random.uniform(purpose="flip")[:, 0] < 0.5
             pixels[mirrored] = pixels[mirrored, ..., ::-1]
         return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
 
@@ -246,11 +270,27 @@ def wrapped(text: str, width: int, lines: int = 2) -> str:
     return "\n".join(textwrap.wrap(text, max(4, width), max_lines=lines, placeholder="..."))
 
 
+def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:
+    def sized(width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Pillow.Image:
+        return image.resize((width, height), Pillow.Resampling.LANCZOS, box, reducing_gap=3.0)
+
+    if resize == "stretch":
+        return sized(size, size)
+    shorter, longer = min(image.size), max(image.size)
+    if resize == "crop":
+        left, top = ((side - shorter) / 2 for side in image.size)
+        return sized(size, size, (left, top, left + shorter, top + shorter))
+    width, height = (max(1, round(size * side / longer)) for side in image.size)
+    square = Pillow.new(image.mode, (size, size), "white")
+    square.paste(sized(width, height), ((size - width) // 2, (size - height) // 2))
+    return square
+
+
 def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I;16", "I", "F")):
-        values = np.asarray(image, np.float64)
-        top = 65_535.0 if values.max() > 255 else 255.0
-        return (values / top * 255).round().clip(0, 255).astype(np.uint8)[..., None]
+        values = np.asarray(image, np.float32)
+        top = 65_535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
+        return np.nan_to_num(values / top * 255).round().clip(0, 255).astype(np.uint8)[..., None]
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))[..., None].copy()
     if "A" in image.getbands() or "transparency" in image.info:

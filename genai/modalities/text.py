@@ -150,7 +150,7 @@ class Text(Modality):
         def write(path: Path) -> None:
             kind = np.uint16 if self.end < 2**16 else np.uint32
             with path.open("wb") as file:
-                for example in caching.progress(split, f"encoding text ({split.name})"):
+                for example in caching.progress(split, f"encoding text ({split.name})", len(split)):
                     tokens = np.append(self.tokenizer.encode(str(example.media)), self.end)
                     file.write(tokens.astype(kind).tobytes())
 

@@ -131,9 +131,14 @@ def _same_media(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
 
 
 def _elsewhere(values: Mapping[str, Any]) -> str:
-    """A hint for arguments of the data that another source has."""
-    given = set(values.get("data") or ()) - {"_target_"}
-    having = [name for name, source in _sources().items() if given and given <= set(signature(source).parameters)]
+    """A hint for arguments that the data does not have, but another source of the same media."""
+    data, sources = values.get("data") or {}, _sources()
+    ours = [source for source in sources.values() if f"{source.__module__}.{source.__name__}" == data.get("_target_")]
+    if not ours:
+        return ""
+    lacking = set(data) - {"_target_", *signature(ours[0]).parameters}
+    fitting = {name: source for name, source in sources.items() if issubclass(source.media, ours[0].media)}
+    having = [name for name, source in fitting.items() if lacking and lacking <= set(signature(source).parameters)]
     return f" data={having[0]} has it." if having else ""
 
 

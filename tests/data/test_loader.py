@@ -70,6 +70,13 @@ def test_random_numbers_belong_to_the_item() -> None:
     assert ItemRandom(0, [], []).uniform(3).shape == (0, 3)
 
 
+def test_each_purpose_has_random_numbers_of_its_own() -> None:
+    random = ItemRandom(0, [0] * 500, range(500))
+    crop, flip = random.uniform(purpose="crop")[:, 0], random.uniform(purpose="flip")[:, 0]
+    assert (flip == random.uniform(purpose="flip")[:, 0]).all()
+    assert abs(np.corrcoef(crop, flip)[0, 1]) < 0.15
+
+
 @pytest.mark.parametrize("limit", [None, 1, 7, 12, 100])
 @pytest.mark.parametrize("world", [1, 2, 5])
 def test_held_out_items_are_taken_once_by_all_processes_together(limit: int | None, world: int) -> None:

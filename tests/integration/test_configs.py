@@ -15,11 +15,18 @@ TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.thread
 MEMBERS = {
     "text": {"data": ["stdlib", "text_folder"], "model": ["gpt"], "tiny": ["model.network.layers=1"]},
     "image": {
-        "data": ["world"],
+        "data": ["world", "image_folder", "torchvision"],
         "model": ["diffusion"],
-        "tiny": ["model.network.blocks=1", "modality.size=16", "data.size=16", "data.items=16"],
+        "tiny": ["model.network.blocks=1", "modality.size=16"],
     },
 }
+DATA = {
+    "text_folder": ["data.path={corpus}"],
+    "world": ["data.items=16"],
+    "image_folder": ["data.path={pictures}"],
+    "torchvision": ["data.path={fashion}", "data.name=FashionMNIST"],
+}
+"""What each kind of data needs to be told, with the fixtures that it is told of."""
 OPTIONS: dict[str, dict[str, int]] = {"text": {"length": 5}, "image": {"steps": 2}}
 
 
@@ -46,10 +53,12 @@ def test_every_config_is_tested() -> None:
 
 
 @pytest.mark.parametrize("words", choices(), ids=lambda words: " ".join(words[:4]))
-def test_config_trains_samples_and_saves(words: tuple[str, ...], corpus: Path, tmp_path: Path) -> None:
-    needs_path = "data=text_folder" in words or words[0].startswith("experiment")
-    path = [f"data.path={corpus}"] if needs_path else []
-    composed = compose("train", [*words, *TINY, *path, f"runs={tmp_path}"])
+def test_config_trains_samples_and_saves(
+    words: tuple[str, ...], corpus: Path, pictures: Path, fashion: Path, tmp_path: Path
+) -> None:
+    data = compose("train", words).choices["data"]
+    told = [word.format(corpus=corpus, pictures=pictures, fashion=fashion) for word in DATA.get(data, [])]
+    composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",

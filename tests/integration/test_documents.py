@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "model.network.width=16", "model.network.layers=1")
-IMAGE = ("model.network.width=16", "model.network.blocks=1", "data.items=16")
+IMAGE = ("model.network.width=16", "model.network.blocks=1")
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "configs" / "hydra" / "help").glob("*.yaml")]
 
 
@@ -27,14 +27,18 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path, command: Command) -> Path:
+def place(
+    tmp_path_factory: pytest.TempPathFactory, corpus: Path, pictures: Path, fashion: Path, command: Command
+) -> Path:
     """A folder with all that the documents speak of."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "my_texts").mkdir()
     shutil.copy(corpus, folder / "my_texts" / "a.txt")
     shutil.copy(corpus, folder / "shakespeare.txt")
+    shutil.copytree(pictures, folder / "my_pictures")
+    shutil.copytree(fashion, folder / "my_sets")
     (folder / "prompts.txt").write_text("one\ntwo\n")
-    made = command("train", "modality=image", *TRAIN[:4], *IMAGE, cwd=folder)
+    made = command("train", "modality=image", *TRAIN[:4], *IMAGE, "data.items=16", cwd=folder)
     assert made.returncode == 0, made.stderr
     made = command("train", "modality=text", "data=text_folder", "data.path=my_texts", *TRAIN, "steps=3", cwd=folder)
     assert made.returncode == 0, made.stderr
@@ -52,6 +56,7 @@ def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) 
     image = "modality=image" in line
     if name == "train":
         more = (*TRAIN[:4], *IMAGE) if image else TRAIN
+        more += ("data.items=16",) if image and "data=" not in line else ()
     elif name == "evaluate":
         more = ("n=3", "steps=2" if image else "length=4")
     else:

@@ -29,7 +29,7 @@ def test_a_model_that_draws_what_is_asked_for(things: int) -> None:
     attributes = (
         {"shape", "colour", "size", "place"} if things == 1 else {"shape", "colour", "size", "binding", "relation"}
     )
-    assert shares.keys() == {"fulfilment", "fulfilment_held_out", "strict"} | attributes
+    assert shares.keys() == {"fulfilment", "fulfilment_held_out", "strict", "strict_held_out"} | attributes
     assert all(value is not None and value >= 0.97 for value in shares.values()), shares
     assert all((figure.beside or 0) >= 0.5 for figure in figures.values())
     if things == 1:

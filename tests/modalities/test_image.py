@@ -32,6 +32,23 @@ def test_any_size_becomes_the_models(shape: tuple[int, int]) -> None:
         assert Image(16, 1).encode(picture(*shape, channels)).shape == (1, 16, 16)
 
 
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (30, 40)])
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_any_shape_becomes_a_square(shape: tuple[int, int], resize: Any) -> None:
+    assert Image(16, resize=resize).encode(picture(*shape)).shape == (3, 16, 16)
+
+
+def test_what_crop_pad_and_stretch_keep_of_a_wide_picture() -> None:
+    """It is black at both ends and grey in the middle."""
+    pixels = np.zeros((8, 24, 1), np.uint8)
+    pixels[:, 8:16] = 128
+    rows = {kind: Image(24, 1, resize=kind).encode(Picture(pixels))[0] for kind in ("crop", "pad", "stretch")}
+    assert (rows["crop"][:, 8:16] == 128).all() and (rows["crop"] > 80).all()
+    assert (rows["pad"][8:16] == torch.from_numpy(pixels[..., 0])).all()
+    assert (rows["pad"][[0, 7, 16, 23]] == 255).all()
+    assert (rows["stretch"][:, 2] == 0).all() and (rows["stretch"][:, 12] == 128).all()
+
+
 def test_png_keeps_every_bit(tmp_path: Path) -> None:
     for channels in (1, 3):
         before = picture(channels=channels)
@@ -53,6 +70,8 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
     Pillow.fromarray(values).save(tmp_path / "x.png")
     read = Picture.read(tmp_path / "x.png").pixels[..., 0]
     assert np.abs(read.astype(float) - values / 257).max() <= 1
+    Pillow.fromarray(np.full((2, 2), 200, np.uint16)).save(tmp_path / "x.png")
+    assert (Picture.read(tmp_path / "x.png").pixels == 1).all()
 
 
 def test_orientation_is_honoured(tmp_path: Path) -> None:
@@ -110,6 +129,22 @@ def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
     again.restore(image.state())
     assert abs(again.mean) < 0.05
     assert again.std == pytest.approx(1 / 3**0.5, abs=0.02)
+
+
+def test_statistics_of_many_pictures_read_a_few_of_them(tmp_path: Path) -> None:
+    """256 of 1024, evenly spaced: every fourth."""
+    dark, light = Picture(np.zeros((8, 8, 3), np.uint8)), Picture(np.full((8, 8, 3), 255, np.uint8))
+    split = Split("train", 1024, lambda index: Example(light if index % 4 == 0 else dark), "ghi")
+    image = Image(8)
+    image.fit(split, tmp_path)
+    assert (image.mean, image.std) == (1.0, 0.05)
+
+
+def test_postscript_is_not_run(tmp_path: Path) -> None:
+    Pillow.new("RGB", (4, 4)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(Mistake, match=r"x\.png is PostScript"):
+        Picture.read(tmp_path / "x.png")
 
 
 def test_a_mask_needs_an_image(tmp_path: Path) -> None:

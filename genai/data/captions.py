@@ -1,0 +1,103 @@
+"""What people wrote beside their pictures: files of the same name, tables in a folder, names of folders."""
+
+import csv
+import io
+import json
+import os
+import unicodedata
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genai.errors import Mistake, brief
+from genai.modalities.text import Passage
+
+BESIDE = (".txt", ".caption")
+TABLES = ("metadata.jsonl", "metadata.csv")
+COLUMNS = ("text", "caption", "prompt")
+
+
+@dataclass
+class Captions:
+    """The captions that were found.
+
+    Attributes:
+        by_stem: of a file of the same name, by that name without its suffix.
+        by_name: of a row of a table, by the file that it names.
+        notes: a line about each that could not be used.
+    """
+
+    by_stem: dict[str, str] = field(default_factory=dict)
+    by_name: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, file: Path, root: Path) -> str:
+        """The prompt of ``file``: of its own file, else of a table, else the name of its folder below ``root``."""
+        stem, name = _stem(file), _plain(file)
+        folder = "" if file.parent == root else file.parent.name.replace("_", " ")
+        return self.by_stem.get(stem, self.by_name.get(name, printable(folder)))
+
+
+def read_captions(files: Sequence[Path], pictures: Sequence[Path]) -> Captions:
+    """The captions among ``files``; one that belongs to none of ``pictures`` is said in the notes."""
+    captions = Captions()
+    stems = {_stem(picture) for picture in pictures}
+    names = {_plain(picture) for picture in pictures}
+    for file in files:
+        try:
+            if file.name in TABLES:
+                for number, row in _rows(file):
+                    _take(captions, file, number, row, names)
+            elif file.suffix.lower() in BESIDE:
+                if (stem := _stem(file)) in stems:
+                    captions.by_stem[stem] = " ".join(Passage.read(file).split())
+                else:
+                    captions.notes.append(f"{file} is a caption without a picture.")
+        except Mistake as error:
+            captions.notes.append(str(error))
+    captions.notes = [printable(note) for note in captions.notes]
+    return captions
+
+
+def _take(captions: Captions, file: Path, number: int, row: Mapping[str, Any], names: Container[str]) -> None:
+    name, caption = row.get("file_name"), next((row[key] for key in COLUMNS if isinstance(row.get(key), str)), None)
+    if not isinstance(name, str) or caption is None:
+        captions.notes.append(f"{file}:{number} needs file_name, and one of {', '.join(COLUMNS)}.")
+    elif (place := _plain(file.parent / name)) not in names:
+        captions.notes.append(f"{file}:{number} is about {brief(name)}, which is not there.")
+    else:
+        captions.by_name[place] = " ".join(printable(caption).split())
+
+
+def printable(text: str) -> str:
+    """``text`` with question marks for bytes of a file name that are no characters."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _plain(path: Path | str) -> str:
+    """A path as a key: tables spell "é" as one character, file systems perhaps as two, and "a/../b" is "b"."""
+    return unicodedata.normalize("NFC", os.path.normpath(path))
+
+
+def _stem(file: Path) -> str:
+    return _plain(os.path.splitext(file)[0])
+
+
+def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line, row) of a table; an empty row for a line that cannot be read. Raises ``Mistake`` naming the file."""
+    content = io.StringIO(Passage.read(file), newline="")
+    if file.suffix == ".csv":
+        reader = csv.DictReader(content)
+        try:
+            yield from ((reader.line_num, row) for row in reader)
+        except csv.Error as error:
+            raise Mistake(f"{file}:{reader.line_num} cannot be read ({error}), nor what follows.") from error
+        return
+    for number, line in enumerate(content, 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            yield number, row if isinstance(row, dict) else {}
