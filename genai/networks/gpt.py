@@ -95,7 +95,8 @@ class GPT(nn.Module):
         tokens, valid = tokens[:, -reach:], None if valid is None else valid[:, -reach:]
         batch, time = tokens.shape
         capacity = min(self.block, time + new)
-        hidden, keys, values = self._hidden(tokens, valid)
+        hidden, cached = self._hidden(tokens, valid)
+        keys, values = torch.stack(cached, 1)
         kept = torch.arange(max(0, time - capacity), time, device=tokens.device)
         slots = kept % capacity
         ring_keys = keys.new_zeros(*keys.shape[:3], capacity, self.head_width)
@@ -127,18 +128,17 @@ class GPT(nn.Module):
         cache.recent, cache.position = window[:, 1:], cache.position + 1
         return self.readout(rms_norm(x)[:, -1])
 
-    def _hidden(self, tokens: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised features (batch, time, width), and all layers' keys and values."""
+    def _hidden(self, tokens: Tensor, valid: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Normalised features (batch, time, width), and each layer's keys and values."""
         time = tokens.shape[1]
         x = start = self._embed(self._shifted(tokens, valid, self.ngrams - 1))[:, self.ngrams - 1 :]
         angles = rotary_angles(torch.arange(time, device=tokens.device), self.head_width)
         mask = self._mask(time, valid, tokens.device)
         cached = []
         for block in self.blocks:
-            q, k, v, x = block.project(x, start, angles)  # type: ignore[operator]
-            x = block.finish(x, q, k, v, mask, causal=mask is None)  # type: ignore[operator]
-            cached.append((k, v))
-        return rms_norm(x), torch.stack([k for k, _ in cached]), torch.stack([v for _, v in cached])
+            x, keys_values = block(x, start, angles, mask)
+            cached.append(keys_values)
+        return rms_norm(x), cached
 
     def _mask(self, time: int, valid: Tensor | None, device: torch.device) -> Tensor | None:
         """(1 or batch, 1, time, time): causal, at most ``block`` back, no padding; ``None``: plain causal will do."""
@@ -185,6 +185,11 @@ class Block(nn.Module):
             nn.init.uniform_(layer.weight, -gain * (3 / width) ** 0.5, gain * (3 / width) ** 0.5)
         for layer in (self.attention_out, self.down):
             nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor, start: Tensor, angles: Angles, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Its output (batch, time, width), and its keys and values (2, batch, kv_heads, time, head_width)."""
+        q, k, v, x = self.project(x, start, angles)
+        return self.finish(x, q, k, v, mask, causal=mask is None), torch.stack([k, v])
 
     def project(self, x: Tensor, start: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Queries, keys, values (batch, heads, time, head_width), and the stream (batch, time, width) of them."""

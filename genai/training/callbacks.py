@@ -92,8 +92,8 @@ class Loop(Callback):
             self._log(trainer, learner, unlogged, validate=True)
 
     def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, index: int) -> None:  # type: ignore[override]
-        step, now = learner.step, time.monotonic()
-        self.times.append((step, now))
+        step = learner.step
+        self.times.append((step, time.monotonic()))
         if self.moved:
             self.moved()
             self.moved = None
@@ -106,9 +106,9 @@ class Loop(Callback):
         self.progress.update(learner, self._speed(len(batch) * trainer.world_size))
         if self._any(trainer, self.signal is not None):
             self._end(trainer, learner)
-        if self._any(trainer, self.checkpoint_every.due(step, now)) or frozen or finished:
+        if self._due(trainer, self.checkpoint_every, step) or frozen or finished:
             self._save(trainer, learner)
-        if self.preview_every.due(step, now) or finished:
+        if self._due(trainer, self.preview_every, step) or finished:
             self._preview(trainer, learner)
         if finished:
             trainer.should_stop = True
@@ -160,12 +160,14 @@ class Loop(Callback):
         return values
 
     def _preview(self, trainer: Trainer, learner: Learner) -> None:
-        """Samples of the same prompts and seeds each time, in TensorBoard and as files."""
-        if self.logs is None or self.previewed_step == learner.step:
+        """Samples of the same prompts and seeds each time, by the first process: in TensorBoard and as files."""
+        if self.previewed_step == learner.step:
             return
         self.progress.say("preview")
         self.previewed_step = learner.step
         with learner.sampling_weights(), torch.random.fork_rng([]):
+            if self.logs is None:
+                return
             stream = Model(self.modality, learner.method).stream(self.prompts)
             for _ in stream:
                 if self.signal is not None:  # the other processes hear of it at the next step
@@ -224,6 +226,10 @@ class Loop(Callback):
         """Examples a second over the last steps."""
         (first, then), (last, now) = self.times[0], self.times[-1]
         return examples * (last - first) / max(1e-9, now - then)
+
+    def _due(self, trainer: Trainer, every: Every, step: int) -> bool:
+        """Whether it is time by the first process's clock: what is due, all do together."""
+        return self._any(trainer, trainer.is_global_zero and every.due(step, time.monotonic()))
 
     @staticmethod
     def _any(trainer: Trainer, decision: bool) -> bool:

@@ -20,7 +20,7 @@ def averaged(module: nn.Module, decay: float) -> AveragedModel:
 
 @contextmanager
 def swapped(module: nn.Module, average: AveragedModel) -> Iterator[None]:
-    """Within it ``module`` has the averaged weights. No number changes: the storages trade places, and back."""
+    """Within it ``module`` has the averaged weights. No number changes: the two trade places, and back."""
     pairs = list(zip(_tensors(module), _tensors(average.module), strict=True))
     _swap(pairs)
     try:
@@ -29,9 +29,13 @@ def swapped(module: nn.Module, average: AveragedModel) -> Iterator[None]:
         _swap(pairs)
 
 
+@torch.no_grad()
 def _swap(pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """By value, as a shard's storage is known elsewhere, too."""
     for ours, theirs in pairs:
-        ours.data, theirs.data = theirs.data, ours.data
+        kept = ours.clone()
+        ours.copy_(theirs)
+        theirs.copy_(kept)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

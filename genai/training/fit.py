@@ -103,21 +103,18 @@ def _trainer(hardware: Hardware, run: Run, loop: Any) -> Any:
     import logging
 
     from lightning.pytorch import Trainer
-    from lightning.pytorch.strategies import FSDPStrategy
 
     from genai.training.checkpoint_io import SafeCheckpointIO
+    from genai.training.sharding import Sharded
 
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
-    strategy: Any = {"single": "auto", "ddp": "ddp"}.get(hardware.strategy) or FSDPStrategy(
-        use_orig_params=True, state_dict_type="full"
-    )
     return Trainer(
         accelerator={"cuda": "gpu"}.get(hardware.accelerator, hardware.accelerator),
         devices=hardware.devices,
         precision=hardware.precision,  # type: ignore[arg-type]
-        strategy=strategy,
+        strategy=Sharded() if hardware.strategy == "fsdp" else {"single": "auto"}.get(hardware.strategy, "ddp"),
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,

@@ -25,6 +25,7 @@ from genai.training.ema import averaged, swapped
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import Course
 from genai.training.settings import TrainSettings
+from genai.training.sharding import gathered
 from genai.validation import held_out_losses
 
 
@@ -133,9 +134,9 @@ class Learner(LightningModule):
 
     @contextmanager
     def sampling_weights(self) -> Iterator[None]:
-        """Within it the method has the averaged weights, and is not training."""
+        """Within it the method has the averaged weights, all of them, and is not training. Processes enter together."""
         self.method.eval()
-        with swapped(self.method.sampled, self.ema):
+        with swapped(self.method.sampled, self.ema), gathered(self.method.sampled):
             yield
         self.method.train()
 

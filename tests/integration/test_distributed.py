@@ -8,13 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+import genai
 from genai import checkpoints, runs
 from tests.conftest import ROOT
-from tests.integration.test_resume import assert_same_state, rows, run_to, wait_for_steps
+from tests.integration.test_resume import assert_same_state, flat, go_on, rows, run_to, wait_for_steps
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+
+
+def assert_same_curve(one: runs.Run, two: runs.Run) -> None:
+    for a, b in zip(rows(one), rows(two), strict=True):
+        for name in ("loss", "grad_norm", "val_loss"):
+            assert (a[name] == b[name] == "") or float(a[name]) == pytest.approx(float(b[name]), rel=1e-4), (a, b)
 
 
 def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
@@ -24,9 +32,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     assert done.returncode == 0, done.stderr
     two = next(runs.all_runs(tmp_path / "runs"))
     one = run_to(small, "steps=8", "batch=8")
-    for a, b in zip(rows(one), rows(two), strict=True):
-        for name in ("loss", "grad_norm", "val_loss"):
-            assert (a[name] == b[name] == "") or float(a[name]) == pytest.approx(float(b[name]), rel=1e-4), (a, b)
+    assert_same_curve(one, two)
     assert two.record["devices"] == 2 and two.record["finished"]
 
 
@@ -50,3 +56,39 @@ def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bit
     assert [other.folder for other in runs.all_runs(tmp_path / "stopped")] == [run.folder]
     assert rows(whole) == rows(run)
     assert_same_state(whole, run)
+
+
+def sharded(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("sharded_on_cpu.py")), *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PROCESSES": "2"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(small: list[str], tmp_path: Path) -> None:
+    """Clipping, averages, moments, previews, checkpoints and resuming, all of which need what other processes have."""
+    words = [*small, "optimizer=adamw", "clip=0.1", "preview_every=3", "steps=8"]
+    sharded(*words, "accumulate=2", "trainer=fsdp")
+    two = next(runs.all_runs(tmp_path / "runs"))
+    one = run_to(words, "batch=8")
+    assert_same_curve(one, two)
+    ours, theirs = (checkpoints.load(run.last) for run in (one, two))
+    for part in ("state_dict", "optimizer_states"):
+        a, b = flat(ours[part]), flat(theirs[part])
+        assert list(a) == list(b)
+        for name, value in a.items():
+            torch.testing.assert_close(b[name], value, rtol=1e-3, atol=1e-4)
+    for step in (3, 6, 8):
+        preview = f"previews/{step:08d}/000.txt"
+        assert (one.folder / preview).read_bytes() == (two.folder / preview).read_bytes()
+    assert genai.load(two.folder).sample("the", length=8)[0]
+    sharded(f"resume={two.folder}", "steps=10")
+    go_on(one, "steps=10")
+    assert_same_curve(one, two)
+    go_on(two, "trainer=cpu", "steps=11")  # what shards have saved is whole
+    assert checkpoints.load(two.last)["genai"]["step"] == 11

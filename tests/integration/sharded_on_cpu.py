@@ -1,0 +1,16 @@
+"""``python sharded_on_cpu.py words...``: ``genai.train`` with trainer=fsdp on CPUs, which people are refused."""
+
+import os
+
+from genai.hardware import Hardware
+
+
+def resolved(self: Hardware) -> Hardware:
+    return Hardware("cpu", int(os.environ["PROCESSES"]), "32-true", "fsdp", 1)
+
+
+if __name__ == "__main__":
+    Hardware.resolve = resolved  # type: ignore[method-assign]
+    from genai.train import main
+
+    main()
