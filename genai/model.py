@@ -29,6 +29,7 @@ class Model:
         method: the network, and how it samples.
         record: the ``record.json`` of its run; empty where there is none.
         file, digest, step: the checkpoint that it comes from, its sha256, the training step it was saved at.
+        weights: ``ema`` or ``raw``.
         notes: a line about each damaged checkpoint that was passed over.
     """
 
@@ -41,9 +42,11 @@ class Model:
         digest: str = "",
         step: int = 0,
         notes: Sequence[str] = (),
+        weights: str = "ema",
     ) -> None:
         self.modality, self.method, self.record = modality, method, dict(record or {})
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
+        self.weights = weights
 
     def sample(
         self,
@@ -204,7 +207,8 @@ def load(
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
         raise Damaged(f"{file} does not describe the model of its weights ({reason}).") from error
     record = runs.Run(file.parent.parent).record
-    return Model(codec, method.to(target).eval(), record, file, checkpoints.file_hash(file), about["step"], notes)
+    digest = checkpoints.file_hash(file)
+    return Model(codec, method.to(target).eval(), record, file, digest, about["step"], notes, weights)
 
 
 def open_checkpoint(

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import genai.recipe as recipes
 from genai.config import Composed, guarded, launch
 from genai.errors import Failure, Mistake
 from genai.options import check, set_apart, texts, typed
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from genai.model import Model, Stream
 
 RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights")
+"""What ``from=`` says by itself, but for ``ckpt``."""
 
 
 def main() -> None:
@@ -27,14 +29,12 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     """Make the samples that the command line asks for. Raises ``Mistake``, ``Failure``."""
     values = {**composed.values, "modality": options.get("modality")}
     options = {key: text for key, text in options.items() if key != "modality"}
-    recipe = _recipe(values, composed.overrides, options) if values["from"] else None
-    if recipe:
-        values |= {"ckpt": values["ckpt"] or recipe["checkpoint"], "weights": recipe["weights"]}
-    check(values)
-    if values["prompt"] is not None and values["prompts_file"] is not None:
-        raise Mistake("prompt= and prompts_file=: give one of them.")
-    from genai.batch import batched
-    from genai.model import Stream, items, load
+    made_before = _recipe(values, composed.overrides, options) if values["from"] else None
+    if made_before:
+        values |= {"ckpt": values["ckpt"] or recipes.checkpoint(made_before, Path(values["runs"]))}
+        values |= {key: made_before[key] for key in ("weights", "init")}
+    _check(values)
+    from genai.model import load
 
     model = load(
         values["ckpt"],
@@ -44,52 +44,65 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
         runs_folder=values["runs"],
         plugins=values["plugins"],
     )
-    if recipe and recipe["checkpoint_sha256"] != model.digest:
-        raise Mistake(f"{values['from']} was made with another checkpoint: {model.file} has changed since. Give ckpt=.")
-    chosen = recipe["options"] if recipe else typed(model, options, RECIPE_KEYS)
-    model.split_options(chosen)
+    if values["animate"] and model.modality.animated is None:
+        raise Mistake(f"animate=true: {type(model.modality).__name__.lower()} has no pictures of its making to show.")
     _say_which(model)
-    if recipe:
-        batch = recipe["batch"]
-        stream = Stream(model, [i["prompt"] for i in batch], [i["seed"] for i in batch], recipe["init"], chosen)
-        folder = _folder(values["out"])
-        media = _follow(stream, recipe["item"])
-        _write(folder, "000", media[recipe["item"]], recipe)
-        _say_where(folder, 1)
-        return
+    if made_before:
+        _again(model, values, made_before)
+    else:
+        _anew(model, values, typed(model, options, RECIPE_KEYS))
+
+
+def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """``n`` samples of each prompt, batch by batch."""
+    from genai.batch import batched
+    from genai.model import Stream, items
+
+    options = recipes.absolute_files(model, options)
+    init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
-    Stream(model, prompts[:1], seeds[:1], values["init"], chosen)  # is init= fine? Before there is a folder
+    Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
     folder = _folder(values["out"])
     made: list[tuple[str, Any]] = []
     for rows in batched(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
-        stream = Stream(model, [prompts[i] for i in rows], [seeds[i] for i in rows], values["init"], chosen)
-        for item, media in enumerate(_follow(stream, None, rows.start)):
-            _write(folder, f"{rows.start + item:03d}", media, recipe_of(model, values, chosen, batch, item))
-            made.append((prompts[rows.start + item], media))
+        stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+        media, frames = _follow(stream, None, rows.start)
+        for item in range(len(rows)):
+            name = f"{rows.start + item:03d}"
+            _write(folder, name, media[item], recipes.write(model, batch, item, options, init))
+            if values["animate"]:
+                _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
+        made += zip(prompts[rows.start : rows.stop], media, strict=True)
     if sheet := model.modality.sheet(made):
         _write(folder, "sheet", sheet)
     _say_where(folder, len(prompts))
 
 
-def recipe_of(
-    model: "Model", values: Mapping[str, Any], options: Mapping[str, Any], batch: list[dict[str, Any]], item: int
-) -> dict[str, Any]:
-    """All that makes a sample again. ``batch`` is part of it: floating point differs with what is computed together."""
-    import genai
+def _again(model: "Model", values: Mapping[str, Any], made_before: Mapping[str, Any]) -> None:
+    """The one sample of a recipe, under the name that it had."""
+    from genai.model import Stream
 
-    return {
-        **batch[item],
-        "options": dict(options),
-        "init": values["init"],
-        "checkpoint": str(model.file.absolute()) if model.file else None,
-        "checkpoint_sha256": model.digest,
-        "weights": values["weights"],
-        "step": model.step,
-        "version": genai.__version__,
-        "item": item,
-        "batch": batch,
-    }
+    if made_before["checkpoint_sha256"] != model.digest:
+        raise Mistake(f"{values['from']} was made with another checkpoint than {model.file}, or it has changed since.")
+    batch, item, name = made_before["batch"], made_before["item"], Path(values["from"]).stem
+    prompts, seeds = [part["prompt"] for part in batch], [part["seed"] for part in batch]
+    stream = Stream(model, prompts, seeds, made_before["init"], made_before["options"])
+    folder = _folder(values["out"])
+    media, frames = _follow(stream, item)
+    _write(folder, name, media[item], made_before)
+    if values["animate"]:
+        _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
+    _say_where(folder, 1)
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    from genai.build import validate
+
+    check(values)
+    validate(values["animate"], bool, "animate")
+    if values["prompt"] is not None and values["prompts_file"] is not None:
+        raise Mistake("prompt= and prompts_file=: give one of them.")
 
 
 def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
@@ -112,44 +125,22 @@ def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
 
 
 def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """What ``X/000.json`` says. Raises ``Mistake`` where it is no such file, or the command line contradicts it."""
+    """What the file ``from=`` says. Raises ``Mistake`` where it is no such file, or the command line contradicts it."""
     others = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if clash := [key for key in others if key != "ckpt"]:
         raise Mistake(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")
-    path = Path(values["from"]).expanduser()
-    try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-        wrong = [key for key, kind in _RECIPE.items() if not isinstance(recipe[key], kind)]
-        for part in recipe["batch"]:
-            fits = isinstance(part["prompt"], str) and type(part["seed"]) is int and 0 <= part["seed"] < 2**62
-            wrong += [] if fits else ["batch"]
-        if wrong or not 0 <= recipe["item"] < len(recipe["batch"]):
-            raise ValueError(wrong)
-    except OSError as error:
-        raise Mistake(f"cannot read from={path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise Mistake(f"from={path} is not the recipe of a sample.") from error
-    return dict(recipe)
+    return recipes.read(Path(values["from"]).expanduser())
 
 
-_RECIPE: dict[str, Any] = {
-    "options": dict,
-    "checkpoint": str,
-    "checkpoint_sha256": str,
-    "weights": str,
-    "batch": list,
-    "item": int,
-    "init": str | None,
-}
-
-
-def _follow(stream: "Stream", item: int | None = None, first: int = 0) -> list[Any]:
-    """Drain the stream; the terminal shows one sample as it grows, then the others."""
+def _follow(stream: "Stream", item: int | None = None, first: int = 0) -> tuple[list[Any], list[list[Any]]]:
+    """Drain the stream; the terminal shows one sample as it grows, then the others. The samples, and all pieces."""
     shown = item or 0
     print(_heading(stream, shown, first), file=sys.stderr, flush=True)
     print(stream.given(shown), end="", flush=True)
+    pieces = []
     for parts in stream:
         print(parts[shown].on_terminal, end="", flush=True)
+        pieces.append(parts)
     media = stream.results()
     printed = any(sample.on_terminal for sample in media)
     if printed:
@@ -158,7 +149,7 @@ def _follow(stream: "Stream", item: int | None = None, first: int = 0) -> list[A
         if index != shown:
             print(_heading(stream, index, first), file=sys.stderr, flush=True)
             print(sample.on_terminal, flush=True)
-    return media
+    return media, pieces
 
 
 def _heading(stream: "Stream", item: int, first: int) -> str:
@@ -178,6 +169,8 @@ def _say_where(folder: Path, count: int) -> None:
 def _folder(wanted: str | None) -> Path:
     now = datetime.now()
     folder = start = Path(wanted).expanduser() if wanted else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    if wanted and any(folder.glob("[0-9][0-9][0-9]*.json")):
+        print(f"{folder}/ has samples already: those of the same number are replaced, others stay", file=sys.stderr)
     number = 1
     while not wanted and folder.exists():  # another one of this second
         number += 1
@@ -189,10 +182,10 @@ def _folder(wanted: str | None) -> Path:
     return folder
 
 
-def _write(folder: Path, name: str, media: Any, recipe: Mapping[str, Any] | None = None) -> None:
+def _write(folder: Path, name: str, media: Any, made_by: Mapping[str, Any] | None = None) -> None:
     files = {media.suffix: media.to_bytes()}
-    if recipe is not None:
-        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    if made_by is not None:
+        files[".json"] = json.dumps(made_by, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
         temporary = path.with_name(f".{path.name}.tmp")

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 from torch import Tensor
 
 from genai.batch import Batch, Request
 from genai.data.base import ItemRandom, Split
+
+FileName = Annotated[str, "file"]
+"""The type of an option that names a file: a recipe keeps its absolute path and its hash."""
 
 
 class Media(Protocol):
@@ -64,6 +67,8 @@ class Modality(ABC):
     """Media <-> tensors, and how people see, hear and keep them."""
 
     media: ClassVar[type[Media]]
+    animated: ClassVar[Any] = None
+    """Of media that come out of the noise as a whole: from all pieces of one item's stream, media that shows how."""
     Options: ClassVar[type]
     """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 

@@ -21,7 +21,7 @@ from genai.batch import Batch, Request
 from genai.data.base import ItemRandom, Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
-from genai.modalities.base import Decoder, Modality
+from genai.modalities.base import Decoder, FileName, Modality
 
 LARGEST = 100_000_000
 """Pixels of a file that is still opened; a larger one would fill the memory of a laptop."""
@@ -99,6 +99,22 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Making:
+    """How a picture came out of the noise: an animated PNG, enlarged to be seen, that rests on its end."""
+
+    pictures: Sequence[Picture]
+    suffix: ClassVar[str] = ".png"
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        scale = max(1, 128 // max(self.pictures[0].image.size))
+        frames = [ImageOps.scale(each.image, scale, Pillow.Resampling.NEAREST) for each in self.pictures]
+        file = io.BytesIO()
+        durations = [*[120] * (len(frames) - 1), 1500]
+        frames[0].save(file, "png", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        return file.getvalue()
+
+
+@dataclass(frozen=True)
 class ImageOptions:
     """What a request for images may say.
 
@@ -106,7 +122,7 @@ class ImageOptions:
         mask: an image file; where it is white, ``init`` is painted anew, where it is black, it comes back bit for bit.
     """
 
-    mask: str | None = None
+    mask: FileName | None = None
 
 
 class Image(Modality):
@@ -120,6 +136,7 @@ class Image(Modality):
     """
 
     media = Picture
+    animated = Making
     Options = ImageOptions
 
     def __init__(

@@ -1,0 +1,110 @@
+"""What makes a sample again: the ``X/000.json`` beside each sample.
+
+It holds every option, those that were left at their defaults too, and the hash of each file that was used, so that it
+says when something is not what it was.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from genai.errors import Mistake
+
+if TYPE_CHECKING:
+    from genai.model import Model
+
+_KINDS: dict[str, Any] = {
+    "options": dict,
+    "checkpoint": str,
+    "checkpoint_sha256": str,
+    "weights": str,
+    "batch": list,
+    "item": int,
+    "init": str | None,
+    "files": dict,
+}
+
+
+def write(
+    model: "Model", batch: Sequence[Mapping[str, Any]], item: int, options: Mapping[str, Any], init: str | None
+) -> dict[str, Any]:
+    """The recipe of sample ``item`` of ``batch``, ``{"prompt": ..., "seed": ...}`` each.
+
+    The whole batch is part of it: floating point differs with what is computed together.
+    """
+    import genai
+    from genai.checkpoints import file_hash
+
+    chosen = {name: value for part in model.split_options(options) for name, value in asdict(part).items()}
+    chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
+    files = [path for path in (init, *(chosen[name] for name in _files(model))) if path is not None]
+    return {
+        **batch[item],
+        "options": chosen,
+        "init": init,
+        "files": {path: file_hash(Path(path)) for path in files},
+        "checkpoint": str(model.file.absolute()) if model.file else "",
+        "checkpoint_sha256": model.digest,
+        "weights": model.weights,
+        "step": model.step,
+        "version": genai.__version__,
+        "item": item,
+        "batch": list(batch),
+    }
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The recipe in a file. Raises ``Mistake`` where it is none, or a file that it needs is not what it was."""
+    from genai.checkpoints import file_hash
+
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+        fits = all(isinstance(recipe[key], kind) for key, kind in _KINDS.items())
+        if not fits or not all(map(_is_item, recipe["batch"])) or not 0 <= recipe["item"] < len(recipe["batch"]):
+            raise ValueError
+    except OSError as error:
+        raise Mistake(f"cannot read from={path}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Mistake(f"from={path} is not the recipe of a sample.") from error
+    for name, digest in recipe["files"].items():
+        if not Path(name).is_file() or file_hash(Path(name)) != digest:
+            raise Mistake(f"from={path}: {name} is not there, or not what it was.")
+    return dict(recipe)
+
+
+def checkpoint(recipe: Mapping[str, Any], root: Path) -> Path:
+    """The checkpoint of a recipe: where it was, or, if runs have moved, the one below ``root`` with that hash.
+
+    Raises:
+        Mistake: there is none.
+    """
+    wanted, digest = Path(recipe["checkpoint"]), recipe["checkpoint_sha256"]
+    beside = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
+    for hashes in (wanted.with_name(f"{wanted.name}.sha256"), *beside):
+        if hashes.is_file() and hashes.read_text(errors="replace").split()[:1] == [digest]:
+            return hashes.with_suffix("")
+    raise Mistake(
+        f"the checkpoint of this sample ({wanted}, sha256 {digest[:12]}...) is not there, or has changed since, and no "
+        f"other in {root}/ is it. Say where it is: runs= or ckpt="
+    )
+
+
+def absolute_files(model: "Model", options: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` with the files among them as absolute paths."""
+    names = [name for name in _files(model) if options.get(name) is not None]
+    return {**options, **{name: str(Path(options[name]).expanduser().absolute()) for name in names}}
+
+
+def _files(model: "Model") -> list[str]:
+    """The options that name a file: those of type ``FileName``."""
+    from genai.modalities.base import FileName
+
+    options = (model.modality.Options, model.method.Options)
+    hints = {name: hint for each in options for name, hint in get_type_hints(each, include_extras=True).items()}
+    return [name for name, hint in hints.items() if FileName in (hint, *get_args(hint))]
+
+
+def _is_item(part: Any) -> bool:
+    return isinstance(part["prompt"], str) and type(part["seed"]) is int and 0 <= part["seed"] < 2**62
