@@ -160,25 +160,39 @@ class Loop(Callback):
         return values
 
     def _preview(self, trainer: Trainer, learner: Learner) -> None:
-        """Samples of the same prompts and seeds each time, by the first process: in TensorBoard and as files."""
+        """Samples of the same prompts and seeds each time, by the first process.
+
+        TensorBoard shows those of the averaged and of the newest weights; files are made of the averaged ones' alone.
+        """
         if self.previewed_step == learner.step:
             return
         self.progress.say("preview")
         self.previewed_step = learner.step
-        with learner.sampling_weights(), torch.random.fork_rng([]):
-            if self.logs is None:
-                return
-            stream = Model(self.modality, learner.method).stream(self.prompts)
-            for _ in stream:
-                if self.signal is not None:  # the other processes hear of it at the next step
-                    return
-        samples = stream.results()
-        self.modality.show(self.logs.writer, "preview", list(zip(self.prompts, samples, strict=True)), learner.step)
-        self.logs.writer.flush()
-        folder = self.run.folder / "previews" / f"{learner.step:08d}"
+        for tag, raw in (("preview/averaged", False), ("preview/newest", True)):
+            with learner.sampling_weights(raw), torch.random.fork_rng([]):
+                samples = self._samples(learner) if self.logs else None
+            if self.logs and samples:
+                shown = list(zip(self.prompts, samples, strict=True))
+                self.modality.show(self.logs.writer, tag, shown, learner.step)
+                self.logs.writer.flush()
+                if not raw:
+                    self._keep_files(learner.step, shown)
+
+    def _samples(self, learner: Learner) -> list[Any] | None:
+        """One of each prompt; ``None`` where a signal came: the other processes hear of it at the next step."""
+        stream = Model(self.modality, learner.method).stream(self.prompts)
+        for _ in stream:
+            if self.signal is not None:
+                return None
+        return stream.results()
+
+    def _keep_files(self, step: int, shown: list[tuple[str, Any]]) -> None:
+        folder = self.run.folder / "previews" / f"{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        for number, media in enumerate(samples):
+        for number, (_, media) in enumerate(shown):
             (folder / f"{number:03d}{media.suffix}").write_bytes(media.to_bytes())
+        if sheet := self.modality.sheet(shown):
+            (folder / f"sheet{sheet.suffix}").write_bytes(sheet.to_bytes())
 
     def _save(self, trainer: Trainer, learner: Learner) -> None:
         if self.saved_step != learner.step or not self.run.last.exists():

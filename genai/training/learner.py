@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import DataLoader
 
 from genai import checkpoints
@@ -94,8 +95,9 @@ class Learner(LightningModule):
         for (player, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
             module = self.method.players()[player]
             losses = self._backward(batch, player)
-            norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
+            norm = get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
             self._keep(losses, norm, player, module)
+            clip_grads_with_norm_(module.parameters(), self.settings.clip, norm)
             optimizer.optimizer.set_factor(factor)
             self.between_steps = False
             optimizer.step()
@@ -133,10 +135,14 @@ class Learner(LightningModule):
         return self.cpu_seconds_before + (time.process_time() - self._started[1] if self._started else 0.0)
 
     @contextmanager
-    def sampling_weights(self) -> Iterator[None]:
-        """Within it the method has the averaged weights, all of them, and is not training. Processes enter together."""
+    def sampling_weights(self, raw: bool = False) -> Iterator[None]:
+        """Within it the method is not training, and has all of its weights: the averaged ones, or the newest.
+
+        Processes enter together.
+        """
         self.method.eval()
-        with swapped(self.method.sampled, self.ema), gathered(self.method.sampled):
+        average = nullcontext() if raw else swapped(self.method.sampled, self.ema)
+        with average, gathered(self.method.sampled):
             yield
         self.method.train()
 

@@ -20,6 +20,7 @@ MEMBERS = {
         "tiny": ["model.network.blocks=1", "modality.size=16"],
     },
 }
+EXPERIMENTS = {"shakespeare_char": "text", "world_two": "image"}
 DATA = {
     "text_folder": ["data.path={corpus}"],
     "world": ["data.items=16"],
@@ -43,7 +44,7 @@ def choices() -> list[tuple[str, ...]]:
         for model in members["model"]
         for optimizer in names("optimizer")
     ]
-    return pairs + [(f"experiment={name}", *MEMBERS["text"]["tiny"]) for name in names("experiment")]
+    return pairs + [(f"experiment={name}", *MEMBERS[EXPERIMENTS[name]]["tiny"]) for name in names("experiment")]
 
 
 def test_every_config_is_tested() -> None:
