@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from genai.metrics.base import Figure, Study
     from genai.model import Model
     from genai.runs import Run
+
+USUAL = {"metrics": None, "weights": "ema"}
+"""Keys at which figures are those of the run; how many samples they rest on stands beside them."""
 
 
 def main() -> None:
@@ -62,7 +66,8 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     run = Run(model.file.parent.parent) if model.file and model.record else None
     source, own = _source(model, run, data, values["plugins"])
     metrics, left_out = chosen(values["metrics"], source, own, values["plugins"])
-    out = _out(values["out"], run)
+    usual = own and all(values[key] == default for key, default in USUAL.items())
+    out = _out(values["out"], run, usual)
     _say_which(model, source, own, left_out)
     study = Study(model, source, own, values["n"], values["seed"], values["batch"], read)
     figures: dict[str, Figure] = {}
@@ -115,10 +120,14 @@ def _source(model: "Model", run: "Run | None", data: Sequence[str], plugins: Seq
     return source, own
 
 
-def _out(wanted: str | None, run: "Run | None") -> Path | None:
-    """The file for the figures; ``None`` where there is no place for one. Raises ``Mistake``."""
+def _out(wanted: str | None, run: "Run | None", usual: bool) -> Path | None:
+    """The file for the figures; ``None`` where there is no place for one. Raises ``Mistake``.
+
+    Some of the metrics, those of other data or of other weights, do not take the place of ``metrics.json``.
+    """
     if wanted is None:
-        return run.folder / "metrics.json" if run else None
+        name = "metrics.json" if usual else f"metrics-{datetime.now():%Y-%m-%d-%H-%M-%S}.json"
+        return run.folder / name if run else None
     path = Path(wanted).expanduser()
     if path.is_dir():
         raise Mistake(f"out={path} is a folder: give a file, such as {path / 'metrics.json'}.")

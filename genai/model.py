@@ -219,7 +219,7 @@ def open_checkpoint(
         return runs.latest(root, modality).load("best")
     if "://" in str(source):
         raise Mistake(f"'{source}' looks like an address: only files on this machine are loaded.")
-    path = Path(source).expanduser()
+    path = Path(source).expanduser().absolute()
     if path.is_dir():
         return runs.find(path).load("best")
     if not path.exists():

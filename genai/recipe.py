@@ -39,12 +39,12 @@ def write(
 
     chosen = {name: value for part in model.split_options(options) for name, value in asdict(part).items()}
     chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
-    files = [path for path in (init, *(chosen[name] for name in _files(model))) if path is not None]
+    used = [path for path in (init, *(chosen[name] for name in files(model))) if path is not None]
     return {
         **batch[item],
         "options": chosen,
         "init": init,
-        "files": {path: file_hash(Path(path)) for path in files},
+        "files": {path: file_hash(Path(path)) for path in used},
         "checkpoint": str(model.file.absolute()) if model.file else "",
         "checkpoint_sha256": model.digest,
         "weights": model.weights,
@@ -64,9 +64,11 @@ def read(path: Path) -> dict[str, Any]:
         fits = all(isinstance(recipe[key], kind) for key, kind in _KINDS.items())
         if not fits or not all(map(_is_item, recipe["batch"])) or not 0 <= recipe["item"] < len(recipe["batch"]):
             raise ValueError
+        if recipe["init"] is not None and recipe["init"] not in recipe["files"]:
+            raise ValueError
     except OSError as error:
         raise Mistake(f"cannot read from={path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Mistake(f"from={path} is not the recipe of a sample.") from error
     for name, digest in recipe["files"].items():
         if not Path(name).is_file() or file_hash(Path(name)) != digest:
@@ -82,7 +84,8 @@ def checkpoint(recipe: Mapping[str, Any], root: Path) -> Path:
     """
     wanted, digest = Path(recipe["checkpoint"]), recipe["checkpoint_sha256"]
     beside = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
-    for hashes in (wanted.with_name(f"{wanted.name}.sha256"), *beside):
+    there = [wanted.with_name(f"{wanted.name}.sha256")] if wanted.name else []
+    for hashes in (*there, *beside):
         if hashes.is_file() and hashes.read_text(errors="replace").split()[:1] == [digest]:
             return hashes.with_suffix("")
     raise Mistake(
@@ -93,11 +96,11 @@ def checkpoint(recipe: Mapping[str, Any], root: Path) -> Path:
 
 def absolute_files(model: "Model", options: Mapping[str, Any]) -> dict[str, Any]:
     """``options`` with the files among them as absolute paths."""
-    names = [name for name in _files(model) if options.get(name) is not None]
+    names = [name for name in files(model) if options.get(name) is not None]
     return {**options, **{name: str(Path(options[name]).expanduser().absolute()) for name in names}}
 
 
-def _files(model: "Model") -> list[str]:
+def files(model: "Model") -> list[str]:
     """The options that name a file: those of type ``FileName``."""
     from genai.modalities.base import FileName
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.config import compose, key_of, known_keys
+from genai.config import compose, config_dir, key_of, known_keys
 from genai.errors import Mistake
 from genai.runs import Run, all_runs, find
 
 PATHS = ("data.path",)
 """Free-text keys that say where something is: recorded as absolute paths, so that a run is not tied to a folder."""
-ONLY_TYPED = ("resume", "init_from", "plugins")
-"""What a strange run must not choose: which code runs, which file is opened besides its own checkpoint."""
+ONLY_TYPED = ("resume", "init_from", "plugins", "data.download", "workers")
+"""What a strange run must not choose: which code runs, what is fetched, how many processes start."""
 
 
 def located(words: Sequence[str]) -> list[str]:
@@ -28,18 +28,22 @@ def located(words: Sequence[str]) -> list[str]:
 def words_of(run: Run, typed: Sequence[str] = ()) -> list[str]:
     """The words that ``run`` was made from, those ``typed`` now on top.
 
-    Groups come by name from our own configs. A recorded word may set a value, but not choose what Hydra itself builds,
-    nor anything in ``ONLY_TYPED``: a run folder can come from a stranger.
+    A run folder can come from a stranger. So a recorded word may choose a member of a group by its name alone (a path
+    would lead Hydra to any file), set what our own check knows, and say nothing that is in ``ONLY_TYPED``.
     """
     typed_keys = {key_of(word) for word in typed}
     if typed_keys & {"steps", "minutes"}:
         typed_keys |= {"steps", "minutes"}
-    allowed = set(known_keys("train")) - set(ONLY_TYPED)
+    allowed = set(known_keys("train"))
 
     def taken(word: Any) -> bool:
         if not isinstance(word, str) or "@" in word.partition("=")[0]:
             return False
-        return key_of(word).split(".")[0] in allowed and key_of(word) not in typed_keys
+        key, value = key_of(word), word.partition("=")[2]
+        members = {file.stem for file in (config_dir() / key).glob("*.yaml")} if key.isidentifier() else set()
+        named = not members or value in members or (key == "experiment" and value == "null")
+        root = key.split(".")[0]
+        return root in allowed and not {key, root} & set(ONLY_TYPED) and key not in typed_keys and named
 
     return [*(word for word in run.record.get("overrides", []) if taken(word)), *typed]
 

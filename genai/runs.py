@@ -20,6 +20,16 @@ from filelock import FileLock, Timeout
 from genai import checkpoints
 from genai.errors import Damaged, Mistake, nearest
 
+_KINDS: dict[str, type] = {
+    "overrides": list,
+    "prompts": list,
+    "data": dict,
+    "versions": dict,
+    "steps": int,
+    "started": str,
+}
+"""What others rely on of a record, which can come from a stranger."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -31,10 +41,13 @@ class Run:
     def record(self) -> dict[str, Any]:
         """What ``record.json`` says; empty where there is none yet. Raises ``Mistake`` where it is not readable."""
         try:
-            return dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
+            record = dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
+            if wrong := [key for key, kind in _KINDS.items() if not isinstance(record.get(key, kind()), kind)]:
+                raise ValueError(f"{wrong[0]} is no {_KINDS[wrong[0]].__name__}")
+            return record
         except FileNotFoundError:
             return {}
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, RecursionError, OSError) as error:
             raise Mistake(f"cannot read {self.folder / 'record.json'} ({str(error)[:100]}).") from error
 
     def write_record(self, **values: Any) -> None:
@@ -72,6 +85,11 @@ class Run:
         if passed_over:
             raise Damaged("no checkpoint is left in this run. " + " ".join(passed_over))
         raise Mistake(f"{self.folder} has no checkpoint yet.")
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed while it saved has left."""
+        for file in (self.folder / "checkpoints").glob(".*.tmp"):
+            file.unlink(missing_ok=True)
 
     def lock(self) -> FileLock:
         """Held while a process trains in this folder. Raises ``Mistake`` where another one does."""
@@ -133,7 +151,7 @@ def latest(root: Path, modality: str | None = None) -> Run:
             return run
     kind = f"{modality} run" if modality else "run"
     raise Mistake(
-        f"no {kind} with a checkpoint is in {root}/. Train one: python -m genai.train modality={modality or 'text'}"
+        f"no {kind} with a checkpoint is in {root}/. Train one: python -m genai.train modality={modality or 'image'}"
     )
 
 

@@ -67,7 +67,7 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
     for rows in batched(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
-        media, frames = _follow(stream, None, rows.start)
+        media, frames = _follow(stream, None, rows.start, values["animate"])
         for item in range(len(rows)):
             name = f"{rows.start + item:03d}"
             _write(folder, name, media[item], recipes.write(model, batch, item, options, init))
@@ -85,11 +85,13 @@ def _again(model: "Model", values: Mapping[str, Any], made_before: Mapping[str, 
 
     if made_before["checkpoint_sha256"] != model.digest:
         raise Mistake(f"{values['from']} was made with another checkpoint than {model.file}, or it has changed since.")
+    if unknown := {made_before["options"].get(name) for name in recipes.files(model)} - {None, *made_before["files"]}:
+        raise Mistake(f"{values['from']} names {unknown.pop()} without its hash.")
     batch, item, name = made_before["batch"], made_before["item"], Path(values["from"]).stem
     prompts, seeds = [part["prompt"] for part in batch], [part["seed"] for part in batch]
     stream = Stream(model, prompts, seeds, made_before["init"], made_before["options"])
     folder = _folder(values["out"])
-    media, frames = _follow(stream, item)
+    media, frames = _follow(stream, item, keep=values["animate"])
     _write(folder, name, media[item], made_before)
     if values["animate"]:
         _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
@@ -132,15 +134,22 @@ def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mappin
     return recipes.read(Path(values["from"]).expanduser())
 
 
-def _follow(stream: "Stream", item: int | None = None, first: int = 0) -> tuple[list[Any], list[list[Any]]]:
-    """Drain the stream; the terminal shows one sample as it grows, then the others. The samples, and all pieces."""
+def _follow(
+    stream: "Stream", item: int | None = None, first: int = 0, keep: bool = False
+) -> tuple[list[Any], list[list[Any]]]:
+    """Drain the stream; the terminal shows one sample as it grows, then the others.
+
+    Returns:
+        The samples; and, with ``keep``, all pieces.
+    """
     shown = item or 0
     print(_heading(stream, shown, first), file=sys.stderr, flush=True)
     print(stream.given(shown), end="", flush=True)
     pieces = []
     for parts in stream:
         print(parts[shown].on_terminal, end="", flush=True)
-        pieces.append(parts)
+        if keep:
+            pieces.append(parts)
     media = stream.results()
     printed = any(sample.on_terminal for sample in media)
     if printed:

@@ -288,7 +288,14 @@ def test_a_strange_run_makes_hydra_build_nothing(good: Path, tmp_path: Path) -> 
     run = runs.Run(tmp_path / "run")
     shutil.copytree(good.parent.parent, run.folder)
     mkdir = f"{{_target_: os.mkdir, path: {tmp_path / 'was-here'}}}"
-    for word in (f"+hydra.callbacks.x={mkdir}", f"hydra/callbacks@x={mkdir}", "--config-dir=x", "data@hydra.job=x", 3):
+    hostile = tmp_path / "hostile.yaml"
+    hostile.write_text(f"# @package _global_\nhydra: {{callbacks: {{x: {mkdir}}}}}\n")
+    climbing = f"{'../' * 12}{hostile.with_suffix('').relative_to('/')}"
+    for word in (
+        f"+hydra.callbacks.x={mkdir}", f"hydra/callbacks@x={mkdir}", "--config-dir=x", "data@hydra.job=x", 3,
+        f"data={climbing}", f"+experiment={climbing}", f"../x={climbing}", "plugins=[mine]", "plugins.x=mine",
+        "data.download=true", "+data.download=true", "workers=900", "init_from=x",
+    ):  # fmt: skip
         run.write_record(overrides=["batch=2", word, "seed=3"])
         assert resumption(["resume=x", "steps=3"], str(run.folder))[0] == ["batch=2", "seed=3", "steps=3"]
 

@@ -65,6 +65,18 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "metrics.json" in err and "step 4" in err
 
 
+def test_some_figures_do_not_take_the_place_of_all(here: Path) -> None:
+    genai.measure("n=3", "length=9")
+    folder = newest().folder
+    before = (folder / "metrics.json").read_bytes()
+    for words in (["metrics=[val_loss]"], ["weights=raw"], ["data.path=other.txt"]):
+        others = set(folder.glob("metrics-*.json"))
+        genai.measure("n=3", "length=9", *words)
+        assert (folder / "metrics.json").read_bytes() == before
+        assert set(folder.glob("metrics-*.json")) >= others
+    assert list(folder.glob("metrics-*.json"))
+
+
 def test_the_world(here: Path) -> None:
     report = genai.measure("modality=image", "n=4", "steps=2", "guidance=1", "out=figures/world.json")
     assert report["metrics"].keys() == WORLD

@@ -72,3 +72,12 @@ def test_a_damaged_record_does_not_hide_the_other_runs(tmp_path: Path, capsys: p
     (bad.folder / "record.json").write_text("{")
     assert list(runs.all_runs(tmp_path)) == [good] and runs.latest(tmp_path) == good
     assert str(bad.folder) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ['{"overrides": 5}', '{"steps": "many"}', '{"data": []}', "[" * 100_000])
+def test_a_record_of_nonsense_is_named(content: str, tmp_path: Path) -> None:
+    run = made(tmp_path, "2026", "text")
+    (run.folder / "record.json").write_text(content)
+    with pytest.raises(Mistake, match=r"cannot read .*record\.json"):
+        _ = run.record
+    assert list(runs.all_runs(tmp_path)) == []

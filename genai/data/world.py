@@ -12,6 +12,8 @@ from genai.modalities.image import Picture
 from genai.world import draw, scene
 
 CHUNK = 256
+LARGEST = 64 * 2**30
+"""Bytes of a set that is drawn: more is a mistake, or a stranger's wish."""
 
 
 class World(Source):
@@ -38,6 +40,8 @@ class World(Source):
         held_out: Annotated[float, Gt(0), Lt(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
+        if items * size**2 * 3 > LARGEST:
+            raise ValueError(f"{items:,} pictures of {size} x {size} pixels are more than {LARGEST // 2**30} GiB")
         self.size, self.items, self.things, self.seed = size, items, things, seed
         self.vague = vague
         self.train_scenes, self.val_scenes = scene.held_out(held_out, things=things)

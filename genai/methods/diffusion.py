@@ -31,7 +31,8 @@ class DiffusionOptions:
         guidance: how far to go from the unprompted prediction to the prompted one, and beyond (arXiv:2207.12598);
             1 is the prompt alone, more obeys it better and varies less.
         sampler: ``euler``, ``heun`` (two evaluations a step) or ``dpmpp_2m`` (arXiv:2211.01095).
-        strength: of the noise that is put on ``init``: 0 leaves it as it is, 1 forgets it.
+        strength: of the noise that is put on ``init``: 0 leaves it as it is, 1 forgets it. With a mask it has no say:
+            what is white there is painted from nothing.
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
@@ -130,7 +131,8 @@ class Diffusion(Method):
             if request.known is not None:
                 known = torch.stack(request.known).to(self.device)
             else:
-                times = [time for time in times if time <= options.strength] or [0.0]
+                start = [options.strength] if options.strength > 0 else []
+                times = [*start, *(time for time in times if time < options.strength)] or [0.0]
                 x = (1 - times[0]) * self.scale(given) + times[0] * noise
         if len(times) == 1:
             yield Piece(0, self._finished(x, given, known))

@@ -88,10 +88,21 @@ class BPE(Tokenizer):
         self.pieces = [bytes(_BYTE_OF[character] for character in token) for token in tokens]
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> "BPE":
-        tokenizer = BPETokenizer(models.BPE())
+    def of(cls, model: Mapping[str, Any]) -> "BPE":
+        """From vocabulary and merges alone: what else a stranger's file says (padding, ...) is not taken over."""
+        merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
+        return cls(cls._around(models.BPE(model["vocab"], merges)))  # type: ignore[arg-type]
+
+    @staticmethod
+    def _around(model: models.BPE) -> BPETokenizer:
+        tokenizer = BPETokenizer(model)
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
+        return tokenizer
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "BPE":
+        tokenizer = cls._around(models.BPE())
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
         tokenizer.train_from_iterator(texts, trainer)
@@ -111,8 +122,7 @@ def restore(state: Mapping[str, Any]) -> Tokenizer:
             return Bytes()
         if state["kind"] == "characters":
             return Characters(state["alphabet"])
-        json.loads(state["json"])
-        return BPE(BPETokenizer.from_str(state["json"]))
+        return BPE.of(json.loads(state["json"])["model"])
     except Exception as error:  # `tokenizers` raises bare Exception
         raise ValueError(f"not a tokenizer: {error}") from error
 

@@ -3,9 +3,11 @@
 import math
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -68,6 +70,8 @@ class Loop(Callback):
 
     def listen(self) -> None:
         """From now on these signals end the run: after the step, the batch or the sample that is under way."""
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets only the main thread listen
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
@@ -154,7 +158,7 @@ class Loop(Callback):
             self._end(trainer, learner)
         if values["val_loss"] < learner.best:
             learner.best = values["val_loss"]
-            trainer.save_checkpoint(self.run.best)
+            self._write(trainer, self.run.best)
             if trainer.is_global_zero:
                 self.run.write_record(best={"step": learner.step, "val_loss": learner.best})
         return values
@@ -196,11 +200,7 @@ class Loop(Callback):
 
     def _save(self, trainer: Trainer, learner: Learner) -> None:
         if self.saved_step != learner.step or not self.run.last.exists():
-            self.saving = True
-            try:
-                trainer.save_checkpoint(self.run.last)
-            finally:
-                self.saving = False
+            self._write(trainer, self.run.last)
             self.saved_step = learner.step
         if trainer.is_global_zero:
             self.run.write_record(
@@ -209,6 +209,13 @@ class Loop(Callback):
                 seconds=round(learner.seconds, 3),
                 cpu_seconds=round(learner.cpu_seconds, 3),
             )
+
+    def _write(self, trainer: Trainer, path: Path) -> None:
+        self.saving = True
+        try:
+            trainer.save_checkpoint(path)
+        finally:
+            self.saving = False
 
     def _end(self, trainer: Trainer, learner: Learner) -> NoReturn:
         self._save(trainer, learner)
@@ -229,7 +236,8 @@ class Loop(Callback):
             return math.inf
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.saving:
+        if self.saving:  # what is being written is finished first
+            self.signal = self.signal or number
             return
         if self.signal is not None:  # asked twice: do not wait for the step to end
             raise KeyboardInterrupt

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,7 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
     run = resumed or runs.create(Path(plan.settings.runs).expanduser(), _name(composed), composed.folder)
     lock = run.lock()
     try:
+        run.tidy()
         describe(plan, run)
         if not resumed:
             record(plan, run)
@@ -73,7 +75,8 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
         )
     except Stopped as stopped:
         if first:
-            print(f"stopped and saved at step {learner.step}. To go on:\n{resume_command(run)}", flush=True)
+            with suppress(BrokenPipeError):  # Ctrl-C ends the reader of a pipe, too
+                print(f"stopped and saved at step {learner.step}. To go on:\n{resume_command(run)}", flush=True)
         sys.exit(128 + stopped.number)
     except SystemExit:  # Lightning's answer to KeyboardInterrupt
         sys.exit(128 + (loop.signal or signal.SIGINT))

@@ -94,7 +94,10 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         for name, player in method.players().items()
     }
     if resumed:
-        for optimizer, state in zip(optimizers.values(), start["optimizer_states"], strict=True):
+        states = start.get("optimizer_states", [])
+        if len(states) != len(optimizers):
+            raise Damaged(f"{checkpoint} has the state of {len(states)} optimizers, not of {len(optimizers)}.")
+        for optimizer, state in zip(optimizers.values(), states, strict=True):
             optimizer.check(state)
     course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
     return Plan(

@@ -139,6 +139,28 @@ def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
     assert scalar_steps(resumed, "loss/val") == [5, 10, 12]
 
 
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+def test_a_signal_while_a_checkpoint_is_written_ends_the_run_after_it(
+    name: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genai import checkpoints as module
+
+    original, sent = module.save, []
+
+    def save(state: Any, path: Path) -> str:
+        if path.name == name and not sent:
+            sent.append(path)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(state, path)
+
+    monkeypatch.setattr(module, "save", save)
+    with pytest.raises(SystemExit) as ended:
+        run_to(small, "steps=300", "checkpoint_every=10")
+    assert ended.value.code == 143
+    run = next(runs.all_runs(tmp_path / "runs"))
+    assert checkpoints.load(run.last)["genai"]["step"] <= 11
+
+
 def test_other_data_is_refused_and_a_change_is_named(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -88,3 +89,17 @@ def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
 @pytest.mark.parametrize("train", [Characters.train, lambda texts: BPE.train(texts, 257)])
 def test_training_is_deterministic(train: Callable[[list[str]], Tokenizer]) -> None:
     assert train(LEARNT).state() == train(LEARNT).state()
+
+
+def test_only_vocabulary_and_merges_are_taken_over() -> None:
+    """A stranger's file could ask for padding to any length."""
+    bpe = BPE.train(["the cat saw the dog"], 280)
+    described = json.loads(bpe.state()["json"])
+    described["padding"] = {
+        "strategy": {"Fixed": 10_000}, "direction": "Right", "pad_to_multiple_of": None,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "a",
+    }  # fmt: skip
+    described["normalizer"] = {"type": "Lowercase"}
+    again = tokenizers.restore({"kind": "bpe", "json": json.dumps(described)})
+    assert again.encode("The cat").tolist() == bpe.encode("The cat").tolist()
+    assert again.pieces == bpe.pieces
