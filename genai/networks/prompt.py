@@ -48,7 +48,7 @@ class PromptEncoder(nn.Module):
         self,
         width: Count = 128,
         word_width: Count = 64,
-        layers: Annotated[int, Ge(0), Le(64)] = 2,
+        layers: Annotated[int, Ge(0), Le(64)] = 1,
         rows: Annotated[int, Ge(1), Le(10_000_000)] = 2048,
         longest: Annotated[int, Ge(1), Le(4096)] = 64,
     ) -> None:

@@ -28,7 +28,7 @@ class UNet(nn.Module):
         context: width of the prompt's pooled vector; 0: no prompt.
         width: channels of the first level.
         multipliers: of ``width``, one a level; each level halves the sides.
-        blocks: residual blocks of a level, on the way down.
+        blocks: residual blocks of a level on the way down, and as many on the way up, each fed by its counterpart.
         patch: pixels of a side that are folded into channels first.
         attention: number of the lowest levels that attend.
         layout: channels of the prompt's layout map; 0: none.
@@ -43,7 +43,7 @@ class UNet(nn.Module):
         context: Annotated[int, Ge(0), Le(65_536)] = 0,
         width: Count = 32,
         multipliers: Sequence[Count] = (1, 2),
-        blocks: Count = 2,
+        blocks: Count = 1,
         patch: Count = 2,
         attention: Annotated[int, Ge(0)] = 1,
         layout: Annotated[int, Ge(0), Le(1024)] = 16,
@@ -67,7 +67,7 @@ class UNet(nn.Module):
         self.layout = Layout(condition, layout, width, (height, breadth)) if layout and context else None
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.positions = nn.ParameterList()
-        skips, current = [width], width
+        skips, current = [], width
         for level, out in enumerate(widths):
             attends = level >= len(widths) - attention
             positions = nn.Parameter(torch.empty(1, current, height >> level, breadth >> level))
@@ -79,13 +79,12 @@ class UNet(nn.Module):
                 skips.append(out)
             if level < len(widths) - 1:
                 stage.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
-                skips.append(out)
             self.down.append(stage)
         self.middle = Block(current, current, condition, attends=attention > 0)
         for level, out in reversed(list(enumerate(widths))):
             attends = level >= len(widths) - attention
             stage = nn.ModuleList()
-            for _ in range(blocks + 1):
+            for _ in range(blocks):
                 stage.append(Block(current + skips.pop(), out, condition, attends))
                 current = out
             if level:
@@ -105,13 +104,14 @@ class UNet(nn.Module):
         if self.layout is not None:
             x = x + self.layout(condition, x.shape[-2:])
         skips = []
-        for level, (stage, positions) in enumerate(zip(self.down, self.positions, strict=True)):
+        for stage, positions in zip(self.down, self.positions, strict=True):
             x = x + fitted(positions, x.shape[-2:])
-            if level == 0:
-                skips.append(x)
             for layer in stage:  # type: ignore[attr-defined]
-                x = layer(x, condition) if isinstance(layer, Block) else layer(x)
-                skips.append(x)
+                if isinstance(layer, Block):
+                    x = layer(x, condition)
+                    skips.append(x)
+                else:
+                    x = layer(x)
         x = self.middle(x, condition)
         for stage in self.up:
             for layer in stage:  # type: ignore[attr-defined]

@@ -17,8 +17,8 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class MuonAdamW(Optimizer):
-    """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for the weights of hidden linear layers, AdamW
-    (Loshchilov & Hutter 2019, arXiv:1711.05101) for embeddings, readouts, convolutions, gains and biases.
+    """Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) for the weights of linear layers and convolutions,
+    AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) for embeddings, readouts, tables, gains and biases.
 
     Args:
         module: whose trainable parameters it moves.
@@ -28,7 +28,7 @@ class MuonAdamW(Optimizer):
         betas, eps: of AdamW.
         momentum: of Muon (Nesterov).
         iterations: of Newton-Schulz.
-        weight_decay: decoupled, of matrices and convolutions.
+        weight_decay: decoupled, of matrices and tables.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class MuonAdamW(Optimizer):
             raise ValueError(f"betas={list(betas)}: it should be two numbers.")
         kinds = parameters_by_kind(module)
         matrices = kinds.pop("matrix")
-        rates = {"embedding": embedding_lr, "head": head_lr, "kernel": lr, "other": lr}
+        rates = {"embedding": embedding_lr, "head": head_lr, "table": lr, "other": lr}
         groups: list[dict[str, Any]] = [
-            {"params": parameters, "lr": rates[kind], "muon": False, "weight_decay": weight_decay * (kind == "kernel")}
+            {"params": parameters, "lr": rates[kind], "muon": False, "weight_decay": weight_decay * (kind == "table")}
             for kind, parameters in kinds.items()
         ]
         groups.append({"params": matrices, "lr": lr if matrix_lr is None else matrix_lr, "muon": matrix_lr is not None})
@@ -116,16 +116,16 @@ class MuonAdamW(Optimizer):
         )
 
     def _muon(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """All matrices of one shape at once."""
+        """All weights of one shape at once; a convolution's is the matrix (out, in x kernel)."""
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         weights, gradients = [parameter.data for parameter in parameters], _gradients(parameters)
         buffers = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"])))
-        updates = orthogonalised(updates, group["iterations"])
-        rows, columns = parameters[0].shape
+        updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"]))).flatten(2)
+        _, rows, columns = updates.shape
+        updates = orthogonalised(updates, group["iterations"]).reshape(-1, *parameters[0].shape)
         scale = max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
@@ -150,11 +150,12 @@ def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
 
 
 def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Trainable parameters as ``matrix`` (of hidden linear layers), ``embedding``, ``head``, ``kernel`` or ``other``.
+    """Trainable parameters as ``matrix`` (of linear layers and convolutions), ``embedding``, ``head``, ``table`` (what
+    else has more than one dimension, such as learnt positions) or ``other``.
 
     One that several layers share counts as the first one's.
     """
-    kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("matrix", "embedding", "head", "kernel", "other")}
+    kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("matrix", "embedding", "head", "table", "other")}
     taken: set[int] = set()
     for child in module.modules():
         for name, parameter in child.named_parameters(recurse=False):
@@ -163,10 +164,10 @@ def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
                 kind = "embedding"
             elif isinstance(child, Readout):
                 kind = "head"
-            elif name == "weight" and isinstance(child, nn.Linear):
+            elif name == "weight" and isinstance(child, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
                 kind = "matrix"
             elif parameter.ndim > 1:
-                kind = "kernel"
+                kind = "table"
             if parameter.requires_grad and id(parameter) not in taken:
                 taken.add(id(parameter))
                 kinds[kind].append(parameter)

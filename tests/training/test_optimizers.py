@@ -54,10 +54,10 @@ def test_parameters_are_sorted_by_kind() -> None:
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     kinds = {kind: {names[id(p)] for p in group} for kind, group in parameters_by_kind(module).items()}
     assert kinds == {
-        "matrix": {"up.weight", "square.weight", "down.weight"},
+        "matrix": {"kernel.weight", "up.weight", "square.weight", "down.weight"},
         "embedding": {"embedding.weight"},
         "head": {"head.weight", "head.bias"},
-        "kernel": {"kernel.weight", "table"},
+        "table": {"table"},
         "other": {"kernel.bias", "norm.weight", "norm.bias", "up.bias", "gain"},
     }
 
@@ -106,9 +106,9 @@ def test_without_muon_it_is_torchs_adamw(weight_decay: float) -> None:
         ours, lr=0.01, embedding_lr=0.02, head_lr=0.004, matrix_lr=None, eps=1e-8, weight_decay=weight_decay
     )
     kinds = parameters_by_kind(theirs)
-    rates = {"matrix": 0.01, "embedding": 0.02, "head": 0.004, "kernel": 0.01, "other": 0.01}
+    rates = {"matrix": 0.01, "embedding": 0.02, "head": 0.004, "table": 0.01, "other": 0.01}
     groups = [
-        {"params": group, "lr": rates[kind], "weight_decay": weight_decay * (kind in ("matrix", "kernel"))}
+        {"params": group, "lr": rates[kind], "weight_decay": weight_decay * (kind in ("matrix", "table"))}
         for kind, group in kinds.items()
     ]
     reference = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
@@ -155,12 +155,14 @@ def test_a_zero_gradient_stays_zero() -> None:
 
 
 class Matrices(nn.Module):
-    """Linear layers whose gradients are given."""
+    """Linear layers and convolutions whose gradients are given."""
 
-    def __init__(self) -> None:
+    def __init__(self, convolutions: bool = True) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.layers = nn.ModuleList(nn.Linear(*shape, bias=False) for shape in ((16, 16), (16, 16), (8, 24), (24, 8)))
+        linear = [nn.Linear(*shape, bias=False) for shape in ((16, 16), (16, 16), (8, 24), (24, 8))]
+        others = [nn.Conv2d(4, 6, 3, bias=False), nn.Conv2d(4, 6, 3, bias=False), nn.Conv1d(2, 9, 3, bias=False)]
+        self.layers = nn.ModuleList([*linear, *others[: 3 * convolutions]])
 
     def differentiate(self, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
@@ -173,24 +175,25 @@ class Matrices(nn.Module):
 def test_muon_follows_its_definition(weight_decay: float, iterations: int) -> None:
     module = Matrices()
     weights = [p.detach().double().clone() for p in module.parameters()]
+    weights = [weight.flatten(1) for weight in weights]
     buffers = [torch.zeros_like(weight) for weight in weights]
     optimizer = MuonAdamW(module, matrix_lr=0.1, momentum=0.9, iterations=iterations, weight_decay=weight_decay)
     for number in range(4):
         module.differentiate(number)
         optimizer.step()
         for index, parameter in enumerate(module.parameters()):
-            gradient = parameter.grad.double()  # type: ignore[union-attr]
+            gradient = parameter.grad.double().flatten(1)  # type: ignore[union-attr]
             buffers[index] = 0.9 * buffers[index] + 0.1 * gradient
             update = newton_schulz(0.1 * gradient + 0.9 * buffers[index], iterations)
             rows, columns = update.shape
             weights[index] *= 1 - 0.1 * weight_decay
             weights[index] -= 0.1 * max(1, rows / columns) ** 0.5 * update
     for mine, reference in zip(module.parameters(), weights, strict=True):
-        torch.testing.assert_close(mine.double(), reference, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(mine.flatten(1).double(), reference, atol=1e-4, rtol=1e-4)
 
 
 def test_muon_is_torchs_muon_within_its_bfloat16() -> None:
-    ours, theirs, start = Matrices(), Matrices(), Matrices()
+    ours, theirs, start = (Matrices(convolutions=False) for _ in range(3))  # torch's takes matrices alone
     options: dict[str, Any] = {"momentum": 0.95, "weight_decay": 0.1}
     optimizer = MuonAdamW(ours, matrix_lr=0.05, iterations=5, **options)
     reference = torch.optim.Muon(theirs.parameters(), lr=0.05, ns_steps=5, adjust_lr_fn="original", **options)
@@ -203,7 +206,7 @@ def test_muon_is_torchs_muon_within_its_bfloat16() -> None:
 
 
 def test_a_parameter_without_gradient_does_not_move() -> None:
-    module = Matrices()
+    module = Matrices(convolutions=False)
     optimizer = MuonAdamW(module, weight_decay=0.5)
     before = [p.detach().clone() for p in module.parameters()]
     optimizer.step()
