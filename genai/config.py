@@ -170,6 +170,8 @@ def _check_words(words: Sequence[str]) -> None:
         key, _, value = word.partition("=")
         if word.startswith("--") and key not in flags:
             raise Mistake(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
+        if {"-m", "--multirun"} & set(words) and key == "runs" and not _PLAIN.fullmatch(value):
+            raise Mistake(f"{word}: with -m it has to be a plain path, of letters, digits and ._-/ alone.")
         if value == "null" and key in NODES and (members := sorted((config_dir() / key).glob("*.yaml"))):
             raise Mistake(f"{word}: one has to be chosen. There are: {', '.join(file.stem for file in members)}.")
 

@@ -21,8 +21,6 @@ from genai.modalities.image import Picture
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jfif .webp .gif .bmp .tif .tiff .avif .heic .heif .jp2 .ppm .pgm .pbm .pnm .tga .ico".split()
 )
-FEW = 8
-"""Held-out pictures whose mean loss is mostly chance."""
 
 
 class ImageFolder(Source):
@@ -65,9 +63,8 @@ class ImageFolder(Source):
     def description(self) -> str:
         train, val, note = self._divided
         prompts = len({*(train.prompts or ()), *(val.prompts or ())})
-        few = f" (few say little: raise data.val_fraction={self.val_fraction:g})" if len(val) < FEW else ""
         return (
-            f"{printable(self.path)}: {len(train):,} pictures to train on, {len(val):,} held out{few}, "
+            f"{printable(self.path)}: {len(train):,} pictures to train on, {len(val):,} held out, "
             f"{prompts:,} different prompts{note}"
         )
 

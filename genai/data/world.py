@@ -36,7 +36,7 @@ class World(Source):
         size: Annotated[int, Ge(16), Le(512)] = 32,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 16_000,
         things: Annotated[int, Ge(1), Le(2)] = 1,
-        vague: Annotated[float, Ge(0), Le(1)] = 0.25,
+        vague: Annotated[float, Ge(0), Le(1)] = 0.1,
         held_out: Annotated[float, Gt(0), Lt(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:

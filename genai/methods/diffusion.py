@@ -59,7 +59,6 @@ class Diffusion(Method):
 
     Args:
         network: (x, time, pooled) -> the shape of x.
-        shape: of one image, (channels, height, width).
         prompt: the encoder of prompts; ``None``: unprompted.
         mean, std: of the data in [-1, 1], so that the network sees zero mean and unit variance.
         objective: the network predicts the data (``x0``) or the velocity n - x (``velocity``).
@@ -74,19 +73,18 @@ class Diffusion(Method):
     def __init__(
         self,
         network: nn.Module,
-        shape: Sequence[int],
         prompt: nn.Module | None = None,
         mean: float = 0.0,
         std: Annotated[float, Gt(0)] = 0.5,
-        objective: Literal["x0", "velocity"] = "x0",
-        time_mean: float = 1.5,
+        objective: Literal["x0", "velocity"] = "velocity",
+        time_mean: float = 2.0,
         time_std: Annotated[float, Gt(0)] = 1.3,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.sampled = Denoiser(network, prompt)
-        self.shape, self.mean, self.std = tuple(shape), mean, std
+        self.mean, self.std = mean, std
         self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
         self.prompt_drop, self.sampling = prompt_drop, sampling or {}
 

@@ -136,7 +136,7 @@ def _split(seen: Bools) -> tuple[NDArray[np.int64], tuple[Bools, Bools]]:
     """Where two things are told apart.
 
     Args:
-        distance: (images, side, side), from the ground.
+        seen: (images, side, side), where something is.
 
     Returns:
         (images,) 0: left and right, 1: upper and lower, -1: one thing; and masks (pairs, side, side) of the first

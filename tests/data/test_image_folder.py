@@ -316,11 +316,6 @@ def test_where_all_look_alike_equal_files_stay_together_and_it_is_said(tmp_path:
     assert "all look alike" in source.description
 
 
-def test_few_held_out_pictures_are_said(folder: Path) -> None:
-    source = ImageFolder(str(folder))
-    assert "1 pictures to train on, 1 held out (few say little: raise data.val_fraction=0.1)" in source.description
-
-
 # ---------------------------------------------------------------------------------------------------- second start
 
 

@@ -31,7 +31,7 @@ def image() -> Tensor:
 
 
 def perfect(image: Tensor, **more: Any) -> Diffusion:
-    method = Diffusion(nn.Identity(), SHAPE, mean=-0.3, std=0.4, **more)
+    method = Diffusion(nn.Identity(), mean=-0.3, std=0.4, objective="x0", **more)
     method.sampled.network = Perfect(method.scale(image))
     return method.eval()
 
@@ -41,7 +41,7 @@ def request(count: int = 2, **more: Any) -> Request:
 
 
 def test_scale_is_undone_exactly(image: Tensor) -> None:
-    method = Diffusion(nn.Identity(), SHAPE, mean=-0.65, std=0.375)
+    method = Diffusion(nn.Identity(), mean=-0.65, std=0.375)
     every = torch.arange(256).to(torch.uint8)
     assert torch.equal(method.unscale(method.scale(every)), every)
 
@@ -69,7 +69,7 @@ def test_second_order_samplers_come_nearer(objective: str) -> None:
             x0 = noisy * (1 - t) * 0.25 / ((1 - t) ** 2 * 0.25 + t**2)
             return x0 if objective == "x0" else (noisy - x0) / t
 
-    method = Diffusion(Normal(), SHAPE, objective=objective, time_mean=0.0)  # type: ignore[arg-type]
+    method = Diffusion(Normal(), objective=objective, time_mean=0.0)  # type: ignore[arg-type]
     method.device_probe = nn.Parameter(torch.zeros(1))
     errors = {}
     for name, sampler in SAMPLERS.items():
@@ -109,7 +109,7 @@ def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
 
 def test_an_item_depends_on_its_own_seed_alone() -> None:
     torch.manual_seed(0)
-    method = Diffusion(UNet(SHAPE, 8, width=16, blocks=1), SHAPE, PromptEncoder(8, 32)).eval()
+    method = Diffusion(UNet(SHAPE, 8, width=16, blocks=1), PromptEncoder(8, 32)).eval()
     for parameter in method.parameters():
         nn.init.normal_(parameter, std=0.05)
     options = DiffusionOptions(4)
@@ -121,7 +121,7 @@ def test_an_item_depends_on_its_own_seed_alone() -> None:
 
 def test_guidance_reaches_beyond_the_prompt() -> None:
     torch.manual_seed(0)
-    method = Diffusion(UNet(SHAPE, 8, width=16, blocks=1), SHAPE, PromptEncoder(8, 32)).eval()
+    method = Diffusion(UNet(SHAPE, 8, width=16, blocks=1), PromptEncoder(8, 32)).eval()
     for parameter in method.parameters():
         nn.init.normal_(parameter, std=0.05)
     x = torch.randn(1, *SHAPE)

@@ -33,7 +33,7 @@ def text() -> tuple[Method, Batch]:
 def image() -> tuple[Method, Batch]:
     network = UNet((3, 8, 8), context=8, width=8)
     batch = Batch(torch.arange(384, dtype=torch.uint8).view(2, 3, 8, 8), ["a red circle", ""])
-    return Diffusion(network, (3, 8, 8), PromptEncoder(8, 8)), batch
+    return Diffusion(network, PromptEncoder(8, 8)), batch
 
 
 @pytest.mark.parametrize("make", [text, image])
