@@ -11,6 +11,11 @@ import torch
 import genai
 from genai import runs
 from genai.errors import Mistake
+from genai.methods.diffusion import Diffusion
+from genai.modalities.image import Image
+from genai.model import Model
+from genai.networks.unet import UNet
+from tests.conftest import SMALL_IMAGE
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -68,6 +73,50 @@ def test_wrong_words_are_explained_and_leave_nothing(
 def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has: str) -> None:
     with pytest.raises(Mistake, match=f"World has no such option.*data={has} has it"):
         genai.fit("modality=image", word, "trainer=cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["modality.size=18"], "sides of 18 x 18 pixels have to be multiples of 4"),
+        (["modality.channels=2"], "modality.channels=2: it should be 1 or 3"),
+        (["model=gpt"], "GPT needs vocab_size; this modality gives .*shape"),
+        (["model.objective=x"], "model.objective='x': it should be 'x0' or 'velocity'"),
+        (["model.sampling={guidance: -1}"], "model.sampling.guidance=-1"),
+        (["model.network.widht=3"], "Did you mean 'width'"),
+        (["data.things=3"], "data.things=3: it should be less than or equal to 2"),
+        (["data.items=10000000", "modality.size=512"], "are more than 64 GiB"),
+        (["data=image_folder", "data.path=nowhere"], "nowhere"),
+        (["data=torchvision", "data.name=MNISTT", "data.path=."], "Did you mean 'MNIST'|'MNIST'"),
+        (["batch=0"], "batch=0: it should be greater than or equal to 1"),
+        (["init_from=nowhere"], "there is no run folder or checkpoint nowhere"),
+    ],
+)
+def test_wrong_words_about_images(words: list[str], says: str, tmp_path: Path) -> None:
+    small = [word for word in SMALL_IMAGE if not (words[0].startswith("d") and word.startswith("data."))]
+    small = [word for word in small if not (words == ["model=gpt"] and word.startswith("model."))]
+    with pytest.raises(Mistake, match=says) as caught:
+        genai.fit(*small, *words, f"runs={tmp_path / 'runs'}")
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"guidance": -1}, "guidance=-1"),
+        ({"sampler": "eulr"}, "Did you mean 'euler'"),
+        ({"temperature": 1}, "There is no option 'temperature'.* There are: .*guidance"),
+        ({"mask": "a.png"}, "give init= as well"),
+        ({"init": "nowhere.png"}, "cannot read nowhere.png"),
+        ({"init": __file__}, "is not an image"),
+    ],
+)
+def test_wrong_options_of_images(options: dict[str, object], says: str) -> None:
+    modality = Image(16)
+    model = Model(modality, Diffusion(UNet(modality.shape, width=16)))
+    with pytest.raises(Mistake, match=says):
+        model.sample("a", **options)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
