@@ -16,7 +16,7 @@ from genai.data.captions import printable, read_captions
 from genai.data.survey import THREADS, THUMBNAIL, Looked, survey
 from genai.errors import Mistake
 from genai.modalities import cache
-from genai.modalities.image import Picture
+from genai.modalities.picture import Picture
 
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jfif .webp .gif .bmp .tif .tiff .avif .heic .heif .jp2 .ppm .pgm .pbm .pnm .tga .ico".split()

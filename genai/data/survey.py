@@ -15,7 +15,7 @@ from genai.checkpoints import write_atomically
 from genai.data.ahead import ahead
 from genai.errors import Mistake
 from genai.modalities import cache
-from genai.modalities.image import Picture
+from genai.modalities.picture import Picture
 
 THUMBNAIL = 8
 THREADS = min(4, os.cpu_count() or 1)

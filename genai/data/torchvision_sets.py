@@ -10,7 +10,7 @@ import numpy as np
 from genai.data.base import Example, Source, Split
 from genai.errors import Mistake, listing, nearest
 from genai.modalities.cache import key
-from genai.modalities.image import Picture
+from genai.modalities.picture import Picture
 
 BY_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
 BY_SPLIT = ("STL10", "SVHN")

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from genai.data.base import Example, Source, Split
 from genai.modalities.cache import key
-from genai.modalities.image import Picture
+from genai.modalities.picture import Picture
 from genai.world import draw, scene
 
 CHUNK = 256

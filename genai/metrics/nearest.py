@@ -12,7 +12,8 @@ from genai.batch import batched
 from genai.metrics.bar import Bar
 from genai.metrics.base import Figure, Metric, Study
 from genai.modalities.base import Packed
-from genai.modalities.image import Image, Picture
+from genai.modalities.image import Image
+from genai.modalities.picture import Picture
 
 NUMBERS = 2**22
 """Of the training pictures that are compared at once: some 50 MB in float32."""

@@ -1,20 +1,16 @@
-"""Images: pictures <-> uint8 tensors, a memory-mapped cache, grids and contact sheets."""
+"""Images: pictures <-> uint8 tensors of one size, in a memory-mapped cache."""
 
-import base64
-import io
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from genai.batch import Batch, Request
@@ -22,96 +18,7 @@ from genai.data.base import ItemRandom, Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities.base import Decoder, FileName, Modality
-
-LARGEST = 100_000_000
-"""Pixels of a file that is still opened; a larger one would fill the memory of a laptop."""
-warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """An image.
-
-    Attributes:
-        pixels: (height, width, channels) uint8, one channel (grey) or three (RGB).
-    """
-
-    pixels: NDArray[np.uint8]
-    suffix: ClassVar[str] = ".png"
-
-    @classmethod
-    def read(cls, path: Path, about: int | None = None) -> Self:
-        """Any file that Pillow opens, upright, 16-bit grey scaled to 8, transparency on white; the first of its frames.
-
-        Args:
-            path: of the file.
-            about: a JPEG may come out at a fraction of its size, no smaller than this, which takes a fraction of the
-                time.
-
-        Raises:
-            Mistake: naming the file: missing, no image, damaged, or more than ``LARGEST`` pixels.
-        """
-        try:
-            with Pillow.open(path) as image:
-                if image.width * image.height > LARGEST:
-                    raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
-                if image.format == "EPS":
-                    raise Mistake(f"{path} is PostScript, a program, which is not run.")
-                if about:
-                    image.draft(None, (about, about))
-                return cls.of(ImageOps.exif_transpose(image))
-        except Mistake:
-            raise
-        except UnidentifiedImageError as error:
-            raise Mistake(f"{path} is not an image that can be read.") from error
-        except Pillow.DecompressionBombError as error:
-            raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
-        except Exception as error:  # on damaged files Pillow's decoders raise almost anything
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
-
-    @classmethod
-    def of(cls, image: Pillow.Image) -> Self:
-        """A Pillow image of any mode."""
-        return cls(_to_array(image))
-
-    @property
-    def image(self) -> Pillow.Image:
-        """As a Pillow image."""
-        return Pillow.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
-
-    def to_bytes(self, suffix: str | None = None) -> bytes:
-        file = io.BytesIO()
-        kind = {"jpg": "jpeg"}.get(name := (suffix or self.suffix).lstrip(".").lower(), name)
-        self.image.save(file, kind)
-        return file.getvalue()
-
-    @property
-    def on_terminal(self) -> str:
-        return ""
-
-    def _repr_png_(self) -> bytes:
-        return self.to_bytes()
-
-    def _repr_html_(self) -> str:
-        data = base64.b64encode(self.to_bytes()).decode()
-        return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 128px'>"
-
-
-@dataclass(frozen=True)
-class Making:
-    """How a picture came out of the noise: an animated PNG, enlarged to be seen, that rests on its end."""
-
-    pictures: Sequence[Picture]
-    suffix: ClassVar[str] = ".png"
-
-    def to_bytes(self, suffix: str | None = None) -> bytes:
-        scale = max(1, 128 // max(self.pictures[0].image.size))
-        frames = [ImageOps.scale(each.image, scale, Pillow.Resampling.NEAREST) for each in self.pictures]
-        file = io.BytesIO()
-        durations = [*[120] * (len(frames) - 1), 1500]
-        frames[0].save(file, "png", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-        return file.getvalue()
+from genai.modalities.picture import Making, Picture, contact_sheet
 
 
 @dataclass(frozen=True)
@@ -222,18 +129,7 @@ class Image(Modality):
         writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        """All samples side by side, enlarged to be seen, each over its prompt."""
-        columns = min(len(samples), 4 if len(samples) <= 16 else 8)
-        scale = max(1, 128 // self.size)
-        side, text = self.size * scale, 30
-        rows = -(-len(samples) // columns)
-        canvas = Pillow.new("RGB", (columns * (side + 8) + 8, rows * (side + text + 8) + 8), "white")
-        draw = ImageDraw.Draw(canvas)
-        for number, (prompt, picture) in enumerate(samples):
-            x, y = 8 + number % columns * (side + 8), 8 + number // columns * (side + text + 8)
-            canvas.paste(picture.image.convert("RGB").resize((side, side), Pillow.Resampling.NEAREST), (x, y))
-            draw.multiline_text((x, y + side + 2), wrapped(prompt, side // 6), "black", spacing=1)
-        return Picture(np.asarray(canvas).copy())
+        return contact_sheet(samples)
 
 
 class ImageDecoder:
@@ -280,13 +176,6 @@ class PackedImages:
         return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
 
 
-def wrapped(text: str, width: int, lines: int = 2) -> str:
-    """``text`` in at most ``lines`` lines of ``width`` characters."""
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, max(4, width), max_lines=lines, placeholder="..."))
-
-
 def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:
     def sized(width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Pillow.Image:
         return image.resize((width, height), Pillow.Resampling.LANCZOS, box, reducing_gap=3.0)
@@ -301,19 +190,6 @@ def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:
     square = Pillow.new(image.mode, (size, size), "white")
     square.paste(sized(width, height), ((size - width) // 2, (size - height) // 2))
     return square
-
-
-def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith(("I;16", "I", "F")):
-        values = np.asarray(image, np.float32)
-        top = 65_535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
-        return np.nan_to_num(values / top * 255).round().clip(0, 255).astype(np.uint8)[..., None]
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None].copy()
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB")).copy()
 
 
 def _write_text(path: Path, text: str) -> None:

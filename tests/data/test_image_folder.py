@@ -16,7 +16,8 @@ from PIL import Image as Pillow
 from genai.data.base import Split
 from genai.data.image_folder import ImageFolder
 from genai.errors import Mistake
-from genai.modalities.image import Image, Picture
+from genai.modalities.image import Image
+from genai.modalities.picture import Picture
 
 
 def photo(seed: int, size: tuple[int, int] = (24, 16)) -> Pillow.Image:

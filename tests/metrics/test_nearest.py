@@ -8,7 +8,8 @@ from genai.data.world import World
 from genai.metrics import nearest as module
 from genai.metrics.base import Study
 from genai.metrics.nearest import Nearest, nearest
-from genai.modalities.image import Image, Picture
+from genai.modalities.image import Image
+from genai.modalities.picture import Picture
 from tests.metrics.stubs import Model
 
 SOURCE = World(size=16, items=100)

@@ -6,7 +6,8 @@ import pytest
 from genai.data.world import World
 from genai.metrics.base import Study
 from genai.metrics.world import Obedience
-from genai.modalities.image import Image, Picture
+from genai.modalities.image import Image
+from genai.modalities.picture import Picture
 from genai.world.draw import draw
 from genai.world.scene import Scene, parse
 from tests.metrics.stubs import Model

@@ -1,0 +1,142 @@
+"""Pictures as people have them: any image file <-> uint8 pixels; contact sheets; how one came out of the noise."""
+
+import base64
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageOps, UnidentifiedImageError
+
+from genai.errors import Mistake
+
+LARGEST = 100_000_000
+"""Pixels of a file that is still opened; a larger one would fill the memory of a laptop."""
+warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image.
+
+    Attributes:
+        pixels: (height, width, channels) uint8, one channel (grey) or three (RGB).
+    """
+
+    pixels: NDArray[np.uint8]
+    suffix: ClassVar[str] = ".png"
+
+    @classmethod
+    def read(cls, path: Path, about: int | None = None) -> Self:
+        """Any file that Pillow opens, upright, 16-bit grey scaled to 8, transparency on white; the first of its frames.
+
+        Args:
+            path: of the file.
+            about: a JPEG may come out at a fraction of its size, no smaller than this, which takes a fraction of the
+                time.
+
+        Raises:
+            Mistake: naming the file: missing, no image, damaged, or more than ``LARGEST`` pixels.
+        """
+        try:
+            with Pillow.open(path) as image:
+                if image.width * image.height > LARGEST:
+                    raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
+                if image.format == "EPS":
+                    raise Mistake(f"{path} is PostScript, a program, which is not run.")
+                if about:
+                    image.draft(None, (about, about))
+                return cls.of(ImageOps.exif_transpose(image))
+        except Mistake:
+            raise
+        except UnidentifiedImageError as error:
+            raise Mistake(f"{path} is not an image that can be read.") from error
+        except Pillow.DecompressionBombError as error:
+            raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
+        except Exception as error:  # on damaged files Pillow's decoders raise almost anything
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+
+    @classmethod
+    def of(cls, image: Pillow.Image) -> Self:
+        """A Pillow image of any mode."""
+        return cls(_to_array(image))
+
+    @property
+    def image(self) -> Pillow.Image:
+        """As a Pillow image."""
+        return Pillow.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        file = io.BytesIO()
+        kind = {"jpg": "jpeg"}.get(name := (suffix or self.suffix).lstrip(".").lower(), name)
+        self.image.save(file, kind)
+        return file.getvalue()
+
+    @property
+    def on_terminal(self) -> str:
+        return ""
+
+    def _repr_png_(self) -> bytes:
+        return self.to_bytes()
+
+    def _repr_html_(self) -> str:
+        data = base64.b64encode(self.to_bytes()).decode()
+        return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 128px'>"
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a picture came out of the noise: an animated PNG, enlarged to be seen, that rests on its end."""
+
+    pictures: Sequence[Picture]
+    suffix: ClassVar[str] = ".png"
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        scale = max(1, 128 // max(self.pictures[0].image.size))
+        frames = [ImageOps.scale(each.image, scale, Pillow.Resampling.NEAREST) for each in self.pictures]
+        file = io.BytesIO()
+        durations = [*[120] * (len(frames) - 1), 1500]
+        frames[0].save(file, "png", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        return file.getvalue()
+
+
+def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128) -> Picture:
+    """``(prompt, picture)`` pairs side by side, enlarged to ``least`` pixels to be seen, each over its prompt."""
+    size = samples[0][1].image.width
+    columns = min(len(samples), 4 if len(samples) <= 16 else 8)
+    scale = max(1, least // size)
+    side, text = size * scale, 30
+    rows = -(-len(samples) // columns)
+    canvas = Pillow.new("RGB", (columns * (side + 8) + 8, rows * (side + text + 8) + 8), "white")
+    draw = ImageDraw.Draw(canvas)
+    for number, (prompt, picture) in enumerate(samples):
+        x, y = 8 + number % columns * (side + 8), 8 + number // columns * (side + text + 8)
+        canvas.paste(picture.image.convert("RGB").resize((side, side), Pillow.Resampling.NEAREST), (x, y))
+        draw.multiline_text((x, y + side + 2), _wrapped(prompt, side // 6), "black", spacing=1)
+    return Picture(np.asarray(canvas).copy())
+
+
+def _wrapped(text: str, width: int, lines: int = 2) -> str:
+    """``text`` in at most ``lines`` lines of ``width`` characters."""
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, max(4, width), max_lines=lines, placeholder="..."))
+
+
+def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith(("I;16", "I", "F")):
+        values = np.asarray(image, np.float32)
+        top = 65_535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
+        return np.nan_to_num(values / top * 255).round().clip(0, 255).astype(np.uint8)[..., None]
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[..., None].copy()
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB")).copy()
