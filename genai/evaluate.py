@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genai.config import Composed, compose, guarded, key_of, launch
 from genai.errors import Failure, Mistake
-from genai.options import check, keys, set_apart, typed
+from genai.options import check, keys, loaded, say_which, set_apart, typed
 
 if TYPE_CHECKING:
     from genai.data.base import Source
@@ -49,17 +49,9 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     values = {**composed.values, "modality": options.get("modality")}
     _check(values)
     from genai.metrics.base import Study, chosen
-    from genai.model import load
     from genai.runs import Run
 
-    model = load(
-        values["ckpt"],
-        modality=values["modality"],
-        weights=values["weights"],
-        device=values["device"],
-        runs_folder=values["runs"],
-        plugins=values["plugins"],
-    )
+    model = loaded(values)
     known = [*keys("evaluate"), "modality", "data"]
     read = typed(model, {key: text for key, text in options.items() if key != "modality"}, known)
     model.split_options(read)
@@ -68,7 +60,8 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     metrics, left_out = chosen(values["metrics"], source, own, values["plugins"])
     usual = own and all(values[key] == default for key, default in USUAL.items())
     out = _out(values["out"], run, usual)
-    _say_which(model, source, own, left_out)
+    say_which(model)
+    _say_data(source, own, left_out)
     study = Study(model, source, own, values["n"], values["seed"], values["batch"], read)
     figures: dict[str, Figure] = {}
     for metric in metrics.values():
@@ -138,10 +131,7 @@ def _out(wanted: str | None, run: "Run | None", usual: bool) -> Path | None:
     return path
 
 
-def _say_which(model: "Model", source: "Source", own: bool, left_out: Sequence[str]) -> None:
-    for note in model.notes:
-        print(f"{note} Using {model.file} instead.", file=sys.stderr)
-    print(f"model {model.file}, step {model.step}", file=sys.stderr)
+def _say_data(source: "Source", own: bool, left_out: Sequence[str]) -> None:
     print(f"data  {source.description}", file=sys.stderr)
     if not own:
         print("      other data than the model was trained with; some of them may have been learnt", file=sys.stderr)

@@ -4,6 +4,7 @@ Nothing heavy is imported before a function needs it, so that ``--help`` answers
 """
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
@@ -36,6 +37,27 @@ def set_apart(command: str, words: Sequence[str]) -> tuple[list[str], dict[str, 
         else:
             others.append(word)
     return others, options
+
+
+def loaded(values: Mapping[str, Any]) -> "Model":
+    """The model that the common keys mean. Raises ``Mistake``."""
+    from genai.model import load
+
+    return load(
+        values["ckpt"],
+        modality=values["modality"],
+        weights=values["weights"],
+        device=values["device"],
+        runs_folder=values["runs"],
+        plugins=values["plugins"],
+    )
+
+
+def say_which(model: "Model") -> None:
+    """Which checkpoint was taken, and which were passed over."""
+    for note in model.notes:
+        print(f"{note} Using {model.file} instead.", file=sys.stderr)
+    print(f"model {model.file}, step {model.step}", file=sys.stderr, flush=True)
 
 
 def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import genai.recipe as recipes
 from genai.config import Composed, guarded, launch
 from genai.errors import Failure, Mistake
-from genai.options import check, set_apart, texts, typed
+from genai.options import check, loaded, say_which, set_apart, texts, typed
 
 if TYPE_CHECKING:
     from genai.model import Model, Stream
@@ -34,23 +34,17 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
         values |= {"ckpt": values["ckpt"] or recipes.checkpoint(made_before, Path(values["runs"]))}
         values |= {key: made_before[key] for key in ("weights", "init")}
     _check(values)
-    from genai.model import load
-
-    model = load(
-        values["ckpt"],
-        modality=values["modality"],
-        weights=values["weights"],
-        device=values["device"],
-        runs_folder=values["runs"],
-        plugins=values["plugins"],
-    )
+    model = loaded(values)
     if values["animate"] and model.modality.animated is None:
         raise Mistake(f"animate=true: {type(model.modality).__name__.lower()} has no pictures of its making to show.")
-    _say_which(model)
     if made_before:
+        say_which(model)
         _again(model, values, made_before)
     else:
-        _anew(model, values, typed(model, options, RECIPE_KEYS))
+        chosen = typed(model, options, RECIPE_KEYS)
+        model.split_options(chosen)
+        say_which(model)
+        _anew(model, values, chosen)
 
 
 def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -163,12 +157,6 @@ def _follow(
 
 def _heading(stream: "Stream", item: int, first: int) -> str:
     return f"--- {first + item:03d}  seed {stream.seeds[item]}  prompt {stream.prompts[item]!r}"
-
-
-def _say_which(model: "Model") -> None:
-    for note in model.notes:
-        print(f"{note} Using {model.file} instead.", file=sys.stderr)
-    print(f"model {model.file}, step {model.step}", file=sys.stderr, flush=True)
 
 
 def _say_where(folder: Path, count: int) -> None:

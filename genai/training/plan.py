@@ -1,8 +1,10 @@
 """What a run needs, checked and built, before there is a trainer or a folder."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -55,14 +57,7 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     values = composed.values
     settings = fields(TrainSettings, {key: value for key, value in values.items() if key not in NODES}).checked()
     plugins = settings.plugins
-    bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method, "optimizer": MuonAdamW}
-    bases |= {"schedule": Schedule, "trainer": Hardware}
-    _same_media(values, plugins)
-    for key, base in bases.items():
-        try:
-            check(values.get(key) or {}, base, key, plugins)
-        except Mistake as error:
-            raise Mistake(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
+    _check_nodes(values, plugins)
     Every.parse(settings.preview_every, "preview_every")
     Every.parse(settings.checkpoint_every, "checkpoint_every")
     hardware = build(values["trainer"], Hardware, "trainer").resolve()
@@ -94,11 +89,7 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         for name, player in method.players().items()
     }
     if resumed:
-        states = start.get("optimizer_states", [])
-        if len(states) != len(optimizers):
-            raise Damaged(f"{checkpoint} has the state of {len(states)} optimizers, not of {len(optimizers)}.")
-        for optimizer, state in zip(optimizers.values(), states, strict=True):
-            optimizer.check(state)
+        _same_optimizers(optimizers, start.get("optimizer_states", []))
     course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
     return Plan(
         composed,
@@ -116,6 +107,26 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         checkpoint,
         about["step"] if resumed else 0,
     )
+
+
+def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
+    """Names, types and ranges of all that is built. Raises ``Mistake``."""
+    bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method, "optimizer": MuonAdamW}
+    bases |= {"schedule": Schedule, "trainer": Hardware}
+    _same_media(values, plugins)
+    for key, base in bases.items():
+        try:
+            check(values.get(key) or {}, base, key, plugins)
+        except Mistake as error:
+            raise Mistake(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
+
+
+def _same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[dict[str, Any]]) -> None:
+    """Refuse the states of other optimizers. Raises ``Mistake``."""
+    if len(states) != len(optimizers):
+        raise Damaged(f"the checkpoint has the state of {len(states)} optimizers, not of {len(optimizers)}.")
+    for optimizer, state in zip(optimizers.values(), states, strict=True):
+        optimizer.check(state)
 
 
 def _same_media(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
@@ -210,9 +221,9 @@ def _say_changes(run: Run, values: Mapping[str, Any], hardware: Hardware) -> Non
     was, now = ({k: v for k, v in each.items() if k not in leave} for each in (before, values))
     changes = [f"{key.lstrip('.')}: {old} -> {new}" for key, old, new in _differences(was, now, "")]
     here = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
-    here["torch"], past = torch.__version__, {**record, **record.get("versions", {})}
+    here["torch"], past = version("torch"), {**record, **record.get("versions", {})}
     changes += [f"{key}: {past[key]} -> {now}" for key, now in here.items() if past.get(key, now) != now]
-    if changes:
+    if changes and os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"changed since this run began: {'; '.join(changes)}", file=sys.stderr, flush=True)
 
 
