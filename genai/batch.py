@@ -1,6 +1,6 @@
 """What passes between modalities and methods: batches to learn from, requests for samples, pieces of samples."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 
 import torch
@@ -33,8 +33,11 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same in page-locked memory, from which a copy to a GPU does not wait; ``DataLoader`` asks for it."""
+        return self._each(Tensor.pin_memory)
 
     def split(self, parts: int) -> list["Batch"]:
         """At most ``parts`` batches of nearly equal length with the same rows, in order."""
@@ -42,6 +45,10 @@ class Batch:
         present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         starts = range(0, len(self), size)
         return [replace(self, **{name: v[start : start + size] for name, v in present.items()}) for start in starts]
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def load(
     """The model of a run folder or a checkpoint file; of the newest run (of ``modality``) where ``source`` is ``None``.
 
     Args:
-        weights: ``ema``, averaged over training, or ``raw``, of the last step.
+        weights: ``ema``, averaged over training, or ``raw``, as the optimizer had left them.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         plugins: packages besides genai whose classes the checkpoint may name.
 

@@ -6,7 +6,7 @@ Nothing heavy is imported before a function needs it, so that ``--help`` answers
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 
@@ -78,7 +78,7 @@ def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> di
             known = sorted({*hints, *keys})
             raise Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {', '.join(known)}.")
         hint = hints[name]
-        if str in get_args(hint) and hint is not str and "Sequence" in str(hint):
+        if get_origin(hint) is Sequence and get_args(hint) == (str,):
             read[name] = texts(text)
         else:
             read[name] = validate(text, hint, name, strict=False)
