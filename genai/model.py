@@ -207,6 +207,8 @@ def load(
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
         raise Damaged(f"{file} does not describe the model of its weights ({reason}).") from error
     record = runs.Run(file.parent.parent).record
+    if modality is not None and record.get("modality", modality) != modality:
+        raise Mistake(f"{file} is a model of {record['modality']}, not of {modality}.")
     digest = checkpoints.file_hash(file)
     return Model(codec, method.to(target).eval(), record, file, digest, about["step"], notes, weights)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import genai.recipe as recipes
 from genai.config import Composed, guarded, launch
 from genai.errors import Failure, Mistake
-from genai.options import check, loaded, say_which, set_apart, texts, typed
+from genai.options import check, keys, loaded, say_which, set_apart, texts, typed
 
 if TYPE_CHECKING:
     from genai.model import Model, Stream
@@ -41,7 +41,7 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
         say_which(model)
         _again(model, values, made_before)
     else:
-        chosen = typed(model, options, RECIPE_KEYS)
+        chosen = typed(model, options, [*keys("sample"), "modality"])
         model.split_options(chosen)
         say_which(model)
         _anew(model, values, chosen)

@@ -134,6 +134,18 @@ def test_an_impossible_pair_explains_itself(small: list[str], tmp_path: Path, mo
         genai.fit(*small, "plugins=[square_plugin]", "modality._target_=square_plugin.Square")
 
 
+def test_a_model_that_does_not_fit_is_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.data.text.TextFolder.files", lambda self: pytest.fail("data were read"))
+    with pytest.raises(Mistake, match="UNet needs shape; this modality gives block, vocab_size"):
+        genai.fit("modality=text", "model=diffusion")
+
+
+def test_a_checkpoint_of_another_modality(small: list[str]) -> None:
+    model = genai.fit(*small, "steps=1")
+    with pytest.raises(Mistake, match="is a model of text, not of image"):
+        genai.load(model.file, modality="image")
+
+
 def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -20,7 +20,7 @@ from genai.hardware import Hardware
 from genai.methods.base import Method
 from genai.modalities import cache
 from genai.modalities.base import Modality, Packed
-from genai.model import build_method, open_checkpoint
+from genai.model import Uninitialised, build_method, open_checkpoint
 from genai.runs import Run
 from genai.training.every import Every
 from genai.training.optimizers import MuonAdamW
@@ -69,11 +69,13 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     about = start.get("genai", {})
     if resumed:
         _same_model(values, about)
+    modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    with torch.device("meta"), Uninitialised():  # does the model fit the modality? Before data are read
+        build_method(values["model"], modality, plugins)
     source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if resumed:
         _same_data(source, resumed)
         _say_changes(resumed, values, hardware)
-    modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     folder = cache.folder()
     if not _inherits(modality, values["modality"]["_target_"], about, checkpoint):
         modality.fit(source.train, folder)

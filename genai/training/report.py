@@ -76,8 +76,7 @@ def describe(plan: Plan, run: Run) -> None:
     if plan.checkpoint and plan.resumed:
         print(f"resuming from step {plan.start} ({plan.checkpoint.name})", flush=True)
     if len(plan.val) < FEW:
-        few = f"only {len(plan.val)} held-out examples: val_loss, and so `best`, says little; raise data.val_fraction="
-        print(few, file=sys.stderr)
+        print(f"only {len(plan.val)} held-out examples: val_loss, and so `best`, says little", file=sys.stderr)
     for line in plan.source.skipped[:5]:
         print(f"skipped: {line}", file=sys.stderr)
     if len(plan.source.skipped) > 5:
