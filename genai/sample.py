@@ -116,7 +116,7 @@ def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
             raise Mistake(f"prompts_file={file} is empty.")
         return prompts
     if values["prompt"] is None:
-        return model.record.get("prompts") or [""]
+        return [""] if values["init"] else model.record.get("prompts") or [""]
     return texts(values["prompt"])
 
 

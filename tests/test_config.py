@@ -180,6 +180,13 @@ def test_a_file_of_prompts_has_one_a_line(place: Path, run_sample: Callable[...,
     assert [about["seed"] for about in made] == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_text_to_continue_needs_no_prompt(place: Path, run_sample: Callable[..., None]) -> None:
+    (place / "begin.txt").write_text("the cat")
+    run_sample("init=begin.txt", "length=4", "out=continued")
+    assert sorted(os.listdir(place / "continued")) == ["000.json", "000.txt"]
+    assert (place / "continued" / "000.txt").read_text().startswith("the cat")
+
+
 def test_options_become_what_they_are(place: Path, run_sample: Callable[..., None]) -> None:
     run_sample('stop=["a", ", b"]', "temperature=0", "top_k=3", "length=2", "out=options")
     asked = {"stop": ["a", ", b"], "temperature": 0.0, "top_k": 3, "length": 2}
