@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.batch import Batch, Request
@@ -33,6 +35,20 @@ class Media(Protocol):
     def on_terminal(self) -> str:
         """What a terminal can show of it; empty where that is nothing."""
         ...
+
+
+class Score(ABC):
+    """Reads out of a prompt what happens when: notes, say. A source of data hands one to its modality."""
+
+    RATE: ClassVar[int] = 100
+    """Frames a second."""
+
+    features: ClassVar[int]
+    """Numbers a frame."""
+
+    @abstractmethod
+    def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
+        """(count, features) of the first ``count`` frames; zeros where the prompt says nothing of the kind."""
 
 
 class Packed(Protocol):

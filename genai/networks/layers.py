@@ -1,10 +1,26 @@
 """Pieces that several networks share."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a network hears of its prompts.
+
+    Attributes:
+        pooled: (batch, width), the whole prompt.
+        tokens: (batch, words, word_width), in order; the first one begins every prompt, the empty one too.
+        mask: (batch, words) bool, which of them are words rather than padding.
+    """
+
+    pooled: Tensor
+    tokens: Tensor
+    mask: Tensor
 
 
 class Readout(nn.Linear):

@@ -1,7 +1,6 @@
 """Prompts -> vectors, learnt along with the network that they guide. No word is unknown to it."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
 from zlib import crc32
 
@@ -10,24 +9,9 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import rms_norm
+from genai.networks.layers import Context, rms_norm
 
 Count = Annotated[int, Ge(1), Le(65_536)]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a network hears of its prompts.
-
-    Attributes:
-        pooled: (batch, width), the whole prompt.
-        tokens: (batch, words, word_width), in order; the first one begins every prompt, the empty one too.
-        mask: (batch, words) bool, which of them are words rather than padding.
-    """
-
-    pooled: Tensor
-    tokens: Tensor
-    mask: Tensor
 
 
 class PromptEncoder(nn.Module):
