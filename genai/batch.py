@@ -17,12 +17,14 @@ class Batch:
         prompts: one a row.
         valid: (batch, ...) bool, which targets count: padding does not. ``None``: all do.
         local: (batch, frames, features) that go along with x in time, such as a score's notes.
+        span: (batch, 2), of parts of clips: the frame that x begins with, and the frames of the whole clip.
     """
 
     x: Tensor
     prompts: list[str] = field(default_factory=list)
     valid: Tensor | None = None
     local: Tensor | None = None
+    span: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -3,7 +3,7 @@
 It knows nothing of text: the classes may be tokens, or levels of a waveform.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
@@ -35,14 +35,50 @@ class AutoregressiveOptions:
     repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
 
 
+@dataclass(frozen=True)
+class GuidedOptions(AutoregressiveOptions):
+    """How the next class is drawn where prompts are heard.
+
+    Attributes:
+        guidance: how far to go from the unprompted logits to the prompted ones, and beyond (arXiv:2207.12598, in the
+            manner of arXiv:2209.15352, section 2.3); 1 is the prompt alone, and costs half. It needs a model that was
+            trained with ``prompt_drop``.
+    """
+
+    guidance: Annotated[float, Ge(0), Le(100)] = 1.0
+
+
 class AutoregressiveNetwork(Protocol):
-    """Logits of the next class: of whole sequences, and one step at a time with a cache; both agree."""
+    """Logits of the next class: of whole sequences, and one step at a time with a cache; both agree.
 
-    def __call__(self, x: Tensor, valid: Tensor | None = None) -> Tensor: ...
+    Where prompts are heard, both take ``local``, ``span`` and ``context`` besides.
 
-    def prefill(self, x: Tensor, valid: Tensor | None = None, new: int = 1) -> tuple[Tensor, Any]: ...
+    Attributes:
+        chunk: classes that people want at once: one token, or a tenth of a second.
+        classes: how many there are.
+    """
+
+    chunk: int
+    classes: int
+
+    def __call__(self, x: Tensor, valid: Tensor | None = None, **heard: Any) -> Tensor: ...
+
+    def prefill(self, x: Tensor, valid: Tensor | None = None, new: int = 1, **heard: Any) -> tuple[Tensor, Any]: ...
 
     def step(self, x: Tensor, cache: Any) -> Tensor: ...
+
+
+class Prompted(nn.Module):
+    """A network and the encoder of its prompts: what learns, is averaged, and samples."""
+
+    def __init__(self, network: nn.Module, prompt: nn.Module) -> None:
+        super().__init__()
+        self.network, self.prompt = network, prompt
+
+    def forward(self, x: Tensor, prompts: Sequence[str], local: Tensor | None, span: Tensor | None) -> Tensor:
+        """Logits of what follows each of ``x`` (batch, time)."""
+        logits: Tensor = self.network(x, None, local=local, span=span, context=self.prompt(list(prompts)))
+        return logits
 
 
 class Autoregressive(Method):
@@ -50,24 +86,46 @@ class Autoregressive(Method):
 
     Args:
         network: an ``AutoregressiveNetwork``.
-        sampling: this model's own defaults among ``AutoregressiveOptions``.
+        prompt: the encoder of prompts; ``None``: they are not heard, or are a beginning to continue.
+        prompt_drop: share of the prompts, with what they say about time, that are left out in training.
+        jitter: share of the inputs that are moved by one or two classes in training, where classes are levels: a model
+            that hears its own little mistakes learns to live with them.
+        sampling: this model's own defaults among the ``Options``.
     """
 
-    Options = AutoregressiveOptions
+    Options: type = AutoregressiveOptions
 
-    def __init__(self, network: nn.Module, sampling: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        prompt: nn.Module | None = None,
+        prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.0,
+        jitter: Annotated[float, Ge(0), Le(1)] = 0.0,
+        sampling: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        self.sampled = network
+        self.sampled = network if prompt is None else Prompted(network, prompt)
+        self.Options = AutoregressiveOptions if prompt is None else GuidedOptions
+        self.prompt_drop, self.jitter = prompt_drop, jitter
         self.sampling = sampling or {}
 
     @property
     def network(self) -> AutoregressiveNetwork:
-        return cast(AutoregressiveNetwork, self.sampled)
+        return cast(AutoregressiveNetwork, getattr(self.sampled, "network", self.sampled))
 
     def loss(self, batch: Batch, player: str = "model") -> dict[str, Tensor]:
         """Cross-entropy in nats a class, over the valid targets ``x[:, 1:]``."""
-        logits = self.network(batch.x[:, :-1])
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), batch.x[:, 1:].flatten(), reduction="none")
+        inputs, targets = batch.x[:, :-1], batch.x[:, 1:].long()
+        prompts, local = list(batch.prompts) or [""] * len(inputs), batch.local
+        if self.training and self.prompt_drop:
+            kept = torch.rand(len(inputs)) >= self.prompt_drop
+            prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
+            local = None if local is None else local * kept.to(local)[:, None, None]
+        if self.training and self.jitter:
+            inputs = self._jittered(inputs)
+        heard = {} if local is None else {"local": local, "span": batch.span}
+        logits = self.sampled(inputs, prompts, **heard) if self._prompted else self.sampled(inputs, **heard)
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
         if batch.valid is None:
             return {"loss": losses.mean()}
         valid = batch.valid.flatten()
@@ -75,32 +133,70 @@ class Autoregressive(Method):
 
     @torch.inference_mode()
     def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Piece]:
-        """One class an item and piece, (batch, 1), until ``request.size`` or until every item has ended."""
+        """``network.chunk`` classes an item and piece, until ``request.size`` or until every item has ended."""
         assert request.init is not None
-        new = request.size[0]
-        x, valid = left_padded(request.init, self.device)
+        start, waiting = 0, []
+        for drawn in self._draws(request, options):
+            waiting.append(drawn)
+            if len(waiting) == self.network.chunk:
+                yield Piece(start, torch.stack(waiting, 1).cpu())
+                start, waiting = start + len(waiting), []
+        if waiting:
+            yield Piece(start, torch.stack(waiting, 1).cpu())
+
+    def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:
+        assert request.init is not None
+        drawn = torch.cat([piece.x for piece in self.stream(request, options)], 1)
+        return [torch.cat([given, new]) for given, new in zip(request.init, drawn, strict=True)]
+
+    @property
+    def _prompted(self) -> bool:
+        return isinstance(self.sampled, Prompted)
+
+    def _jittered(self, x: Tensor) -> Tensor:
+        """Levels moved by -2, -1, 1 or 2: ``jitter`` of them."""
+        moved = x.long() + torch.tensor([-2, -1, 1, 2], device=x.device)[torch.randint(4, x.shape, device=x.device)]
+        return torch.where(
+            torch.rand(x.shape, device=x.device) < self.jitter, moved.clamp(0, self.network.classes - 1), x
+        )
+
+    def _heard(self, request: Request, guided: bool) -> dict[str, Any]:
+        """What the network hears of the prompts; where it is guided, all rows again without them."""
+        heard: dict[str, Any] = {}
+        prompts = [*request.prompts, *[""] * (len(request.prompts) * guided)]
+        if request.local is not None:
+            local = torch.stack(request.local).to(self.device)
+            heard["local"] = torch.cat([local, torch.zeros_like(local)]) if guided else local
+        if isinstance(self.sampled, Prompted):
+            heard["context"] = self.sampled.prompt(prompts)
+        return heard
+
+    def _draws(self, request: Request, options: AutoregressiveOptions) -> Iterator[Tensor]:
+        """The next class of each item (batch,), again and again."""
+        assert request.init is not None
+        new, guidance = request.size[0], getattr(options, "guidance", 1.0)
+        lanes = 1 if guidance == 1 else 2
+        x, valid = left_padded(request.init * lanes, self.device)
         noise = Uniforms(request.seeds, self.device)
-        logits, cache = self.network.prefill(x, valid, new)
-        seen = _seen(x, valid, logits) if options.repetition_penalty != 1 else None
-        ended = torch.zeros(len(x), dtype=torch.bool, device=self.device)
+        logits, cache = self.network.prefill(x, valid, new, **self._heard(request, lanes == 2))
+        seen = _seen(x, valid, logits)[: len(request.init)] if options.repetition_penalty != 1 else None
+        ended = torch.zeros(len(request.init), dtype=torch.bool, device=self.device)
         for position in range(new):
+            if lanes == 2:
+                prompted, free = logits.chunk(2)
+                logits = free + guidance * (prompted - free)
             if seen is not None:
                 logits = torch.where(seen, _penalised(logits, options.repetition_penalty), logits)
             drawn = draw(logits, next(noise), options)
             if request.end is not None:
                 drawn = drawn.masked_fill(ended, request.end)
                 ended |= drawn == request.end
-            yield Piece(position, drawn[:, None].cpu())
+            yield drawn
             if position + 1 == new or bool(ended.all()):
                 return
             if seen is not None:
                 seen.scatter_(1, drawn[:, None], True)
-            logits = self.network.step(drawn, cache)
-
-    def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:
-        assert request.init is not None
-        drawn = torch.cat([piece.x for piece in self.stream(request, options)], 1)
-        return [torch.cat([given, new]) for given, new in zip(request.init, drawn, strict=True)]
+            logits = self.network.step(drawn.repeat(lanes), cache)
 
 
 class Uniforms:
@@ -152,7 +248,7 @@ def kept(probabilities: Tensor, options: AutoregressiveOptions) -> Tensor:
 def left_padded(items: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Sequences of unequal length side by side, (batch, time), ending together; and which elements are not padding."""
     time = max(len(item) for item in items)
-    x = torch.stack([F.pad(item, (time - len(item), 0)) for item in items]).to(device)
+    x = torch.stack([F.pad(item, (time - len(item), 0)) for item in items]).to(device).long()
     if all(len(item) == time for item in items):
         return x, None
     lengths = torch.tensor([len(item) for item in items], device=device)

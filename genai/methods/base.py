@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from genai.batch import Batch, Piece, Request
 class Method(nn.Module, ABC):
     """Wraps one network, or the several that take turns in learning."""
 
-    Options: ClassVar[type]
+    Options: type
     """A dataclass of the knobs of sampling, with types, ranges and defaults."""
 
     sampling: dict[str, Any]

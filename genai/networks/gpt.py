@@ -53,6 +53,9 @@ class GPT(nn.Module):
         ValueError: widths and heads that do not divide.
     """
 
+    chunk = 1
+    """Classes that a stream gives at once."""
+
     def __init__(
         self,
         vocab_size: Annotated[int, Ge(1), Le(2_000_000)],
@@ -81,6 +84,10 @@ class GPT(nn.Module):
         for table in self.ngram_embeddings:
             nn.init.zeros_(table.weight)  # type: ignore[arg-type]
         nn.init.normal_(self.readout.weight, std=0.001)
+
+    @property
+    def classes(self) -> int:
+        return self.vocab_size
 
     def forward(self, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
         """Logits (batch, time, vocab_size) of the token after each of ``tokens`` (batch, time).

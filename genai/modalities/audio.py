@@ -1,0 +1,284 @@
+"""Audio: sounds <-> the levels of a companded waveform, in a memory-mapped cache; crops of whole frames."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genai.batch import Batch, Request
+from genai.data.base import ItemRandom, Split
+from genai.modalities import cache as caching
+from genai.modalities import spectrogram
+from genai.modalities.base import Decoder, Modality, Score
+from genai.modalities.picture import Picture
+from genai.modalities.sound import Sound
+
+LONGEST = 400
+"""Frames of an item: a longer clip is several."""
+
+
+@dataclass(frozen=True)
+class AudioOptions:
+    """What a request for sounds may say.
+
+    Attributes:
+        seconds: of new sound; where it is not said, as long as a typical clip of the training data.
+        format: of the files.
+    """
+
+    seconds: Annotated[float, Gt(0), Le(3600)] | None = None
+    format: Literal["wav", "flac", "ogg"] = "wav"
+
+
+class Audio(Modality):
+    """Mono sounds of one sample rate.
+
+    Args:
+        rate: samples a second.
+        classes: levels of mu-law companding (ITU-T G.711 has 256); ``None``: the waveform itself, for what does not
+            draw it level by level.
+        crop: frames, of 10 ms, of a training example.
+        score: reads what a prompt says about time; the data know which.
+    """
+
+    media = Sound
+    Options = AudioOptions
+    unit = "s of sound"
+
+    def __init__(
+        self,
+        rate: Annotated[int, Ge(1000), Le(192_000)] = 8000,
+        classes: Literal[256, 1024] | None = 256,
+        crop: Annotated[int, Ge(1), Le(LONGEST)] = 13,
+        score: Score | None = None,
+    ) -> None:
+        self.rate, self.classes, self.crop, self.score = rate, classes, crop, score
+        self.hop = round(rate / Score.RATE)
+        self.typical = 1.0
+        self.references: dict[str, Sound] = {}
+
+    @property
+    def per_unit(self) -> float:
+        return self.rate
+
+    @property
+    def interface(self) -> dict[str, Any]:
+        return {"classes": self.classes, "hop": self.hop, "local": self.score.features if self.score else 0}
+
+    def fit(self, split: Split, cache: Path) -> None:
+        """The median length of the training clips, in seconds."""
+        lengths = [clip.length for clip in self.pack(split, cache).clips]
+        self.typical = round(float(np.median(lengths)) / self.rate, 4)
+
+    def state(self) -> dict[str, Any]:
+        return {"typical": self.typical}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        typical = float(state["typical"])
+        if not 0 < typical < math.inf:
+            raise ValueError(f"its typical length is {typical} s")
+        self.typical = typical
+
+    def encode(self, media: Any) -> Tensor:
+        """(time,) uint8 or int16 classes of a sound of any rate; float32 samples where there are no classes."""
+        samples = torch.from_numpy(media.at(self.rate).samples)
+        if self.classes is None:
+            return samples
+        from torchaudio.functional import mu_law_encoding
+
+        return mu_law_encoding(samples.clamp(-1, 1), self.classes).to(self._storage)
+
+    def decode(self, x: Tensor) -> Sound:
+        if self.classes is not None:
+            from torchaudio.functional import mu_law_decoding
+
+            x = mu_law_decoding(x, self.classes)
+        return Sound(x.float().numpy(), self.rate)
+
+    def decoder(self, given: Tensor | None, options: AudioOptions) -> Decoder:
+        return AudioDecoder(self, given, options)
+
+    def pack(self, split: Split, cache: Path) -> "PackedAudio":
+        key = caching.key(split.fingerprint, "audio", 1, self.rate)
+
+        def write(path: Path) -> None:
+            lengths, prompts = [], []
+            with path.open("wb") as file:
+                for example in caching.progress(split, f"reading sounds ({split.name})", len(split)):
+                    samples = example.media.at(self.rate).samples
+                    file.write((samples.clip(-1, 1) * 32767).round().astype(np.int16).tobytes())
+                    lengths.append(len(samples))
+                    prompts.append(example.prompt)
+            about = {"lengths": lengths, "prompts": prompts}
+            caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
+
+        return PackedAudio(caching.file(cache / f"{key}.i2", write), self)
+
+    def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
+        """A sound given as ``init`` is the beginning; what is not known begins in silence."""
+        if self.classes is None:
+            given = self.encode(init) if init is not None else torch.zeros(0)
+            return Request(prompts, seeds, (len(given),), init=[given] * len(prompts))
+        begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
+        typical = self.typical - len(begin) / self.rate
+        new = max(1, round((options.seconds or (typical if typical > 0 else self.typical)) * self.rate))
+        frames = -(-(len(begin) + new) // self.hop)
+        return Request(
+            prompts,
+            seeds,
+            (new,),
+            init=[torch.cat([self.silence, begin])] * len(prompts),
+            local=[torch.from_numpy(self.frames(prompt, frames)) for prompt in prompts],
+        )
+
+    def preview_prompts(self, split: Split) -> list[str]:
+        """Four different prompts of held-out clips, which are kept as references to look at beside."""
+        count = min(len(split), 32)
+        indices = {split.prompt(index): index for index in (at * len(split) // count for at in range(count))}
+        chosen = dict(list(indices.items())[:4])
+        self.references = {prompt: split[index].media for prompt, index in chosen.items()}
+        return list(chosen)
+
+    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
+        """A player of each sound, and a picture of all, each beside a real one of its prompt where there is one."""
+        side_by_side: list[tuple[str, Sound]] = []
+        for number, (prompt, sound) in enumerate(samples):
+            pair = [(prompt, sound)]
+            if real := self.references.get(prompt):
+                pair.append((f"real: {prompt}", real))
+            for name, (_, each) in zip((f"{tag}/{number}", f"{tag}/{number}-real"), pair, strict=False):
+                writer.add_audio(name, torch.from_numpy(each.samples), step, each.rate)
+            side_by_side += pair
+        writer.add_image(tag, spectrogram.picture(side_by_side).pixels, step, dataformats="HWC")
+
+    def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+        return spectrogram.picture(samples)
+
+    @property
+    def silence(self) -> Tensor:
+        """(1,), the class of a sample of 0."""
+        return self.encode(Sound(np.zeros(1, np.float32), self.rate))
+
+    def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
+        """(count, features) of what the prompt says about time."""
+        return self.score.frames(prompt, count) if self.score else np.zeros((count, 0), np.float32)
+
+    @cached_property
+    def levels(self) -> NDArray[Any]:
+        """(65_536,): what ``encode`` makes of every 16-bit sample, -32_768 first."""
+        every = np.arange(-32_768, 32_768).astype(np.float32) / 32_767
+        return self.encode(Sound(every.clip(-1, 1), self.rate)).numpy()
+
+    @property
+    def _storage(self) -> torch.dtype:
+        return torch.uint8 if self.classes == 256 else torch.int16
+
+
+class AudioDecoder:
+    """Each push is the next part of a sound."""
+
+    done = False
+
+    def __init__(self, audio: Audio, given: Tensor | None, options: AudioOptions) -> None:
+        self.audio, self.suffix = audio, f".{options.format}"
+        begin = torch.zeros(0, dtype=torch.int64) if given is None or audio.classes is None else given[1:]
+        self.given = self._sound(begin)
+        self.parts = [self.given]
+
+    def push(self, start: int, x: Tensor) -> Sound:
+        self.parts.append(self._sound(x))
+        return self.parts[-1]
+
+    def result(self) -> Sound:
+        return Sound(np.concatenate([part.samples for part in self.parts]), self.audio.rate, self.suffix)
+
+    def _sound(self, x: Tensor) -> Sound:
+        return Sound(self.audio.decode(x).samples, self.audio.rate, self.suffix)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Where a clip lies in the packed samples, and its prompt."""
+
+    start: int
+    length: int
+    prompt: str
+
+
+class PackedAudio:
+    """A split as one memory-mapped row of 16-bit samples.
+
+    Item ``i`` is a clip, or ``LONGEST`` frames of one. For validation it is whole, and padded; in training a crop of
+    ``Audio.crop`` frames of it, which begins as often at the item's beginning as if it could begin before it: onsets
+    there would hardly be learnt otherwise.
+    """
+
+    def __init__(self, path: Path, audio: Audio) -> None:
+        self.path, self.audio = path, audio
+        self.samples: NDArray[Any] = np.memmap(path, np.int16, "r")
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        ends = np.cumsum(about["lengths"]).tolist()
+        self.clips = [Clip(e - n, n, p) for e, n, p in zip(ends, about["lengths"], about["prompts"], strict=True)]
+        longest = LONGEST * audio.hop
+        self.items = [(clip, at) for clip in self.clips for at in range(0, clip.length, longest)]
+        self.whole = min(longest, max(clip.length for clip in self.clips))
+        self._frames = lru_cache(maxsize=8192)(audio.frames)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "audio": self.audio}  # a worker process maps the file itself
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
+        """``x``: (batch, time + 1) classes, of which ``x[:, 1:]`` are targets; or (batch, time) samples.
+
+        ``local``: (batch, frames, features); ``span``: (batch, 2).
+        """
+        hop, chosen = self.audio.hop, [self.items[index] for index in indices]
+        frames = self.audio.crop if random is not None else -(-self.whole // hop)
+        begins = np.array([at for _, at in chosen])
+        if random is not None:
+            spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
+            drawn = np.floor(random.uniform(purpose="crop")[:, 0] * (spare + frames + 1)).astype(int) - frames
+            begins += drawn.clip(0) * hop
+        first = begins // hop
+        lengths = np.array([clip.length for clip, _ in chosen])
+        totals = -(-lengths // hop)
+        at = begins[:, None] + np.arange(-1 if self.audio.classes else 0, frames * hop)
+        inside = (at >= 0) & (at < lengths[:, None])
+        place = np.array([clip.start for clip, _ in chosen])[:, None] + at
+        samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
+        spans = [
+            (clip.prompt, int(f), int(max(total, f + frames)))
+            for (clip, _), f, total in zip(chosen, first, totals, strict=True)
+        ]
+        local = [self._frames(prompt, count)[f : f + frames] for prompt, f, count in spans]
+        return Batch(
+            torch.from_numpy(self._values(samples)),
+            [clip.prompt for clip, _ in chosen],
+            valid=None if inside[:, 1:].all() else torch.from_numpy(inside[:, 1:] if self.audio.classes else inside),
+            local=torch.from_numpy(np.stack(local)),
+            span=torch.from_numpy(np.stack([first, totals], 1)),
+        )
+
+    def _values(self, samples: NDArray[Any]) -> NDArray[Any]:
+        if self.audio.classes is None:
+            return (samples / np.float32(32_767)).astype(np.float32)
+        return self.audio.levels[samples + 32_768]
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
