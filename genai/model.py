@@ -125,7 +125,12 @@ class Samples(list[Any]):
 
 
 class Stream:
-    """Samples while they are made: see ``Model.stream``."""
+    """Samples while they are made: see ``Model.stream``.
+
+    Attributes:
+        unit: what the modality counts the length of a sample in; ``None``: nothing.
+        made, total: how long each sample is, and will be at most, in that unit.
+    """
 
     def __init__(
         self,
@@ -143,6 +148,8 @@ class Stream:
         request: Request = modality.request(prompts, seeds, init, ours)
         given: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, ours) for tensor in given]
+        self.unit, self._per_unit = modality.unit, modality.per_unit
+        self.made, self.total = 0.0, request.size[0] / modality.per_unit
         model.method.eval()
         self.pieces = model.method.stream(request, theirs)
 
@@ -152,6 +159,7 @@ class Stream:
 
     def __iter__(self) -> Iterator[list[Any]]:
         for piece in self.pieces:
+            self.made = (piece.start + piece.x.shape[1]) / self._per_unit
             yield [decoder.push(piece.start, x) for decoder, x in zip(self.decoders, piece.x, strict=True)]
             if all(decoder.done for decoder in self.decoders):
                 return

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,9 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
     for rows in batched(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
-        media, frames = _follow(stream, None, rows.start, values["animate"])
-        for item in range(len(rows)):
-            name = f"{rows.start + item:03d}"
+        names = [f"{number:03d}" for number in rows]
+        media, frames = _follow(stream, None, rows.start, values["animate"], _growing(model, stream, folder, names))
+        for item, name in enumerate(names):
             _write(folder, name, media[item], recipes.write(model, batch, item, options, init))
             if values["animate"]:
                 _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
@@ -129,9 +130,9 @@ def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mappin
 
 
 def _follow(
-    stream: "Stream", item: int | None = None, first: int = 0, keep: bool = False
+    stream: "Stream", item: int | None = None, first: int = 0, keep: bool = False, files: Sequence[Any] = ()
 ) -> tuple[list[Any], list[list[Any]]]:
-    """Drain the stream; the terminal shows one sample as it grows, then the others.
+    """Drain the stream; the terminal shows one sample as it grows, then the others; so do ``files``, one a sample.
 
     Returns:
         The samples; and, with ``keep``, all pieces.
@@ -140,10 +141,14 @@ def _follow(
     print(_heading(stream, shown, first), file=sys.stderr, flush=True)
     print(stream.given(shown), end="", flush=True)
     pieces = []
-    for parts in stream:
+    for parts in _watched(stream):
         print(parts[shown].on_terminal, end="", flush=True)
+        for file, part in zip(files, parts, strict=False):
+            file.append(part)
         if keep:
             pieces.append(parts)
+    for file in files:
+        file.close()
     media = stream.results()
     printed = any(sample.on_terminal for sample in media)
     if printed:
@@ -153,6 +158,38 @@ def _follow(
             print(_heading(stream, index, first), file=sys.stderr, flush=True)
             print(sample.on_terminal, flush=True)
     return media, pieces
+
+
+def _watched(stream: "Stream") -> Iterator[list[Any]]:
+    """The stream; where its length is counted in a unit, under a bar, and with a line about its speed behind it."""
+    if stream.unit is None:
+        yield from stream
+        return
+    from genai.metrics.bar import Bar
+
+    began, first, before = time.monotonic(), "", 0.0
+    with Bar(stream.unit, stream.total) as bar:
+        for parts in stream:
+            first = first or f"the first {stream.made:.1f} after {time.monotonic() - began:.2f} s"
+            bar.step(stream.made - before)
+            before = stream.made
+            yield parts
+    took, count = time.monotonic() - began, len(stream.seeds)
+    each = " each" if count > 1 else ""
+    speed = f"{count * before / took:.1f} times as fast as it sounds"
+    print(f"{before:.1f} {stream.unit}{each} in {took:.1f} s, {first}; {speed}", file=sys.stderr, flush=True)
+
+
+def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str]) -> list[Any]:
+    """Files that grow with the samples, where their media can; at the end the whole ones take their places."""
+    files = []
+    for name, decoder in zip(names, stream.decoders, strict=True):
+        path = folder / f"{name}{decoder.given.suffix}"
+        try:
+            files.append(model.modality.growing(path, decoder.given))
+        except OSError as error:
+            raise Failure(f"cannot write {path}: {error.strerror}.") from error
+    return [file for file in files if file is not None]
 
 
 def _heading(stream: "Stream", item: int, first: int) -> str:

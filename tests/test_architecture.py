@@ -75,6 +75,7 @@ def test_import_rules(path: Path) -> None:
             "dataclasses",
             "json",
             "sys",
+            "time",
             *ours,
         )
         assert not {name for name in imports(path, everywhere=False) if not within(name, *allowed)}

@@ -15,7 +15,7 @@ PATIENCE = 2.0
 class Bar:
     """``with Bar("samples", 160) as bar: ... bar.step()``; written to standard error, and gone at the end."""
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, label: str, total: float) -> None:
         console = Console(file=sys.stderr)
         columns = TextColumn(label), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}  left")
         watched = console.is_terminal
@@ -29,7 +29,7 @@ class Bar:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.progress.stop()
 
-    def step(self, count: int = 1) -> None:
+    def step(self, count: float = 1) -> None:
         """So many more are done."""
         self.progress.advance(self.task, count)
         if time.monotonic() - self.began > PATIENCE:

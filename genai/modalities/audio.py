@@ -19,6 +19,7 @@ from genai.data.base import ItemRandom, Split
 from genai.modalities import cache as caching
 from genai.modalities import spectrogram
 from genai.modalities.base import Decoder, Modality, Score
+from genai.modalities.growing import Growing
 from genai.modalities.picture import Picture
 from genai.modalities.sound import Sound
 
@@ -70,6 +71,13 @@ class Audio(Modality):
     def per_unit(self) -> float:
         return self.rate
 
+    def growing(self, path: Path, given: Any) -> Growing | None:
+        if given.suffix != ".wav":
+            return None
+        file = Growing(path, self.rate)
+        file.append(given.samples)
+        return file
+
     @property
     def interface(self) -> dict[str, Any]:
         return {"classes": self.classes, "hop": self.hop, "local": self.score.features if self.score else 0}
@@ -114,9 +122,9 @@ class Audio(Modality):
             lengths, prompts = [], []
             with path.open("wb") as file:
                 for example in caching.progress(split, f"reading sounds ({split.name})", len(split)):
-                    samples = example.media.at(self.rate).samples
-                    file.write((samples.clip(-1, 1) * 32767).round().astype(np.int16).tobytes())
-                    lengths.append(len(samples))
+                    pcm = example.media.at(self.rate).pcm
+                    file.write(pcm.tobytes())
+                    lengths.append(len(pcm))
                     prompts.append(example.prompt)
             about = {"lengths": lengths, "prompts": prompts}
             caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
@@ -175,8 +183,8 @@ class Audio(Modality):
     @cached_property
     def levels(self) -> NDArray[Any]:
         """(65_536,): what ``encode`` makes of every 16-bit sample, -32_768 first."""
-        every = np.arange(-32_768, 32_768).astype(np.float32) / 32_767
-        return self.encode(Sound(every.clip(-1, 1), self.rate)).numpy()
+        every = np.arange(-32_768, 32_768).astype(np.float32) / 32_768
+        return self.encode(Sound(every, self.rate)).numpy()
 
     @property
     def _storage(self) -> torch.dtype:
@@ -276,7 +284,7 @@ class PackedAudio:
 
     def _values(self, samples: NDArray[Any]) -> NDArray[Any]:
         if self.audio.classes is None:
-            return (samples / np.float32(32_767)).astype(np.float32)
+            return samples.astype(np.float32) / np.float32(32_768)
         return self.audio.levels[samples + 32_768]
 
 

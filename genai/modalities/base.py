@@ -61,6 +61,14 @@ class Packed(Protocol):
         ...
 
 
+class Growing(Protocol):
+    """A file of media to which parts are added; what is on the disk is whole at every moment."""
+
+    def append(self, part: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Decoder(Protocol):
     """Turns the growing tensor of one item into media, piece by piece."""
 
@@ -85,6 +93,10 @@ class Modality(ABC):
     media: ClassVar[type[Media]]
     animated: ClassVar[Any] = None
     """Of media that come out of the noise as a whole: from all pieces of one item's stream, media that shows how."""
+    unit: ClassVar[str | None] = None
+    """What people count the length of a sample in, where it is made bit by bit and cannot be read on a terminal."""
+    per_unit: float = 1.0
+    """Elements of a sample in one such unit."""
     Options: ClassVar[type]
     """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 
@@ -128,6 +140,10 @@ class Modality(ABC):
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:
         """A few prompts from held-out data for the previews."""
+
+    def growing(self, path: Path, given: Any) -> Growing | None:
+        """A file that can be seen or heard while a sample is made; it begins with what was ``given``."""
+        return None
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
         """All ``(prompt, media)`` pairs on one picture, where that is how people like to look at them."""
