@@ -63,13 +63,9 @@ class Audio(Modality):
         score: Score | None = None,
     ) -> None:
         self.rate, self.classes, self.crop, self.score = rate, classes, crop, score
-        self.hop = round(rate / Score.RATE)
+        self.hop, self.per_unit = round(rate / Score.RATE), float(rate)
         self.typical = 1.0
         self.references: dict[str, Sound] = {}
-
-    @property
-    def per_unit(self) -> float:
-        return self.rate
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         if given.suffix != ".wav":
@@ -183,7 +179,7 @@ class Audio(Modality):
     @cached_property
     def levels(self) -> NDArray[Any]:
         """(65_536,): what ``encode`` makes of every 16-bit sample, -32_768 first."""
-        every = np.arange(-32_768, 32_768).astype(np.float32) / 32_768
+        every = np.arange(-32_768, 32_768, dtype=np.float32) / np.float32(32_768)
         return self.encode(Sound(every, self.rate)).numpy()
 
     @property
