@@ -197,7 +197,7 @@ def _note(slots: Floats, count: int, rate: int) -> _Notes:
 
 
 def _timbres(beginning: Floats, pitch: Floats, swelling: Floats, rate: int) -> list[str]:
-    """A bell has its own partial, a flute hardly any, an organ no even ones; a trumpet does not fade as a guitar does."""
+    """A bell has its own partial, a flute hardly any, an organ no even ones; a guitar fades, a trumpet does not."""
     looked_for = pitch[:, None] * np.array([1, 2, 3, 2.76])
     wavering = [_amplitudes(beginning, looked_for * (1 + share), rate) for share in _WAVERING]
     first, second, third, bell = np.max(wavering, 0).T
