@@ -147,6 +147,7 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str]) 
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a sample or a path
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, not printed by Hydra
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin stall where other programs are running
+    OmegaConf.register_new_resolver("groups", _offered, replace=True)
     sys.argv[1:] = [carry(word, FREE_TEXT[config_name]) for word in words]
 
     def run() -> None:
@@ -207,6 +208,8 @@ def explain(error: Exception, config_name: str) -> Mistake:
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options is not None:
             group, _, name = cause.missing_cfg_file.rpartition("/")
             members = [option.removesuffix(".yaml") for option in cause.options]
+            if "/" in group:
+                return _formless(group, name)
             return Mistake(
                 f"{group}={name}: there is no such {group}.{nearest(name, members)} There are: {', '.join(members)}."
             )
@@ -221,7 +224,26 @@ def explain(error: Exception, config_name: str) -> Mistake:
     return Mistake(str(error).strip().splitlines()[0])
 
 
+def _formless(member: str, modality: str) -> Mistake:
+    """For a group member such as ``data/world`` that has a form for each of some modalities, but not for this one."""
+    from genai.shipped import fitting, modalities
+
+    allowed = fitting(modalities()[modality])
+    chosen = member.replace("/", "=")
+    return Mistake(f"{chosen} has nothing for modality={modality}. For it there are: {', '.join(allowed)}.")
+
+
 def known_keys(config_name: str) -> list[str]:
     """The top-level names that can be set."""
-    groups = {child.name for child in config_dir().iterdir() if child.is_dir()} - {"hydra"}
-    return sorted({*compose(config_name, []).values, *(groups if config_name == "train" else ())})
+    return sorted({*compose(config_name, []).values, *(_groups() if config_name == "train" else ())})
+
+
+def _groups() -> dict[str, list[str]]:
+    """The members of each config group that a person chooses from."""
+    folders = [child for child in sorted(config_dir().iterdir()) if child.is_dir() and child.name != "hydra"]
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+
+
+def _offered() -> str:
+    """``_groups`` as lines of ``--help``: Hydra's own would also list the forms that a member has."""
+    return "\n".join(f"{group}: {', '.join(members)}" for group, members in _groups().items())

@@ -89,12 +89,14 @@ def _source(model: "Model", run: "Run | None", data: Sequence[str], plugins: Seq
     from genai.build import build
     from genai.data.base import Source
     from genai.recorded import located, words_of
+    from genai.shipped import modalities
 
     data = located(data)
     chooses = any(key_of(word) == "data" for word in data)
     if run is None and not chooses:
         raise Mistake(f"{model.file} is in no run folder, so its data are not known: give data=..., data.path=...")
-    words = words_of(run, data) if run else data
+    names = [name for name, modality in modalities().items() if type(model.modality) is modality]
+    words = words_of(run, data) if run else [*(f"modality={name}" for name in names), *data]
     if chooses:  # what the run said about its data does not belong to others
         words = [word for word in words if word in data or not key_of(word).startswith("data.")]
     node = compose("train", words).values["data"]

@@ -164,7 +164,11 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["out=runs"], "out=runs is a folder"),
         (["out=/dev/null/a.json"], "cannot make the folder"),
         (["ckpt=bare.ckpt"], "is in no run folder"),
-        (["ckpt=bare.ckpt", "data=world"], "values of type Picture, which Text is not for"),
+        (
+            ["ckpt=bare.ckpt", "data=world"],
+            "data=world has nothing for modality=text. For it there are: stdlib, text_fold",
+        ),
+        (["ckpt=bare.ckpt", "data=image_folder", "data.path=."], "values of type Picture, which Text is not for"),
         (["data=text_foldr"], "Did you mean 'text_folder'"),
         (["data.path=nowhere.txt"], "there is no such file"),
         (["data.val_fractoin=0.1"], "Did you mean 'val_fraction'"),

@@ -22,6 +22,7 @@ SHIPPED = {
     "parses": "genai.metrics.text.Parses",
     "longest_copy": "genai.metrics.text.LongestCopy",
     "world": "genai.metrics.world.Obedience",
+    "melody": "genai.metrics.melody.Played",
     "nearest": "genai.metrics.nearest.Nearest",
 }
 """By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""

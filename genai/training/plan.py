@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from genai.build import build, check, fields, locate
-from genai.config import NODES, Composed, config_dir
+from genai.config import NODES, Composed
 from genai.data.base import Source
 from genai.errors import Damaged, Mistake, listing
 from genai.hardware import Hardware
@@ -22,6 +22,7 @@ from genai.modalities import cache
 from genai.modalities.base import Modality, Packed
 from genai.model import Uninitialised, build_method, open_checkpoint
 from genai.runs import Run
+from genai.shipped import fitting, sources
 from genai.training.every import Every
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import Course, Schedule
@@ -139,30 +140,23 @@ def _same_media(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
     source = locate(targets[0], Source, "data", plugins)  # type: ignore[type-abstract]
     modality = locate(targets[1], Modality, "modality", plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, modality.media):
-        fitting = [name for name, other in _sources().items() if issubclass(other.media, modality.media)]
         raise Mistake(
             f"{modality.__name__} does not fit {source.__name__}, which holds values of type {source.media.__name__}, "
-            f"not {modality.media.__name__}. Choose data= among {listing(fitting)}, or another modality=."
+            f"not {modality.media.__name__}. Choose data= among {listing(fitting(modality))}, or another modality=."
         )
 
 
 def _elsewhere(values: Mapping[str, Any]) -> str:
     """A hint for arguments that the data does not have, but another source of the same media."""
-    data, sources = values.get("data") or {}, _sources()
-    ours = [source for source in sources.values() if f"{source.__module__}.{source.__name__}" == data.get("_target_")]
+    data = values.get("data") or {}
+    forms = [(name, source) for name, several in sources().items() for source in several]
+    ours = [source for _, source in forms if f"{source.__module__}.{source.__name__}" == data.get("_target_")]
     if not ours:
         return ""
     lacking = set(data) - {"_target_", *signature(ours[0]).parameters}
-    fitting = {name: source for name, source in sources.items() if issubclass(source.media, ours[0].media)}
-    having = [name for name, source in fitting.items() if lacking and lacking <= set(signature(source).parameters)]
+    alike = [(name, source) for name, source in forms if issubclass(source.media, ours[0].media)]
+    having = [name for name, source in alike if lacking and lacking <= set(signature(source).parameters)]
     return f" data={having[0]} has it." if having else ""
-
-
-def _sources() -> dict[str, type[Source]]:
-    """The shipped data sources by the name of their config."""
-    files = sorted((config_dir() / "data").glob("*.yaml"))
-    nodes = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
-    return {name: locate(node["_target_"], Source, "data") for name, node in nodes.items()}  # type: ignore[type-abstract]
 
 
 def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any]]:

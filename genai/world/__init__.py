@@ -1,4 +1,4 @@
-"""A toy world with exact answers: scenes and their captions, pictures of them, and an oracle that reads pictures back.
+"""A toy world with exact answers: captions of scenes and melodies, pictures and sounds of them, oracles that read both.
 
 It is made to be measured in (was the prompt fulfilled?), and is never evidence of the quality of natural images.
 """

@@ -1,0 +1,57 @@
+"""What happens when in a melody of the toy world: a prompt as frames of features, a hundred a second."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genai.modalities.base import Score
+from genai.world.melody import NOTES, TIMBRES, parse
+from genai.world.sound import FRAMES, timing
+
+FADING = 3
+"""Frames after the end of a note in which it still is the note that sounds."""
+DECAYS = (1.0, 5.0, 20.0)
+"""Frames in which the time since the beginning of a note has decayed to 1/e."""
+
+_NAMES = (
+    *TIMBRES,
+    "loudness",  # 1 loud, -1 soft, 0 where nothing is said
+    *NOTES,  # while it sounds and while it fades
+    "gate",  # 1 while a note is held
+    *(f"decay {frames:g}" for frames in DECAYS),
+    "time",  # since the beginning of the note, in halves of a second
+    "beginning",  # 1 in a note's first frame
+    "fading",  # decays from 1, by 1/e a frame, after its end
+    "end",  # 1 in all frames of that
+    "score",  # 1: there is one
+)
+_AT = {name: column for column, name in enumerate(_NAMES)}
+
+
+class WorldScore(Score):
+    """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for one that is no melody."""
+
+    features: ClassVar[int] = len(_NAMES)
+
+    def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
+        try:
+            melody = parse(prompt)
+        except ValueError:
+            return np.zeros((count, self.features), np.float32)
+        score = np.zeros((max(count, FRAMES), self.features), np.float32)
+        score[:, _AT["score"]] = 1
+        score[:, _AT["loudness"]] = {"loud": 1, "soft": -1}.get(melody.loudness or "", 0)
+        if melody.timbre:
+            score[:, _AT[melody.timbre]] = 1
+        for note, (start, end) in zip(melody.notes, timing(melody), strict=True):
+            time = np.arange(end - start)
+            score[start : end + FADING, _AT[note]] = 1
+            score[start:end, _AT["gate"]] = 1
+            for frames in DECAYS:
+                score[start:end, _AT[f"decay {frames:g}"]] = np.exp(-time / frames)
+            score[start:end, _AT["time"]] = time / (FRAMES / 2)
+            score[start, _AT["beginning"]] = 1
+            score[end : end + FADING, _AT["fading"]] = np.exp(-np.arange(FADING))
+            score[end : end + FADING, _AT["end"]] = 1
+        return score[:count]

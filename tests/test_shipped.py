@@ -1,0 +1,36 @@
+from genai.build import build
+from genai.config import _groups, compose, config_dir
+from genai.data.base import Source
+from genai.data.world import World
+from genai.data.world_score import WorldScore
+from genai.data.world_sound import WorldSound
+from genai.modalities.image import Image
+from genai.modalities.text import Text
+from genai.shipped import fitting, modalities, sources
+
+
+def test_a_member_of_several_forms_is_one_name() -> None:
+    assert set(sources()["world"]) == {World, WorldSound}
+    assert len(sources()["stdlib"]) == 1
+    assert _groups()["data"] == sorted(sources())
+    assert "hydra" not in _groups() and not any("/" in group for group in _groups())
+
+
+def test_what_fits_a_modality() -> None:
+    assert modalities()["image"] is Image and modalities()["text"] is Text
+    assert "world" in fitting(Image) and "stdlib" not in fitting(Image)
+    assert fitting(Text) == ["stdlib", "text_folder"]
+
+
+def test_the_world_takes_the_form_of_the_modality() -> None:
+    for words in ([], ["data=world", "modality=image"], ["modality=image", "data=world"], ["experiment=world_two"]):
+        assert compose("train", words).values["data"]["_target_"] == "genai.data.world.World"
+
+
+def test_the_sounds_of_the_world_are_built_with_their_score() -> None:
+    import yaml
+
+    node = yaml.safe_load((config_dir() / "data" / "world" / "audio.yaml").read_text())
+    source = build({**node, "rate": 16_000, "items": 10}, Source, "data")  # type: ignore[type-abstract]
+    assert isinstance(source, WorldSound) and isinstance(source.score, WorldScore)
+    assert source.train[0].media.rate == 16_000
