@@ -24,7 +24,7 @@ class Growing:
     def __init__(self, path: Path, rate: int) -> None:
         self.rate = rate
         self._file = path.open("wb")
-        self._wave = wave.open(self._file, "wb")
+        self._wave = wave.Wave_write(self._file)
         self._wave.setparams((1, 2, rate, 0, "NONE", ""))
         self.append(np.empty(0, np.float32))
 
