@@ -1,11 +1,11 @@
-"""What people wrote beside their pictures: files of the same name, tables in a folder, names of folders."""
+"""What people wrote beside their pictures and sounds: files of the same name, tables in a folder, names of folders."""
 
 import csv
 import io
 import json
 import os
 import unicodedata
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from genai.errors import Mistake, brief
 from genai.modalities.text import Passage
 
 BESIDE = (".txt", ".caption")
-TABLES = ("metadata.jsonl", "metadata.csv")
+TABLES = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.csv")
+NAMES = ("file_name", "path", "audio_filepath")
 COLUMNS = ("text", "caption", "prompt")
 
 
@@ -39,11 +40,11 @@ class Captions:
         return self.by_stem.get(stem, self.by_name.get(name, printable(folder)))
 
 
-def read_captions(files: Sequence[Path], pictures: Sequence[Path]) -> Captions:
-    """The captions among ``files``; one that belongs to none of ``pictures`` is said in the notes."""
+def read_captions(files: Sequence[Path], media: Sequence[Path], things: str) -> Captions:
+    """The captions among ``files``; one that belongs to none of ``media``, ``things``, is said in the notes."""
     captions = Captions()
-    stems = {_stem(picture) for picture in pictures}
-    names = {_plain(picture) for picture in pictures}
+    stems = {_stem(file) for file in media}
+    names = {_plain(file) for file in media}
     for file in files:
         try:
             if file.name in TABLES:
@@ -53,21 +54,26 @@ def read_captions(files: Sequence[Path], pictures: Sequence[Path]) -> Captions:
                 if (stem := _stem(file)) in stems:
                     captions.by_stem[stem] = " ".join(Passage.read(file).split())
                 else:
-                    captions.notes.append(f"{file} is a caption without a picture.")
+                    captions.notes.append(f"{file} is a caption without a {things.removesuffix('s')}.")
         except Mistake as error:
             captions.notes.append(str(error))
     captions.notes = [printable(note) for note in captions.notes]
     return captions
 
 
-def _take(captions: Captions, file: Path, number: int, row: Mapping[str, Any], names: Container[str]) -> None:
-    name, caption = row.get("file_name"), next((row[key] for key in COLUMNS if isinstance(row.get(key), str)), None)
-    if not isinstance(name, str) or caption is None:
+def _take(captions: Captions, file: Path, number: int, row: Mapping[str, Any], names: set[str]) -> None:
+    name, caption = (next((row[k] for k in keys if isinstance(row.get(k), str)), None) for keys in (NAMES, COLUMNS))
+    if name is None or caption is None:
         captions.notes.append(f"{file}:{number} needs file_name, and one of {', '.join(COLUMNS)}.")
-    elif (place := _plain(file.parent / name)) not in names:
+    elif (place := next(filter(names.__contains__, _places(file.parent, name)), None)) is None:
         captions.notes.append(f"{file}:{number} is about {brief(name)}, which is not there.")
     else:
         captions.by_name[place] = " ".join(printable(caption).split())
+
+
+def _places(folder: Path, name: str) -> Iterator[str]:
+    """Where a table means: LJSpeech has no folder and no suffix in its names."""
+    return (_plain(folder / place) for place in (name, f"wavs/{name}.wav", f"{name}.wav"))
 
 
 def printable(text: str) -> str:
@@ -84,11 +90,20 @@ def _stem(file: Path) -> str:
     return _plain(os.path.splitext(file)[0])
 
 
+def _dialect(content: str) -> dict[str, Any]:
+    """Of a table with a header, between commas or bars; or LJSpeech's without: ``id|text``, ``id|text|normalised``."""
+    first = content.partition("\n")[0].strip()
+    if "|" not in first or "," in first.partition("|")[0]:
+        return {}
+    names = None if set(first.split("|")) & set(NAMES) else ("file_name", "caption", "text")
+    return {"fieldnames": names, "delimiter": "|", "quoting": csv.QUOTE_NONE}
+
+
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """(line, row) of a table; an empty row for a line that cannot be read. Raises ``Mistake`` naming the file."""
     content = io.StringIO(Passage.read(file), newline="")
     if file.suffix == ".csv":
-        reader = csv.DictReader(content)
+        reader = csv.DictReader(content, **_dialect(content.getvalue()))
         try:
             yield from ((reader.line_num, row) for row in reader)
         except csv.Error as error:

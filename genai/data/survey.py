@@ -1,25 +1,20 @@
-"""What is known of picture files: each is looked at once, and again only when it has changed."""
+"""What is known of the files of a folder: each is looked at once, and again only when it has changed."""
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image as Pillow
 
 from genai.checkpoints import write_atomically
 from genai.data.ahead import ahead
 from genai.errors import Mistake
 from genai.modalities import cache
-from genai.modalities.picture import Picture
 
-THUMBNAIL = 8
 THREADS = min(4, os.cpu_count() or 1)
-"""Each holds one decoded picture at least, which can be large."""
+"""Each holds one decoded file at least, which can be large."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +25,33 @@ class Looked:
         stamp: size and times (in ns) of the file then; with another stamp it is another file.
         wrong: why it cannot be used; empty where it can.
         content: a hash of its bytes.
-        thumbnail: the bytes of ``THUMBNAIL`` x ``THUMBNAIL`` RGB pixels, in hexadecimal.
+        thumbnail: of a picture, the bytes of a few RGB pixels, in hexadecimal.
+        seconds: of a sound.
     """
 
     stamp: list[int]
     wrong: str = ""
     content: str = ""
     thumbnail: str = ""
+    seconds: float = 0.0
 
 
-def survey(root: Path, files: Sequence[Path]) -> list[Looked]:
-    """What is known of ``files`` below ``root``; only what is new among them is read."""
-    index = cache.folder() / f"{cache.key('pictures', 1, str(root.absolute()))}.json"
+def survey(root: Path, files: Sequence[Path], things: str, look: Callable[[Path], dict[str, Any]]) -> list[Looked]:
+    """What is known of ``files`` below ``root``; only what is new among them is read.
+
+    Args:
+        root: the folder that they are in.
+        files: with one of the ``things`` in each.
+        things: a name for people, and of the index.
+        look: gives fields of ``Looked`` for a file, or raises ``Mistake`` where it cannot be used.
+    """
+    index = cache.folder() / f"{cache.key(things, 1, str(root.absolute()))}.json"
     known = _read(index)
     stamps = {str(file.relative_to(root)): _stamp(file) for file in files}
     new = [name for name, stamp in stamps.items() if name not in known or known[name].stamp != stamp]
-    looks = ahead(lambda name: _look(root / name, stamps[name]), new, THREADS)
+    looks = ahead(lambda name: _looked(root / name, stamps[name], look), new, THREADS)
     try:
-        for name, looked in zip(new, cache.progress(looks, "looking at pictures", len(new)), strict=True):
+        for name, looked in zip(new, cache.progress(looks, f"looking at {things}", len(new)), strict=True):
             known[name] = looked
     finally:  # what has been seen when somebody presses Ctrl-C need not be seen again
         if new:
@@ -73,14 +77,13 @@ def _stamp(file: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
-def _look(file: Path, stamp: list[int]) -> Looked:
+def _looked(file: Path, stamp: list[int], look: Callable[[Path], dict[str, Any]]) -> Looked:
     try:
-        picture = Picture.read(file, about=64)
+        told = look(file)
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
     except Mistake as error:
         return Looked(stamp, wrong=str(error))
     except OSError as error:
         return Looked(stamp, wrong=f"cannot read {file}: {error.strerror}.")
-    small = picture.image.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Pillow.Resampling.BILINEAR, reducing_gap=3.0)
-    return Looked(stamp, content=digest, thumbnail=np.asarray(small).tobytes().hex())
+    return Looked(stamp, content=digest, **told)

@@ -1,0 +1,64 @@
+"""Sounds of one's own, with the captions that lie beside them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from genai.data.folder import Folder
+from genai.modalities.sound import RATES, Sound
+
+SUFFIXES = frozenset(
+    ".wav .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .m4a .m4b .mp4 .aac .webm .mka .mkv"
+    " .mov .wma .amr .ac3 .wv .ape".split()
+)
+
+
+class AudioFolder(Folder):
+    """Sounds of any kind and length, from a folder with its sub-folders; prompts and division as in ``Folder``.
+
+    Args:
+        path: a folder (searched through by ``SUFFIXES``, hidden files left out) or a glob such as ``birds/**/*.wav``.
+        val_fraction: what is held out; equal files are on the same side.
+        rate: samples a second that they are needed in; their own where that is ``None``.
+
+    Raises:
+        Mistake: nothing is there, or too little of it can be used.
+    """
+
+    media = Sound
+    metrics = ("val_loss",)
+    suffixes = SUFFIXES
+    things = "sounds"
+
+    def __init__(
+        self,
+        path: str,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        rate: Annotated[int, Ge(RATES[0]), Le(RATES[-1])] | None = None,
+    ) -> None:
+        super().__init__(path, val_fraction)
+        self.loaded_as = rate
+
+    def load(self, file: Path) -> Sound:
+        return Sound.read(file, self.loaded_as)
+
+    def look(self, file: Path) -> dict[str, Any]:
+        return {"seconds": Sound.read(file).seconds}
+
+    @property
+    def note(self) -> str:
+        return f", {_duration(self.seconds)} in all"
+
+    @property
+    def seconds(self) -> float:
+        """Of both sides together."""
+        return sum(look.seconds for side in self._divided[:2] for _, look in side)
+
+
+def _duration(seconds: float) -> str:
+    """``12.5 seconds``, ``21 minutes``, ``23.9 hours``: as people say it."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"

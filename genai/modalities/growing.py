@@ -1,0 +1,44 @@
+"""A sound that is written while it is made: at every moment what is on the disk can be played."""
+
+import wave
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genai.modalities.sound import Sound
+
+
+class Growing:
+    """A WAV of 16 bits that grows. Its header counts the samples before those that are being added, then all.
+
+    So a reader, or a kill at any moment, finds a whole file.
+
+    Args:
+        path: of the file, which is made anew.
+        rate: samples a second.
+    """
+
+    def __init__(self, path: Path, rate: int) -> None:
+        self.rate = rate
+        self._file = path.open("wb")
+        self._wave = wave.Wave_write(self._file)
+        self._wave.setparams((1, 2, rate, 0, "NONE", ""))
+        self.append(np.empty(0, np.float32))
+
+    def append(self, samples: NDArray[np.float32]) -> None:
+        """``samples``: (time,) in [-1, 1]."""
+        self._wave.writeframes(Sound(samples, self.rate).pcm.tobytes())
+        self._file.flush()
+
+    def close(self) -> None:
+        self._wave.close()
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
