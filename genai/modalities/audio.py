@@ -71,7 +71,7 @@ class Audio(Modality):
         if given.suffix != ".wav":
             return None
         file = Growing(path, self.rate)
-        file.append(given.samples)
+        file.append(given)
         return file
 
     @property

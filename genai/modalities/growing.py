@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from genai.modalities.sound import Sound
 
@@ -22,15 +21,14 @@ class Growing:
     """
 
     def __init__(self, path: Path, rate: int) -> None:
-        self.rate = rate
         self._file = path.open("wb")
         self._wave = wave.Wave_write(self._file)
         self._wave.setparams((1, 2, rate, 0, "NONE", ""))
-        self.append(np.empty(0, np.float32))
+        self.append(Sound(np.empty(0, np.float32), rate))
 
-    def append(self, samples: NDArray[np.float32]) -> None:
-        """``samples``: (time,) in [-1, 1]."""
-        self._wave.writeframes(Sound(samples, self.rate).pcm.tobytes())
+    def append(self, part: Sound) -> None:
+        """``part`` has the file's rate."""
+        self._wave.writeframes(part.pcm.tobytes())
         self._file.flush()
 
     def close(self) -> None:
