@@ -45,6 +45,7 @@ class Sound:
         """Any file that libsndfile or FFmpeg opens, the sound of a video among them: the mean of its channels.
 
         Samples beyond [-1, 1], which files of floats can have, are scaled down by their peak: clipping would distort.
+        A file that is shorter than it says is refused; OGG does not say, and is read as far as it goes.
 
         Args:
             path: of the file.
