@@ -19,8 +19,10 @@ FileName = Annotated[str, "file"]
 class Media(Protocol):
     """A value that people have: a text, a picture, a sound, a clip."""
 
-    suffix: ClassVar[str]
-    """Of the file that it is written to by default: ``".txt"``."""
+    @property
+    def suffix(self) -> str:
+        """Of the file that it is written to by default: ``".txt"``."""
+        ...
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -241,6 +241,10 @@ def test_a_recorder_that_never_knew_the_end_is_read(tmp_path: Path) -> None:
     content[4:8] = content[40:44] = b"\xff" * 4
     (tmp_path / "a.wav").write_bytes(content)
     assert Sound.read(tmp_path / "a.wav").seconds == 2
+    content = bytearray(written(NOISE, kind="FLAC"))
+    content[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(content)
+    assert Sound.read(tmp_path / "a.flac").seconds == 2
 
 
 def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
