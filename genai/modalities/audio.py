@@ -281,7 +281,7 @@ class PackedAudio:
     def _values(self, samples: NDArray[Any]) -> NDArray[Any]:
         if self.audio.classes is None:
             return samples.astype(np.float32) / np.float32(32_768)
-        return self.audio.levels[samples + 32_768]
+        return self.audio.levels[samples.astype(np.int32) + 32_768]
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -18,6 +18,8 @@ RATES = range(1_000, 768_001)
 """Samples a second of a file that is still read."""
 LARGEST = 480_000_000
 """Samples of a file that is still read: three hours at 44.1 kHz; a longer one would fill the memory of a laptop."""
+ENDLESS = 2**63 - 1
+"""What libsndfile says of a FLAC that was written into a pipe, and does not know its length."""
 WRITTEN = {".wav": "PCM_16", ".flac": "PCM_16", ".ogg": "VORBIS"}
 CONTAINERS = (
     "mov,mp4,m4a,matroska,webm,mp3,aac,ac3,eac3,asf,amr,amrnb,amrwb,ogg,flac,wav,w64,aiff,caf,au,avi,flv,mpeg,mpegts,"
@@ -45,6 +47,7 @@ class Sound:
         """Any file that libsndfile or FFmpeg opens, the sound of a video among them: the mean of its channels.
 
         Samples beyond [-1, 1], which files of floats can have, are scaled down by their peak: clipping would distort.
+        A file that is shorter than it says is refused; OGG does not say, and is read as far as it goes.
 
         Args:
             path: of the file.
@@ -134,7 +137,8 @@ def _read(path: Path) -> tuple[NDArray[np.float32], int]:
                     pass
                 else:
                     with reader:
-                        return _by_libsndfile(path, reader)
+                        if reader.frames != ENDLESS:
+                            return _by_libsndfile(path, reader)
         # "file:", so that no part of a name is taken for a protocol
         with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}) as container:
             return _by_ffmpeg(path, container)

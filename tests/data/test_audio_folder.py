@@ -1,0 +1,208 @@
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image as Pillow
+
+from genai.data.audio_folder import AudioFolder
+from genai.data.base import Split
+from genai.data.image_folder import ImageFolder
+from genai.errors import Mistake
+from genai.modalities.sound import Sound
+
+
+def put(path: Path, seed: int, rate: int = 8_000, seconds: float = 0.1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.random.default_rng(seed).uniform(-0.5, 0.5, round(rate * seconds)), rate)
+    return path
+
+
+def prompts(source: AudioFolder) -> list[str]:
+    return sorted(example.prompt for split in (source.train, source.val) for example in split)
+
+
+def samples(split: Split) -> set[bytes]:
+    return {example.media.samples.tobytes() for example in split}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two sounds that can be used: what a test adds comes on top."""
+    put(tmp_path / "good" / "one.wav", 1)
+    put(tmp_path / "good" / "two.flac", 2)
+    return tmp_path / "good"
+
+
+# ------------------------------------------------------------------------------------------------------- captions
+
+
+def test_captions_beside_in_tables_and_of_folders(folder: Path) -> None:
+    (folder / "one.txt").write_text("a bell")
+    put(folder / "birds" / "x.mp3", 3, 16_000)
+    put(folder / "old_door" / "müsli.ogg", 4)
+    (folder / "birds" / "metadata.jsonl").write_text('{"file_name": "x.mp3", "text": "a wren"}')
+    source = AudioFolder(str(folder))
+    assert prompts(source) == ["", "a bell", "a wren", "old door"]
+    assert source.skipped == ()
+    assert source.description == (
+        f"{folder}: 3 sounds to train on, 1 held out, 4 different prompts, 0.4 seconds in all"
+    )
+
+
+@pytest.mark.parametrize("third", ["", "|number {}, so"])
+def test_a_table_of_ljspeech_has_no_header(tmp_path: Path, third: str) -> None:
+    for number in range(4):
+        put(tmp_path / "wavs" / f"LJ001-{number}.wav", number)
+    rows = [f'LJ001-{number}|{number}, "path,' + third.format(number) for number in (0, 1, 2, 3, 9)]
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    source = AudioFolder(str(tmp_path))
+    said = "number {}, so" if third else '{}, "path,'
+    assert prompts(source) == [said.format(number) for number in range(4)]
+    assert [line.partition("metadata.csv")[2] for line in source.skipped] == [
+        ":5 is about 'LJ001-9', which is not there."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("manifest.csv", "path,caption\n{0}/one.wav,a\ntwo.flac,b\n"),
+        ("manifest.jsonl", '{{"audio_filepath": "{0}/one.wav", "text": "a"}}\n{{"path": "two.flac", "prompt": "b"}}'),
+        ("metadata.csv", "file_name|text\none.wav|a\ntwo.flac|b\n"),
+    ],
+)
+def test_manifests_name_files_by_their_path(folder: Path, name: str, table: str) -> None:
+    (folder / name).write_text(table.format(folder))
+    source = AudioFolder(str(folder))
+    assert (prompts(source), source.skipped) == (["a", "b"], ())
+
+
+def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
+    (folder / "alone.txt").write_text("hello")
+    (folder / "empty.wav").touch()
+    (folder / "fake.mp3").write_text("hello")
+    soundfile.write(folder / "slow.wav", np.ones(5), 1)
+    soundfile.write(folder / "nan.wav", np.array([0, np.nan]), 8_000, "FLOAT")
+    (folder / "cut.wav").write_bytes((folder / "one.wav").read_bytes()[:-500])
+    (folder / "gone.wav").symlink_to("nowhere")
+    source = AudioFolder(str(folder))
+    assert prompts(source) == ["", ""]
+    said = ["cut short", "empty file", "not a sound", "No such file", "not finite", "1 samples a second"]
+    assert len(source.skipped) == 7 and source.skipped[-1].endswith("alone.txt is a caption without a sound.")
+    assert all(words in line for words, line in zip(said, source.skipped, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("absent", "there is no such folder"),
+        ("empty", "no sounds. Looked for .aac"),
+        ("good/one.wav", "two different sounds are needed"),
+        ("bad", "two different sounds are needed.*x.wav is an empty file"),
+        ("sided", "two different sounds are needed.*c.wav is an empty file"),
+    ],
+)
+def test_where_there_are_no_sounds_the_path_is_named(folder: Path, path: str, says: str) -> None:
+    root = folder.parent
+    (root / "empty").mkdir()
+    for place in ("bad/y.wav", "bad/z.wav", "sided/train/a.wav"):
+        put(root / place, 1)
+    for place in ("bad/x.wav", "sided/test/c.wav"):
+        (root / place).parent.mkdir(exist_ok=True)
+        (root / place).touch()
+    with pytest.raises(Mistake, match=says) as caught:
+        _ = AudioFolder(str(root / path)).train
+    assert f"data.path={root / path}" in str(caught.value)
+    with pytest.raises(Mistake, match=r"data\.path= is empty: give a folder of sounds"):
+        _ = AudioFolder("").train
+
+
+# -------------------------------------------------------------------------------------------------------- division
+
+
+def test_equal_files_are_on_one_side_and_content_decides(tmp_path: Path) -> None:
+    for number in range(20):
+        put(tmp_path / "forth" / f"{number:02}.wav", number)
+        put(tmp_path / "back" / f"{99 - number}.wav", number)
+        shutil.copy(tmp_path / "back" / f"{99 - number}.wav", tmp_path / "back" / f"copy of {number}.wav")
+    forth, back = (AudioFolder(str(tmp_path / name), 0.3) for name in ("forth", "back"))
+    assert samples(forth.val) == samples(back.val)
+    assert (len(forth.val), len(back.val), len(back.train)) == (6, 12, 28)
+    assert not samples(back.train) & samples(back.val)
+
+
+@pytest.mark.parametrize("held", ["val", "validation", "valid", "test"])
+def test_train_and_test_are_sides_and_no_prompts(tmp_path: Path, held: str) -> None:
+    for seed, name in enumerate(("train/a.wav", "train/bell/b.wav", f"{held}/c.wav", f"{held}/bell/d.wav", "e.wav")):
+        put(tmp_path / name, seed)
+    shutil.copy(tmp_path / held / "c.wav", tmp_path / "train" / "again.wav")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,text\na.wav,a drum\n")
+    (tmp_path / held / "metadata.csv").write_text("file_name,text\nc.wav,a horn\n")
+    source = AudioFolder(str(tmp_path))
+    assert sorted(example.prompt for example in source.train) == ["a drum", "bell"]
+    assert sorted(example.prompt for example in source.val) == ["a horn", "bell"]
+    assert source.skipped == (
+        f"{tmp_path}/e.wav is in neither train nor {held}.",
+        f"{tmp_path}/train/again.wav is held out as well: it is not trained on.",
+    )
+
+
+def test_train_alone_is_a_prompt_and_pictures_have_sides_too(tmp_path: Path) -> None:
+    for number in range(3):
+        put(tmp_path / "sounds" / "train" / f"{number}.wav", number)
+        place = tmp_path / "pictures" / ("train" if number else "val") / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.new("RGB", (8, 8), (99 * number, 0, 0)).save(place)
+    assert prompts(AudioFolder(str(tmp_path / "sounds"))) == ["train"] * 3
+    pictures = ImageFolder(str(tmp_path / "pictures"))
+    assert (len(pictures.train), len(pictures.val), prompts(pictures)) == (2, 1, [""] * 3)  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------- loading, remembered
+
+
+def test_sounds_come_out_in_the_rate_that_is_wanted(folder: Path) -> None:
+    put(folder / "three.wav", 3, 44_100)
+    source = AudioFolder(str(folder), rate=16_000)
+    media = [example.media for split in (source.train, source.val) for example in split]
+    assert {(each.rate, len(each.samples)) for each in media} == {(16_000, 1_600)}
+
+
+def test_the_second_start_reads_no_sound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        put(folder / f"{number}.wav", 10 + number)
+    (folder / "bad.wav").write_text("bad")
+    before = AudioFolder(str(folder))
+    told = before.description, before.skipped, before.train.fingerprint
+    asked: list[str] = []
+    read = Sound.read
+
+    def watched(path: Path, rate: int | None = None) -> Sound:
+        asked.append(path.name)
+        return read(path, rate)
+
+    monkeypatch.setattr(Sound, "read", watched)
+    again = AudioFolder(str(folder))
+    assert (again.description, again.skipped, again.train.fingerprint) == told
+    assert asked == []
+    os.utime(folder / "bad.wav", (1, 1))
+    put(folder / "new.wav", 99)
+    _ = AudioFolder(str(folder)).train
+    assert sorted(asked) == ["bad.wav", "new.wav"]
+
+
+def test_fingerprints_follow_content_captions_and_rate(folder: Path) -> None:
+    def prints(**options: Any) -> set[str]:
+        source = AudioFolder(str(folder), **options)
+        return {source.train.fingerprint, source.val.fingerprint}
+
+    first = prints()
+    (folder / "one.wav").rename(folder / "another name.wav")
+    assert prints() == first
+    assert not prints(rate=16_000) & first
+    (folder / "two.txt").write_text("a caption")
+    assert len(prints() - first) == 1
