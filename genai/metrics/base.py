@@ -23,6 +23,7 @@ SHIPPED = {
     "longest_copy": "genai.metrics.text.LongestCopy",
     "world": "genai.metrics.world.Obedience",
     "nearest": "genai.metrics.nearest.Nearest",
+    "bits_per_sample": "genai.metrics.levels.BitsPerSample",
 }
 """By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""
 
