@@ -46,7 +46,7 @@ class Listener(nn.Module):
 
 
 def learn(power: Tensor, labels: Tensor, sizes: Sequence[int], path: Path) -> None:
-    """Train a listener, and keep its weights in ``path``. The same numbers every time on the same machine.
+    """Train a listener, and keep its weights in ``path``. On a CPU they are the same every time.
 
     Args:
         power: (clips, bands, frames).
