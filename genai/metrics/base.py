@@ -24,6 +24,9 @@ SHIPPED = {
     "world": "genai.metrics.world.Obedience",
     "melody": "genai.metrics.melody.Played",
     "nearest": "genai.metrics.nearest.Nearest",
+    "bits_per_sample": "genai.metrics.levels.BitsPerSample",
+    "judge": "genai.metrics.judge.Judge",
+    "nearest_clip": "genai.metrics.nearest_clip.NearestClip",
 }
 """By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""
 

@@ -41,14 +41,17 @@ class Nearest(Metric):
         flip = isinstance(modality, Image) and modality.flip
         distances = nearest(torch.cat([made, held]), study.train, study.model.method.device, flip)
         ours, theirs = distances[: len(made)], distances[len(made) :]
-        error = float(ours.std(ddof=1) / len(ours) ** 0.5) if len(ours) > 1 else None
-        about = "of samples to their nearest training picture, RMS in 0..1"
-        return {
-            "nearest_train": Figure(float(ours.mean()), f"mean distance {about}", error, float(theirs.mean())),
-            "nearest_train_low": Figure(
-                float(np.quantile(ours, LOW)), f"5 % quantile {about}", beside=float(np.quantile(theirs, LOW))
-            ),
-        }
+        return summary("nearest_train", ours, theirs, "of samples to their nearest training picture, RMS in 0..1")
+
+
+def summary(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64], about: str) -> dict[str, Figure]:
+    """``name``, the mean of distances, and ``name_low``, their 5 % quantile: of samples, beside real ones."""
+    error = float(ours.std(ddof=1) / len(ours) ** 0.5) if len(ours) > 1 else None
+    low, real_low = (float(np.quantile(distances, LOW)) for distances in (ours, theirs))
+    return {
+        name: Figure(float(ours.mean()), f"mean distance {about}", error, float(theirs.mean())),
+        f"{name}_low": Figure(low, f"5 % quantile {about}", beside=real_low),
+    }
 
 
 def nearest(images: Tensor, train: Packed, device: torch.device, flip: bool = False) -> NDArray[np.float64]:
@@ -67,7 +70,7 @@ def nearest(images: Tensor, train: Packed, device: torch.device, flip: bool = Fa
             pixels = train.batch(rows, None).x
             for turn in turned:
                 others = _flat(pixels.flip(-1) if turn else pixels, device)
-                least, at = _squared(flat, others).min(1)
+                least, at = squared(flat, others).min(1)
                 closer = least < best
                 best = torch.where(closer, least, best)
                 index = torch.where(closer, at + rows.start, index)
@@ -90,6 +93,6 @@ def _flat(pixels: Tensor, device: torch.device) -> Tensor:
     return pixels.to(device).flatten(1).float() / 255
 
 
-def _squared(a: Tensor, b: Tensor) -> Tensor:
-    """(n, m) squared distances of the rows of (n, d) and (m, d)."""
+def squared(a: Tensor, b: Tensor) -> Tensor:
+    """(n, m) squared distances of the rows of (n, d) and (m, d), up to the rounding of a matrix product."""
     return a.square().sum(1)[:, None] - 2 * a @ b.T + b.square().sum(1)

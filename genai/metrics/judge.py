@@ -1,0 +1,115 @@
+"""Do the samples sound like what their prompts say? A small network, trained on the real clips, judges them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio.functional import frechet_distance
+
+from genai.metrics.attributes import UNKNOWN, Attribute, attributes
+from genai.metrics.base import Figure, Metric, Study, share
+from genai.metrics.classifier import FEATURES, VERSION, Listener, learn, listener
+from genai.metrics.spectra import Spectra, audio_of
+from genai.modalities import cache
+from genai.modalities.base import Packed
+from genai.modalities.sound import Sound
+
+LONGEST = 2.0
+"""Seconds that are listened to, from the beginning."""
+BEYOND = 1.5
+"""Of the typical length: more of a clip is not listened to."""
+ITEMS = 20_000
+"""Of the training split to learn from, at most, evenly spaced; and a tenth of that to be judged beside the samples."""
+
+
+class Judge(Metric):
+    """The share of samples in which a network hears each attribute of the prompt, beside that of held-out clips.
+
+    It fits prompts that are the names of classes, or alike but for a few words. ``frechet_judge`` compares features of
+    the same network: it is no distance that others report, and means something only beside that of real clips.
+    """
+
+    media = Sound
+
+    def measure(self, study: Study) -> dict[str, Figure]:
+        """``judge_<attribute>`` of each, such as ``judge_word_1``, and ``frechet_judge``."""
+        audio, split = audio_of(study, "judge"), study.source.train
+        known = split.prompts if split.prompts is not None else [example.prompt for example in split]
+        found = attributes(known)
+        if not found:
+            return {"judge": Figure(None, "nothing to judge: the prompts are not made of a few words that come often")}
+        length = round(min(LONGEST, BEYOND * audio.typical) * audio.rate)
+        spectra = Spectra(audio, length, study.model.method.device)
+        net = trained(study, spectra, found)
+        prompts = study.source.prompts(study.source.val, study.n, study.seed)
+        made = spectra(study.samples(prompts))
+        real, said = heard(spectra, study.val, ITEMS // 10, "held-out clips")
+        right, real_right = (hits(net, *pair, found) for pair in ((made, prompts), (real, said)))
+        figures = {f"judge_{a.name}": share(right[a], _about(a, known), real_right[a]) for a in found}
+        return figures | {"frechet_judge": frechet(net, made, real, study.seed)}
+
+
+def trained(study: Study, spectra: Spectra, found: Sequence[Attribute]) -> Listener:
+    """The judge of this training split; trained where the cache does not have it yet."""
+    audio, sizes = spectra.audio, [len(attribute.values) for attribute in found]
+    values = [[attribute.name, *attribute.values] for attribute in found]
+    hears = [audio.rate, audio.classes, spectra.length]
+    key = cache.key(study.source.train.fingerprint, "judge", VERSION, hears, values)
+
+    def write(path: Path) -> None:
+        power, prompts = heard(spectra, study.train, ITEMS, "training clips")
+        labels = torch.tensor([[attribute.label(prompt) for attribute in found] for prompt in prompts])
+        learn(power, labels.to(power.device), sizes, path)
+
+    return listener(cache.file(cache.folder() / f"{key}.safetensors", write), sizes, spectra.device)
+
+
+def heard(spectra: Spectra, packed: Packed, limit: int, label: str) -> tuple[Tensor, list[str]]:
+    """(items, bands, frames) of at most so many evenly spaced items, and their prompts."""
+    parts = list(spectra.real(packed, min(limit, len(packed)), label))
+    return torch.cat([power for power, _ in parts]), [prompt for _, prompts in parts for prompt in prompts]
+
+
+@torch.no_grad()
+def hits(
+    net: Listener, power: Tensor, prompts: Sequence[str], found: Sequence[Attribute]
+) -> dict[Attribute, list[bool]]:
+    """Whether each clip sounds like what its prompt says, where that says something of the attribute."""
+    guesses = [logits.argmax(1).tolist() for logits in net(power)]
+    labels = {attribute: [attribute.label(prompt) for prompt in prompts] for attribute in found}
+    return {
+        attribute: [guess == label for guess, label in zip(guessed, labels[attribute], strict=True) if label != UNKNOWN]
+        for attribute, guessed in zip(found, guesses, strict=True)
+    }
+
+
+@torch.no_grad()
+def frechet(net: Listener, made: Tensor, real: Tensor, seed: int) -> Figure:
+    """Frechet distance of the features of samples to those of held-out clips, beside that of as many other real ones.
+
+    It depends on how many clips there are on each side, so these are equally many everywhere.
+    """
+    count = min(len(made), len(real) // 2)
+    about = f"Frechet distance on {FEATURES} features of the judge, {count} samples against as many held-out clips"
+    if count < 2 * FEATURES:
+        return Figure(None, f"needs {2 * FEATURES} samples and twice as many held-out clips")
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(real)))
+    one, other = (_moments(net.features(real[rows])) for rows in (order[:count], order[-count:]))
+    ours = _moments(net.features(made[:count]))
+    return Figure(float(frechet_distance(*ours, *one)), about, beside=float(frechet_distance(*other, *one)))
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of (clips, FEATURES)."""
+    exact = features.cpu().double()
+    return exact.mean(0), exact.T.cov()
+
+
+def _about(attribute: Attribute, prompts: Sequence[str]) -> str:
+    """Chance is how often a model is right that makes what is in the training split, whatever it is asked for."""
+    counts = Counter(label for prompt in prompts if (label := attribute.label(prompt)) != UNKNOWN)
+    chance = sum(count**2 for count in counts.values()) / counts.total() ** 2
+    return f"share of samples in which a judge hears what was asked for, {attribute}; chance is {chance:.2f}"
