@@ -112,18 +112,20 @@ class Audio(Modality):
         return AudioDecoder(self, given, options)
 
     def pack(self, split: Split, cache: Path) -> "PackedAudio":
-        key = caching.key(split.fingerprint, "audio", 1, self.rate)
+        key = caching.key(split.fingerprint, "audio", 2, self.rate)
 
         def write(path: Path) -> None:
-            lengths, prompts = [], []
+            about: dict[str, list[Any]] = {"lengths": [], "prompts": []}
+            loudness = [np.zeros(1)]
             with path.open("wb") as file:
                 for example in caching.progress(split, f"reading sounds ({split.name})", len(split)):
                     pcm = example.media.at(self.rate).pcm
                     file.write(pcm.tobytes())
-                    lengths.append(len(pcm))
-                    prompts.append(example.prompt)
-            about = {"lengths": lengths, "prompts": prompts}
+                    loudness.append(_loudness(pcm, self.hop))
+                    about["lengths"].append(len(pcm))
+                    about["prompts"].append(example.prompt)
             caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
+            caching.file(cache / f"{key}.f8", lambda beside: np.concatenate(loudness).cumsum().tofile(beside))
 
         return PackedAudio(caching.file(cache / f"{key}.i2", write), self)
 
@@ -211,9 +213,10 @@ class AudioDecoder:
 
 @dataclass(frozen=True)
 class Clip:
-    """Where a clip lies in the packed samples, and its prompt."""
+    """Where a clip lies in the packed samples, and in the frames of all clips; and its prompt."""
 
     start: int
+    frame: int
     length: int
     prompt: str
 
@@ -230,8 +233,14 @@ class PackedAudio:
         self.path, self.audio = path, audio
         self.samples: NDArray[Any] = np.memmap(path, np.int16, "r")
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        ends = np.cumsum(about["lengths"]).tolist()
-        self.clips = [Clip(e - n, n, p) for e, n, p in zip(ends, about["lengths"], about["prompts"], strict=True)]
+        lengths = np.array(about["lengths"], np.int64)
+        frames = -(-lengths // audio.hop)
+        places = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
+        self.clips = [
+            Clip(int(start), int(frame), int(length), prompt)
+            for (start, frame, length), prompt in zip(places, about["prompts"], strict=True)
+        ]
+        self.loudness: NDArray[Any] = np.memmap(path.with_suffix(".f8"), np.float64, "r")  # summed up to each frame
         longest = LONGEST * audio.hop
         self.items = [(clip, at) for clip in self.clips for at in range(0, clip.length, longest)]
         self.whole = min(longest, max(clip.length for clip in self.clips))
@@ -256,8 +265,8 @@ class PackedAudio:
         begins = np.array([at for _, at in chosen])
         if random is not None:
             spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
-            drawn = np.floor(random.uniform(purpose="crop")[:, 0] * (spare + frames + 1)).astype(int) - frames
-            begins += drawn.clip(0) * hop
+            drawn = np.floor(random.uniform(2, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
+            begins += self._louder(chosen, drawn.clip(0)) * hop
         first = begins // hop
         lengths = np.array([clip.length for clip, _ in chosen])
         totals = -(-lengths // hop)
@@ -278,10 +287,23 @@ class PackedAudio:
             span=torch.from_numpy(np.stack([first, totals], 1)),
         )
 
+    def _louder(self, chosen: Sequence[tuple[Clip, int]], drawn: NDArray[Any]) -> NDArray[Any]:
+        """(batch,) of ``drawn`` (batch, candidates), frames after the begin of an item: where more is to be heard."""
+        hop, crop = self.audio.hop, self.audio.crop
+        starts = np.array([clip.frame + at // hop for clip, at in chosen])[:, None] + drawn
+        heard = self.loudness[np.minimum(starts + crop, len(self.loudness) - 1)] - self.loudness[starts]
+        return np.take_along_axis(drawn, heard.argmax(1)[:, None], 1)[:, 0]
+
     def _values(self, samples: NDArray[Any]) -> NDArray[Any]:
         if self.audio.classes is None:
             return samples.astype(np.float32) / np.float32(32_768)
         return self.audio.levels[samples.astype(np.int32) + 32_768]
+
+
+def _loudness(pcm: NDArray[np.int16], hop: int) -> NDArray[np.float64]:
+    """(frames,): the root mean square of each frame."""
+    padded = np.pad(pcm.astype(np.float64), (0, -len(pcm) % hop)).reshape(-1, hop)
+    return np.sqrt(np.square(padded).mean(1))
 
 
 def _write_text(path: Path, text: str) -> None:

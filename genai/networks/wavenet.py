@@ -76,6 +76,7 @@ class WaveNet(nn.Module):
         if classes is not None:
             with torch.no_grad():
                 self.levels.weight.copy_(level_features(classes, residual))
+                self.out.weight.copy_(smooth_readout(classes, skip))
         if self.biases is not None and frame:
             nn.init.normal_(self.biases.weight, std=0.3 / math.sqrt(frame))
             nn.init.zeros_(self.biases.bias)
@@ -296,15 +297,21 @@ class Frames(nn.Module):
         features = local + CLOCK
         self.features, self.mlp = nn.Linear(features, width), nn.Linear(width, width)
         self.query, self.heads = nn.Linear(features, width), max(1, width // 16)
-        self.keys_values = None if context is None else nn.Linear(context, 2 * width)
+        self.keys = None if context is None else nn.Linear(context, width)
+        self.values = None if context is None else nn.Linear(context, width)
+        if self.values is not None:  # words and time steer nothing until they are found to be of use
+            nn.init.zeros_(self.values.weight)
+            nn.init.zeros_(self.values.bias)
+        with torch.no_grad():
+            self.features.weight[:, local:] *= 0.3
 
     def forward(self, local: Tensor, span: Tensor | None, context: Context | None) -> Tensor:
         """(batch, frames, features) -> (batch, frames, width)"""
         features = torch.cat([local, clock(local.shape[0], local.shape[1], span, local.device).to(local.dtype)], -1)
         x = self.features(features)
-        if self.keys_values is not None and context is not None:
-            q = self.query(features).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            k, v = self.keys_values(context.tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.keys is not None and self.values is not None and context is not None:
+            projected = self.query(features), self.keys(context.tokens), self.values(context.tokens)
+            q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected)
             heard = F.scaled_dot_product_attention(q, k, v, attn_mask=context.mask[:, None, None])
             x = x + heard.transpose(1, 2).flatten(2)
         x = F.silu(x)
@@ -334,3 +341,11 @@ def level_features(classes: int, width: int) -> Tensor:
     linear = level.sign() * (torch.exp(level.abs() * math.log(classes)) - 1) / (classes - 1)
     waves = level[:, None] * (math.pi / 2) * torch.arange(1, max(2, width // 2))
     return torch.cat([level[:, None], linear[:, None], waves.sin(), waves.cos()], 1)[:, :width]
+
+
+def smooth_readout(classes: int, width: int) -> Tensor:
+    """(classes, width): random smooth functions of the level, so that a target speaks for its neighbours from the start."""
+    features = level_features(classes, width)
+    features = features / features.std(0, keepdim=True).clamp(min=0.1)
+    mixed, _ = torch.linalg.qr(torch.randn(width, width))
+    return features @ mixed[: features.shape[1]] * (0.6 * width**-0.5)

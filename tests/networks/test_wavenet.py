@@ -85,7 +85,7 @@ def test_a_part_of_a_clip_is_steered_as_within_the_whole() -> None:
 @torch.no_grad()
 def test_prompts_and_scores_are_heard() -> None:
     network = wavenet()
-    torch.nn.init.normal_(network.frames.keys_values.weight)  # type: ignore[union-attr]
+    torch.nn.init.normal_(network.frames.values.weight)  # type: ignore[union-attr]
     x, ear = levels(2, 10).expand(2, 10), heard(2, 2)
     x[1] = x[0]
     same = {**ear, "local": ear["local"][:1].expand(2, -1, -1)}
