@@ -129,7 +129,7 @@ class WaveNet(nn.Module):
         time = cache.position
         biases = cache.biases[:, min(time // self.hop, cache.biases.shape[1] - 1)]
         inner, total = self._enter(x), torch.zeros((), device=x.device)
-        for number, (layer, ring) in enumerate(zip(self._stack, cache.rings, strict=True)):
+        for number, (layer, ring) in enumerate(zip(self.stack, cache.rings, strict=True)):
             slot = time % layer.dilation
             past = ring[:, slot].clone()
             ring[:, slot] = inner
@@ -139,7 +139,7 @@ class WaveNet(nn.Module):
         return self._read(total)
 
     @property
-    def _stack(self) -> list["Layer"]:
+    def stack(self) -> list["Layer"]:
         return cast(list[Layer], list(self.layers))
 
     def _enter(self, x: Tensor) -> Tensor:
