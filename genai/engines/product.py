@@ -2,6 +2,8 @@
 
 numba's own loops would keep their sums in memory. Here a tile of sums, a few vectors of outputs for a few rows of the
 batch, is held in registers while the inputs pass by once, so that a row alone runs as fast as weights can be streamed.
+
+numba's cache on disk goes by the time of the file that uses this one: touch ``loop.py`` after a change here.
 """
 
 from typing import Any
@@ -10,15 +12,16 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
+intrinsic: Any = _intrinsic  # what it makes takes no typing context, whatever the signature says
 FEATURES = llvm.get_host_cpu_features()
 WIDTH = 16 if FEATURES.get("avx512f") else 8 if FEATURES.get("avx") else 4
 """Floats in a vector register."""
 
 
 def tile(batch: int) -> tuple[int, int, int]:
-    """How ``batch`` rows are worked through: (rows, vectors of outputs, inputs at a time), eight sums or more in flight.
+    """How ``batch`` rows are worked through: (rows, vectors of outputs, inputs) at a time, with eight sums in flight.
 
     Eight, because a multiply-add takes four cycles and two begin in each.
     """
@@ -29,25 +32,23 @@ def tile(batch: int) -> tuple[int, int, int]:
 
 @intrinsic(prefer_literal=True)
 def accumulate(
-    typing: Any, rows: Any, vectors: Any, inputs: Any, weights: Any, start: Any, x: Any, begin: Any, y: Any
+    typing: Any, rows: Any, vectors: Any, inputs: Any, batch: Any, weights: Any, start: Any, x: Any, begin: Any, y: Any
 ) -> tuple[Any, Any]:
-    """y = begin + x W, for x (batch, n), begin and y (batch, m), contiguous, W at ``weights[start:]`` as (m / block, n, block).
+    """y = begin + x W, for x (batch * n,), begin and y (batch * m,), W at ``weights[start:]``, (m / block, n, block).
 
-    ``block`` is ``vectors`` times ``WIDTH``; rows divide batch, ``inputs`` divide n and the block divides m.
+    ``block`` is ``vectors`` times ``WIDTH``; ``rows`` divide batch, ``inputs`` divide n and the block divides m.
     """
     shape = rows.literal_value, vectors.literal_value, inputs.literal_value
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        arrays = [
-            context.make_array(signature.args[place])(context, builder, values[place]) for place in (3, 5, 6, 7)
-        ]
-        w, x, begin, y = arrays
-        batch, n = cgutils.unpack_tuple(builder, x.shape)
-        m = cgutils.unpack_tuple(builder, y.shape)[1]
-        _tiles(builder, shape, builder.gep(w.data, [values[4]]), (x.data, begin.data, y.data), (batch, n, m))
+        arrays = [context.make_array(signature.args[i])(context, builder, values[i]) for i in (4, 6, 7, 8)]
+        batch, start = values[3], values[5]
+        panels = builder.gep(arrays[0].data, [start])
+        n, m = (builder.udiv(array.nitems, batch) for array in (arrays[1], arrays[3]))
+        _tiles(builder, shape, panels, tuple(array.data for array in arrays[1:]), (batch, n, m))
         return context.get_dummy_value()
 
-    return types.void(rows, vectors, inputs, weights, start, x, begin, y), codegen
+    return types.void(rows, vectors, inputs, types.int64, weights, types.int64, x, begin, y), codegen
 
 
 @intrinsic

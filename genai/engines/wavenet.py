@@ -15,52 +15,53 @@ if TYPE_CHECKING:
 
 
 class Native:
-    """What ``Engine`` promises, for a WaveNet with classes and frames.
+    """What ``Engine`` promises, for a WaveNet with classes and frames. Compiles where that has not been done yet.
 
     Args:
-        network, logits, cache: as they are after ``network.prefill``; the engine has its own copies.
+        network, logits, cache: as they are after ``network.prefill``; what changes is copied.
         how: how classes are drawn.
     """
 
     def __init__(self, network: "WaveNet", logits: Tensor, cache: "Cache", how: Draw) -> None:
         rows, vectors, inputs = tile(len(logits))
-        self.run: Run = loop(rows, vectors, inputs)
+        self.loop: Run = loop(rows, vectors, inputs)
         self.block, self.how = vectors * WIDTH, how
         self.batch, self.padding = len(logits), -len(logits) % rows
-        self.network, self.biases, self.position = network, cache.biases, cache.position
+        self.network, self.biases, self.position = network, cache.biases.float(), cache.position
         with torch.inference_mode():
             self.weights = packed(network, self.block, self.batch + self.padding)
-            self.rings = torch.cat([self._rows(wide(ring, self.block)).transpose(0, 1) for ring in cache.rings])
-            self.logits = self._rows(wide(logits, self.block)).contiguous()
-        self.state = State(self.rings.numpy(), self.logits.numpy())
+            rings = [self._rows(wide(ring, self.block)).transpose(0, 1) for ring in cache.rings]
+            logits = self._rows(wide(logits, self.block))
+            self.state = State(torch.cat(rings).flatten(1).numpy(), logits.flatten().numpy())
+            self._run(torch.zeros(0, self.batch), torch.zeros(0, len(logits), dtype=torch.int64))
 
     @torch.inference_mode()
     def draw(self, uniforms: Tensor) -> Tensor:
         classes = torch.zeros(uniforms.shape[1], self.batch + self.padding, dtype=torch.int64)
-        self._go(uniforms.double().T.contiguous(), classes)
-        return classes.T[: self.batch]
+        self._run(uniforms.T, classes)
+        return classes.T[: len(uniforms)]
 
     @torch.inference_mode()
     def follow(self, classes: Tensor) -> Tensor:
-        n = classes.shape[1]
-        every = torch.empty(n, *self.logits.shape)
-        self._go(torch.zeros(0, self.batch, dtype=torch.float64), self._rows(classes).T.contiguous(), every)
-        return every.transpose(0, 1)[: self.batch, :, : self.network.classes]
+        logits = torch.empty(classes.shape[1], len(self.state.logits))
+        self._run(torch.zeros(0, self.batch), self._rows(classes.long()).T.contiguous(), logits)
+        logits = logits.unflatten(1, (self.batch + self.padding, -1))
+        return logits[:, : self.batch, : self.network.classes].transpose(0, 1)
 
-    def _go(self, uniforms: Tensor, classes: Tensor, every: Tensor | None = None) -> None:
-        """Run on over ``classes`` (n, batch)."""
-        every = torch.empty(0, *self.logits.shape) if every is None else every
-        frames = self._frames(len(classes))
-        self.run(self.weights, self.state, frames, self.how, uniforms.numpy(), classes.numpy(), every.numpy())
+    def _run(self, uniforms: Tensor, classes: Tensor, logits: Tensor | None = None) -> None:
+        """Go on over ``classes`` (n, rows), with ``uniforms`` (n, batch) or none, and ``logits`` to write or none."""
+        frames, logits = self._frames(len(classes)), torch.empty(0, 0) if logits is None else logits
+        arrays = uniforms.double().contiguous().numpy(), classes.numpy(), logits.numpy()
+        self.loop(self.weights, self.state, frames, self.how, *arrays)
         self.position += len(classes)
 
     def _frames(self, n: int) -> Frames:
         """Biases of the gates for the next ``n`` samples, those of the weights among them."""
         hop, last = self.network.hop, self.biases.shape[1] - 1
         first = min(self.position // hop, last)
-        biases = self.biases[:, first : min((self.position + n - 1) // hop, last) + 1]
+        biases = self.biases[:, first : min((self.position + max(n, 1) - 1) // hop, last) + 1]
         biases = biases + torch.stack([layer.taps.bias for layer in self.network.stack])
-        biases = self._rows(halves(biases, self.block)).permute(1, 2, 0, 3).contiguous()
+        biases = self._rows(halves(biases, self.block)).permute(1, 2, 0, 3).flatten(2).contiguous()
         return Frames(biases.numpy(), hop, self.position - first * hop, self.position)
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -78,11 +79,18 @@ def packed(network: "WaveNet", block: int, batch: int) -> Weights:
     matrices += [network.hidden.weight, network.out.weight]
     mixed = torch.stack([layer.mixed.bias for layer in network.stack])
     residual, skip = mixed.split([network.stack[0].residual, network.hidden.in_features], 1)
-    biases = [bias.expand(batch, -1) for bias in (skip.sum(0), network.hidden.bias, network.out.bias)]
+
+    def rows(bias: Tensor) -> np.ndarray:
+        return wide(bias, block).repeat(*[1] * (bias.ndim - 1), batch).numpy()
+
     return Weights(
-        torch.cat([panels(matrix, block).flatten() for matrix in matrices]).numpy(),
-        *(wide(part, block).contiguous().numpy() for part in (network.levels.weight, residual, *biases)),
-        np.array(network.dilations, np.int64),
+        packed=torch.cat([panels(matrix, block).flatten() for matrix in matrices]).numpy(),
+        levels=wide(network.levels.weight, block).contiguous().numpy(),
+        residual=rows(residual),
+        skips=rows(skip.sum(0)),
+        hidden=rows(network.hidden.bias),
+        out=rows(network.out.bias),
+        dilations=np.array(network.dilations, np.int64),
     )
 
 
