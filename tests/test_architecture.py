@@ -48,7 +48,11 @@ def test_import_rules(path: Path) -> None:
     room = path.relative_to(ROOT / "genai").parts[0]
     assert not strays(path, *COMMANDS - {f"genai.{path.stem}"}) or path.name == "__init__.py"
     if room == "networks":
-        assert not strays(path, "genai", "hydra", "lightning", but=("genai.networks.layers",))
+        engines = ("genai.engines",) if path.stem == "wavenet" else ()
+        assert not strays(path, "genai", "hydra", "lightning", but=("genai.networks.layers", *engines))
+        assert not {name for name in imports(path, everywhere=False) if within(name, "genai.engines")}
+    if room == "engines":
+        assert not strays(path, "genai", "hydra", "lightning", but=("genai.engines", "genai.networks"))
     if room == "methods":
         allowed = ("genai.batch", "genai.methods", "genai.networks.layers")
         assert not strays(path, "genai", "hydra", "lightning", but=allowed)

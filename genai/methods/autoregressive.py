@@ -5,6 +5,7 @@ It knows nothing of text: the classes may be tokens, or levels of a waveform.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Protocol, cast
 
 import torch
@@ -66,6 +67,9 @@ class AutoregressiveNetwork(Protocol):
     def prefill(self, x: Tensor, valid: Tensor | None = None, new: int = 1, **heard: Any) -> tuple[Tensor, Any]: ...
 
     def step(self, x: Tensor, cache: Any) -> Tensor: ...
+
+    def engine(self, logits: Tensor, cache: Any, **how: float) -> Any:
+        """What draws chunks of classes by itself, or ``None``: it is then done step by step."""
 
 
 class Prompted(nn.Module):
@@ -134,15 +138,10 @@ class Autoregressive(Method):
     @torch.inference_mode()
     def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Piece]:
         """``network.chunk`` classes an item and piece, until ``request.size`` or until every item has ended."""
-        assert request.init is not None
-        start, waiting = 0, []
-        for drawn in self._draws(request, options):
-            waiting.append(drawn)
-            if len(waiting) == self.network.chunk:
-                yield Piece(start, torch.stack(waiting, 1).cpu())
-                start, waiting = start + len(waiting), []
-        if waiting:
-            yield Piece(start, torch.stack(waiting, 1).cpu())
+        start = 0
+        for drawn in self._chunks(request, options):
+            yield Piece(start, drawn.cpu())
+            start += drawn.shape[1]
 
     def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:
         assert request.init is not None
@@ -171,23 +170,39 @@ class Autoregressive(Method):
             heard["context"] = self.sampled.prompt(prompts)
         return heard
 
-    def _draws(self, request: Request, options: AutoregressiveOptions) -> Iterator[Tensor]:
-        """The next class of each item (batch,), again and again."""
+    def _chunks(self, request: Request, options: AutoregressiveOptions) -> Iterator[Tensor]:
+        """The next classes of each item (batch, n), again and again."""
         assert request.init is not None
         new, guidance = request.size[0], getattr(options, "guidance", 1.0)
-        lanes = 1 if guidance == 1 else 2
-        x, valid = left_padded(request.init * lanes, self.device)
+        x, valid = left_padded(request.init * (1 if guidance == 1 else 2), self.device)
         noise = Uniforms(request.seeds, self.device)
-        logits, cache = self.network.prefill(x, valid, new, **self._heard(request, lanes == 2))
+        logits, cache = self.network.prefill(x, valid, new, **self._heard(request, guidance != 1))
         seen = _seen(x, valid, logits)[: len(request.init)] if options.repetition_penalty != 1 else None
-        ended = torch.zeros(len(request.init), dtype=torch.bool, device=self.device)
+        engine = None
+        if seen is None and request.end is None:
+            how = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
+            engine = self.network.engine(logits, cache, **how, guidance=guidance)
+        if engine is not None:
+            for start in range(0, new, self.network.chunk):
+                yield engine.draw(noise.take(min(self.network.chunk, new - start)))
+            return
+        steps = self._steps(logits, cache, noise, seen, request, options)
+        while drawn := list(islice(steps, self.network.chunk)):
+            yield torch.stack(drawn, 1)
+
+    def _steps(
+        self, logits: Tensor, cache: Any, noise: "Uniforms", seen: Tensor | None, request: Request, options: Any
+    ) -> Iterator[Tensor]:
+        """The next class of each item (batch,), again and again, as any network can give it."""
+        new, guidance = request.size[0], getattr(options, "guidance", 1.0)
+        ended = torch.zeros(len(request.prompts), dtype=torch.bool, device=self.device)
         for position in range(new):
-            if lanes == 2:
+            if guidance != 1:
                 prompted, free = logits.chunk(2)
                 logits = free + guidance * (prompted - free)
             if seen is not None:
                 logits = torch.where(seen, _penalised(logits, options.repetition_penalty), logits)
-            drawn = draw(logits, next(noise), options)
+            drawn = draw(logits, noise.take(1)[:, 0], options)
             if request.end is not None:
                 drawn = drawn.masked_fill(ended, request.end)
                 ended |= drawn == request.end
@@ -196,25 +211,24 @@ class Autoregressive(Method):
                 return
             if seen is not None:
                 seen.scatter_(1, drawn[:, None], True)
-            logits = self.network.step(drawn.repeat(lanes), cache)
+            logits = self.network.step(drawn if guidance == 1 else drawn.repeat(2), cache)
 
 
 class Uniforms:
-    """An endless row of uniform numbers for each item, from a generator of its own: (items,) at each ``next``."""
+    """An endless row of uniform numbers for each item, from a generator of its own."""
 
     def __init__(self, seeds: list[int], device: torch.device, ahead: int = 256) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.device, self.ahead, self.used = device, ahead, ahead
+        self.device, self.ahead = device, ahead
+        self.numbers = torch.empty(len(seeds), 0)
 
-    def __iter__(self) -> Iterator[Tensor]:
-        return self
-
-    def __next__(self) -> Tensor:
-        if self.used == self.ahead:
+    def take(self, count: int) -> Tensor:
+        """The next ``count`` of each, (items, count); made many at a time, which changes nothing but the speed."""
+        while self.numbers.shape[1] < count:
             rows = [torch.rand(self.ahead, generator=generator) for generator in self.generators]
-            self.numbers, self.used = torch.stack(rows, 1).to(self.device), 0
-        self.used += 1
-        return self.numbers[self.used - 1]
+            self.numbers = torch.cat([self.numbers, torch.stack(rows)], 1)
+        taken, self.numbers = self.numbers[:, :count], self.numbers[:, count:]
+        return taken.to(self.device)
 
 
 def draw(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Tensor:

@@ -147,6 +147,9 @@ class GPT(nn.Module):
             cached.append(keys_values)
         return rms_norm(x), cached
 
+    def engine(self, logits: Tensor, cache: Cache, **how: float) -> None:
+        """It has none."""
+
     def _mask(self, time: int, valid: Tensor | None, device: torch.device) -> Tensor | None:
         """(1 or batch, 1, time, time): causal, at most ``block`` back, no padding; ``None``: plain causal will do."""
         if valid is None and time <= self.block:
