@@ -66,6 +66,35 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve short tones, in two sub-folders."""
+    import numpy as np
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("sounds")
+    for number in range(12):
+        kind = folder / ("low_tone", "high_tone")[number % 2]
+        kind.mkdir(exist_ok=True)
+        tone = np.sin(np.arange(2000 + 100 * number) * (0.1, 0.4)[number % 2]) * 0.5
+        soundfile.write(kind / f"{number}.{('wav', 'flac')[number % 3 == 0]}", tone, 8000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def yesno(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of torchaudio with a YESNO of six short noises."""
+    import numpy as np
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("torchaudio")
+    (place := folder / "waves_yesno").mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(6):
+        soundfile.write(place / f"{'_'.join(f'{number:08b}')}.wav", draw.normal(0, 0.1, 3000), 8000)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root of torchvision with a FashionMNIST of twenty random pictures and ten held-out ones."""
     folder = tmp_path_factory.mktemp("torchvision")
@@ -90,10 +119,24 @@ SMALL_IMAGE = (
 """The same for images; an epoch is shorter than the runs of the tests."""
 
 
-@pytest.fixture(params=["text", "image"])
+SMALL_AUDIO = (
+    "modality=audio",
+    "data.items=30",
+    "model.network.layers=2",
+    "model.network.residual=8",
+    "model.network.gate=8",
+    "model.network.skip=8",
+    "model.network.frame=16",
+    "validate_items=2",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for sounds."""
+
+
+@pytest.fixture(params=["text", "image", "audio"])
 def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
     """``small``, for each modality in turn."""
-    words = {"text": [*SMALL, f"data.path={corpus}"], "image": [*SMALL_IMAGE]}[request.param]
+    words = {"text": [*SMALL, f"data.path={corpus}"], "image": [*SMALL_IMAGE], "audio": [*SMALL_AUDIO]}[request.param]
     return [*words, f"runs={tmp_path / 'runs'}"]
 
 

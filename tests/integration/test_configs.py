@@ -11,13 +11,22 @@ import genai
 from genai.config import compose, config_dir
 from genai.training.fit import train
 
-TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1", "model.network.width=16")
+TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {
-    "text": {"data": ["stdlib", "text_folder"], "model": ["gpt"], "tiny": ["model.network.layers=1"]},
+    "text": {
+        "data": ["stdlib", "text_folder"],
+        "model": ["gpt"],
+        "tiny": ["model.network.layers=1", "model.network.width=16"],
+    },
     "image": {
         "data": ["world", "image_folder", "torchvision"],
         "model": ["diffusion"],
-        "tiny": ["model.network.blocks=1", "modality.size=16"],
+        "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
+    },
+    "audio": {
+        "data": ["world", "audio_folder", "torchaudio"],
+        "model": ["wavenet"],
+        "tiny": ["model.network.layers=2", "model.network.residual=8", "model.network.gate=8", "model.network.skip=8"],
     },
 }
 EXPERIMENTS = {"shakespeare_char": "text", "world_two": "image"}
@@ -26,9 +35,15 @@ DATA = {
     "world": ["data.items=16"],
     "image_folder": ["data.path={pictures}"],
     "torchvision": ["data.path={fashion}", "data.name=FashionMNIST"],
+    "audio_folder": ["data.path={sounds}"],
+    "torchaudio": ["data.path={yesno}", "data.name=YESNO"],
 }
 """What each kind of data needs to be told, with the fixtures that it is told of."""
-OPTIONS: dict[str, dict[str, int]] = {"text": {"length": 5}, "image": {"steps": 2}}
+OPTIONS: dict[str, dict[str, float]] = {
+    "text": {"length": 5},
+    "image": {"steps": 2},
+    "audio": {"seconds": 0.05},
+}
 
 
 def names(group: str) -> list[str]:
@@ -55,10 +70,11 @@ def test_every_config_is_tested() -> None:
 
 @pytest.mark.parametrize("words", choices(), ids=lambda words: " ".join(words[:4]))
 def test_config_trains_samples_and_saves(
-    words: tuple[str, ...], corpus: Path, pictures: Path, fashion: Path, tmp_path: Path
+    words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     data = compose("train", words).choices["data"]
-    told = [word.format(corpus=corpus, pictures=pictures, fashion=fashion) for word in DATA.get(data, [])]
+    places = {name: request.getfixturevalue(name) for name in ("corpus", "pictures", "fashion", "sounds", "yesno")}
+    told = [word.format(**places) for word in DATA.get(data, [])]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
     assert {item.name for item in run.folder.iterdir()} >= {
