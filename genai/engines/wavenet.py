@@ -43,6 +43,10 @@ class Native:
 
     @torch.inference_mode()
     def follow(self, classes: Tensor) -> Tensor:
+        if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < len(self.weights.levels):
+            raise IndexError(
+                f"classes are from 0 to {len(self.weights.levels) - 1}"
+            )  # the loop would read past the end
         logits = torch.empty(classes.shape[1], len(self.state.logits))
         self._run(torch.zeros(0, self.batch), self._rows(classes.long()).T.contiguous(), logits)
         logits = logits.unflatten(1, (self.batch + self.padding, -1))

@@ -74,6 +74,13 @@ def test_what_the_engine_starts_from_is_left_alone() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, [logits, *cache.rings], strict=True))
 
 
+def test_classes_that_there_are_not_are_refused() -> None:
+    net = network(**SIZES["as one would"])
+    _, _, begun = started(net, 1, 7)
+    with pytest.raises(IndexError):
+        native(net, begun).follow(torch.tensor([[64]]))
+
+
 OPTIONS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1, "top_p": 0.95}, {"temperature": 0.0}]
 
 
