@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=128, help="prompts of each kind")
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings: model.network.layers=12")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     results: dict[str, Any] = {}
     for seed in asked.seeds.split(","):
         words = [f"trainer.threads={asked.threads}", "trainer=cpu", f"seed={seed}", *asked.words]

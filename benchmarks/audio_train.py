@@ -1,0 +1,128 @@
+"""How fast does the audio model learn: targets a second beside a common implementation, and bits a sample of speech.
+
+    python benchmarks/audio_train.py [--data FSDD] [--millions 2] [--repeats 7] [--json OUT] [words ...]
+
+Speed: forward and backward of the small model (20 layers, 32/64/64, 256 classes, a prompt each) on the same crops, one
+thread, CPU seconds, medians of interleaved repeats; beside it a model of equal size in the manner of r9y9's
+wavenet_vocoder: convolutions over (batch, channels, time), one-hot input, a global condition by 1x1 convolutions.
+
+Bits: ``experiment=fsdd`` for so many million targets, on the held-out side of ``--data`` (the Free Spoken Digit Dataset
+in train/ and test/), beside the tables of order 0 and 1. ``--dev`` holds out a tenth of train/ instead: settings are
+chosen there.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genai
+from genai.build import build
+from genai.config import compose
+from genai.data.base import Source
+from genai.metrics.base import Study
+from genai.metrics.levels import BitsPerSample
+from genai.networks.prompt import PromptEncoder
+from genai.networks.wavenet import WaveNet
+from genai.runs import surroundings
+
+LAYERS, CYCLE, RESIDUAL, GATE, SKIP, CLASSES, CONDITION = 20, 10, 32, 64, 64, 256, 16
+HOP, FRAMES, BATCH = 80, 50, 2
+QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
+
+
+class Common(nn.Module):
+    """WaveNet as it is commonly written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(CLASSES, RESIDUAL, 1)
+        self.speakers = nn.Embedding(6, CONDITION)
+        self.dilations = [2 ** (layer % CYCLE) for layer in range(LAYERS)]
+        self.taps = nn.ModuleList(nn.Conv1d(RESIDUAL, GATE, 2, dilation=d, padding=d) for d in self.dilations)
+        self.condition = nn.ModuleList(nn.Conv1d(CONDITION, GATE, 1, bias=False) for _ in self.dilations)
+        self.residual = nn.ModuleList(nn.Conv1d(GATE // 2, RESIDUAL, 1) for _ in self.dilations)
+        self.skip = nn.ModuleList(nn.Conv1d(GATE // 2, SKIP, 1) for _ in self.dilations)
+        self.last = nn.Sequential(nn.ReLU(), nn.Conv1d(SKIP, SKIP, 1), nn.ReLU(), nn.Conv1d(SKIP, CLASSES, 1))
+
+    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+        time = x.shape[1]
+        x = self.first(F.one_hot(x, CLASSES).float().mT)
+        heard = self.speakers(speaker)[..., None].expand(-1, -1, time)
+        total: Tensor | float = 0.0
+        for taps, condition, residual, skip in zip(self.taps, self.condition, self.residual, self.skip, strict=True):
+            filtered, gate = (taps(x)[..., :time] + condition(heard)).chunk(2, 1)
+            hidden = torch.tanh(filtered) * torch.sigmoid(gate)
+            total = total + skip(hidden)
+            x = (x + residual(hidden)) * 0.5**0.5
+        return self.last(total * LAYERS**-0.5).mT
+
+
+def speed(repeats: int) -> dict[str, float]:
+    """Targets a CPU second of both."""
+    torch.manual_seed(0)
+    x = torch.randint(CLASSES, (BATCH, HOP * FRAMES + 1))
+    prompts, local = ["seven, spoken by jackson"] * BATCH, torch.zeros(BATCH, FRAMES, 0)
+    encoder = PromptEncoder()
+    ours = WaveNet(CLASSES, HOP, 0, LAYERS, CYCLE, RESIDUAL, GATE, SKIP, context=64)
+    common, speaker = Common(), torch.arange(BATCH)
+    runs = {
+        "genai": lambda: ours(x[:, :-1], None, local, None, encoder(prompts)),
+        "common": lambda: common(x[:, :-1], speaker),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats + 1):
+        for name, run in runs.items():
+            began = time.process_time()
+            F.cross_entropy(run().flatten(0, 1), x[:, 1:].flatten()).backward()
+            times[name].append(time.process_time() - began)
+    rates = {name: BATCH * HOP * FRAMES / statistics.median(taken[1:]) for name, taken in times.items()}
+    return {**{f"{name}_targets_per_s": round(rate) for name, rate in rates.items()}} | {
+        "ratio": round(rates["genai"] / rates["common"], 2)
+    }
+
+
+def bits(path: str, millions: float, words: list[str]) -> dict[str, Any]:
+    """Bits a sample on the whole held-out side."""
+    words = ["experiment=fsdd", f"data.path={path}", "trainer=cpu", "trainer.threads=1", *words]
+    composed = compose("train", words).values
+    targets = composed["batch"] * composed["modality"].get("crop", 13) * HOP
+    with tempfile.TemporaryDirectory() as folder:
+        model = genai.fit(*words, *QUIET, f"steps={round(millions * 1e6 / targets)}", f"runs={folder}")
+    source = build(composed["data"], Source, "data")  # type: ignore[type-abstract]
+    figures = BitsPerSample().measure(Study(model, source))
+    measured = {name: round(figure.value or 0, 4) for name, figure in figures.items()}
+    return {name: model.record[name] for name in ("steps", "cpu_seconds")} | measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder with train/ and test/; without it only speed is measured")
+    parser.add_argument("--dev", action="store_true", help="hold out a tenth of train/, leave test/ alone")
+    parser.add_argument("--millions", default="2", help="of targets, for each a run of its own: 2,5,20")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("words", nargs="*", help="other settings")
+    asked = parser.parse_intermixed_args()
+    torch.set_num_threads(1)
+    results: dict[str, Any] = {}
+    if asked.repeats:
+        results["speed"] = speed(asked.repeats)
+        print(json.dumps(results["speed"]), flush=True)
+    for millions in map(float, asked.millions.split(",") if asked.data else []):
+        path = asked.data / "train" if asked.dev else asked.data
+        results[f"{millions:g} M targets"] = bits(str(path), millions, asked.words)
+        print(f"{millions:g} M targets: {json.dumps(results[f'{millions:g} M targets'])}", flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
