@@ -1,7 +1,7 @@
 """What a modality is: media that people have on one side, tensors that networks learn on the other."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -128,6 +128,13 @@ class Modality(ABC):
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:
         """A few prompts from held-out data for the previews."""
+
+    def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Any] | None:
+        """What previews start from, media by prompt, where the method learns to undo what ``spoilt`` does to (batch, ...).
+
+        ``None``: from nothing but their prompts. Comes after ``preview_prompts``.
+        """
+        return None
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
         """All ``(prompt, media)`` pairs on one picture, where that is how people like to look at them."""
