@@ -1,4 +1,4 @@
-"""Regression: a network learns to undo a damage, sample for sample. What was spoilt is the input, what was not the target.
+"""Regression: a network learns to undo a damage. What is spoilt is its input, what is not is its target.
 
 Of sound it is speech enhancement with a WaveNet that is not causal (Rethage et al. 2018, arXiv:1706.07162). Each input
 is brought to one loudness before the network and back behind it, so how loud a recording is makes no difference.

@@ -130,7 +130,7 @@ class Audio(Modality):
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
         """A sound given as ``init`` is the beginning, and what is not known begins in silence.
 
-        Without classes it is what there is to work on. Raises ``Mistake`` where it is missing, or a length is asked for.
+        Without classes it is what there is to work on. Raises ``Mistake`` where it is missing, or a length is given.
         """
         if self.classes is None:
             if init is None:

@@ -130,9 +130,10 @@ class Modality(ABC):
         """A few prompts from held-out data for the previews."""
 
     def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Any] | None:
-        """What previews start from, media by prompt, where the method learns to undo what ``spoilt`` does to (batch, ...).
+        """What previews start from, a medium a prompt; ``None``: from nothing. Comes after ``preview_prompts``.
 
-        ``None``: from nothing but their prompts. Comes after ``preview_prompts``.
+        Args:
+            spoilt: of a method that learns to undo it, what is done to (batch, ...); of others it gives ``None``.
         """
         return None
 
