@@ -175,21 +175,20 @@ class Audio(Modality):
         return [self.noisy[prompt] for prompt in prompts]
 
     def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """A player of each sound, and a picture of all.
-
-        Each between what it was made of and a real one of its prompt, where there are such.
-        """
-        side_by_side: list[tuple[str, Sound]] = []
-        for number, (prompt, sound) in enumerate(samples):
-            row = {"-noisy": self.noisy.get(prompt), "": sound, "-real": self.references.get(prompt)}
-            for kind, each in row.items():
-                if each is not None:
-                    writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(each.samples), step, each.rate)
-                    side_by_side.append((f"{kind[1:]}: {prompt}" if kind else prompt, each))
-        writer.add_image(tag, spectrogram.picture(side_by_side).pixels, step, dataformats="HWC")
+        """A player of each sound, and a picture of all."""
+        for number, pair in enumerate(samples):
+            for kind, (_, sound) in self._row(*pair).items():
+                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.rate)
+        writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        return spectrogram.picture(samples)
+        return spectrogram.picture([each for pair in samples for each in self._row(*pair).values()])
+
+    def _row(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
+        """A sound between what a preview made it of and a real one of its prompt, where there are such."""
+        noisy, real = self.noisy.get(prompt), self.references.get(prompt)
+        row = {"-noisy": (f"noisy: {prompt}", noisy), "": (prompt, sound), "-real": (f"real: {prompt}", real)}
+        return {kind: (label, each) for kind, (label, each) in row.items() if each is not None}
 
     @property
     def silence(self) -> Tensor:
