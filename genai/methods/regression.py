@@ -19,6 +19,9 @@ from genai.methods.damage import FAINT, Damage, loudness
 WINDOW = 2**14
 """Samples that are made at once, about: a long recording passes by in bounded memory."""
 
+LEAST = 0.01
+"""Share of the power, -20 dB, below which an error is not worth learning from."""
+
 
 @dataclass(frozen=True)
 class RegressionOptions:
@@ -48,14 +51,15 @@ class Centred(Protocol):
 class Regression(Method):
     """Learns from clean waveforms, which it spoils itself.
 
-    The loss is the mean absolute error. The energy-conserving loss of Rethage et al. (equation 6), which adds that of
-    the background ``noisy - restored``, is twice that, and so the same. Beside it stands one of spectra, which hears
-    what the first one misses: quiet high frequencies.
+    The loss is the power of the error in dB of the clean one, so that faint damage counts as much as heavy damage; and,
+    beside it, a distance of spectra, which hears what the first one misses: quiet high frequencies. The
+    energy-conserving loss of Rethage et al. (equation 6), an absolute error with that of the background ``noisy -
+    restored``, is twice the absolute error, no more.
 
     Args:
         network: a ``Centred``.
         damage: what spoils.
-        spectral: weight of the distance of spectra.
+        spectral: weight of the distance of spectra, in dB.
         windows: seconds of their windows.
         sampling: this model's own defaults among ``RegressionOptions``.
     """
@@ -67,7 +71,7 @@ class Regression(Method):
         self,
         network: nn.Module,
         damage: Damage,
-        spectral: Annotated[float, Ge(0), Le(1000)] = 1.0,
+        spectral: Annotated[float, Ge(0), Le(1000)] = 20.0,
         windows: Sequence[Annotated[float, Gt(0), Le(1)]] = (0.016, 0.064),
         sampling: dict[str, Any] | None = None,
     ) -> None:
@@ -81,15 +85,18 @@ class Regression(Method):
         return cast(Centred, self.sampled)
 
     def loss(self, batch: Batch, player: str = "model") -> dict[str, Tensor]:
-        """``waveform`` and ``spectrum`` are its parts, at a loudness of 1, of what is valid."""
+        """``waveform``, in dB, and ``spectrum`` are its parts, of what is valid."""
         valid = torch.ones_like(batch.x, dtype=torch.bool) if batch.valid is None else batch.valid
         clean = batch.x * valid
         noisy = self.damage(clean, valid)
         level = self.level(noisy)
         restored = self.restored(noisy / level) * valid
-        target, padded = clean / level, valid.numel() / valid.sum().clamp(min=1)
-        waveform = (restored - target).abs().mean() * padded
-        spectrum = torch.stack([distance(restored, target, window) for window in self.windows]).mean() * padded
+        target, share = clean / level, valid.float().mean(1)
+        error = (restored - target).square().sum(1) / target.square().sum(1).clamp(min=FAINT)
+        decibels = 10 * (error + LEAST).log10()
+        waveform = (decibels * share).sum() / share.sum().clamp(min=FAINT)
+        spectrum = torch.stack([distance(restored, target, window) for window in self.windows]).mean()
+        spectrum = spectrum / share.mean().clamp(min=FAINT)
         return {"loss": waveform + self.spectral * spectrum, "waveform": waveform, "spectrum": spectrum}
 
     def spoilt(self, x: Tensor) -> Tensor:
