@@ -1,6 +1,6 @@
 """Is noisy speech cleaned better than a classical filter does it, and faster than it plays?
 
-    python benchmarks/audio_enhance.py [--minutes 3] [--data FOLDER] [--seed 0] [--threads 1] [--n 96] [--json OUT] [words]
+    python benchmarks/audio_enhance.py [--minutes 3] [--data FOLDER] [--seed 0] [--threads 1] [--n 96] [--json OUT]
 
 Trains ``model=enhancer`` on clean speech (``--data``, divided as ``data=audio_folder`` does it: sub-folders train/ and
 test/ are its sides; without it the sounds of the toy world), then tests it on held-out sound with damage that it has
@@ -25,8 +25,8 @@ from genai.config import compose
 from genai.data.base import Source
 from genai.metrics.base import Study
 from genai.metrics.enhancement import compared
-from genai.model import build_method
 from genai.modalities.base import Modality
+from genai.model import build_method
 from genai.runs import surroundings
 
 QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
