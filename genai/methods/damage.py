@@ -14,6 +14,8 @@ Decibels = Annotated[float, Ge(-60), Le(120)]
 
 FAINT = 1e-6
 """The level below which nothing is there to be heard, or to be amplified."""
+VOICES = 3
+"""That each sound lends to a crowd."""
 
 
 class Damage(nn.Module):
@@ -99,16 +101,17 @@ def hum(like: Tensor, rate: int, harmonics: int = 16) -> Tensor:
 
 
 def babble(clean: Tensor, inside: Tensor) -> Tensor:
-    """A mixture of the other sounds of the batch, each beginning anywhere in it and repeated; one alone, backwards."""
+    """A crowd of the other sounds of the batch, each ``VOICES`` times, from anywhere in it on; one alone, backwards."""
     batch, time = clean.shape
     lengths = inside.sum(1, keepdim=True).long().clamp(min=1)
-    begins = (torch.rand(batch, 1, device=clean.device) * lengths).long()
-    others = clean.gather(1, (torch.arange(time, device=clean.device) + begins) % lengths)
+    begins = (torch.rand(VOICES, batch, 1, device=clean.device) * lengths).long()
+    places = (torch.arange(time, device=clean.device) + begins) % lengths
+    crowd = clean.expand(VOICES, batch, time).gather(2, places)
     if batch == 1:
-        return others.flip(1)
-    others = others / others.square().mean(1, keepdim=True).sqrt().clamp(min=FAINT)
-    shares = 0.2 + 0.8 * torch.rand(batch, batch, device=clean.device)
-    return shares.fill_diagonal_(0) @ others
+        return crowd.sum(0).flip(1)
+    crowd = crowd / crowd.square().mean(2, keepdim=True).sqrt().clamp(min=FAINT)
+    shares = 0.2 + 0.8 * torch.rand(VOICES, batch, batch, device=clean.device)
+    return (shares * (1 - torch.eye(batch, device=clean.device)) @ crowd).sum(0)
 
 
 def clipped(clean: Tensor, ratio: Tensor) -> Tensor:

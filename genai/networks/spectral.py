@@ -36,7 +36,7 @@ class SpectralGain(nn.Module):
         self,
         network: nn.Module,
         rate: Annotated[int, Ge(1000), Le(192_000)],
-        window: Annotated[float, Gt(0), Le(1)] = 0.032,
+        window: Annotated[float, Gt(0), Le(1)] = 0.048,
     ) -> None:
         super().__init__()
         self.stack, self.patch = network, max(1, round(window * rate / 4))

@@ -8,7 +8,7 @@ from genai.networks.wavenet import WaveNet
 def network(rate: int = 8000) -> SpectralGain:
     torch.manual_seed(0)
     sizes = {"layers": 2, "cycle": 2, "residual": 8, "gate": 8, "skip": 8, "patch": 8}
-    return SpectralGain(WaveNet(None, 80, frame=None, centred=True, **sizes), rate).eval()
+    return SpectralGain(WaveNet(None, 80, frame=None, centred=True, **sizes), rate, window=0.032).eval()
 
 
 @pytest.mark.parametrize("time", [1, 63, 640, 1001])
