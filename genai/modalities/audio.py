@@ -246,7 +246,8 @@ class PackedAudio:
 
     Item ``i`` is a clip, or ``LONGEST`` frames of one. For validation it is whole, and padded; in training a crop of
     ``Audio.crop`` frames of it, which begins as often at the item's beginning as if it could begin before it: onsets
-    there would hardly be learnt otherwise.
+    there would hardly be learnt otherwise. Without classes it begins anywhere, and runs on into the next clips: what
+    mends a sound must not rely on where a recording begins and ends.
     """
 
     def __init__(self, path: Path, audio: Audio) -> None:
@@ -281,11 +282,14 @@ class PackedAudio:
             spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
             drawn = np.floor(random.uniform(purpose="crop")[:, 0] * (spare + frames + 1)).astype(int) - frames
             begins += drawn.clip(0) * hop
+        lengths = ends = np.array([clip.length for clip, _ in chosen])
+        if random is not None and self.audio.classes is None:
+            begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
+            ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
         first = begins // hop
-        lengths = np.array([clip.length for clip, _ in chosen])
         totals = -(-lengths // hop)
         at = begins[:, None] + np.arange(-1 if self.audio.classes else 0, frames * hop)
-        inside = (at >= 0) & (at < lengths[:, None])
+        inside = (at >= 0) & (at < ends[:, None])
         place = np.array([clip.start for clip, _ in chosen])[:, None] + at
         samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
         spans = [
