@@ -1,11 +1,15 @@
 """What audio does for models that make a sound of a sound."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from genai.data.base import ItemRandom
 from genai.errors import Mistake
-from genai.modalities.audio import Audio, AudioOptions
+from genai.modalities.audio import Audio, AudioOptions, PackedAudio
 from genai.modalities.sound import Sound
 
 CLEAN = Sound(np.linspace(-0.5, 0.5, 800, dtype=np.float32), 8000)
@@ -40,3 +44,18 @@ def test_previews_of_other_methods_start_from_nothing() -> None:
     generating = Audio()
     generating.references = {"a note": CLEAN}
     assert generating.preview_inits(["a note"], lambda x: x) is None
+
+
+def test_training_crops_run_on_into_the_next_clip(tmp_path: Path) -> None:
+    (tmp_path / "x.i2").write_bytes(np.arange(900, dtype=np.int16).tobytes())
+    about = {"lengths": [400, 500], "prompts": ["a", "b"]}
+    (tmp_path / "x.json").write_text(json.dumps(about), encoding="utf-8")
+    packed = PackedAudio(tmp_path / "x.i2", Audio(classes=None, crop=4))
+    random = ItemRandom(0, range(20), [0] * 20)
+    batch = packed.batch([0] * 20, random)
+    assert batch.x.shape == (20, 320) and batch.valid is None
+    assert (batch.x.diff(dim=1) > 0).all()  # on and on, from anywhere in the first clip
+    begins = (batch.x[:, 0] * 32_767).round()
+    assert begins.max() > 80 and begins.max() < 400
+    whole = packed.batch([0], None)  # validation: each as it is
+    assert whole.valid is not None and int(whole.valid.sum()) == 400
