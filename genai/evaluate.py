@@ -57,7 +57,7 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     model.split_options(read)
     run = Run(model.file.parent.parent) if model.file and model.record else None
     source, own = _source(model, run, data, values["plugins"])
-    metrics, left_out = chosen(values["metrics"], source, own, values["plugins"])
+    metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], model.method.metrics)
     usual = own and all(values[key] == default for key, default in USUAL.items())
     out = _out(values["out"], run, usual)
     say_which(model)

@@ -1,7 +1,7 @@
 """What a method is: how a network learns, and how it draws samples. A plain module that anyone's loop can train."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ class Method(nn.Module, ABC):
     sampling: dict[str, Any]
     """This model's own defaults among them."""
 
+    metrics: Sequence[str] = ()
+    """By name, what ``genai.evaluate`` measures of it where it is not told; empty: what the data say."""
+
     sampled: nn.Module
     """What sampling uses, and so what is averaged over training."""
 
@@ -33,6 +36,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch, player: str) -> dict[str, Tensor]:
         """``"loss"``, the scalar that ``player`` minimises, and its named parts, each a mean over the batch."""
+
+    def spoilt(self, x: Tensor) -> Tensor | None:
+        """Of a method that learns to undo a damage: ``x`` (batch, ...) with such damage. ``None``: it undoes none."""
+        return None
 
     @abstractmethod
     def stream(self, request: Request, options: Any) -> Iterator[Piece]:

@@ -27,6 +27,7 @@ SHIPPED = {
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",
     "nearest_clip": "genai.metrics.nearest_clip.NearestClip",
+    "enhancement": "genai.metrics.enhancement.Enhancement",
 }
 """By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""
 
@@ -120,14 +121,20 @@ class Metric(ABC):
 
 
 def chosen(
-    names: Sequence[str] | None, source: Source, own: bool, plugins: Sequence[str] = ()
+    names: Sequence[str] | None,
+    source: Source,
+    own: bool,
+    plugins: Sequence[str] = (),
+    usual: Sequence[str] = (),
 ) -> tuple[dict[str, Metric], list[str]]:
-    """The metrics that ``names`` mean (``None``: those of the data), and the names of what has to be left out.
+    """The metrics that ``names`` mean, and the names of what has to be left out.
+
+    Where ``names`` is ``None``, they are the ``usual`` ones of the method, or else those of the data.
 
     Raises:
         Mistake: for a name that there is not, and for one that does not fit the data.
     """
-    wanted = source.metrics if names is None else names
+    wanted = (usual or source.metrics) if names is None else names
     if not wanted:
         raise Mistake(f"metrics=[]: name at least one. There are: {listing(_fitting(source))}.")
     metrics = {name: _located(name, plugins)() for name in dict.fromkeys(wanted)}

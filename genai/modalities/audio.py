@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from genai.batch import Batch, Request
 from genai.data.base import ItemRandom, Split
+from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities import spectrogram
 from genai.modalities.base import Decoder, Modality, Score
@@ -66,6 +68,7 @@ class Audio(Modality):
         self.hop, self.per_unit = round(rate / Score.RATE), float(rate)
         self.typical = 1.0
         self.references: dict[str, Sound] = {}
+        self.noisy: dict[str, Sound] = {}
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         if given.suffix != ".wav":
@@ -76,7 +79,8 @@ class Audio(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {"classes": self.classes, "hop": self.hop, "local": self.score.features if self.score else 0}
+        local = self.score.features if self.score else 0
+        return {"rate": self.rate, "classes": self.classes, "hop": self.hop, "local": local}
 
     def fit(self, split: Split, cache: Path) -> None:
         """The median length of the training clips, in seconds."""
@@ -130,9 +134,16 @@ class Audio(Modality):
         return PackedAudio(caching.file(cache / f"{key}.i2", write), self)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
-        """A sound given as ``init`` is the beginning; what is not known begins in silence."""
+        """A sound given as ``init`` is the beginning, and what is not known begins in silence.
+
+        Without classes it is what there is to work on. Raises ``Mistake`` where it is missing, or a length is given.
+        """
         if self.classes is None:
-            given = self.encode(init) if init is not None else torch.zeros(0)
+            if init is None:
+                raise Mistake("this model makes a better sound of one that there is: give it with init=FILE.")
+            if options.seconds is not None:
+                raise Mistake(f"seconds={options.seconds:g}: here a sound is as long as that of init=. Leave it out.")
+            given = self.encode(init)
             return Request(prompts, seeds, (len(given),), init=[given] * len(prompts))
         begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
         typical = self.typical - len(begin) / self.rate
@@ -147,27 +158,43 @@ class Audio(Modality):
         )
 
     def preview_prompts(self, split: Split) -> list[str]:
-        """Four different prompts of held-out clips, which are kept as references to look at beside."""
-        count = min(len(split), 32)
-        indices = {split.prompt(index): index for index in (at * len(split) // count for at in range(count))}
+        """Four different prompts of held-out clips, which are kept as references to look at beside.
+
+        Where sounds are not made of prompts, the names of four clips.
+        """
+        count = min(len(split), 4 if self.classes is None else 32)
+        spread = [at * len(split) // count for at in range(count)]
+        indices = {f"clip {at}" if self.classes is None else split.prompt(at): at for at in spread}
         chosen = dict(list(indices.items())[:4])
         self.references = {prompt: split[index].media for prompt, index in chosen.items()}
         return list(chosen)
 
+    def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Sound] | None:
+        """The references, spoilt in the same way each time; kept, to look at beside."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            for prompt, clean in zip(prompts, cycle(list(self.references.values())), strict=False):
+                noisy = None if self.classes is not None else spoilt(self.encode(clean)[None])
+                if noisy is None:
+                    return None
+                self.references[prompt], self.noisy[prompt] = clean, self.decode(noisy[0])
+        return [self.noisy[prompt] for prompt in prompts]
+
     def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """A player of each sound, and a picture of all, each beside a real one of its prompt where there is one."""
-        side_by_side: list[tuple[str, Sound]] = []
-        for number, (prompt, sound) in enumerate(samples):
-            pair = [(prompt, sound)]
-            if real := self.references.get(prompt):
-                pair.append((f"real: {prompt}", real))
-            for name, (_, each) in zip((f"{tag}/{number}", f"{tag}/{number}-real"), pair, strict=False):
-                writer.add_audio(name, torch.from_numpy(each.samples), step, each.rate)
-            side_by_side += pair
-        writer.add_image(tag, spectrogram.picture(side_by_side).pixels, step, dataformats="HWC")
+        """A player of each sound, and a picture of all."""
+        for number, pair in enumerate(samples):
+            for kind, (_, sound) in self._row(*pair).items():
+                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.rate)
+        writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        return spectrogram.picture(samples)
+        return spectrogram.picture([each for pair in samples for each in self._row(*pair).values()])
+
+    def _row(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
+        """A sound between what a preview made it of and a real one of its prompt, where there are such."""
+        noisy, real = self.noisy.get(prompt), self.references.get(prompt)
+        row = {"-noisy": (f"noisy: {prompt}", noisy), "": (prompt, sound), "-real": (f"real: {prompt}", real)}
+        return {kind: (label, each) for kind, (label, each) in row.items() if each is not None}
 
     @property
     def silence(self) -> Tensor:
@@ -226,7 +253,8 @@ class PackedAudio:
 
     Item ``i`` is a clip, or ``LONGEST`` frames of one. For validation it is whole, and padded; in training a crop of
     ``Audio.crop`` frames of it, which begins as often at the item's beginning as if it could begin before it: onsets
-    there would hardly be learnt otherwise.
+    there would hardly be learnt otherwise. Without classes it begins anywhere, and runs on into the next clips: what
+    mends a sound must not rely on where a recording begins and ends.
     """
 
     def __init__(self, path: Path, audio: Audio) -> None:
@@ -267,11 +295,14 @@ class PackedAudio:
             spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
             drawn = np.floor(random.uniform(2, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
             begins += self._louder(chosen, drawn.clip(0)) * hop
+        lengths = ends = np.array([clip.length for clip, _ in chosen])
+        if random is not None and self.audio.classes is None:
+            begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
+            ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
         first = begins // hop
-        lengths = np.array([clip.length for clip, _ in chosen])
         totals = -(-lengths // hop)
         at = begins[:, None] + np.arange(-1 if self.audio.classes else 0, frames * hop)
-        inside = (at >= 0) & (at < lengths[:, None])
+        inside = (at >= 0) & (at < ends[:, None])
         place = np.array([clip.start for clip, _ in chosen])[:, None] + at
         samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
         spans = [

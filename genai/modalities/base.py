@@ -1,7 +1,7 @@
 """What a modality is: media that people have on one side, tensors that networks learn on the other."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, Self
 
@@ -145,6 +145,14 @@ class Modality(ABC):
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         """A file that can be seen or heard while a sample is made; it begins with what was ``given``."""
+        return None
+
+    def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Any] | None:
+        """What previews start from, a medium a prompt; ``None``: from nothing. Comes after ``preview_prompts``.
+
+        Args:
+            spoilt: of a method that learns to undo it, what is done to (batch, ...); of others it gives ``None``.
+        """
         return None
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:

@@ -49,6 +49,8 @@ class WaveNet(nn.Module):
         frame: width of the network that turns frames into biases; ``None``: there is none, all frames are the same.
         context: width of a prompt's words; ``None``: it hears no prompt.
         centred: kernels of three that also look ahead, for what is not generated in time.
+        patch: samples that are one step of the stack, where the input is a waveform: as much cheaper, and a field as
+            much longer.
     """
 
     def __init__(
@@ -64,18 +66,21 @@ class WaveNet(nn.Module):
         frame: Count | None = 64,
         context: Count | None = None,
         centred: bool = False,
+        patch: Annotated[int, Ge(1), Le(1024)] = 1,
     ) -> None:
         super().__init__()
         if gate % 2:
             raise ValueError(f"gate={gate} is not even: half of it is filter, half is gate")
-        self.hop, self.classes, self.centred = hop, classes, centred
+        if patch > 1 and (classes is not None or frame):
+            raise ValueError(f"patch={patch} is of waveforms without frames: classes and frame have to be null")
+        self.hop, self.classes, self.centred, self.patch = hop, classes, centred, patch
         self.dilations = [2 ** (layer % cycle) for layer in range(layers)]
-        self.levels = nn.Linear(1, residual) if classes is None else nn.Embedding(classes, residual)
+        self.levels = nn.Linear(patch, residual) if classes is None else nn.Embedding(classes, residual)
         self.frames = Frames(local, frame, context) if frame else None
         self.biases = nn.Linear(frame, layers * gate) if frame else None
         self.layers = nn.ModuleList(Layer(residual, gate, skip, dilation, centred) for dilation in self.dilations)
         self.hidden = nn.Linear(skip, skip)
-        self.out = Readout(skip, classes or 1)
+        self.out = Readout(skip, classes or patch)
         if classes is not None:
             with torch.no_grad():
                 self.levels.weight.copy_(level_features(classes, residual))
@@ -93,7 +98,12 @@ class WaveNet(nn.Module):
     @property
     def field(self) -> int:
         """Samples that one output depends on."""
-        return 1 + sum(self.dilations) * (2 if self.centred else 1)
+        return self.patch * (1 + sum(self.dilations) * (2 if self.centred else 1))
+
+    @property
+    def reach(self) -> int:
+        """Samples on either side of a patch that its output depends on."""
+        return self.patch * sum(self.dilations)
 
     def forward(
         self,
@@ -113,7 +123,7 @@ class WaveNet(nn.Module):
             context: the prompts.
         """
         made = self._read(self._run(self._enter(x), self.condition(local, span, context))[0])
-        return made[..., 0] if self.classes is None else made
+        return made.flatten(1)[:, : x.shape[1]] if self.classes is None else made
 
     def condition(self, local: Tensor | None, span: Tensor | None, context: Context | None) -> Tensor | None:
         """Biases of the gates (batch, frames, layers, gate); ``None``: there are no frames."""
@@ -177,7 +187,9 @@ class WaveNet(nn.Module):
         return cast(list[Layer], list(self.layers))
 
     def _enter(self, x: Tensor) -> Tensor:
-        return self.levels(x[..., None] if self.classes is None else x.long())
+        if self.classes is not None:
+            return self.levels(x.long())
+        return self.levels(F.pad(x, (0, -x.shape[-1] % self.patch)).unflatten(-1, (-1, self.patch)))
 
     def _run(self, x: Tensor, biases: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """The sum of skips (batch, time, skip), and the input of each layer (batch, time, residual)."""

@@ -184,11 +184,15 @@ class Loop(Callback):
 
     def _samples(self, learner: Learner) -> list[Any] | None:
         """One of each prompt; ``None`` where a signal came: the other processes hear of it at the next step."""
-        stream = Model(self.modality, learner.method).stream(self.prompts)
-        for _ in stream:
-            if self.signal is not None:
-                return None
-        return stream.results()
+        model = Model(self.modality, learner.method)
+        inits = self.modality.preview_inits(self.prompts, learner.method.spoilt)
+        each = None if inits is None else zip(self.prompts, inits, strict=True)
+        streams = [model.stream(self.prompts)] if each is None else [model.stream(p, init=init) for p, init in each]
+        for stream in streams:
+            for _ in stream:
+                if self.signal is not None:
+                    return None
+        return [sample for stream in streams for sample in stream.results()]
 
     def _keep_files(self, step: int, shown: list[tuple[str, Any]]) -> None:
         folder = self.run.folder / "previews" / f"{step:08d}"

@@ -94,6 +94,7 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     if resumed:
         _same_optimizers(optimizers, start.get("optimizer_states", []))
     course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
+    usual_prompts = modality.preview_prompts(source.val)  # also what previews of other prompts are looked at beside
     return Plan(
         composed,
         settings,
@@ -105,7 +106,7 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         method,
         optimizers,
         course,
-        list(settings.prompts) or modality.preview_prompts(source.val),
+        list(settings.prompts) or usual_prompts,
         resumed,
         checkpoint,
         about["step"] if resumed else 0,

@@ -25,11 +25,11 @@ MEMBERS = {
     },
     "audio": {
         "data": ["world", "audio_folder", "torchaudio"],
-        "model": ["wavenet"],
+        "model": ["wavenet", "enhancer"],
         "tiny": ["model.network.layers=2", "model.network.residual=8", "model.network.gate=8", "model.network.skip=8"],
     },
 }
-EXPERIMENTS = {"shakespeare_char": "text", "world_two": "image"}
+EXPERIMENTS = {"shakespeare_char": "text", "world_two": "image", "fsdd": "audio"}
 DATA = {
     "text_folder": ["data.path={corpus}"],
     "world": ["data.items=16"],
