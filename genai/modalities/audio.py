@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,18 +15,16 @@ from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.batch import Batch, Request
-from genai.data.base import ItemRandom, Split
+from genai.batch import Request
+from genai.data.base import Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities import spectrogram
 from genai.modalities.base import Decoder, Modality, Score
+from genai.modalities.clips import LONGEST, PackedAudio, loudness_of
 from genai.modalities.growing import Growing
 from genai.modalities.picture import Picture
 from genai.modalities.sound import Sound
-
-LONGEST = 400
-"""Frames of an item: a longer clip is several."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class Audio(Modality):
                 for example in caching.progress(split, f"reading sounds ({split.name})", len(split)):
                     pcm = example.media.at(self.rate).pcm
                     file.write(pcm.tobytes())
-                    loudness.append(_loudness(pcm, self.hop))
+                    loudness.append(loudness_of(pcm, self.hop))
                     about["lengths"].append(len(pcm))
                     about["prompts"].append(example.prompt)
             caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
@@ -236,105 +234,6 @@ class AudioDecoder:
 
     def _sound(self, x: Tensor) -> Sound:
         return Sound(self.audio.decode(x).samples, self.audio.rate, self.suffix)
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Where a clip lies in the packed samples, and in the frames of all clips; and its prompt."""
-
-    start: int
-    frame: int
-    length: int
-    prompt: str
-
-
-class PackedAudio:
-    """A split as one memory-mapped row of 16-bit samples.
-
-    Item ``i`` is a clip, or ``LONGEST`` frames of one. For validation it is whole, and padded; in training a crop of
-    ``Audio.crop`` frames of it, which begins as often at the item's beginning as if it could begin before it: onsets
-    there would hardly be learnt otherwise. Without classes it begins anywhere, and runs on into the next clips: what
-    mends a sound must not rely on where a recording begins and ends.
-    """
-
-    def __init__(self, path: Path, audio: Audio) -> None:
-        self.path, self.audio = path, audio
-        self.samples: NDArray[Any] = np.memmap(path, np.int16, "r")
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        lengths = np.array(about["lengths"], np.int64)
-        frames = -(-lengths // audio.hop)
-        places = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
-        self.clips = [
-            Clip(int(start), int(frame), int(length), prompt)
-            for (start, frame, length), prompt in zip(places, about["prompts"], strict=True)
-        ]
-        self.loudness: NDArray[Any] = np.memmap(path.with_suffix(".f8"), np.float64, "r")  # summed up to each frame
-        longest = LONGEST * audio.hop
-        self.items = [(clip, at) for clip in self.clips for at in range(0, clip.length, longest)]
-        self.whole = min(longest, max(clip.length for clip in self.clips))
-        self._frames = lru_cache(maxsize=8192)(audio.frames)
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "audio": self.audio}  # a worker process maps the file itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
-
-    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """``x``: (batch, time + 1) classes, of which ``x[:, 1:]`` are targets; or (batch, time) samples.
-
-        ``local``: (batch, frames, features); ``span``: (batch, 2).
-        """
-        hop, chosen = self.audio.hop, [self.items[index] for index in indices]
-        frames = self.audio.crop if random is not None else -(-self.whole // hop)
-        begins = np.array([at for _, at in chosen])
-        if random is not None:
-            spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
-            drawn = np.floor(random.uniform(2, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
-            begins += self._louder(chosen, drawn.clip(0)) * hop
-        lengths = ends = np.array([clip.length for clip, _ in chosen])
-        if random is not None and self.audio.classes is None:
-            begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
-            ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
-        first = begins // hop
-        totals = -(-lengths // hop)
-        at = begins[:, None] + np.arange(-1 if self.audio.classes else 0, frames * hop)
-        inside = (at >= 0) & (at < ends[:, None])
-        place = np.array([clip.start for clip, _ in chosen])[:, None] + at
-        samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
-        spans = [
-            (clip.prompt, int(f), int(max(total, f + frames)))
-            for (clip, _), f, total in zip(chosen, first, totals, strict=True)
-        ]
-        local = [self._frames(prompt, count)[f : f + frames] for prompt, f, count in spans]
-        return Batch(
-            torch.from_numpy(self._values(samples)),
-            [clip.prompt for clip, _ in chosen],
-            valid=None if inside[:, 1:].all() else torch.from_numpy(inside[:, 1:] if self.audio.classes else inside),
-            local=torch.from_numpy(np.stack(local)),
-            span=torch.from_numpy(np.stack([first, totals], 1)),
-        )
-
-    def _louder(self, chosen: Sequence[tuple[Clip, int]], drawn: NDArray[Any]) -> NDArray[Any]:
-        """(batch,) of ``drawn`` (batch, candidates), frames after the begin of an item: where more is to be heard."""
-        hop, crop = self.audio.hop, self.audio.crop
-        starts = np.array([clip.frame + at // hop for clip, at in chosen])[:, None] + drawn
-        heard = self.loudness[np.minimum(starts + crop, len(self.loudness) - 1)] - self.loudness[starts]
-        return np.take_along_axis(drawn, heard.argmax(1)[:, None], 1)[:, 0]
-
-    def _values(self, samples: NDArray[Any]) -> NDArray[Any]:
-        if self.audio.classes is None:
-            return samples.astype(np.float32) / np.float32(32_768)
-        return self.audio.levels[samples.astype(np.int32) + 32_768]
-
-
-def _loudness(pcm: NDArray[np.int16], hop: int) -> NDArray[np.float64]:
-    """(frames,): the root mean square of each frame."""
-    padded = np.pad(pcm.astype(np.float64), (0, -len(pcm) % hop)).reshape(-1, hop)
-    return np.sqrt(np.square(padded).mean(1))
 
 
 def _write_text(path: Path, text: str) -> None:

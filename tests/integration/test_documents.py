@@ -14,8 +14,21 @@ from genai import runs
 from tests.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "model.network.width=16", "model.network.layers=1")
-SMALL_UNET = ("model.network.width=16", "model.network.blocks=1")
+TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2")
+SMALL = {
+    "text": ("model.network.width=16", "model.network.layers=1"),
+    "image": ("model.network.width=16", "model.network.blocks=1"),
+    "audio": tuple(f"model.network.{width}=8" for width in ("residual", "gate", "skip")),
+    "enhancer": tuple(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
+}
+SIGNS = {
+    "enhancer": ("enhancer", "noisy.wav"),
+    "audio": ("modality=audio", "fsdd"),
+    "image": ("modality=image",),
+    "text": ("modality=text", "text_folder", "shakespeare", "text-gpt"),
+}
+"""What shows which kind of model a command is about; else it is the default of training, the newest of runs."""
+OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",)}
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "configs" / "hydra" / "help").glob("*.yaml")]
 
 
@@ -29,7 +42,13 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, corpus: Path, pictures: Path, fashion: Path, command: Command
+    tmp_path_factory: pytest.TempPathFactory,
+    corpus: Path,
+    pictures: Path,
+    fashion: Path,
+    sounds: Path,
+    yesno: Path,
+    command: Command,
 ) -> Path:
     """A folder with all that the documents speak of."""
     folder = tmp_path_factory.mktemp("place")
@@ -38,13 +57,26 @@ def place(
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
     shutil.copytree(fashion, folder / "my_sets")
+    for name in ("my_sounds", "my_speech", "fsdd"):
+        shutil.copytree(sounds, folder / name)
+    shutil.copytree(yesno, folder / "my_sets", dirs_exist_ok=True)
+    for name in ("clip.wav", "noisy.wav"):
+        shutil.copy(sounds / "low_tone" / "2.wav", folder / name)
     (folder / "prompts.txt").write_text("one\ntwo\n")
     for name in ("photo.png", "mask.png"):
         Image.new("RGB", (40, 30), "white").save(folder / name)
-    made = command("train", "modality=image", *TRAIN[:4], *SMALL_UNET, "data.items=16", cwd=folder)
-    assert made.returncode == 0, made.stderr
-    made = command("train", "modality=text", "data=text_folder", "data.path=my_texts", *TRAIN, "steps=3", cwd=folder)
-    assert made.returncode == 0, made.stderr
+    for words in (
+        ("modality=audio", "model=enhancer", "data=audio_folder", "data.path=my_speech", *SMALL["enhancer"]),
+        ("modality=audio", "data.items=12", *SMALL["audio"]),
+        ("modality=image", "data.items=16", *SMALL["image"]),
+        ("modality=text", "data=text_folder", "data.path=my_texts", *SMALL["text"]),
+    ):
+        made = command("train", *words, *TRAIN, cwd=folder)
+        assert made.returncode == 0, made.stderr
+        if "model=enhancer" in words:
+            next(runs.all_runs(folder / "runs")).folder.rename(enhancer := folder / "enhancer")
+    (folder / "runs" / "2026-01-30").mkdir()
+    enhancer.rename(folder / "runs" / "2026-01-30" / "12-00-00-audio-enhancer")
     named = folder / "runs" / "2026-01-31" / "12-00-00-text-gpt"
     named.parent.mkdir()
     next(runs.all_runs(folder / "runs")).folder.rename(named)
@@ -56,15 +88,18 @@ def place(
 @pytest.mark.parametrize("line", commands())
 def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     name, *words = shlex.split(line)
-    text = any(word in line for word in ("modality=text", "text_folder", "shakespeare", "text-gpt"))
-    image = not text if name == "train" else "modality=image" in line
+    kind = next((name for name, signs in SIGNS.items() if any(sign in line for sign in signs)), None)
     if name == "train":
-        more = (*TRAIN[:4], *SMALL_UNET) if image else TRAIN
-        more += ("data.items=16",) if image and "data=" not in line else ()
+        more = (*TRAIN, *SMALL[kind or "image"])
+        more += (
+            ("data.items=16",)
+            if kind in (None, "image", "audio") and "data=" not in line and "fsdd" not in line
+            else ()
+        )
     elif name == "evaluate":
-        more = ("n=3", "steps=2" if image else "length=4")
+        more = ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
-        more = () if "from=" in line or image else ("length=4",)
+        more = () if "from=" in line else OPTIONS.get(kind or "text", ())
     if "resume=runs" in line:
         more = ("minutes=null", "steps=5")
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next
@@ -77,7 +112,7 @@ def test_python_in_the_readme_runs(
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     monkeypatch.chdir(place)
-    small = ", ".join(f'"{word}"' for word in TRAIN[1:])
+    small = ", ".join(f'"{word}"' for word in (*TRAIN[1:], *SMALL["text"]))
     code = code.replace('"steps=200"', small).replace("length=100", "length=8")
     scope: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), scope)

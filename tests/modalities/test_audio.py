@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from genai.data.base import Example, ItemRandom, Split
 from genai.errors import Mistake
-from genai.modalities.audio import LONGEST, Audio, AudioOptions
+from genai.modalities.audio import Audio, AudioOptions
 from genai.modalities.base import Score
+from genai.modalities.clips import LONGEST
 from genai.modalities.sound import Sound
 
 RATE, HOP = 8000, 80
