@@ -27,7 +27,7 @@ class AudioFolder(Folder):
     """
 
     media = Sound
-    metrics = ("val_loss",)
+    metrics = ("val_loss", "bits_per_sample", "judge", "nearest_clip")
     suffixes = SUFFIXES
     things = "sounds"
 

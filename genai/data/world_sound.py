@@ -40,7 +40,7 @@ class WorldSound(Source):
     """
 
     media = Sound
-    metrics = ("val_loss", "melody")
+    metrics = ("val_loss", "bits_per_sample", "melody", "nearest_clip")
 
     def __init__(
         self,

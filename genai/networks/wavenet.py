@@ -47,7 +47,7 @@ class WaveNet(nn.Module):
         layers, cycle: dilations are 1, 2, 4, ..., and begin again after ``cycle`` layers.
         residual, gate, skip: widths; half of ``gate`` is filter, half is gate.
         frame: width of the network that turns frames into biases; ``None``: there is none, all frames are the same.
-        context: width of a prompt's words; ``None``: it hears no prompt.
+        context: width of a prompt and of its words; ``None``: it hears no prompt.
         centred: kernels of three that also look ahead, for what is not generated in time.
         patch: samples that are one step of the stack, where the input is a waveform: as much cheaper, and a field as
             much longer.
@@ -344,9 +344,12 @@ class Frames(nn.Module):
         features = torch.cat([local, clock(local.shape[0], local.shape[1], span, local.device).to(local.dtype)], -1)
         x = self.features(features)
         if self.keys is not None and self.values is not None and context is not None:
-            projected = self.query(features), self.keys(context.tokens), self.values(context.tokens)
+            words = torch.cat([context.pooled[:, None], context.tokens], 1)  # the prompt as a whole is one of them
+            projected = self.query(features), self.keys(words), self.values(words)
             q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected)
-            heard = F.scaled_dot_product_attention(q, k, v, attn_mask=context.mask[:, None, None])
+            heard = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=F.pad(context.mask, (1, 0), value=True)[:, None, None]
+            )
             x = x + heard.transpose(1, 2).flatten(2)
         x = F.silu(x)
         return x + F.silu(self.mlp(rms_norm(x)))

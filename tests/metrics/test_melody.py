@@ -74,5 +74,5 @@ def test_sounds_that_the_world_has_not_are_refused() -> None:
 def test_it_is_what_the_sounds_of_the_world_are_measured_by() -> None:
     metrics, _ = chosen(None, WorldSound(items=10), own=True)
     assert isinstance(metrics["melody"], Played)
-    with pytest.raises(Mistake, match=r"'nearest' does not fit WorldSound.*melody, val_loss"):
+    with pytest.raises(Mistake, match=r"'nearest' does not fit WorldSound.*melody, nearest_clip"):
         chosen(["nearest"], WorldSound(items=10), own=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from genai.metrics import judge, listener
+from genai.metrics import classifier, judge
 from genai.metrics.attributes import UNKNOWN, attributes
 from genai.metrics.base import Figure, Study
 from genai.metrics.judge import Judge
@@ -39,7 +39,7 @@ def figures(answer: Callable[[list[str]], list[NDArray[np.float64]]]) -> dict[st
 
 
 def test_tones_are_told_apart_once_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "STEPS", 40)
+    monkeypatch.setattr(classifier, "STEPS", 40)
     draw = np.random.default_rng(0)
     right = figures(lambda prompts: [tone(prompt, draw) for prompt in prompts])
     assert right.keys() == {"judge_word_1", "judge_word_4", "frechet_judge"}
@@ -57,11 +57,11 @@ def test_tones_are_told_apart_once_and_for_all(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_same_is_learnt_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(listener, "STEPS", 3)
+    monkeypatch.setattr(classifier, "STEPS", 3)
     power = torch.rand(20, 32, 30, generator=torch.Generator().manual_seed(0))
     before = torch.random.get_rng_state()
     for name in "ab":
-        listener.learn(power, torch.arange(20)[:, None] % 2, [2], tmp_path / name)
+        classifier.learn(power, torch.arange(20)[:, None] % 2, [2], tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert torch.equal(before, torch.random.get_rng_state())
 
@@ -77,7 +77,7 @@ def test_captions_of_any_kind_are_not_judged() -> None:
 
 def test_few_clips_have_no_frechet_distance() -> None:
     power = torch.rand(40, 32, 30)
-    assert judge.frechet(listener.Listener([2]).eval(), power, power, 0).value is None
+    assert judge.frechet(classifier.Listener([2]).eval(), power, power, 0).value is None
 
 
 DIGITS = "zero one two three four five six seven eight nine".split()

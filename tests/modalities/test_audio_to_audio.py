@@ -50,6 +50,7 @@ def test_training_crops_run_on_into_the_next_clip(tmp_path: Path) -> None:
     (tmp_path / "x.i2").write_bytes(np.arange(900, dtype=np.int16).tobytes())
     about = {"lengths": [400, 500], "prompts": ["a", "b"]}
     (tmp_path / "x.json").write_text(json.dumps(about), encoding="utf-8")
+    np.zeros(13).tofile(tmp_path / "x.f8")
     packed = PackedAudio(tmp_path / "x.i2", Audio(classes=None, crop=4))
     random = ItemRandom(0, range(20), [0] * 20)
     batch = packed.batch([0] * 20, random)

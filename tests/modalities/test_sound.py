@@ -315,7 +315,7 @@ def test_a_growing_file_is_whole_after_each_part(tmp_path: Path) -> None:
         for count in range(0, 16_000, 4_000):
             with wave.open(str(path)) as file:
                 assert (file.getnframes(), file.getframerate()) == (count, 16_000)
-            growing.append(samples[count : count + 4_000])
+            growing.append(Sound(samples[count : count + 4_000], 16_000))
             assert np.array_equal(Sound.read(path).pcm, Sound(samples[: count + 4_000], 16_000).pcm)
     assert path.read_bytes() == Sound(samples, 16_000).to_bytes()
 
@@ -325,12 +325,12 @@ def test_a_kill_leaves_a_file_that_is_whole(tmp_path: Path, where: str) -> None:
     """The second case dies after the samples and before the header: the file is that of the first append."""
     path = tmp_path / "a.wav"
     code = (
-        "import os, numpy, wave, pathlib; from genai.modalities.growing import Growing\n"
+        "import os, numpy, wave, pathlib; from genai.modalities.growing import Growing, Sound\n"
         f"growing = Growing(pathlib.Path({str(path)!r}), 8000)\n"
-        "growing.append(numpy.full(3000, 0.5, numpy.float32))\n"
+        "growing.append(Sound(numpy.full(3000, 0.5, numpy.float32), 8000))\n"
         f"if {where == 'within'}:\n"
         "    wave.Wave_write._patchheader = lambda self: (self._file.flush(), os.kill(os.getpid(), 9))\n"
-        "    growing.append(numpy.full(3000, 0.5, numpy.float32))\n"
+        "    growing.append(Sound(numpy.full(3000, 0.5, numpy.float32), 8000))\n"
         "os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code])
