@@ -57,7 +57,7 @@ def _heard(samples: Sequence[Any]) -> tuple[list[Heard], int]:
     if rate < LEAST_RATE:
         raise Mistake(f"'melody' hears sounds of {LEAST_RATE} samples a second or more, not {rate}. Choose metrics=.")
     if (seconds := samples[0].seconds) < LEAST_SECONDS:
-        raise Mistake(f"'melody' hears sounds of a second, not {seconds:.2f} seconds. Choose length= or metrics=.")
+        raise Mistake(f"'melody' hears sounds of a second, not {seconds:.2f} seconds. Choose seconds= or metrics=.")
     return hear([sample.samples for sample in samples], rate), rate
 
 

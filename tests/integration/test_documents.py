@@ -97,7 +97,7 @@ def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) 
             else ()
         )
     elif name == "evaluate":
-        more = ("n=3", *OPTIONS.get(kind or "text", ()))
+        more = ("n=3",) if kind in ("audio", "enhancer") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
         more = () if "from=" in line else OPTIONS.get(kind or "text", ())
     if "resume=runs" in line:
