@@ -56,7 +56,7 @@ def names(group: str) -> list[str]:
 
 
 def choices() -> list[tuple[str, ...]]:
-    """Each modality with each of its data, models and optimizers; each experiment."""
+    """Each modality with each of its data and models, the first of its data with each optimizer; each experiment."""
     pairs = [
         (
             f"modality={modality}",
@@ -68,7 +68,7 @@ def choices() -> list[tuple[str, ...]]:
         for modality, members in MEMBERS.items()
         for data in members["data"]
         for model in members["model"]
-        for optimizer in names("optimizer")
+        for optimizer in (names("optimizer") if data == members["data"][0] else ["muon"])
     ]
     return pairs + [(f"experiment={name}", *MEMBERS[EXPERIMENTS[name]]["tiny"]) for name in names("experiment")]
 

@@ -90,8 +90,11 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     return next(runs.all_runs(root))
 
 
-@pytest.mark.parametrize("step", [13, 10, 19])
-@pytest.mark.parametrize("more", [[], ["workers=2"], ["accumulate=2"]], ids=["plain", "workers", "accumulate"])
+@pytest.mark.parametrize(
+    ("step", "more"),
+    [(13, []), (10, []), (19, ["workers=2"]), (13, ["accumulate=2"])],
+    ids=["between", "at once", "workers", "accumulate"],
+)
 def test_killed_and_resumed_is_bit_equal(
     step: int, more: list[str], each: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
