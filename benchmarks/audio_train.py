@@ -70,7 +70,7 @@ def speed(repeats: int) -> dict[str, float]:
     torch.manual_seed(0)
     x = torch.randint(CLASSES, (BATCH, HOP * FRAMES + 1))
     prompts, local = ["seven, spoken by jackson"] * BATCH, torch.zeros(BATCH, FRAMES, 0)
-    encoder = PromptEncoder()
+    encoder = PromptEncoder(width=64)
     ours = WaveNet(CLASSES, HOP, 0, LAYERS, CYCLE, RESIDUAL, GATE, SKIP, context=64)
     common, speaker = Common(), torch.arange(BATCH)
     runs = {
