@@ -12,6 +12,7 @@ A share of 128 prompts has a standard error of up to 0.044.
 
 import argparse
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,10 @@ def row(model: Any, words: list[str], n: int) -> dict[str, Any]:
     data = compose("train", ["modality=audio", *words]).values["data"]
     source = build(data, Source, "data")  # type: ignore[type-abstract]
     study = Study(model, source, n=n, seed=1, batch=n)
-    figures = {**Played().measure(study), "bits_per_sample": None}
-    measured = {name: figure.value for name, figure in figures.items() if figure and figure.value is not None}
-    beside = {f"{name}_of_real": f.beside for name, f in figures.items() if f and f.beside is not None}
-    bits = study.losses["loss"] / 0.6931471805599453
+    figures = Played().measure(study)
+    measured = {name: figure.value for name, figure in figures.items() if figure.value is not None}
+    beside = {f"{name}_of_real": figure.beside for name, figure in figures.items() if figure.beside is not None}
+    bits = study.losses["loss"] / math.log(2)
     kept = {name: round(value, 4) for name, value in {**measured, **beside, "bits_per_sample": bits}.items()}
     return {name: model.record[name] for name in ("cpu_seconds", "seconds", "steps")} | kept
 

@@ -168,7 +168,8 @@ def _watched(stream: "Stream") -> Iterator[list[Any]]:
     from genai.metrics.bar import Bar
 
     began, first, before = time.monotonic(), "", 0.0
-    with Bar(stream.unit, stream.total) as bar:
+    with Bar(stream.unit, stream.total, patience=0) as bar:
+        bar.step(0)  # before the first sound a loop may have to be compiled
         for parts in stream:
             first = first or f"the first {stream.made:.1f} after {time.monotonic() - began:.2f} s"
             bar.step(stream.made - before)

@@ -77,11 +77,15 @@ class Prompted(nn.Module):
 
     def __init__(self, network: nn.Module, prompt: nn.Module) -> None:
         super().__init__()
+        if getattr(prompt, "width", None) != getattr(prompt, "word_width", None):
+            raise ValueError(
+                "prompt.width and prompt.word_width have to be equal: a prompt is heard as one of its words"
+            )
         self.network, self.prompt = network, prompt
 
-    def forward(self, x: Tensor, prompts: Sequence[str], local: Tensor | None, span: Tensor | None) -> Tensor:
-        """Logits of what follows each of ``x`` (batch, time)."""
-        logits: Tensor = self.network(x, None, local=local, span=span, context=self.prompt(list(prompts)))
+    def forward(self, x: Tensor, prompts: Sequence[str], **heard: Tensor | None) -> Tensor:
+        """Logits of what follows each of ``x`` (batch, time); ``heard``: what else the network takes."""
+        logits: Tensor = self.network(x, None, context=self.prompt(list(prompts)), **heard)
         return logits
 
 

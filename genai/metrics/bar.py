@@ -15,7 +15,8 @@ PATIENCE = 2.0
 class Bar:
     """``with Bar("samples", 160) as bar: ... bar.step()``; written to standard error, and gone at the end."""
 
-    def __init__(self, label: str, total: float) -> None:
+    def __init__(self, label: str, total: float, patience: float = PATIENCE) -> None:
+        self.patience = patience
         console = Console(file=sys.stderr)
         columns = TextColumn(label), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}  left")
         watched = console.is_terminal
@@ -32,5 +33,5 @@ class Bar:
     def step(self, count: float = 1) -> None:
         """So many more are done."""
         self.progress.advance(self.task, count)
-        if time.monotonic() - self.began > PATIENCE:
+        if time.monotonic() - self.began > self.patience:
             self.progress.start()

@@ -160,6 +160,24 @@ def share(hits: Sequence[bool], about: str, beside: Sequence[bool] | None = None
     return Figure(value, about, math.sqrt(value * (1 - value) / len(hits)), real)
 
 
+def attributes(
+    ours: Sequence[Mapping[str, bool]], theirs: Sequence[Mapping[str, bool]], said: Mapping[str, str]
+) -> dict[str, Figure]:
+    """One figure an attribute that was asked for: the share of answers of samples, beside that of real data.
+
+    Args:
+        said: what is said of an attribute, where it is not "share with the <name> right".
+    """
+    return {
+        name: share(
+            [answer[name] for answer in ours],
+            said.get(name, f"share with the {name} right"),
+            [answer[name] for answer in theirs],
+        )
+        for name in ours[0]
+    }
+
+
 def _located(name: str, plugins: Sequence[str]) -> type[Metric]:
     from genai.build import locate
 

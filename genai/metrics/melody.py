@@ -8,7 +8,7 @@ import numpy as np
 
 from genai.data.world_sound import KINDS, Kind, WorldSound
 from genai.errors import Mistake
-from genai.metrics.base import Figure, Metric, Study, share
+from genai.metrics.base import Figure, Metric, Study, attributes, share
 from genai.world.listener import IN_TUNE, LEAST_SECONDS, Heard, all_right, fulfilled, hear, off
 from genai.world.melody import Melody, parse
 from genai.world.sound import LEAST_RATE, play
@@ -68,14 +68,7 @@ def _right(asked: Sequence[Melody], heard: Sequence[Heard]) -> list[bool]:
 def _attributes(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Figure]:
     """One figure an attribute."""
     ours, theirs = ([fulfilled(*pair) for pair in zip(asked, sounds, strict=True)] for sounds in (heard, real))
-    return {
-        name: share(
-            [answer[name] for answer in ours],
-            _SAID.get(name, f"share with the {name} right"),
-            [answer[name] for answer in theirs],
-        )
-        for name in ours[0]
-    }
+    return attributes(ours, theirs, _SAID)
 
 
 def _tuning(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Figure]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from genai.data.world import World
 from genai.errors import Mistake
-from genai.metrics.base import Figure, Metric, Study, share
+from genai.metrics.base import Figure, Metric, Study, attributes, share
 from genai.world.draw import draw
 from genai.world.oracle import STRICT, Reading, all_right, fulfilled, read
 from genai.world.scene import PLACES, Scene, parse
@@ -71,14 +71,7 @@ def _attributes(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence
     """One figure an attribute that was asked for; of two things also ``binding`` and ``relation``."""
     ours, theirs = ([fulfilled(*pair) for pair in zip(scenes, readings, strict=True)] for readings in (seen, real))
     said = {"binding": "share with each colour on its own shape", "relation": "share with the relation right"}
-    return {
-        name: share(
-            [answer[name] for answer in ours],
-            said.get(name, f"share with the {name} right"),
-            [answer[name] for answer in theirs],
-        )
-        for name in ours[0]
-    }
+    return attributes(ours, theirs, said)
 
 
 def _spread(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading], size: int) -> dict[str, Figure]:

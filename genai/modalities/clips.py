@@ -73,19 +73,20 @@ class PackedAudio:
         """
         hop, chosen = self.audio.hop, [self.items[index] for index in indices]
         frames = self.audio.crop if random is not None else -(-self.whole // hop)
+        lengths = ends = np.array([clip.length for clip, _ in chosen])
         begins = np.array([at for _, at in chosen])
-        if random is not None:
+        if random is not None and self.audio.classes is None:  # on into the next clips: see ``Regression``
+            begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
+            ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
+        elif random is not None:
             spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
             drawn = np.floor(random.uniform(2, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
             begins += self._louder(chosen, drawn.clip(0)) * hop
-        lengths = ends = np.array([clip.length for clip, _ in chosen])
-        if random is not None and self.audio.classes is None:
-            begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
-            ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
         first = begins // hop
         totals = -(-lengths // hop)
         at = begins[:, None] + np.arange(-1 if self.audio.classes else 0, frames * hop)
         inside = (at >= 0) & (at < ends[:, None])
+        valid = inside[:, 1:] if self.audio.classes else inside
         place = np.array([clip.start for clip, _ in chosen])[:, None] + at
         samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
         spans = [
@@ -96,7 +97,7 @@ class PackedAudio:
         return Batch(
             torch.from_numpy(self._values(samples)),
             [clip.prompt for clip, _ in chosen],
-            valid=None if inside[:, 1:].all() else torch.from_numpy(inside[:, 1:] if self.audio.classes else inside),
+            valid=None if valid.all() else torch.from_numpy(valid),
             local=torch.from_numpy(np.stack(local)),
             span=torch.from_numpy(np.stack([first, totals], 1)),
         )

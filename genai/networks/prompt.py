@@ -37,7 +37,7 @@ class PromptEncoder(nn.Module):
         longest: Annotated[int, Ge(1), Le(4096)] = 64,
     ) -> None:
         super().__init__()
-        self.width, self.rows, self.longest = width, rows, longest
+        self.width, self.word_width, self.rows, self.longest = width, word_width, rows, longest
         self.words = nn.ModuleList(nn.Embedding(rows + 1, word_width, padding_idx=rows) for _ in range(2))
         self.places = nn.Embedding(longest + 1, word_width)
         self.mlp = nn.Sequential(

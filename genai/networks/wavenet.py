@@ -330,7 +330,8 @@ class Frames(nn.Module):
         super().__init__()
         features = local + CLOCK
         self.features, self.mlp = nn.Linear(features, width), nn.Linear(width, width)
-        self.query, self.heads = nn.Linear(features, width), max(1, width // 16)
+        self.heads = max(1, width // 16)
+        self.query = None if context is None else nn.Linear(features, width)
         self.keys = None if context is None else nn.Linear(context, width)
         self.values = None if context is None else nn.Linear(context, width)
         if self.values is not None:  # words and time steer nothing until they are found to be of use
@@ -343,7 +344,7 @@ class Frames(nn.Module):
         """(batch, frames, features) -> (batch, frames, width)"""
         features = torch.cat([local, clock(local.shape[0], local.shape[1], span, local.device).to(local.dtype)], -1)
         x = self.features(features)
-        if self.keys is not None and self.values is not None and context is not None:
+        if context is not None and self.query is not None and self.keys is not None and self.values is not None:
             words = torch.cat([context.pooled[:, None], context.tokens], 1)  # the prompt as a whole is one of them
             projected = self.query(features), self.keys(words), self.values(words)
             q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected)
