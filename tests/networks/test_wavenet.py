@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from genai.networks.gated import GatedStack
 from genai.networks.layers import Context
 from genai.networks.prompt import PromptEncoder
-from genai.networks.wavenet import Gated, Layer, WaveNet, level_features
+from genai.networks.wavenet import WaveNet, level_features
 
 CLASSES, HOP, LOCAL, WORDS = 11, 5, 3, 8
 
@@ -107,14 +108,21 @@ def test_centred_kernels_look_ahead_as_far_as_back() -> None:
 
 
 @pytest.mark.parametrize("centred", [False, True])
-@pytest.mark.parametrize("dilation", [1, 2, 9])
-def test_the_way_back_by_hand_is_that_of_autograd(centred: bool, dilation: int) -> None:
+@pytest.mark.parametrize("dilations", [[1], [2, 9], [1, 3, 2]], ids=str)
+def test_the_way_back_by_hand_is_that_of_autograd(centred: bool, dilations: list[int]) -> None:
     torch.manual_seed(0)
-    layer = Layer(3, 8, 5, dilation, centred).double()
-    x, biases = (torch.randn(2, n, w, dtype=torch.float64, requires_grad=True) for n, w in ((6, 3), (3, 8)))
-    assert torch.autograd.gradcheck(
-        lambda *tensors: Gated.apply(dilation, centred, *tensors), (x, biases, *layer.parameters())
+    stack = GatedStack(3, 8, 5, dilations, centred).double()
+    for parameter in stack.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    names = [name for name, _ in stack.named_parameters()]
+    x, biases = (
+        torch.randn(2, *shape, dtype=torch.float64, requires_grad=True) for shape in ((6, 3), (3, len(dilations), 8))
     )
+
+    def through(x: Tensor, biases: Tensor, *weights: Tensor) -> Tensor:
+        return torch.func.functional_call(stack, dict(zip(names, weights, strict=True)), (x, biases))
+
+    assert torch.autograd.gradcheck(through, (x, biases, *stack.parameters()))
 
 
 def test_levels_that_are_near_begin_with_vectors_that_are_near() -> None:
