@@ -1,6 +1,9 @@
 """Which device, which precision, how many processes: chosen and checked before a trainer exists."""
 
+import ctypes
 import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -54,6 +57,18 @@ class Hardware:
 def cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def reuse_memory() -> None:
+    """Let the process keep what large tensors leave behind: each step would ask the system for fresh pages otherwise,
+    which takes as long as a third of a small model's step. For glibc's allocator; elsewhere nothing happens.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # of mallopt(3)
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            allocator = ctypes.CDLL(None)
+            allocator.mallopt(mmap_threshold, 1 << 25)
+            allocator.mallopt(trim_threshold, 1 << 29)
 
 
 def pick_device(wanted: str = "auto") -> str:

@@ -36,7 +36,7 @@ class Layer(nn.Module):
         return (x + made[..., : self.residual]) * SCALE, made[..., self.residual :]
 
 
-class GatedStack(nn.Sequential):
+class GatedStack(nn.ModuleList):
     """Layers one on the other; what leaves it is the sum of their skips.
 
     Args:
@@ -46,7 +46,7 @@ class GatedStack(nn.Sequential):
     """
 
     def __init__(self, residual: int, gate: int, skip: int, dilations: Sequence[int], centred: bool = False) -> None:
-        super().__init__(*(Layer(residual, gate, skip, dilation, centred) for dilation in dilations))
+        super().__init__([Layer(residual, gate, skip, dilation, centred) for dilation in dilations])
         self.dilations, self.centred = tuple(dilations), centred
 
     def forward(self, x: Tensor, biases: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ import genai
 from genai import runs
 from genai.config import Composed
 from genai.errors import Failure, Mistake
-from genai.hardware import Hardware
+from genai.hardware import Hardware, reuse_memory
 from genai.runs import Run
 from genai.training.plan import Plan, prepare
 from genai.training.report import conclude, describe, record, resume_command
@@ -69,6 +69,7 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
     moved = partial(record, plan, run) if first and plan.resumed else None
     loop = Loop(run, plan.modality, plan.prompts, plan.settings, moved)
     loop.listen()
+    reuse_memory()
     try:
         _trainer(plan.hardware, run, loop).fit(
             learner, ckpt_path=plan.checkpoint if plan.resumed else None, weights_only=True

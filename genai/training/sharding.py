@@ -58,13 +58,13 @@ class Sharded(DDPStrategy):
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Cut ``module`` up: the members of its ``ModuleList``s are gathered one at a time, the rest together.
+    """Cut ``module`` up: the members of its plain ``ModuleList``s are gathered one at a time, the rest together.
 
     Such a member has to be used by calling it.
     """
     for part in reversed(list(module.modules())):  # the inner ones first
-        for child in part if isinstance(part, nn.ModuleList) else ():
-            if not isinstance(child, nn.ModuleList):
+        for child in part if type(part) is nn.ModuleList else ():
+            if type(child) is not nn.ModuleList:
                 fully_shard(child, mesh=mesh)
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
 
