@@ -5,7 +5,7 @@
 For each budget a run of its own, from nothing, its learning rate annealed: prompts that name everything, of melodies
 that were trained on, of melodies never heard whose notes are known of their instrument, and of notes that were never
 heard of their instrument; the weights that sampling uses, the sampler's defaults. The rules that judge hear the
-generated clips: bits a sample do not rank this. The number of steps that fill a budget is estimated from a short run,
+generated clips: bits a sample do not rank this. The number of steps that fill a budget is estimated from two short runs,
 and the CPU seconds that were really used are printed (``record.json``: from the first step to the last, all threads).
 A share of 128 prompts has a standard error of up to 0.044.
 """
@@ -35,9 +35,10 @@ def train(*words: str) -> Any:
 
 
 def steps_for(seconds: float, words: list[str]) -> int:
-    """How many steps take so many CPU seconds."""
-    record = train("steps=100", *words).record
-    return max(1, round(seconds * record["steps"] / record["cpu_seconds"]))
+    """How many steps take so many CPU seconds, the validation at the end included."""
+    few, more = (train(f"steps={steps}", *words).record for steps in (20, 220))
+    each = (more["cpu_seconds"] - few["cpu_seconds"]) / 200
+    return max(1, round(20 + (seconds - few["cpu_seconds"]) / each))
 
 
 def row(model: Any, words: list[str], n: int) -> dict[str, Any]:

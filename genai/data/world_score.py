@@ -1,12 +1,13 @@
 """What happens when in a melody of the toy world: a prompt as frames of features, a hundred a second."""
 
 from typing import ClassVar
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genai.modalities.base import Score
-from genai.world.melody import NOTES, TIMBRES, parse
+from genai.world.melody import NOTES, TIMBRES, complete, parse
 from genai.world.sound import FRAMES, timing
 
 FADING = 3
@@ -16,7 +17,7 @@ DECAYS = (1.0, 5.0, 20.0)
 
 _NAMES = (
     *TIMBRES,
-    "loudness",  # 1 loud, -1 soft, 0 where nothing is said
+    "loudness",  # 1 loud, -1 soft
     *NOTES,  # while it sounds and while it fades
     "gate",  # 1 while a note is held
     *(f"decay {frames:g}" for frames in DECAYS),
@@ -30,20 +31,23 @@ _AT = {name: column for column, name in enumerate(_NAMES)}
 
 
 class WorldScore(Score):
-    """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for one that is no melody."""
+    """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for one that is no melody.
+
+    Timbre and loudness that a prompt leaves free are chosen by its notes: a model need not learn what free sounds like.
+    """
 
     features: ClassVar[int] = len(_NAMES)
 
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
         try:
-            melody = parse(prompt)
+            asked = parse(prompt)
         except ValueError:
             return np.zeros((count, self.features), np.float32)
+        melody = complete(asked, np.random.default_rng(crc32(repr(asked).encode())))
         score = np.zeros((max(count, FRAMES), self.features), np.float32)
         score[:, _AT["score"]] = 1
-        score[:, _AT["loudness"]] = {"loud": 1, "soft": -1}.get(melody.loudness or "", 0)
-        if melody.timbre:
-            score[:, _AT[melody.timbre]] = 1
+        score[:, _AT["loudness"]] = 1 if melody.loudness == "loud" else -1
+        score[:, _AT[melody.timbre or ""]] = 1
         for note, (start, end) in zip(melody.notes, timing(melody), strict=True):
             time = np.arange(end - start)
             score[start : end + FADING, _AT[note]] = 1

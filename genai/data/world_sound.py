@@ -34,7 +34,6 @@ class WorldSound(Source):
     Args:
         rate: samples a second.
         items: training sounds; another tenth is held out.
-        vague: share of the captions in which timbre and loudness are each left out at the toss of a coin.
         seed: of all that is played.
         score: reads the notes out of a caption; the modality takes it from here.
     """
@@ -46,13 +45,12 @@ class WorldSound(Source):
         self,
         rate: Annotated[int, Ge(sound.LEAST_RATE), Le(48_000)] = 8_000,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 3_000,
-        vague: Annotated[float, Ge(0), Le(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
         score: Score | None = None,
     ) -> None:
         if items * rate * 4 > LARGEST:
             raise ValueError(f"{items:,} sounds of {rate:,} samples are more than {LARGEST // 2**30} GiB")
-        self.rate, self.items, self.vague, self.seed, self.score = rate, items, vague, seed, score
+        self.rate, self.items, self.seed, self.score = rate, items, seed, score
         sets = melody.held_out()
         self.melodies: dict[Kind, list[melody.Melody]] = {
             "trained": sets.trained,
@@ -104,14 +102,13 @@ class WorldSound(Source):
             rng = np.random.default_rng([self.seed, name == "val", number])
             chosen = self._draw(kinds, CHUNK, rng)
             waves = sound.play(chosen, rng, self.rate)
-            said = [melody.hide(each, rng) if rng.random() < self.vague else each for each in chosen]
             return [
                 Example(Sound(samples, self.rate), melody.caption(each, rng))
-                for samples, each in zip(waves, said, strict=True)
+                for samples, each in zip(waves, chosen, strict=True)
             ]
 
         melodies = [repr(each) for kind in kinds for each in self.melodies[kind]]
-        about = key("world_sound", 1, name, count, self.rate, self.vague, self.seed, melodies)
+        about = key("world_sound", 2, name, count, self.rate, self.seed, melodies)
         return Split(name, count, lambda index: chunk(index // CHUNK)[index % CHUNK], about)
 
 

@@ -9,6 +9,9 @@ from torch.nn import functional as F
 from genai.networks.layers import Context, rms_norm
 
 CLOCK = 14
+_CLOCK_SCALE, _WORDS_SCALE = 0.3, 0.1
+"""Of the time and the words beside the features of frames: Muon moves all weights alike, and where a score says all,
+what else is heard is noise."""
 
 
 class Frames(nn.Module):
@@ -25,12 +28,12 @@ class Frames(nn.Module):
         if self.values is not None:  # words and time steer nothing until they are found to be of use
             nn.init.zeros_(self.values.weight)
             nn.init.zeros_(self.values.bias)
-        with torch.no_grad():
-            self.features.weight[:, local:] *= 0.3
+        self.words_scale = _WORDS_SCALE if local else 1.0
 
     def forward(self, local: Tensor, span: Tensor | None, context: Context | None) -> Tensor:
         """(batch, frames, features) -> (batch, frames, width)"""
-        features = torch.cat([local, clock(local.shape[0], local.shape[1], span, local.device).to(local.dtype)], -1)
+        time = clock(local.shape[0], local.shape[1], span, local.device).to(local.dtype)
+        features = torch.cat([local, _CLOCK_SCALE * time], -1)
         x = self.features(features)
         if context is not None and self.query is not None and self.keys is not None and self.values is not None:
             words = torch.cat([context.pooled[:, None], context.tokens], 1)  # the prompt as a whole is one of them
@@ -39,7 +42,7 @@ class Frames(nn.Module):
             heard = F.scaled_dot_product_attention(
                 q, k, v, attn_mask=F.pad(context.mask, (1, 0), value=True)[:, None, None]
             )
-            x = x + heard.transpose(1, 2).flatten(2)
+            x = x + self.words_scale * heard.transpose(1, 2).flatten(2)
         x = F.silu(x)
         return x + F.silu(self.mlp(rms_norm(x)))
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
 
@@ -208,9 +208,3 @@ def complete(melody: Melody, rng: np.random.Generator) -> Melody:
     """``melody`` with its free timbre and loudness drawn at random; a length that nobody has said is long."""
     timbre, loudness = (values[rng.integers(len(values))] for values in (TIMBRES, LOUDNESSES))
     return Melody(melody.notes, melody.timbre or timbre, melody.loudness or loudness, melody.length or "long")
-
-
-def hide(melody: Melody, rng: np.random.Generator, keep: float = 0.5) -> Melody:
-    """``melody`` with timbre and loudness each kept with probability ``keep``, else left free."""
-    timbre, loudness = rng.random(2) < keep
-    return replace(melody, timbre=melody.timbre if timbre else None, loudness=melody.loudness if loudness else None)

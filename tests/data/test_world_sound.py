@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from genai.data.base import Split
 from genai.data.world_score import FADING, WorldScore
 from genai.data.world_sound import KINDS, WorldSound
 from genai.modalities.sound import Sound
 from genai.world.listener import all_right, hear
-from genai.world.melody import Melody, parse
+from genai.world.melody import NOTES, TIMBRES, Melody, parse
 from genai.world.sound import timing
 
 
@@ -42,14 +41,6 @@ def test_the_splits_share_no_melody_and_counts_of_notes_are_even(source: WorldSo
     assert not trained & (unheard | held_out)
 
 
-def test_a_share_of_captions_is_vague() -> None:
-    def vague(split: Split) -> float:
-        return float(np.mean([not parse(each.prompt).is_complete for each in split]))
-
-    assert vague(WorldSound(4_000, items=60, vague=0).train) == 0
-    assert 0.6 < vague(WorldSound(4_000, items=300, vague=1).train) < 0.9
-
-
 def test_prompts_are_fresh_complete_and_of_their_kind(source: WorldSound) -> None:
     for kind in KINDS:
         prompts = source.asked(kind, 90, 3)
@@ -65,9 +56,9 @@ def test_prompts_are_fresh_complete_and_of_their_kind(source: WorldSound) -> Non
 def test_the_fingerprint_is_of_all_that_matters(source: WorldSound) -> None:
     same = WorldSound(items=300, score=WorldScore())
     assert same.train.fingerprint == source.train.fingerprint != source.val.fingerprint
-    others = [{"items": 301}, {"rate": 16_000}, {"vague": 0.2}, {"seed": 1}]
+    others = [{"items": 301}, {"rate": 16_000}, {"seed": 1}]
     prints = {WorldSound(**{"items": 300, **other}).train.fingerprint for other in others}  # type: ignore[arg-type]
-    assert len(prints | {source.train.fingerprint}) == 5
+    assert len(prints | {source.train.fingerprint}) == 4
     first, again = source.train[70], WorldSound(items=300).train[70]
     assert first.prompt == again.prompt and np.array_equal(first.media.samples, again.media.samples)
     with pytest.raises(ValueError, match="64 GiB"):
@@ -97,11 +88,17 @@ def test_the_score_says_what_sounds_when() -> None:
     assert score["time"][second + 5] == pytest.approx(0.1)
 
 
-def test_the_score_leaves_free_what_is_not_said() -> None:
-    score = columns("C4")
-    assert not any(score[name].any() for name in ("flute", "organ", "bell", "guitar", "trumpet", "loudness"))
+def test_the_score_chooses_what_is_not_said_by_what_is() -> None:
+    free, chosen = columns("C4"), {name: set() for name in (*TIMBRES, "loudness")}
+    assert free["gate"].sum() == 85  # long, where nothing is said
+    for prompt in (f"{note} {other}" for note in NOTES for other in NOTES):
+        score = columns(prompt)
+        assert sum(score[name].sum() for name in TIMBRES) == len(score["gate"])
+        assert score.keys() and all(np.array_equal(score[name], columns(f"play {prompt}")[name]) for name in score)
+        for name, seen in chosen.items():
+            seen |= set(score[name])
+    assert all(seen == {0, 1} for name, seen in chosen.items() if name != "loudness") and chosen["loudness"] == {-1, 1}
     assert set(columns("soft C4")["loudness"]) == {-1}
-    assert score["gate"].sum() == 85  # long, where nothing is said
 
 
 @pytest.mark.parametrize("prompt", ["", "a red circle", "a piano plays C4", "flute"])
