@@ -165,7 +165,7 @@ def _watched(stream: "Stream") -> Iterator[list[Any]]:
     if stream.unit is None:
         yield from stream
         return
-    from genai.metrics.bar import Bar
+    from genai.bar import Bar
 
     began, first, before = time.monotonic(), "", 0.0
     with Bar(stream.unit, stream.total, patience=0) as bar:

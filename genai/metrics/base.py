@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from genai.batch import batched
 from genai.data.base import Source
 from genai.errors import Mistake, listing, nearest
-from genai.metrics.bar import Bar
+from genai.bar import Bar
 from genai.modalities import cache
 from genai.modalities.base import Packed
 from genai.model import Model

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from genai.metrics.bar import Bar
+from genai.bar import Bar
 from genai.metrics.spectra import BANDS, decibels
 
 VERSION = 1

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.metrics.bar import Bar
+from genai.bar import Bar
 
 FIRST = 24
 """The first length to look for: longer windows can be shared only where one so long is, which is in few places."""

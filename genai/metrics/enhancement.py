@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genai.batch import Request
 from genai.errors import Mistake
-from genai.metrics.bar import Bar
+from genai.bar import Bar
 from genai.metrics.base import Figure, Metric, Study
 from genai.metrics.wiener import wiener
 from genai.modalities.sound import Sound

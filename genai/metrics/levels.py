@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genai.data.loader import held_out
-from genai.metrics.bar import Bar
+from genai.bar import Bar
 from genai.metrics.base import Figure, Metric, Study
 from genai.metrics.spectra import AT_ONCE, audio_of
 from genai.modalities.base import Packed

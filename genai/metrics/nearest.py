@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.batch import batched
-from genai.metrics.bar import Bar
+from genai.bar import Bar
 from genai.metrics.base import Figure, Metric, Study
 from genai.modalities.base import Packed
 from genai.modalities.image import Image
