@@ -10,6 +10,9 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+LOOK = 0.05
+"""The share of its time in which a run of minutes learns its own speed, before it freezes its end."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -56,7 +59,7 @@ class Course:
         if self.since is None:  # the first step, and the first after a resume, is slow
             self.since = (step, elapsed)
         known = step > self.since[0] or elapsed >= self.seconds
-        if known and elapsed >= self.seconds * (1 - self.schedule.cooldown):
+        if known and elapsed >= self.seconds * max(LOOK, 1 - self.schedule.cooldown):
             self.cooling_from = step
             self.total = step + max(1, round(max(0.0, self.seconds - elapsed) * self._speed(step, elapsed)))
 

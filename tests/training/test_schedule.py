@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from genai.training.schedule import Course, Schedule
+from genai.training.schedule import LOOK, Course, Schedule
 
 
 def run(course: Course, step_seconds: float, first: float = 0.0, pause: float = 0.0) -> tuple[int, float]:
@@ -39,13 +39,13 @@ def test_factors_at_the_edges(schedule: Schedule, total: int, wanted: list[float
     assert [Course(schedule, total).factor(step) for step in range(total)] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("cooldown", [0.0, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("cooldown", [0.0, 0.2, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("step_seconds", [0.003, 0.05, 1.0])
 def test_a_run_of_minutes_ends_with_its_time(cooldown: float, step_seconds: float) -> None:
     course = Course(Schedule(cooldown=cooldown), seconds=60)
     steps, elapsed = run(course, step_seconds)
     assert elapsed == pytest.approx(60, abs=2 * step_seconds + 0.5)
-    assert course.cooling_from == pytest.approx(steps * (1 - cooldown), abs=2)
+    assert course.cooling_from == pytest.approx(steps * max(LOOK, 1 - cooldown), abs=2)
 
 
 @pytest.mark.parametrize(("first", "pause"), [(3.0, 0.0), (0.0, 0.5), (2.0, 1.0)])
@@ -65,6 +65,16 @@ def test_the_end_is_frozen_when_the_cool_down_is_due() -> None:
     assert [course.factor(step) for step in (50, 75, 99, 100)] == pytest.approx([1, 0.5, 0.02, 0])
     course.look_at_clock(60, 50.0)
     assert course.total == 100
+
+
+def test_a_slow_second_step_does_not_shorten_a_run_that_only_cools_down() -> None:
+    course = Course(Schedule(cooldown=1.0), seconds=60)
+    course.look_at_clock(1, 1.0)
+    course.look_at_clock(2, 2.0)
+    assert course.total is None
+    for step in range(3, 300):
+        course.look_at_clock(step, 2.0 + 0.01 * step)
+    assert course.total is not None and course.total > 2500
 
 
 def test_a_run_whose_time_is_over_makes_one_more_step() -> None:
