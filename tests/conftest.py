@@ -1,5 +1,6 @@
 """Small data and small models that every test can use; nothing here needs a network or a file from elsewhere."""
 
+import importlib
 import os
 import random
 import struct
@@ -144,6 +145,26 @@ def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[s
 def small(corpus: Path, tmp_path: Path) -> list[str]:
     """``SMALL`` with data and a folder for runs."""
     return [*SMALL, f"data.path={corpus}", f"runs={tmp_path / 'runs'}"]
+
+
+@pytest.fixture
+def inside(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``command``, within this process: it need not import everything anew."""
+
+    def run(name: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [f"genai.{name}", *words])
+        code: object = 0
+        try:
+            importlib.import_module(f"genai.{name}").main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(words, code, said.out, said.err)  # type: ignore[arg-type]
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from genai import runs
 from tests.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2")
+TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "trainer.threads=1")
 SMALL = {
     "text": ("model.network.width=16", "model.network.layers=1"),
     "image": ("model.network.width=16", "model.network.blocks=1"),
@@ -86,7 +86,7 @@ def place(
 
 
 @pytest.mark.parametrize("line", commands())
-def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) -> None:
+def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -> None:
     name, *words = shlex.split(line)
     kind = next((name for name, signs in SIGNS.items() if any(sign in line for sign in signs)), None)
     if name == "train":
@@ -103,7 +103,7 @@ def test_command_runs(line: str, place: Path, command: Command, tmp_path: Path) 
     if "resume=runs" in line:
         more = ("minutes=null", "steps=5")
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next
-    done = command(name, *words, *more, cwd=tmp_path)
+    done = inside(name, *words, *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
