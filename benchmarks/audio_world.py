@@ -5,7 +5,7 @@
 For each budget a run of its own, from nothing, its learning rate annealed: prompts that name everything, of melodies
 that were trained on, of melodies never heard whose notes are known of their instrument, and of notes that were never
 heard of their instrument; the weights that sampling uses, the sampler's defaults. The rules that judge hear the
-generated clips: bits a sample do not rank this. The number of steps that fill a budget is estimated from two short runs,
+generated clips: bits a sample do not rank this. The number of steps that fill a budget comes from two short runs,
 and the CPU seconds that were really used are printed (``record.json``: from the first step to the last, all threads).
 A share of 128 prompts has a standard error of up to 0.044.
 """

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
+from genai.bar import Bar
 from genai.batch import batched
 from genai.data.base import Source
 from genai.errors import Mistake, listing, nearest
-from genai.bar import Bar
 from genai.modalities import cache
 from genai.modalities.base import Packed
 from genai.model import Model

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genai.bar import Bar
 from genai.batch import Request
 from genai.errors import Mistake
-from genai.bar import Bar
 from genai.metrics.base import Figure, Metric, Study
 from genai.metrics.wiener import wiener
 from genai.modalities.sound import Sound

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from genai.data.loader import held_out
 from genai.bar import Bar
+from genai.data.loader import held_out
 from genai.metrics.base import Figure, Metric, Study
 from genai.metrics.spectra import AT_ONCE, audio_of
 from genai.modalities.base import Packed

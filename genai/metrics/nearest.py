@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.batch import batched
 from genai.bar import Bar
+from genai.batch import batched
 from genai.metrics.base import Figure, Metric, Study
 from genai.modalities.base import Packed
 from genai.modalities.image import Image

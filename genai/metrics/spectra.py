@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from genai.bar import Bar
 from genai.data.loader import held_out
 from genai.errors import Mistake
-from genai.bar import Bar
 from genai.metrics.base import Study
 from genai.modalities.audio import Audio
 from genai.modalities.base import Packed

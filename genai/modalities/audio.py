@@ -64,6 +64,7 @@ class Audio(Modality):
     ) -> None:
         self.rate, self.classes, self.crop, self.score = rate, classes, crop, score
         self.hop, self.per_unit = round(rate / Score.RATE), float(rate)
+        self.needs_init = classes is None
         self.typical = 1.0
         self.references: dict[str, Sound] = {}
         self.noisy: dict[str, Sound] = {}
@@ -136,7 +137,7 @@ class Audio(Modality):
 
         Without classes it is what there is to work on. Raises ``Mistake`` where it is missing, or a length is given.
         """
-        if self.classes is None:
+        if self.needs_init:
             if init is None:
                 raise Mistake("this model makes a better sound of one that there is: give it with init=FILE.")
             if options.seconds is not None:

@@ -99,6 +99,8 @@ class Modality(ABC):
     """What people count the length of a sample in, where it is made bit by bit and cannot be read on a terminal."""
     per_unit: float = 1.0
     """Elements of a sample in one such unit."""
+    needs_init: bool = False
+    """Whether a sample is made of media that are given, and of nothing else."""
     Options: ClassVar[type]
     """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 

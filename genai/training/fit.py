@@ -87,7 +87,7 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
         raise Failure(_out_of_memory(plan.settings)) from error
     if first:
         run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
-        conclude(run, learner.step)
+        conclude(plan, run, learner.step)
     return run
 
 

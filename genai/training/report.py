@@ -83,14 +83,15 @@ def describe(plan: Plan, run: Run) -> None:
         print(f"skipped: {len(plan.source.skipped) - 5} more, named in record.json", file=sys.stderr)
 
 
-def conclude(run: Run, step: int) -> None:
+def conclude(plan: Plan, run: Run, step: int) -> None:
     """Print what the run came to, and what to type next."""
     record = run.record
     best = record.get("best")
     print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
     if best:
         print(f"best      {shown(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
-    print(f"sample    python -m genai.sample ckpt={shown(run.folder)}", flush=True)
+    given = " init=FILE" if plan.modality.needs_init else ""
+    print(f"sample    python -m genai.sample ckpt={shown(run.folder)}{given}", flush=True)
 
 
 def shown(path: Path) -> str:

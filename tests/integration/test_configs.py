@@ -81,13 +81,15 @@ def test_every_config_is_tested() -> None:
 
 @pytest.mark.parametrize("words", choices(), ids=lambda words: " ".join(words[:4]))
 def test_config_trains_samples_and_saves(
-    words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest
+    words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
     data = compose("train", words).choices["data"]
     places = {name: request.getfixturevalue(name) for name in ("corpus", "pictures", "fashion", "sounds", "yesno")}
     told = [word.format(**places) for word in DATA.get(data, [])]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
+    mends = composed.choices["model"] == "enhancer"
+    assert f"genai.sample ckpt={run.folder}{' init=FILE' * mends}\n" in capfd.readouterr().out
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",
     }  # fmt: skip
@@ -96,7 +98,7 @@ def test_config_trains_samples_and_saves(
         assert checkpoint.with_name(f"{name}.ckpt.sha256").read_text().endswith(f"{name}.ckpt\n")
         model = genai.load(checkpoint)
         options: dict[str, Any] = {**OPTIONS[composed.choices["modality"]]}
-        if composed.choices["model"] == "enhancer":
+        if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
         one, two = ([m.to_bytes() for m in model.sample("a", n=2, seed=3, **options)] for _ in range(2))
         assert one == two and len(one) == 2
