@@ -9,16 +9,14 @@ Speed is that of 30 s at 16 kHz, from samples to samples, on one thread, by CPU 
 """
 
 import argparse
-import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common import save, train
 
-import genai
 from genai.batch import Request
 from genai.build import build
 from genai.config import compose
@@ -27,16 +25,8 @@ from genai.metrics.base import Study
 from genai.metrics.enhancement import compared
 from genai.modalities.base import Modality
 from genai.model import build_method
-from genai.runs import surroundings
 
-QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
 SIDES = {"noisy": "noisy", "wiener": "Wiener", "restored": "ours"}
-
-
-def train(words: list[str], minutes: float) -> Any:
-    """A model trained without previews and validation, so that its time is that of training."""
-    with tempfile.TemporaryDirectory() as folder:
-        return genai.fit(*words, *QUIET, f"minutes={minutes}", f"runs={folder}")
 
 
 def score(model: Any, words: list[str], n: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -85,15 +75,13 @@ def main() -> None:
     asked = parser.parse_args()
     data = ["data=audio_folder", f"data.path={asked.data}"] if asked.data else ["data=world"]
     words = ["modality=audio", "model=enhancer", *data, f"seed={asked.seed}", *asked.words]
-    model = train([*words, "trainer=cpu", f"trainer.threads={asked.threads}"], asked.minutes)
+    model = train(*words, "trainer=cpu", f"trainer.threads={asked.threads}", f"minutes={asked.minutes}")
     found, speed = score(model, words, asked.n), real_time(words)
     used = {key: model.record[key] for key in ("steps", "seconds", "cpu_seconds")}
     print(f"{used['steps']} steps, {used['seconds']:.0f} s, {used['cpu_seconds']:.0f} CPU s")
     show(found)
     print(f"{speed:.1f} times real time at 16 kHz on one core")
-    if asked.json:
-        results = {**used, "scores": found, "real_time": round(speed, 1)}
-        asked.json.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+    save(asked.json, {**used, "scores": found, "real_time": round(speed, 1)})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ with all of it on disk.
 """
 
 import argparse
-import json
 import math
 import os
 import subprocess
@@ -25,6 +24,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from common import save
 from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,7 +33,6 @@ from genai.engines.product import WIDTH, accumulate, tile
 from genai.engines.wavenet import packed
 from genai.methods.autoregressive import AutoregressiveOptions, draw
 from genai.networks.wavenet import WaveNet
-from genai.runs import surroundings
 
 RATE, LOCAL = 16_000, 5
 SMALL = f"WaveNet(classes=256, hop=160, local={LOCAL}, layers=20, cycle=10)"
@@ -104,7 +103,10 @@ class Incremental(nn.Module):
 def ways(batch: int) -> dict[str, tuple[int, Way]]:
     """Names -> (samples of one measurement, a function that generates so many)."""
     net = eval(SMALL, {"WaveNet": WaveNet}).requires_grad_(False).eval()
-    x, local = torch.randint(256, (batch, net.field)), torch.randn(batch, net.field // net.hop + 100, LOCAL)
+    x, local = (
+        torch.randint(256, (batch, net.receptive_field)),
+        torch.randn(batch, net.receptive_field // net.hop + 100, LOCAL),
+    )
     logits, cache = net.prefill(x, local=local)
     engine = net.engine(logits, cache)
     reference, options = Incremental(net.dilations), AutoregressiveOptions()
@@ -189,8 +191,7 @@ def main() -> None:
                 print(f"{name:<17} {rate:>10,.0f} {relative[0]:>12.3g} {relative[1]:>14.3g} {relative[2]:>13.1%}")
     results["start"] = starts()
     print("start: {cold:.1f} s, then {warm:.1f} s".format(**results["start"]))
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+    save(asked.json, results)
 
 
 if __name__ == "__main__":

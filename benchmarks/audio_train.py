@@ -14,28 +14,26 @@ chosen there.
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import save, train
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import genai
 from genai.build import build
 from genai.config import compose
 from genai.data.base import Source
 from genai.metrics.base import Study
 from genai.metrics.levels import BitsPerSample
+from genai.modalities.audio import Audio
 from genai.networks.prompt import PromptEncoder
 from genai.networks.wavenet import WaveNet
-from genai.runs import surroundings
 
 LAYERS, CYCLE, RESIDUAL, GATE, SKIP, CLASSES, CONDITION = 20, 10, 32, 64, 64, 256, 16
 HOP, FRAMES, BATCH = 80, 50, 2
-QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
 
 
 class Common(nn.Module):
@@ -93,9 +91,9 @@ def bits(path: str, millions: float, words: list[str]) -> dict[str, Any]:
     """Bits a sample on the whole held-out side."""
     words = ["experiment=fsdd", f"data.path={path}", "trainer=cpu", "trainer.threads=1", *words]
     composed = compose("train", words).values
-    targets = composed["batch"] * composed["modality"].get("crop", 13) * HOP
-    with tempfile.TemporaryDirectory() as folder:
-        model = genai.fit(*words, *QUIET, f"steps={round(millions * 1e6 / targets)}", f"runs={folder}")
+    audio = build(composed["modality"], Audio, "modality")
+    targets = composed["batch"] * audio.crop * audio.hop
+    model = train(*words, f"steps={round(millions * 1e6 / targets)}")
     source = build(composed["data"], Source, "data")  # type: ignore[type-abstract]
     figures = BitsPerSample().measure(Study(model, source))
     measured = {name: round(figure.value or 0, 4) for name, figure in figures.items()}
@@ -120,8 +118,7 @@ def main() -> None:
         path = asked.data / "train" if asked.dev else asked.data
         results[f"{millions:g} M targets"] = bits(str(path), millions, asked.words)
         print(f"{millions:g} M targets: {json.dumps(results[f'{millions:g} M targets'])}", flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+    save(asked.json, results)
 
 
 if __name__ == "__main__":

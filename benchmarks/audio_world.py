@@ -11,39 +11,22 @@ A share of 128 prompts has a standard error of up to 0.044.
 """
 
 import argparse
-import json
 import math
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import genai
+from common import save, steps_for, train
+
 from genai.build import build
 from genai.config import compose
 from genai.data.base import Source
 from genai.metrics.base import Study
 from genai.metrics.melody import Played
-from genai.runs import surroundings
-
-QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
-
-
-def train(*words: str) -> Any:
-    """A model trained without previews and validation, so that its CPU seconds are those of training."""
-    with tempfile.TemporaryDirectory() as folder:
-        return genai.fit("modality=audio", *QUIET, *words, f"runs={folder}")
-
-
-def steps_for(seconds: float, words: list[str]) -> int:
-    """How many steps take so many CPU seconds, the validation at the end included."""
-    few, more = (train(f"steps={steps}", *words).record for steps in (20, 220))
-    each = (more["cpu_seconds"] - few["cpu_seconds"]) / 200
-    return max(1, round(20 + (seconds - few["cpu_seconds"]) / each))
 
 
 def row(model: Any, words: list[str], n: int) -> dict[str, Any]:
     """Figures of fresh prompts, as ``python -m genai.evaluate`` has them."""
-    data = compose("train", ["modality=audio", *words]).values["data"]
+    data = compose("train", words).values["data"]
     source = build(data, Source, "data")  # type: ignore[type-abstract]
     study = Study(model, source, n=n, seed=1, batch=n)
     figures = Played().measure(study)
@@ -71,15 +54,14 @@ def main() -> None:
     asked = parser.parse_intermixed_args()
     results: dict[str, Any] = {}
     for seed in asked.seeds.split(","):
-        words = [f"trainer.threads={asked.threads}", "trainer=cpu", f"seed={seed}", *asked.words]
+        words = ["modality=audio", f"trainer.threads={asked.threads}", "trainer=cpu", f"seed={seed}", *asked.words]
         budgets = [asked.steps] if asked.steps else [float(text) for text in asked.budgets.split(",")]
         for budget in budgets:
             name = f"{budget:g} {'steps' if asked.steps else 'CPU s'}, seed {seed}"
             steps = asked.steps or steps_for(budget, words)
-            results[name] = row(train(f"steps={steps}", *words), words, asked.n)
+            results[name] = row(train(*words, f"steps={steps}"), words, asked.n)
             show(name, results[name])
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+    save(asked.json, results)
 
 
 if __name__ == "__main__":

@@ -5,43 +5,29 @@
 
 For each budget a run of its own, from nothing, its learning rate annealed: prompts of combinations that were held out,
 the weights that sampling uses, the sampler's defaults, and five steps beside them. The number of steps that fill a
-budget is estimated from a short run, and the CPU seconds that were really used are printed (``record.json``: from the
+budget comes from two short runs, and the CPU seconds that were really used are printed (``record.json``: from the
 first step to the last, all threads). A share of 160 prompts has a standard error of up to 0.04.
 """
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import genai
+from common import save, steps_for, train
+
 from genai.build import build
 from genai.config import compose
 from genai.data.base import Source
 from genai.metrics.base import Study
 from genai.metrics.world import Obedience
-from genai.runs import surroundings
 
-QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
 KEPT = ("fulfilment_held_out", "strict_held_out", "fulfilment", "strict", "place_spread")
-
-
-def train(*words: str) -> Any:
-    """A model trained without previews and validation, so that its CPU seconds are those of training."""
-    with tempfile.TemporaryDirectory() as folder:
-        return genai.fit("modality=image", *QUIET, *words, f"runs={folder}")
-
-
-def steps_for(seconds: float, words: list[str]) -> int:
-    """How many steps take so many CPU seconds."""
-    record = train("steps=60", *words).record
-    return max(1, round(seconds * record["steps"] / record["cpu_seconds"]))
 
 
 def score(model: Any, words: list[str], n: int, **options: Any) -> dict[str, Any]:
     """Figures of fresh prompts, as ``python -m genai.evaluate`` has them."""
-    data = compose("train", ["modality=image", *words]).values["data"]
+    data = compose("train", words).values["data"]
     source = build(data, Source, "data")  # type: ignore[type-abstract]
     figures = Obedience().measure(Study(model, source, n=n, seed=1, options=options))
     return {name: round(figure.value, 4) for name, figure in figures.items() if figure.value is not None} | {
@@ -76,22 +62,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings: model.network.width=48")
     asked = parser.parse_args()
-    shared = [f"trainer.threads={asked.threads}", "trainer=cpu", *asked.words]
+    shared = ["modality=image", f"trainer.threads={asked.threads}", "trainer=cpu", *asked.words]
     results: dict[str, Any] = {}
     if asked.two:
         words = ["data.things=2", *shared]
-        measured = row(train(f"minutes={asked.two}", *words), words, asked.n)
+        measured = row(train(*words, f"minutes={asked.two}"), words, asked.n)
         results[f"two things, {asked.two:g} minutes"] = measured
         print(json.dumps(measured, indent=2))
     else:
         for seed in asked.seeds.split(","):
             words = [f"seed={seed}", *shared]
             for budget in (float(text) for text in asked.budgets.split(",")):
-                measured = row(train(f"steps={steps_for(budget, words)}", *words), words, asked.n)
+                measured = row(train(*words, f"steps={steps_for(budget, words)}"), words, asked.n)
                 results[f"{budget:g} CPU s, seed {seed}"] = measured
                 show(f"{budget:g} CPU s, seed {seed}", measured)
-    if asked.json:
-        asked.json.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+    save(asked.json, results)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
     options = recipes.absolute_files(model, options)
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
+    _check_apart(init, values["out"], len(prompts))
     Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
     folder = _folder(values["out"])
     made: list[tuple[str, Any]] = []
@@ -63,7 +65,9 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
         names = [f"{number:03d}" for number in rows]
-        media, frames = _follow(stream, None, rows.start, values["animate"], _growing(model, stream, folder, names))
+        with ExitStack() as opened:
+            files = _growing(model, stream, folder, names, opened)
+            media, frames = _follow(stream, None, rows.start, values["animate"], files)
         for item, name in enumerate(names):
             _write(folder, name, media[item], recipes.write(model, batch, item, options, init))
             if values["animate"]:
@@ -144,11 +148,12 @@ def _follow(
     for parts in _watched(stream):
         print(parts[shown].on_terminal, end="", flush=True)
         for file, part in zip(files, parts, strict=False):
-            file.append(part)
+            try:
+                file.append(part)
+            except OSError as error:
+                raise Failure(f"cannot write the samples: {error.strerror}.") from error
         if keep:
             pieces.append(parts)
-    for file in files:
-        file.close()
     media = stream.results()
     printed = any(sample.on_terminal for sample in media)
     if printed:
@@ -181,16 +186,31 @@ def _watched(stream: "Stream") -> Iterator[list[Any]]:
     print(f"{before:.1f} {stream.unit}{each} in {took:.1f} s, {first}; {speed}", file=sys.stderr, flush=True)
 
 
-def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str]) -> list[Any]:
-    """Files that grow with the samples, where their media can; at the end the whole ones take their places."""
+def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str], opened: ExitStack) -> list[Any]:
+    """Files that grow with the samples, where their media can; at the end the whole ones take their places.
+
+    The recipes of what they replace go: until the end they would speak of another sample.
+    """
     files = []
     for name, decoder in zip(names, stream.decoders, strict=True):
         path = folder / f"{name}{decoder.given.suffix}"
         try:
-            files.append(model.modality.growing(path, decoder.given))
+            file = model.modality.growing(path, decoder.given)
+            if file is not None:
+                files.append(opened.enter_context(file))
+                path.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             raise Failure(f"cannot write {path}: {error.strerror}.") from error
-    return [file for file in files if file is not None]
+    return files
+
+
+def _check_apart(init: str | None, out: str | None, count: int) -> None:
+    """Raises ``Mistake`` where ``init`` is a file that the samples would replace while they are made of it."""
+    if init is None or out is None:
+        return
+    path = Path(init).resolve()
+    if path.parent == Path(out).expanduser().resolve() and path.stem.isdigit() and int(path.stem) < count:
+        raise Mistake(f"init={init} would be replaced by the samples: give another folder than out={out}.")
 
 
 def _heading(stream: "Stream", item: int, first: int) -> str:

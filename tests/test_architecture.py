@@ -73,6 +73,7 @@ def test_import_rules(path: Path) -> None:
             "hydra",
             "omegaconf",
             "collections",
+            "contextlib",
             "pathlib",
             "typing",
             "datetime",

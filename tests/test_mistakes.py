@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,12 @@ def test_names_and_types_are_checked_before_lightning_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(("init", "count", "refused"), [("000", 1, True), ("003", 3, False), ("clip", 9, False)])
+def test_samples_do_not_replace_what_they_are_made_of(init: str, count: int, refused: bool, tmp_path: Path) -> None:
+    from genai.sample import _check_apart
+
+    words = str(tmp_path / f"{init}.wav"), str(tmp_path / "x" / ".."), count
+    with pytest.raises(Mistake, match="would be replaced") if refused else nullcontext():
+        _check_apart(*words)

@@ -57,7 +57,7 @@ class AudioFolder(Folder):
 
 
 def _duration(seconds: float) -> str:
-    """``12.5 seconds``, ``21 minutes``, ``23.9 hours``: as people say it."""
+    """``12.5 seconds``, ``21.0 minutes``, ``23.9 hours``: as people say it."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

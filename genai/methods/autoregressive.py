@@ -38,12 +38,11 @@ class AutoregressiveOptions:
 
 @dataclass(frozen=True)
 class GuidedOptions(AutoregressiveOptions):
-    """How the next class is drawn where prompts are heard.
+    """How the next class is drawn by a model that was also trained without prompts.
 
     Attributes:
         guidance: how far to go from the unprompted logits to the prompted ones, and beyond (arXiv:2207.12598, in the
-            manner of arXiv:2209.15352, section 2.3); 1 is the prompt alone, and costs half. It needs a model that was
-            trained with ``prompt_drop``.
+            manner of arXiv:2209.15352, section 2.3); 1 is the prompt alone, and costs half.
     """
 
     guidance: Annotated[float, Ge(0), Le(100)] = 1.0
@@ -52,7 +51,7 @@ class GuidedOptions(AutoregressiveOptions):
 class AutoregressiveNetwork(Protocol):
     """Logits of the next class: of whole sequences, and one step at a time with a cache; both agree.
 
-    Where prompts are heard, both take ``local``, ``span`` and ``context`` besides.
+    Where prompts are heard, both take ``local`` and ``context`` besides, and the whole sequence its ``span``.
 
     Attributes:
         chunk: classes that people want at once: one token, or a tenth of a second.
@@ -95,7 +94,8 @@ class Autoregressive(Method):
     Args:
         network: an ``AutoregressiveNetwork``.
         prompt: the encoder of prompts; ``None``: they are not heard, or are a beginning to continue.
-        prompt_drop: share of the prompts, with what they say about time, that are left out in training.
+        prompt_drop: share of the prompts, with what they say about time, that are left out in training; samples can
+            then be guided.
         jitter: share of the inputs that are moved by one or two classes in training, where classes are levels: a model
             that hears its own little mistakes learns to live with them.
         sampling: this model's own defaults among the ``Options``.
@@ -112,8 +112,10 @@ class Autoregressive(Method):
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if getattr(network, "classes", 0) is None:
+            raise ValueError("modality.classes=null is of model=enhancer: there are no classes to draw")
         self.sampled = network if prompt is None else Prompted(network, prompt)
-        self.Options = AutoregressiveOptions if prompt is None else GuidedOptions
+        self.Options = GuidedOptions if prompt is not None and prompt_drop else AutoregressiveOptions
         self.prompt_drop, self.jitter = prompt_drop, jitter
         self.sampling = sampling or {}
 

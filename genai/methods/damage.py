@@ -47,9 +47,11 @@ class Damage(nn.Module):
         spoilt = clean.clone()
         for number, kind in enumerate(self.kinds):
             rows = (drawn == number).nonzero()[:, 0]
-            if kind == "babble":
+            if not len(rows):
+                continue
+            if kind == "babble":  # of all the others
                 spoilt[rows] = self.damaged(clean, kind, ratio, valid)[rows]
-            elif len(rows):
+            else:
                 spoilt[rows] = self.damaged(clean[rows], kind, ratio[rows], None if valid is None else valid[rows])
         return spoilt
 

@@ -76,6 +76,8 @@ class Regression(Method):
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if not windows:
+            raise ValueError("windows=[]: one is needed at least")
         self.sampled, self.damage = network, damage
         self.spectral, self.sampling = spectral, sampling or {}
         self.windows = [max(4, round(seconds * damage.rate)) for seconds in windows]
@@ -112,7 +114,7 @@ class Regression(Method):
         assert request.init is not None
         given = torch.stack(request.init)
         level, reach = self.level(given).to(self.device), self.network.reach
-        window = WINDOW - WINDOW % self.network.patch
+        window = max(1, WINDOW // self.network.patch) * self.network.patch
         for start in range(0, given.shape[1], window):
             first = max(0, start - reach)
             noisy = given[:, first : start + window + reach].to(self.device)

@@ -1,6 +1,5 @@
 """Does a model clean sound, and better than a classical filter? Ratios in dB, intelligibility, quality."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +43,10 @@ class Enhancement(Metric):
             for name, values in found["restored"].items():
                 others = ", ".join(f"{other} {np.nanmean(found[other][name]):.3f}" for other in ("noisy", "wiener"))
                 about = f"{UNITS[name]}: {others}{_missing(found['restored'])}"
-                error = float(np.nanstd(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
-                figures[f"{name}_{kind}_{ratio}"] = Figure(float(np.nanmean(values)), about, error)
+                values = values[~np.isnan(values)]
+                error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+                mean = float(np.mean(values)) if len(values) else None
+                figures[f"{name}_{kind}_{ratio}"] = Figure(mean, about, error)
         return figures
 
 
@@ -131,6 +132,6 @@ def _imported(package: str, name: str) -> Any:
         return None
 
 
-def _missing(found: Sequence[str] | Scores) -> str:
+def _missing(found: Scores) -> str:
     names = [name.upper() for name in ("stoi", "pesq") if name not in found]
     return f" ({' and '.join(names)}: pip install 'genai[enhance]')" if names else ""

@@ -26,13 +26,19 @@ from genai.modalities.growing import Growing
 from genai.modalities.picture import Picture
 from genai.modalities.sound import Sound
 
+UNASKED = 10.0
+"""The most seconds of a sound that are made, or shown, where nobody says how many."""
+SHOWN = 64
+"""The most sounds of one picture."""
+
 
 @dataclass(frozen=True)
 class AudioOptions:
     """What a request for sounds may say.
 
     Attributes:
-        seconds: of new sound; where it is not said, as long as a typical clip of the training data.
+        seconds: of new sound; where it is not said, as long as a typical clip of the training data, and ten seconds at
+            most.
         format: of the files.
     """
 
@@ -145,8 +151,7 @@ class Audio(Modality):
             given = self.encode(init)
             return Request(prompts, seeds, (len(given),), init=[given] * len(prompts))
         begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
-        typical = self.typical - len(begin) / self.rate
-        new = max(1, round((options.seconds or (typical if typical > 0 else self.typical)) * self.rate))
+        new = max(1, round((options.seconds or min(self.typical, UNASKED)) * self.rate))
         frames = -(-(len(begin) + new) // self.hop)
         return Request(
             prompts,
@@ -165,7 +170,10 @@ class Audio(Modality):
         spread = [at * len(split) // count for at in range(count)]
         indices = {f"clip {at}" if self.classes is None else split.prompt(at): at for at in spread}
         chosen = dict(list(indices.items())[:4])
-        self.references = {prompt: split[index].media for prompt, index in chosen.items()}
+        whole = {prompt: split[index].media for prompt, index in chosen.items()}
+        self.references = {
+            prompt: Sound(sound.samples[: round(UNASKED * sound.rate)], sound.rate) for prompt, sound in whole.items()
+        }
         return list(chosen)
 
     def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Sound] | None:
@@ -187,7 +195,7 @@ class Audio(Modality):
         writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        return spectrogram.picture([each for pair in samples for each in self._row(*pair).values()])
+        return spectrogram.picture([each for pair in samples[:SHOWN] for each in self._row(*pair).values()])
 
     def _row(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
         """A sound between what a preview made it of and a real one of its prompt, where there are such."""

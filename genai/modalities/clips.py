@@ -75,7 +75,7 @@ class PackedAudio:
         frames = self.audio.crop if random is not None else -(-self.whole // hop)
         lengths = ends = np.array([clip.length for clip, _ in chosen])
         begins = np.array([at for _, at in chosen])
-        if random is not None and self.audio.classes is None:  # on into the next clips: see ``Regression``
+        if random is not None and self.audio.classes is None:  # on into the next clips
             begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
             ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
         elif random is not None:

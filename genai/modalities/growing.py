@@ -1,6 +1,7 @@
 """A sound that is written while it is made: at every moment what is on the disk can be played."""
 
 import wave
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +25,12 @@ class Growing:
         self._file = path.open("wb")
         self._wave = wave.Wave_write(self._file)
         self._wave.setparams((1, 2, rate, 0, "NONE", ""))
-        self.append(Sound(np.empty(0, np.float32), rate))
+        try:
+            self.append(Sound(np.empty(0, np.float32), rate))
+        except OSError:
+            with suppress(OSError):
+                self.close()
+            raise
 
     def append(self, part: Sound) -> None:
         """``part`` has the file's rate."""
@@ -32,11 +38,12 @@ class Growing:
         self._file.flush()
 
     def close(self) -> None:
-        self._wave.close()
-        self._file.close()
+        with self._file:
+            self._wave.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        with nullcontext() if error is None else suppress(OSError):  # where the disk is full it is so at the end, too
+            self.close()

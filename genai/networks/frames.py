@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Context, rms_norm
+from genai.networks.layers import Context, heads_for, rms_norm
 
 CLOCK = 14
 _CLOCK_SCALE, _WORDS_SCALE = 0.3, 0.1
@@ -21,11 +21,11 @@ class Frames(nn.Module):
         super().__init__()
         features = local + CLOCK
         self.features, self.mlp = nn.Linear(features, width), nn.Linear(width, width)
-        self.heads = max(1, width // 16)
+        self.heads = heads_for(width, 16)
         self.query = None if context is None else nn.Linear(features, width)
         self.keys = None if context is None else nn.Linear(context, width)
         self.values = None if context is None else nn.Linear(context, width)
-        if self.values is not None:  # words and time steer nothing until they are found to be of use
+        if self.values is not None:  # words steer nothing until they are found to be of use
             nn.init.zeros_(self.values.weight)
             nn.init.zeros_(self.values.bias)
         self.words_scale = _WORDS_SCALE if local else 1.0

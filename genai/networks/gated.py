@@ -54,6 +54,7 @@ class GatedStack(nn.ModuleList):
         total: Tensor = Gated.apply(self.dilations, self.centred, *self._tensors(x, biases))
         return total
 
+    @torch.no_grad()
     def inputs(self, x: Tensor, biases: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """The sum of the skips, and the input of each layer (batch, time, residual); no gradients go back."""
         total, kept = _run(self.dilations, self.centred, *self._tensors(x, biases))
@@ -146,7 +147,7 @@ def _back(
     mixed_gradient[:, width:] = (gradient.mT @ products).unflatten(1, (layers, half)).transpose(0, 1)
     added = gradient.sum(0)
     mixed_bias = torch.cat([added.new_zeros(width), added]).repeat(layers, 1)
-    steering = torch.empty_like(products[:, :gate]) if layers > 1 else products.new_empty(len(products), gate)
+    steering = products.new_empty(len(products), gate)
     biases = taps_weight.new_empty(batch, frames, layers, gate)
     through = products.new_zeros(batch, time, width)
     for layer in reversed(range(layers)):

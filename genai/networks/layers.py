@@ -23,6 +23,11 @@ class Context:
     mask: Tensor
 
 
+def heads_for(width: int, size: int) -> int:
+    """How many heads of ``size`` or more there are in ``width``, which they divide."""
+    return next(heads for heads in range(max(1, width // size), 0, -1) if width % heads == 0)
+
+
 class Readout(nn.Linear):
     """The last layer of a network: features -> logits or samples.
 

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Context, rms_norm
+from genai.networks.layers import Context, heads_for, rms_norm
 
 Count = Annotated[int, Ge(1), Le(65_536)]
 
@@ -90,7 +90,7 @@ class WordBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = max(1, width // 32)
+        self.heads = heads_for(width, 32)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
 

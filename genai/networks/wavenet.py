@@ -73,6 +73,8 @@ class WaveNet(nn.Module):
         super().__init__()
         if gate % 2:
             raise ValueError(f"gate={gate} is not even: half of it is filter, half is gate")
+        if classes is not None and (centred or not frame):
+            raise ValueError("classes are drawn in time, steered by frames: centred and frame=null are of classes=null")
         if patch > 1 and (classes is not None or frame):
             raise ValueError(f"patch={patch} is of waveforms without frames: classes and frame have to be null")
         self.hop, self.classes, self.centred, self.patch = hop, classes, centred, patch
@@ -98,7 +100,7 @@ class WaveNet(nn.Module):
         return 10 * self.hop
 
     @property
-    def field(self) -> int:
+    def receptive_field(self) -> int:
         """Samples that one output depends on."""
         return self.patch * (1 + sum(self.dilations) * (2 if self.centred else 1))
 
@@ -142,15 +144,23 @@ class WaveNet(nn.Module):
         local: Tensor | None = None,
         context: Context | None = None,
     ) -> tuple[Tensor, Cache]:
-        """Logits (batch, classes) of what follows ``x`` (batch, time), and the cache for the ``new`` ones behind it."""
+        """Logits (batch, classes) of what follows ``x`` (batch, time), and the cache for the ``new`` ones behind it.
+
+        Raises:
+            ValueError: sounds of several lengths side by side (``valid``); no frames.
+        """
         biases = self.condition(local, None, context)
-        assert biases is not None
-        total, inputs = self.layers.inputs(*self._whole(self._enter(x), biases))
-        time, rings = x.shape[1], []
+        if biases is None or valid is not None:
+            raise ValueError("a sound is continued with frames, and beside others of its own length")
+        time = x.shape[1]
+        first = max(0, time - self.receptive_field) // self.hop  # frames before it no longer matter
+        x = x[:, first * self.hop :]
+        total, inputs = self.layers.inputs(*self._whole(self._enter(x), biases[:, first:]))
+        rings, newest = [], x.shape[1]
         for inner, dilation in zip(inputs, self.dilations, strict=True):
-            newest = F.pad(inner[:, :time], (0, 0, max(0, dilation - time), 0))[:, -dilation:]
-            rings.append(newest.roll(time % dilation, 1).contiguous())
-        return self._read(total[:, time - 1]), Cache(rings, biases, time)
+            ring = F.pad(inner[:, :newest], (0, 0, max(0, dilation - newest), 0))[:, -dilation:]
+            rings.append(ring.roll(time % dilation, 1).contiguous())
+        return self._read(total[:, newest - 1]), Cache(rings, biases, time)
 
     def step(self, x: Tensor, cache: Cache) -> Tensor:
         """Logits (batch, classes) of what follows ``x`` (batch,), the next input."""
@@ -221,4 +231,4 @@ def smooth_readout(classes: int, width: int) -> Tensor:
     features = level_features(classes, width)
     features = features / features.std(0, keepdim=True).clamp(min=0.1)
     mixed, _ = torch.linalg.qr(torch.randn(width, width))
-    return features @ mixed[: features.shape[1]] * (0.6 * width**-0.5)
+    return features @ mixed * (0.6 * width**-0.5)

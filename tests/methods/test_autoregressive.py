@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from genai.batch import Batch, Request
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions, Uniforms, draw, kept, left_padded
 from genai.networks.gpt import GPT
+from genai.networks.prompt import PromptEncoder
+from genai.networks.wavenet import WaveNet
 
 FLAT = AutoregressiveOptions()
 PROBABILITIES = torch.tensor([0.05, 0.4, 0.1, 0.25, 0.2])
@@ -246,3 +248,14 @@ def test_losses_of_parts_by_weight_make_the_loss_of_the_whole(model: Autoregress
     with torch.no_grad():
         mean = sum(model.loss(part)["loss"] * part.weight for part in split) / sum(part.weight for part in split)
         torch.testing.assert_close(mean, model.loss(batch)["loss"])
+
+
+def test_a_model_is_guided_only_where_it_was_trained_without_prompts_too() -> None:
+    network, prompt = WaveNet(16, 4, 0, 1, 1, 4, 4, 4, frame=4, context=8), PromptEncoder(width=8, word_width=8, rows=8)
+    assert not hasattr(Autoregressive(network, prompt).Options(), "guidance")
+    assert Autoregressive(network, prompt, prompt_drop=0.1).Options().guidance == 1
+
+
+def test_a_network_without_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="classes=null"):
+        Autoregressive(WaveNet(None, 4, frame=None))

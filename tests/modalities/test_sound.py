@@ -1,5 +1,6 @@
 import base64
 import contextlib
+import gc
 import io
 import os
 import random
@@ -352,3 +353,17 @@ def test_its_libraries_are_imported_when_they_are_needed() -> None:
     code += "print([name for name in ('av', 'soundfile', 'torchaudio') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_growing_file_on_a_full_disk_says_so_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OSError, match="No space"):
+        Growing(Path("/dev/full"), 8_000)
+    growing = Growing(tmp_path / "a.wav", 8_000)
+    os.dup2(os.open("/dev/full", os.O_WRONLY), growing._file.fileno())
+    with pytest.raises(OSError, match="No space"), growing:
+        growing.append(Sound(np.zeros(8_000, np.float32), 8_000))
+    del growing
+    gc.collect()
+    assert capfd.readouterr().err == ""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from genai.networks.gated import GatedStack
-from genai.networks.layers import Context
+from genai.networks.layers import Context, heads_for
 from genai.networks.prompt import PromptEncoder
 from genai.networks.wavenet import WaveNet, level_features
 
@@ -47,7 +47,7 @@ def test_a_sample_changes_nothing_before_it(network: WaveNet, changed: int) -> N
     before, after = network(x, **ear), network(other, **ear)
     assert before[:, :changed].equal(after[:, :changed])
     assert not before[:, changed].allclose(after[:, changed])
-    assert before[:, changed + network.field :].equal(after[:, changed + network.field :])
+    assert before[:, changed + network.receptive_field :].equal(after[:, changed + network.receptive_field :])
 
 
 @torch.no_grad()
@@ -58,17 +58,17 @@ def test_the_field_is_as_long_as_it_says() -> None:
     other[:, 3] = (x[:, 3] + 1) % CLASSES
     ear = heard(1, 8)
     differs = (network(x, **ear) != network(other, **ear)).any(-1)[0].nonzero()
-    assert network.field == 1 + 1 + 2 + 4 + 1 + 2 == int(differs.max()) - 3 + 1
+    assert network.receptive_field == 1 + 1 + 2 + 4 + 1 + 2 == int(differs.max()) - 3 + 1
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("given", [1, 4, 5, 13])
+@pytest.mark.parametrize("given", [1, 4, 5, 13, 41])
 def test_steps_agree_with_whole_sequences(network: WaveNet, given: int) -> None:
-    x, ear = levels(3, 24), heard(3, 5)
+    x, ear = levels(3, given + 24), heard(3, 13)
     whole = network(x, **ear)
     logits, cache = network.prefill(x[:, :given], None, 24, **ear)
     assert logits.allclose(whole[:, given - 1], atol=1e-12)
-    for position in range(given, 24):
+    for position in range(given, given + 24):
         assert network.step(x[:, position], cache).allclose(whole[:, position], atol=1e-12)
 
 
@@ -78,7 +78,7 @@ def test_a_part_of_a_clip_is_steered_as_within_the_whole() -> None:
     x, ear = levels(1, 20), heard(1, 4)
     whole = network(x, **ear)
     part = network(x[:, 10:], None, ear["local"][:, 2:], torch.tensor([[2, 4]]), ear["context"])
-    assert part[:, network.field - 1 :].allclose(whole[:, 10 + network.field - 1 :], atol=1e-12)
+    assert part[:, network.receptive_field - 1 :].allclose(whole[:, 10 + network.receptive_field - 1 :], atol=1e-12)
     elsewhere = network(x[:, 10:], None, ear["local"][:, 2:], torch.tensor([[1, 4]]), ear["context"])
     assert not elsewhere.allclose(part)
 
@@ -104,7 +104,7 @@ def test_centred_kernels_look_ahead_as_far_as_back() -> None:
     other[:, 20] += 1
     differs = (network(x) - network(other)).abs()[0].gt(1e-15).nonzero()
     assert network(x).shape == x.shape
-    assert (20 - int(differs.min()), int(differs.max()) - 20) == (7, 7) and network.field == 15
+    assert (20 - int(differs.min()), int(differs.max()) - 20) == (7, 7) and network.receptive_field == 15
 
 
 @pytest.mark.parametrize("centred", [False, True])
@@ -123,6 +123,22 @@ def test_the_way_back_by_hand_is_that_of_autograd(centred: bool, dilations: list
         return torch.func.functional_call(stack, dict(zip(names, weights, strict=True)), (x, biases))
 
     assert torch.autograd.gradcheck(through, (x, biases, *stack.parameters()))
+
+
+@pytest.mark.parametrize("options", [{"frame": None}, {"centred": True}, {"gate": 7}, {"patch": 2}], ids=str)
+def test_what_could_not_be_drawn_in_time_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        wavenet(**options)
+
+
+def test_only_sounds_of_one_length_are_continued_side_by_side() -> None:
+    with pytest.raises(ValueError, match="own length"):
+        wavenet().prefill(levels(2, 9), torch.ones(2, 9, dtype=torch.bool), **heard(2, 4))
+
+
+def test_widths_that_heads_do_not_divide_evenly_are_heard_too() -> None:
+    assert wavenet(frame=50, context=None)(levels(1, 10), local=heard(1, 2)["local"]).shape == (1, 10, CLASSES)
+    assert [heads_for(width, 16) for width in (8, 16, 50, 64, 97)] == [1, 1, 2, 4, 1]
 
 
 def test_levels_that_are_near_begin_with_vectors_that_are_near() -> None:

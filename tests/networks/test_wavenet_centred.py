@@ -23,7 +23,7 @@ def test_its_field_is_as_long_as_it_says_on_both_sides(patch: int) -> None:
     net(x)[0, middle : middle + patch].sum().backward()
     assert x.grad is not None
     heard = x.grad[0].nonzero()[:, 0]
-    assert net.reach == patch * 6 and net.field == patch * 13
+    assert net.reach == patch * 6 and net.receptive_field == patch * 13
     assert (int(heard[0]), int(heard[-1])) == (middle - net.reach, middle + patch - 1 + net.reach)
 
 
