@@ -3,8 +3,8 @@
     python benchmarks/audio_enhance.py [--minutes 3] [--data FOLDER] [--seed 0] [--threads 1] [--n 96] [--json OUT]
 
 Trains ``model=enhancer`` on clean speech (``--data``, divided as ``data=audio_folder`` does it: sub-folders train/ and
-test/ are its sides; without it the sounds of the toy world), then tests it on held-out sound with damage that it has
-not heard: the scores of ``genai.evaluate`` of what is noisy, of a Wiener filter in the same run, and of the model.
+test/ are its sides; without it the sounds of the toy world), then tests it on held-out sound with fresh damage of the
+same kinds: the scores of ``genai.evaluate`` of what is noisy, of a Wiener filter in the same run, and of the model.
 Speed is that of 30 s at 16 kHz, from samples to samples, on one thread, by CPU time.
 """
 

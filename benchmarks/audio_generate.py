@@ -5,8 +5,8 @@
 The small model: 20 layers (twice 1..512), 32 residual, 64 gate and 64 skip channels, 256 classes; random weights, which
 do not change its speed. CPU seconds of one thread, the median of repeats; the ways take turns within a repeat, so that
 a busy machine slows all of them. The limit is a pass over the same packed weights by the same product, and nothing
-else: no memory of the past, no gates, no draw. The two references are written in the manner of r9y9/wavenet_vocoder:
-"naive" runs the whole receptive field again for each sample, "incremental" calls one small module after another, each
+else: no memory of the past, no gates, no draw. Two references: "naive" runs the network over its whole receptive field
+again for each sample; "incremental", in the manner of r9y9/wavenet_vocoder, calls one small module after another, each
 with a queue of its inputs. Start is the wall time until the first sample, in a new process: with nothing compiled, and
 with all of it on disk.
 """

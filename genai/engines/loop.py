@@ -13,11 +13,12 @@ import numpy as np
 from numba import njit
 
 from genai.engines.product import accumulate, from_bits, power_of_two
+from genai.networks import gated
 
 Array = np.ndarray[Any, Any]
 
 FAST: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}  # a check for division by zero keeps a loop scalar
-SCALE = np.float32(math.sqrt(0.5))
+SCALE = np.float32(gated.SCALE)
 ZERO, HALF, ONE, TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 LOG2_E, LN_2, LN_2_REST = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 C2, C3, C4, C5, C6 = (np.float32(1 / math.factorial(power)) for power in range(2, 7))

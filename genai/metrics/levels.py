@@ -5,10 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from genai.bar import Bar
-from genai.data.loader import held_out
 from genai.metrics.base import Figure, Metric, Study
-from genai.metrics.spectra import AT_ONCE, audio_of
+from genai.metrics.spectra import audio_of, batches_of
 from genai.modalities.base import Packed
 from genai.modalities.sound import Sound
 
@@ -47,11 +45,9 @@ class BitsPerSample(Metric):
 def transitions(packed: Packed, classes: int, limit: int | None, label: str) -> Tensor:
     """(classes, classes) int64: how often each level, a column, follows each, a row, among the targets of the loss."""
     counts = torch.zeros(classes * classes, dtype=torch.int64)
-    with Bar(label, len(packed) if limit is None else min(limit, len(packed))) as bar:
-        for batch, _ in held_out(packed, AT_ONCE, limit):
-            pairs = batch.x[:, :-1].long() * classes + batch.x[:, 1:]
-            counts += (pairs if batch.valid is None else pairs[batch.valid]).flatten().bincount(minlength=len(counts))
-            bar.step(len(batch))
+    for batch in batches_of(packed, limit, label):
+        pairs = batch.x[:, :-1].long() * classes + batch.x[:, 1:]
+        counts += (pairs if batch.valid is None else pairs[batch.valid]).flatten().bincount(minlength=len(counts))
     return counts.view(classes, classes)
 
 

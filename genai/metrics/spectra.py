@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genai.bar import Bar
+from genai.batch import Batch
 from genai.data.loader import held_out
 from genai.errors import Mistake
 from genai.metrics.base import Study
@@ -53,14 +54,12 @@ class Spectra:
             around: frames more at each end: silence before, what follows in the clip behind.
         """
         more = around * self.audio.hop
-        with Bar(label, len(packed) if limit is None else min(limit, len(packed))) as bar:
-            for batch, _ in held_out(packed, AT_ONCE, limit):
-                x = batch.x if self.audio.classes is None else batch.x[:, 1:]
-                waves = torch.from_numpy(self.audio.decode(x).samples)
-                if batch.valid is not None:
-                    waves = waves * batch.valid
-                yield self._power(pad(waves, (more, self.length + more - waves.shape[1]))), batch.prompts
-                bar.step(len(batch))
+        for batch in batches_of(packed, limit, label):
+            x = batch.x if self.audio.classes is None else batch.x[:, 1:]
+            waves = torch.from_numpy(self.audio.decode(x).samples)
+            if batch.valid is not None:
+                waves = waves * batch.valid
+            yield self._power(pad(waves, (more, self.length + more - waves.shape[1]))), batch.prompts
 
     def _power(self, waves: Tensor) -> Tensor:
         return self.mel(waves.to(self.device))
@@ -83,3 +82,11 @@ def decibels(power: Tensor, around: int = 0) -> Tensor:
     inner = power[..., around : power.shape[-1] - around]
     loudest = inner.amax((-2, -1), keepdim=True).clamp(min=1e-10)
     return 10 * torch.log10((power / loudest).clamp(10 ** (-RANGE / 10), 1)) + RANGE
+
+
+def batches_of(packed: Packed, limit: int | None, label: str) -> Iterator[Batch]:
+    """``limit`` evenly spaced items (``None``: all), under a bar."""
+    with Bar(label, len(packed) if limit is None else min(limit, len(packed))) as bar:
+        for batch, _ in held_out(packed, AT_ONCE, limit):
+            yield batch
+            bar.step(len(batch))
