@@ -128,6 +128,7 @@ class Stream:
     """Samples while they are made: see ``Model.stream``.
 
     Attributes:
+        init: the media that it starts from, read.
         unit: what the modality counts the length of a sample in; ``None``: nothing.
         made, total: how long each sample is, and will be at most, in that unit.
     """
@@ -145,6 +146,7 @@ class Stream:
         ours, theirs = model.split_options(options)
         if isinstance(init, str | Path) and not isinstance(init, modality.media):
             init = modality.media.read(Path(init).expanduser())
+        self.init = init
         request: Request = modality.request(prompts, seeds, init, ours)
         given: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, ours) for tensor in given]

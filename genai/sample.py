@@ -58,7 +58,9 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
     prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
     _check_apart(init, values["out"], len(prompts))
-    Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
+    first = Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
+    for remark in model.modality.remarks(prompts, first.init):
+        print(remark, file=sys.stderr)
     folder = _folder(values["out"])
     made: list[tuple[str, Any]] = []
     for rows in batched(len(prompts), values["batch"]):

@@ -38,6 +38,13 @@ class WorldScore(Score):
 
     features: ClassVar[int] = len(_NAMES)
 
+    def complaint(self, prompt: str) -> str | None:
+        try:
+            parse(prompt)
+        except ValueError as error:
+            return f"no melody of the toy world: {error}"
+        return None
+
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
         try:
             asked = parse(prompt)

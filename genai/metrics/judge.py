@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchaudio.functional import frechet_distance
 
-from genai.metrics.attributes import UNKNOWN, Attribute, attributes
+from genai.metrics.attributes import OFTEN, UNKNOWN, Attribute, attributes
 from genai.metrics.base import Figure, Metric, Study, share
 from genai.metrics.classifier import FEATURES, VERSION, Listener, learn, listener
 from genai.metrics.spectra import Spectra, audio_of
@@ -40,7 +40,11 @@ class Judge(Metric):
         known = split.prompts if split.prompts is not None else [example.prompt for example in split]
         found = attributes(known)
         if not found:
-            return {"judge": Figure(None, "nothing to judge: the prompts are not made of a few words that come often")}
+            return {
+                "judge": Figure(
+                    None, f"nothing to judge: the prompts are not made of a few words, each in {OFTEN} clips"
+                )
+            }
         length = round(min(LONGEST, BEYOND * audio.typical) * audio.rate)
         spectra = Spectra(audio, length, study.model.method.device)
         net = trained(study, spectra, found)

@@ -145,7 +145,7 @@ class Audio(Modality):
         """
         if self.needs_init:
             if init is None:
-                raise Mistake("this model makes a better sound of one that there is: give it with init=FILE.")
+                raise Mistake("this is an enhancer: say what it is to clean with init=FILE, or take another ckpt=RUN.")
             if options.seconds is not None:
                 raise Mistake(f"seconds={options.seconds:g}: here a sound is as long as that of init=. Leave it out.")
             given = self.encode(init)
@@ -160,6 +160,14 @@ class Audio(Modality):
             init=[torch.cat([self.silence, begin])] * len(prompts),
             local=[torch.from_numpy(self.frames(prompt, frames)) for prompt in prompts],
         )
+
+    def remarks(self, prompts: Sequence[str], init: Any) -> list[str]:
+        """On another rate than the model's, and on prompts that its score cannot read."""
+        rate = [] if init is None or init.rate == self.rate else [f"{init.rate:,} Hz become {self.rate:,}, the model's"]
+        if self.score is None or self.needs_init:
+            return rate
+        unread = {prompt: self.score.complaint(prompt) for prompt in prompts if prompt}
+        return rate + [f"prompt {prompt!r} is {why}" for prompt, why in unread.items() if why]
 
     def preview_prompts(self, split: Split) -> list[str]:
         """Four different prompts of held-out clips, which are kept as references to look at beside.

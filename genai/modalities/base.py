@@ -52,6 +52,10 @@ class Score(ABC):
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
         """(count, features) of the first ``count`` frames; zeros where the prompt says nothing of the kind."""
 
+    def complaint(self, prompt: str) -> str | None:
+        """Why nothing was read out of the prompt; ``None``: something was."""
+        return None
+
 
 class Packed(Protocol):
     """A split as tensors, memory-mapped."""
@@ -146,6 +150,10 @@ class Modality(ABC):
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:
         """A few prompts from held-out data for the previews."""
+
+    def remarks(self, prompts: Sequence[str], init: Any) -> list[str]:
+        """What people should know before samples are made of these prompts and the media ``init``, a line each."""
+        return []
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         """A file that can be seen or heard while a sample is made; it begins with what was ``given``."""

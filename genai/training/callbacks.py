@@ -101,16 +101,16 @@ class Loop(Callback):
         if self.moved:
             self.moved()
             self.moved = None
-        open_ended = learner.course.total is None
-        learner.course.look_at_clock(step, self._agreed(trainer, learner.seconds) if open_ended else 0.0)
-        frozen = open_ended and learner.course.total is not None
-        finished = learner.course.total is not None and step >= learner.course.total
+        course, open_ended = learner.course, learner.course.total is None
+        course.look_at_clock(step, self._agreed(trainer, learner.seconds) if course.seconds else 0.0)
+        begins_to_cool = open_ended and course.total is not None
+        finished = course.total is not None and step >= course.total
         values = self._numbers(trainer, learner, batch) if step % self.log_every == 0 or step == 1 or finished else {}
         self._log(trainer, learner, values, validate=step % self.validate_every == 0 or finished)
         self.progress.update(learner, self._speed(len(batch) * trainer.world_size))
         if self._any(trainer, self.signal is not None):
             self._end(trainer, learner)
-        if self._due(trainer, self.checkpoint_every, step) or frozen or finished:
+        if self._due(trainer, self.checkpoint_every, step) or begins_to_cool or finished:
             self._save(trainer, learner)
         if self._due(trainer, self.preview_every, step) or finished:
             self._preview(trainer, learner)

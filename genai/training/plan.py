@@ -248,7 +248,7 @@ def _initialise(method: Method, weights: Mapping[str, torch.Tensor], name: str) 
 
 
 def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any]) -> Course:
-    """The learning-rate course; that of a run of minutes goes on as it was frozen."""
+    """The learning-rate course; that of a run of minutes goes on towards the end that it had."""
     was = about.get("course", {})
     if settings.steps is not None:
         if about and settings.steps <= about["step"]:
@@ -260,5 +260,5 @@ def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any
     if was.get("seconds") == seconds and was.get("total") is not None:
         if about["step"] >= was["total"]:
             raise Mistake(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
-        return Course(schedule, was["total"], seconds, was["cooling_from"])
+        return Course(schedule, was["total"], seconds, was["cooling_from"], was["level"], was["next_look"])
     return Course(schedule, seconds=seconds)

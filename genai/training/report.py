@@ -76,7 +76,7 @@ def describe(plan: Plan, run: Run) -> None:
     if plan.checkpoint and plan.resumed:
         print(f"resuming from step {plan.start} ({plan.checkpoint.name})", flush=True)
     if len(plan.val) < FEW:
-        print(f"only {len(plan.val)} held-out examples: val_loss, and so `best`, says little", file=sys.stderr)
+        print(f"held-out examples: only {len(plan.val)}; val_loss, and so `best`, says little", file=sys.stderr)
     for line in plan.source.skipped[:5]:
         print(f"skipped: {line}", file=sys.stderr)
     if len(plan.source.skipped) > 5:

@@ -1,8 +1,9 @@
 """How long a run is, and how its learning rate goes: warm-up, constant, linear cool-down to zero.
 
 A run of so many steps knows its end. A run of so many minutes does not: it stays at the constant rate until what is
-left of its time is the cool-down's share, and then freezes its end, which goes into the checkpoint, so that a resumed
-run follows it.
+left of its time is the cool-down's share, then estimates its end by its speed, and again now and then, as a machine may
+become faster or slower. The rate falls straight from where it is to the newest end. All of that goes into the
+checkpoint, so that a resumed run follows it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 LOOK = 0.05
-"""The share of its time in which a run of minutes learns its own speed, before it freezes its end."""
+"""The share of its time in which a run of minutes learns its own speed before it estimates its end by it."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class Course:
     """A schedule on its way.
 
     Attributes:
-        total: the last step; ``None`` while a run of minutes has not frozen it.
+        total: the last step; ``None`` while a run of minutes has not estimated it.
         seconds: the length of a run of minutes.
-        cooling_from: the step at which the cool-down began, once that is known.
+        cooling_from: the step at which the end was last estimated.
+        level: what the rate was multiplied with at that step, the warm-up apart.
+        next_look: seconds after which it is estimated again.
         since: the step and the second from which its speed is measured.
     """
 
@@ -42,32 +45,41 @@ class Course:
     total: int | None = None
     seconds: Annotated[float, Gt(0)] | None = None
     cooling_from: int | None = None
+    level: float = 1.0
+    next_look: float | None = None
     since: tuple[int, float] | None = None
 
     def factor(self, step: int) -> float:
         """What the learning rate is multiplied with at ``step`` (the first is 0)."""
         warm = min(1.0, (step + 1) / (self.schedule.warmup + 1))
-        if self.total is None:
-            return warm
-        start = self.total * (1 - self.schedule.cooldown) if self.cooling_from is None else self.cooling_from
-        return warm * min(1.0, max(0, self.total - step) / max(1e-9, self.total - start))
+        return warm * self._cooled(step)
 
     def look_at_clock(self, step: int, elapsed: float) -> None:
-        """After ``step`` steps in ``elapsed`` seconds of training: freeze the end if it is time to cool down."""
-        if self.total is not None or self.seconds is None or step == 0:
+        """After ``step`` steps in ``elapsed`` seconds of training: estimate the end if that is due."""
+        if self.seconds is None or step == 0:
             return
         if self.since is None:  # the first step, and the first after a resume, is slow
             self.since = (step, elapsed)
+        due = self.seconds * max(LOOK, 1 - self.schedule.cooldown) if self.next_look is None else self.next_look
         known = step > self.since[0] or elapsed >= self.seconds
-        if known and elapsed >= self.seconds * max(LOOK, 1 - self.schedule.cooldown):
-            self.cooling_from = step
-            self.total = step + max(1, round(max(0.0, self.seconds - elapsed) * self._speed(step, elapsed)))
+        if known and elapsed >= due:
+            left = max(0.0, self.seconds - elapsed)
+            self.level, self.cooling_from = self._cooled(step), step
+            self.total = step + max(1, round(left * self._speed(step, elapsed)))
+            self.next_look, self.since = elapsed + max(left / 4, LOOK * self.seconds), (step, elapsed)
 
     def estimate(self, step: int, elapsed: float) -> int | None:
         """The last step, as far as it can be told now."""
         if self.total is not None or self.seconds is None or self.since is None or step <= self.since[0]:
             return self.total
         return step + max(1, round((self.seconds - elapsed) * self._speed(step, elapsed)))
+
+    def _cooled(self, step: int) -> float:
+        """The factor without warm-up."""
+        if self.total is None:
+            return 1.0
+        start = self.total * (1 - self.schedule.cooldown) if self.cooling_from is None else self.cooling_from
+        return self.level * min(1.0, max(0, self.total - step) / max(1e-9, self.total - start))
 
     def _speed(self, step: int, elapsed: float) -> float:
         """Steps a second."""
@@ -76,4 +88,4 @@ class Course:
 
     def state(self) -> dict[str, int | float | None]:
         """Plain types, for the checkpoint."""
-        return {"total": self.total, "seconds": self.seconds, "cooling_from": self.cooling_from}
+        return {name: getattr(self, name) for name in ("total", "seconds", "cooling_from", "level", "next_look")}

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from genai.data.base import Example, ItemRandom, Split
+from genai.data.world_score import WorldScore
 from genai.errors import Mistake
 from genai.modalities.audio import Audio, AudioOptions
 from genai.modalities.base import Score
@@ -153,6 +154,27 @@ def test_a_growing_file_begins_with_what_was_given(tmp_path: Path) -> None:
     assert len(Sound.read(tmp_path / "a.wav").samples) == 100
     file.close()
     assert audio.growing(tmp_path / "a.flac", Sound(given.samples, RATE, ".flac")) is None
+
+
+def test_people_are_told_what_becomes_of_their_prompt_and_sound() -> None:
+    audio = Audio(score=WorldScore())
+    told = audio.remarks(["a flute plays C4", "", "a banjo plays C4"], Sound(np.zeros(50, np.float32), 44_100))
+    assert told == [
+        "44,100 Hz become 8,000, the model's",
+        "prompt 'a banjo plays C4' is no melody of the toy world: unknown word 'banjo'",
+    ]
+    assert Audio().remarks(["a banjo plays C4"], Sound(np.zeros(50, np.float32), 8_000)) == []
+    assert Audio(classes=None, score=WorldScore()).remarks(["hello"], None) == []
+
+
+def test_an_unasked_sound_is_ten_seconds_at_most() -> None:
+    audio = Audio()
+    audio.restore({"typical": 180.0})
+    given = Sound(np.zeros(RATE // 2, np.float32), RATE)
+    assert audio.request(["a"], [0], given, AudioOptions()).size == (10 * RATE,)
+    assert audio.request(["a"], [0], None, AudioOptions(seconds=12)).size == (12 * RATE,)
+    audio.restore({"typical": 0.5})
+    assert audio.request(["a"], [0], given, AudioOptions()).size == (RATE // 2,)
 
 
 def test_sounds_are_shown_beside_real_ones(tmp_path: Path) -> None:

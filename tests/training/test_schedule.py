@@ -1,19 +1,24 @@
 import json
+from itertools import pairwise
 
 import pytest
 
 from genai.training.schedule import LOOK, Course, Schedule
 
 
-def run(course: Course, step_seconds: float, first: float = 0.0, pause: float = 0.0) -> tuple[int, float]:
-    """Steps and seconds that a run takes; its first step is slower by ``first``, every 100th by ``pause``."""
-    step, elapsed = 0, first
+def run(course: Course, step_seconds: float, first: float = 0.0, pause: float = 0.0) -> tuple[int, float, int]:
+    """Steps and seconds that a run takes, and the step at which it begins to cool.
+
+    Its first step is slower by ``first``, every 100th by ``pause``.
+    """
+    step, elapsed, began = 0, first, 0
     while course.total is None or step < course.total:
         step += 1
         elapsed += step_seconds + (pause if step % 100 == 0 else 0)
         course.look_at_clock(step, elapsed)
+        began = began or step * (course.total is not None)
         assert step < 1_000_000
-    return step, elapsed
+    return step, elapsed, began
 
 
 def test_a_run_of_steps_warms_up_stays_and_cools_down() -> None:
@@ -43,18 +48,18 @@ def test_factors_at_the_edges(schedule: Schedule, total: int, wanted: list[float
 @pytest.mark.parametrize("step_seconds", [0.003, 0.05, 1.0])
 def test_a_run_of_minutes_ends_with_its_time(cooldown: float, step_seconds: float) -> None:
     course = Course(Schedule(cooldown=cooldown), seconds=60)
-    steps, elapsed = run(course, step_seconds)
+    steps, elapsed, began = run(course, step_seconds)
     assert elapsed == pytest.approx(60, abs=2 * step_seconds + 0.5)
-    assert course.cooling_from == pytest.approx(steps * max(LOOK, 1 - cooldown), abs=2)
+    assert began == pytest.approx(steps * max(LOOK, 1 - cooldown), abs=2)
 
 
 @pytest.mark.parametrize(("first", "pause"), [(3.0, 0.0), (0.0, 0.5), (2.0, 1.0)])
 def test_slow_starts_and_validations_are_part_of_the_time(first: float, pause: float) -> None:
-    _, elapsed = run(Course(Schedule(), seconds=60), 0.02, first, pause)
+    _, elapsed, _ = run(Course(Schedule(), seconds=60), 0.02, first, pause)
     assert 54 <= elapsed <= 63
 
 
-def test_the_end_is_frozen_when_the_cool_down_is_due() -> None:
+def test_the_end_is_estimated_when_the_cool_down_is_due() -> None:
     course = Course(Schedule(warmup=0, cooldown=0.5), seconds=10)
     course.look_at_clock(0, 100.0)
     course.look_at_clock(49, 4.9)
@@ -63,8 +68,24 @@ def test_the_end_is_frozen_when_the_cool_down_is_due() -> None:
     course.look_at_clock(50, 5.0)
     assert (course.total, course.cooling_from) == (100, 50)
     assert [course.factor(step) for step in (50, 75, 99, 100)] == pytest.approx([1, 0.5, 0.02, 0])
-    course.look_at_clock(60, 50.0)
+    course.look_at_clock(60, 6.0)  # too early to look again
     assert course.total == 100
+    course.look_at_clock(65, 6.5)
+    assert (course.total, course.cooling_from, course.level) == (100, 65, pytest.approx(0.7))
+    assert [course.factor(step) for step in (65, 82, 100)] == pytest.approx([0.7, 0.36, 0])
+
+
+@pytest.mark.parametrize("slower", [0.4, 1, 2.5])
+@pytest.mark.parametrize("cooldown", [0.5, 1.0])
+def test_a_machine_that_changes_its_speed_hardly_changes_the_time(slower: float, cooldown: float) -> None:
+    course, step, elapsed, factors = Course(Schedule(cooldown=cooldown), seconds=60), 0, 0.0, [1.0]
+    while course.total is None or step < course.total:
+        step, elapsed = step + 1, elapsed + 0.02 * (slower if elapsed > 20 else 1)
+        course.look_at_clock(step, elapsed)
+        factors.append(course.factor(step) if step > 20 else 1.0)
+    assert 55 < elapsed < 66 and factors[-1] == 0
+    falls = [before - after for before, after in pairwise(factors)]
+    assert min(falls) >= 0 and max(falls[:-1]) < 0.05
 
 
 def test_a_slow_second_step_does_not_shorten_a_run_that_only_cools_down() -> None:
@@ -101,7 +122,7 @@ def test_the_estimate_follows_the_speed() -> None:
 
 @pytest.mark.parametrize("until", [10, 80])
 def test_a_course_goes_on_from_its_state(until: int) -> None:
-    """Before its end is frozen, and after."""
+    """Before its end is estimated, and after."""
     whole, course = (Course(Schedule(cooldown=0.4), seconds=10) for _ in range(2))
     for step in range(1, until + 1):
         course.look_at_clock(step, step / 10)
