@@ -251,13 +251,13 @@ def held_out(fraction: float = 0.1, seed: int = 7, things: int = 1) -> tuple[lis
     rng = np.random.default_rng(seed)
     if things == 1:
         values = {scene: [getattr(scene.things[0], name) for name in ATTRIBUTES] for scene in COMBINATIONS}
-        held = _choose(values, fraction, rng)
+        held = choose(values, fraction, rng)
         return [s for s in COMBINATIONS if s not in held], [s for s in COMBINATIONS if s in held]
     if things != 2:
         raise ValueError(f"things={things}: a scene has one thing or two")
     kinds = list(product(SHAPES, COLOURS))
     pairs = {pair: list(pair) for pair in combinations_with_replacement(kinds, 2)}
-    kept_back = _choose(pairs, fraction, rng)
+    kept_back = choose(pairs, fraction, rng)
     train: list[Scene] = []
     val: list[Scene] = []
     variants = {kind: [Thing(*kind, size) for size in SIZES] for kind in kinds}
@@ -294,7 +294,7 @@ def hide(scene: Scene, rng: np.random.Generator, keep: float = 0.5) -> Scene:
     return Scene(tuple(thin(thing) for thing in scene.things), scene.relation)
 
 
-def _choose(values: Mapping[Key, Iterable[Hashable]], fraction: float, rng: np.random.Generator) -> set[Key]:
+def choose(values: Mapping[Key, Iterable[Hashable]], fraction: float, rng: np.random.Generator) -> set[Key]:
     """``fraction`` of the keys at random, so that each value also belongs to a key that is not chosen."""
     keys = list(values)
     wanted = round(fraction * len(keys))
