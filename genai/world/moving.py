@@ -26,7 +26,8 @@ TILT = 6.0
 """Most degrees between the way a thing goes and its direction."""
 
 _PER_CLIP, _PER_THING = 4, 6
-_STARTS = 24  # that are tried, so that two things begin apart
+_STARTS = 24  # that are tried, so that two things are apart for a while
+_APART = (0.0, 0.25, 0.5)  # seconds at which they are
 _CHUNK = 16
 
 
@@ -129,7 +130,9 @@ def _paths(motion: Motion, radii: Doubles, each: Doubles, tried: Doubles) -> lis
         ahead = velocity * CALM[thing.speed or ""]
         nearest, farthest = np.maximum(low, low - ahead), np.minimum(1 - low, 1 - low - ahead)
         ways.append((nearest + (farthest - nearest) * tried[:, slot], velocity, low))
-    gaps = np.abs(ways[0][0] - ways[-1][0]).max(1)  # on the axis on which an empty line can be between them
+    (first, velocity, _), (second, other, _) = ways[0], ways[-1]
+    shifts = np.multiply.outer(_APART, velocity - other)  # of the first as the second sees it
+    gaps = np.abs(first[:, None] - second[:, None] + shifts).max(2).min(1)  # where an empty line is between them
     best = np.minimum(gaps, radii.sum() + GAP).argmax()  # the first that are apart, else the farthest
     return [Path(tuple(starts[best].tolist()), tuple(velocity.tolist()), float(low)) for starts, velocity, low in ways]
 
