@@ -31,12 +31,16 @@ ASKED = some(N)
 CLIPS, BOUNCES = draw(ASKED, np.random.default_rng(0))
 
 
+@pytest.fixture(scope="module")
+def seen() -> list[Seen]:
+    return watch(CLIPS)
+
+
 def noisy(clips: Clips) -> Clips:
     return (clips + np.random.default_rng(1).normal(0, 13, clips.shape)).clip(0, 255)
 
 
-def test_clean_clips_are_read_with_their_bounces() -> None:
-    seen = watch(CLIPS)
+def test_clean_clips_are_read_with_their_bounces(seen: list[Seen]) -> None:
     assert list(fulfilled(ASKED[0], seen[0])) == EVERYTHING
     assert share(ASKED, seen) >= 0.99
     assert max(each.stray for each in seen) < MOST_STRAY / 4 and max(each.idle for each in seen) <= MOST_IDLE / 2
@@ -65,7 +69,7 @@ def test_clean_clips_are_read_with_their_bounces() -> None:
 def test_other_sizes_lengths_rates_and_a_little_noise_are_read(
     change: Callable[[Clips], Clips], kwargs: dict[str, int]
 ) -> None:
-    asked = some(60, seed=1)
+    asked = some(50, seed=1)
     clips, _ = draw(asked, np.random.default_rng(1), **kwargs)
     assert share(asked, watch(change(clips), kwargs.get("fps", 8))) >= 0.98
 
@@ -103,7 +107,7 @@ def recoloured(clips: Clips) -> Clips:
     "damage", [shuffled, frozen, stopped, stuttering, switched], ids=lambda damage: damage.__name__
 )
 def test_damage_is_seen(damage: Callable[[Clips], Clips]) -> None:
-    assert share(ASKED, watch(damage(CLIPS))) <= 0.02
+    assert share(ASKED[:120], watch(damage(CLIPS[:120]))) <= 0.02
 
 
 def test_a_change_of_colour_on_the_way_is_a_change_of_identity() -> None:
@@ -116,8 +120,8 @@ def test_a_change_of_colour_on_the_way_is_a_change_of_identity() -> None:
     assert all(answer["shape"] and answer["direction"] and answer["path"] for answer in answers)
 
 
-def test_swapped_prompts_are_fulfilled_by_chance() -> None:
-    answers = [fulfilled(*pair) for pair in zip(some(N, seed=9), watch(CLIPS), strict=True)]
+def test_swapped_prompts_are_fulfilled_by_chance(seen: list[Seen]) -> None:
+    answers = [fulfilled(*pair) for pair in zip(some(N, seed=9), seen, strict=True)]
     assert np.mean([all(answer.values()) for answer in answers]) <= 0.02
     chance = {"shape": 1 / 5, "colour": 1 / 8, "direction": 1 / 8, "speed": 1 / 2, "identity": 1, "path": 1}
     assert {name: np.mean([answer[name] for answer in answers]) for name in chance} == pytest.approx(chance, abs=0.1)
@@ -144,16 +148,16 @@ def test_a_thing_that_is_not_always_there_has_no_identity() -> None:
     assert np.mean([answer["direction"] and answer["path"] for answer in answers]) > 0.95
 
 
-def test_two_things_are_read_while_they_are_apart() -> None:
+def test_two_things_are_read_while_they_are_apart(seen: list[Seen]) -> None:
     asked = pairs(N)
     clips, _ = draw(asked, np.random.default_rng(0))
-    seen = watch(clips)
-    assert share(asked, seen) >= 0.98
-    assert share(pairs(N, seed=5), seen) <= 0.02
+    both = watch(clips)
+    assert share(asked, both) >= 0.98
+    assert share(pairs(N, seed=5), both) <= 0.02
+    assert share(ASKED, both) == share(asked, seen) == 0
+    assert {bounce.thing for each in both for bounce in each.bounces} == {0, 1}
     for damage in (shuffled, stuttering, frozen):
-        assert share(asked[:60], watch(damage(clips[:60]))) <= 0.02
-    assert share(ASKED, seen) == share(asked, watch(CLIPS)) == 0
-    assert {bounce.thing for each in seen for bounce in each.bounces} == {0, 1}
+        assert share(asked[:50], watch(damage(clips[:50]))) <= 0.02
 
 
 def test_only_what_was_asked_is_judged() -> None:
