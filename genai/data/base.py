@@ -87,6 +87,23 @@ class Source(ABC):
         return f"{len(self.train):,} to train on, {len(self.val):,} held out"
 
 
+class Divided(Source):
+    """A source whose two splits come out of one division."""
+
+    @property
+    @abstractmethod
+    def _splits(self) -> tuple[Split, Split]:
+        """``train`` and ``val``."""
+
+    @property
+    def train(self) -> Split:
+        return self._splits[0]
+
+    @property
+    def val(self) -> Split:
+        return self._splits[1]
+
+
 @dataclass(frozen=True)
 class ItemRandom:
     """Random numbers that depend on (seed, epoch, index) alone, not on the worker, the rank or the batch."""

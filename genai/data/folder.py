@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Gt, Lt
 
 from genai.data import alike
-from genai.data.base import Example, Source, Split
+from genai.data.base import Divided, Example, Split
 from genai.data.captions import printable, read_captions
 from genai.data.survey import THREADS, Looked, survey
 from genai.errors import Mistake
@@ -40,7 +40,7 @@ class Item:
 Side = list[tuple[Item, Looked]]
 
 
-class Folder(Source):
+class Folder(Divided):
     """Files below a folder, or of a glob.
 
     The prompt of ``a.png`` is what ``a.txt`` or ``a.caption`` says, else its row in a table of the folder (see
@@ -70,14 +70,6 @@ class Folder(Source):
     @abstractmethod
     def load(self, file: Path) -> Any:
         """The media in a file."""
-
-    @property
-    def train(self) -> Split:
-        return self._splits[0]
-
-    @property
-    def val(self) -> Split:
-        return self._splits[1]
 
     @property
     def description(self) -> str:

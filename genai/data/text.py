@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Gt, Lt
 
-from genai.data.base import Example, Source, Split
+from genai.data.base import Divided, Example, Split
 from genai.errors import Mistake
 from genai.modalities.text import Passage
 
@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
 )
 
 
-class TextFolder(Source):
+class TextFolder(Divided):
     """Documents from a file, a folder or a glob.
 
     A file is one document; each line of ``.jsonl`` and each row of ``.parquet`` is one by itself. Several documents are
@@ -44,14 +44,6 @@ class TextFolder(Source):
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
         self.path, self.val_fraction, self.field = path, val_fraction, field
         self.skipped = ()
-
-    @property
-    def train(self) -> Split:
-        return self._splits[0]
-
-    @property
-    def val(self) -> Split:
-        return self._splits[1]
 
     @property
     def description(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genai.data.base import Example, Source, Split
+from genai.data.base import Divided, Example, Split
 from genai.errors import Mistake, listing, nearest
 from genai.modalities.cache import key
 from genai.modalities.picture import Picture
@@ -16,7 +16,7 @@ BY_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "
 BY_SPLIT = ("STL10", "SVHN")
 
 
-class TorchvisionSet(Source):
+class TorchvisionSet(Divided):
     """A data set of torchvision that fits into memory. Its own test pictures are held out.
 
     Args:
@@ -37,14 +37,6 @@ class TorchvisionSet(Source):
                 f"data.name={name}: there is no such set.{nearest(name, allowed)} There are: {listing(allowed)}."
             )
         self.name, self.path, self.download = name, path, download
-
-    @property
-    def train(self) -> Split:
-        return self._splits[0]
-
-    @property
-    def val(self) -> Split:
-        return self._splits[1]
 
     @property
     def description(self) -> str:

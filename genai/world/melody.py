@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 
 import numpy as np
+
+from genai.world.words import article, check_known, join
 
 TIMBRES = ("flute", "organ", "bell", "guitar", "trumpet")
 """One a shape of the world's pictures."""
@@ -106,15 +107,15 @@ def caption(melody: Melody, rng: np.random.Generator) -> str:
     length = "" if unsaid else said(melody.length)
     notes = (" ", " ", ", ", " then ")[rng.integers(4)].join(melody.notes)
     noun = "notes" if len(melody.notes) > 1 else "note"
-    player = _join(said(melody.loudness), melody.timbre or "instrument")
-    played, lasting = _join(length, notes), f", {_join(length, noun)}" if length else ""
+    player = join(said(melody.loudness), melody.timbre or "instrument")
+    played, lasting = join(length, notes), f", {join(length, noun)}" if length else ""
     return (
-        f"{_a(player)} plays {played}",
+        f"{article(player)} plays {played}",
         f"{player} playing {notes}{lasting}",
-        f"{played} on {_a(player)}",
-        f"play {played} with {_a(player)}",
-        f"{_a(_join(length, noun)) if noun == 'note' else _join(length, noun)} {notes} played by {_a(player)}",
-        f"there is {_a(player)} playing {played}",
+        f"{played} on {article(player)}",
+        f"play {played} with {article(player)}",
+        f"{article(join(length, noun)) if noun == 'note' else join(length, noun)} {notes} played by {article(player)}",
+        f"there is {article(player)} playing {played}",
     )[rng.integers(6)]
 
 
@@ -128,8 +129,10 @@ def parse(text: str) -> Melody:
             two values of one attribute.
     """
     words = re.findall(r"[a-h][#b]?\d+\b|\w+(?:'\w+)?", text.lower())
-    if unknown := next((word for word in words if word not in _FILLERS and word not in _MEANINGS), None):
-        raise ValueError(_puzzled(unknown))
+    strange = next((word for word in words if word not in _MEANINGS and re.fullmatch(r"[a-h][#b]?\d+", word)), None)
+    if strange:
+        raise ValueError(f"unknown note '{strange}': there are {', '.join(NOTES)}")
+    check_known(words, _FILLERS, _MEANINGS)
     meant = [_MEANINGS[word] for word in words if word in _MEANINGS]
     notes = tuple(value for name, value in meant if name == "note")
     if not notes:
@@ -139,21 +142,6 @@ def parse(text: str) -> Melody:
         if name != "note" and found.setdefault(name, value) != value:
             raise ValueError(f"two values of {name}: {found[name]}, {value}")
     return Melody(notes, found.get("timbre"), found.get("loudness"), found.get("length", "long"))
-
-
-def _puzzled(word: str) -> str:
-    if re.fullmatch(r"[a-h][#b]?\d+", word):
-        return f"unknown note '{word}': there are {', '.join(NOTES)}"
-    near = get_close_matches(word, _MEANINGS, n=1)
-    return f"unknown word '{word}'" + (f", did you mean '{near[0]}'?" if near else "")
-
-
-def _join(*words: str) -> str:
-    return " ".join(word for word in words if word)
-
-
-def _a(words: str) -> str:
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 # Sets of melodies.

@@ -6,12 +6,12 @@ In a caption "left" and "right" are ways to go, never places to be: where a thin
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import product
 
 import numpy as np
 
 from genai.world.scene import COLOURS, SHAPES, choose
+from genai.world.words import article, check_known, join
 
 DIRECTIONS: dict[str, tuple[int, int]] = {
     "right": (1, 0),
@@ -127,13 +127,13 @@ def _clause(thing: Mover, rng: np.random.Generator) -> str:
         return options[rng.integers(len(options))]
 
     shape, way, adverb = thing.shape or NOUN, said(_WAYS, thing.direction), said(_ADVERBS, thing.speed)
-    plain = _join(thing.colour, shape)
+    plain = join(thing.colour, shape)
     return (
-        _join(_a(plain), "moving", way, adverb),
-        _join(_a(_join(said(_ADJECTIVES, thing.speed), plain)), "going", way),
-        _join("the", shape, thing.colour and f"is {thing.colour} and", "moves", way, adverb),
+        join(article(plain), "moving", way, adverb),
+        join(article(join(said(_ADJECTIVES, thing.speed), plain)), "going", way),
+        join("the", shape, thing.colour and f"is {thing.colour} and", "moves", way, adverb),
         ", ".join(words for words in (plain, way, adverb) if words),
-        _join("there is", _a(plain), "that moves", adverb, way),
+        join("there is", article(plain), "that moves", adverb, way),
     )[rng.integers(5)]
 
 
@@ -145,10 +145,7 @@ def parse(text: str) -> Motion:
             of one attribute; more than two things.
     """
     words = re.findall(r"[^\W_]+(?:'\w+)?", text.lower())
-    unknown = next((word for word in words if word not in _FILLERS and word not in _MEANINGS), None)
-    if unknown is not None:
-        near = get_close_matches(unknown, _MEANINGS, n=1)
-        raise ValueError(f"unknown word '{unknown}'" + (f", did you mean '{near[0]}'?" if near else ""))
+    check_known(words, _FILLERS, _MEANINGS)
     return Motion(tuple(_mover(part) for part in _parts(words)))
 
 
@@ -180,14 +177,6 @@ def _mover(words: Sequence[str]) -> Mover:
         raise ValueError(f"no thing is named in '{' '.join(words)}'")
     way = "-".join(found[axis] for axis in ("vertical", "horizontal") if axis in found)
     return Mover(found.get("shape"), found.get("colour"), way or None, found.get("speed"))
-
-
-def _join(*words: str | None) -> str:
-    return " ".join(word for word in words if word)
-
-
-def _a(words: str) -> str:
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 # Sets of motions.

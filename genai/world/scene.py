@@ -4,11 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from itertools import combinations_with_replacement, permutations, product
 from typing import TypeVar
 
 import numpy as np
+
+from genai.world.words import article, check_known, join
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -150,28 +151,28 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
     phrasing = rng.integers(6)
     named = [(thing.shape or NOUN, thing.colour or "", said(thing.size)) for thing in scene.things]
-    plain = [_join(size, colour, shape) for shape, colour, size in named]
+    plain = [join(size, colour, shape) for shape, colour, size in named]
     if scene.relation is not None:
         first, second = plain
         relation = said(scene.relation)
-        swapped = [f"one {_join(size, shape)}{_after(' in', colour)}" for shape, colour, size in named]
+        swapped = [f"one {join(size, shape)}{_after(' in', colour)}" for shape, colour, size in named]
         return (
-            f"{_a(first)} {relation} {_a(second)}",
+            f"{article(first)} {relation} {article(second)}",
             f"{first} {relation} {second}",
-            f"there is {_a(first)} {relation} {_a(second)}",
-            f"{_a(first)} is {relation} {_a(second)}",
-            f"{relation} {_a(second)} there is {_a(first)}",
+            f"there is {article(first)} {relation} {article(second)}",
+            f"{article(first)} is {relation} {article(second)}",
+            f"{relation} {article(second)} there is {article(first)}",
             f"{swapped[0]} {relation} {swapped[1]}",
         )[phrasing]
     ((shape, colour, size),) = named
     place = said(scene.things[0].place)
     return (
-        _join(_a(plain[0]), place),
-        f"{_join(colour, shape)}{_after(',', size)}{_after(',', place)}",
-        _join(place, "there is", _a(plain[0])),
-        f"{_a(_join(colour, shape))}{_after(' that is', size)}{_after(',', place)}",
-        f"one {_join(size, shape)}{_after(' in', colour)}{_after(',', place)}",
-        _join(plain[0], place),
+        join(article(plain[0]), place),
+        f"{join(colour, shape)}{_after(',', size)}{_after(',', place)}",
+        join(place, "there is", article(plain[0])),
+        f"{article(join(colour, shape))}{_after(' that is', size)}{_after(',', place)}",
+        f"one {join(size, shape)}{_after(' in', colour)}{_after(',', place)}",
+        join(plain[0], place),
     )[phrasing]
 
 
@@ -183,10 +184,7 @@ def parse(text: str) -> Scene:
             of one attribute; anything that ``Scene`` refuses.
     """
     words = re.findall(r"\w+(?:'\w+)?", text.lower())
-    unknown = next((word for word in words if word not in _FILLERS and word not in _MEANINGS), None)
-    if unknown is not None:
-        near = get_close_matches(unknown, _MEANINGS, n=1)
-        raise ValueError(f"unknown word '{unknown}'" + (f", did you mean '{near[0]}'?" if near else ""))
+    check_known(words, _FILLERS, _MEANINGS)
     found = [(at, relation) for at in range(len(words)) if (relation := _relation(words, at))]
     if not found:
         return Scene((_thing(words),))
@@ -219,16 +217,8 @@ def _thing(words: list[str]) -> Thing:
     return Thing(found.get("shape"), found.get("colour"), found.get("size"), found.get("place"))
 
 
-def _join(*words: str) -> str:
-    return " ".join(word for word in words if word)
-
-
 def _after(mark: str, words: str) -> str:
     return f"{mark} {words}" if words else ""
-
-
-def _a(words: str) -> str:
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
 
 # Sets of scenes.
