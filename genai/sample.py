@@ -69,7 +69,12 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
         names = [f"{number:03d}" for number in rows]
         with ExitStack() as opened:
             files = _growing(model, stream, folder, names, opened)
-            media, frames = _follow(stream, None, rows.start, values["animate"], files)
+            try:
+                media, frames = _follow(stream, None, rows.start, values["animate"], files)
+            except KeyboardInterrupt:
+                if files:
+                    print(f"\n{stream.made:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
+                raise
         for item, name in enumerate(names):
             _write(folder, name, media[item], recipes.write(model, batch, item, options, init))
             if values["animate"]:
