@@ -61,7 +61,7 @@ def cores() -> int:
 
 def reuse_memory() -> None:
     """Let the process keep what large tensors leave behind: each step would ask the system for fresh pages otherwise,
-    which takes as long as a third of a small model's step. For glibc's allocator; elsewhere nothing happens.
+    which took a fifth of a small model's step. For glibc's allocator; elsewhere nothing happens.
     """
     trim_threshold, mmap_threshold = -1, -3  # of mallopt(3)
     if sys.platform == "linux":

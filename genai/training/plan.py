@@ -87,10 +87,7 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     fields(method.Options, method.sampling, "model.sampling")
     if start and not resumed:
         _initialise(method, start["state_dict"], settings.init_from or "")
-    optimizers = {
-        name: build(values["optimizer"], MuonAdamW, "optimizer", {"module": player})
-        for name, player in method.players().items()
-    }
+    optimizers = _optimizers(values["optimizer"], method)
     if resumed:
         _same_optimizers(optimizers, start.get("optimizer_states", []))
     course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
@@ -123,6 +120,12 @@ def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
             check(values.get(key) or {}, base, key, plugins)
         except Mistake as error:
             raise Mistake(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
+
+
+def _optimizers(node: Any, method: Method) -> dict[str, MuonAdamW]:
+    """One for each player, by name."""
+    players = method.players().items()
+    return {name: build(node, MuonAdamW, "optimizer", {"module": player}) for name, player in players}
 
 
 def _same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[dict[str, Any]]) -> None:
@@ -260,5 +263,5 @@ def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any
     if was.get("seconds") == seconds and was.get("total") is not None:
         if about["step"] >= was["total"]:
             raise Mistake(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
-        return Course(schedule, was["total"], seconds, was["cooling_from"], was["level"], was["next_look"])
+        return Course(schedule, **was)
     return Course(schedule, seconds=seconds)

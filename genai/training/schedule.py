@@ -12,7 +12,8 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 LOOK = 0.05
-"""The share of its time in which a run of minutes learns its own speed before it estimates its end by it."""
+"""The share of its time in which a run of minutes learns its own speed before it estimates its end by it; and the least between
+two estimates."""
 
 
 @dataclass(frozen=True)

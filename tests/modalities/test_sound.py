@@ -355,9 +355,7 @@ def test_its_libraries_are_imported_when_they_are_needed() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_growing_file_on_a_full_disk_says_so_and_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_growing_file_on_a_full_disk_says_so_and_no_more(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OSError, match="No space"):
         Growing(Path("/dev/full"), 8_000)
     growing = Growing(tmp_path / "a.wav", 8_000)
