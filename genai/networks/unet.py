@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures
+from genai.networks.layers import FourierFeatures, heads_for
 
 Count = Annotated[int, Ge(1), Le(16_384)]
 M = TypeVar("M", bound=nn.Module)
@@ -147,7 +147,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = max(1, channels // 32)
+        self.heads = heads_for(channels, 32)
         self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zeroed(nn.Conv2d(channels, channels, 1))

@@ -12,7 +12,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 LOOK = 0.05
-"""The share of its time in which a run of minutes learns its own speed before it estimates its end by it; and the least between
+"""The share of its time after which a run of minutes estimates its end for the first time, and that is at least between
 two estimates."""
 
 
