@@ -14,7 +14,7 @@ from genai.data.world_score import WorldScore
 from genai.errors import Mistake
 from genai.modalities.audio import Audio, AudioOptions
 from genai.modalities.base import Score
-from genai.modalities.clips import LONGEST
+from genai.modalities.packed_audio import LONGEST
 from genai.modalities.sound import Sound
 
 RATE, HOP = 8000, 80

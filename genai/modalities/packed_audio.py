@@ -22,7 +22,7 @@ LONGEST = 400
 
 
 @dataclass(frozen=True)
-class Clip:
+class Place:
     """Where a clip lies in the packed samples, and in the frames of all clips; and its prompt."""
 
     start: int
@@ -48,7 +48,7 @@ class PackedAudio:
         frames = -(-lengths // audio.hop)
         places = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
         self.clips = [
-            Clip(int(start), int(frame), int(length), prompt)
+            Place(int(start), int(frame), int(length), prompt)
             for (start, frame, length), prompt in zip(places, about["prompts"], strict=True)
         ]
         self.loudness: NDArray[Any] = np.memmap(path.with_suffix(".f8"), np.float64, "r")  # summed up to each frame
@@ -102,7 +102,7 @@ class PackedAudio:
             span=torch.from_numpy(np.stack([first, totals], 1)),
         )
 
-    def _louder(self, chosen: Sequence[tuple[Clip, int]], drawn: NDArray[Any]) -> NDArray[Any]:
+    def _louder(self, chosen: Sequence[tuple[Place, int]], drawn: NDArray[Any]) -> NDArray[Any]:
         """(batch,) of ``drawn`` (batch, candidates), frames after the begin of an item: where more is to be heard."""
         hop, crop = self.audio.hop, self.audio.crop
         starts = np.array([clip.frame + at // hop for clip, at in chosen])[:, None] + drawn
