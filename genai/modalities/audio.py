@@ -21,8 +21,8 @@ from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities import spectrogram
 from genai.modalities.base import Decoder, Modality, Score
-from genai.modalities.packed_audio import LONGEST, PackedAudio, loudness_of
 from genai.modalities.growing import Growing
+from genai.modalities.packed_audio import LONGEST, PackedAudio, loudness_of
 from genai.modalities.picture import Picture
 from genai.modalities.sound import Sound
 
