@@ -97,7 +97,7 @@ def test_what_is_known_comes_back_bit_for_bit(image: Tensor) -> None:
 
 def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
     method = perfect(image)
-    method.denoise = lambda x, time, prompts: x  # type: ignore[method-assign]  # takes no noise away
+    method.denoise = lambda x, time, prompts, seconds: x  # type: ignore[method-assign]  # takes no noise away
 
     def change(strength: float) -> float:
         made = method.sample(request(1, init=[image]), DiffusionOptions(8, 1.0, strength=strength))[0]
@@ -127,5 +127,5 @@ def test_guidance_reaches_beyond_the_prompt() -> None:
     x = torch.randn(1, *SHAPE)
     time = torch.full((1,), 0.5)
     prompted, free = method.denoise(x, time, ["a"]), method.denoise(x, time, [""])
-    guided = method._guided(Request(["a"], [0], SHAPE), DiffusionOptions(guidance=3.0))(x, 0.5)
+    guided = method._guided(["a"], None, None, DiffusionOptions(guidance=3.0))(x, 0.5)
     torch.testing.assert_close(guided, free + 3 * (prompted - free), rtol=1e-4, atol=1e-4)
