@@ -90,6 +90,7 @@ class Diffusion(Method):
         floor: times below it weigh as if they were it: 1 / time^2 at most 1 / floor^2.
         prompt_drop: share of prompts that are replaced by "", which guidance needs.
         frames: of clips, that the network sees at once; 1: images.
+        horizon: seconds, the latest time of a frame in training; ``None``: whatever comes.
         independent: share of clips whose frames have a time each, rather than one for all.
         context: share of clips of which some frames are known.
         sampling: this model's own defaults among ``DiffusionOptions``.
@@ -109,6 +110,7 @@ class Diffusion(Method):
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         frames: Annotated[int, Ge(1)] = 1,
+        horizon: Annotated[float, Ge(0)] | None = None,
         independent: Annotated[float, Ge(0), Le(1)] = 0.2,
         context: Annotated[float, Ge(0), Le(1)] = 0.15,
         sampling: dict[str, Any] | None = None,
@@ -118,7 +120,7 @@ class Diffusion(Method):
         self.mean, self.std = mean, std
         self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
-        self.frames, self.independent, self.context = frames, independent, context
+        self.frames, self.horizon, self.independent, self.context = frames, horizon, independent, context
 
     def scale(self, x: Tensor) -> Tensor:
         """uint8 -> zero mean, unit variance."""
@@ -194,6 +196,8 @@ class Diffusion(Method):
         for start, end in windows(request.size[0], self.frames, options.overlap):
             part = slice(start, end)
             here = seconds[:, part]
+            if self.horizon is not None:  # no network knows a time that it never saw
+                here = here - (here[:, -1:] - self.horizon).clamp(min=0)
             for x in self._window(noise[:, part], made[:, part], done[:, part], here, request.prompts, options):
                 made[:, part] = x
                 yield Piece(0, made[:, :end].cpu())

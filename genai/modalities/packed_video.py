@@ -81,7 +81,7 @@ class PackedVideo:
         return next((count for share, count in kinds if drawn < share), video.frames)
 
     def _batch(self, items: NDArray[np.int64], at: NDArray[np.int64]) -> Batch:
-        """Frames ``at`` (batch, time) of ``items``; behind the end of a clip its last one stands, and does not count."""
+        """Frames ``at`` (batch, time) of ``items``; behind the end of a clip its last one stands and does not count."""
         lengths = self.lengths[items][:, None]
         places = self.starts[items][:, None] + np.minimum(at, lengths - 1)
         valid = at < lengths

@@ -1,7 +1,7 @@
 """Video: clips <-> uint8 tensors of one size and frame rate, in a memory-mapped cache."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,10 +74,24 @@ class Video(Image):
         if stills + sparse > 1:
             raise ValueError(f"stills={stills:g} and sparse={sparse:g} are shares of the same batches: more than all")
         self.frames, self.fps, self.stills, self.sparse = frames, fps, stills, sparse
+        self.horizon = (frames - 1) / fps
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {**super().interface, "frames": self.frames}
+        return {**super().interface, "frames": self.frames, "horizon": self.horizon}
+
+    def fit(self, split: Split, cache: Path) -> None:
+        """Mean and standard deviation as of images; and the latest time that is trained on, in seconds."""
+        super().fit(split, cache)
+        longest = int(self.pack(split, cache).lengths.max())
+        self.horizon = (max(longest, self.frames) - 1) / self.fps
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "horizon": self.horizon}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self.horizon = float(state.get("horizon", self.horizon))
 
     def encode(self, media: Any) -> Tensor:
         """(time, channels, height, width) uint8 of a clip of any size and rate."""
@@ -107,9 +121,11 @@ class Video(Image):
         return PackedVideo(caching.file(cache / f"{key}.u1", write), self)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: VideoOptions) -> Request:
-        """The frames of ``init`` are the first ones, and stay as they are. Raises ``Mistake`` where none would be new."""
+        """The frames of ``init`` come first, and stay as they are. Raises ``Mistake`` where none would be new."""
         fps = options.fps or self.fps
-        given = None if init is None else Video(self.size, fps=fps, channels=self.channels, resize=self.resize).encode(init)
+        given = (
+            None if init is None else Video(self.size, fps=fps, channels=self.channels, resize=self.resize).encode(init)
+        )
         count = 0 if given is None else len(given)
         frames = options.frames or max(self.frames, count + self.frames // 2)
         if count + (options.last is not None) >= frames:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures, heads_for, rotate
+from genai.networks.layers import attention, heads_for, rotate
 
+WAVES = 8
 BEAT = 8.0
 """Positions a second, of rotary angles."""
 _SLOWEST = 32.0
@@ -17,21 +18,25 @@ _SLOWEST = 32.0
 
 
 class Moment(nn.Module):
-    """When a frame is, as a part of its condition: (batch, frames) seconds -> (batch * frames, condition).
+    """What the time of a frame adds to its condition: with the prompt it says where things are by then.
 
-    Early moments are told apart finely, late ones hardly: t / (t + 2 s) is what it looks at.
+    Early times are told apart finely, late ones hardly: t / (t + 2 s) is what it looks at, in slow waves, so that what
+    is learnt of one frame holds for the next.
     """
 
     def __init__(self, condition: int) -> None:
         super().__init__()
-        self.features = FourierFeatures(condition)
-        self.mlp = nn.Sequential(nn.Linear(2 * condition, condition), nn.SiLU(), nn.Linear(condition, condition))
-        nn.init.zeros_(self.mlp[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.mlp[-1].bias)  # type: ignore[arg-type]
+        self.mlp = nn.Sequential(
+            nn.Linear(condition + 2 * WAVES, condition), nn.SiLU(), nn.Linear(condition, condition)
+        )
+        for parameter in self.mlp[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, condition: Tensor, seconds: Tensor) -> Tensor:
-        """``condition`` (batch * frames, condition), of prompt and noise: together they say where things are by now."""
-        features = self.features((seconds / (seconds + 2)).flatten()).to(condition.dtype)
+        """(batch * frames, condition) and (batch, frames) -> the first with something added to it."""
+        waves = torch.arange(1, WAVES + 1, device=seconds.device)
+        angles = math.pi * (seconds / (seconds + 2)).flatten()[:, None] * waves
+        features = torch.cat([angles.cos(), angles.sin()], -1).to(condition.dtype)
         return condition + self.mlp(torch.cat([condition, features], -1))
 
 
@@ -62,11 +67,13 @@ class Temporal(nn.Module):
         else:  # batch, height * width, heads, frames, head
             q, k, v = qkv.flatten(2, 3).permute(3, 0, 2, 4, 1, 5)
         angles = self._angles(seconds, (height, width), q.shape[-1])
-        attended = F.scaled_dot_product_attention(rotate(q, angles), rotate(k, angles), v)
+        q, k = rotate(q, angles), rotate(k, angles)
         if self.joint:
-            attended = attended.transpose(1, 2).reshape(batch * frames, height, width, -1)
-        else:
-            attended = attended.permute(0, 3, 1, 2, 4).reshape(batch * frames, height, width, -1)
+            attended = attention(q, k, v).transpose(1, 2)
+        else:  # cells are part of the batch: kernels for attention take four dimensions
+            q, k, v = (each.flatten(0, 1) for each in (q, k, v))
+            attended = attention(q, k, v).unflatten(0, (batch, -1)).permute(0, 3, 1, 2, 4)
+        attended = attended.reshape(batch * frames, height, width, -1)
         return x + self.out(attended).permute(0, 3, 1, 2)
 
     def _angles(self, seconds: Tensor, sides: Sequence[int], head: int) -> tuple[Tensor, Tensor]:

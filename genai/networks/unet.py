@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures, heads_for
+from genai.networks.layers import FourierFeatures, attention, heads_for
 from genai.networks.temporal import Moment, Pyramid, Temporal, near
 
 Count = Annotated[int, Ge(1), Le(16_384)]
@@ -193,7 +193,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, height, width) -> the same."""
         q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
+        attended = attention(q, k, v).transpose(-1, -2)
         return x + self.out(attended.reshape(x.shape))
 
 
