@@ -15,6 +15,7 @@ from genai.batch import Request
 from genai.data.base import Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
+from genai.modalities import film_writer
 from genai.modalities.base import Decoder, FileName
 from genai.modalities.clip import Clip
 from genai.modalities.filmstrip import animated, filmstrip
@@ -152,9 +153,7 @@ class Video(Image):
         """All clips side by side as one picture that moves, and a strip of frames of each."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        data = animated(samples)
-        picture = Picture.of_bytes(data) if hasattr(Picture, "of_bytes") else None
-        height, width = (0, 0) if picture is None else picture.pixels.shape[:2]
+        data, height, width = animated(samples)
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
         writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
         writer.add_image(f"{tag}-strips", self.sheet(samples).pixels, step, dataformats="HWC")
@@ -170,7 +169,7 @@ class VideoDecoder:
 
     def __init__(self, video: Video, given: Tensor | None, options: VideoOptions) -> None:
         self.video, self.fps = video, options.fps or video.fps
-        self.suffix = {"apng": ".png"}.get(options.format or "", f".{options.format}") if options.format else None
+        self.suffix = {"apng": ".png", None: film_writer.best()}.get(options.format, f".{options.format}")
         self.given = self._clip(torch.zeros(0, *video.shape, dtype=torch.uint8))
         self.newest = self.given if given is None else self._clip(given)
 
@@ -183,4 +182,4 @@ class VideoDecoder:
 
     def _clip(self, x: Tensor) -> Clip:
         frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
-        return Clip(frames, self.fps, suffix=self.suffix) if self.suffix else Clip(frames, self.fps)
+        return Clip(frames, self.fps, suffix=self.suffix)
