@@ -203,7 +203,7 @@ class ClipArrays(Arrays):
     """
 
     media = Clip
-    metrics = ("val_loss",)
+    metrics = ("val_loss", "motion", "nearest_film")
     things, layout = "clips", ("time", "height", "width")
 
     def __init__(

@@ -56,7 +56,7 @@ class TorchvisionFilms(Folder):
     """
 
     media = Clip
-    metrics = ("val_loss",)
+    metrics = ("val_loss", "motion", "nearest_film")
     suffixes = frozenset((".avi", ".mp4", ".mkv", ".webm"))
     things = "films"
 

@@ -30,7 +30,7 @@ class WorldMotion(Source):
     """
 
     media = Clip
-    metrics = ("val_loss",)
+    metrics = ("val_loss", "motion", "moving", "nearest_film")
 
     def __init__(
         self,
