@@ -67,6 +67,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of arrays: pictures; divided clips with captions; frames of clips of different lengths."""
+    import numpy as np
+
+    folder, rng = tmp_path_factory.mktemp("arrays"), np.random.default_rng(0)
+    np.save(folder / "pictures.npy", rng.integers(0, 256, (12, 20, 24, 3), np.uint8))
+    for side, count in (("train", 10), ("test", 4)):
+        np.save(folder / f"{side}_clips.npy", rng.integers(0, 256, (count, 16, 32, 32), np.uint8))
+        np.save(folder / f"{side}_captions.npy", np.array([f"digit {number}" for number in range(count)]))
+    np.save(folder / "frames.npy", rng.integers(0, 256, (100, 20, 20, 3), np.uint8))
+    np.save(folder / "start.npy", np.array([0, 20, 45, 80]))
+    np.save(folder / "length.npy", np.array([20, 25, 35, 20]))
+    np.save(folder / "words.npy", np.array(["again", "bird", "book", "yes"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve short tones, in two sub-folders."""
     import numpy as np

@@ -27,6 +27,9 @@ SHIPPED = {
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",
     "nearest_clip": "genai.metrics.nearest_clip.NearestClip",
+    "motion": "genai.metrics.motion.Motion",
+    "nearest_film": "genai.metrics.nearest_film.NearestFilm",
+    "moving": "genai.metrics.moving.Moving",
     "enhancement": "genai.metrics.enhancement.Enhancement",
 }
 """By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""
