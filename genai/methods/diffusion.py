@@ -260,7 +260,9 @@ class Diffusion(Method):
             return [lane for lane in summed if lane[0]]
 
         def denoise(x: Tensor, t: float) -> Tensor:
-            inputs, times, said = [], [], []
+            inputs: list[Tensor] = []
+            times: list[Tensor] = []
+            said: list[str] = []
             summed = lanes(t)
             for _, prompted, held in summed:
                 seen, time = x, torch.full(x.shape[:-3], t, device=x.device)

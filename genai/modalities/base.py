@@ -107,6 +107,8 @@ class Modality(ABC):
     """Elements of a sample in one such unit."""
     needs_init: bool = False
     """Whether a sample is made of media that are given, and of nothing else."""
+    kin: ClassVar[tuple[str, ...]] = ()
+    """Other modalities, as configs name them, whose statistics it can take over, along with their weights."""
     Options: ClassVar[type]
     """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 

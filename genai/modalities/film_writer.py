@@ -81,9 +81,9 @@ def _film(
     large = large if large.shape[-1] == 3 else large.repeat(3, -1)
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=flags) as output:
-        video = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        video: Any = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
         video.width, video.height, video.pix_fmt = large.shape[2], large.shape[1], "yuv420p"
-        heard = None if sound is None else output.add_stream(audio, rate=48_000, layout="mono")
+        heard: Any = None if sound is None else output.add_stream(audio, rate=48_000, layout="mono")
         for picture in large:
             output.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         output.mux(video.encode())

@@ -16,10 +16,10 @@ from genai.data.base import Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities import film_writer
-from genai.modalities.base import Decoder, FileName
+from genai.modalities.base import Decoder, FileName, Modality
 from genai.modalities.clip import Clip
 from genai.modalities.filmstrip import animated, filmstrip
-from genai.modalities.image import Image
+from genai.modalities.image import Image, moments
 from genai.modalities.packed_video import PackedVideo
 from genai.modalities.picture import Picture
 
@@ -45,7 +45,7 @@ class VideoOptions:
     format: Literal["mp4", "webm", "apng", "webp"] | None = None
 
 
-class Video(Image):
+class Video(Modality):
     """Clips of one size and frame rate.
 
     Args:
@@ -58,7 +58,7 @@ class Video(Image):
     """
 
     media = Clip
-    animated = None
+    kin = ("genai.modalities.image.Image",)
     Options = VideoOptions
 
     def __init__(
@@ -71,33 +71,41 @@ class Video(Image):
         stills: Share = 0.3,
         sparse: Share = 0.3,
     ) -> None:
-        super().__init__(size, channels, resize=resize)
+        self.image = Image(size, channels, resize=resize)
         if stills + sparse > 1:
             raise ValueError(f"stills={stills:g} and sparse={sparse:g} are shares of the same batches: more than all")
         self.frames, self.fps, self.stills, self.sparse = frames, fps, stills, sparse
         self.horizon = (frames - 1) / fps
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a frame."""
+        return self.image.shape
+
+    @property
     def interface(self) -> dict[str, Any]:
-        return {**super().interface, "frames": self.frames, "horizon": self.horizon}
+        return {**self.image.interface, "frames": self.frames, "horizon": self.horizon}
 
     def fit(self, split: Split, cache: Path) -> None:
         """Mean and standard deviation as of images; and the latest time that is trained on, in seconds."""
-        super().fit(split, cache)
-        longest = int(self.pack(split, cache).lengths.max())
+        packed = self.pack(split, cache)
+        self.image.mean, self.image.std = moments(packed.pixels)
+        longest = int(packed.lengths.max())
         self.horizon = (max(longest, self.frames) - 1) / self.fps
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "horizon": self.horizon}
+        return {**self.image.state(), "horizon": self.horizon}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        super().restore(state)
+        self.image.restore(state)
         self.horizon = float(state.get("horizon", self.horizon))
 
     def encode(self, media: Any) -> Tensor:
         """(time, channels, height, width) uint8 of a clip of any size and rate."""
-        frames = media.frames if len(media.frames) == 1 else media.at(self.fps).frames
-        return torch.stack([super(Video, self).encode(Picture(frame)) for frame in frames])
+        return self._encode(media, self.fps)
+
+    def _encode(self, media: Any, fps: float) -> Tensor:
+        return torch.stack([self.image.encode(Picture(frame)) for frame in media.at(fps).frames])
 
     def decode(self, x: Tensor) -> Clip:
         return Clip(x.permute(0, 2, 3, 1).contiguous().numpy(), self.fps)
@@ -105,8 +113,8 @@ class Video(Image):
     def decoder(self, given: Tensor | None, options: VideoOptions) -> Decoder:
         return VideoDecoder(self, given, options)
 
-    def pack(self, split: Split, cache: Path) -> PackedVideo:  # type: ignore[override]
-        key = caching.key(split.fingerprint, "video", self.shape, self.resize, self.fps)
+    def pack(self, split: Split, cache: Path) -> PackedVideo:
+        key = caching.key(split.fingerprint, "video", self.shape, self.image.resize, self.fps)
 
         def write(path: Path) -> None:
             about: dict[str, list[Any]] = {"lengths": [], "prompts": []}
@@ -116,17 +124,14 @@ class Video(Image):
                     file.write(frames.numpy().tobytes())
                     about["lengths"].append(len(frames))
                     about["prompts"].append(example.prompt)
-            text = json.dumps(about)
-            caching.file(cache / f"{key}.json", lambda beside: beside.write_text(text, encoding="utf-8") and None)
+            caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
 
         return PackedVideo(caching.file(cache / f"{key}.u1", write), self)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: VideoOptions) -> Request:
         """The frames of ``init`` come first, and stay as they are. Raises ``Mistake`` where none would be new."""
         fps = options.fps or self.fps
-        given = (
-            None if init is None else Video(self.size, fps=fps, channels=self.channels, resize=self.resize).encode(init)
-        )
+        given = None if init is None else self._encode(init, fps)
         count = 0 if given is None else len(given)
         frames = options.frames or max(self.frames, count + self.frames // 2)
         if count + (options.last is not None) >= frames:
@@ -136,7 +141,7 @@ class Video(Image):
             x[:count], known[:count] = given, True
         if options.last is not None:
             last = Clip.read(Path(options.last).expanduser())
-            x[-1], known[-1] = self.encode(last)[-1], True
+            x[-1], known[-1] = self.image.encode(Picture(last.frames[-1])), True
         seconds = torch.arange(frames)[:, None] / fps
         rows = len(prompts)
         some = bool(known.any())
@@ -148,6 +153,10 @@ class Video(Image):
             known=[known.expand_as(x)] * rows if some else None,
             local=[seconds] * rows,
         )
+
+    def preview_prompts(self, split: Split) -> list[str]:
+        """Eight different prompts of held-out clips."""
+        return self.image.preview_prompts(split)
 
     def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
         """All clips side by side as one picture that moves, and a strip of frames of each."""
@@ -183,3 +192,7 @@ class VideoDecoder:
     def _clip(self, x: Tensor) -> Clip:
         frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
         return Clip(frames, self.fps, suffix=self.suffix)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
