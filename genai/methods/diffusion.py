@@ -38,6 +38,8 @@ class DiffusionOptions:
         early_guidance: instead of ``guidance`` while nearly all is noise, when it is decided what goes where;
             ``None``: the same.
         context_guidance: likewise of frames that are known; 1: as learnt.
+        keyframes: of a window, that are made first of all, spread over it, the very first one alone before them: where
+            things go is decided among few frames; 0: all frames at once.
         overlap: frames of a window that are known from the one before, in a clip longer than the network sees at once;
             ``None``: half of them.
     """
@@ -48,11 +50,14 @@ class DiffusionOptions:
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
     early_guidance: Annotated[float, Ge(0), Le(100)] | None = None
     context_guidance: Annotated[float, Ge(0), Le(100)] = 1.0
+    keyframes: Annotated[int, Ge(0), Le(1024)] = 0
     overlap: Annotated[int, Ge(1)] | None = None
 
 
-EARLY = 0.9
+EARLY = 0.95
 """Down to this time guidance is early."""
+FEW = 4
+"""Known frames that are spread over a clip."""
 CONTEXT = 0.02
 """Time of known frames: a little noise, for what was made before is never as clean as data."""
 
@@ -92,7 +97,7 @@ class Diffusion(Method):
         frames: of clips, that the network sees at once; 1: images.
         horizon: seconds, the latest time of a frame in training; ``None``: whatever comes.
         independent: share of clips whose frames have a time each, rather than one for all.
-        context: share of clips of which some frames are known.
+        context: share of clips of which some frames are known: the first, the first few, or some spread over all.
         sampling: this model's own defaults among ``DiffusionOptions``.
     """
 
@@ -112,7 +117,7 @@ class Diffusion(Method):
         frames: Annotated[int, Ge(1)] = 1,
         horizon: Annotated[float, Ge(0)] | None = None,
         independent: Annotated[float, Ge(0), Le(1)] = 0.2,
-        context: Annotated[float, Ge(0), Le(1)] = 0.15,
+        context: Annotated[float, Ge(0), Le(1)] = 0.5,
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -166,11 +171,13 @@ class Diffusion(Method):
         time = time[:, None].expand(batch, frames)
         if frames == 1:
             return time, counts
-        kind = torch.rand(batch, 1, device=device)
-        time = torch.where(kind < self.independent, drawn(batch, frames), time)
-        known = torch.rand(batch, frames, device=device) < 0.6 * torch.rand(batch, 1, device=device)
-        known[:, 0] |= torch.rand(batch, device=device) < 0.5
-        known &= kind > 1 - self.context
+        time = torch.where(torch.rand(batch, 1, device=device) < self.independent, drawn(batch, frames), time)
+        first, spread = torch.zeros(2, frames, dtype=torch.bool, device=device)
+        first[0] = True
+        spread[spaced(frames, FEW if frames > FEW else 1)] = True
+        few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
+        kind = torch.rand(batch, 1, device=device) / max(self.context, 1e-9)
+        known = torch.where(kind < 0.6, spread, torch.where(kind < 0.8, few, first)) & (kind < 1)
         return torch.where(known, CONTEXT, time), counts * ~known
 
     @torch.inference_mode()
@@ -194,14 +201,19 @@ class Diffusion(Method):
         made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
         done = torch.zeros_like(noise, dtype=torch.bool) if known is None else known.clone()
         for start, end in windows(request.size[0], self.frames, options.overlap):
-            part = slice(start, end)
-            here = seconds[:, part]
+            here = seconds[:, start:end]
             if self.horizon is not None:  # no network knows a time that it never saw
                 here = here - (here[:, -1:] - self.horizon).clamp(min=0)
-            for x in self._window(noise[:, part], made[:, part], done[:, part], here, request.prompts, options):
-                made[:, part] = x
-                yield Piece(0, made[:, :end].cpu())
-            done[:, part] = True
+            for at in stages(end - start, options.keyframes):
+                part = start + at
+                if done[:, part].all():
+                    continue
+                for x in self._window(
+                    noise[:, part], made[:, part], done[:, part], here[:, at], request.prompts, options
+                ):
+                    made[:, part] = x.to(made.device)
+                    yield Piece(0, made[:, :end].cpu())
+                done[:, part] = True
 
     def _window(
         self,
@@ -349,6 +361,17 @@ def windows(total: int, frames: int, overlap: int | None) -> list[tuple[int, int
         raise Mistake(f"overlap={again}: the network sees {frames} frames at once, so it should be less.")
     starts = [*range(0, total - frames, frames - again), total - frames]
     return [(start, start + frames) for start in starts]
+
+
+def stages(frames: int, keyframes: int) -> list[Tensor]:
+    """Which frames of a window are made at once, one stage after the other: the first, some, all."""
+    counts = [count for count in (1, keyframes) if keyframes and count < frames]
+    return [spaced(frames, count) for count in (*dict.fromkeys(counts), frames)]
+
+
+def spaced(frames: int, count: int) -> Tensor:
+    """(count,) of ``frames``, the first and the last among them; of one the first."""
+    return torch.linspace(0, frames - 1, count).round().long()
 
 
 def append_dims(x: Tensor, ndim: int) -> Tensor:

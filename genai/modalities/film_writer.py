@@ -3,6 +3,8 @@
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -79,17 +81,26 @@ def _film(
         raise Mistake(f"this build of FFmpeg cannot write {container} ({codec}): take format=apng.")
     large = enlarged(frames)
     large = large if large.shape[-1] == 3 else large.repeat(3, -1)
-    file = io.BytesIO()
-    with av.open(file, "w", format=container, options=flags) as output:
-        video: Any = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
-        video.width, video.height, video.pix_fmt = large.shape[2], large.shape[1], "yuv420p"
-        heard: Any = None if sound is None else output.add_stream(audio, rate=48_000, layout="mono")
-        for picture in large:
-            output.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
-        output.mux(video.encode())
-        if sound is not None:
-            _add_sound(output, heard, sound.at(48_000))
-    return file.getvalue()
+    with TemporaryDirectory() as folder:  # FFmpeg goes through a file again to put its index first
+        path = Path(folder, f"film.{container}")
+        with av.open(str(path), "w", options=flags) as output:
+            _fill(output, codec, options, audio, large, fps, sound)
+        return path.read_bytes()
+
+
+def _fill(
+    output: Any, codec: str, options: dict[str, str], audio: str, large: Frames, fps: float, sound: Sound | None
+) -> None:
+    import av
+
+    video: Any = output.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+    video.width, video.height, video.pix_fmt = large.shape[2], large.shape[1], "yuv420p"
+    heard: Any = None if sound is None else output.add_stream(audio, rate=48_000, layout="mono")
+    for picture in large:
+        output.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+    output.mux(video.encode())
+    if sound is not None:
+        _add_sound(output, heard, sound.at(48_000))
 
 
 def _add_sound(output: Any, stream: Any, sound: Sound) -> None:

@@ -72,7 +72,10 @@ class PackedVideo:
         begins = np.floor(random.uniform(each, "window").ravel() * (spare + window * (spare > 0) + 1)).astype(np.int64)
         begins = np.where(spare > 0, begins - window, 0).clip(0)
         chosen = random.uniform(each * window, "frames").reshape(-1, window).argsort(1)[:, :count]
-        return self._batch(items, begins[:, None] + np.sort(chosen, 1))
+        evenly = random.uniform(each, "evenly").reshape(-1, 1) < 0.5  # as keyframes are
+        spaced = np.linspace(0, window - 1, count).round().astype(int)
+        at = np.where(evenly & (count > 1), spaced, np.sort(chosen, 1))
+        return self._batch(items, begins[:, None] + at)
 
     def _count(self, random: ItemRandom) -> int:
         """Frames of each example of a batch: its first item draws for all."""

@@ -68,7 +68,7 @@ class Video(Modality):
         fps: Rate = 8.0,
         channels: Literal[1, 3] = 3,
         resize: Literal["crop", "pad", "stretch"] = "crop",
-        stills: Share = 0.3,
+        stills: Share = 0.4,
         sparse: Share = 0.3,
     ) -> None:
         self.image = Image(size, channels, resize=resize)

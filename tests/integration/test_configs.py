@@ -21,13 +21,18 @@ MEMBERS = {
     },
     "image": {
         "data": ["world", "image_folder", "torchvision", "arrays"],
-        "model": ["diffusion"],
+        "model": ["diffusion", "video_diffusion"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
         "data": ["world", "audio_folder", "torchaudio"],
         "model": ["wavenet", "enhancer"],
         "tiny": ["model.network.layers=2", "model.network.residual=8", "model.network.gate=8", "model.network.skip=8"],
+    },
+    "video": {
+        "data": ["world", "video_folder", "torchvision_video", "arrays"],
+        "model": ["video_diffusion"],
+        "tiny": ["model.network.width=8", "model.network.layout=2", "model.prompt.width=16", "modality.size=16"],
     },
 }
 EXPERIMENTS = {
@@ -45,9 +50,24 @@ DATA = {
     "torchvision": ["data.path={fashion}", "data.name=FashionMNIST"],
     "audio_folder": ["data.path={sounds}"],
     "torchaudio": ["data.path={yesno}", "data.name=YESNO"],
+    "video_folder": ["data.path={films}/UCF-101"],
+    "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
+    "experiment=asl": ["data.path={arrays}", "data.array=frames"],
+    "video arrays": [
+        "data.path={arrays}",
+        *(
+            f"data.{name}={file}"
+            for name, file in {
+                "array": "train_clips",
+                "captions": "train_captions",
+                "val_array": "test_clips",
+                "val_captions": "test_captions",
+            }.items()
+        ),
+    ],
 }
-"""What each kind of data needs to be told, with the fixtures that it is told of."""
-PLACES = ("corpus", "pictures", "fashion", "arrays", "sounds", "yesno")
+"""What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
+PLACES = ("corpus", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
 TINY_MODEL = {
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
 }
@@ -56,6 +76,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "text": {"length": 5},
     "image": {"steps": 2},
     "audio": {"seconds": 0.05},
+    "video": {"steps": 2},
 }
 
 
@@ -92,9 +113,11 @@ def test_every_config_is_tested() -> None:
 def test_config_trains_samples_and_saves(
     words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = compose("train", words).choices["data"]
+    chosen = compose("train", words).choices
     places = {name: request.getfixturevalue(name) for name in PLACES}
-    told = [word.format(**places) for word in DATA.get(data, [])]
+    kinds = (words[0], f"{chosen['modality']} {chosen['data']}", chosen["data"])
+    asked = next((DATA[kind] for kind in kinds if kind in DATA), [])
+    told = [word.format(**places) for word in asked]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
     mends = composed.choices["model"] == "enhancer"
