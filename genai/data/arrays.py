@@ -203,7 +203,7 @@ class ClipArrays(Arrays):
     """
 
     media = Clip
-    metrics = ("val_loss", "motion", "nearest_film")
+    metrics = ("val_loss", "motion", "film_distance", "nearest_film")
     things, layout = "clips", ("time", "height", "width")
 
     def __init__(

@@ -56,7 +56,7 @@ class TorchvisionFilms(Folder):
     """
 
     media = Clip
-    metrics = ("val_loss", "motion", "nearest_film")
+    metrics = ("val_loss", "motion", "film_distance", "nearest_film")
     suffixes = frozenset((".avi", ".mp4", ".mkv", ".webm"))
     things = "films"
 

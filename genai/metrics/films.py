@@ -17,6 +17,8 @@ from genai.modalities.base import Packed
 class Films(Protocol):
     """A packed split of clips."""
 
+    prompts: list[str]
+
     def __len__(self) -> int: ...
 
     def clip(self, index: int) -> NDArray[np.uint8]:
@@ -37,17 +39,19 @@ def stacked(clips: Sequence[Any]) -> Tensor:
 
 
 def real(packed: Packed, frames: int, limit: int | None = None) -> Tensor:
-    """(clips, frames, channels, height, width) uint8: the beginning of ``limit`` evenly spaced clips (``None``: all).
-
-    Clips that are shorter are left out. Raises ``Mistake`` where all are.
-    """
+    """(clips, frames, channels, height, width) uint8: the beginnings of the clips of ``long_enough``."""
     films = cast(Films, packed)
-    long_enough = [index for index in range(len(films)) if len(films.clip(index)) >= frames]
-    if not long_enough:
+    return torch.from_numpy(np.stack([films.clip(index)[:frames] for index in long_enough(packed, frames, limit)]))
+
+
+def long_enough(packed: Packed, frames: int, limit: int | None = None) -> list[int]:
+    """``limit`` evenly spaced ones (``None``: all) of the clips that have ``frames``. Raises ``Mistake`` for none."""
+    films = cast(Films, packed)
+    found = [index for index in range(len(films)) if len(films.clip(index)) >= frames]
+    if not found:
         raise Mistake(f"no clip of the data has {frames} frames, which the samples have: ask for fewer, frames=.")
-    count = len(long_enough) if limit is None else min(limit, len(long_enough))
-    chosen = [long_enough[position * len(long_enough) // count] for position in range(count)]
-    return torch.from_numpy(np.stack([films.clip(index)[:frames] for index in chosen]))
+    count = len(found) if limit is None else min(limit, len(found))
+    return [found[position * len(found) // count] for position in range(count)]
 
 
 def smaller(clips: Tensor, side: int) -> Tensor:
