@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from genai.data.captions import printable
-from genai.data.folder import Folder, Item
+from genai.data.folder import Item
+from genai.data.video_folder import VideoFolder
 from genai.errors import Mistake
-from genai.modalities.clip import Clip
 
 Name = Literal["UCF101", "HMDB51"]
 
@@ -39,7 +39,7 @@ SETS: dict[Name, Known] = {
 }
 
 
-class TorchvisionFilms(Folder):
+class TorchvisionFilms(VideoFolder):
     """Films of human actions.
 
     Args:
@@ -55,7 +55,6 @@ class TorchvisionFilms(Folder):
         Mistake: folders or lists are not there, or no film of a list is.
     """
 
-    media = Clip
     metrics = ("val_loss", "motion", "film_distance", "nearest_film")
     suffixes = frozenset((".avi", ".mp4", ".mkv", ".webm"))
     things = "films"
@@ -69,16 +68,9 @@ class TorchvisionFilms(Folder):
         fps: Annotated[float, Gt(0)] | None = None,
         size: Annotated[int, Ge(1)] | None = None,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, fps=fps, size=size)
         beside = Path(path).expanduser().parent / SETS[name].lists
         self.name, self.lists, self.fold = name, Path(lists).expanduser() if lists else beside, fold
-        self.fps, self.size, self.loaded_as = fps, size, size
-
-    def load(self, file: Path) -> Clip:
-        return Clip.read(file, self.fps, self.size)
-
-    def look(self, file: Path) -> dict[str, Any]:
-        return {"seconds": self.load(file).seconds}
 
     def items(self) -> tuple[Path, list[Item], list[str]]:
         media, _ = self.files()

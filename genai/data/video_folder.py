@@ -1,7 +1,7 @@
 """Clips of one's own, with the captions that lie beside them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -28,7 +28,7 @@ class VideoFolder(Folder):
     """
 
     media = Clip
-    metrics = ("val_loss", "motion", "nearest_film")
+    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "motion", "nearest_film")
     suffixes = SUFFIXES
     things = "clips"
 
