@@ -58,6 +58,9 @@ EARLY = 0.95
 """Down to this time guidance is early."""
 FEW = 4
 """Known frames that are spread over a clip."""
+ALONE = 1.0
+"""How much lower the mean of training times is, before the sigmoid, for single frames and where frames are known: less
+noise hides all that is to be decided."""
 CONTEXT = 0.02
 """Time of known frames: a little noise, for what was made before is never as clean as data."""
 
@@ -161,16 +164,16 @@ class Diffusion(Method):
         """Times to train at of images (batch,) or clips (batch, frames); and which of them count, those of known
         frames do not."""
 
-        def drawn(*sides: int) -> Tensor:
-            return torch.sigmoid(torch.randn(*sides, device=device) * self.time_std + self.time_mean)
+        def drawn(*sides: int, mean: float = self.time_mean) -> Tensor:
+            return torch.sigmoid(torch.randn(*sides, device=device) * self.time_std + mean)
 
-        time, counts = drawn(shape[0]), torch.ones(*shape, device=device)
+        counts = torch.ones(*shape, device=device)
         if len(shape) == 1:
-            return time, counts
+            return drawn(shape[0]), counts
         batch, frames = shape
-        time = time[:, None].expand(batch, frames)
         if frames == 1:
-            return time, counts
+            return drawn(batch, 1, mean=self.time_mean - ALONE), counts
+        time = drawn(batch, 1).expand(batch, frames)
         time = torch.where(torch.rand(batch, 1, device=device) < self.independent, drawn(batch, frames), time)
         first, spread = torch.zeros(2, frames, dtype=torch.bool, device=device)
         first[0] = True
@@ -178,6 +181,7 @@ class Diffusion(Method):
         few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
         kind = torch.rand(batch, 1, device=device) / max(self.context, 1e-9)
         known = torch.where(kind < 0.6, spread, torch.where(kind < 0.8, few, first)) & (kind < 1)
+        time = torch.where(known.any(1, keepdim=True), drawn(batch, 1, mean=self.time_mean - ALONE), time)
         return torch.where(known, CONTEXT, time), counts * ~known
 
     @torch.inference_mode()
