@@ -57,7 +57,8 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
     options = recipes.absolute_files(model, options)
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
     prompts, seeds = items(_prompts(values, model, options), values["n"], values["seed"])
-    _check_apart(init, values["out"], len(prompts))
+    used = {"init": init, **{name: options.get(name) for name in recipes.files(model)}}
+    _check_apart(used, values["out"], len(prompts))
     first = Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
     for remark in model.modality.remarks(prompts, first.init):
         print(remark, file=sys.stderr)
@@ -212,13 +213,14 @@ def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str
     return files
 
 
-def _check_apart(init: str | None, out: str | None, count: int) -> None:
-    """Raises ``Mistake`` where ``init`` is a file that the samples would replace while they are made of it."""
-    if init is None or out is None:
-        return
-    path = Path(init).resolve()
-    if path.parent == Path(out).expanduser().resolve() and path.stem.isdigit() and int(path.stem) < count:
-        raise Mistake(f"init={init} would be replaced by the samples: give another folder than out={out}.")
+def _check_apart(used: Mapping[str, str | None], out: str | None, count: int) -> None:
+    """Raises ``Mistake`` where a file is ``used``, by its key, that the samples or their recipes would replace."""
+    for key, name in used.items():
+        if name is None or out is None:
+            continue
+        path = Path(name).resolve()
+        if path.parent == Path(out).expanduser().resolve() and path.stem.isdigit() and int(path.stem) < count:
+            raise Mistake(f"{key}={name} would be replaced by the samples: give another folder than out={out}.")
 
 
 def _heading(stream: "Stream", item: int, first: int) -> str:

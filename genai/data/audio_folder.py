@@ -48,7 +48,7 @@ class AudioFolder(Folder):
 
     @property
     def note(self) -> str:
-        return f", {_duration(self.seconds)} in all"
+        return f", {duration(self.seconds)} in all"
 
     @property
     def seconds(self) -> float:
@@ -56,7 +56,7 @@ class AudioFolder(Folder):
         return sum(look.seconds for side in self._divided[:2] for _, look in side)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """``12.5 seconds``, ``21.0 minutes``, ``23.9 hours``: as people say it."""
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:

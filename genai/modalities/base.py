@@ -107,6 +107,8 @@ class Modality(ABC):
     """Elements of a sample in one such unit."""
     needs: str = ""
     """What a request cannot do without, and names a file: ``init`` where that is mended, ``clip`` where it is heard."""
+    kin: ClassVar[tuple[str, ...]] = ()
+    """Other modalities, as configs name them, whose statistics it can take over, along with their weights."""
     Options: ClassVar[type]
     """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 

@@ -118,11 +118,11 @@ def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128) -> P
     for number, (prompt, picture) in enumerate(samples):
         x, y = 8 + number % columns * (side + 8), 8 + number // columns * (side + text + 8)
         canvas.paste(picture.image.convert("RGB").resize((side, side), Pillow.Resampling.NEAREST), (x, y))
-        draw.multiline_text((x, y + side + 2), _wrapped(prompt, side // 6), "black", spacing=1)
+        draw.multiline_text((x, y + side + 2), wrapped(prompt, side // 6), "black", spacing=1)
     return Picture(np.asarray(canvas).copy())
 
 
-def _wrapped(text: str, width: int, lines: int = 2) -> str:
+def wrapped(text: str, width: int, lines: int = 2) -> str:
     """``text`` in at most ``lines`` lines of ``width`` characters."""
     import textwrap
 

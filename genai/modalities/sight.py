@@ -36,7 +36,7 @@ AROUND = (0.007, 0.03)
 HUES = 6
 
 _LATEST = 0.06  # seconds in which what turned gives way to what turns next
-_SHARP = 0.2  # of turns: with half of that they are hardly seen
+_SHARP = 0.25  # of turns: with half of that they are hardly seen
 _LEAST_CHANGE = 0.02  # of full contrast
 _EDGES = 5
 
@@ -74,7 +74,7 @@ class Sight:
         known = np.full((count, 1), 0.02, np.float32)
         for turn in _turns(maps, at):
             ago = times[:, None] - turn.time
-            seen = 1 / (1 + (_SHARP / max(turn.sharpness, 1e-3)) ** 4)
+            seen = 1 / (1 + (_SHARP / max(turn.sharpness, 1e-3)) ** 6)
             since += seen * np.hstack([(ago >= 0) * np.exp(-ago.clip(0) / DECAYS), np.exp(-((ago / AROUND) ** 2))])
             weight = seen * (ago > -0.01) * np.exp(-ago.clip(0) / _LATEST)
             looks += weight * np.append(turn.sharpness, turn.looks)

@@ -21,6 +21,8 @@ HELD, DECAY = 0.1, 0.05
 """Seconds that a note is held, and in which it dies away to 1/e."""
 LEVEL = 0.7
 """Amplitude of a note."""
+FLOOR = NOISE / 8
+"""Of the noise, lower than in melodies: a soundtrack is mostly silence, and it would be most of what is learnt."""
 TOLERANCE = 0.062
 """Seconds that a note may be off: half a frame at 8 fps."""
 
@@ -72,7 +74,7 @@ def play(
     sounds = np.empty((len(scores), count), np.float32)
     for sound, notes in zip(sounds, scores, strict=True):
         louder, *detuned = rng.uniform(-1, 1, 3)
-        wave = NOISE * rng.standard_normal(count)
+        wave = FLOOR * rng.standard_normal(count)
         level = LEVEL * 10 ** (LOUDER * louder / 20)
         for note in notes:
             start = round(round(note.time * FRAMES) * rate / FRAMES)
