@@ -228,6 +228,6 @@ def test_names_and_types_are_checked_before_lightning_is_imported() -> None:
 def test_samples_do_not_replace_what_they_are_made_of(init: str, count: int, refused: bool, tmp_path: Path) -> None:
     from genai.sample import _check_apart
 
-    words = str(tmp_path / f"{init}.wav"), str(tmp_path / "x" / ".."), count
+    used = {"init": None, "clip": str(tmp_path / f"{init}.wav")}
     with pytest.raises(Mistake, match="would be replaced") if refused else nullcontext():
-        _check_apart(*words)
+        _check_apart(used, str(tmp_path / "x" / ".."), count)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -36,6 +36,7 @@ class WorldSoundtrack(Source):
         things: that move in a clip, at most; where there may be two, they are two in every other clip.
         seed: of all that is drawn and played.
         sight: sees what happens in a clip; the modality takes it from here.
+        sampling: how models of it are best sampled; they take it from here.
     """
 
     media = Sound
@@ -48,10 +49,12 @@ class WorldSoundtrack(Source):
         things: Annotated[int, Ge(1), Le(2)] = 2,
         seed: Annotated[int, Ge(0)] = 0,
         sight: Sight | None = None,
+        sampling: dict[str, Any] | None = None,
     ) -> None:
         if items * max(FRAMES) * (rate // FPS * 4 + SIZE**2 * 3) > LARGEST:
             raise ValueError(f"{items:,} soundtracks of {rate:,} samples are more than {LARGEST // 2**30} GiB")
-        self.rate, self.items, self.things, self.seed, self.sight = rate, items, things, seed, sight
+        self.rate, self.items, self.things, self.seed = rate, items, things, seed
+        self.sight, self.sampling = sight, sampling
         self.motions = dict(zip(("train", "val"), motion.held_out(), strict=True))
 
     @property

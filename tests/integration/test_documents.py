@@ -22,8 +22,10 @@ SMALL = {
     "audio": tuple(f"model.network.{width}=8" for width in ("residual", "gate", "skip")),
     "video": ("model.network.width=8", "model.network.layout=2", "model.prompt.width=16"),
     "enhancer": tuple(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
+    "soundtrack": ("data.items=16", *(f"model.network.{width}=8" for width in ("residual", "gate", "skip"))),
 }
 SIGNS = {
+    "soundtrack": ("world_soundtrack", "audio-wavenet"),
     "enhancer": ("enhancer", "noisy.wav"),
     "audio": ("modality=audio", "fsdd"),
     "video": ("modality=video", "moving_mnist"),
@@ -81,6 +83,7 @@ def place(
         Image.new("RGB", (40, 30), "white").save(folder / name)
     for words in (
         ("modality=audio", "model=enhancer", "data=audio_folder", "data.path=my_speech", *SMALL["enhancer"]),
+        ("modality=audio", "data=world_soundtrack", *SMALL["soundtrack"]),
         ("modality=audio", "data.items=12", *SMALL["audio"]),
         ("modality=video", "data.items=16", *SMALL["video"]),
         ("modality=image", "data.items=16", *SMALL["image"]),
@@ -90,8 +93,11 @@ def place(
         assert made.returncode == 0, made.stderr
         if "model=enhancer" in words:
             next(runs.all_runs(folder / "runs")).folder.rename(enhancer := folder / "enhancer")
+        if "data=world_soundtrack" in words:
+            next(runs.all_runs(folder / "runs")).folder.rename(soundtrack := folder / "soundtrack")
     (folder / "runs" / "2026-01-30").mkdir()
     enhancer.rename(folder / "runs" / "2026-01-30" / "12-00-00-audio-enhancer")
+    soundtrack.rename(folder / "runs" / "2026-01-30" / "12-00-00-audio-wavenet")
     named = folder / "runs" / "2026-01-31" / "12-00-00-text-gpt"
     named.parent.mkdir()
     next(runs.all_runs(folder / "runs")).folder.rename(named)
@@ -112,7 +118,7 @@ def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -
             else ()
         )
     elif name == "evaluate":
-        more = ("n=3",) if kind in ("audio", "enhancer") else ("n=3", *OPTIONS.get(kind or "text", ()))
+        more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
         more = () if "from=" in line else OPTIONS.get(kind or "text", ())
     if "resume=runs" in line:
