@@ -1,13 +1,22 @@
 """Clips as people have them: any video file <-> uint8 frames at a frame rate, with a sound where there is one."""
 
+import base64
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genai.errors import Mistake, listing
+from genai.modalities import animation, video_reader, video_writer
 from genai.modalities.sound import Sound
+
+WRITTEN = (".mp4", ".webm", ".png", ".webp")
+"""Suffixes of files that a clip can be written to, the best for people first."""
+FASTEST = 1000
+"""Frames a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +36,56 @@ class Clip:
     suffix: str = ".mp4"
 
     @classmethod
-    def read(cls, path: Path, fps: float | None = None, about: int | None = None) -> Self:
-        raise NotImplementedError
+    def read(cls, path: Path, fps: float | None = None, about: int | None = None, sound: bool = False) -> Self:
+        """A video that FFmpeg opens, an animated GIF, WebP or PNG, a folder of numbered pictures, or one picture.
+
+        Frame ``k`` is what is shown ``k / fps`` seconds after the first, so that any rate comes out even. Pictures are
+        upright, in the shape that they are shown in, and on white where they are transparent. A file that is shorter
+        than it says is refused; GIF and MPEG streams do not say, and are read as far as they go.
+
+        Args:
+            path: of the file or folder.
+            fps: frames a second; their own average where that is ``None``, 8 for pictures that have none.
+            about: what the shorter side is made where it is longer, while the file is read: whole films fit then.
+            sound: whether the sound is read too, where the file has one.
+
+        Raises:
+            Mistake: naming the file: missing, empty, no picture in it, damaged, cut short, too large; pictures of
+                several sizes in a folder; a rate that is not above 0, or above ``FASTEST``.
+        """
+        path = Path(path)
+        if fps is not None and not 0 < fps <= FASTEST:
+            raise Mistake(f"fps={fps:g}: it should be above 0, and at most {FASTEST:,}.")
+        try:
+            if path.is_dir():
+                return cls(*animation.folder(path, fps, about))
+            if not path.stat().st_size:
+                raise Mistake(f"{path} is an empty file.")
+            if animation.is_picture(path):
+                return cls(*animation.read(path, fps, about))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        frames, rate, heard = video_reader.read(path, fps, about)
+        return cls(frames, rate, Sound.read(path) if sound and heard else None)
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
-        raise NotImplementedError
+        """The content of a file of one of the kinds ``WRITTEN``.
+
+        ``.mp4`` (H.264, AAC) and ``.webm`` (VP9, Opus) play everywhere: small clips are enlarged without smoothing,
+        by an even factor, until the shorter side has 256 pixels, and an odd side has its edge twice. ``.png``
+        (animated) and ``.webp`` keep every pixel as it is, and no sound; WebP joins frames that are the same, so that
+        a clip in which nothing moves is a single picture.
+
+        Raises:
+            Mistake: another suffix; PyAV lacks what it needs; the kind has no such sizes.
+        """
+        kind = "." + (suffix or self.suffix).lstrip(".").lower()
+        if kind not in WRITTEN:
+            raise Mistake(f"cannot write a clip as {kind}. There are: {listing(WRITTEN)}.")
+        if kind == ".webp":
+            return animation.webp(self.frames, self.fps)
+        return video_writer.write(kind, self.frames, Fraction(self.fps).limit_denominator(1001), self.sound)
 
     @property
     def seconds(self) -> float:
@@ -40,3 +94,15 @@ class Clip:
     @property
     def on_terminal(self) -> str:
         return ""
+
+    def _repr_html_(self) -> str:
+        kind = best_suffix()
+        data = base64.b64encode(self.to_bytes(kind)).decode()
+        if kind == ".png":
+            return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 256px'>"
+        return f"<video autoplay loop muted controls src='data:video/{kind[1:]};base64,{data}'></video>"
+
+
+def best_suffix() -> str:
+    """The first of ``WRITTEN`` that this build of PyAV can write."""
+    return next(kind for kind in WRITTEN if kind == ".png" or video_writer.can_write(kind))

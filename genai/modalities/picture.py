@@ -3,7 +3,8 @@
 import base64
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -43,24 +44,10 @@ class Picture:
         Raises:
             Mistake: naming the file: missing, no image, damaged, or more than ``LARGEST`` pixels.
         """
-        try:
-            with Pillow.open(path) as image:
-                if image.width * image.height > LARGEST:
-                    raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
-                if image.format == "EPS":
-                    raise Mistake(f"{path} is PostScript, a program, which is not run.")
-                if about:
-                    image.draft(None, (about, about))
-                return cls.of(ImageOps.exif_transpose(image))
-        except Mistake:
-            raise
-        except UnidentifiedImageError as error:
-            raise Mistake(f"{path} is not an image that can be read.") from error
-        except Pillow.DecompressionBombError as error:
-            raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
-        except Exception as error:  # on damaged files Pillow's decoders raise almost anything
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        with opened(path) as image:
+            if about:
+                image.draft(None, (about, about))
+            return cls.of(ImageOps.exif_transpose(image))
 
     @classmethod
     def of(cls, image: Pillow.Image) -> Self:
@@ -88,6 +75,27 @@ class Picture:
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.to_bytes()).decode()
         return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 128px'>"
+
+
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillow.Image]:
+    """The file in Pillow's hands. Whatever it raises there is a ``Mistake`` that names the file, as ``read`` says."""
+    try:
+        with Pillow.open(path, formats=formats) as image:
+            if image.width * image.height > LARGEST:
+                raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
+            if image.format == "EPS":
+                raise Mistake(f"{path} is PostScript, a program, which is not run.")
+            yield image
+    except Mistake:
+        raise
+    except UnidentifiedImageError as error:
+        raise Mistake(f"{path} is not an image that can be read.") from error
+    except Pillow.DecompressionBombError as error:
+        raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
+    except Exception as error:  # on damaged files Pillow's decoders raise almost anything
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
 @dataclass(frozen=True)
