@@ -114,19 +114,19 @@ class Making:
         return file.getvalue()
 
 
-def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128) -> Picture:
-    """``(prompt, picture)`` pairs side by side, enlarged to ``least`` pixels to be seen, each over its prompt."""
-    size = samples[0][1].image.width
-    columns = min(len(samples), 4 if len(samples) <= 16 else 8)
-    scale = max(1, least // size)
-    side, text = size * scale, 30
+def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128, columns: int | None = None) -> Picture:
+    """``(prompt, picture)`` pairs of one size in rows, enlarged to about ``least`` pixels, each over its prompt."""
+    first = samples[0][1].image
+    columns = columns or min(len(samples), 4 if len(samples) <= 16 else 8)
+    scale = max(1, least // first.width)
+    width, height, text = first.width * scale, first.height * scale, 30
     rows = -(-len(samples) // columns)
-    canvas = Pillow.new("RGB", (columns * (side + 8) + 8, rows * (side + text + 8) + 8), "white")
+    canvas = Pillow.new("RGB", (columns * (width + 8) + 8, rows * (height + text + 8) + 8), "white")
     draw = ImageDraw.Draw(canvas)
     for number, (prompt, picture) in enumerate(samples):
-        x, y = 8 + number % columns * (side + 8), 8 + number // columns * (side + text + 8)
-        canvas.paste(picture.image.convert("RGB").resize((side, side), Pillow.Resampling.NEAREST), (x, y))
-        draw.multiline_text((x, y + side + 2), _wrapped(prompt, side // 6), "black", spacing=1)
+        x, y = 8 + number % columns * (width + 8), 8 + number // columns * (height + text + 8)
+        canvas.paste(picture.image.convert("RGB").resize((width, height), Pillow.Resampling.NEAREST), (x, y))
+        draw.multiline_text((x, y + height + 2), _wrapped(prompt, width // 6), "black", spacing=1)
     return Picture(np.asarray(canvas).copy())
 
 
