@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ STILLS = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .tga .ppm .avif".split
 """Suffixes of the numbered pictures in a folder."""
 FPS = 8.0
 """Of pictures without any time."""
+warnings.filterwarnings("ignore", "Invalid APNG")  # it is a single picture then, and is treated as one
 
 
 def is_picture(path: Path) -> bool:

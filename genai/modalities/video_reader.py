@@ -24,7 +24,7 @@ def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, floa
 
     try:
         # "file:", so that no part of a name is taken for a protocol
-        with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}) as container:
+        with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace") as container:
             stream = _stream(path, container)
             own = stream.average_rate or stream.guessed_rate
             seconds = (container.duration or 0) / 1e6

@@ -103,6 +103,21 @@ def test_every_kind_of_video_is_read(tmp_path: Path, name: str, codec: str) -> N
     assert psnr(clip.frames, frames) > 24
 
 
+def test_titles_in_old_letters_do_no_harm(tmp_path: Path) -> None:
+    made = Clip(moving(8), 8, Sound(clicks(8_000, 1), 8_000))
+    (tmp_path / "a.mp4").write_bytes(made.to_bytes())
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
+        target.metadata["title"] = "caf\u00e9"
+        streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    (tmp_path / "b.mkv").write_bytes((tmp_path / "b.mkv").read_bytes().replace(b"caf\xc3\xa9", b"caf\xe9\xe9"))
+    clip = Clip.read(tmp_path / "b.mkv", sound=True)
+    assert len(clip.frames) == 8 and clip.sound is not None and clip.sound.seconds == pytest.approx(1, abs=0.05)
+
+
 def test_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     film(Path("plain.mp4"), moving()).rename("http:x#%d.mp4")
