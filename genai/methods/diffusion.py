@@ -17,7 +17,6 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.batch import Batch, Piece, Request
-from genai.errors import Mistake
 from genai.methods.base import Method
 
 Denoise = Callable[[Tensor, float], Tensor]
@@ -355,14 +354,11 @@ SAMPLERS: dict[str, Callable[[Denoise, Tensor, Sequence[float]], Iterator[Step]]
 def windows(total: int, frames: int, overlap: int | None) -> list[tuple[int, int]]:
     """From where to where a clip of ``total`` frames is made at once, ``frames`` at most, ``overlap`` of them again.
 
-    Raises:
-        Mistake: with so much overlap nothing would be new.
+    At least one of a window is new, however many should overlap.
     """
-    again = frames // 2 if overlap is None else overlap
+    again = frames // 2 if overlap is None else min(overlap, frames - 1)
     if total <= frames:
         return [(0, total)]
-    if again >= frames:
-        raise Mistake(f"overlap={again}: the network sees {frames} frames at once, so it should be less.")
     starts = [*range(0, total - frames, frames - again), total - frames]
     return [(start, start + frames) for start in starts]
 

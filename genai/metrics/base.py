@@ -23,6 +23,7 @@ SHIPPED = {
     "longest_copy": "genai.metrics.text.LongestCopy",
     "world": "genai.metrics.world.Obedience",
     "melody": "genai.metrics.melody.Played",
+    "onsets": "genai.metrics.onsets.InSync",
     "nearest": "genai.metrics.nearest.Nearest",
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",

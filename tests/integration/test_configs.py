@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 import genai
 from genai.config import compose, config_dir
+from genai.modalities.clip import Clip
 from genai.training.fit import train
 
 TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1")
@@ -25,7 +27,7 @@ MEMBERS = {
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
-        "data": ["world", "audio_folder", "torchaudio"],
+        "data": ["world", "audio_folder", "torchaudio", "world_soundtrack"],
         "model": ["wavenet", "enhancer"],
         "tiny": ["model.network.layers=2", "model.network.residual=8", "model.network.gate=8", "model.network.skip=8"],
     },
@@ -45,6 +47,7 @@ EXPERIMENTS = {
 DATA = {
     "text_folder": ["data.path={corpus}"],
     "world": ["data.items=16"],
+    "world_soundtrack": ["data.items=16"],
     "image_folder": ["data.path={pictures}"],
     "arrays": ["data.path={arrays}/pictures.npy"],
     "torchvision": ["data.path={fashion}", "data.name=FashionMNIST"],
@@ -121,7 +124,8 @@ def test_config_trains_samples_and_saves(
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
     mends = composed.choices["model"] == "enhancer"
-    assert f"genai.sample ckpt={run.folder}{' init=FILE' * mends}\n" in capfd.readouterr().out
+    given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
+    assert f"genai.sample ckpt={run.folder}{given}\n" in capfd.readouterr().out
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",
     }  # fmt: skip
@@ -132,6 +136,8 @@ def test_config_trains_samples_and_saves(
         options: dict[str, Any] = {**OPTIONS[composed.choices["modality"]]}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
+        elif data == "world_soundtrack":
+            options = {"clip": Clip(np.zeros((2, 32, 32, 3), np.uint8), 8)}
         one, two = ([m.to_bytes() for m in model.sample("a", n=2, seed=3, **options)] for _ in range(2))
         assert one == two and len(one) == 2
     with (run.folder / "metrics.csv").open() as file:
