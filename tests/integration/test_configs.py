@@ -136,7 +136,7 @@ def test_config_trains_samples_and_saves(
         options: dict[str, Any] = {**OPTIONS[composed.choices["modality"]]}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
-        elif data == "world_soundtrack":
+        elif chosen["data"] == "world_soundtrack":
             options = {"clip": Clip(np.zeros((2, 32, 32, 3), np.uint8), 8)}
         one, two = ([m.to_bytes() for m in model.sample("a", n=2, seed=3, **options)] for _ in range(2))
         assert one == two and len(one) == 2
