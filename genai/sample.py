@@ -56,7 +56,7 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
 
     options = recipes.absolute_files(model, options)
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
-    prompts, seeds = items(_prompts(values, model), values["n"], values["seed"])
+    prompts, seeds = items(_prompts(values, model, options), values["n"], values["seed"])
     _check_apart(init, values["out"], len(prompts))
     first = Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
     for remark in model.modality.remarks(prompts, first.init):
@@ -113,7 +113,7 @@ def _check(values: Mapping[str, Any]) -> None:
         raise Mistake("prompt= and prompts_file=: give one of them.")
 
 
-def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
+def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, Any]) -> list[str]:
     if values["prompts_file"] is not None:
         file = Path(values["prompts_file"]).expanduser()
         try:
@@ -128,7 +128,8 @@ def _prompts(values: Mapping[str, Any], model: "Model") -> list[str]:
             raise Mistake(f"prompts_file={file} is empty.")
         return prompts
     if values["prompt"] is None:
-        return [""] if values["init"] else model.record.get("prompts") or [""]
+        given = values["init"] or any(options.get(name) for name in recipes.files(model))
+        return [""] if given else model.record.get("prompts") or [""]
     return texts(values["prompt"])
 
 

@@ -67,6 +67,42 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of arrays: pictures; divided clips with captions; frames of clips of different lengths."""
+    import numpy as np
+
+    folder, rng = tmp_path_factory.mktemp("arrays"), np.random.default_rng(0)
+    np.save(folder / "pictures.npy", rng.integers(0, 256, (12, 20, 24, 3), np.uint8))
+    for side, count in (("train", 10), ("test", 4)):
+        np.save(folder / f"{side}_clips.npy", rng.integers(0, 256, (count, 16, 32, 32), np.uint8))
+        np.save(folder / f"{side}_captions.npy", np.array([f"digit {number}" for number in range(count)]))
+    np.save(folder / "frames.npy", rng.integers(0, 256, (100, 20, 20, 3), np.uint8))
+    np.save(folder / "start.npy", np.array([0, 20, 45, 80]))
+    np.save(folder / "length.npy", np.array([20, 25, 35, 20]))
+    np.save(folder / "words.npy", np.array(["again", "bird", "book", "yes"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A UCF101 of two classes of four short films, and its lists; films are folders of classes as well."""
+    import numpy as np
+
+    from genai.modalities.clip import Clip
+
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    names = [f"{kind}/v_{kind}_g{group:02}_c01.mp4" for kind in ("Archery", "RedBall") for group in range(4)]
+    for name in names:
+        (folder / "UCF-101" / name).parent.mkdir(parents=True, exist_ok=True)
+        frames = rng.integers(0, 256, (20, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+        (folder / "UCF-101" / name).write_bytes(Clip(frames, 8).to_bytes(".mp4"))
+    (lists := folder / "ucfTrainTestlist").mkdir()
+    (lists / "testlist01.txt").write_text("\n".join(name for name in names if "_g00_" in name))
+    (lists / "trainlist01.txt").write_text("\n".join(f"{name} 1" for name in names if "_g00_" not in name))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve short tones, in two sub-folders."""
     import numpy as np
@@ -134,10 +170,24 @@ SMALL_AUDIO = (
 """The same for sounds."""
 
 
-@pytest.fixture(params=["text", "image", "audio"])
+SMALL_VIDEO = (
+    "modality=video",
+    "modality.size=16",
+    "data.items=40",
+    "model.network.width=8",
+    "model.network.layout=2",
+    "model.prompt.width=16",
+    "validate_items=4",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for clips."""
+
+
+@pytest.fixture(params=["text", "image", "audio", "video"])
 def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
     """``small``, for each modality in turn."""
-    words = {"text": [*SMALL, f"data.path={corpus}"], "image": [*SMALL_IMAGE], "audio": [*SMALL_AUDIO]}[request.param]
+    others = {"image": SMALL_IMAGE, "audio": SMALL_AUDIO, "video": SMALL_VIDEO}
+    words = others.get(request.param, (*SMALL, f"data.path={corpus}"))
     return [*words, f"runs={tmp_path / 'runs'}"]
 
 

@@ -2,6 +2,7 @@ from genai.build import build
 from genai.config import _groups, compose, config_dir
 from genai.data.base import Source
 from genai.data.world import World
+from genai.data.world_motion import WorldMotion
 from genai.data.world_score import WorldScore
 from genai.data.world_sound import WorldSound
 from genai.modalities.image import Image
@@ -10,7 +11,7 @@ from genai.shipped import fitting, modalities, sources
 
 
 def test_a_member_of_several_forms_is_one_name() -> None:
-    assert set(sources()["world"]) == {World, WorldSound}
+    assert set(sources()["world"]) == {World, WorldSound, WorldMotion}
     assert len(sources()["stdlib"]) == 1
     assert _groups()["data"] == sorted(sources())
     assert "hydra" not in _groups() and not any("/" in group for group in _groups())

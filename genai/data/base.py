@@ -14,10 +14,17 @@ from genai.data.ahead import ahead
 
 @dataclass(frozen=True)
 class Example:
-    """A piece of media and the prompt that describes it; "" where nothing does."""
+    """A piece of media and the prompt that describes it; "" where nothing does.
+
+    Attributes:
+        media: what is learnt to be made.
+        prompt: that describes it.
+        beside: what it goes along with, such as the clip of a soundtrack.
+    """
 
     media: Any
     prompt: str = ""
+    beside: Any = None
 
 
 @dataclass(frozen=True)

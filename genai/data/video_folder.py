@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -35,7 +35,7 @@ class VideoFolder(TimedFolder):
     """
 
     media = Clip
-    metrics = ("val_loss",)
+    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "motion", "nearest_film")
     suffixes = SUFFIXES
     things = "clips"
 

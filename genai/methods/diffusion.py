@@ -2,7 +2,8 @@
 
 Time runs from 0 (data) to 1 (noise) along the straight path ``x_t = (1 - t) x + t n`` of rectified flow (Liu et al.
 2022, arXiv:2209.03003). Any network that takes (x, time, pooled prompt) will do; samplers are free functions of a
-denoiser.
+denoiser. Of clips every frame has a time of its own (Chen et al. 2024, Diffusion Forcing, arXiv:2407.01392): so what is
+known of a clip, such as its first frame or the end of the window before, is just less noisy than the rest.
 """
 
 import math
@@ -33,12 +34,33 @@ class DiffusionOptions:
         sampler: ``euler``, ``heun`` (two evaluations a step) or ``dpmpp_2m`` (arXiv:2211.01095).
         strength: of the noise that is put on ``init``: 0 leaves it as it is, 1 forgets it. With a mask it has no say:
             what is white there is painted from nothing.
+        early_guidance: instead of ``guidance`` while nearly all is noise, when it is decided what goes where;
+            ``None``: the same.
+        context_guidance: likewise of frames that are known; 1: as learnt.
+        keyframes: of a window, that are made first of all, spread over it, the very first one alone before them: where
+            things go is decided among few frames; 0: all frames at once.
+        overlap: frames of a window that are known from the one before, in a clip longer than the network sees at once;
+            ``None``: half of them.
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
     guidance: Annotated[float, Ge(0), Le(100)] = 2.0
     sampler: Literal["euler", "heun", "dpmpp_2m"] = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
+    early_guidance: Annotated[float, Ge(0), Le(100)] | None = None
+    context_guidance: Annotated[float, Ge(0), Le(100)] = 1.0
+    keyframes: Annotated[int, Ge(0), Le(1024)] = 0
+    overlap: Annotated[int, Ge(1)] | None = None
+
+
+EARLY = 0.95
+"""Down to this time guidance is early."""
+FEW = 4
+"""Known frames that are spread over a clip."""
+ALONE = 1.0
+"""How much lower the mean of training times is, before the sigmoid, for single frames: less noise hides them."""
+CONTEXT = 0.02
+"""Time of known frames: a little noise, for what was made before is never as clean as data."""
 
 
 class Denoiser(nn.Module):
@@ -48,23 +70,35 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network, self.prompt = network, prompt
 
-    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[str]) -> Tensor:
-        """(batch, channels, height, width), (batch,), a prompt a row -> the network's output, in float32."""
+    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
+        """A prompt a row -> the network's output, in float32.
+
+        Args:
+            x: (batch, channels, height, width), or (batch, frames, ...) of clips.
+            time: (batch,), or (batch, frames).
+            seconds: (batch, frames), when the frames of clips are.
+        """
         pooled = None if self.prompt is None else self.prompt(list(prompts)).pooled
-        return self.network(x, time, pooled).float()
+        timed = () if seconds is None else (seconds,)
+        return self.network(x, time, pooled, *timed).float()
 
 
 class Diffusion(Method):
-    """Learns from uint8 images.
+    """Learns from uint8 images, and clips of them.
 
     Args:
-        network: (x, time, pooled) -> the shape of x.
+        network: (x, time, pooled) -> the shape of x; of clips (x, time, pooled, seconds).
         prompt: the encoder of prompts; ``None``: unprompted.
         mean, std: of the data in [-1, 1], so that the network sees zero mean and unit variance.
         objective: the network predicts the data (``x0``) or the velocity n - x (``velocity``).
         time_mean, time_std: training times are the sigmoid of a normal variable; the mean shifts them, and the
             sampler's steps, to where layout is decided.
+        floor: times below it weigh as if they were it: 1 / time^2 at most 1 / floor^2.
         prompt_drop: share of prompts that are replaced by "", which guidance needs.
+        frames: of clips, that the network sees at once; 1: images.
+        horizon: seconds, the latest time of a frame in training; ``None``: whatever comes.
+        independent: share of clips whose frames have a time each, rather than one for all.
+        context: share of clips of which some frames are known: the first, the first few, or some spread over all.
         sampling: this model's own defaults among ``DiffusionOptions``.
     """
 
@@ -79,14 +113,20 @@ class Diffusion(Method):
         objective: Literal["x0", "velocity"] = "velocity",
         time_mean: float = 2.0,
         time_std: Annotated[float, Gt(0)] = 1.3,
+        floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
+        frames: Annotated[int, Ge(1)] = 1,
+        horizon: Annotated[float, Ge(0)] | None = None,
+        independent: Annotated[float, Ge(0), Le(1)] = 0.2,
+        context: Annotated[float, Ge(0), Le(1)] = 0.5,
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.sampled = Denoiser(network, prompt)
         self.mean, self.std = mean, std
         self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
-        self.prompt_drop, self.sampling = prompt_drop, sampling or {}
+        self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
+        self.frames, self.horizon, self.independent, self.context = frames, horizon, independent, context
 
     def scale(self, x: Tensor) -> Tensor:
         """uint8 -> zero mean, unit variance."""
@@ -96,48 +136,109 @@ class Diffusion(Method):
         """The inverse of ``scale``, rounded and clipped."""
         return ((x * self.std + self.mean + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
-    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[str]) -> Tensor:
-        """The data that ``x`` (batch, ...) at ``time`` (batch,) is predicted to come from."""
+    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
+        """The data that ``x`` (batch, ...) at ``time`` (batch,) or (batch, frames) is predicted to come from."""
         t = append_dims(time, x.ndim)
-        predicted = self.sampled(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts)
+        predicted = self.sampled(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, seconds)
         return predicted if self.objective == "x0" else x - t * predicted
 
     def loss(self, batch: Batch, player: str = "model") -> dict[str, Tensor]:
-        """Squared error of the predicted data, weighted by ``1 / max(t, 0.1)^2``: that of the velocity, bounded."""
+        """Squared error of the predicted data, weighted by ``1 / max(t, floor)^2``: that of the velocity, bounded."""
         x = self.scale(batch.x)
-        time = torch.sigmoid(torch.randn(len(x), device=x.device) * self.time_std + self.time_mean)
+        time, counts = self._levels(x.shape[:-3], x.device)
         prompts = list(batch.prompts) or [""] * len(x)
         if self.training:
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
         t = append_dims(time, x.ndim)
         noisy = (1 - t) * x + t * torch.randn_like(x)
-        error = (self.denoise(noisy, time, prompts) - x).square() / t.clamp(min=0.1) ** 2
-        return {"loss": error.mean()}
+        predicted = self.denoise(noisy, time, prompts, None if batch.local is None else batch.local[..., 0])
+        error = (predicted - x).square().flatten(-3).mean(-1) / time.clamp(min=self.floor) ** 2
+        if batch.valid is not None:
+            counts = counts * batch.valid
+        return {"loss": (error * counts).sum() / counts.sum().clamp(min=1)}
+
+    def _levels(self, shape: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Times to train at of images (batch,) or clips (batch, frames); and which of them count, those of known
+        frames do not."""
+
+        def drawn(*sides: int, mean: float = self.time_mean) -> Tensor:
+            return torch.sigmoid(torch.randn(*sides, device=device) * self.time_std + mean)
+
+        counts = torch.ones(*shape, device=device)
+        if len(shape) == 1:
+            return drawn(shape[0]), counts
+        batch, frames = shape
+        if frames == 1:
+            return drawn(batch, 1, mean=self.time_mean - ALONE), counts
+        time = drawn(batch, 1).expand(batch, frames)
+        time = torch.where(torch.rand(batch, 1, device=device) < self.independent, drawn(batch, frames), time)
+        first, spread = torch.zeros(2, frames, dtype=torch.bool, device=device)
+        first[0] = True
+        spread[spaced(frames, FEW if frames > FEW else 1)] = True
+        few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
+        kind = torch.rand(batch, 1, device=device) / max(self.context, 1e-9)
+        known = torch.where(kind < 0.6, spread, torch.where(kind < 0.8, few, first)) & (kind < 1)
+        return torch.where(known, CONTEXT, time), counts * ~known
 
     @torch.inference_mode()
     def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Piece]:
-        """At each step the whole images as predicted so far, (batch, channels, height, width) uint8."""
+        """At each step all that there is of the samples, as predicted so far, (batch, ...) uint8.
+
+        Clips longer than the network sees at once are made window by window.
+        """
         noise = torch.stack(
             [torch.randn(request.size, generator=torch.Generator().manual_seed(s)) for s in request.seeds]
         )
         noise = noise.to(self.device)
-        times = self.times(options.steps)
-        x, given, known = noise, None, None
-        if request.init is not None:
-            given = torch.stack(request.init).to(self.device)
-            if request.known is not None:
-                known = torch.stack(request.known).to(self.device)
-            else:
-                start = [options.strength] if options.strength > 0 else []
-                times = [*start, *(time for time in times if time < options.strength)] or [0.0]
-                x = (1 - times[0]) * self.scale(given) + times[0] * noise
+        clips = len(request.size) == 4
+        given = None if request.init is None else torch.stack(request.init).to(self.device)
+        known = None if request.known is None else torch.stack(request.known).to(self.device)
+        if not clips:
+            for x in self._window(noise, given, known, None, request.prompts, options):
+                yield Piece(0, x)
+            return
+        seconds = torch.stack(request.local or []).to(self.device)[..., 0]
+        made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
+        done = torch.zeros_like(noise, dtype=torch.bool) if known is None else known.clone()
+        for start, end in windows(request.size[0], self.frames, options.overlap):
+            here = seconds[:, start:end]
+            if self.horizon is not None:  # no network knows a time that it never saw
+                here = here - (here[:, -1:] - self.horizon).clamp(min=0)
+            for at in stages(end - start, options.keyframes):
+                part = start + at
+                if done[:, part].all():
+                    continue
+                for x in self._window(
+                    noise[:, part], made[:, part], done[:, part], here[:, at], request.prompts, options
+                ):
+                    made[:, part] = x.to(made.device)
+                    yield Piece(0, made[:, :end].cpu())
+                done[:, part] = True
+
+    def _window(
+        self,
+        noise: Tensor,
+        given: Tensor | None,
+        known: Tensor | None,
+        seconds: Tensor | None,
+        prompts: Sequence[str],
+        options: DiffusionOptions,
+    ) -> Iterator[Tensor]:
+        """What is made of ``noise`` so far, uint8 on the CPU; where ``known``, what was ``given``, bit for bit."""
+        times, x = self.times(options.steps), noise
+        if given is not None and known is None:
+            start = [options.strength] if options.strength > 0 else []
+            times = [*start, *(time for time in times if time < options.strength)] or [0.0]
+            x = (1 - times[0]) * self.scale(given) + times[0] * noise
+        context = None if given is None or known is None else (self.scale(given), known, noise)
         if len(times) == 1:
-            yield Piece(0, self._finished(x, given, known))
-        for end, moved, predicted in SAMPLERS[options.sampler](self._guided(request, options), x, times):
-            if known is not None and given is not None:  # in place: the sampler goes on from here
-                moved.copy_(torch.where(known, (1 - end) * self.scale(given) + end * noise, moved))
-            yield Piece(0, self._finished(predicted if end else moved, given, known))
+            yield self._finished(x, given, known)
+        denoise = self._guided(prompts, seconds, context, options)
+        for end, moved, predicted in SAMPLERS[options.sampler](denoise, x, times):
+            if context is not None:  # in place: the sampler goes on from here
+                moved.copy_(torch.where(context[1], (1 - end) * context[0] + end * noise, moved))
+            yield self._finished(predicted if end else moved, given, known)
 
     def sample(self, request: Request, options: DiffusionOptions) -> list[Tensor]:
         x = torch.empty(0)
@@ -151,16 +252,42 @@ class Diffusion(Method):
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]
 
-    def _guided(self, request: Request, options: DiffusionOptions) -> Denoise:
-        prompts, nothing = request.prompts, [""] * len(request.prompts)
+    def _guided(
+        self,
+        prompts: Sequence[str],
+        seconds: Tensor | None,
+        context: tuple[Tensor, Tensor, Tensor] | None,
+        options: DiffusionOptions,
+    ) -> Denoise:
+        """A denoiser that obeys ``prompts``, and, of clips, sees the known frames of ``context`` (data, known, noise)
+        as they are at ``CONTEXT``."""
+
+        def lanes(t: float) -> list[tuple[float, bool, bool]]:
+            """(factor, with the prompt, with the known frames) of what is summed up."""
+            early = options.early_guidance if t > EARLY else None
+            prompt = options.guidance if early is None else early
+            held = 1.0 if context is None or seconds is None else options.context_guidance
+            if self.sampled.prompt is None:
+                prompt = 1.0
+            summed = [(prompt, True, True), (held - prompt, False, True), (1 - held, False, False)]
+            return [lane for lane in summed if lane[0]]
 
         def denoise(x: Tensor, t: float) -> Tensor:
-            time = torch.full((len(x),), t, device=x.device)
-            if options.guidance == 1 or self.sampled.prompt is None:
-                return self.denoise(x, time, prompts)
-            both = self.denoise(torch.cat([x, x]), torch.cat([time, time]), [*prompts, *nothing])
-            prompted, free = both.chunk(2)
-            return free + options.guidance * (prompted - free)
+            inputs: list[Tensor] = []
+            times: list[Tensor] = []
+            said: list[str] = []
+            summed = lanes(t)
+            for _, prompted, held in summed:
+                seen, time = x, torch.full(x.shape[:-3], t, device=x.device)
+                if context is not None and seconds is not None and held:
+                    data, known, noise = context
+                    seen = torch.where(known, (1 - CONTEXT) * data + CONTEXT * noise, x)
+                    time = torch.where(known.flatten(-3).all(-1), CONTEXT, time)
+                inputs, times = [*inputs, seen], [*times, time]
+                said += prompts if prompted else [""] * len(x)
+            when = None if seconds is None else seconds.repeat(len(summed), 1)
+            predicted = self.denoise(torch.cat(inputs), torch.cat(times), said, when).chunk(len(summed))
+            return sum((lane[0] * each for lane, each in zip(summed, predicted, strict=True)), torch.zeros_like(x))
 
         return denoise
 
@@ -220,6 +347,29 @@ SAMPLERS: dict[str, Callable[[Denoise, Tensor, Sequence[float]], Iterator[Step]]
     "heun": heun,
     "dpmpp_2m": dpmpp_2m,
 }
+
+
+def windows(total: int, frames: int, overlap: int | None) -> list[tuple[int, int]]:
+    """From where to where a clip of ``total`` frames is made at once, ``frames`` at most, ``overlap`` of them again.
+
+    At least one of a window is new, however many should overlap.
+    """
+    again = frames // 2 if overlap is None else min(overlap, frames - 1)
+    if total <= frames:
+        return [(0, total)]
+    starts = [*range(0, total - frames, frames - again), total - frames]
+    return [(start, start + frames) for start in starts]
+
+
+def stages(frames: int, keyframes: int) -> list[Tensor]:
+    """Which frames of a window are made at once, one stage after the other: the first, some, all."""
+    counts = [count for count in (1, keyframes) if keyframes and count < frames]
+    return [spaced(frames, count) for count in (*dict.fromkeys(counts), frames)]
+
+
+def spaced(frames: int, count: int) -> Tensor:
+    """(count,) of ``frames``, the first and the last among them; of one the first."""
+    return torch.linspace(0, frames - 1, count).round().long()
 
 
 def append_dims(x: Tensor, ndim: int) -> Tensor:

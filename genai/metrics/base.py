@@ -23,10 +23,16 @@ SHIPPED = {
     "longest_copy": "genai.metrics.text.LongestCopy",
     "world": "genai.metrics.world.Obedience",
     "melody": "genai.metrics.melody.Played",
+    "onsets": "genai.metrics.onsets.InSync",
     "nearest": "genai.metrics.nearest.Nearest",
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",
     "nearest_clip": "genai.metrics.nearest_clip.NearestClip",
+    "motion": "genai.metrics.motion.Motion",
+    "film_distance": "genai.metrics.film_distance.FilmDistance",
+    "prediction": "genai.metrics.prediction.Prediction",
+    "nearest_film": "genai.metrics.nearest_film.NearestFilm",
+    "moving": "genai.metrics.moving.Moving",
     "enhancement": "genai.metrics.enhancement.Enhancement",
 }
 """By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from torchaudio.functional import frechet_distance
 
 from genai.metrics.attributes import OFTEN, UNKNOWN, Attribute, attributes
 from genai.metrics.base import Figure, Metric, Study, share
-from genai.metrics.classifier import FEATURES, VERSION, Listener, learn, listener
+from genai.metrics.classifier import VERSION, Listener, learn, listener
+from genai.metrics.frechet import frechet
 from genai.metrics.spectra import Spectra, audio_of
 from genai.modalities import cache
 from genai.modalities.base import Packed
@@ -53,7 +52,9 @@ class Judge(Metric):
         real, said = heard(spectra, study.val, ITEMS // 10, "held-out clips")
         right, real_right = (hits(net, *pair, found) for pair in ((made, prompts), (real, said)))
         figures = {f"judge_{a.name}": share(right[a], _about(a, known), real_right[a]) for a in found}
-        return figures | {"frechet_judge": frechet(net, made, real, study.seed)}
+        with torch.no_grad():
+            features = net.features(made), net.features(real)
+        return figures | {"frechet_judge": frechet(*features, study.seed, "the judge")}
 
 
 def trained(study: Study, spectra: Spectra, found: Sequence[Attribute]) -> Listener:
@@ -88,28 +89,6 @@ def hits(
         attribute: [guess == label for guess, label in zip(guessed, labels[attribute], strict=True) if label != UNKNOWN]
         for attribute, guessed in zip(found, guesses, strict=True)
     }
-
-
-@torch.no_grad()
-def frechet(net: Listener, made: Tensor, real: Tensor, seed: int) -> Figure:
-    """Frechet distance of the features of samples to those of held-out clips, beside that of as many other real ones.
-
-    It depends on how many clips there are on each side, so these are equally many everywhere.
-    """
-    count = min(len(made), len(real) // 2)
-    about = f"Frechet distance on {FEATURES} features of the judge, {count} samples against as many held-out clips"
-    if count < 2 * FEATURES:
-        return Figure(None, f"needs {2 * FEATURES} samples and twice as many held-out clips")
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(real)))
-    one, other = (_moments(net.features(real[rows])) for rows in (order[:count], order[-count:]))
-    ours = _moments(net.features(made[:count]))
-    return Figure(float(frechet_distance(*ours, *one)), about, beside=float(frechet_distance(*other, *one)))
-
-
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of (clips, FEATURES)."""
-    exact = features.cpu().double()
-    return exact.mean(0), exact.T.cov()
 
 
 def _about(attribute: Attribute, prompts: Sequence[str]) -> str:

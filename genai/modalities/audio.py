@@ -1,29 +1,31 @@
 """Audio: sounds <-> the levels of a companded waveform, in a memory-mapped cache; crops of whole frames."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 from numpy.typing import NDArray
+from pydantic import InstanceOf
 from torch import Tensor
 
 from genai.batch import Request
 from genai.data.base import Split
-from genai.errors import Mistake
+from genai.errors import Mistake, brief
 from genai.modalities import cache as caching
 from genai.modalities import spectrogram
-from genai.modalities.base import Decoder, Modality, Score
+from genai.modalities.base import Decoder, FileName, Modality, Score
+from genai.modalities.clip import Clip
 from genai.modalities.growing import Growing
-from genai.modalities.packed_audio import LONGEST, PackedAudio, loudness_of
+from genai.modalities.packed_audio import LONGEST, PackedAudio, write
 from genai.modalities.picture import Picture
+from genai.modalities.sight import SIDE, Sight
 from genai.modalities.sound import Sound
 
 UNASKED = 10.0
@@ -38,11 +40,13 @@ class AudioOptions:
 
     Attributes:
         seconds: of new sound; where it is not said, as long as a typical clip of the training data, and ten seconds at
-            most.
+            most. Where there is a clip, as long as that.
+        clip: that the sound is made for: a file, or a value.
         format: of the files.
     """
 
     seconds: Annotated[float, Gt(0), Le(3600)] | None = None
+    clip: FileName | Path | InstanceOf[Clip] | None = None
     format: Literal["wav", "flac", "ogg"] = "wav"
 
 
@@ -55,6 +59,7 @@ class Audio(Modality):
             draw it level by level.
         crop: frames, of 10 ms, of a training example.
         score: reads what a prompt says about time; the data know which.
+        sight: sees what happens in the clips that sounds go along with, where they do; the data know that, too.
     """
 
     media = Sound
@@ -67,13 +72,15 @@ class Audio(Modality):
         classes: Literal[256, 1024] | None = 256,
         crop: Annotated[int, Ge(1), Le(LONGEST)] = 13,
         score: Score | None = None,
+        sight: Sight | None = None,
     ) -> None:
-        self.rate, self.classes, self.crop, self.score = rate, classes, crop, score
+        self.rate, self.classes, self.crop, self.score, self.sight = rate, classes, crop, score, sight
         self.hop, self.per_unit = round(rate / Score.RATE), float(rate)
-        self.needs_init = classes is None
+        self.needs = "init" if classes is None else "clip" if sight else ""
         self.typical = 1.0
         self.references: dict[str, Sound] = {}
         self.noisy: dict[str, Sound] = {}
+        self.clips: dict[str, Clip] = {}
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         if given.suffix != ".wav":
@@ -84,7 +91,7 @@ class Audio(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        local = self.score.features if self.score else 0
+        local = sum(each.features for each in (self.score, self.sight) if each)
         return {"rate": self.rate, "classes": self.classes, "hop": self.hop, "local": local}
 
     def fit(self, split: Split, cache: Path) -> None:
@@ -121,29 +128,18 @@ class Audio(Modality):
         return AudioDecoder(self, given, options)
 
     def pack(self, split: Split, cache: Path) -> "PackedAudio":
-        key = caching.key(split.fingerprint, "audio", 2, self.rate)
-
-        def write(path: Path) -> None:
-            about: dict[str, list[Any]] = {"lengths": [], "prompts": []}
-            loudness = [np.zeros(1)]
-            with path.open("wb") as file:
-                for example in caching.progress(split, f"reading sounds ({split.name})", len(split)):
-                    pcm = example.media.at(self.rate).pcm
-                    file.write(pcm.tobytes())
-                    loudness.append(loudness_of(pcm, self.hop))
-                    about["lengths"].append(len(pcm))
-                    about["prompts"].append(example.prompt)
-            caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
-            caching.file(cache / f"{key}.f8", lambda beside: np.concatenate(loudness).cumsum().tofile(beside))
-
-        return PackedAudio(caching.file(cache / f"{key}.i2", write), self)
+        seen = [] if self.sight is None else [type(self.sight).__qualname__, self.sight.version]
+        path = cache / f"{caching.key(split.fingerprint, 'audio', 2, self.rate, *seen)}.i2"
+        return PackedAudio(caching.file(path, lambda temporary: write(split, self, path, temporary)), self)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
         """A sound given as ``init`` is the beginning, and what is not known begins in silence.
 
-        Without classes it is what there is to work on. Raises ``Mistake`` where it is missing, or a length is given.
+        Without classes it is what there is to work on. A sound of a clip is as long as that. Raises ``Mistake`` where
+        either is missing, or not wanted, or a length is given besides.
         """
-        if self.needs_init:
+        clip = self._watched(options)
+        if self.needs == "init":
             if init is None:
                 raise Mistake("this is an enhancer: say what it is to clean with init=FILE, or take another ckpt=RUN.")
             if options.seconds is not None:
@@ -152,19 +148,38 @@ class Audio(Modality):
             return Request(prompts, seeds, (len(given),), init=[given] * len(prompts))
         begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
         new = max(1, round((options.seconds or min(self.typical, UNASKED)) * self.rate))
+        if clip is not None and (new := round(clip.seconds * self.rate) - len(begin)) < 1:
+            raise Mistake(f"clip= has {clip.seconds:g} s, and init= is not shorter: nothing is left to be made.")
         frames = -(-(len(begin) + new) // self.hop)
+        seen = np.zeros((frames, 0), np.float32) if clip is None else cast(Sight, self.sight).frames(clip, frames)
         return Request(
             prompts,
             seeds,
             (new,),
             init=[torch.cat([self.silence, begin])] * len(prompts),
-            local=[torch.from_numpy(self.frames(prompt, frames)) for prompt in prompts],
+            local=[torch.from_numpy(np.concatenate([self.frames(prompt, frames), seen], 1)) for prompt in prompts],
+        )
+
+    def _watched(self, options: AudioOptions) -> Clip | None:
+        """The clip that a sound is asked for; ``None`` where a model has no use for one. Raises ``Mistake``."""
+        if self.needs != "clip":
+            if options.clip is not None:
+                raise Mistake(
+                    f"clip={brief(options.clip)}: this model does not make the sound of a clip. Leave it out."
+                )
+            return None
+        if options.clip is None:
+            raise Mistake("this model makes the sound of a clip: say of which with clip=FILE.")
+        if options.seconds is not None:
+            raise Mistake(f"seconds={options.seconds:g}: here a sound is as long as its clip. Leave it out.")
+        return (
+            options.clip if isinstance(options.clip, Clip) else Clip.read(Path(options.clip).expanduser(), about=SIDE)
         )
 
     def remarks(self, prompts: Sequence[str], init: Any) -> list[str]:
         """On another rate than the model's, and on prompts that its score cannot read."""
         rate = [] if init is None or init.rate == self.rate else [f"{init.rate:,} Hz become {self.rate:,}, the model's"]
-        if self.score is None or self.needs_init:
+        if self.score is None or self.needs == "init":
             return rate
         unread = {prompt: self.score.complaint(prompt) for prompt in prompts if prompt}
         return rate + [f"prompt {prompt!r} is {why}" for prompt, why in unread.items() if why]
@@ -178,11 +193,23 @@ class Audio(Modality):
         spread = [at * len(split) // count for at in range(count)]
         indices = {f"clip {at}" if self.classes is None else split.prompt(at): at for at in spread}
         chosen = dict(list(indices.items())[:4])
-        whole = {prompt: split[index].media for prompt, index in chosen.items()}
+        whole = {prompt: split[index] for prompt, index in chosen.items()}
+        sounds = {prompt: example.media for prompt, example in whole.items()}
         self.references = {
-            prompt: Sound(sound.samples[: round(UNASKED * sound.rate)], sound.rate) for prompt, sound in whole.items()
+            prompt: Sound(sound.samples[: round(UNASKED * sound.rate)], sound.rate) for prompt, sound in sounds.items()
         }
+        if self.needs == "clip":
+            self.clips = {prompt: _beginning(example.beside) for prompt, example in whole.items()}
         return list(chosen)
+
+    def preview_options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
+        """The clips of the references, whatever the prompts are."""
+        if not self.clips:
+            return None
+        for prompt, name in zip(prompts, cycle(list(self.clips)), strict=False):
+            self.clips.setdefault(prompt, self.clips[name])
+            self.references.setdefault(prompt, self.references[name])
+        return [{"clip": self.clips[prompt]} for prompt in prompts]
 
     def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Sound] | None:
         """The references, spoilt in the same way each time; kept, to look at beside."""
@@ -253,5 +280,5 @@ class AudioDecoder:
         return Sound(self.audio.decode(x).samples, self.audio.rate, self.suffix)
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _beginning(clip: Clip) -> Clip:
+    return replace(clip, frames=clip.frames[: max(1, round(UNASKED * clip.fps))])

@@ -105,8 +105,10 @@ class Modality(ABC):
     """What people count the length of a sample in, where it is made bit by bit and cannot be read on a terminal."""
     per_unit: float = 1.0
     """Elements of a sample in one such unit."""
-    needs_init: bool = False
-    """Whether a sample is made of media that are given, and of nothing else."""
+    needs: str = ""
+    """What a request cannot do without, and names a file: ``init`` where that is mended, ``clip`` where it is heard."""
+    kin: ClassVar[tuple[str, ...]] = ()
+    """Other modalities, as configs name them, whose statistics it can take over, along with their weights."""
     Options: ClassVar[type]
     """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 
@@ -165,6 +167,10 @@ class Modality(ABC):
         Args:
             spoilt: of a method that learns to undo it, what is done to (batch, ...); of others it gives ``None``.
         """
+        return None
+
+    def preview_options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
+        """What previews are asked for besides, options a prompt; ``None``: nothing. Comes after ``preview_prompts``."""
         return None
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:

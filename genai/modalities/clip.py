@@ -1,7 +1,7 @@
 """Clips as people have them: any video file <-> uint8 frames at a frame rate, with a sound where there is one."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
@@ -86,6 +86,14 @@ class Clip:
         if kind == ".webp":
             return animation.webp(self.frames, self.fps)
         return video_writer.write(kind, self.frames, Fraction(self.fps).limit_denominator(1001), self.sound)
+
+    def at(self, fps: float) -> Self:
+        """The same clip with ``fps`` frames a second: those that are shown at each moment."""
+        if fps == self.fps or len(self.frames) == 1:
+            return replace(self, fps=fps)
+        count = max(1, round(self.seconds * fps))
+        shown = np.floor(np.arange(count) * (self.fps / fps) + 1e-6).astype(int).clip(max=len(self.frames) - 1)
+        return replace(self, frames=self.frames[shown], fps=fps)
 
     @property
     def seconds(self) -> float:

@@ -7,6 +7,8 @@ import numpy as np
 from genai.modalities.clip import Clip
 from genai.modalities.picture import Picture, contact_sheet
 
+SHOWN = 32
+"""The most clips of one picture."""
 SEEN, GAP = 96, 4
 """Pixels of the shorter side of a frame, about, and between two frames."""
 
@@ -16,6 +18,7 @@ def filmstrip(samples: Sequence[tuple[str, Clip]], most: int = 8) -> Picture:
 
     In it are at most ``most`` frames at about equal intervals, the first and the last among them, enlarged to be seen.
     """
+    samples = samples[:SHOWN]
     length = max(len(clip.frames) for _, clip in samples)
     return contact_sheet([(prompt, _strip(clip, min(most, length))) for prompt, clip in samples], columns=1)
 
@@ -25,6 +28,7 @@ def animated(samples: Sequence[tuple[str, Clip]]) -> bytes:
 
     It is as fast as the fastest of them and as long as the longest; a shorter one rests on its last frame.
     """
+    samples = samples[:SHOWN]
     fps = max(clip.fps for _, clip in samples)
     count = max(round(clip.seconds * fps) for _, clip in samples)
     sheets = [contact_sheet([(prompt, _at(clip, number / fps)) for prompt, clip in samples]) for number in range(count)]

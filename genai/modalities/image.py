@@ -67,12 +67,7 @@ class Image(Modality):
 
     def fit(self, split: Split, cache: Path) -> None:
         """Mean and standard deviation of the training pixels in [-1, 1]."""
-        pixels = self.pack(split, cache).pixels
-        count = min(len(pixels), 256)
-        some = (pixels[index * len(pixels) // count].astype(np.float32) / 127.5 - 1 for index in range(count))
-        moments = np.array([(x.mean(), (x * x).mean()) for x in some], np.float64).mean(0)
-        mean, square = float(moments[0]), float(moments[1])
-        self.mean, self.std = round(mean, 4), round(max(0.05, max(0.0, square - mean**2) ** 0.5), 4)
+        self.mean, self.std = moments(self.pack(split, cache).pixels)
 
     def state(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std}
@@ -174,6 +169,15 @@ class PackedImages:
             mirrored = random.uniform(purpose="flip")[:, 0] < 0.5
             pixels[mirrored] = pixels[mirrored, ..., ::-1]
         return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
+
+
+def moments(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean and standard deviation in [-1, 1] of (items, ...) uint8, of 256 of them."""
+    count = min(len(pixels), 256)
+    some = (pixels[index * len(pixels) // count].astype(np.float32) / 127.5 - 1 for index in range(count))
+    averages = np.array([(x.mean(), (x * x).mean()) for x in some], np.float64).mean(0)
+    mean, square = float(averages[0]), float(averages[1])
+    return round(mean, 4), round(max(0.05, max(0.0, square - mean**2) ** 0.5), 4)
 
 
 def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from genai.batch import Batch
-from genai.data.base import ItemRandom
+from genai.data.base import Example, ItemRandom, Split
+from genai.errors import Mistake
+from genai.modalities import cache
 
 if TYPE_CHECKING:
     from genai.modalities.audio import Audio
@@ -56,6 +59,9 @@ class PackedAudio:
         self.items = [(clip, at) for clip in self.clips for at in range(0, clip.length, longest)]
         self.whole = min(longest, max(clip.length for clip in self.clips))
         self._frames = lru_cache(maxsize=8192)(audio.frames)
+        self.seen: NDArray[Any] = np.zeros((int(frames.sum()), 0), np.float16)  # of all clips that are watched
+        if audio.sight:
+            self.seen = np.memmap(path.with_suffix(".f2"), np.float16, "r").reshape(-1, audio.sight.features)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -80,7 +86,8 @@ class PackedAudio:
             ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
         elif random is not None:
             spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
-            drawn = np.floor(random.uniform(2, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
+            candidates = 4 if self.audio.sight else 2  # a soundtrack is mostly silence
+            drawn = np.floor(random.uniform(candidates, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
             begins += self._louder(chosen, drawn.clip(0)) * hop
         first = begins // hop
         totals = -(-lengths // hop)
@@ -89,11 +96,8 @@ class PackedAudio:
         valid = inside[:, 1:] if self.audio.classes else inside
         place = np.array([clip.start for clip, _ in chosen])[:, None] + at
         samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
-        spans = [
-            (clip.prompt, int(f), int(max(total, f + frames)))
-            for (clip, _), f, total in zip(chosen, first, totals, strict=True)
-        ]
-        local = [self._frames(prompt, count)[f : f + frames] for prompt, f, count in spans]
+        spans = [(clip, int(f), int(total)) for (clip, _), f, total in zip(chosen, first, totals, strict=True)]
+        local = [self._local(clip, f, f + frames, total) for clip, f, total in spans]
         return Batch(
             torch.from_numpy(self._values(samples)),
             [clip.prompt for clip, _ in chosen],
@@ -101,6 +105,12 @@ class PackedAudio:
             local=torch.from_numpy(np.stack(local)),
             span=torch.from_numpy(np.stack([first, totals], 1)),
         )
+
+    def _local(self, clip: Place, first: int, end: int, total: int) -> NDArray[np.float32]:
+        """(end - first, features) of frames of a clip that has ``total``; nothing is to be seen behind it."""
+        seen = self.seen[clip.frame + min(first, total) : clip.frame + min(end, total)].astype(np.float32)
+        score = self._frames(clip.prompt, max(total, end))[first:end]
+        return np.concatenate([score, np.pad(seen, ((0, end - first - len(seen)), (0, 0)))], 1)
 
     def _louder(self, chosen: Sequence[tuple[Place, int]], drawn: NDArray[Any]) -> NDArray[Any]:
         """(batch,) of ``drawn`` (batch, candidates), frames after the begin of an item: where more is to be heard."""
@@ -119,3 +129,40 @@ def loudness_of(pcm: NDArray[np.int16], hop: int) -> NDArray[np.float64]:
     """(frames,): the root mean square of each frame."""
     padded = np.pad(pcm.astype(np.float64), (0, -len(pcm) % hop)).reshape(-1, hop)
     return np.sqrt(np.square(padded).mean(1))
+
+
+def write(split: Split, audio: "Audio", path: Path, temporary: Path) -> None:
+    """Put the samples of ``split`` into ``temporary``, and what else ``PackedAudio`` wants beside ``path``."""
+    about: dict[str, list[Any]] = {"lengths": [], "prompts": []}
+    loudness = [np.zeros(1)]
+    seen = temporary.with_suffix(".f2")
+    with ExitStack() as opened:
+        opened.callback(seen.unlink, missing_ok=True)
+        file = opened.enter_context(temporary.open("wb"))
+        features = opened.enter_context(seen.open("wb")) if audio.sight else None
+        for example in cache.progress(split, f"reading sounds ({split.name})", len(split)):
+            pcm = example.media.at(audio.rate).pcm
+            file.write(pcm.tobytes())
+            loudness.append(loudness_of(pcm, audio.hop))
+            about["lengths"].append(len(pcm))
+            about["prompts"].append(example.prompt)
+            if audio.sight and features:
+                features.write(audio.sight.frames(_clip(example), len(loudness[-1])).astype(np.float16).tobytes())
+        if features:
+            features.close()
+            seen.replace(path.with_suffix(".f2"))
+    cache.file(path.with_suffix(".json"), lambda beside: _write_text(beside, json.dumps(about)))
+    cache.file(path.with_suffix(".f8"), lambda beside: np.concatenate(loudness).cumsum().tofile(beside))
+
+
+def _clip(example: Example) -> Any:
+    """The clip beside a sound. Raises ``Mistake`` where there is none."""
+    if example.beside is None:
+        raise Mistake(
+            "modality.sight is for sounds that go along with clips; in these data there are none beside them."
+        )
+    return example.beside
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

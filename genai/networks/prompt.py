@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Context, heads_for, rms_norm
+from genai.networks.layers import Context, attention, heads_for, rms_norm
 
 Count = Annotated[int, Ge(1), Le(65_536)]
 
@@ -97,7 +97,7 @@ class WordBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(batch, words, width) -> the same; ``mask`` (batch, words) says which words are there."""
         q, k, v = self.qkv(rms_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
+        attended = attention(q, k, v, mask[:, None, None])
         x = x + self.out(attended.transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(rms_norm(x)), approximate="tanh"))
 

@@ -1,4 +1,4 @@
-"""A U-Net for small and medium images, guided by a time and a prompt.
+"""A U-Net for small and medium images and clips of them, guided by a time and a prompt.
 
 What makes it obey prompts within minutes on a CPU: the prompt has a spatial route of its own (a layout map, drawn from
 the pooled prompt and added behind the stem), each level has a learnt map of positions, and attention stands only where
@@ -14,17 +14,22 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures, heads_for
+from genai.networks.layers import FourierFeatures, attention, heads_for
+from genai.networks.temporal import Moment, Pyramid, Temporal, near
 
 Count = Annotated[int, Ge(1), Le(16_384)]
 M = TypeVar("M", bound=nn.Module)
 
 
 class UNet(nn.Module):
-    """(batch, channels, height, width) -> the same shape.
+    """(batch, channels, height, width), or (batch, frames, channels, height, width), -> the same shape.
+
+    Clips are images that see each other: behind every block a temporal unit follows, which one frame alone skips. A
+    network of images is a part of one of clips, by the names of its weights, and equals it until that has learnt.
 
     Args:
         shape: of one image.
+        frames: of a clip; 1: there are images alone.
         context: width of the prompt's pooled vector; 0: no prompt.
         width: channels of the first level.
         multipliers: of ``width``, one a level; each level halves the sides.
@@ -40,6 +45,7 @@ class UNet(nn.Module):
     def __init__(
         self,
         shape: Sequence[int],
+        frames: Count = 1,
         context: Annotated[int, Ge(0), Le(65_536)] = 0,
         width: Count = 32,
         multipliers: Sequence[Count] = (1, 2),
@@ -59,12 +65,15 @@ class UNet(nn.Module):
         widths = [width * multiplier for multiplier in multipliers]
         condition = 4 * width
         self.patch = patch
+        clips = frames > 1
         self.time = nn.Sequential(
             FourierFeatures(condition), nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
         )
         self.prompt = nn.Linear(context, condition) if context else None
         self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
         self.layout = Layout(condition, layout, width, (height, breadth)) if layout and context else None
+        self.moment = Moment(condition) if clips else None
+        self.pyramid = nn.ModuleList()
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.positions = nn.ParameterList()
         skips, current = [], width
@@ -72,20 +81,22 @@ class UNet(nn.Module):
             attends = level >= len(widths) - attention
             positions = nn.Parameter(torch.empty(1, current, height >> level, breadth >> level))
             self.positions.append(nn.init.normal_(positions, std=0.3))
+            if clips:
+                self.pyramid.append(Pyramid(channels, patch << level, current))
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(Block(current, out, condition, attends))
+                stage.append(Block(current, out, condition, attends, clips))
                 current = out
                 skips.append(out)
             if level < len(widths) - 1:
                 stage.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
             self.down.append(stage)
-        self.middle = Block(current, current, condition, attends=attention > 0)
+        self.middle = Block(current, current, condition, attention > 0, clips)
         for level, out in reversed(list(enumerate(widths))):
             attends = level >= len(widths) - attention
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(Block(current + skips.pop(), out, condition, attends))
+                stage.append(Block(current + skips.pop(), out, condition, attends, clips))
                 current = out
             if level:
                 current = widths[level - 1]
@@ -94,38 +105,62 @@ class UNet(nn.Module):
         self.norm = group_norm(current)
         self.out = zeroed(nn.Conv2d(current, channels * patch**2, 3, padding=1))
 
-    def forward(self, x: Tensor, time: Tensor, pooled: Tensor | None = None) -> Tensor:
-        """``time`` (batch,) in [0, 1]; ``pooled`` (batch, context), the prompt."""
+    def forward(self, x: Tensor, time: Tensor, pooled: Tensor | None = None, seconds: Tensor | None = None) -> Tensor:
+        """
+        Args:
+            x: on the path (1 - time) data + time noise, divided by the root of (1 - time)^2 + time^2.
+            time: (batch,) or (batch, frames) in [0, 1].
+            pooled: (batch, context), the prompt.
+            seconds: (batch, frames), when the frames are; ``None``: images.
+        """
+        if seconds is None:
+            return self._images(x, time, pooled, time[:, None])
+        return self._images(x.flatten(0, 1), time.flatten(), pooled, seconds).view_as(x)
+
+    def _images(self, x: Tensor, time: Tensor, pooled: Tensor | None, seconds: Tensor) -> Tensor:
+        frames = seconds.shape[1]
         condition = self.time(time)
         if self.prompt is not None and pooled is not None:
-            condition = condition + self.prompt(pooled)
+            condition = condition + self.prompt(pooled).repeat_interleave(frames, 0)
+        if self.moment is not None:
+            condition = self.moment(condition, seconds)
         condition = F.silu(condition)
+        means = self._means(x, time, seconds)
         x = self.stem(F.pixel_unshuffle(x, self.patch))
         if self.layout is not None:
             x = x + self.layout(condition, x.shape[-2:])
         skips = []
-        for stage, positions in zip(self.down, self.positions, strict=True):
+        for level, (stage, positions) in enumerate(zip(self.down, self.positions, strict=True)):
             x = x + fitted(positions, x.shape[-2:])
+            if self.pyramid:
+                x = x + self.pyramid[level](*means)
             for layer in stage:  # type: ignore[attr-defined]
                 if isinstance(layer, Block):
-                    x = layer(x, condition)
+                    x = layer(x, condition, seconds)
                     skips.append(x)
                 else:
                     x = layer(x)
-        x = self.middle(x, condition)
+        x = self.middle(x, condition, seconds)
         for stage in self.up:
             for layer in stage:  # type: ignore[attr-defined]
                 if isinstance(layer, Block):
-                    x = layer(torch.cat([x, skips.pop()], 1), condition)
+                    x = layer(torch.cat([x, skips.pop()], 1), condition, seconds)
                 else:
                     x = F.interpolate(layer(x), scale_factor=2.0)
         return F.pixel_shuffle(self.out(F.silu(self.norm(x))), self.patch)
+
+    def _means(self, x: Tensor, time: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the pyramid looks at: data plus noise, the noise's precision, and which frames are near each other."""
+        t = time.clamp(1e-4, 1 - 1e-4)
+        scale = ((1 - t) ** 2 + t**2).sqrt() / (1 - t)
+        raw = (x.float() * scale[:, None, None, None]).unflatten(0, seconds.shape)
+        return raw, ((1 - t) / t).square().clamp(max=1e3).view_as(seconds), near(seconds)
 
 
 class Block(nn.Module):
     """Two convolutions; the condition scales and shifts between them (FiLM, arXiv:1709.07871); attention behind."""
 
-    def __init__(self, channels: int, out: int, condition: int, attends: bool) -> None:
+    def __init__(self, channels: int, out: int, condition: int, attends: bool, clips: bool) -> None:
         super().__init__()
         self.first = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
         self.norm = group_norm(out)
@@ -133,13 +168,16 @@ class Block(nn.Module):
         self.second = zeroed(nn.Conv2d(out, out, 3, padding=1))
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
         self.attention = Attention(out) if attends else None
+        self.temporal = Temporal(out, condition, joint=attends) if clips else None
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(batch, channels, height, width) and (batch, condition) -> (batch, out, height, width)."""
+    def forward(self, x: Tensor, condition: Tensor, seconds: Tensor) -> Tensor:
+        """(batch * frames, channels, height, width), condition likewise, (batch, frames) -> ... out ..."""
         scale, shift = self.scale_shift(condition)[:, :, None, None].chunk(2, 1)
         h = self.norm(self.first(x)) * (1 + scale) + shift
         x = self.skip(x) + self.second(F.silu(h))
-        return x if self.attention is None else self.attention(x)
+        if self.attention is not None:
+            x = self.attention(x)
+        return x if self.temporal is None else self.temporal(x, condition, seconds)
 
 
 class Attention(nn.Module):
@@ -155,7 +193,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, height, width) -> the same."""
         q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2)
+        attended = attention(q, k, v).transpose(-1, -2)
         return x + self.out(attended.reshape(x.shape))
 
 

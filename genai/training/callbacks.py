@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -186,8 +187,10 @@ class Loop(Callback):
         """One of each prompt; ``None`` where a signal came: the other processes hear of it at the next step."""
         model = Model(self.modality, learner.method)
         inits = self.modality.preview_inits(self.prompts, learner.method.spoilt)
-        each = None if inits is None else zip(self.prompts, inits, strict=True)
-        streams = [model.stream(self.prompts)] if each is None else [model.stream(p, init=init) for p, init in each]
+        options = self.modality.preview_options(self.prompts)
+        each = zip(self.prompts, inits or repeat(None), options or repeat({}), strict=False)
+        alike = inits is None and options is None
+        streams = [model.stream(self.prompts)] if alike else [model.stream(p, init=i, **o) for p, i, o in each]
         for stream in streams:
             for _ in stream:
                 if self.signal is not None:

@@ -1,6 +1,7 @@
 """One optimizer with two kinds of group: Muon for hidden matrices, AdamW for everything else."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import torch
@@ -139,7 +140,7 @@ def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
 def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
     """The nearest (semi-)orthogonal matrices to (n, rows, columns), roughly: a quintic Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
-    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    x = matrices.bfloat16() if matrices.is_cuda or _fast_bfloat16() else matrices
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -147,6 +148,12 @@ def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
         gram = x @ x.mT
         x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
     return (x.mT if tall else x).to(matrices.dtype)
+
+
+@cache
+def _fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in tiles: several times as fast as float32."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -177,9 +177,9 @@ def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path 
 
 
 def _inherits(modality: Modality, target: str, about: Mapping[str, Any], file: Path | None) -> bool:
-    """Whether ``modality`` took over the tokenizer or statistics of the checkpoint ``file``, which is of its kind."""
+    """Whether ``modality`` took over the tokenizer or statistics of the checkpoint ``file``, of its kind or kin."""
     was = about.get("modality")
-    if not isinstance(was, Mapping) or was.get("_target_") != target:
+    if not isinstance(was, Mapping) or was.get("_target_") not in (target, *modality.kin):
         return False
     try:
         modality.restore(about["modality_state"])

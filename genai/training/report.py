@@ -90,7 +90,7 @@ def conclude(plan: Plan, run: Run, step: int) -> None:
     print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
     if best:
         print(f"best      {shown(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
-    given = " init=FILE" if plan.modality.needs_init else ""
+    given = f" {needed}=FILE" if (needed := plan.modality.needs) else ""
     print(f"sample    python -m genai.sample ckpt={shown(run.folder)}{given}", flush=True)
 
 

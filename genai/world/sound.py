@@ -27,7 +27,8 @@ LEAST_RATE = 4_000
 BAND = 0.45
 """Highest partial as a share of the rate."""
 
-_DETUNED, _LOUDER, _NOISE = 8.0, 1.0, 0.001  # cents, dB, -60 dB of full scale
+DETUNED, LOUDER, NOISE = 8.0, 1.0, 0.001
+"""How much sounds vary: in cents, in dB, and noise at -60 dB of full scale."""
 _PEAK = 0.62
 _ATTACKS = {"flute": 0.04, "organ": 0.008, "bell": 0.002, "guitar": 0.002, "trumpet": 0.03}  # seconds
 _STEADY = float("inf")
@@ -71,17 +72,18 @@ def play(melodies: Sequence[Melody], rng: np.random.Generator, rate: int = 8_000
     sounds = np.empty((len(melodies), rate), np.float32)
     for sound, melody in zip(sounds, melodies, strict=True):
         louder, *detuned = rng.uniform(-1, 1, 4)
-        wave = _NOISE * rng.standard_normal(rate)
-        level = LEVELS[melody.loudness or ""] * 10 ** (_LOUDER * louder / 20)
+        wave = NOISE * rng.standard_normal(rate)
+        level = LEVELS[melody.loudness or ""] * 10 ** (LOUDER * louder / 20)
         for note, cents, frames in zip(melody.notes, detuned, timing(melody), strict=False):
             start, end = (round(frame * rate / FRAMES) for frame in frames)
-            tone = level * _tone(melody.timbre or "", NOTES[note] * 2 ** (_DETUNED * cents / 1200), end - start, rate)
-            wave[start : start + len(tone)] += tone
+            frequency = NOTES[note] * 2 ** (DETUNED * cents / 1200)
+            played = level * tone(melody.timbre or "", frequency, end - start, rate)
+            wave[start : start + len(played)] += played
         sound[:] = wave.clip(-1, 1)
     return sounds
 
 
-def _tone(timbre: str, frequency: float, held: int, rate: int) -> Floats:
+def tone(timbre: str, frequency: float, held: int, rate: int) -> Floats:
     """(held + release,): one note of the same power in every timbre; ``held`` in samples, ``frequency`` in Hz."""
     release = round(RELEASE * rate)
     time = np.arange(held + release) / rate

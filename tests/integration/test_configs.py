@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 import genai
 from genai.config import compose, config_dir
+from genai.modalities.clip import Clip
 from genai.training.fit import train
 
 TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1")
@@ -20,26 +22,55 @@ MEMBERS = {
         "tiny": ["model.network.layers=1", "model.network.width=16"],
     },
     "image": {
-        "data": ["world", "image_folder", "torchvision"],
-        "model": ["diffusion"],
+        "data": ["world", "image_folder", "torchvision", "arrays"],
+        "model": ["diffusion", "video_diffusion"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
-        "data": ["world", "audio_folder", "torchaudio"],
+        "data": ["world", "audio_folder", "torchaudio", "world_soundtrack"],
         "model": ["wavenet", "enhancer"],
         "tiny": ["model.network.layers=2", "model.network.residual=8", "model.network.gate=8", "model.network.skip=8"],
     },
+    "video": {
+        "data": ["world", "video_folder", "torchvision_video", "arrays"],
+        "model": ["video_diffusion"],
+        "tiny": ["model.network.width=8", "model.network.layout=2", "model.prompt.width=16", "modality.size=16"],
+    },
 }
-EXPERIMENTS = {"shakespeare_char": "text", "world_two": "image", "fsdd": "audio"}
+EXPERIMENTS = {
+    "shakespeare_char": "text",
+    "world_two": "image",
+    "fsdd": "audio",
+    "moving_mnist": "video",
+    "asl": "video",
+}
 DATA = {
     "text_folder": ["data.path={corpus}"],
     "world": ["data.items=16"],
+    "world_soundtrack": ["data.items=16"],
     "image_folder": ["data.path={pictures}"],
+    "arrays": ["data.path={arrays}/pictures.npy"],
     "torchvision": ["data.path={fashion}", "data.name=FashionMNIST"],
     "audio_folder": ["data.path={sounds}"],
     "torchaudio": ["data.path={yesno}", "data.name=YESNO"],
+    "video_folder": ["data.path={films}/UCF-101"],
+    "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
+    "experiment=asl": ["data.path={arrays}", "data.array=frames"],
+    "video arrays": [
+        "data.path={arrays}",
+        *(
+            f"data.{name}={file}"
+            for name, file in {
+                "array": "train_clips",
+                "captions": "train_captions",
+                "val_array": "test_clips",
+                "val_captions": "test_captions",
+            }.items()
+        ),
+    ],
 }
-"""What each kind of data needs to be told, with the fixtures that it is told of."""
+"""What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
+PLACES = ("corpus", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
 TINY_MODEL = {
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
 }
@@ -48,6 +79,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "text": {"length": 5},
     "image": {"steps": 2},
     "audio": {"seconds": 0.05},
+    "video": {"steps": 2},
 }
 
 
@@ -70,7 +102,8 @@ def choices() -> list[tuple[str, ...]]:
         for model in members["model"]
         for optimizer in (names("optimizer") if data == members["data"][0] else ["muon"])
     ]
-    return pairs + [(f"experiment={name}", *MEMBERS[EXPERIMENTS[name]]["tiny"]) for name in names("experiment")]
+    ready = [name for name in names("experiment") if EXPERIMENTS[name] in MEMBERS]
+    return pairs + [(f"experiment={name}", *MEMBERS[EXPERIMENTS[name]]["tiny"]) for name in ready]
 
 
 def test_every_config_is_tested() -> None:
@@ -83,13 +116,16 @@ def test_every_config_is_tested() -> None:
 def test_config_trains_samples_and_saves(
     words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = compose("train", words).choices["data"]
-    places = {name: request.getfixturevalue(name) for name in ("corpus", "pictures", "fashion", "sounds", "yesno")}
-    told = [word.format(**places) for word in DATA.get(data, [])]
+    chosen = compose("train", words).choices
+    places = {name: request.getfixturevalue(name) for name in PLACES}
+    kinds = (words[0], f"{chosen['modality']} {chosen['data']}", chosen["data"])
+    asked = next((DATA[kind] for kind in kinds if kind in DATA), [])
+    told = [word.format(**places) for word in asked]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
     mends = composed.choices["model"] == "enhancer"
-    assert f"genai.sample ckpt={run.folder}{' init=FILE' * mends}\n" in capfd.readouterr().out
+    given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
+    assert f"genai.sample ckpt={run.folder}{given}\n" in capfd.readouterr().out
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",
     }  # fmt: skip
@@ -100,6 +136,8 @@ def test_config_trains_samples_and_saves(
         options: dict[str, Any] = {**OPTIONS[composed.choices["modality"]]}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
+        elif chosen["data"] == "world_soundtrack":
+            options = {"clip": Clip(np.zeros((2, 32, 32, 3), np.uint8), 8)}
         one, two = ([m.to_bytes() for m in model.sample("a", n=2, seed=3, **options)] for _ in range(2))
         assert one == two and len(one) == 2
     with (run.folder / "metrics.csv").open() as file:

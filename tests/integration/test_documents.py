@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -19,16 +20,18 @@ SMALL = {
     "text": ("model.network.width=16", "model.network.layers=1"),
     "image": ("model.network.width=16", "model.network.blocks=1"),
     "audio": tuple(f"model.network.{width}=8" for width in ("residual", "gate", "skip")),
+    "video": ("model.network.width=8", "model.network.layout=2", "model.prompt.width=16"),
     "enhancer": tuple(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
 }
 SIGNS = {
     "enhancer": ("enhancer", "noisy.wav"),
     "audio": ("modality=audio", "fsdd"),
+    "video": ("modality=video", "moving_mnist"),
     "image": ("modality=image",),
     "text": ("modality=text", "text_folder", "shakespeare", "text-gpt"),
 }
 """What shows which kind of model a command is about; else it is the default of training, the newest of runs."""
-OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",)}
+OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",), "video": ("steps=2",)}
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "configs" / "hydra" / "help").glob("*.yaml")]
 
 
@@ -48,6 +51,8 @@ def place(
     fashion: Path,
     sounds: Path,
     yesno: Path,
+    films: Path,
+    arrays: Path,
     command: Command,
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -57,17 +62,27 @@ def place(
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
     shutil.copytree(fashion, folder / "my_sets")
+    shutil.copytree(films / "UCF-101", folder / "my_clips")
+    shutil.copy(next((films / "UCF-101").glob("*/*.mp4")), folder / "clip.mp4")
+    clips = {side: np.load(arrays / f"{side}_clips.npy") for side in ("train", "test")}
+    captions = {side: np.load(arrays / f"{side}_captions.npy") for side in clips}
+    np.savez(
+        folder / "moving_mnist_32.npz",
+        **{f"{side}_clips": values for side, values in clips.items()},
+        **{f"{side}_captions": values for side, values in captions.items()},
+    )
     for name in ("my_sounds", "my_speech", "fsdd"):
         shutil.copytree(sounds, folder / name)
     shutil.copytree(yesno, folder / "my_sets", dirs_exist_ok=True)
     for name in ("clip.wav", "noisy.wav"):
         shutil.copy(sounds / "low_tone" / "2.wav", folder / name)
     (folder / "prompts.txt").write_text("one\ntwo\n")
-    for name in ("photo.png", "mask.png"):
+    for name in ("photo.png", "mask.png", "first.png", "last.png"):
         Image.new("RGB", (40, 30), "white").save(folder / name)
     for words in (
         ("modality=audio", "model=enhancer", "data=audio_folder", "data.path=my_speech", *SMALL["enhancer"]),
         ("modality=audio", "data.items=12", *SMALL["audio"]),
+        ("modality=video", "data.items=16", *SMALL["video"]),
         ("modality=image", "data.items=16", *SMALL["image"]),
         ("modality=text", "data=text_folder", "data.path=my_texts", *SMALL["text"]),
     ):
@@ -93,7 +108,7 @@ def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -
         more = (*TRAIN, *SMALL[kind or "image"])
         more += (
             ("data.items=16",)
-            if kind in (None, "image", "audio") and "data=" not in line and "fsdd" not in line
+            if kind in (None, "image", "audio", "video") and "data=" not in line and "experiment=" not in line
             else ()
         )
     elif name == "evaluate":

@@ -1,5 +1,6 @@
 """Diffusion against distributions whose answer is known."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genai.batch import Batch, Request
-from genai.methods.diffusion import SAMPLERS, Diffusion, DiffusionOptions
+from genai.methods.diffusion import CONTEXT, SAMPLERS, Diffusion, DiffusionOptions, stages, windows
 from genai.networks.prompt import PromptEncoder
 from genai.networks.unet import UNet
 
@@ -97,7 +98,7 @@ def test_what_is_known_comes_back_bit_for_bit(image: Tensor) -> None:
 
 def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
     method = perfect(image)
-    method.denoise = lambda x, time, prompts: x  # type: ignore[method-assign]  # takes no noise away
+    method.denoise = lambda x, time, prompts, seconds: x  # type: ignore[method-assign]  # takes no noise away
 
     def change(strength: float) -> float:
         made = method.sample(request(1, init=[image]), DiffusionOptions(8, 1.0, strength=strength))[0]
@@ -127,5 +128,130 @@ def test_guidance_reaches_beyond_the_prompt() -> None:
     x = torch.randn(1, *SHAPE)
     time = torch.full((1,), 0.5)
     prompted, free = method.denoise(x, time, ["a"]), method.denoise(x, time, [""])
-    guided = method._guided(Request(["a"], [0], SHAPE), DiffusionOptions(guidance=3.0))(x, 0.5)
+    guided = method._guided(["a"], None, None, DiffusionOptions(guidance=3.0))(x, 0.5)
     torch.testing.assert_close(guided, free + 3 * (prompted - free), rtol=1e-4, atol=1e-4)
+
+
+CLIP = (6, *SHAPE)
+
+
+def of_clips(frames: int = 6) -> Diffusion:
+    torch.manual_seed(0)
+    method = Diffusion(UNet(SHAPE, frames, 8, width=16, patch=2), PromptEncoder(8, 32), frames=frames).eval()
+    for parameter in method.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    return method
+
+
+def asked(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
+    """Clips of which frames ``known`` are given."""
+    given = torch.randint(0, 256, (frames, *SHAPE), generator=torch.Generator().manual_seed(1)).byte()
+    held = torch.zeros(frames, *SHAPE, dtype=torch.bool)
+    held[list(known)] = True
+    return Request(
+        ["a", "b"][:count],
+        [3, 4][:count],
+        (frames, *SHAPE),
+        init=[given] * count if known else None,
+        known=[held] * count if known else None,
+        local=[torch.arange(frames)[:, None] / 8] * count,
+    )
+
+
+@pytest.mark.parametrize("keyframes", [0, 3])
+@pytest.mark.parametrize("known", [(), (0,), (0, 1, 2), (0, 5)])
+def test_known_frames_come_back_bit_for_bit(keyframes: int, known: tuple[int, ...]) -> None:
+    request = asked(6, known)
+    made = of_clips().sample(request, DiffusionOptions(3, keyframes=keyframes))
+    assert [clip.shape for clip in made] == [CLIP] * 2
+    for clip in made:
+        for at in known:
+            assert request.init is not None and torch.equal(clip[at], request.init[0][at])
+    assert not torch.equal(made[0], made[1])
+
+
+@pytest.mark.parametrize("overlap", [None, 1, 5])
+def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
+    method, options = of_clips(), DiffusionOptions(2, overlap=overlap)
+    pieces = [piece.x for piece in method.stream(asked(15), options)]
+    lengths = [piece.shape[1] for piece in pieces]
+    assert lengths == sorted(lengths) and lengths[0] == 6 and lengths[-1] == 15
+    for length in set(lengths):  # what was made of a window stays as it is
+        assert torch.equal(pieces[-1][:, :length], [piece for piece in pieces if piece.shape[1] == length][-1])
+
+
+def test_no_frame_has_a_time_that_was_not_trained_on() -> None:
+    method = of_clips()
+    method.horizon = 7 / 8
+    latest: list[float] = []
+    inner = method.denoise
+
+    def watched(x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
+        assert seconds is not None
+        latest.append(float(seconds.max()))
+        return inner(x, time, prompts, seconds)
+
+    method.denoise = watched  # type: ignore[method-assign]
+    method.sample(asked(20), DiffusionOptions(1))
+    assert max(latest) == 7 / 8
+
+
+def test_windows_overlap_and_end_with_the_clip() -> None:
+    assert windows(6, 6, None) == [(0, 6)]
+    assert windows(4, 6, None) == [(0, 4)]
+    assert windows(16, 8, None) == [(0, 8), (4, 12), (8, 16)]
+    assert windows(9, 8, 20) == [(0, 8), (1, 9)]
+    assert windows(15, 8, 2) == [(0, 8), (6, 14), (7, 15)]
+
+
+def test_stages_go_from_one_frame_to_all() -> None:
+    assert [each.tolist() for each in stages(7, 0)] == [list(range(7))]
+    assert [each.tolist() for each in stages(7, 3)] == [[0], [0, 3, 6], list(range(7))]
+    assert [each.tolist() for each in stages(3, 4)] == [[0], [0, 1, 2]]
+
+
+def test_known_frames_are_hardly_noisy_and_count_nothing() -> None:
+    method = of_clips()
+    torch.manual_seed(0)
+    time, counts = method._levels((2000, 6), torch.device("cpu"))
+    known = time == CONTEXT
+    assert torch.equal(counts == 0, known)
+    assert known.any(1).float().mean().item() == pytest.approx(method.context, abs=0.05)
+    assert not known.all(1).any()
+    alike = (time.masked_fill(known, -1).amax(1, keepdim=True) == time)[~known]
+    assert 0.75 < alike.float().mean() < 0.9  # one time for all of a clip, but for the share ``independent``
+    assert (method._levels((50, 1), torch.device("cpu"))[1] == 1).all()
+
+
+def test_what_is_padding_costs_nothing() -> None:
+    method = of_clips()
+    x = torch.randint(0, 256, (2, *CLIP)).byte()
+    local = torch.arange(6).expand(2, 6)[..., None] / 8
+    valid = torch.tensor([[True] * 6, [True] * 3 + [False] * 3])
+
+    def loss(x: Tensor, valid: Tensor) -> float:
+        torch.manual_seed(1)
+        method.denoise = lambda x, time, prompts, seconds: x  # type: ignore[method-assign]
+        return float(method.loss(Batch(x, ["a", "b"], valid, local))["loss"])
+
+    changed = x.clone()
+    changed[1, 3:] = 0
+    assert loss(x, valid) == loss(changed, valid)
+    assert loss(x, torch.ones_like(valid)) != loss(x, valid)
+
+
+def test_guidance_by_known_frames_goes_beyond_them() -> None:
+    method, seconds = of_clips(), torch.arange(6)[None] / 8
+    x, data, noise = torch.randn(3, 1, *CLIP).unbind()
+    known = torch.zeros(1, *CLIP, dtype=torch.bool)
+    known[:, 0] = True
+
+    def guided(**options: float) -> Tensor:
+        return method._guided(["a"], seconds, (data, known, noise), DiffusionOptions(**options))(x, 0.5)  # type: ignore[arg-type]
+
+    time = torch.full((1, 6), 0.5)
+    free = method.denoise(x, time, [""], seconds)
+    held = guided(guidance=0.0)
+    torch.testing.assert_close(
+        guided(guidance=0.0, context_guidance=3.0), free + 3 * (held - free), rtol=1e-3, atol=1e-3
+    )

@@ -511,3 +511,10 @@ def test_neither_pyav_nor_torchaudio_is_imported_before_it_is_needed() -> None:
 
 def test_every_kind_that_can_be_written_is_known() -> None:
     assert {*video_writer.KINDS, ".webp"} == set(WRITTEN)
+
+
+def test_at_another_rate_the_same_moments_are_shown() -> None:
+    clip = Clip(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8), 12)
+    assert np.array_equal(clip.at(6).frames, clip.frames[::2])
+    assert np.array_equal(clip.at(24).frames, clip.frames.repeat(2, 0))
+    assert clip.at(12).frames is clip.frames

@@ -1,0 +1,150 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from genai.data.base import Example, ItemRandom, Split
+from genai.errors import Mistake
+from genai.modalities.clip import Clip
+from genai.modalities.packed_video import LONGEST, PackedVideo
+from genai.modalities.video import Video, VideoOptions
+
+
+def numbered(count: int, fps: float = 8, first: int = 0) -> Clip:
+    """Frames whose every pixel is the number of the frame."""
+    frames = np.arange(first, first + count, dtype=np.uint8)[:, None, None, None]
+    return Clip(np.broadcast_to(frames, (count, 8, 8, 3)).copy(), fps)
+
+
+def packed(tmp_path: Path, clips: list[Clip], **said: Any) -> PackedVideo:
+    video = Video(size=8, frames=8, **said)
+    examples = [Example(clip, f"clip {number}") for number, clip in enumerate(clips)]
+    return video.pack(Split("train", len(clips), examples.__getitem__, str(len(clips))), tmp_path)
+
+
+def random(indices: list[int], epoch: int = 0) -> ItemRandom:
+    return ItemRandom(0, [epoch] * len(indices), indices)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_clip_and_back(channels: Any) -> None:
+    video = Video(size=8, frames=4, channels=channels)
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, channels, 8, 8), np.uint8))
+    clip = video.decode(x)
+    assert clip.frames.shape == (5, 8, 8, channels) and clip.fps == 8
+    assert torch.equal(video.encode(clip), x)
+
+
+def test_another_rate_and_size_become_the_models() -> None:
+    clip = Clip(np.random.default_rng(0).integers(0, 256, (24, 30, 40, 3), np.uint8), 24)
+    assert Video(size=16, fps=8).encode(clip).shape == (8, 3, 16, 16)
+
+
+def test_items_are_clips_and_parts_of_long_ones(tmp_path: Path) -> None:
+    longest = LONGEST * 8
+    split = packed(tmp_path, [numbered(10), numbered(longest + 5, first=100)])
+    assert split.prompts == ["clip 0", "clip 1", "clip 1"]
+    assert split.lengths.tolist() == [10, longest, 5]
+    assert split.clip(0)[:, 0, 0, 0].tolist() == list(range(10))
+    assert split.clip(2)[0, 0, 0, 0] == 100 + longest
+
+
+def test_validation_sees_the_first_window_and_no_padding_counts(tmp_path: Path) -> None:
+    batch = packed(tmp_path, [numbered(10), numbered(5)]).batch([0, 1], None)
+    assert batch.x.shape == (2, 8, 3, 8, 8)
+    assert batch.x[:, :, 0, 0, 0].tolist() == [list(range(8)), [0, 1, 2, 3, 4, 4, 4, 4]]
+    assert batch.valid is not None and batch.valid.tolist() == [[True] * 8, [True] * 5 + [False] * 3]
+    assert batch.local is not None
+    assert batch.local[0, :, 0].tolist() == [at / 8 for at in range(8)]
+
+
+def test_windows_stay_within_a_clip_and_often_begin_with_it(tmp_path: Path) -> None:
+    split = packed(tmp_path, [numbered(20), numbered(20, first=100)], stills=0, sparse=0)
+    starts = []
+    for epoch in range(60):
+        batch = split.batch([0, 1], random([0, 1], epoch))
+        first = batch.x[:, :, 0, 0, 0].long()
+        assert batch.valid is None
+        assert (first.diff(dim=1) == 1).all()
+        assert batch.local is not None
+        starts += (batch.local[:, 0, 0] * 8).round().int().tolist()
+        assert first[:, 0].tolist() == [starts[-2], 100 + starts[-1]]
+    assert min(starts) == 0 and max(starts) == 12
+    assert 0.25 < starts.count(0) / len(starts) < 0.6
+
+
+@pytest.mark.parametrize(("said", "frames"), [({"stills": 1, "sparse": 0}, 1), ({"stills": 0, "sparse": 1}, 4)])
+def test_single_frames_and_a_few_are_as_many_frames(said: dict[str, float], frames: int, tmp_path: Path) -> None:
+    split = packed(tmp_path, [numbered(8, first=20 * number) for number in range(6)], **said)
+    seen = set()
+    for epoch in range(20):
+        batch = split.batch([3, 4], random([3, 4], epoch))
+        each = 8 // frames
+        assert batch.x.shape[:2] == (2 * each, frames)
+        assert batch.prompts[0] == "clip 3" and batch.prompts[each] == "clip 4"
+        assert batch.local is not None
+        at = (batch.local[..., 0] * 8).round().int()
+        assert (at.diff(dim=1) > 0).all()
+        clips = [int(prompt.split()[1]) for prompt in batch.prompts]
+        assert batch.x[:, :, 0, 0, 0].int().tolist() == (at + 20 * torch.tensor(clips)[:, None]).tolist()
+        seen |= set(at[:, 0].tolist())
+    assert len(seen) > 3
+
+
+def test_randomness_belongs_to_an_item(tmp_path: Path) -> None:
+    split = packed(tmp_path, [numbered(20, first=20 * number) for number in range(6)])
+    one, two, other = (split.batch([3, 4], random([3, 4], epoch)) for epoch in (5, 5, 6))
+    assert torch.equal(one.x, two.x) and one.prompts == two.prompts
+    assert one.x.shape != other.x.shape or not torch.equal(one.x, other.x)
+
+
+def test_fit_learns_moments_and_the_latest_time(tmp_path: Path) -> None:
+    video = Video(size=8, frames=8)
+    examples = [Example(numbered(20), "a"), Example(numbered(10), "b")]
+    video.fit(Split("train", 2, examples.__getitem__, "fit"), tmp_path)
+    assert video.interface["horizon"] == 19 / 8
+    assert video.interface["mean"] == pytest.approx(9 / 127.5 - 1, abs=0.03)
+    other = Video(size=8, frames=8)
+    other.restore(video.state())
+    assert other.interface == video.interface
+
+
+def test_shares_that_are_more_than_all_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than all"):
+        Video(stills=0.7, sparse=0.7)
+
+
+def test_a_request_from_nothing() -> None:
+    request = Video(size=8, frames=8).request(["a", "b"], [0, 1], None, VideoOptions())
+    assert request.size == (8, 3, 8, 8) and request.init is None and request.known is None
+    assert request.local is not None and request.local[1][:, 0].tolist() == [at / 8 for at in range(8)]
+
+
+def test_a_request_that_begins_and_ends_with_given_frames(tmp_path: Path) -> None:
+    Pillow.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / "last.png")
+    options = VideoOptions(frames=12, fps=4, last=str(tmp_path / "last.png"))
+    request = Video(size=8, frames=8).request(["a"], [0], numbered(6, fps=8, first=1), options)
+    assert request.size[0] == 12 and request.init and request.known and request.local
+    assert request.init[0][:, 0, 0, 0].tolist() == [1, 3, 5, *[0] * 8, 9]  # every other one, at half the rate
+    assert request.known[0][:, 0, 0, 0].tolist() == [True] * 3 + [False] * 8 + [True]
+    assert request.local[0][1].item() == 0.25
+
+
+def test_a_long_beginning_is_continued_by_half_a_window() -> None:
+    request = Video(size=8, frames=8).request(["a"], [0], numbered(30), VideoOptions())
+    assert request.size[0] == 34
+    with pytest.raises(Mistake, match="30 are given"):
+        Video(size=8, frames=8).request(["a"], [0], numbered(30), VideoOptions(frames=30))
+
+
+def test_files_are_of_the_kind_that_is_asked_for() -> None:
+    video = Video(size=8, frames=8)
+    x = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    for kind, suffix in ((None, ".mp4"), ("webm", ".webm"), ("apng", ".png"), ("webp", ".webp")):
+        decoder = video.decoder(None, VideoOptions(fps=5, format=kind))  # type: ignore[arg-type]
+        made = decoder.push(0, x)
+        assert (made.suffix, made.fps, decoder.result()) == (suffix, 5, made)
+        assert len(decoder.given.frames) == 0
