@@ -126,6 +126,7 @@ class Diffusion(Method):
         self.mean, self.std = mean, std
         self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
+        self.partial = frames > 1  # single frames have no use for what sees time
         self.frames, self.horizon, self.independent, self.context = frames, horizon, independent, context
 
     def scale(self, x: Tensor) -> Tensor:
