@@ -58,7 +58,8 @@ EARLY = 0.95
 FEW = 4
 """Known frames that are spread over a clip."""
 ALONE = 1.0
-"""How much lower the mean of training times is, before the sigmoid, for single frames: less noise hides them."""
+"""How much lower the mean of training times is, before the sigmoid, for single frames and where frames are
+known: less noise hides all that is to be decided."""
 CONTEXT = 0.02
 """Time of known frames: a little noise, for what was made before is never as clean as data."""
 
@@ -180,6 +181,7 @@ class Diffusion(Method):
         few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
         kind = torch.rand(batch, 1, device=device) / max(self.context, 1e-9)
         known = torch.where(kind < 0.6, spread, torch.where(kind < 0.8, few, first)) & (kind < 1)
+        time = torch.where(known.any(1, keepdim=True), drawn(batch, 1, mean=self.time_mean - ALONE), time)
         return torch.where(known, CONTEXT, time), counts * ~known
 
     @torch.inference_mode()

@@ -219,7 +219,7 @@ def test_known_frames_are_hardly_noisy_and_count_nothing() -> None:
     assert known.any(1).float().mean().item() == pytest.approx(method.context, abs=0.05)
     assert not known.all(1).any()
     alike = (time.masked_fill(known, -1).amax(1, keepdim=True) == time)[~known]
-    assert 0.75 < alike.float().mean() < 0.9  # one time for all of a clip, but for the share ``independent``
+    assert 0.8 < alike.float().mean() < 0.97  # one time for all of a clip, but for the share ``independent``
     assert (method._levels((50, 1), torch.device("cpu"))[1] == 1).all()
 
 
