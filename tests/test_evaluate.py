@@ -151,7 +151,7 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["metrics=[]"], "name at least one"),
         (["metrics=[world]"], "'world' does not fit TextFolder.*there are: .*parses"),
         (["modality=image", "metrics=[parses]"], "'parses' does not fit World.*nearest"),
-        (["modality=video"], "there is no such modality"),
+        (["modality=smell"], "there is no such modality"),
         (["ckpt=runs/nope"], "there is no run folder or checkpoint runs/nope"),
         (["runs=nowhere"], "no run with a checkpoint is in nowhere"),
         (["n=0"], "n=0: it should be greater than or equal to 1"),

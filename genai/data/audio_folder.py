@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.data.folder import Folder
+from genai.data.timed_folder import TimedFolder
 from genai.modalities.sound import RATES, Sound
 
 SUFFIXES = frozenset(
@@ -14,7 +14,7 @@ SUFFIXES = frozenset(
 )
 
 
-class AudioFolder(Folder):
+class AudioFolder(TimedFolder):
     """Sounds of any kind and length, from a folder with its sub-folders; prompts and division as in ``Folder``.
 
     Args:
@@ -45,20 +45,3 @@ class AudioFolder(Folder):
 
     def look(self, file: Path) -> dict[str, Any]:
         return {"seconds": Sound.read(file).seconds}
-
-    @property
-    def note(self) -> str:
-        return f", {duration(self.seconds)} in all"
-
-    @property
-    def seconds(self) -> float:
-        """Of both sides together."""
-        return sum(look.seconds for side in self._divided[:2] for _, look in side)
-
-
-def duration(seconds: float) -> str:
-    """``12.5 seconds``, ``21.0 minutes``, ``23.9 hours``: as people say it."""
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} seconds"

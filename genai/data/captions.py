@@ -87,7 +87,7 @@ def _plain(path: Path | str) -> str:
 
 
 def _stem(file: Path) -> str:
-    return _plain(os.path.splitext(file)[0])
+    return _plain(file if file.is_dir() else os.path.splitext(file)[0])
 
 
 def _dialect(content: str) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class Folder(Divided):
     suffixes: ClassVar[frozenset[str]]
     things: ClassVar[str]
     """What is in the files, in the plural: ``pictures``."""
-    loaded_as: int | None = None
-    """What ``load`` depends on besides the file."""
+    loaded_as: Any = None
+    """What ``load`` depends on besides the file, in plain values."""
 
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
         self.path, self.val_fraction = path, val_fraction
@@ -93,7 +93,7 @@ class Folder(Divided):
         path = Path(self.path).expanduser()
         if path.is_dir():
             files = sorted(_below(path), key=str)
-            media = [file for file in files if self._fits(file)]
+            media = self.media_in(path, files)
         else:
             named = [path] if path.is_file() else sorted(map(Path, glob.glob(str(path), recursive=True)))
             media = [file for file in named if self._fits(file) and file.is_file()]
@@ -106,12 +106,16 @@ class Folder(Divided):
             raise Mistake(f"data.path={printable(self.path)}: no {self.things}. Looked for {looked_for}.")
         return media, files
 
+    def media_in(self, folder: Path, files: Sequence[Path]) -> list[Path]:
+        """Those of ``files``, all of ``folder``, that there are media in; in order."""
+        return [file for file in files if self._fits(file)]
+
     def items(self) -> tuple[Path, list[Item], list[str]]:
         """The folder of them all, the files with their prompts, and a line about each caption that is of no use."""
         media, files = self.files()
         path = Path(self.path).expanduser()
         root = path if path.is_dir() else Path(os.path.commonpath([file.parent for file in media]))
-        captions = read_captions(files, [file for file in files if self._fits(file)], self.things)
+        captions = read_captions(files, [*media, *filter(self._fits, files)], self.things)
         sides = _sides(path, media)
         if not sides:
             return root, [Item(file, captions.of(file, root)) for file in media], captions.notes

@@ -22,11 +22,12 @@ class Looked:
     """What looking at a file has told.
 
     Attributes:
-        stamp: size and times (in ns) of the file then; with another stamp it is another file.
+        stamp: size and times (in ns) of the file then; with another stamp it is another file. Of a folder whose files
+            belong together: all their sizes, and the latest times.
         wrong: why it cannot be used; empty where it can.
         content: a hash of its bytes.
         thumbnail: of a picture, the bytes of a few RGB pixels, in hexadecimal.
-        seconds: of a sound.
+        seconds: of a sound or a clip; of frames without a rate, at 8 a second.
     """
 
     stamp: list[int]
@@ -68,22 +69,32 @@ def _read(index: Path) -> dict[str, Looked]:
         return {}
 
 
+def _parts(file: Path) -> list[Path]:
+    """The files in a folder, in order; a file itself."""
+    if not file.is_dir():
+        return [file]
+    return sorted(part for part in file.iterdir() if part.is_file() and not part.name.startswith("."))
+
+
 def _stamp(file: Path) -> list[int]:
     """The time of change tells of new permissions, and of new content under an old time of modification."""
     try:
-        status = file.stat()
+        parts = [part.stat() for part in _parts(file)]
     except OSError:
         return []
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    latest = [max((getattr(part, name) for part in parts), default=0) for name in ("st_mtime_ns", "st_ctime_ns")]
+    return [sum(part.st_size for part in parts), *latest]
 
 
 def _looked(file: Path, stamp: list[int], look: Callable[[Path], dict[str, Any]]) -> Looked:
     try:
         told = look(file)
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for part in _parts(file):
+            with part.open("rb") as content:
+                hashlib.file_digest(content, lambda: digest)
     except Mistake as error:
         return Looked(stamp, wrong=str(error))
     except OSError as error:
         return Looked(stamp, wrong=f"cannot read {file}: {error.strerror}.")
-    return Looked(stamp, content=digest, **told)
+    return Looked(stamp, content=digest.hexdigest(), **told)

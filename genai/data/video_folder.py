@@ -1,27 +1,34 @@
 """Clips of one's own, with the captions that lie beside them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.data.audio_folder import duration
-from genai.data.folder import Folder
+from genai.data.timed_folder import TimedFolder
 from genai.errors import Mistake
-from genai.modalities.clip import Clip
+from genai.modalities.animation import STILLS
+from genai.modalities.clip import FASTEST, Clip
 
-SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .flv .wmv .ogv .3gp .gif .webp .apng .png".split())
+SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .vob .wmv .asf .flv .ogv .3gp .gif .webp .apng".split()
+)
+FRAMES = STILLS - SUFFIXES
 
 
-class VideoFolder(Folder):
-    """Films and animations of any kind and length, from a folder with its sub-folders; prompts and division as in
-    ``Folder``.
+class VideoFolder(TimedFolder):
+    """Clips of any kind, size and length, from a folder with its sub-folders; prompts and division as in ``Folder``.
+
+    A sub-folder with nothing in it but pictures, two or more, whose names end in numbers is a clip as well: its prompt
+    is what ``NAME.txt`` beside it says, or its row in a table there, or the name of the folder that it is in.
 
     Args:
-        path: a folder (searched through by ``SUFFIXES``, hidden files left out) or a glob such as ``birds/**/*.mp4``.
+        path: a folder (searched through by ``SUFFIXES``, hidden files left out) or a glob such as ``cats/**/*.mp4``,
+            which finds files alone.
         val_fraction: what is held out; equal files are on the same side.
         fps: frames a second that they are needed in; their own where that is ``None``.
-        size: that they are needed in; larger ones are decoded in no more than twice that.
+        size: pixels that their shorter side is needed in; no more are kept while a file is read.
 
     Raises:
         Mistake: nothing is there, or too little of it can be used.
@@ -36,21 +43,30 @@ class VideoFolder(Folder):
         self,
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
-        fps: Annotated[float, Gt(0), Le(240)] | None = None,
+        fps: Annotated[float, Gt(0), Le(FASTEST)] | None = None,
         size: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         super().__init__(path, val_fraction)
-        self.fps, self.loaded_as = fps, size and 2 * size
+        self.fps, self.size = fps, size
+        self.loaded_as = [fps, size]
 
     def load(self, file: Path) -> Clip:
-        return Clip.read(file, self.fps, self.loaded_as)
+        return Clip.read(file, self.fps, self.size)
 
     def look(self, file: Path) -> dict[str, Any]:
-        clip = Clip.read(file, about=16)
-        if len(clip.frames) == 1:
+        """Decodes all of it: what is damaged is known before anything is packed."""
+        clip = Clip.read(file, about=8)
+        if len(clip.frames) < 2:
             raise Mistake(f"{file} has a single frame.")
         return {"seconds": clip.seconds}
 
-    @property
-    def note(self) -> str:
-        return f", {duration(sum(look.seconds for side in self._divided[:2] for _, look in side))} in all"
+    def media_in(self, folder: Path, files: Sequence[Path]) -> list[Path]:
+        inside: dict[Path, list[Path]] = {}
+        for file in files:
+            inside.setdefault(file.parent, []).append(file)
+        frames = {place for place, every in inside.items() if place != folder and _are_frames(every)}
+        return sorted([*super().media_in(folder, files), *frames], key=str)
+
+
+def _are_frames(files: Sequence[Path]) -> bool:
+    return len(files) > 1 and all(file.suffix.lower() in FRAMES and file.stem[-1:].isdigit() for file in files)

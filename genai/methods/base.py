@@ -22,6 +22,9 @@ class Method(nn.Module, ABC):
     metrics: Sequence[str] = ()
     """By name, what ``genai.evaluate`` measures of it where it is not told; empty: what the data say."""
 
+    partial: bool = False
+    """Whether a loss may have no use for some parameters, of other ones in each process."""
+
     sampled: nn.Module
     """What sampling uses, and so what is averaged over training."""
 

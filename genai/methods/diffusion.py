@@ -17,7 +17,6 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.batch import Batch, Piece, Request
-from genai.errors import Mistake
 from genai.methods.base import Method
 
 Denoise = Callable[[Tensor, float], Tensor]
@@ -59,8 +58,8 @@ EARLY = 0.95
 FEW = 4
 """Known frames that are spread over a clip."""
 ALONE = 1.0
-"""How much lower the mean of training times is, before the sigmoid, for single frames and where frames are known: less
-noise hides all that is to be decided."""
+"""How much lower the mean of training times is, before the sigmoid, for single frames and where frames are
+known: less noise hides all that is to be decided."""
 CONTEXT = 0.02
 """Time of known frames: a little noise, for what was made before is never as clean as data."""
 
@@ -128,6 +127,7 @@ class Diffusion(Method):
         self.mean, self.std = mean, std
         self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
+        self.partial = frames > 1  # single frames have no use for what sees time
         self.frames, self.horizon, self.independent, self.context = frames, horizon, independent, context
 
     def scale(self, x: Tensor) -> Tensor:
@@ -355,14 +355,11 @@ SAMPLERS: dict[str, Callable[[Denoise, Tensor, Sequence[float]], Iterator[Step]]
 def windows(total: int, frames: int, overlap: int | None) -> list[tuple[int, int]]:
     """From where to where a clip of ``total`` frames is made at once, ``frames`` at most, ``overlap`` of them again.
 
-    Raises:
-        Mistake: with so much overlap nothing would be new.
+    At least one of a window is new, however many should overlap.
     """
-    again = frames // 2 if overlap is None else overlap
+    again = frames // 2 if overlap is None else min(overlap, frames - 1)
     if total <= frames:
         return [(0, total)]
-    if again >= frames:
-        raise Mistake(f"overlap={again}: the network sees {frames} frames at once, so it should be less.")
     starts = [*range(0, total - frames, frames - again), total - frames]
     return [(start, start + frames) for start in starts]
 

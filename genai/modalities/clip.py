@@ -1,7 +1,8 @@
-"""Clips as people have them: frames at a rate, with a sound where there is one; any video file <-> a clip."""
+"""Clips as people have them: any video file <-> uint8 frames at a frame rate, with a sound where there is one."""
 
 import base64
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
@@ -9,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.errors import Mistake, listing
-from genai.modalities import film_reader, film_writer
+from genai.modalities import animation, video_reader, video_writer
 from genai.modalities.sound import Sound
 
-FPS = 8.0
-"""Frames a second of what has no rate of its own, such as a folder of pictures."""
+WRITTEN = (".mp4", ".webm", ".png", ".webp")
+"""Suffixes of files that a clip can be written to, the best for people first."""
+FASTEST = 1000
+"""Frames a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,27 +37,58 @@ class Clip:
 
     @classmethod
     def read(cls, path: Path, fps: float | None = None, about: int | None = None, sound: bool = False) -> Self:
-        """Any video that FFmpeg opens, any picture that Pillow opens, one that moves or not, a folder of pictures.
+        """A video that FFmpeg opens, an animated GIF, WebP or PNG, a folder of numbered pictures, or one picture.
 
-        Frames are those that stand there at each moment, by their time stamps; upright; transparency on white.
+        Frame ``k`` is what is shown ``k / fps`` seconds after the first, so that any rate comes out even. Pictures are
+        upright, in the shape that they are shown in, and on white where they are transparent. A file that is shorter
+        than it says is refused; GIF and MPEG streams do not say, and are read as far as they go.
 
         Args:
-            path: of the file, or of a folder whose pictures are the frames, in the order of the numbers in their names.
-            fps: that it comes out at; its own mean rate where that is ``None``.
-            about: frames may come out smaller, their shorter side no smaller than this.
-            sound: read the sound of a video too.
+            path: of the file or folder.
+            fps: frames a second; their own average where that is ``None``, 8 for pictures that have none.
+            about: what the shorter side is made where it is longer, while the file is read: whole films fit then.
+            sound: whether the sound is read too, where the file has one.
 
         Raises:
-            Mistake: naming the file: missing, without a picture, empty, damaged or cut short, more than
-                ``film_reader.LARGEST`` bytes of frames.
+            Mistake: naming the file: missing, empty, no picture in it, damaged, cut short, too large; pictures of
+                several sizes in a folder; a rate that is not above 0, or above ``FASTEST``.
         """
         path = Path(path)
-        frames, rate = film_reader.read(path, fps, FPS, about)
-        heard = Sound.read(path) if sound and film_reader.has_sound(path) else None
-        return cls(frames, rate, heard)
+        if fps is not None and not 0 < fps <= FASTEST:
+            raise Mistake(f"fps={fps:g}: it should be above 0, and at most {FASTEST:,}.")
+        try:
+            if path.is_dir():
+                return cls(*animation.folder(path, fps, about))
+            if not path.stat().st_size:
+                raise Mistake(f"{path} is an empty file.")
+            if animation.is_picture(path):
+                return cls(*animation.read(path, fps, about))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        frames, rate, heard = video_reader.read(path, fps, about)
+        return cls(frames, rate, Sound.read(path) if sound and heard else None)
+
+    def to_bytes(self, suffix: str | None = None) -> bytes:
+        """The content of a file of one of the kinds ``WRITTEN``.
+
+        ``.mp4`` (H.264, AAC) and ``.webm`` (VP9, Opus) play everywhere: small clips are enlarged without smoothing,
+        by an even factor, until the shorter side has 256 pixels, and an odd side has its edge twice. ``.png``
+        (animated) and ``.webp`` keep every pixel as it is, and no sound; WebP joins frames that are the same, so that
+        a clip in which nothing moves is a single picture.
+
+        Raises:
+            Mistake: another suffix; PyAV lacks what it needs; the kind has no such sizes.
+        """
+        kind = "." + (suffix or self.suffix).lstrip(".").lower()
+        if kind not in WRITTEN:
+            raise Mistake(f"cannot write a clip as {kind}. There are: {listing(WRITTEN)}.")
+        if kind == ".webp":
+            return animation.webp(self.frames, self.fps)
+        return video_writer.write(kind, self.frames, Fraction(self.fps).limit_denominator(1001), self.sound)
 
     def at(self, fps: float) -> Self:
-        """The same clip with ``fps`` frames a second: those that stand there at each moment."""
+        """The same clip with ``fps`` frames a second: those that are shown at each moment."""
         if fps == self.fps or len(self.frames) == 1:
             return replace(self, fps=fps)
         count = max(1, round(self.seconds * fps))
@@ -65,26 +99,18 @@ class Clip:
     def seconds(self) -> float:
         return len(self.frames) / self.fps
 
-    def to_bytes(self, suffix: str | None = None) -> bytes:
-        """MP4 (H.264, AAC), WebM (VP9, Opus), or, exact to the pixel and without sound, animated PNG or WebP.
-
-        In MP4 and WebM small frames are enlarged by a whole factor, to be seen: browsers would blur them.
-
-        Raises:
-            Mistake: another suffix, or one that this build of FFmpeg cannot write.
-        """
-        kind = "." + (suffix or self.suffix).lstrip(".").lower()
-        if kind not in film_writer.WRITERS:
-            raise Mistake(f"cannot write a clip as {kind}. There are: {listing(film_writer.WRITERS)}.")
-        return film_writer.WRITERS[kind](self.frames, self.fps, self.sound)
-
     @property
     def on_terminal(self) -> str:
         return ""
 
     def _repr_html_(self) -> str:
-        kind = film_writer.best()
+        kind = best_suffix()
         data = base64.b64encode(self.to_bytes(kind)).decode()
         if kind == ".png":
-            return f"<img src='data:image/png;base64,{data}'>"
+            return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 256px'>"
         return f"<video autoplay loop muted controls src='data:video/{kind[1:]};base64,{data}'></video>"
+
+
+def best_suffix() -> str:
+    """The first of ``WRITTEN`` that this build of PyAV can write."""
+    return next(kind for kind in WRITTEN if kind == ".png" or video_writer.can_write(kind))

@@ -3,7 +3,8 @@
 import base64
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -43,24 +44,10 @@ class Picture:
         Raises:
             Mistake: naming the file: missing, no image, damaged, or more than ``LARGEST`` pixels.
         """
-        try:
-            with Pillow.open(path) as image:
-                if image.width * image.height > LARGEST:
-                    raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
-                if image.format == "EPS":
-                    raise Mistake(f"{path} is PostScript, a program, which is not run.")
-                if about:
-                    image.draft(None, (about, about))
-                return cls.of(ImageOps.exif_transpose(image))
-        except Mistake:
-            raise
-        except UnidentifiedImageError as error:
-            raise Mistake(f"{path} is not an image that can be read.") from error
-        except Pillow.DecompressionBombError as error:
-            raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
-        except Exception as error:  # on damaged files Pillow's decoders raise almost anything
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        with opened(path) as image:
+            if about:
+                image.draft(None, (about, about))
+            return cls.of(ImageOps.exif_transpose(image))
 
     @classmethod
     def of(cls, image: Pillow.Image) -> Self:
@@ -90,6 +77,27 @@ class Picture:
         return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 128px'>"
 
 
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillow.Image]:
+    """The file in Pillow's hands. Whatever it raises there is a ``Mistake`` that names the file, as ``read`` says."""
+    try:
+        with Pillow.open(path, formats=formats) as image:
+            if image.width * image.height > LARGEST:
+                raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
+            if image.format == "EPS":
+                raise Mistake(f"{path} is PostScript, a program, which is not run.")
+            yield image
+    except Mistake:
+        raise
+    except UnidentifiedImageError as error:
+        raise Mistake(f"{path} is not an image that can be read.") from error
+    except Pillow.DecompressionBombError as error:
+        raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
+    except Exception as error:  # on damaged files Pillow's decoders raise almost anything
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+
+
 @dataclass(frozen=True)
 class Making:
     """How a picture came out of the noise: an animated PNG, enlarged to be seen, that rests on its end."""
@@ -106,23 +114,23 @@ class Making:
         return file.getvalue()
 
 
-def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128) -> Picture:
-    """``(prompt, picture)`` pairs side by side, enlarged to ``least`` pixels to be seen, each over its prompt."""
-    size = samples[0][1].image.width
-    columns = min(len(samples), 4 if len(samples) <= 16 else 8)
-    scale = max(1, least // size)
-    side, text = size * scale, 30
+def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128, columns: int | None = None) -> Picture:
+    """``(prompt, picture)`` pairs of one size in rows, enlarged to about ``least`` pixels, each over its prompt."""
+    first = samples[0][1].image
+    columns = columns or min(len(samples), 4 if len(samples) <= 16 else 8)
+    scale = max(1, least // first.width)
+    width, height, text = first.width * scale, first.height * scale, 30
     rows = -(-len(samples) // columns)
-    canvas = Pillow.new("RGB", (columns * (side + 8) + 8, rows * (side + text + 8) + 8), "white")
+    canvas = Pillow.new("RGB", (columns * (width + 8) + 8, rows * (height + text + 8) + 8), "white")
     draw = ImageDraw.Draw(canvas)
     for number, (prompt, picture) in enumerate(samples):
-        x, y = 8 + number % columns * (side + 8), 8 + number // columns * (side + text + 8)
-        canvas.paste(picture.image.convert("RGB").resize((side, side), Pillow.Resampling.NEAREST), (x, y))
-        draw.multiline_text((x, y + side + 2), wrapped(prompt, side // 6), "black", spacing=1)
+        x, y = 8 + number % columns * (width + 8), 8 + number // columns * (height + text + 8)
+        canvas.paste(picture.image.convert("RGB").resize((width, height), Pillow.Resampling.NEAREST), (x, y))
+        draw.multiline_text((x, y + height + 2), _wrapped(prompt, width // 6), "black", spacing=1)
     return Picture(np.asarray(canvas).copy())
 
 
-def wrapped(text: str, width: int, lines: int = 2) -> str:
+def _wrapped(text: str, width: int, lines: int = 2) -> str:
     """``text`` in at most ``lines`` lines of ``width`` characters."""
     import textwrap
 

@@ -140,7 +140,7 @@ def _read(path: Path) -> tuple[NDArray[np.float32], int]:
                         if reader.frames != ENDLESS:
                             return _by_libsndfile(path, reader)
         # "file:", so that no part of a name is taken for a protocol
-        with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}) as container:
+        with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace") as container:
             return _by_ffmpeg(path, container)
     except soundfile.LibsndfileError as error:
         raise Mistake(f"{path} is damaged: {_said(error)}.") from error

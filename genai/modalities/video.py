@@ -1,5 +1,6 @@
 """Video: clips <-> uint8 tensors of one size and frame rate, in a memory-mapped cache."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
+from PIL import Image as Pillow
 from torch import Tensor
 
 from genai.batch import Request
 from genai.data.base import Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
-from genai.modalities import film_writer
 from genai.modalities.base import Decoder, FileName, Modality
-from genai.modalities.clip import Clip
+from genai.modalities.clip import Clip, best_suffix
 from genai.modalities.filmstrip import animated, filmstrip
 from genai.modalities.image import Image, moments
 from genai.modalities.packed_video import PackedVideo
@@ -162,7 +163,8 @@ class Video(Modality):
         """All clips side by side as one picture that moves, and a strip of frames of each."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        data, height, width = animated(samples)
+        data = animated(samples)
+        width, height = Pillow.open(io.BytesIO(data)).size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
         writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
         writer.add_image(f"{tag}-strips", self.sheet(samples).pixels, step, dataformats="HWC")
@@ -178,7 +180,7 @@ class VideoDecoder:
 
     def __init__(self, video: Video, given: Tensor | None, options: VideoOptions) -> None:
         self.video, self.fps = video, options.fps or video.fps
-        self.suffix = {"apng": ".png", None: film_writer.best()}.get(options.format, f".{options.format}")
+        self.suffix = {"apng": ".png", None: best_suffix()}.get(options.format, f".{options.format}")
         self.given = self._clip(torch.zeros(0, *video.shape, dtype=torch.uint8))
         self.newest = self.given if given is None else self._clip(given)
 

@@ -71,7 +71,7 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
     loop.listen()
     reuse_memory()
     try:
-        _trainer(plan.hardware, run, loop).fit(
+        _trainer(plan.hardware, run, loop, plan.method.partial).fit(
             learner, ckpt_path=plan.checkpoint if plan.resumed else None, weights_only=True
         )
     except Stopped as stopped:
@@ -102,7 +102,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _trainer(hardware: Hardware, run: Run, loop: Any) -> Any:
+def _trainer(hardware: Hardware, run: Run, loop: Any, partial: bool) -> Any:
     """Lightning's trainer, quiet and without what the learner does itself."""
     import logging
 
@@ -111,6 +111,7 @@ def _trainer(hardware: Hardware, run: Run, loop: Any) -> Any:
     from genai.training.checkpoint_io import SafeCheckpointIO
     from genai.training.sharding import Sharded
 
+    replicas = "ddp_find_unused_parameters_true" if partial else "ddp"
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
@@ -118,7 +119,7 @@ def _trainer(hardware: Hardware, run: Run, loop: Any) -> Any:
         accelerator={"cuda": "gpu"}.get(hardware.accelerator, hardware.accelerator),
         devices=hardware.devices,
         precision=hardware.precision,  # type: ignore[arg-type]
-        strategy=Sharded() if hardware.strategy == "fsdp" else {"single": "auto"}.get(hardware.strategy, "ddp"),
+        strategy=Sharded() if hardware.strategy == "fsdp" else {"single": "auto"}.get(hardware.strategy, replicas),
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,

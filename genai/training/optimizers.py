@@ -126,7 +126,9 @@ class MuonAdamW(Optimizer):
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"]))).flatten(2)
         _, rows, columns = updates.shape
-        updates = orthogonalised(updates, group["iterations"]).reshape(-1, *parameters[0].shape)
+        half = updates.is_cuda or _fast_bfloat16()
+        orthogonal = orthogonalised(updates.bfloat16() if half else updates, group["iterations"])
+        updates = orthogonal.to(weights[0].dtype).reshape(-1, *parameters[0].shape)
         scale = max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
@@ -140,7 +142,7 @@ def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
 def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
     """The nearest (semi-)orthogonal matrices to (n, rows, columns), roughly: a quintic Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
-    x = matrices.bfloat16() if matrices.is_cuda or _fast_bfloat16() else matrices
+    x = matrices
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

@@ -160,7 +160,7 @@ def _elsewhere(values: Mapping[str, Any]) -> str:
     lacking = set(data) - {"_target_", *signature(ours[0]).parameters}
     alike = [(name, source) for name, source in forms if issubclass(source.media, ours[0].media)]
     having = [name for name, source in alike if lacking and lacking <= set(signature(source).parameters)]
-    return f" data={having[0]} has it." if having else ""
+    return f" {' or '.join(f'data={name}' for name in having)} has it." if having else ""
 
 
 def _starting_point(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any]]:

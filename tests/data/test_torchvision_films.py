@@ -58,8 +58,8 @@ def test_ucf101_as_its_lists_divide_it(tmp_path: Path) -> None:
     assert texts(source.train) == ["apply eye makeup"] * 3 + ["archery"] * 3
     assert texts(source.val) == ["apply eye makeup", "archery"]
     assert {(len(e.media.frames), e.media.frames.shape[1], e.media.fps) for e in source.val} == {
-        (10, 64, 8),
-        (14, 64, 8),
+        (10, 32, 8),
+        (14, 32, 8),
     }
     other = TorchvisionFilms("UCF101", str(root), fold=2)
     assert sorted(len(example.media.frames) for example in other.val) == [11, 15]

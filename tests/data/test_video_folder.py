@@ -1,62 +1,218 @@
+import os
+import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from genai.data.base import Split
 from genai.data.video_folder import VideoFolder
 from genai.errors import Mistake
 from genai.modalities.clip import Clip
-from genai.modalities.sound import Sound
+from tests.modalities.test_clip import film, moving
 
 
-def put(path: Path, seed: int, count: int = 12, fps: float = 12) -> Path:
+def frames(seed: int, count: int = 6) -> Any:
+    """Something of its own, which moves."""
+    return np.roll(moving(count), 3 * seed, 1) ^ np.uint8(seed)
+
+
+def put(path: Path, seed: int, count: int = 6) -> Path:
+    """A clip of ``count`` frames, by its suffix; without one a folder of pictures."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    frames = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
-    path.write_bytes(Clip(frames, fps).to_bytes(path.suffix))
+    if not path.suffix:
+        path.mkdir()
+        for number, frame in enumerate(frames(seed, count)):
+            Pillow.fromarray(frame).save(path / f"{number}.png")
+    elif path.suffix in (".gif", ".webp", ".apng"):
+        path.write_bytes(Clip(frames(seed, count), 8).to_bytes(".webp" if path.suffix == ".webp" else ".png"))
+    else:
+        film(path, frames(seed, count), "mpeg4" if path.suffix != ".webm" else "libvpx")
     return path
+
+
+def prompts(source: VideoFolder) -> list[str]:
+    return sorted(example.prompt for split in (source.train, source.val) for example in split)
+
+
+def pixels(split: Split) -> set[bytes]:
+    return {example.media.frames.tobytes() for example in split}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Clips of every kind, and among them what is none."""
-    put(tmp_path / "a_dog" / "one.mp4", 1)
-    put(tmp_path / "a_dog" / "two.webm", 2)
-    put(tmp_path / "three.png", 3)
-    put(tmp_path / "vier 4 ä.webp", 4)
-    (tmp_path / "three.txt").write_text("a bird that flies")
-    (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "noise.avi").write_bytes(np.random.default_rng(0).bytes(3000))
-    (tmp_path / "half.mp4").write_bytes((tmp_path / "a_dog" / "one.mp4").read_bytes()[:3000])
-    (tmp_path / "talk.mp4").write_bytes(Sound(np.zeros(8000, np.float32), 8000).to_bytes(".flac"))
-    Pillow.new("RGB", (30, 30)).save(tmp_path / "still.png")
-    return tmp_path
+    """Two clips that can be used: what a test adds comes on top."""
+    put(tmp_path / "good" / "one.mp4", 1)
+    put(tmp_path / "good" / "two.webm", 2)
+    return tmp_path / "good"
 
 
-def test_clips_of_all_kinds_and_what_is_skipped_by_name(folder: Path) -> None:
-    source = VideoFolder(str(folder), fps=6, size=16)
-    found = {example.prompt: example.media for split in (source.train, source.val) for example in split}
-    assert set(found) == {"a dog", "a bird that flies", ""}
-    assert {(len(clip.frames), clip.fps, min(clip.frames.shape[1:3])) for clip in found.values()} == {(6, 6, 32)}
-    assert len(source.train) + len(source.val) == 4
-    skipped = " ".join(source.skipped)
-    for name, why in {
-        "empty.mp4": "empty file", "noise.avi": "not a clip", "half.mp4": "", "talk.mp4": "no picture",
-        "still.png": "single frame",
-    }.items():  # fmt: skip
-        assert any(name in line and why in line for line in source.skipped), skipped
-    assert len(source.skipped) == 5
-    assert "4.0 seconds in all" in source.description
+# ------------------------------------------------------------------------------------------------- files, captions
 
 
-def test_the_hash_is_that_of_content_and_captions(folder: Path) -> None:
-    before = VideoFolder(str(folder)).train.fingerprint, VideoFolder(str(folder)).val.fingerprint
-    assert (VideoFolder(str(folder)).train.fingerprint, VideoFolder(str(folder)).val.fingerprint) == before
-    (folder / "three.txt").write_text("a bat that flies")
-    (folder / "a_dog" / "one.txt").write_text("a cat")
-    assert (VideoFolder(str(folder)).train.fingerprint, VideoFolder(str(folder)).val.fingerprint) != before
+def test_kinds_of_files_and_captions(folder: Path) -> None:
+    (folder / "one.txt").write_text("A red\nsquare, ")
+    for seed, name in enumerate(("a.MOV", "b.mkv", "c.avi", "d.webp", "e.apng", "ümläut 映画/f.gif"), 3):
+        put((folder / name).with_suffix(Path(name).suffix.lower()), seed).rename(folder / name)
+    (folder / "metadata.csv").write_text("file_name,text\nb.mkv,in a table\ngone.mp4,x\n")
+    source = VideoFolder(str(folder))
+    assert prompts(source) == ["", "", "", "", "", "A red square,", "in a table", "ümläut 映画"]
+    assert [line.partition("metadata.csv")[2] for line in source.skipped] == [
+        ":3 is about 'gone.mp4', which is not there."
+    ]
 
 
-def test_a_folder_without_clips_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="no clips"):
-        VideoFolder(str(tmp_path)).files()
+def test_a_folder_of_numbered_frames_is_a_clip(folder: Path) -> None:
+    put(folder / "first", 3)
+    put(folder / "cat_jumps" / "second", 4)
+    put(folder / "cat_jumps" / "third", 5)
+    shutil.move(put(folder / "plain", 6), folder / "take 1.5")
+    (folder / "cat_jumps" / "second.txt").write_text("its own")
+    (folder / "take 1.5.txt").write_text("of a name with a dot")
+    (folder / "metadata.csv").write_text("file_name,text\nfirst,in a table\n")
+    (folder / "first" / ".hidden").touch()
+    source = VideoFolder(str(folder))
+    assert prompts(source) == ["", "", "cat jumps", "in a table", "its own", "of a name with a dot"]
+    assert source.skipped == ()
+    everything = {**{e.prompt: e.media for e in source.train}, **{e.prompt: e.media for e in source.val}}
+    assert np.array_equal(everything["cat jumps"].frames, frames(5))
+
+
+def test_other_folders_of_pictures_are_no_clips(folder: Path) -> None:
+    put(folder / "mixed", 3)
+    (folder / "mixed" / "0.txt").write_text("not frames alone")
+    put(folder / "single", 4, count=1)
+    put(folder / "named", 5)
+    (folder / "named" / "0.png").rename(folder / "named" / "beginning.png")
+    put(folder / "animations" / "1.webp", 6)
+    put(folder / "animations" / "2.webp", 7)
+    source = VideoFolder(str(folder))
+    assert prompts(source) == ["", "", "animations", "animations"]
+    assert [line.partition("good/")[2] for line in source.skipped] == ["mixed/0.txt is a caption without a clip."]
+
+
+def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
+    (folder / "alone.txt").write_text("hello")
+    (folder / "empty.mp4").touch()
+    (folder / "fake.mov").write_text("hello")
+    content = film(folder / "cut.mp4", moving(48), "libx264").read_bytes()
+    (folder / "cut.mp4").write_bytes(content[:-500])
+    (folder / "gone.mkv").symlink_to("nowhere")
+    Pillow.new("RGB", (8, 8)).save(folder / "still.webp")
+    put(folder / "wrong", 5)
+    (folder / "wrong" / "3.png").write_bytes(b"x")
+    source = VideoFolder(str(folder))
+    assert prompts(source) == ["", ""]
+    said = ["cut.mp4", "empty file", "fake.mov is not a video", "gone.mkv", "still.webp has a single frame", "wrong/3"]
+    assert len(source.skipped) == 7 and source.skipped[-1].endswith("alone.txt is a caption without a clip.")
+    assert all(words in line for words, line in zip(said, source.skipped, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("absent", "there is no such folder"),
+        ("empty", "no clips. Looked for .3gp"),
+        ("good/one.mp4", "two different clips are needed"),
+        ("frames", "no clips. Looked for .3gp"),
+        ("bad", "two different clips are needed.*x.mp4 is an empty file"),
+    ],
+)
+def test_where_there_are_no_clips_the_path_is_named(folder: Path, path: str, says: str) -> None:
+    root = folder.parent
+    (root / "empty").mkdir()
+    put(root / "frames", 1)
+    shutil.copytree(folder, root / "bad")
+    (root / "bad" / "two.webm").unlink()
+    (root / "bad" / "x.mp4").touch()
+    with pytest.raises(Mistake, match=says) as caught:
+        _ = VideoFolder(str(root / path)).train
+    assert f"data.path={root / path}" in str(caught.value)
+    with pytest.raises(Mistake, match=r"data\.path= is empty: give a folder of clips"):
+        _ = VideoFolder("").train
+
+
+@pytest.mark.parametrize(("path", "count"), [("", 5), ("*.mp4", 2), ("**/*.webm", 3), ("sub/*", 2)])
+def test_a_folder_or_a_glob(folder: Path, path: str, count: int) -> None:
+    for seed, name in enumerate(("three.mp4", "sub/a.webm", "sub/b.webm"), 3):
+        put(folder / name, seed)
+    assert len(prompts(VideoFolder(str(folder / path)))) == count
+
+
+# --------------------------------------------------------------------------------- division, sizes, the second start
+
+
+def test_equal_files_are_on_one_side_and_sides_may_be_given(tmp_path: Path) -> None:
+    for number in range(8):
+        put(tmp_path / "a" / f"{number}.webp", number)
+        shutil.copy(tmp_path / "a" / f"{number}.webp", tmp_path / "a" / f"copy of {number}.webp")
+    source = VideoFolder(str(tmp_path / "a"), 0.3)
+    assert (len(source.train), len(source.val)) == (12, 4)
+    assert not pixels(source.train) & pixels(source.val)
+    for number, name in enumerate(("train/b.webp", "train/frames", "train/jump/c.webp", "test/d.webp", "test/run/e")):
+        put(tmp_path / "b" / name, number)
+    source = VideoFolder(str(tmp_path / "b"))
+    assert sorted(e.prompt for e in source.train) == ["", "", "jump"]
+    assert sorted(e.prompt for e in source.val) == ["", "run"]
+
+
+def test_clips_come_out_in_the_rate_and_size_that_are_wanted(folder: Path) -> None:
+    put(folder / "three", 3)
+    film(folder / "four.mkv", moving(24, 64, 96), "mpeg4")
+    source = VideoFolder(str(folder), fps=4, size=16)
+    clips = [example.media for split in (source.train, source.val) for example in split]
+    assert {clip.fps for clip in clips} == {4} and {min(clip.frames.shape[1:3]) for clip in clips} == {16}
+    assert sorted(len(clip.frames) for clip in clips) == [3, 3, 6, 12]
+    assert source.seconds == pytest.approx(3 * 0.75 + 3)
+    assert ", 5.2 seconds in all" in source.description and ": 3 clips to train on, 1 held out" in source.description
+
+
+def test_the_second_start_reads_no_clip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(folder / "three", 3)
+    (folder / "bad.mp4").write_text("bad")
+    before = VideoFolder(str(folder))
+    told = before.description, before.skipped, before.train.fingerprint
+    asked: list[str] = []
+    read = Clip.read
+
+    def watched(path: Path, *rest: Any, **more: Any) -> Clip:
+        asked.append(path.name)
+        return read(path, *rest, **more)
+
+    monkeypatch.setattr(Clip, "read", watched)
+    again = VideoFolder(str(folder))
+    assert (again.description, again.skipped, again.train.fingerprint) == told and asked == []
+    os.utime(folder / "bad.mp4", (1, 1))
+    Pillow.fromarray(frames(9)[0]).save(folder / "three" / "3.png")
+    changed = VideoFolder(str(folder))
+    assert {changed.train.fingerprint, changed.val.fingerprint} != {before.train.fingerprint, before.val.fingerprint}
+    assert sorted(asked) == ["bad.mp4", "three"]
+
+
+def test_fingerprints_follow_content_captions_rate_and_size(folder: Path) -> None:
+    def prints(**options: Any) -> set[str]:
+        source = VideoFolder(str(folder), **options)
+        return {source.train.fingerprint, source.val.fingerprint}
+
+    first = prints()
+    (folder / "one.mp4").rename(folder / "another name.mp4")
+    assert prints() == first
+    assert not prints(fps=8) & first and not prints(size=32) & first
+    (folder / "two.txt").write_text("a caption")
+    assert len(prints() - first) == 1
+
+
+def test_mutated_files_crash_nothing(folder: Path) -> None:
+    draw = random.Random(0)
+    contents = [put(folder.parent / f"a{suffix}", 1).read_bytes() for suffix in (".mp4", ".webp", ".apng", ".mkv")]
+    for number in range(40):
+        content = bytearray(contents[number % 4])
+        for _ in range(draw.randint(1, 8)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        (folder / f"{number}.mp4").write_bytes(content)
+    source = VideoFolder(str(folder), size=16)
+    assert len(source.train) + len(source.val) + len(source.skipped) == 42
+    assert len(list(source.train)) == len(source.train)  # what was good for the survey is good for packing

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from genai.batch import Batch, Request
-from genai.errors import Mistake
 from genai.methods.diffusion import CONTEXT, SAMPLERS, Diffusion, DiffusionOptions, stages, windows
 from genai.networks.prompt import PromptEncoder
 from genai.networks.unet import UNet
@@ -179,8 +178,6 @@ def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
     assert lengths == sorted(lengths) and lengths[0] == 6 and lengths[-1] == 15
     for length in set(lengths):  # what was made of a window stays as it is
         assert torch.equal(pieces[-1][:, :length], [piece for piece in pieces if piece.shape[1] == length][-1])
-    with pytest.raises(Mistake, match="overlap=6"):
-        method.sample(asked(15), DiffusionOptions(2, overlap=6))
 
 
 def test_no_frame_has_a_time_that_was_not_trained_on() -> None:
@@ -203,6 +200,7 @@ def test_windows_overlap_and_end_with_the_clip() -> None:
     assert windows(6, 6, None) == [(0, 6)]
     assert windows(4, 6, None) == [(0, 4)]
     assert windows(16, 8, None) == [(0, 8), (4, 12), (8, 16)]
+    assert windows(9, 8, 20) == [(0, 8), (1, 9)]
     assert windows(15, 8, 2) == [(0, 8), (6, 14), (7, 15)]
 
 
@@ -221,7 +219,7 @@ def test_known_frames_are_hardly_noisy_and_count_nothing() -> None:
     assert known.any(1).float().mean().item() == pytest.approx(method.context, abs=0.05)
     assert not known.all(1).any()
     alike = (time.masked_fill(known, -1).amax(1, keepdim=True) == time)[~known]
-    assert 0.75 < alike.float().mean() < 0.9  # one time for all of a clip, but for the share ``independent``
+    assert 0.8 < alike.float().mean() < 0.97  # one time for all of a clip, but for the share ``independent``
     assert (method._levels((50, 1), torch.device("cpu"))[1] == 1).all()
 
 
