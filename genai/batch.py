@@ -83,10 +83,14 @@ class Piece:
     """A part of the samples: ``x`` (batch, n, ...) replaces everything from ``start`` on.
 
     Positions count from the end of what was given as a beginning.
+
+    Attributes:
+        share: of the whole work that is done; ``None`` where the length of ``x`` tells.
     """
 
     start: int
     x: Tensor
+    share: float | None = None
 
 
 def batched(count: int, size: int) -> Iterator[range]:

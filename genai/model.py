@@ -131,6 +131,7 @@ class Stream:
         init: the media that it starts from, read.
         unit: what the modality counts the length of a sample in; ``None``: nothing.
         made, total: how long each sample is, and will be at most, in that unit.
+        share: of the work that is done, where the length of samples does not tell.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Stream:
         self.decoders = [modality.decoder(tensor, ours) for tensor in given]
         self.unit, self._per_unit = modality.unit, modality.per_unit
         self.made, self.total = 0.0, request.size[0] / modality.per_unit
+        self.share: float | None = None
         model.method.eval()
         self.pieces = model.method.stream(request, theirs)
 
@@ -162,6 +164,7 @@ class Stream:
     def __iter__(self) -> Iterator[list[Any]]:
         for piece in self.pieces:
             self.made = (piece.start + piece.x.shape[1]) / self._per_unit
+            self.share = piece.share
             yield [decoder.push(piece.start, x) for decoder, x in zip(self.decoders, piece.x, strict=True)]
             if all(decoder.done for decoder in self.decoders):
                 return

@@ -175,12 +175,18 @@ def _follow(
 
 
 def _watched(stream: "Stream") -> Iterator[list[Any]]:
-    """The stream; where its length is counted in a unit, under a bar, and with a line about its speed behind it."""
-    if stream.unit is None:
-        yield from stream
-        return
+    """The stream under a bar; where its length is counted in a unit, with a line about its speed behind it."""
     from genai.bar import Bar
 
+    if stream.unit is None:
+        with Bar("sampling, %", 100) as bar:
+            done = 0.0
+            for parts in stream:
+                if stream.share is not None:
+                    bar.step(100 * (stream.share - done))
+                    done = stream.share
+                yield parts
+        return
     began, first, before = time.monotonic(), "", 0.0
     with Bar(stream.unit, stream.total, patience=0) as bar:
         bar.step(0)  # before the first sound a loop may have to be compiled

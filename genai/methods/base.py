@@ -22,15 +22,17 @@ class Method(nn.Module, ABC):
     metrics: Sequence[str] = ()
     """By name, what ``genai.evaluate`` measures of it where it is not told; empty: what the data say."""
 
-    partial: bool = False
-    """Whether a loss may have no use for some parameters, of other ones in each process."""
-
     sampled: nn.Module
     """What sampling uses, and so what is averaged over training."""
 
     def players(self) -> dict[str, nn.Module]:
         """The modules that take turns, each with an optimizer of its own, by name."""
         return {"model": self.sampled}
+
+    @property
+    def partial(self) -> bool:
+        """Whether a loss may have no use for some parameters, and for others in each process."""
+        return False
 
     @property
     def device(self) -> torch.device:

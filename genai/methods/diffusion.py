@@ -38,7 +38,7 @@ class DiffusionOptions:
             ``None``: the same.
         context_guidance: likewise of frames that are known; 1: as learnt.
         keyframes: of a window, that are made first of all, spread over it, the very first one alone before them: where
-            things go is decided among few frames; 0: all frames at once.
+            things go is decided among few frames; 0: all frames at once; ``None``: as many as the model learnt from.
         overlap: frames of a window that are known from the one before, in a clip longer than the network sees at once;
             ``None``: half of them.
     """
@@ -49,14 +49,12 @@ class DiffusionOptions:
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
     early_guidance: Annotated[float, Ge(0), Le(100)] | None = None
     context_guidance: Annotated[float, Ge(0), Le(100)] = 1.0
-    keyframes: Annotated[int, Ge(0), Le(1024)] = 0
+    keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
     overlap: Annotated[int, Ge(1)] | None = None
 
 
 EARLY = 0.95
 """Down to this time guidance is early."""
-FEW = 4
-"""Known frames that are spread over a clip."""
 ALONE = 1.0
 """How much lower the mean of training times is, before the sigmoid, for single frames and where frames are
 known: less noise hides all that is to be decided."""
@@ -97,6 +95,7 @@ class Diffusion(Method):
         floor: times below it weigh as if they were it: 1 / time^2 at most 1 / floor^2.
         prompt_drop: share of prompts that are replaced by "", which guidance needs.
         frames: of clips, that the network sees at once; 1: images.
+        keyframes: of a clip, spread over it, that are known to the network at times, and made first; 0: none.
         horizon: seconds, the latest time of a frame in training; ``None``: whatever comes.
         independent: share of clips whose frames have a time each, rather than one for all.
         context: share of clips of which some frames are known: the first, the first few, or some spread over all.
@@ -117,6 +116,7 @@ class Diffusion(Method):
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         frames: Annotated[int, Ge(1)] = 1,
+        keyframes: Annotated[int, Ge(0)] = 0,
         horizon: Annotated[float, Ge(0)] | None = None,
         independent: Annotated[float, Ge(0), Le(1)] = 0.2,
         context: Annotated[float, Ge(0), Le(1)] = 0.5,
@@ -127,8 +127,12 @@ class Diffusion(Method):
         self.mean, self.std = mean, std
         self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
-        self.partial = frames > 1  # single frames have no use for what sees time
-        self.frames, self.horizon, self.independent, self.context = frames, horizon, independent, context
+        self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
+        self.independent, self.context = independent, context
+
+    @property
+    def partial(self) -> bool:
+        return self.frames > 1  # single frames have no use for what sees time
 
     def scale(self, x: Tensor) -> Tensor:
         """uint8 -> zero mean, unit variance."""
@@ -177,10 +181,10 @@ class Diffusion(Method):
         time = torch.where(torch.rand(batch, 1, device=device) < self.independent, drawn(batch, frames), time)
         first, spread = torch.zeros(2, frames, dtype=torch.bool, device=device)
         first[0] = True
-        spread[spaced(frames, FEW if frames > FEW else 1)] = True
+        spread[spaced(frames, self.keyframes if 0 < self.keyframes < frames else 1)] = True
         few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
-        kind = torch.rand(batch, 1, device=device) / max(self.context, 1e-9)
-        known = torch.where(kind < 0.6, spread, torch.where(kind < 0.8, few, first)) & (kind < 1)
+        kind, share = torch.rand(batch, 1, device=device), self.context
+        known = torch.where(kind < 0.6 * share, spread, torch.where(kind < 0.8 * share, few, first)) & (kind < share)
         time = torch.where(known.any(1, keepdim=True), drawn(batch, 1, mean=self.time_mean - ALONE), time)
         return torch.where(known, CONTEXT, time), counts * ~known
 
@@ -198,28 +202,28 @@ class Diffusion(Method):
         given = None if request.init is None else torch.stack(request.init).to(self.device)
         known = None if request.known is None else torch.stack(request.known).to(self.device)
         if not clips:
-            for x in self._window(noise, given, known, None, request.prompts, options):
-                yield Piece(0, x)
+            for share, x in self._drawn(noise, given, known, None, request.prompts, options):
+                yield Piece(0, x, share)
             return
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
         made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
         done = torch.zeros_like(noise, dtype=torch.bool) if known is None else known.clone()
-        for start, end in windows(request.size[0], self.frames, options.overlap):
-            here = seconds[:, start:end]
+        few = self.keyframes if options.keyframes is None else options.keyframes
+        spans = windows(request.size[0], self.frames, options.overlap)
+        parts = [(start, end, at) for start, end in spans for at in stages(end - start, few)]
+        for number, (start, end, at) in enumerate(parts):
+            part, here = start + at, seconds[:, start:end]
+            if done[:, part].all():
+                continue
             if self.horizon is not None:  # no network knows a time that it never saw
                 here = here - (here[:, -1:] - self.horizon).clamp(min=0)
-            for at in stages(end - start, options.keyframes):
-                part = start + at
-                if done[:, part].all():
-                    continue
-                for x in self._window(
-                    noise[:, part], made[:, part], done[:, part], here[:, at], request.prompts, options
-                ):
-                    made[:, part] = x.to(made.device)
-                    yield Piece(0, made[:, :end].cpu())
-                done[:, part] = True
+            inputs = noise[:, part], made[:, part], done[:, part], here[:, at]
+            for share, x in self._drawn(*inputs, request.prompts, options):
+                made[:, part] = x.to(made.device)
+                yield Piece(0, made[:, :end].cpu(), (number + share) / len(parts))
+            done[:, part] = True
 
-    def _window(
+    def _drawn(
         self,
         noise: Tensor,
         given: Tensor | None,
@@ -227,8 +231,11 @@ class Diffusion(Method):
         seconds: Tensor | None,
         prompts: Sequence[str],
         options: DiffusionOptions,
-    ) -> Iterator[Tensor]:
-        """What is made of ``noise`` so far, uint8 on the CPU; where ``known``, what was ``given``, bit for bit."""
+    ) -> Iterator[tuple[float, Tensor]]:
+        """What is made of ``noise`` so far, and which share of the work that was.
+
+        It is uint8 on the CPU; where ``known``, what was ``given``, bit for bit.
+        """
         times, x = self.times(options.steps), noise
         if given is not None and known is None:
             start = [options.strength] if options.strength > 0 else []
@@ -236,12 +243,12 @@ class Diffusion(Method):
             x = (1 - times[0]) * self.scale(given) + times[0] * noise
         context = None if given is None or known is None else (self.scale(given), known, noise)
         if len(times) == 1:
-            yield self._finished(x, given, known)
+            yield 1.0, self._finished(x, given, known)
         denoise = self._guided(prompts, seconds, context, options)
-        for end, moved, predicted in SAMPLERS[options.sampler](denoise, x, times):
+        for step, (end, moved, predicted) in enumerate(SAMPLERS[options.sampler](denoise, x, times), 1):
             if context is not None:  # in place: the sampler goes on from here
                 moved.copy_(torch.where(context[1], (1 - end) * context[0] + end * noise, moved))
-            yield self._finished(predicted if end else moved, given, known)
+            yield step / (len(times) - 1), self._finished(predicted if end else moved, given, known)
 
     def sample(self, request: Request, options: DiffusionOptions) -> list[Tensor]:
         x = torch.empty(0)

@@ -95,6 +95,18 @@ class Study:
             sums, weight = held_out_losses(self.model.method, self.val, seed=self.seed, between=bar.step)
         return {name: float(value / weight) for name, value in sums.items()}
 
+    def asked(self) -> dict[str, tuple[list[str], str]]:
+        """``n`` fresh prompts of each kind, by the suffix of their figures, and the name of the kind.
+
+        For other data than the model's own it is not known what was held out, so both kinds are put together.
+        """
+        trained, held = (
+            self.source.prompts(split, self.n, self.seed) for split in (self.source.train, self.source.val)
+        )
+        if not self.own:
+            return {"": (trained + held, "all combinations")}
+        return {"": (trained, "trained combinations"), "_held_out": (held, "held-out combinations")}
+
     def samples(self, prompts: Sequence[str]) -> list[Any]:
         """One sample of each prompt; drawn once, whoever asks for them."""
         key = tuple(prompts)

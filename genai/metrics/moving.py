@@ -37,18 +37,12 @@ class Moving(Metric):
     def measure(self, study: Study) -> dict[str, Figure]:
         """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``direction_45``,
         ``identity``, ``path``.
-
-        For other data than the model's own it is not known which combinations were held out, so both are put together.
         """
-        source = study.source
-        trained, held = (source.prompts(split, study.n, study.seed) for split in (source.train, source.val))
-        asked = {"": trained, "_held_out": held} if study.own else {"": trained + held}
-        kinds = {"": "trained combinations" if study.own else "all combinations", "_held_out": "held-out combinations"}
         figures: dict[str, Figure] = {}
-        for suffix, prompts in asked.items():
+        for suffix, (prompts, kind) in study.asked().items():
             motions = [parse(prompt) for prompt in prompts]
             ours, theirs = _watched(study, prompts, motions)
-            about = f"of {len(motions)} prompts of {kinds[suffix]}"
+            about = f"of {len(motions)} prompts of {kind}"
             figures[f"fulfilment{suffix}"] = share(
                 _fulfilled(motions, ours), f"share with every attribute right, {about}", _fulfilled(motions, theirs)
             )

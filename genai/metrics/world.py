@@ -23,21 +23,14 @@ class Obedience(Metric):
     source = World
 
     def measure(self, study: Study) -> dict[str, Figure]:
-        """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``place_spread``.
-
-        For other data than the model's own it is not known which combinations were held out, so both are put together.
-        """
-        source = study.source
-        trained, held = (source.prompts(split, study.n, study.seed) for split in (source.train, source.val))
-        asked = {"": trained, "_held_out": held} if study.own else {"": trained + held}
-        kinds = {"": "trained combinations" if study.own else "all combinations", "_held_out": "held-out combinations"}
+        """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``place_spread``."""
         figures: dict[str, Figure] = {}
-        for suffix, prompts in asked.items():
+        for suffix, (prompts, kind) in study.asked().items():
             scenes = [parse(prompt) for prompt in prompts]
             seen, size = self._seen(study, prompts)
             real = read(draw(scenes, size, np.random.default_rng(study.seed)))
             right = [all_right(*pair) for pair in zip(scenes, seen, strict=True)]
-            about = f"share with every attribute right, of {len(scenes)} prompts of {kinds[suffix]}"
+            about = f"share with every attribute right, of {len(scenes)} prompts of {kind}"
             beside = [all_right(*pair) for pair in zip(scenes, real, strict=True)]
             figures[f"fulfilment{suffix}"] = share(right, about, beside)
             figures[f"strict{suffix}"] = _strict(right, seen, beside, real)

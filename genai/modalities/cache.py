@@ -40,7 +40,7 @@ def file(path: Path, write: Callable[[Path], None]) -> Path:
 
 def plain(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The plain value ``make()``, kept as JSON."""
-    written = file(path, lambda temporary: _write(temporary, make()))
+    written = file(path, lambda temporary: write_json(temporary, make()))
     return dict(json.loads(written.read_text(encoding="utf-8")))
 
 
@@ -55,5 +55,6 @@ def progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
     return iter(track(items, label, total=total, console=console, transient=True))
 
 
-def _write(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+def write_json(path: Path, value: Any) -> None:
+    """Write a plain value to the file that ``file`` asks for."""
+    path.write_text(json.dumps(value), encoding="utf-8")

@@ -98,7 +98,7 @@ class Image(Modality):
                 for example in caching.progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(example.prompt)
-            caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(prompts)))
+            caching.file(cache / f"{key}.json", lambda beside: caching.write_json(beside, prompts))
 
         path = caching.file(cache / f"{key}.u1", write)
         return PackedImages(path, self.shape, self.flip)
@@ -194,7 +194,3 @@ def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:
     square = Pillow.new(image.mode, (size, size), "white")
     square.paste(sized(width, height), ((size - width) // 2, (size - height) // 2))
     return square
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -151,7 +151,7 @@ def write(split: Split, audio: "Audio", path: Path, temporary: Path) -> None:
         if features:
             features.close()
             seen.replace(path.with_suffix(".f2"))
-    cache.file(path.with_suffix(".json"), lambda beside: _write_text(beside, json.dumps(about)))
+    cache.file(path.with_suffix(".json"), lambda beside: cache.write_json(beside, about))
     cache.file(path.with_suffix(".f8"), lambda beside: np.concatenate(loudness).cumsum().tofile(beside))
 
 
@@ -162,7 +162,3 @@ def _clip(example: Example) -> Any:
             "modality.sight is for sounds that go along with clips; in these data there are none beside them."
         )
     return example.beside
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

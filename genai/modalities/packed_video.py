@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 LONGEST = 4
 """Windows of an item: a longer clip is several, and the time of each begins anew."""
-FEW = 4
-"""Frames of a sparse example."""
 
 
 class PackedVideo:
@@ -26,8 +24,8 @@ class PackedVideo:
 
     Item ``i`` is a clip, or ``LONGEST`` windows of one. For validation it is its first window; in training a window of
     it, which begins as often at the item's beginning as if it could begin before it. Some training batches are of
-    single frames and of ``FEW`` frames from anywhere in a window instead, so many more of them that a batch has as many
-    frames: they show more scenes for the same work, and how far things go.
+    single frames and of ``Video.keyframes`` frames from anywhere in a window instead, so many more of them that a
+    batch has as many frames: they show more scenes for the same work, and how far things go.
     """
 
     def __init__(self, path: Path, video: "Video") -> None:
@@ -80,7 +78,7 @@ class PackedVideo:
     def _count(self, random: ItemRandom) -> int:
         """Frames of each example of a batch: its first item draws for all."""
         drawn, video = random.uniform(purpose="kind")[0, 0], self.video
-        kinds = ((video.stills, 1), (video.stills + video.sparse, min(FEW, video.frames)))
+        kinds = ((video.stills, 1), (video.stills + video.sparse, min(video.keyframes, video.frames)))
         return next((count for share, count in kinds if drawn < share), video.frames)
 
     def _batch(self, items: NDArray[np.int64], at: NDArray[np.int64]) -> Batch:

@@ -1,7 +1,6 @@
 """Video: clips <-> uint8 tensors of one size and frame rate, in a memory-mapped cache."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,9 @@ class Video(Modality):
         fps: frames a second.
         channels: 1 (grey) or 3 (RGB).
         resize: how a frame becomes a square: ``crop`` keeps its middle, ``pad`` adds white, ``stretch`` distorts.
-        stills, sparse: shares of the training batches that are of single frames, and of a few from all of a window.
+        stills, sparse: shares of the training batches that are of single frames, and of ``keyframes`` from all of a
+            window.
+        keyframes: so few frames, by which the way of things is learnt, and which are made first.
     """
 
     media = Clip
@@ -71,11 +72,12 @@ class Video(Modality):
         resize: Literal["crop", "pad", "stretch"] = "crop",
         stills: Share = 0.4,
         sparse: Share = 0.3,
+        keyframes: Annotated[int, Ge(1), Le(1024)] = 4,
     ) -> None:
         self.image = Image(size, channels, resize=resize)
         if stills + sparse > 1:
             raise ValueError(f"stills={stills:g} and sparse={sparse:g} are shares of the same batches: more than all")
-        self.frames, self.fps, self.stills, self.sparse = frames, fps, stills, sparse
+        self.frames, self.fps, self.keyframes, self.stills, self.sparse = frames, fps, keyframes, stills, sparse
         self.horizon = (frames - 1) / fps
 
     @property
@@ -85,7 +87,12 @@ class Video(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {**self.image.interface, "frames": self.frames, "horizon": self.horizon}
+        return {
+            **self.image.interface,
+            "frames": self.frames,
+            "keyframes": self.keyframes,
+            "horizon": self.horizon,
+        }
 
     def fit(self, split: Split, cache: Path) -> None:
         """Mean and standard deviation as of images; and the latest time that is trained on, in seconds."""
@@ -125,7 +132,7 @@ class Video(Modality):
                     file.write(frames.numpy().tobytes())
                     about["lengths"].append(len(frames))
                     about["prompts"].append(example.prompt)
-            caching.file(cache / f"{key}.json", lambda beside: _write_text(beside, json.dumps(about)))
+            caching.file(cache / f"{key}.json", lambda beside: caching.write_json(beside, about))
 
         return PackedVideo(caching.file(cache / f"{key}.u1", write), self)
 
@@ -135,8 +142,9 @@ class Video(Modality):
         given = None if init is None else self._encode(init, fps)
         count = 0 if given is None else len(given)
         frames = options.frames or max(self.frames, count + self.frames // 2)
-        if count + (options.last is not None) >= frames:
-            raise Mistake(f"frames={frames}: {count} are given, so more are needed for something new.")
+        held = count + (options.last is not None)
+        if held >= frames:
+            raise Mistake(f"frames={frames} counts the frames of init= and last=, {held}: ask for more.")
         x, known = torch.zeros(frames, *self.shape, dtype=torch.uint8), torch.zeros(frames, 1, 1, 1, dtype=torch.bool)
         if given is not None:
             x[:count], known[:count] = given, True
@@ -194,7 +202,3 @@ class VideoDecoder:
     def _clip(self, x: Tensor) -> Clip:
         frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
         return Clip(frames, self.fps, suffix=self.suffix)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

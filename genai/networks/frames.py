@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Context, heads_for, rms_norm
+from genai.networks.layers import Context, attention, heads_for, rms_norm, zeroed
 
 CLOCK = 14
 _CLOCK_SCALE, _WORDS_SCALE = 0.3, 0.1
@@ -24,10 +24,7 @@ class Frames(nn.Module):
         self.heads = heads_for(width, 16)
         self.query = None if context is None else nn.Linear(features, width)
         self.keys = None if context is None else nn.Linear(context, width)
-        self.values = None if context is None else nn.Linear(context, width)
-        if self.values is not None:  # words steer nothing until they are found to be of use
-            nn.init.zeros_(self.values.weight)
-            nn.init.zeros_(self.values.bias)
+        self.values = None if context is None else zeroed(nn.Linear(context, width))  # no say until they are of use
         self.words_scale = _WORDS_SCALE if local else 1.0
 
     def forward(self, local: Tensor, span: Tensor | None, context: Context | None) -> Tensor:
@@ -39,9 +36,7 @@ class Frames(nn.Module):
             words = torch.cat([context.pooled[:, None], context.tokens], 1)  # the prompt as a whole is one of them
             projected = self.query(features), self.keys(words), self.values(words)
             q, k, v = (each.unflatten(-1, (self.heads, -1)).transpose(1, 2) for each in projected)
-            heard = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=F.pad(context.mask, (1, 0), value=True)[:, None, None]
-            )
+            heard = attention(q, k, v, F.pad(context.mask, (1, 0), value=True)[:, None, None])
             x = x + self.words_scale * heard.transpose(1, 2).flatten(2)
         x = F.silu(x)
         return x + F.silu(self.mlp(rms_norm(x)))

@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     with torch.autocast("cpu", enabled=False):
         attended = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
     return attended.to(v.dtype)
+
+
+def zeroed(layer: M) -> M:
+    """The layer, starting at zero."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 def rms_norm(x: Tensor) -> Tensor:

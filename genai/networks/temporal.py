@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import attention, heads_for, rotate
+from genai.networks.layers import attention, heads_for, rotate, zeroed
 
 WAVES = 8
 BEAT = 8.0
@@ -27,10 +27,8 @@ class Moment(nn.Module):
     def __init__(self, condition: int) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Linear(condition + 2 * WAVES, condition), nn.SiLU(), nn.Linear(condition, condition)
+            nn.Linear(condition + 2 * WAVES, condition), nn.SiLU(), zeroed(nn.Linear(condition, condition))
         )
-        for parameter in self.mlp[-1].parameters():
-            nn.init.zeros_(parameter)
 
     def forward(self, condition: Tensor, seconds: Tensor) -> Tensor:
         """(batch * frames, condition) and (batch, frames) -> the first with something added to it."""
@@ -46,11 +44,8 @@ class Temporal(nn.Module):
     def __init__(self, channels: int, condition: int, joint: bool) -> None:
         super().__init__()
         self.joint, self.heads = joint, heads_for(channels, 32)
-        self.scale_shift = nn.Linear(condition, 2 * channels)
-        self.qkv, self.out = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
-        for layer in (self.scale_shift, self.out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.scale_shift = zeroed(nn.Linear(condition, 2 * channels))
+        self.qkv, self.out = nn.Linear(channels, 3 * channels), zeroed(nn.Linear(channels, channels))
 
     def forward(self, x: Tensor, condition: Tensor, seconds: Tensor) -> Tensor:
         """(batch * frames, channels, height, width), (batch * frames, condition), (batch, frames) -> as x."""
@@ -107,7 +102,7 @@ def _rates(count: int, slowest: float, like: Tensor) -> Tensor:
 
 
 WINDOWS = ((0, 0), (1, 1), (3, 3), (5, 0), (0, 5), (99, 99))
-"""Frames before and after, over which the noise is averaged out: none, few, many, the past, the future, all."""
+"""Beats before and after a frame, over which the noise is averaged out: none, few, many, the past, the future, all."""
 
 
 class Pyramid(nn.Module):
@@ -124,9 +119,7 @@ class Pyramid(nn.Module):
     def __init__(self, channels: int, cell: int, out: int) -> None:
         super().__init__()
         self.cell = cell
-        self.out = nn.Conv2d(len(WINDOWS) * channels, out, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        self.out = zeroed(nn.Conv2d(len(WINDOWS) * channels, out, 3, padding=1))
 
     def forward(self, raw: Tensor, precision: Tensor, windows: Tensor) -> Tensor:
         """(batch, frames, channels, height, width) data plus noise of ``precision`` (batch, frames)."""
@@ -145,6 +138,6 @@ class Pyramid(nn.Module):
 
 def near(seconds: Tensor) -> Tensor:
     """(batch, frames) -> (batch, windows, frames, frames), 1 where a frame is in another's window."""
-    apart = ((seconds[:, None] - seconds[..., None]) * BEAT).round()[:, None]
-    spans = torch.tensor(WINDOWS, device=seconds.device)[:, :, None, None]
+    apart = ((seconds[:, None] - seconds[..., None]) * BEAT)[:, None]
+    spans = torch.tensor(WINDOWS, device=seconds.device)[:, :, None, None] + 1e-3  # seconds are rounded
     return ((apart >= -spans[:, 0]) & (apart <= spans[:, 1])).float()

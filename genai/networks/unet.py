@@ -7,18 +7,17 @@ it is cheap.
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures, attention, heads_for
+from genai.networks.layers import FourierFeatures, attention, heads_for, zeroed
 from genai.networks.temporal import Moment, Pyramid, Temporal, near
 
 Count = Annotated[int, Ge(1), Le(16_384)]
-M = TypeVar("M", bound=nn.Module)
 
 
 class UNet(nn.Module):
@@ -106,7 +105,8 @@ class UNet(nn.Module):
         self.out = zeroed(nn.Conv2d(current, channels * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, pooled: Tensor | None = None, seconds: Tensor | None = None) -> Tensor:
-        """
+        """The prediction, in the shape of ``x``.
+
         Args:
             x: on the path (1 - time) data + time noise, divided by the root of (1 - time)^2 + time^2.
             time: (batch,) or (batch, frames) in [0, 1].
@@ -219,10 +219,3 @@ def fitted(x: Tensor, sides: Sequence[int]) -> Tensor:
 def group_norm(channels: int) -> nn.GroupNorm:
     """Groups of 16 channels, or what divides them."""
     return nn.GroupNorm(math.gcd(max(1, channels // 16), channels), channels)
-
-
-def zeroed(layer: M) -> M:
-    """The layer, starting at zero."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

@@ -137,7 +137,9 @@ CLIP = (6, *SHAPE)
 
 def of_clips(frames: int = 6) -> Diffusion:
     torch.manual_seed(0)
-    method = Diffusion(UNet(SHAPE, frames, 8, width=16, patch=2), PromptEncoder(8, 32), frames=frames).eval()
+    method = Diffusion(
+        UNet(SHAPE, frames, 8, width=16, patch=2), PromptEncoder(8, 32), frames=frames, keyframes=3
+    ).eval()
     for parameter in method.parameters():
         nn.init.normal_(parameter, std=0.05)
     return method
@@ -158,9 +160,9 @@ def asked(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
     )
 
 
-@pytest.mark.parametrize("keyframes", [0, 3])
+@pytest.mark.parametrize("keyframes", [0, 2, None])
 @pytest.mark.parametrize("known", [(), (0,), (0, 1, 2), (0, 5)])
-def test_known_frames_come_back_bit_for_bit(keyframes: int, known: tuple[int, ...]) -> None:
+def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[int, ...]) -> None:
     request = asked(6, known)
     made = of_clips().sample(request, DiffusionOptions(3, keyframes=keyframes))
     assert [clip.shape for clip in made] == [CLIP] * 2
@@ -175,6 +177,8 @@ def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
     method, options = of_clips(), DiffusionOptions(2, overlap=overlap)
     pieces = [piece.x for piece in method.stream(asked(15), options)]
     lengths = [piece.shape[1] for piece in pieces]
+    shares = [piece.share or 0 for piece in method.stream(asked(15), options)]
+    assert shares == sorted(shares) and 0 < shares[0] < 0.2 and shares[-1] == 1
     assert lengths == sorted(lengths) and lengths[0] == 6 and lengths[-1] == 15
     for length in set(lengths):  # what was made of a window stays as it is
         assert torch.equal(pieces[-1][:, :length], [piece for piece in pieces if piece.shape[1] == length][-1])

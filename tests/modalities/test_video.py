@@ -136,7 +136,7 @@ def test_a_request_that_begins_and_ends_with_given_frames(tmp_path: Path) -> Non
 def test_a_long_beginning_is_continued_by_half_a_window() -> None:
     request = Video(size=8, frames=8).request(["a"], [0], numbered(30), VideoOptions())
     assert request.size[0] == 34
-    with pytest.raises(Mistake, match="30 are given"):
+    with pytest.raises(Mistake, match=r"frames=30 counts the frames of init= and last=, 30: ask for more"):
         Video(size=8, frames=8).request(["a"], [0], numbered(30), VideoOptions(frames=30))
 
 

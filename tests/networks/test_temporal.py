@@ -88,3 +88,9 @@ def test_frames_far_apart_are_not_near() -> None:
     assert windows[0].tolist() == torch.eye(3).tolist()
     assert windows[1].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert windows[5].min() == 1
+
+
+def test_windows_are_spans_of_time_at_any_rate() -> None:
+    windows = near(torch.arange(5)[None] / 24)[0]
+    assert windows[0].tolist() == torch.eye(5).tolist()
+    assert windows[1][0].tolist() == [1, 1, 1, 1, 0]  # an eighth of a second, three frames
