@@ -7,9 +7,8 @@ known of a clip, such as its first frame or the end of the window before, is jus
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import torch
@@ -18,9 +17,8 @@ from torch import Tensor, nn
 
 from genai.batch import Batch, Piece, Request
 from genai.methods.base import Method
-
-Denoise = Callable[[Tensor, float], Tensor]
-"""(x_t, t) -> a prediction of the data x."""
+from genai.methods.frame_order import parts, spaced
+from genai.methods.samplers import SAMPLERS, Denoise
 
 
 @dataclass(frozen=True)
@@ -209,18 +207,15 @@ class Diffusion(Method):
         made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
         done = torch.zeros_like(noise, dtype=torch.bool) if known is None else known.clone()
         few = self.keyframes if options.keyframes is None else options.keyframes
-        spans = windows(request.size[0], self.frames, options.overlap)
-        parts = [(start, end, at) for start, end in spans for at in stages(end - start, few)]
-        for number, (start, end, at) in enumerate(parts):
-            part, here = start + at, seconds[:, start:end]
-            if done[:, part].all():
-                continue
+        order = parts(done.flatten(-3).all(-1).all(0), self.frames, few, options.overlap)
+        for number, (end, part) in enumerate(order):
+            here = seconds[:, part]
             if self.horizon is not None:  # no network knows a time that it never saw
-                here = here - (here[:, -1:] - self.horizon).clamp(min=0)
-            inputs = noise[:, part], made[:, part], done[:, part], here[:, at]
+                here = here - (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
+            inputs = noise[:, part], made[:, part], done[:, part], here
             for share, x in self._drawn(*inputs, request.prompts, options):
                 made[:, part] = x.to(made.device)
-                yield Piece(0, made[:, :end].cpu(), (number + share) / len(parts))
+                yield Piece(0, made[:, :end].cpu(), (number + share) / len(order))
             done[:, part] = True
 
     def _drawn(
@@ -305,81 +300,6 @@ class Diffusion(Method):
         """As uint8 on the CPU, with what was given where it is known, bit for bit."""
         made = self.unscale(x)
         return (torch.where(known, given, made) if known is not None and given is not None else made).cpu()
-
-
-# ------------------------------------------------------------------------------------------------------- samplers
-
-Step = tuple[float, Tensor, Tensor]
-"""(time after the step, x there, the data as predicted)"""
-
-
-def euler(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Step]:
-    """Straight steps along the velocity."""
-    for start, end in pairwise(times):
-        predicted = denoise(x, start)
-        x = x + (end - start) * (x - predicted) / start
-        yield end, x, predicted
-
-
-def heun(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Step]:
-    """The mean of the velocities at both ends of a step (Karras et al. 2022, arXiv:2206.00364, algorithm 1)."""
-    for start, end in pairwise(times):
-        predicted = denoise(x, start)
-        velocity = (x - predicted) / start
-        ahead = x + (end - start) * velocity
-        if end > 0:
-            velocity = (velocity + (ahead - denoise(ahead, end)) / end) / 2
-        x = x + (end - start) * velocity
-        yield end, x, predicted
-
-
-def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Step]:
-    """Second order from one evaluation a step and the one before (DPM-Solver++(2M), arXiv:2211.01095, alg. 2)."""
-
-    def log_ratio(t: float) -> float:
-        return math.log((1 - t) / t) if 0 < t < 1 else math.copysign(7.0, 0.5 - t)
-
-    before: Tensor | None = None
-    width_before = 0.0
-    for start, end in pairwise(times):
-        predicted = denoise(x, start)
-        width = log_ratio(end) - log_ratio(start)
-        blend = predicted
-        if before is not None and end > 0:
-            blend = predicted + (predicted - before) * (width / (2 * width_before))
-        x = x * (end / start) + blend * (1 - end / start)
-        before, width_before = predicted, width
-        yield end, x, predicted
-
-
-SAMPLERS: dict[str, Callable[[Denoise, Tensor, Sequence[float]], Iterator[Step]]] = {
-    "euler": euler,
-    "heun": heun,
-    "dpmpp_2m": dpmpp_2m,
-}
-
-
-def windows(total: int, frames: int, overlap: int | None) -> list[tuple[int, int]]:
-    """From where to where a clip of ``total`` frames is made at once, ``frames`` at most, ``overlap`` of them again.
-
-    At least one of a window is new, however many should overlap.
-    """
-    again = frames // 2 if overlap is None else min(overlap, frames - 1)
-    if total <= frames:
-        return [(0, total)]
-    starts = [*range(0, total - frames, frames - again), total - frames]
-    return [(start, start + frames) for start in starts]
-
-
-def stages(frames: int, keyframes: int) -> list[Tensor]:
-    """Which frames of a window are made at once, one stage after the other: the first, some, all."""
-    counts = [count for count in (1, keyframes) if keyframes and count < frames]
-    return [spaced(frames, count) for count in (*dict.fromkeys(counts), frames)]
-
-
-def spaced(frames: int, count: int) -> Tensor:
-    """(count,) of ``frames``, the first and the last among them; of one the first."""
-    return torch.linspace(0, frames - 1, count).round().long()
 
 
 def append_dims(x: Tensor, ndim: int) -> Tensor:

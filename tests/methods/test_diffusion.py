@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from genai.batch import Batch, Request
-from genai.methods.diffusion import CONTEXT, SAMPLERS, Diffusion, DiffusionOptions, stages, windows
+from genai.methods.diffusion import CONTEXT, Diffusion, DiffusionOptions
+from genai.methods.frame_order import stages, windows
+from genai.methods.samplers import SAMPLERS
 from genai.networks.prompt import PromptEncoder
 from genai.networks.unet import UNet
 
