@@ -31,6 +31,7 @@ SHIPPED = {
     "motion": "genai.metrics.motion.Motion",
     "film_distance": "genai.metrics.film_distance.FilmDistance",
     "prediction": "genai.metrics.prediction.Prediction",
+    "drift": "genai.metrics.drift.Drift",
     "nearest_film": "genai.metrics.nearest_film.NearestFilm",
     "moving": "genai.metrics.moving.Moving",
     "enhancement": "genai.metrics.enhancement.Enhancement",

@@ -42,7 +42,7 @@ class Motion(Metric):
             "warp_error": Figure(
                 float(left.mean()),
                 "what moving blocks do not explain of the next frame, as a share of the contrast",
-                _error(left.mean(1)),
+                standard_error(left.mean(1)),
                 float(real_left.mean()),
             ),
             "first_jump": Figure(
@@ -89,7 +89,7 @@ def _ratio(ours: Tensor, theirs: Tensor) -> Figure:
     least = 1e-6
     scale = max(least, float(theirs.mean()))
     halves = float(theirs[::2].mean()) / max(least, float(theirs[1::2].mean())) if len(theirs) > 1 else None
-    error = _error(ours.mean(1))
+    error = standard_error(ours.mean(1))
     return Figure(float(ours.mean()) / scale, about, None if error is None else error / scale, halves)
 
 
@@ -98,6 +98,6 @@ def _jump(errors: Tensor) -> float | None:
     return float(errors[:, 0].mean()) / others if others > 1e-6 else None
 
 
-def _error(values: Tensor) -> float | None:
-    """The standard error of their mean."""
+def standard_error(values: Tensor) -> float | None:
+    """Of the mean of ``values``; ``None`` of a single one."""
     return float(values.std() / len(values) ** 0.5) if len(values) > 1 else None

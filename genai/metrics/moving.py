@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genai.data.world_motion import WorldMotion
 from genai.errors import Mistake
@@ -60,16 +61,21 @@ def _watched(study: Study, prompts: Sequence[str], motions: Sequence[Motion]) ->
     """What is seen in the samples, and in as many real clips of their kind. Raises ``Mistake`` for other clips."""
     samples = study.samples(prompts)
     clips, fps = stacked(samples).numpy(), samples[0].fps
+    check_watchable(clips, "moving")
+    real, _ = draw(motions, np.random.default_rng(study.seed), clips.shape[-1], clips.shape[1], fps)
+    return watch(clips, fps), watch(real, fps)
+
+
+def check_watchable(clips: NDArray[np.uint8], metric: str) -> None:
+    """Raises ``Mistake`` for ``clips`` (clips, time, channels, height, width) that the world does not have."""
     frames, channels, height, width = clips.shape[1:]
     if channels != 3:
-        raise Mistake("'moving' sees colours: this model makes grey clips. Choose other metrics=.")
+        raise Mistake(f"'{metric}' sees colours: this model makes grey clips. Choose other metrics=.")
     if height != width or height < LEAST_SIDE or frames < 2:
         raise Mistake(
-            f"'moving' watches squares of {LEAST_SIDE} pixels or more over 2 frames or more, not {frames} frames of "
+            f"'{metric}' watches squares of {LEAST_SIDE} pixels or more over 2 frames or more, not {frames} frames of "
             f"{width} x {height}. Choose other metrics=."
         )
-    real, _ = draw(motions, np.random.default_rng(study.seed), height, frames, fps)
-    return watch(clips, fps), watch(real, fps)
 
 
 def _fulfilled(motions: Sequence[Motion], seen: Sequence[Seen]) -> list[bool]:
