@@ -1,6 +1,6 @@
 """How fast does the video model learn and sample on one core, beside two common ones?
 
-    python benchmarks/video.py [--rounds 3] [--json OUT] [words ...]
+    python benchmarks/video.py [--rounds 3] [--peers-bf16] [--json OUT] [words ...]
 
 Clips of 16 frames of 32 x 32 pixels in colour, one thread, CPU seconds of the process; medians, lowest and highest of
 rounds in which all take turns, so that a busy machine slows all of them. Beside ``modality=video`` as shipped:
@@ -8,10 +8,11 @@ video-diffusion-pytorch (dim 32, multiples 1, 2, 4; lean: 4 heads of 16, no line
 UNet3DConditionModel of diffusers (32, 64, 96 channels, one layer a block; lean: no attention at full resolution).
 
 Training: a whole step on clips that are in memory. Ours is loss, gradients, clipping, Muon and the running average, of
-whole clips alone; theirs are loss, gradients and Adam or AdamW. Everybody in float32 and under bfloat16 autocast.
+whole clips alone; theirs are loss, gradients and Adam or AdamW. Ours in float32 and under bfloat16 autocast, the others
+in float32 and, with ``--peers-bf16``, under autocast too.
 
-Sampling: CPU seconds of one clip, alone and of four at once, guided at 2, each with its own default of steps. Ours are
-drawn from end to end in float32, keyframes first; of theirs one step is timed, and taken times 1000 and 50 (DDIM).
+Sampling: CPU seconds of a clip, guided, each with its own default of steps. Ours are drawn from end to end in float32,
+keyframes first, one alone and a batch at once; of theirs one step of one is timed, and taken times 1000 and 50 (DDIM).
 
     pip install --no-deps video-diffusion-pytorch==0.7.0 diffusers==0.42.1
     pip install einops einops-exts rotary-embedding-torch huggingface_hub importlib_metadata regex requests
@@ -20,7 +21,7 @@ drawn from end to end in float32, keyframes first; of theirs one step is timed, 
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -39,8 +40,6 @@ from genai.training.ema import averaged
 from genai.training.plan import prepare
 
 FRAMES, SIDE, BATCH, CONDITION, GUIDANCE = 16, 32, 4, 32, 2.0
-AT_ONCE = (1, BATCH)
-"""Samples that are made at once."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,12 @@ class Entry:
         parameters: how many it has.
         train: makes one step on ``batch`` clips.
         repeats: steps that are timed as one.
-        sample: makes so many clips, or takes the first of the ``steps`` that they need; ``None``: not timed.
+        samples: by how many clips it makes: makes them, or takes one of the ``steps`` that they need.
     """
 
     parameters: int
     train: Callable[[], None]
-    sample: Callable[[int], Any] | None = None
+    samples: dict[int, Callable[[], Any]] = field(default_factory=dict)
     batch: int = BATCH
     repeats: int = 1
     steps: int = 1
@@ -79,8 +78,9 @@ def ours(batch: int, half: bool, words: list[str]) -> Entry:
         average.update_parameters(method.sampled)
 
     model = Model(plan.modality, method)
-    sample = None if half else lambda count: model.sample(plan.prompts[:count], guidance=GUIDANCE)
-    return Entry(size(method), under(half, train), sample, batch, repeats=8)
+    counts = () if half else (1, batch)
+    samples = {count: partial(model.sample, plan.prompts[:count], batch=batch) for count in counts}
+    return Entry(size(method), under(half, train), samples, batch, repeats=4)
 
 
 def lucidrains(lean: bool, half: bool) -> Entry:
@@ -93,12 +93,11 @@ def lucidrains(lean: bool, half: bool) -> Entry:
     optimizer = torch.optim.Adam(diffusion.parameters(), 1e-4, fused=True)
     clips, said = torch.rand(BATCH, 3, FRAMES, SIDE, SIDE), torch.randn(BATCH, CONDITION)
 
-    def sample(count: int) -> None:
-        x, when = torch.randn(count, *clips.shape[1:]), torch.full((count,), 500)
-        diffusion.p_sample(x, when, said[:count], GUIDANCE)
+    def sample() -> None:
+        diffusion.p_sample(torch.randn(1, *clips.shape[1:]), torch.tensor([500]), said[:1], GUIDANCE)
 
     train = partial(step, optimizer, lambda: diffusion(clips, cond=said))
-    return Entry(size(diffusion), under(half, train), under(half, sample), steps=diffusion.num_timesteps)
+    return Entry(size(diffusion), under(half, train), {1: under(half, sample)}, steps=diffusion.num_timesteps)
 
 
 def diffusers(lean: bool, half: bool) -> Entry:
@@ -129,12 +128,12 @@ def diffusers(lean: bool, half: bool) -> Entry:
         return F.mse_loss(net(noising.add_noise(clips, noise, when), when, said).sample, noise)
 
     @torch.inference_mode()
-    def sample(count: int) -> None:
-        x, when = torch.randn(count, *clips.shape[1:]), ddim.timesteps[25]
-        without, told = net(torch.cat([x, x]), when, said[:count].repeat(2, 1, 1)).sample.chunk(2)
+    def sample() -> None:
+        x, when = torch.randn(1, *clips.shape[1:]), ddim.timesteps[25]
+        without, told = net(torch.cat([x, x]), when, said[:2]).sample.chunk(2)
         ddim.step(without + GUIDANCE * (told - without), when, x)
 
-    return Entry(size(net), under(half, partial(step, optimizer, loss)), under(half, sample), steps=50)
+    return Entry(size(net), under(half, partial(step, optimizer, loss)), {1: under(half, sample)}, steps=50)
 
 
 def step(optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> None:
@@ -152,7 +151,7 @@ def under(half: bool, way: Callable[..., Any]) -> Callable[..., Any]:
     return torch.autocast("cpu", torch.bfloat16, enabled=half)(way)
 
 
-def entries(words: list[str]) -> dict[str, Entry]:
+def entries(peers_half: bool, words: list[str]) -> dict[str, Entry]:
     """By name; those that are not installed are said and left out."""
     builders: dict[str, Callable[[bool], Entry]] = {
         "genai, batch 8": lambda half: ours(8, half, words),
@@ -165,14 +164,16 @@ def entries(words: list[str]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     for name, build in builders.items():
         try:
-            found |= {name: build(False), f"{name}, bf16": build(True)}
+            found[name] = build(False)
+            if peers_half or "genai" in name:
+                found[f"{name}, bf16"] = build(True)
         except ImportError as error:
             print(f"{name} is left out: {error}", flush=True)
     return found
 
 
 def timed(entry: Entry) -> dict[str, float]:
-    """CPU seconds by what was done: a clip of training, a sample made alone, a sample of several."""
+    """CPU seconds of a clip, by what was done."""
 
     def seconds(way: Callable[[], Any]) -> float:
         began = time.process_time()
@@ -181,23 +182,27 @@ def timed(entry: Entry) -> dict[str, float]:
 
     steps = seconds(lambda: [entry.train() for _ in range(entry.repeats)])
     took = {"train": steps / entry.repeats / entry.batch}
-    for clips in AT_ONCE if entry.sample else ():
-        took[f"sample of {clips}"] = seconds(partial(entry.sample, clips)) * entry.steps / clips
+    for clips, way in entry.samples.items():
+        took[f"sample of {clips}"] = seconds(way) * entry.steps / clips
     return took
 
 
 def measured(found: dict[str, Entry], rounds: int) -> dict[str, Any]:
-    """Of each entry: its size, and of all that ``timed`` times the median, the lowest and the highest of the rounds."""
+    """Of each entry: its size, and of all that ``timed`` times the median, the lowest and the highest of the rounds.
+
+    The first round warms up, which the median of three forgets.
+    """
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in found}
-    for number in range(rounds + 1):  # the first is for warming up
+    for number in range(rounds):
         for name, entry in found.items():
             taken[name].append(timed(entry))
-        print(f"round {number} of {rounds}", flush=True)
+            said = "  ".join(f"{key} {value:.3f}" for key, value in taken[name][-1].items())
+            print(f"round {number + 1}, {name}: {said}", flush=True)
     results: dict[str, Any] = {}
     for name, entry in found.items():
         results[name] = {"parameters": entry.parameters}
         for key in taken[name][0]:
-            values = sorted(took[key] for took in taken[name][1:])
+            values = sorted(took[key] for took in taken[name])
             results[name][key] = {"median": median(values), "lowest": values[0], "highest": values[-1]}
     return results
 
@@ -205,12 +210,14 @@ def measured(found: dict[str, Entry], rounds: int) -> dict[str, Any]:
 def table(results: dict[str, Any]) -> str:
     """Clips a CPU second of training with the range of the rounds, how many times each peer's; seconds of samples."""
     peers = {name: found for name, found in results.items() if "genai" not in name and "bf16" not in name}
-    lines = [
-        "| model | parameters | clips a CPU s | "
-        + "".join(f"x {name} | " for name in peers)
-        + "CPU s a sample: alone, of 4 |"
+    heads = [
+        "model",
+        "parameters",
+        "clips a CPU s",
+        *(f"x {name}" for name in peers),
+        "CPU s a sample (alone, of more)",
     ]
-    lines.append("|---" * (4 + len(peers)) + "|")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, found in results.items():
         train = found["train"]
         rate = f"{1 / train['median']:.3g} ({1 / train['highest']:.3g}-{1 / train['lowest']:.3g})"
@@ -223,12 +230,13 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers-bf16", action="store_true", help="the others under autocast, too")
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings of ours: model.network.width=48")
     asked = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     reuse_memory()
-    results = measured(entries(asked.words), asked.rounds)
+    results = measured(entries(asked.peers_bf16, asked.words), asked.rounds)
     print(table(results))
     save(asked.json, results)
 
