@@ -65,10 +65,10 @@ def html(sections: Sequence[Section]) -> str:
 
 
 def _summary(records: Sequence[Mapping[str, Any]], count: int) -> str:
-    seconds = sum(each for record in records if isinstance(each := record.get("seconds"), int | float))
-    models = "One small model" if len(records) == 1 else f"{len(records)} small models"
+    minutes = sum(_real(record.get("seconds")) or 0 for record in records) / 60
+    models = "One model" if len(records) == 1 else f"{len(records)} models"
     samples = "one sample" if count == 1 else f"{count} samples"
-    return f"{models}, {_number(seconds / 60, 1)} minutes of training, {samples}, as they came out."
+    return f"{models}, {minutes:,.1f} minutes of training, {samples}, as they came out."
 
 
 def _section(number: int, section: Section) -> str:
@@ -80,7 +80,7 @@ def _section(number: int, section: Section) -> str:
     drawing = curves.drawn(lines, "step", "loss")
     return f"""<section id="{number}">
 <h2>{_title(str(record.get("modality")))}</h2>
-<p class="data">{escape(_data(record))}</p>
+<p class="data">{escape(str(record.get("data", {}).get("description", "")))}</p>
 <div class="samples">{figures or none}</div>
 <div class="run">
 <div class="facts">{_facts(section)}</div>
@@ -101,12 +101,11 @@ def _facts(section: Section) -> str:
     record = section.run.record
     best = record.get("best")
     best = best if isinstance(best, Mapping) else {}
-    seconds = record.get("seconds")
-    minutes = _number(seconds / 60 if isinstance(seconds, int | float) else None, 1)
+    minutes = _number((_real(record.get("seconds")) or 0) / 60, 1)
     facts = {
         "Model": f"{record.get('model')}, {_number(record.get('parameters'))} parameters",
         "Training": f"{_number(record.get('steps'))} steps in {minutes} minutes, on {record.get('device')}",
-        "Validation loss": f"{_number(best.get('val_loss'), 4)} at step {_number(best.get('step'))}, the best",
+        "Validation loss": f"{_number(best.get('val_loss'), 4)} at best, at step {_number(best.get('step'))}",
         "Samples": _samples(section),
     }
     words = [str(word) for word in record.get("overrides", [])]
@@ -123,15 +122,16 @@ def _samples(section: Section) -> str:
     return f"{first}{section.made} in {shown(section.folder)}"
 
 
-def _data(record: Mapping[str, Any]) -> str:
-    """What it learnt from."""
-    return str(record.get("data", {}).get("description", ""))
-
-
 def _title(name: str) -> str:
     return escape(name[:1].upper() + name[1:])
 
 
 def _number(value: Any, digits: int = 0) -> str:
     """For people: ``"1,380,716"``, ``"0.7290"``; a dash for what a record does not say."""
-    return f"{value:,.{digits}f}" if isinstance(value, int | float) else "–"
+    number = _real(value)
+    return "–" if number is None else f"{number:,.{digits}f}"
+
+
+def _real(value: Any) -> float | None:
+    """A number of a record, which can be a stranger's; ``None``: it is none."""
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None

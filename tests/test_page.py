@@ -162,7 +162,7 @@ def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, p
 
 @pytest.mark.parametrize(
     ("changes", "says"),
-    [({"best": 5, "seconds": "long", "steps": 10**30, "parameters": None, "overrides": [3]}, ""),
+    [({"best": 5, "seconds": "long", "steps": 10**400, "parameters": None, "overrides": [3]}, ""),
      ({"modality": ["text"]}, "is of modality ['text'], which is not known"),
      ({"model": HOSTILE, "device": HOSTILE, "data": {"description": HOSTILE}}, "")],
 )  # fmt: skip
