@@ -1,21 +1,34 @@
 # `make demo` and `make test` need Python and make, nothing else: the first one to run makes .venv.
 MODALITY ?= image
-MINUTES ?= 2
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# The demo of each modality: how long it trains unless MINUTES= says so, and what it is asked for then.
+MINUTES_text := 1.5
+MINUTES_image := 2
+MINUTES_audio := 2
+MINUTES_video := 3
+PROMPTS_text := ["def __init__(self", "class ", "import ", "    for "]
+PROMPTS_image := ["a small red circle on the left", "a large blue ring at the top", "a yellow cross in the middle", "a green triangle on the right", "a large purple square", "a small orange ring at the bottom", "a white circle", "a cyan cross"]
+PROMPTS_audio := ["a flute plays C4 E4 G4", "a bell plays G4", "an organ plays C4 D4", "a soft guitar plays C5 A4 F4", "a trumpet plays short E4 E4", "a loud flute plays B4"]
+PROMPTS_video := ["a red circle moving left fast", "a blue ring moving up", "a green square moving right slowly", "a yellow cross moving down fast"]
+
 .PHONY: help demo test test-all lint format bench dashboard clean
+.NOTPARALLEL:
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(INSTALLED)  ## train for MINUTES=2, sample, and say where everything is (MODALITY=image)
-	$(BIN)/python -m genai.train modality=$(MODALITY) minutes=$(MINUTES)
-	$(BIN)/python -m genai.sample modality=$(MODALITY) n=1
-	@echo
-	@echo "The run is in runs/, its samples in samples/. Watch it:"
+demo: $(INSTALLED) $(addprefix demo-,$(if $(filter all,$(MODALITY)),text image audio video,$(MODALITY)))  ## train, sample, and show it on a page (MODALITY=image; all: ten minutes)
+	@echo "The runs are in runs/, their samples in samples/. Watch them:"
 	@echo "  $(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200"
+	@$(BIN)/python -m genai.page
+
+demo-%: $(INSTALLED)
+	$(BIN)/python -m genai.train modality=$* minutes=$(or $(MINUTES),$(MINUTES_$*))
+	$(BIN)/python -m genai.sample modality=$* prompt='$(PROMPTS_$*)'
+	@echo
 
 test: $(INSTALLED)  ## the tests, under ten minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow"

@@ -32,6 +32,7 @@ FREE_TEXT: dict[str, tuple[str, ...]] = {
     "train": ("data.path", "resume", "init_from", "runs"),
     "sample": ("prompt", "prompts_file", "ckpt", "init", "out", "from", "runs"),
     "evaluate": ("ckpt", "out", "runs"),
+    "page": ("ckpt", "samples", "out", "runs"),
 }
 """By command, the keys whose values are any text at all."""
 

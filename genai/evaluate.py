@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genai.config import Composed, compose, guarded, key_of, launch
 from genai.errors import Failure, Mistake
-from genai.options import check, keys, loaded, say_which, set_apart, typed
+from genai.options import check, keys, loaded, output, say_which, set_apart, typed
 
 if TYPE_CHECKING:
     from genai.data.base import Source
@@ -123,14 +123,7 @@ def _out(wanted: str | None, run: "Run | None", usual: bool) -> Path | None:
     if wanted is None:
         name = "metrics.json" if usual else f"metrics-{datetime.now():%Y-%m-%d-%H-%M-%S}.json"
         return run.folder / name if run else None
-    path = Path(wanted).expanduser()
-    if path.is_dir():
-        raise Mistake(f"out={path} is a folder: give a file, such as {path / 'metrics.json'}.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Mistake(f"cannot make the folder of out={path}: {error.strerror}.") from error
-    return path
+    return output(wanted, "metrics.json")
 
 
 def _say_data(source: "Source", own: bool, left_out: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ Nothing heavy is imported before a function needs it, so that ``--help`` answers
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
@@ -92,6 +93,18 @@ def texts(value: str) -> list[str]:
     except ValueError:
         return [value]
     return parsed if isinstance(parsed, list) and parsed and all(isinstance(text, str) for text in parsed) else [value]
+
+
+def output(wanted: str, example: str) -> Path:
+    """The file that ``out=wanted`` names, its folder made. Raises ``Mistake``, with the name ``example``."""
+    path = Path(wanted).expanduser()
+    if path.is_dir():
+        raise Mistake(f"out={path} is a folder: give a file, such as {path / example}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Mistake(f"cannot make the folder of out={path}: {error.strerror}.") from error
+    return path
 
 
 def check(values: Mapping[str, Any]) -> None:

@@ -55,10 +55,8 @@ def write(
     }
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The recipe in a file. Raises ``Mistake`` where it is none, or a file that it needs is not what it was."""
-    from genai.checkpoints import file_hash
-
+def parse(path: Path) -> dict[str, Any]:
+    """The recipe in a file. Raises ``Mistake`` where it is none."""
     try:
         recipe = json.loads(path.read_text(encoding="utf-8"))
         fits = all(isinstance(recipe[key], kind) for key, kind in _KINDS.items())
@@ -66,14 +64,22 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError
         if recipe["init"] is not None and recipe["init"] not in recipe["files"]:
             raise ValueError
+        return dict(recipe)
     except OSError as error:
-        raise Mistake(f"cannot read from={path}: {error.strerror}.") from error
+        raise Mistake(f"cannot read {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Mistake(f"from={path} is not the recipe of a sample.") from error
+        raise Mistake(f"{path} is not the recipe of a sample.") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """``parse`` for making it again. Raises ``Mistake``, also where a file that it needs is not what it was."""
+    from genai.checkpoints import file_hash
+
+    recipe = parse(path)
     for name, digest in recipe["files"].items():
         if not Path(name).is_file() or file_hash(Path(name)) != digest:
             raise Mistake(f"from={path}: {name} is not there, or not what it was.")
-    return dict(recipe)
+    return recipe
 
 
 def checkpoint(recipe: Mapping[str, Any], root: Path) -> Path:

@@ -6,6 +6,7 @@ runs/2026-01-31/12-00-00-text-gpt/
 
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,18 @@ class Run:
     def best(self) -> Path:
         """The checkpoint with the lowest validation loss, the one to sample from."""
         return self.folder / "checkpoints" / "best.ckpt"
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a checkpoint."""
+        return any((self.folder / "checkpoints").glob("*.ckpt"))
+
+    @property
+    def digests(self) -> set[str]:
+        """sha256 of its checkpoints, as the files beside them have it."""
+        beside = (self.folder / "checkpoints").glob("*.ckpt.sha256")
+        lines = (line.split() for file in beside for line in file.read_text(errors="replace").splitlines())
+        return {words[0] for words in lines if words}
 
     def load(self, *names: str) -> tuple[Path, dict[str, Any], list[str]]:
         """The first undamaged checkpoint among ``names`` (``"best"``), then among the others, newest first.
@@ -147,12 +160,33 @@ def all_runs(root: Path) -> Iterator[Run]:
 def latest(root: Path, modality: str | None = None) -> Run:
     """The newest run that has a checkpoint, of ``modality`` where it is named. Raises ``Mistake`` for none."""
     for run in all_runs(root):
-        if modality in (None, run.record.get("modality")) and any((run.folder / "checkpoints").glob("*.ckpt")):
+        if modality in (None, run.record.get("modality")) and run.trained:
             return run
     kind = f"{modality} run" if modality else "run"
     raise Mistake(
         f"no {kind} with a checkpoint is in {root}/. Train one: python -m genai.train modality={modality or 'image'}"
     )
+
+
+def latest_of_each(root: Path) -> list[Run]:
+    """Of each modality the newest run that has a checkpoint, in the order they were started in.
+
+    Raises:
+        Mistake: there is none at all.
+    """
+    found: dict[str, Run] = {}
+    for run in all_runs(root):
+        if run.trained:
+            found.setdefault(str(run.record.get("modality")), run)
+    return list(reversed(found.values())) or [latest(root)]
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    try:
+        return shlex.quote(str(path.absolute().relative_to(Path.cwd())))
+    except ValueError:
+        return shlex.quote(str(path.absolute()))
 
 
 def find(path: str | Path) -> Run:

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 FILES = sorted((ROOT / "genai").rglob("*.py"))
 CONFIGS = sorted(path for path in config_dir().rglob("*.yaml") if "_target_" in path.read_text())
-COMMANDS = {"genai.train", "genai.sample", "genai.evaluate"}
+COMMANDS = {"genai.train", "genai.sample", "genai.evaluate", "genai.page"}
 
 
 def imports(path: Path, everywhere: bool = True) -> set[str]:
@@ -67,7 +67,7 @@ def test_import_rules(path: Path) -> None:
         assert not strays(path, "lightning")
     if room == "metrics":
         assert not strays(path, "genai.methods", "genai.networks", "genai.training", "hydra", "lightning")
-    if room in {"train.py", "sample.py", "evaluate.py", "options.py", "recipe.py"}:
+    if room in {"train.py", "sample.py", "evaluate.py", "page.py", "options.py", "recipe.py"}:
         ours = ("genai.config", "genai.errors", "genai.options", "genai.recipe")
         allowed = (
             "hydra",

@@ -240,7 +240,7 @@ def test_samples_of_the_same_second_are_all_kept(place: Path, run_sample: Callab
         (["init=nope.txt"], "cannot read .*nope.txt"),
         (["prompts_file=nope.txt"], "cannot read prompts_file=nope.txt"),
         (["prompts_file=/dev/null"], "prompts_file=/dev/null is empty"),
-        (["from=nope.json"], "cannot read from=nope.json"),
+        (["from=nope.json"], "cannot read nope.json"),
         (["from=nope.json", "prompt=a"], "leave out prompt"),
         (["from=nope.json", "temperature=1"], "leave out temperature"),
         (["out=/dev/null/x"], "cannot make the folder out=/dev/null/x"),

@@ -27,6 +27,22 @@ def test_the_newest_run_with_a_checkpoint_is_taken(tmp_path: Path) -> None:
         runs.latest(tmp_path, "audio")
 
 
+def test_the_newest_of_each_modality_in_the_order_of_their_start(tmp_path: Path) -> None:
+    text = made(tmp_path, "2026-01-03T00", "text")
+    image = made(tmp_path, "2026-01-02T00", "image")
+    made(tmp_path, "2026-01-01T00", "text")
+    made(tmp_path, "2026-01-04T00", "image", checkpoint=False)
+    assert runs.latest_of_each(tmp_path) == [image, text]
+    with pytest.raises(Mistake, match="no run with a checkpoint"):
+        runs.latest_of_each(tmp_path / "nowhere")
+
+
+def test_a_run_knows_the_hashes_of_its_checkpoints(tmp_path: Path) -> None:
+    run = made(tmp_path, "2026", "text")
+    assert run.digests == {checkpoints.file_hash(run.last)}
+    assert runs.create(tmp_path, "x").digests == set()
+
+
 def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
     assert len({runs.create(tmp_path, "x").folder for _ in range(5)}) == 5
 

@@ -38,6 +38,11 @@ class Media(Protocol):
         """What a terminal can show of it; empty where that is nothing."""
         ...
 
+    @classmethod
+    def on_page(cls, path: Path) -> str:
+        """HTML that shows or plays a file of it, all in itself: no script, no address. Raises ``Mistake`` naming it."""
+        ...
+
 
 class Score(ABC):
     """Reads out of a prompt what happens when: notes, say. A source of data hands one to its modality."""

@@ -1,6 +1,5 @@
 """Clips as people have them: any video file <-> uint8 frames at a frame rate, with a sound where there is one."""
 
-import base64
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from genai.errors import Mistake, listing
 from genai.modalities import animation, video_reader, video_writer
+from genai.modalities.embedded import data_url, of_file
 from genai.modalities.sound import Sound
 
 WRITTEN = (".mp4", ".webm", ".png", ".webp")
@@ -103,12 +103,21 @@ class Clip:
     def on_terminal(self) -> str:
         return ""
 
+    @classmethod
+    def on_page(cls, path: Path) -> str:
+        """The file itself, so that its sound is kept."""
+        return _playing(of_file(path))
+
     def _repr_html_(self) -> str:
         kind = best_suffix()
-        data = base64.b64encode(self.to_bytes(kind)).decode()
-        if kind == ".png":
-            return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 256px'>"
-        return f"<video autoplay loop muted controls src='data:video/{kind[1:]};base64,{data}'></video>"
+        return _playing(data_url(self.to_bytes(kind), kind))
+
+
+def _playing(source: str) -> str:
+    """HTML that plays a clip without end, silent until it is told otherwise."""
+    if source.startswith("data:image/"):
+        return f"<img src='{source}' width='256' alt='' style='image-rendering: pixelated'>"
+    return f"<video autoplay loop muted playsinline controls src='{source}'></video>"
 
 
 def best_suffix() -> str:

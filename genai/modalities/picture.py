@@ -1,6 +1,5 @@
 """Pictures as people have them: any image file <-> uint8 pixels; contact sheets; how one came out of the noise."""
 
-import base64
 import io
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,9 +14,12 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 
 from genai.errors import Mistake
+from genai.modalities.embedded import data_url
 
 LARGEST = 100_000_000
 """Pixels of a file that is still opened; a larger one would fill the memory of a laptop."""
+SEEN = 192
+"""Pixels of the longer side, about, that a small one is enlarged to in a notebook and on a page."""
 warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
 
 
@@ -72,9 +74,16 @@ class Picture:
     def _repr_png_(self) -> bytes:
         return self.to_bytes()
 
+    @classmethod
+    def on_page(cls, path: Path) -> str:
+        return cls.read(path)._repr_html_()
+
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.to_bytes()).decode()
-        return f"<img src='data:image/png;base64,{data}' style='image-rendering: pixelated; height: 128px'>"
+        """A small one is enlarged without blur."""
+        scale = max(1, SEEN // max(self.image.size))
+        sharp = " style='image-rendering: pixelated'" if scale > 1 else ""
+        source = data_url(self.to_bytes(self.suffix), self.suffix)
+        return f"<img src='{source}' width='{scale * self.image.width}' alt=''{sharp}>"
 
 
 @contextmanager

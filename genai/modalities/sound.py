@@ -1,6 +1,5 @@
 """Sounds as people have them: any audio file <-> a mono waveform."""
 
-import base64
 import io
 import re
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.errors import Mistake, listing
+from genai.modalities.embedded import data_url, of_file
 
 RATES = range(1_000, 768_001)
 """Samples a second of a file that is still read."""
@@ -108,9 +108,15 @@ class Sound:
     def on_terminal(self) -> str:
         return ""
 
+    @classmethod
+    def on_page(cls, path: Path) -> str:
+        """A player below the spectrogram."""
+        from genai.modalities import spectrogram
+
+        return f"{spectrogram.bare(cls.read(path))._repr_html_()}<audio controls src='{of_file(path)}'></audio>"
+
     def _repr_html_(self) -> str:
-        data = base64.b64encode(self.to_bytes(".wav")).decode()
-        return f"<audio controls src='data:audio/wav;base64,{data}'></audio>"
+        return f"<audio controls src='{data_url(self.to_bytes('.wav'), '.wav')}'></audio>"
 
 
 def _within(samples: NDArray[np.float32]) -> NDArray[np.float32]:

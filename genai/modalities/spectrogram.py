@@ -41,6 +41,11 @@ def picture(sounds: Sequence[tuple[str, Sound]]) -> Picture:
     return Picture(np.asarray(canvas).copy())
 
 
+def bare(sound: Sound) -> Picture:
+    """The spectrogram alone, for a page that says the rest."""
+    return Picture(_spectrogram(sound))
+
+
 def log_mel(sound: Sound, frames: int = WIDTH, mels: int = 80) -> NDArray[np.float32]:
     """(mels, about ``frames`` or fewer) decibels, low to high; 0 is the loudest. Fewer mels where few can be told."""
     from torchaudio.transforms import MelSpectrogram

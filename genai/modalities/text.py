@@ -53,8 +53,12 @@ class Passage(str):
     def on_terminal(self) -> str:
         return str(self)
 
+    @classmethod
+    def on_page(cls, path: Path) -> str:
+        return cls.read(path)._repr_html_()
+
     def _repr_html_(self) -> str:
-        return f"<pre style='white-space: pre-wrap'>{html.escape(self)}</pre>"
+        return f"<pre style='white-space: pre-wrap'>\n{html.escape(self)}</pre>"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What people read of a run: its config and record on disk, the table at its start, the lines at its end."""
 
-import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +8,7 @@ import yaml
 
 from genai import checkpoints, runs
 from genai.model import parameters
-from genai.runs import Run
+from genai.runs import Run, shown
 from genai.training.plan import Plan
 
 SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
@@ -92,11 +91,3 @@ def conclude(plan: Plan, run: Run, step: int) -> None:
         print(f"best      {shown(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
     given = f" {needed}=FILE" if (needed := plan.modality.needs) else ""
     print(f"sample    python -m genai.sample ckpt={shown(run.folder)}{given}", flush=True)
-
-
-def shown(path: Path) -> str:
-    """A path as one would type it from here."""
-    try:
-        return shlex.quote(str(path.absolute().relative_to(Path.cwd())))
-    except ValueError:
-        return shlex.quote(str(path.absolute()))

@@ -63,7 +63,7 @@ class Course:
             self.since = (step, elapsed)
         due = self.seconds * max(LOOK, 1 - self.schedule.cooldown) if self.next_look is None else self.next_look
         known = step > self.since[0] or elapsed >= self.seconds
-        if known and elapsed >= due:
+        if known and (elapsed >= due or self._ahead(step)):
             left = max(0.0, self.seconds - elapsed)
             self.level, self.cooling_from = self._cooled(step), step
             self.total = step + max(1, round(left * self._speed(step, elapsed)))
@@ -81,6 +81,12 @@ class Course:
             return 1.0
         start = self.total * (1 - self.schedule.cooldown) if self.cooling_from is None else self.cooling_from
         return self.level * min(1.0, max(0, self.total - step) / max(1e-9, self.total - start))
+
+    def _ahead(self, step: int) -> bool:
+        """Whether half of the steps of the last estimate are done: if it was made while a preview was, they are few."""
+        if self.total is None or self.cooling_from is None:
+            return False
+        return (self.cooling_from + self.total) / 2 <= step < self.total
 
     def _speed(self, step: int, elapsed: float) -> float:
         """Steps a second."""

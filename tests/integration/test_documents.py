@@ -120,7 +120,7 @@ def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
-        more = () if "from=" in line else OPTIONS.get(kind or "text", ())
+        more = () if "from=" in line or name == "page" else OPTIONS.get(kind or "text", ())
     if "resume=runs" in line:
         more = ("minutes=null", "steps=5")
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next

@@ -78,7 +78,7 @@ def test_sampling_leaves_the_global_generator_alone(model: Model) -> None:
     ("code", "absent"),
     [
         ("import genai", ["torch", "lightning", "hydra"]),
-        ("import genai.train, genai.sample, genai.evaluate", ["torch", "lightning", "pydantic"]),
+        ("import genai.train, genai.sample, genai.evaluate, genai.page", ["torch", "lightning", "pydantic"]),
         (
             "import genai.model, genai.methods.autoregressive, genai.modalities.text, genai.networks.gpt",
             ["lightning", "hydra"],

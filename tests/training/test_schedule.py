@@ -98,6 +98,14 @@ def test_a_slow_second_step_does_not_shorten_a_run_that_only_cools_down() -> Non
     assert course.total is not None and course.total > 2500
 
 
+def test_a_preview_during_the_first_estimate_does_not_end_the_run() -> None:
+    course, step, elapsed = Course(Schedule(cooldown=1.0), seconds=180), 0, 0.0
+    while course.total is None or step < course.total:
+        step, elapsed = step + 1, elapsed + (40 if step == 5 else 2)
+        course.look_at_clock(step, elapsed)
+    assert 165 < elapsed < 190
+
+
 def test_a_run_whose_time_is_over_makes_one_more_step() -> None:
     course = Course(Schedule(), seconds=1)
     course.look_at_clock(1, 30.0)
