@@ -24,6 +24,7 @@ SHIPPED = {
     "world": "genai.metrics.world.Obedience",
     "melody": "genai.metrics.melody.Played",
     "onsets": "genai.metrics.onsets.InSync",
+    "bounces": "genai.metrics.bounces.Bounces",
     "nearest": "genai.metrics.nearest.Nearest",
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",
@@ -67,6 +68,7 @@ class Study:
         seed: of prompts and of samples.
         batch: samples made at once.
         options: of the modality and the method, in their types.
+        sound: a second model, that makes the sound of the samples.
     """
 
     model: Model
@@ -76,6 +78,7 @@ class Study:
     seed: int = 0
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
+    sound: Model | None = None
     _drawn: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
