@@ -64,6 +64,8 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     wanted = OF_SOUND if sound else model.method.metrics
     metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], wanted)
     usual = own and all(values[key] == default for key, default in USUAL.items())
+    if sound and not any(metric.hears for metric in metrics.values()):
+        raise Mistake(f"sound=: none of these metrics hears it. Add {', '.join(OF_SOUND)}, or leave out sound.")
     out = _out(values["out"], run, usual)
     say_which(model)
     if sound:

@@ -136,6 +136,9 @@ class Metric(ABC):
     of_training: ClassVar[bool] = False
     """Whether it compares with what was trained on, so that other data would make it say something false."""
 
+    hears: ClassVar[bool] = False
+    """Whether it hears the sound that another model makes of samples."""
+
     @abstractmethod
     def measure(self, study: Study) -> dict[str, Figure]:
         """The figures by name."""

@@ -24,6 +24,7 @@ class Bounces(Metric):
     """
 
     source = WorldMotion
+    hears = True
 
     def measure(self, study: Study) -> dict[str, Figure]:
         """``onset_f1``, ``onset_f1_shuffled``, ``onset_note``; ``clips_counted``; ``bounces_counted``."""

@@ -149,3 +149,5 @@ def test_the_sound_of_samples_is_measured(model: Model, films: Model, tmp_path: 
     assert report["metrics"]["clips_counted"]["beside"] == 1
     dumb = inside("evaluate", *words[::2], "metrics=[bounces]", cwd=tmp_path)
     assert dumb.returncode == 2 and "say which with sound=RUN" in dumb.stderr
+    deaf = inside("evaluate", *words, "metrics=[moving]", cwd=tmp_path)
+    assert deaf.returncode == 2 and "none of these metrics hears it. Add bounces" in deaf.stderr
