@@ -30,8 +30,8 @@ NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
 
 FREE_TEXT: dict[str, tuple[str, ...]] = {
     "train": ("data.path", "resume", "init_from", "runs"),
-    "sample": ("prompt", "prompts_file", "ckpt", "init", "out", "from", "runs"),
-    "evaluate": ("ckpt", "out", "runs"),
+    "sample": ("prompt", "prompts_file", "ckpt", "init", "sound", "out", "from", "runs"),
+    "evaluate": ("ckpt", "sound", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
 }
 """By command, the keys whose values are any text at all."""

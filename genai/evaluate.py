@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from genai.model import Model
     from genai.runs import Run
 
-USUAL = {"metrics": None, "weights": "ema"}
+USUAL = {"metrics": None, "weights": "ema", "sound": None}
 """Keys at which figures are those of the run; how many samples they rest on stands beside them."""
+OF_SOUND = ("bounces",)
+"""The usual metrics where another model makes the sound of samples."""
 
 
 def main() -> None:
@@ -50,19 +52,26 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     _check(values)
     from genai.metrics.base import Study, chosen
     from genai.runs import Run
+    from genai.soundtracks import model_of
 
     model = loaded(values)
     known = [*keys("evaluate"), "modality", "data"]
     read = typed(model, {key: text for key, text in options.items() if key != "modality"}, known)
     model.split_options(read)
+    sound = model_of(values, model, read)
     run = Run(model.file.parent.parent) if model.file and model.record else None
     source, own = _source(model, run, data, values["plugins"])
-    metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], model.method.metrics)
+    wanted = OF_SOUND if sound else model.method.metrics
+    metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], wanted)
     usual = own and all(values[key] == default for key, default in USUAL.items())
+    if sound and not any(metric.hears for metric in metrics.values()):
+        raise Mistake(f"sound=: none of these metrics hears it. Add {', '.join(OF_SOUND)}, or leave out sound.")
     out = _out(values["out"], run, usual)
     say_which(model)
+    if sound:
+        say_which(sound, "sound")
     _say_data(source, own, left_out)
-    study = Study(model, source, own, values["n"], values["seed"], values["batch"], read)
+    study = Study(model, source, own, values["n"], values["seed"], values["batch"], read, sound)
     figures: dict[str, Figure] = {}
     for metric in metrics.values():
         figures |= metric.measure(study)
@@ -157,13 +166,13 @@ def _report(study: "Study", values: Mapping[str, Any], figures: "Mapping[str, Fi
     from dataclasses import asdict
 
     import genai
+    from genai.recipe import origin
 
     model, source = study.model, study.source
     options = [asdict(part) for part in model.split_options(study.options)]
     return {
-        "checkpoint": str(model.file.absolute()) if model.file else None,
-        "checkpoint_sha256": model.digest,
-        "step": model.step,
+        **origin(model),
+        "sound": study.sound and origin(study.sound),
         "weights": values["weights"],
         "n": study.n,
         "seed": study.seed,

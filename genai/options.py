@@ -54,11 +54,11 @@ def loaded(values: Mapping[str, Any]) -> "Model":
     )
 
 
-def say_which(model: "Model") -> None:
-    """Which checkpoint was taken, and which were passed over."""
+def say_which(model: "Model", what: str = "model") -> None:
+    """Which checkpoint was taken as ``what``, and which were passed over."""
     for note in model.notes:
         print(f"{note} Using {model.file} instead.", file=sys.stderr)
-    print(f"model {model.file}, step {model.step}", file=sys.stderr, flush=True)
+    print(f"{what} {model.file}, step {model.step}", file=sys.stderr, flush=True)
 
 
 def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:

@@ -28,9 +28,14 @@ _KINDS: dict[str, Any] = {
 
 
 def write(
-    model: "Model", batch: Sequence[Mapping[str, Any]], item: int, options: Mapping[str, Any], init: str | None
+    model: "Model",
+    batch: Sequence[Mapping[str, Any]],
+    item: int,
+    options: Mapping[str, Any],
+    init: str | None,
+    sound: "Model | None" = None,
 ) -> dict[str, Any]:
-    """The recipe of sample ``item`` of ``batch``, ``{"prompt": ..., "seed": ...}`` each.
+    """The recipe of sample ``item`` of ``batch``, ``{"prompt": ..., "seed": ...}`` each; ``sound`` made its sound.
 
     The whole batch is part of it: floating point differs with what is computed together.
     """
@@ -45,14 +50,25 @@ def write(
         "options": chosen,
         "init": init,
         "files": {path: file_hash(Path(path)) for path in used},
-        "checkpoint": str(model.file.absolute()) if model.file else "",
-        "checkpoint_sha256": model.digest,
+        **origin(model),
         "weights": model.weights,
-        "step": model.step,
+        "sound": sound and origin(sound),
         "version": genai.__version__,
         "item": item,
         "batch": list(batch),
     }
+
+
+def origin(model: "Model") -> dict[str, Any]:
+    """Where a model comes from."""
+    file = str(model.file.absolute()) if model.file else ""
+    return {"checkpoint": file, "checkpoint_sha256": model.digest, "step": model.step}
+
+
+def check_origin(path: str, origin: Mapping[str, Any], model: "Model") -> None:
+    """Raises ``Mistake`` where ``model`` is not of the ``origin`` that the recipe in ``path`` names."""
+    if origin["checkpoint_sha256"] != model.digest:
+        raise Mistake(f"{path} was made with another checkpoint than {model.file}, or it has changed since.")
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -63,6 +79,9 @@ def parse(path: Path) -> dict[str, Any]:
         if not fits or not all(map(_is_item, recipe["batch"])) or not 0 <= recipe["item"] < len(recipe["batch"]):
             raise ValueError
         if recipe["init"] is not None and recipe["init"] not in recipe["files"]:
+            raise ValueError
+        sound = recipe.get("sound")
+        if sound and not all(isinstance(sound[key], str) for key in ("checkpoint", "checkpoint_sha256")):
             raise ValueError
         return dict(recipe)
     except OSError as error:
@@ -82,8 +101,10 @@ def read(path: Path) -> dict[str, Any]:
     return recipe
 
 
-def checkpoint(recipe: Mapping[str, Any], root: Path) -> Path:
-    """The checkpoint of a recipe: where it was, or, if runs have moved, the one below ``root`` with that hash.
+def checkpoint(recipe: Mapping[str, Any], root: Path, key: str = "ckpt") -> Path:
+    """The checkpoint of an ``origin``: where it was, or, if runs have moved, the one below ``root`` with that hash.
+
+    ``key`` is what else can say where it is.
 
     Raises:
         Mistake: there is none.
@@ -96,7 +117,7 @@ def checkpoint(recipe: Mapping[str, Any], root: Path) -> Path:
             return hashes.with_suffix("")
     raise Mistake(
         f"the checkpoint of this sample ({wanted}, sha256 {digest[:12]}...) is not there, or has changed since, and no "
-        f"other in {root}/ is it. Say where it is: runs= or ckpt="
+        f"other in {root}/ is it. Say where it is: runs= or {key}="
     )
 
 

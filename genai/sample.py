@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from genai.model import Model, Stream
 
 RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights")
-"""What ``from=`` says by itself, but for ``ckpt``."""
+"""What ``from=`` says by itself, but for ``ckpt`` and ``sound``."""
 
 
 def main() -> None:
@@ -33,26 +33,44 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     options = {key: text for key, text in options.items() if key != "modality"}
     made_before = _recipe(values, composed.overrides, options) if values["from"] else None
     if made_before:
-        values |= {"ckpt": values["ckpt"] or recipes.checkpoint(made_before, Path(values["runs"]))}
         values |= {key: made_before[key] for key in ("weights", "init")}
+        for key, origin in {"ckpt": made_before, "sound": made_before.get("sound")}.items():
+            values[key] = values[key] or (origin and recipes.checkpoint(origin, Path(values["runs"]), key))
     _check(values)
+    model, sound, chosen = _models(values, options, made_before)
+    say_which(model)
+    if sound:
+        say_which(sound, "sound")
+    if made_before:
+        _again(model, sound, values, made_before)
+    else:
+        _anew(model, sound, values, chosen)
+
+
+def _models(
+    values: Mapping[str, Any], options: Mapping[str, str], made_before: Mapping[str, Any] | None
+) -> "tuple[Model, Model | None, dict[str, Any]]":
+    """What makes the samples, what makes their sound, and the options of the first. Raises ``Mistake``."""
+    from genai.soundtracks import model_of
+
     model = loaded(values)
     if values["animate"] and model.modality.animated is None:
         raise Mistake(f"animate=true: {type(model.modality).__name__.lower()} has no pictures of its making to show.")
     if made_before:
-        say_which(model)
-        _again(model, values, made_before)
-    else:
-        chosen = typed(model, options, [*keys("sample"), "modality"])
-        model.split_options(chosen)
-        say_which(model)
-        _anew(model, values, chosen)
+        recipes.check_origin(values["from"], made_before, model)
+    chosen = made_before["options"] if made_before else typed(model, options, [*keys("sample"), "modality"])
+    model.split_options(chosen)
+    sound = model_of(values, model, chosen)
+    if made_before and sound:
+        recipes.check_origin(values["from"], made_before["sound"], sound)
+    return model, sound, chosen
 
 
-def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def _anew(model: "Model", sound: "Model | None", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """``n`` samples of each prompt, batch by batch."""
     from genai.batch import batched
     from genai.model import Stream, items
+    from genai.soundtracks import with_sounds
 
     options = recipes.absolute_files(model, options)
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
@@ -76,8 +94,10 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
                 if files:
                     print(f"\n{stream.made:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
                 raise
+        if sound:
+            media = with_sounds(sound, media, seeds[rows.start : rows.stop])
         for item, name in enumerate(names):
-            _write(folder, name, media[item], recipes.write(model, batch, item, options, init))
+            _write(folder, name, media[item], recipes.write(model, batch, item, options, init, sound))
             if values["animate"]:
                 _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
         made += zip(prompts[rows.start : rows.stop], media, strict=True)
@@ -86,12 +106,11 @@ def _anew(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any])
     _say_where(folder, len(prompts))
 
 
-def _again(model: "Model", values: Mapping[str, Any], made_before: Mapping[str, Any]) -> None:
+def _again(model: "Model", sound: "Model | None", values: Mapping[str, Any], made_before: Mapping[str, Any]) -> None:
     """The one sample of a recipe, under the name that it had."""
     from genai.model import Stream
+    from genai.soundtracks import with_sounds
 
-    if made_before["checkpoint_sha256"] != model.digest:
-        raise Mistake(f"{values['from']} was made with another checkpoint than {model.file}, or it has changed since.")
     if unknown := {made_before["options"].get(name) for name in recipes.files(model)} - {None, *made_before["files"]}:
         raise Mistake(f"{values['from']} names {unknown.pop()} without its hash.")
     batch, item, name = made_before["batch"], made_before["item"], Path(values["from"]).stem
@@ -99,7 +118,8 @@ def _again(model: "Model", values: Mapping[str, Any], made_before: Mapping[str, 
     stream = Stream(model, prompts, seeds, made_before["init"], made_before["options"])
     folder = _folder(values["out"])
     media, frames = _follow(stream, item, keep=values["animate"])
-    _write(folder, name, media[item], made_before)
+    made = with_sounds(sound, [media[item]], [seeds[item]])[0] if sound else media[item]
+    _write(folder, name, made, made_before)
     if values["animate"]:
         _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
     _say_where(folder, 1)
@@ -139,7 +159,10 @@ def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mappin
     others = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if clash := [key for key in others if key != "ckpt"]:
         raise Mistake(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")
-    return recipes.read(Path(values["from"]).expanduser())
+    recipe = recipes.read(Path(values["from"]).expanduser())
+    if values["sound"] is not None and not recipe.get("sound"):
+        raise Mistake(f"from={values['from']} makes that sample again as it was, without a sound: leave out sound.")
+    return recipe
 
 
 def _follow(

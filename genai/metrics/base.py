@@ -24,6 +24,7 @@ SHIPPED = {
     "world": "genai.metrics.world.Obedience",
     "melody": "genai.metrics.melody.Played",
     "onsets": "genai.metrics.onsets.InSync",
+    "bounces": "genai.metrics.bounces.Bounces",
     "nearest": "genai.metrics.nearest.Nearest",
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",
@@ -68,6 +69,7 @@ class Study:
         seed: of prompts and of samples.
         batch: samples made at once.
         options: of the modality and the method, in their types.
+        sound: a second model, that makes the sound of the samples.
     """
 
     model: Model
@@ -77,6 +79,7 @@ class Study:
     seed: int = 0
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
+    sound: Model | None = None
     _drawn: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
@@ -133,6 +136,9 @@ class Metric(ABC):
 
     of_training: ClassVar[bool] = False
     """Whether it compares with what was trained on, so that other data would make it say something false."""
+
+    hears: ClassVar[bool] = False
+    """Whether it hears the sound that another model makes of samples."""
 
     @abstractmethod
     def measure(self, study: Study) -> dict[str, Figure]:

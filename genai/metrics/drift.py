@@ -85,7 +85,7 @@ def lasting(motions: Sequence[Motion], clips: Tensor, marks: Sequence[int], seed
         Mistake: clips that the toy world does not have.
     """
     ours = clips.cpu().numpy()
-    check_watchable(ours, "drift")
+    check_watchable(ours)
     theirs, _ = draw(motions, np.random.default_rng(seed), ours.shape[-1], ours.shape[1], fps)
     asked = [Motion(tuple(replace(thing, direction=None, speed=None) for thing in motion.things)) for motion in motions]
     figures: dict[str, Figure] = {}

@@ -58,22 +58,34 @@ class Moving(Metric):
 
 
 def _watched(study: Study, prompts: Sequence[str], motions: Sequence[Motion]) -> tuple[list[Seen], list[Seen]]:
-    """What is seen in the samples, and in as many real clips of their kind. Raises ``Mistake`` for other clips."""
+    """What is seen in the samples, and in as many real clips of their kind."""
+    made, real, fps = pairs(study, prompts, motions)
+    return watch(made, fps), watch(real, fps)
+
+
+def pairs(
+    study: Study, prompts: Sequence[str], motions: Sequence[Motion]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
+    """Samples, as many real clips of their kind, (clips, time, 3, side, side) both, and their frames a second.
+
+    Raises:
+        Mistake: the oracle cannot watch such clips.
+    """
     samples = study.samples(prompts)
     clips, fps = stacked(samples).numpy(), samples[0].fps
-    check_watchable(clips, "moving")
+    check_watchable(clips)
     real, _ = draw(motions, np.random.default_rng(study.seed), clips.shape[-1], clips.shape[1], fps)
-    return watch(clips, fps), watch(real, fps)
+    return clips, real, fps
 
 
-def check_watchable(clips: NDArray[np.uint8], metric: str) -> None:
+def check_watchable(clips: NDArray[np.uint8]) -> None:
     """Raises ``Mistake`` for ``clips`` (clips, time, channels, height, width) that the world does not have."""
     frames, channels, height, width = clips.shape[1:]
     if channels != 3:
-        raise Mistake(f"'{metric}' sees colours: this model makes grey clips. Choose other metrics=.")
+        raise Mistake("the oracle sees colours: this model makes grey clips. Choose other metrics=.")
     if height != width or height < LEAST_SIDE or frames < 2:
         raise Mistake(
-            f"'{metric}' watches squares of {LEAST_SIDE} pixels or more over 2 frames or more, not {frames} frames of "
+            f"the oracle watches squares of {LEAST_SIDE} pixels or more over 2 frames or more, not {frames} frames of "
             f"{width} x {height}. Choose other metrics=."
         )
 

@@ -29,28 +29,11 @@ class InSync(Metric):
         count = min(study.n, len(val))
         scores = [study.source.score(val, index) for index in range(count)]  # type: ignore[attr-defined]
         made, real = _soundtracks(study, count), [val[index].media for index in range(count)]
-        ours, theirs = (_onsets(sounds) for sounds in (made, real))
-        true = [[note.time for note in score] for score in scores]
-        another = [*true[1:], *true[:1]]
-        about = f"F1 of onsets, within {1000 * TOLERANCE:.0f} ms of the bounces of {count} held-out clips"
-        return {
-            "onset_f1": Figure(f1(ours, true), about, _error(ours, true), f1(theirs, true)),
-            "onset_f1_shuffled": Figure(
-                f1(ours, another),
-                "the same with the bounces of the next clip",
-                _error(ours, another),
-                f1(theirs, another),
-            ),
-            "onset_note": share(
-                _right(made, ours, scores),
-                "share of these onsets with the note of what bounces",
-                _right(real, theirs, scores),
-            ),
-        }
+        return compared(Heard(made, scores), Heard(real, scores), f"{count} held-out clips")
 
 
 def _soundtracks(study: Study, count: int) -> list[Any]:
-    """One of each of the first held-out clips. Raises ``Mistake`` where the world has no such sounds."""
+    """One of each of the first held-out clips."""
     made: list[Any] = []
     with Bar("soundtracks", count) as bar:
         for index in range(count):
@@ -58,26 +41,53 @@ def _soundtracks(study: Study, count: int) -> list[Any]:
             options = {**study.options, "clip": example.beside}
             made += study.model.sample(example.prompt, seed=study.seed + index, **options)
             bar.step()
-    if made[0].rate < LEAST_RATE:
-        raise Mistake(f"'onsets' hears sounds of {LEAST_RATE} samples a second or more, not {made[0].rate}.")
     return made
 
 
-def _onsets(sounds: Sequence[Any]) -> list[list[float]]:
-    return [onsets(sound.samples, sound.rate) for sound in sounds]
+class Heard:
+    """Soundtracks, and the notes that should be in each; ``found``: when something begins to sound.
+
+    Raises:
+        Mistake: the world has no such sounds.
+    """
+
+    def __init__(self, sounds: Sequence[Any], scores: Sequence[Sequence[Note]]) -> None:
+        if low := next((sound.rate for sound in sounds if sound.rate < LEAST_RATE), None):
+            raise Mistake(f"onsets are heard in sounds of {LEAST_RATE} samples a second or more, not {low}.")
+        self.sounds, self.scores = sounds, scores
+        self.found = [onsets(sound.samples, sound.rate) for sound in sounds]
+        self.true = [[note.time for note in score] for score in scores]
+
+    @property
+    def others(self) -> Times:
+        """For each sound, the notes of the next one."""
+        return [*self.true[1:], *self.true[:1]]
+
+    def right(self) -> list[bool]:
+        """Of each onset that is one of its score, whether it is that note."""
+        answers = []
+        for sound, times, score in zip(self.sounds, self.found, self.scores, strict=True):
+            pairs = matched(times, [note.time for note in score])
+            heard = named(sound.samples, sound.rate, [times[number] for number, _ in pairs])
+            answers += [name == score[number].name for name, (_, number) in zip(heard, pairs, strict=True)]
+        return answers
 
 
-def _right(sounds: Sequence[Any], found: Times, scores: Sequence[Sequence[Note]]) -> list[bool]:
-    """Of each onset that is one of a score, whether it is that note."""
-    right = []
-    for sound, times, score in zip(sounds, found, scores, strict=True):
-        pairs = matched(times, [note.time for note in score])
-        heard = named(sound.samples, sound.rate, [times[number] for number, _ in pairs])
-        right += [name == score[number].name for name, (_, number) in zip(heard, pairs, strict=True)]
-    return right
+def compared(ours: Heard, theirs: Heard, of: str) -> dict[str, Figure]:
+    """The figures of ``InSync``: of ``ours``, beside ``theirs``; ``of`` says what bounces."""
+    about = f"F1 of onsets, within {1000 * TOLERANCE:.0f} ms of the bounces of {of}"
+    return {
+        "onset_f1": _f1(ours.found, ours.true, about, f1(theirs.found, theirs.true)),
+        "onset_f1_shuffled": _f1(
+            ours.found, ours.others, "the same with the bounces of the next clip", f1(theirs.found, theirs.others)
+        ),
+        "onset_note": share(ours.right(), "share of these onsets with the note of what bounces", theirs.right()),
+    }
 
 
-def _error(found: Times, true: Times) -> float:
-    """The standard error of F1 over the draw of clips, by leaving out one after the other (jackknife)."""
+def _f1(found: Times, true: Times, about: str, beside: float) -> Figure:
+    """With its standard error over the draw of clips, by leaving out one after the other (jackknife)."""
+    if not found:
+        return Figure(None, about)
     rest = [f1([*found[:i], *found[i + 1 :]], [*true[:i], *true[i + 1 :]]) for i in range(len(true))]
-    return float(np.sqrt((len(rest) - 1) * np.var(rest)))
+    return Figure(f1(found, true), about, float(np.sqrt((len(rest) - 1) * np.var(rest))), beside)

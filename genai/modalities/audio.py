@@ -25,7 +25,7 @@ from genai.modalities.clip import Clip
 from genai.modalities.growing import Growing
 from genai.modalities.packed_audio import LONGEST, PackedAudio, write
 from genai.modalities.picture import Picture
-from genai.modalities.sight import SIDE, Sight
+from genai.modalities.sight import SIDE, Sight, sharp_turns
 from genai.modalities.sound import Sound
 
 UNASKED = 10.0
@@ -230,7 +230,10 @@ class Audio(Modality):
         writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        return spectrogram.picture([each for pair in samples[:SHOWN] for each in self._row(*pair).values()])
+        """Where a preview's sound is of a clip, with dotted lines where things turn round in that."""
+        rows = [(prompt, each) for prompt, sound in samples[:SHOWN] for each in self._row(prompt, sound).values()]
+        marks = [sharp_turns(self.clips[prompt]) if prompt in self.clips else [] for prompt, _ in rows]
+        return spectrogram.picture([each for _, each in rows], marks)
 
     def _row(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
         """A sound between what a preview made it of and a real one of its prompt, where there are such."""

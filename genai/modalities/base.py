@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genai.batch import Batch, Request
 from genai.data.base import ItemRandom, Split
+from genai.errors import Mistake
 
 FileName = Annotated[str, "file"]
 """The type of an option that names a file: a recipe keeps its absolute path and its hash."""
@@ -161,6 +162,10 @@ class Modality(ABC):
     def remarks(self, prompts: Sequence[str], init: Any) -> list[str]:
         """What people should know before samples are made of these prompts and the media ``init``, a line each."""
         return []
+
+    def check_sound(self, options: Any) -> None:
+        """Raises ``Mistake`` where samples made with these ``Options`` have no place for a sound besides."""
+        raise Mistake(f"sound=: it is made for clips, not for {type(self).__name__.lower()}. Leave it out.")
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         """A file that can be seen or heard while a sample is made; it begins with what was ``given``."""

@@ -15,6 +15,8 @@ from genai.modalities.sound import Sound
 
 WRITTEN = (".mp4", ".webm", ".png", ".webp")
 """Suffixes of files that a clip can be written to, the best for people first."""
+SOUNDING = tuple(suffix for suffix, kind in video_writer.KINDS.items() if kind.sound)
+"""Those of them that have a place for a sound."""
 FASTEST = 1000
 """Frames a second."""
 
@@ -94,6 +96,10 @@ class Clip:
         count = max(1, round(self.seconds * fps))
         shown = np.floor(np.arange(count) * (self.fps / fps) + 1e-6).astype(int).clip(max=len(self.frames) - 1)
         return replace(self, frames=self.frames[shown], fps=fps)
+
+    def with_sound(self, sound: Sound) -> Self:
+        """The same frames with ``sound``; files of the kinds ``SOUNDING`` hold both."""
+        return replace(self, sound=sound)
 
     @property
     def seconds(self) -> float:

@@ -90,6 +90,11 @@ def turns(clip: Clip) -> list[Turn]:
     return _turns(*_maps(clip))
 
 
+def sharp_turns(clip: Clip) -> list[float]:
+    """When what ``Sight`` marks plainly happens, in s."""
+    return [turn.time for turn in turns(clip) if turn.sharpness >= _SHARP]
+
+
 # What is looked at.
 
 

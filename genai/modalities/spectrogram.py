@@ -22,10 +22,14 @@ COLOURS = np.array(
      (170, 220, 50), (253, 231, 37)]
 )  # fmt: skip
 """Anchors of viridis, from quiet to loud."""
+MARK = (230, 60, 50)
 
 
-def picture(sounds: Sequence[tuple[str, Sound]]) -> Picture:
-    """``(title, sound)`` pairs in two columns. Each sound fills its width, with its seconds below."""
+def picture(sounds: Sequence[tuple[str, Sound]], marks: Sequence[Sequence[float]] = ()) -> Picture:
+    """``(title, sound)`` pairs in two columns. Each sound fills its width, with its seconds below.
+
+    ``marks`` are of each sound the seconds at which a dotted line stands.
+    """
     columns = min(2, len(sounds))
     rows = -(-len(sounds) // max(1, columns))
     high = TITLE + WAVE + MELS + AXIS + GAP
@@ -37,6 +41,8 @@ def picture(sounds: Sequence[tuple[str, Sound]]) -> Picture:
         canvas.paste(Pillow.fromarray(_wave(sound)), (x, y + TITLE))
         canvas.paste(Pillow.fromarray(_spectrogram(sound)), (x, y + TITLE + WAVE))
         if sound.seconds:
+            for time in marks[number] if marks else ():
+                _dotted(draw, x + min(WIDTH - 1, round(time / sound.seconds * WIDTH)), y + TITLE)
             _axis(draw, x, y + TITLE + WAVE + MELS, sound.seconds)
     return Picture(np.asarray(canvas).copy())
 
@@ -83,6 +89,12 @@ def _wave(sound: Sound) -> NDArray[np.uint8]:
             top, bottom = (round(middle * (1 - float(level))) for level in (part.max(), part.min()))
             pixels[max(0, top) : bottom + 1, column] = COLOURS[2]
     return pixels
+
+
+def _dotted(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
+    """A line from ``y`` down over the wave and the spectrogram."""
+    for row in range(y, y + WAVE + MELS, 4):
+        draw.line((x, row, x, row + 1), MARK)
 
 
 def _axis(draw: ImageDraw.ImageDraw, x: int, y: int, seconds: float) -> None:

@@ -17,7 +17,7 @@ from genai.data.base import Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities.base import Decoder, FileName, Modality
-from genai.modalities.clip import Clip, best_suffix
+from genai.modalities.clip import SOUNDING, Clip, best_suffix
 from genai.modalities.filmstrip import animated, filmstrip
 from genai.modalities.image import Image, moments
 from genai.modalities.packed_video import PackedVideo
@@ -121,6 +121,10 @@ class Video(Modality):
     def decoder(self, given: Tensor | None, options: VideoOptions) -> Decoder:
         return VideoDecoder(self, given, options)
 
+    def check_sound(self, options: VideoOptions) -> None:
+        if (suffix := _suffix(options)) not in SOUNDING:
+            raise Mistake(f"sound=: a {suffix} file has no place for a sound. Take format=mp4 or format=webm.")
+
     def pack(self, split: Split, cache: Path) -> PackedVideo:
         key = caching.key(split.fingerprint, "video", self.shape, self.image.resize, self.fps)
 
@@ -188,7 +192,7 @@ class VideoDecoder:
 
     def __init__(self, video: Video, given: Tensor | None, options: VideoOptions) -> None:
         self.video, self.fps = video, options.fps or video.fps
-        self.suffix = {"apng": ".png", None: best_suffix()}.get(options.format, f".{options.format}")
+        self.suffix = _suffix(options)
         self.given = self._clip(torch.zeros(0, *video.shape, dtype=torch.uint8))
         self.newest = self.given if given is None else self._clip(given)
 
@@ -202,3 +206,7 @@ class VideoDecoder:
     def _clip(self, x: Tensor) -> Clip:
         frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())
         return Clip(frames, self.fps, suffix=self.suffix)
+
+
+def _suffix(options: VideoOptions) -> str:
+    return {"apng": ".png", None: best_suffix()}.get(options.format, f".{options.format}")

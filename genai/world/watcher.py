@@ -65,6 +65,12 @@ class Seen:
     speeds: tuple[float, ...] = ()
     bounces: tuple[Bounce, ...] = ()
 
+    @property
+    def on_path(self) -> bool:
+        """Whether all things move as the world's do: straight on from wall to wall, and all the time."""
+        moves = self.motion is not None and all(thing.direction for thing in self.motion.things)
+        return moves and self.stray <= MOST_STRAY and self.idle <= MOST_IDLE
+
 
 def watch(clips: NDArray[np.uint8] | NDArray[np.floating], fps: float = 8) -> list[Seen]:
     """What is seen in ``clips`` (batch, frames, 3, side, side) in 0..255, of ``fps`` frames a second.
@@ -82,9 +88,8 @@ def watch(clips: NDArray[np.uint8] | NDArray[np.floating], fps: float = 8) -> li
 def fulfilled(asked: Motion, seen: Seen) -> dict[str, bool]:
     """Whether a clip has what was asked for: an entry for each attribute that ``asked`` sets, and two more.
 
-    ``identity`` is right when the things keep shape and colour, ``path`` when they move as the world's things do:
-    straight on from wall to wall, and all the time. Which of two things is meant is decided by shape and colour, then
-    by the rest.
+    ``identity`` is right when the things keep shape and colour, ``path`` when they are ``on_path``. Which of two things
+    is meant is decided by shape and colour, then by the rest.
     """
     names = [name for name in ATTRIBUTES if any(getattr(thing, name) for thing in asked.things)]
     if seen.motion is None or len(seen.motion.things) != len(asked.things):
@@ -99,9 +104,8 @@ def fulfilled(asked: Motion, seen: Seen) -> dict[str, bool]:
         return counts.get("shape", 0) + counts.get("colour", 0), sum(counts.values())
 
     best = max((fits(order) for order in permutations(seen.motion.things)), key=merit)
-    moves = all(thing.direction for thing in seen.motion.things) and seen.stray <= MOST_STRAY and seen.idle <= MOST_IDLE
     result = {name: all(each) for name, each in best.items()}
-    return result | {"identity": seen.agreement >= LEAST_AGREEMENT, "path": moves}
+    return result | {"identity": seen.agreement >= LEAST_AGREEMENT, "path": seen.on_path}
 
 
 def all_right(asked: Motion, seen: Seen) -> bool:

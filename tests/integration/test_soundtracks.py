@@ -1,10 +1,12 @@
-"""The sound of a clip: from the command line, again from its recipe, from Python, measured."""
+"""The sound of a clip, and of clips that are made: from the command line, from its recipe, from Python, measured."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from genai.modalities.clip import Clip
 from genai.modalities.sight import SIDE
 from genai.modalities.sound import Sound
 from genai.model import Model
-from tests.conftest import SMALL_AUDIO
+from tests.conftest import SMALL_AUDIO, SMALL_VIDEO
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,6 +28,12 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     runs = tmp_path_factory.mktemp("runs")
     return genai.fit(*SMALL_AUDIO, "data=world_soundtrack", f"runs={runs}", "steps=3", "preview_every=2")
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """What makes clips of two seconds."""
+    return genai.fit(*SMALL_VIDEO, f"runs={tmp_path_factory.mktemp('runs')}", "steps=1")
 
 
 @pytest.fixture
@@ -79,3 +87,67 @@ def test_previews_are_made_and_soundtracks_measured(model: Model) -> None:
     assert len(list(previews.glob("*/*.wav"))) >= 3 and list(previews.glob("*/sheet.png"))
     figures = InSync().measure(Study(model, WorldSoundtrack(items=30), n=2))
     assert figures["onset_f1"].value is not None and figures["onset_f1"].beside > 0.5  # type: ignore[operator]
+
+
+def test_samples_have_their_sound_and_a_recipe_makes_one_again(
+    model: Model, films: Model, tmp_path: Path, inside: Command
+) -> None:
+    run = tmp_path / "runs" / "2026-01-30" / "12-00-00-audio-wavenet"
+    shutil.copytree(model.file.parent.parent, run)  # type: ignore[union-attr]
+    made = inside("sample", f"ckpt={films.file}", f"sound={run}", "prompt=a", "n=2", "steps=2", "out=a", cwd=tmp_path)
+    assert made.returncode == 0 and f"sound {run}" in made.stderr, made.stderr
+    recipe = json.loads((tmp_path / "a" / "001.json").read_text())
+    assert recipe["sound"]["checkpoint_sha256"] == model.digest
+    file = tmp_path / "a" / "001.mp4"
+    with av.open(str(file)) as container:
+        assert {stream.codec_context.name for stream in container.streams} == {"h264", "aac"}
+        assert container.duration / 1e6 == pytest.approx(2, abs=0.01)  # type: ignore[operator]
+    silent = films.sample("a", n=2, steps=2)[1]
+    assert silent.with_sound(model.sample("", seed=1, clip=silent)[0]).to_bytes() == file.read_bytes()
+    run.rename(run := tmp_path / "runs" / "2026-01-30" / "moved")
+    again = inside("sample", f"ckpt={films.file}", "from=a/001.json", "out=b", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "b" / "001.mp4").read_bytes() == file.read_bytes()
+    for path in run.glob("checkpoints/best.ckpt*"):
+        path.unlink()
+    for path in run.glob("checkpoints/*.sha256"):
+        path.write_text("0" * 64)
+    changed = inside("sample", f"ckpt={films.file}", "from=a/001.json", "out=c", cwd=tmp_path)
+    assert changed.returncode == 2 and "has changed since" in changed.stderr and "sound=" in changed.stderr
+    other = inside("sample", f"ckpt={films.file}", "from=a/001.json", f"sound={films.file}", "out=c", cwd=tmp_path)
+    assert other.returncode == 2 and "makes no sound of clips" in other.stderr and not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["format=apng"], "a .png file has no place for a sound. Take format=mp4"),
+        (["format=webp"], "a .webp file has no place for a sound"),
+        (["sound={films}"], "makes no sound of clips. Train what does"),
+        (["sound={sound}x"], "Did you mean '{name}'"),
+        (["ckpt={sound}", "clip=a.mp4"], "sound=: it is made for clips, not for audio"),
+    ],
+)
+def test_a_sound_that_cannot_be_is_refused_before_anything_is_made(
+    words: list[str], said: str, model: Model, films: Model, tmp_path: Path, inside: Command
+) -> None:
+    assert model.file and films.file
+    known = {"sound": model.file, "films": films.file, "name": model.file.name}
+    keys = dict(word.format(**known).split("=", 1) for word in ("ckpt={films}", "sound={sound}", *words))
+    done = inside("sample", *(f"{key}={value}" for key, value in keys.items()), "out=a", cwd=tmp_path)
+    assert done.returncode == 2 and said.format(**known) in done.stderr and not (tmp_path / "a").exists()
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_sound_of_samples_is_measured(model: Model, films: Model, tmp_path: Path, inside: Command) -> None:
+    words = f"ckpt={films.file}", f"sound={model.file}", "n=3", "steps=2", "out=a.json"
+    done = inside("evaluate", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert report["sound"]["checkpoint_sha256"] == model.digest
+    assert report["metrics"].keys() >= {"onset_f1", "onset_f1_shuffled", "clips_counted", "bounces_counted"}
+    assert report["metrics"]["clips_counted"]["beside"] == 1
+    dumb = inside("evaluate", *words[::2], "metrics=[bounces]", cwd=tmp_path)
+    assert dumb.returncode == 2 and "say which with sound=RUN" in dumb.stderr
+    deaf = inside("evaluate", *words, "metrics=[moving]", cwd=tmp_path)
+    assert deaf.returncode == 2 and "none of these metrics hears it. Add bounces" in deaf.stderr

@@ -101,3 +101,11 @@ def test_previews_are_of_clips_that_are_held_out(audio: Audio) -> None:
     assert options is not None and [each["clip"].seconds for each in options] == [10, 10]
     assert audio.preview_options(["clip 1", "mine"]) == options and "mine" in audio.references
     assert Audio().preview_options(prompts) is None
+
+
+def test_a_preview_is_marked_where_things_turn_round(audio: Audio) -> None:
+    audio.preview_prompts(SOURCE.val)
+    prompt, sound = next(iter(audio.references.items()))
+    with_marks = audio.sheet([(prompt, sound)]).pixels
+    audio.clips.clear()
+    assert (with_marks != audio.sheet([(prompt, sound)]).pixels).any()

@@ -15,8 +15,9 @@ from PIL import Image as Pillow
 
 from genai.errors import Mistake
 from genai.modalities import picture, steady, video_writer
-from genai.modalities.clip import WRITTEN, Clip, best_suffix
+from genai.modalities.clip import SOUNDING, WRITTEN, Clip, best_suffix
 from genai.modalities.sound import Sound
+from genai.world.soundtrack import onsets
 
 Frames = NDArray[np.uint8]
 
@@ -291,6 +292,29 @@ def test_the_sound_is_in_time(tmp_path: Path, suffix: str, rate: int) -> None:
     shifted = {lag: float(np.roll(there, -lag) @ wanted[: len(there)]) for lag in range(-480, 481)}
     assert max(shifted, key=shifted.__getitem__) == 0
     assert len(Clip.read(tmp_path / f"a{suffix}").frames) == 16
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+@pytest.mark.parametrize(("frames", "fps"), [(16, 8), (128, 8), (31, 12.5), (5, 24)])
+@pytest.mark.parametrize("suffix", SOUNDING)
+def test_each_click_is_heard_at_its_time(tmp_path: Path, suffix: str, frames: int, fps: float, rate: int) -> None:
+    seconds = frames / fps
+    times = np.arange(0.1, seconds - 0.05, 0.37)
+    samples = np.zeros(round(seconds * rate), np.float32)
+    for at in times:
+        click = np.sin(np.arange(round(0.03 * rate)) * (2 * np.pi * 1_000 / rate))
+        samples[round(at * rate) :][: len(click)] = 0.8 * click[: len(samples) - round(at * rate)]
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(Clip(moving(frames), fps).with_sound(Sound(samples, rate)).to_bytes(suffix))
+    with av.open(str(path)) as container:
+        heard = list(container.decode(audio=0))
+        container.seek(0)
+        shown = [frame.time for frame in container.decode(video=0)]
+    assert shown == pytest.approx(np.arange(frames) / fps, abs=0.001)
+    begin, level = heard[0].time or 0.0, np.concatenate([frame.to_ndarray()[0] for frame in heard])
+    assert begin == pytest.approx(0, abs=0.001)
+    assert begin + len(level) / heard[0].sample_rate == pytest.approx(seconds, abs=0.025)  # the last packet is full
+    assert begin + np.array(onsets(level, heard[0].sample_rate)) == pytest.approx(times, abs=0.010)
 
 
 # ---------------------------------------------------------------------------------------------------------- writing

@@ -39,6 +39,15 @@ def test_the_wave_is_drawn_where_the_sound_is() -> None:
     assert (drawn[: WIDTH // 2 - 2] == 1).all() and (drawn[WIDTH // 2 + 1 :] > 0.8 * WAVE).all()
 
 
+def test_marks_stand_at_their_times() -> None:
+    sounds = [("", sine(440)), ("", sine(440))]
+    marked, plain = picture(sounds, [[], [0.25, 1.0]]).pixels, picture(sounds).pixels
+    rows, columns = np.nonzero((marked != plain).any(2))
+    start = 2 * GAP + WIDTH
+    assert sorted(set(columns.tolist())) == [start + WIDTH // 4, start + WIDTH - 1]
+    assert rows.min() >= GAP + TITLE and rows.max() < GAP + TITLE + WAVE + MELS
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_sounds_stand_in_two_columns(count: int) -> None:
     shape = picture([("a title " * number, sine(440, 0.1)) for number in range(count)]).pixels.shape

@@ -8,8 +8,11 @@ from PIL import Image as Pillow
 
 from genai.data.base import Example, ItemRandom, Split
 from genai.errors import Mistake
+from genai.modalities.audio import Audio
 from genai.modalities.clip import Clip
+from genai.modalities.image import Image
 from genai.modalities.packed_video import LONGEST, PackedVideo
+from genai.modalities.text import Text
 from genai.modalities.video import Video, VideoOptions
 
 
@@ -148,3 +151,12 @@ def test_files_are_of_the_kind_that_is_asked_for() -> None:
         made = decoder.push(0, x)
         assert (made.suffix, made.fps, decoder.result()) == (suffix, 5, made)
         assert len(decoder.given.frames) == 0
+
+
+@pytest.mark.parametrize("modality", [Text(), Image(16), Audio()])
+def test_a_sound_is_for_clips_alone(modality: Any) -> None:
+    with pytest.raises(Mistake, match=f"^sound=: it is made for clips, not for {type(modality).__name__.lower()}"):
+        modality.check_sound(modality.Options())
+    Video().check_sound(VideoOptions(format="webm"))
+    with pytest.raises(Mistake, match="no place for a sound"):
+        Video().check_sound(VideoOptions(format="webp"))

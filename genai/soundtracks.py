@@ -1,0 +1,48 @@
+"""The sound of clips by a second model, beside the one that makes the clips: which it is, and what it makes of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genai.bar import Bar
+from genai.errors import Mistake
+from genai.modalities.clip import Clip
+from genai.model import Model, load
+
+
+def model_of(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]) -> Model | None:
+    """The model that ``sound=`` means; ``None`` where it is not said.
+
+    Args:
+        values: the keys of a command.
+        model: that makes the samples, with these ``options``.
+
+    Raises:
+        Mistake: such samples have no place for a sound; there is no such run; it makes no sound of clips.
+    """
+    if values["sound"] is None:
+        return None
+    model.modality.check_sound(model.split_options(options)[0])
+    try:
+        sound = load(values["sound"], device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
+    except Mistake as error:
+        raise type(error)(f"sound=: {error}") from error
+    if sound.modality.needs != "clip":
+        raise Mistake(
+            f"sound={values['sound']} makes no sound of clips. Train what does: python -m genai.train modality=audio "
+            "data=world_soundtrack"
+        )
+    return sound
+
+
+def with_sounds(sound: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> list[Clip]:
+    """Each clip with a sound that the model ``sound`` makes of it, whatever the clips beside it are."""
+    made = []
+    with Bar("s of sound", sum(clip.seconds for clip in clips), patience=0) as bar:
+        bar.step(0)  # before the first sound a loop may have to be compiled
+        for clip, seed in zip(clips, seeds, strict=True):
+            stream, before = sound.stream("", seed=seed, clip=clip), 0.0
+            for _ in stream:
+                bar.step(stream.made - before)
+                before = stream.made
+            made.append(clip.with_sound(stream.results()[0]))
+    return made
