@@ -19,6 +19,7 @@ from genai.batch import Batch, Piece, Request
 from genai.methods.base import Method
 from genai.methods.frame_order import parts, spaced
 from genai.methods.samplers import SAMPLERS, Denoise
+from genai.networks.layers import fast_bfloat16
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class DiffusionOptions:
 
     Attributes:
         steps: of the sampler, from noise to data.
+        shift: of the steps towards noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spreads them evenly, more
+            decides better what goes where, less draws it better; ``None``: as training times are.
         guidance: how far to go from the unprompted prediction to the prompted one, and beyond (arXiv:2207.12598);
             1 is the prompt alone, more obeys it better and varies less.
         sampler: ``euler``, ``heun`` (two evaluations a step) or ``dpmpp_2m`` (arXiv:2211.01095).
@@ -42,6 +45,7 @@ class DiffusionOptions:
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
+    shift: Annotated[float, Gt(0), Le(1000)] | None = None
     guidance: Annotated[float, Ge(0), Le(100)] = 2.0
     sampler: Literal["euler", "heun", "dpmpp_2m"] = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
@@ -54,8 +58,8 @@ class DiffusionOptions:
 EARLY = 0.95
 """Down to this time guidance is early."""
 ALONE = 1.0
-"""How much lower the mean of training times is, before the sigmoid, for single frames and where frames are
-known: less noise hides all that is to be decided."""
+"""How much lower the mean of training times is, before the sigmoid, for single frames: one alone hides behind less
+noise than many that are seen together."""
 CONTEXT = 0.02
 """Time of known frames: a little noise, for what was made before is never as clean as data."""
 
@@ -183,7 +187,6 @@ class Diffusion(Method):
         few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
         kind, share = torch.rand(batch, 1, device=device), self.context
         known = torch.where(kind < 0.6 * share, spread, torch.where(kind < 0.8 * share, few, first)) & (kind < share)
-        time = torch.where(known.any(1, keepdim=True), drawn(batch, 1, mean=self.time_mean - ALONE), time)
         return torch.where(known, CONTEXT, time), counts * ~known
 
     @torch.inference_mode()
@@ -231,7 +234,7 @@ class Diffusion(Method):
 
         It is uint8 on the CPU; where ``known``, what was ``given``, bit for bit.
         """
-        times, x = self.times(options.steps), noise
+        times, x = self.times(options), noise
         if given is not None and known is None:
             start = [options.strength] if options.strength > 0 else []
             times = [*start, *(time for time in times if time < options.strength)] or [0.0]
@@ -251,9 +254,9 @@ class Diffusion(Method):
             x = piece.x
         return list(x)
 
-    def times(self, steps: int) -> list[float]:
-        """From 1 to 0, shifted as the training times are (Esser et al. 2024, arXiv:2403.03206, eq. 23)."""
-        shift = math.exp(self.time_mean)
+    def times(self, options: DiffusionOptions) -> list[float]:
+        """From 1 to 0."""
+        shift, steps = math.exp(self.time_mean) if options.shift is None else options.shift, options.steps
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]
 
@@ -291,7 +294,9 @@ class Diffusion(Method):
                 inputs, times = [*inputs, seen], [*times, time]
                 said += prompts if prompted else [""] * len(x)
             when = None if seconds is None else seconds.repeat(len(summed), 1)
-            predicted = self.denoise(torch.cat(inputs), torch.cat(times), said, when).chunk(len(summed))
+            device = x.device.type
+            with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
+                predicted = self.denoise(torch.cat(inputs), torch.cat(times), said, when).chunk(len(summed))
             return sum((lane[0] * each for lane, each in zip(summed, predicted, strict=True)), torch.zeros_like(x))
 
         return denoise

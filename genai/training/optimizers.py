@@ -1,7 +1,6 @@
 """One optimizer with two kinds of group: Muon for hidden matrices, AdamW for everything else."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Annotated, Any
 
 import torch
@@ -11,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
 from genai.errors import Mistake
-from genai.networks.layers import Readout
+from genai.networks.layers import Readout, fast_bfloat16
 
 Rate = Annotated[float, Ge(0), Le(10)]
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -126,7 +125,7 @@ class MuonAdamW(Optimizer):
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"]))).flatten(2)
         _, rows, columns = updates.shape
-        half = updates.is_cuda or _fast_bfloat16()
+        half = fast_bfloat16(updates.device.type)
         orthogonal = orthogonalised(updates.bfloat16() if half else updates, group["iterations"])
         updates = orthogonal.to(weights[0].dtype).reshape(-1, *parameters[0].shape)
         scale = max(1.0, rows / columns) ** 0.5
@@ -150,12 +149,6 @@ def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
         gram = x @ x.mT
         x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
     return (x.mT if tall else x).to(matrices.dtype)
-
-
-@cache
-def _fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in tiles: several times as fast as float32."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:

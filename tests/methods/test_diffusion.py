@@ -17,6 +17,12 @@ from genai.networks.unet import UNet
 SHAPE = (3, 8, 8)
 
 
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bfloat16, in which samples are drawn where a machine is fast at it."""
+    monkeypatch.setattr("genai.methods.diffusion.fast_bfloat16", lambda device: False)
+
+
 class Perfect(nn.Module):
     """The ideal denoiser of data that is one image, in the parametrisation that Diffusion asks of a network."""
 
@@ -81,7 +87,7 @@ def test_second_order_samplers_come_nearer(objective: str) -> None:
         def denoise(x: Tensor, t: float) -> Tensor:
             return method.denoise(x, torch.full((len(x),), t), [""])
 
-        *_, (_, moved, _) = sampler(denoise, moved, method.times(20))
+        *_, (_, moved, _) = sampler(denoise, moved, method.times(method.Options(steps=20)))
         errors[name] = abs(float(moved.mean()) - 0.5)
     assert errors["euler"] < 0.05
     assert errors["heun"] < errors["euler"] / 4
@@ -120,6 +126,23 @@ def test_an_item_depends_on_its_own_seed_alone() -> None:
     alone = method.sample(Request(["b"], [6], SHAPE), options)
     assert (together[1].float() - alone[0].float()).abs().max() <= 1
     assert not torch.equal(together[0], together[1])
+
+
+def test_where_bfloat16_is_fast_samples_are_drawn_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, options = Diffusion(UNet(SHAPE, width=16)).eval(), DiffusionOptions(steps=4)
+    for parameter in method.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    exactly = method.sample(Request([""], [0], SHAPE), options)[0].float()
+    monkeypatch.setattr("genai.methods.diffusion.fast_bfloat16", lambda device: True)
+    roughly = method.sample(Request([""], [0], SHAPE), options)[0].float()
+    assert 0 < (exactly - roughly).abs().mean() < 3
+
+
+def test_steps_are_shifted_towards_noise() -> None:
+    method = Diffusion(UNet(SHAPE, width=16), time_mean=2.0)
+    assert method.times(DiffusionOptions(steps=4, shift=1)) == [1, 0.75, 0.5, 0.25, 0]
+    assert method.times(DiffusionOptions(steps=2, shift=3)) == [1, 0.75, 0]
+    assert method.times(DiffusionOptions(steps=2))[1] == pytest.approx(torch.tensor(2.0).sigmoid().item())
 
 
 def test_guidance_reaches_beyond_the_prompt() -> None:

@@ -36,7 +36,7 @@ class Net(nn.Module):
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """No bfloat16, which is what Muon multiplies in where a machine is fast at it."""
-    monkeypatch.setattr("genai.training.optimizers._fast_bfloat16", lambda: False)
+    monkeypatch.setattr("genai.training.optimizers.fast_bfloat16", lambda device: False)
 
 
 def net(seed: int = 0) -> Net:
