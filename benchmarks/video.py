@@ -11,8 +11,8 @@ Training: a whole step on clips that are in memory. Ours is loss, gradients, cli
 whole clips alone; theirs are loss, gradients and Adam or AdamW. Ours in float32 and under bfloat16 autocast, the others
 in float32 and, with ``--peers-bf16``, under autocast too.
 
-Sampling: CPU seconds of a clip, guided, each with its own default of steps. Ours are drawn from end to end in float32,
-keyframes first, one alone and a batch at once; of theirs one step of one is timed, and taken times 1000 and 50 (DDIM).
+Sampling: CPU seconds of a clip, guided, each with its own default of steps. Ours are drawn from end to end, in bfloat16
+where the machine is fast at it, keyframes first, one alone and a batch at once; of theirs one step of one is timed, and taken times 1000 and 50 (DDIM).
 
     pip install --no-deps video-diffusion-pytorch==0.7.0 diffusers==0.42.1
     pip install einops einops-exts rotary-embedding-torch huggingface_hub importlib_metadata regex requests

@@ -102,8 +102,9 @@ def _more(run: "Run", samples: Sequence[Sample]) -> str:
     words = ["python -m genai.sample", f"ckpt={shown(run.folder)}"]
     if samples:
         recipe = samples[0][1]
-        options = {key: text for key, text in recipe["options"].items() if text in list(recipe["files"])}
-        asked = {"prompt": recipe["batch"][recipe["item"]]["prompt"], "init": recipe["init"], **options}
+        sound = (recipe.get("sound") or {}).get("checkpoint")
+        asked = {"prompt": recipe["batch"][recipe["item"]]["prompt"], "init": recipe["init"], "sound": sound}
+        asked |= {key: text for key, text in recipe["options"].items() if text in list(recipe["files"])}
         words += [f"{key}={quote(text)}" for key, text in asked.items() if text]
         words.append(f"seed={1 + max(each['batch'][each['item']]['seed'] for _, each in samples)}")
     return " ".join([*words, "n=4"])

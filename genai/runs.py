@@ -97,7 +97,7 @@ class Run:
                 passed_over.append(str(error))
         if passed_over:
             raise Damaged("no checkpoint is left in this run. " + " ".join(passed_over))
-        raise Mistake(f"{self.folder} has no checkpoint yet.")
+        raise Mistake(f"{self.folder} has no checkpoint yet: there is nothing to go on from. Start a new run.")
 
     def tidy(self) -> None:
         """Remove what a process that was killed while it saved has left."""

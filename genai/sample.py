@@ -94,10 +94,9 @@ def _anew(model: "Model", sound: "Model | None", values: Mapping[str, Any], opti
                 if files:
                     print(f"\n{stream.made:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
                 raise
-        if sound:
-            media = with_sounds(sound, media, seeds[rows.start : rows.stop])
-        for item, name in enumerate(names):
-            _write(folder, name, media[item], recipes.write(model, batch, item, options, init, sound))
+        finished = with_sounds(sound, media, seeds[rows.start : rows.stop]) if sound else media
+        for item, (name, sample) in enumerate(zip(names, finished, strict=True)):  # each is written as it is done
+            _write(folder, name, sample, recipes.write(model, batch, item, options, init, sound))
             if values["animate"]:
                 _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
         made += zip(prompts[rows.start : rows.stop], media, strict=True)
@@ -118,7 +117,7 @@ def _again(model: "Model", sound: "Model | None", values: Mapping[str, Any], mad
     stream = Stream(model, prompts, seeds, made_before["init"], made_before["options"])
     folder = _folder(values["out"])
     media, frames = _follow(stream, item, keep=values["animate"])
-    made = with_sounds(sound, [media[item]], [seeds[item]])[0] if sound else media[item]
+    made = next(with_sounds(sound, [media[item]], [seeds[item]])) if sound else media[item]
     _write(folder, name, made, made_before)
     if values["animate"]:
         _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
@@ -243,8 +242,10 @@ def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str
 
 
 def _check_apart(used: Mapping[str, str | None], out: str | None, count: int) -> None:
-    """Raises ``Mistake`` where a file is ``used``, by its key, that the samples or their recipes would replace."""
+    """Raises ``Mistake`` where what is ``used``, by its key, is no file, or one that samples or recipes would replace."""
     for key, name in used.items():
+        if name is not None and Path(name).is_dir():
+            raise Mistake(f"{key}={name} is a folder: name a file.")
         if name is None or out is None:
             continue
         path = Path(name).resolve()

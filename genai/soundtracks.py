@@ -1,6 +1,6 @@
 """The sound of clips by a second model, beside the one that makes the clips: which it is, and what it makes of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genai.bar import Bar
@@ -34,9 +34,8 @@ def model_of(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]
     return sound
 
 
-def with_sounds(sound: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> list[Clip]:
-    """Each clip with a sound that the model ``sound`` makes of it, whatever the clips beside it are."""
-    made = []
+def with_sounds(sound: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> Iterator[Clip]:
+    """One by one each clip with a sound that the model ``sound`` makes of it, whatever the clips beside it are."""
     with Bar("s of sound", sum(clip.seconds for clip in clips), patience=0) as bar:
         bar.step(0)  # before the first sound a loop may have to be compiled
         for clip, seed in zip(clips, seeds, strict=True):
@@ -44,5 +43,4 @@ def with_sounds(sound: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> li
             for _ in stream:
                 bar.step(stream.made - before)
                 before = stream.made
-            made.append(clip.with_sound(stream.results()[0]))
-    return made
+            yield clip.with_sound(stream.results()[0])

@@ -22,7 +22,7 @@ from genai.methods.samplers import SAMPLERS, Denoise
 from genai.networks.layers import fast_bfloat16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiffusionOptions:
     """How samples are drawn.
 
@@ -210,16 +210,25 @@ class Diffusion(Method):
         made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
         done = torch.zeros_like(noise, dtype=torch.bool) if known is None else known.clone()
         few = self.keyframes if options.keyframes is None else options.keyframes
-        order = parts(done.flatten(-3).all(-1).all(0), self.frames, few, options.overlap)
+        order = parts(done.flatten(-3).all(-1).all(0), self._at_once(seconds[0]), few, options.overlap)
         for number, (end, part) in enumerate(order):
             here = seconds[:, part]
             if self.horizon is not None:  # no network knows a time that it never saw
-                here = here - (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
+                late = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
+                here = here - torch.minimum(late, here[:, :1])
             inputs = noise[:, part], made[:, part], done[:, part], here
             for share, x in self._drawn(*inputs, request.prompts, options):
                 made[:, part] = x.to(made.device)
                 yield Piece(0, made[:, :end].cpu(), (number + share) / len(order))
             done[:, part] = True
+
+    def _at_once(self, seconds: Tensor) -> int:
+        """How many frames at ``seconds`` (total,) the network sees at once: of slow clips as many as last no longer
+        than what it learnt from."""
+        if self.horizon is None:
+            return self.frames
+        fits = int((seconds - seconds[0] <= self.horizon + 1e-3).sum())
+        return min(self.frames, max(2, fits))
 
     def _drawn(
         self,

@@ -47,6 +47,6 @@ class Bounces(Metric):
         counted = [each.on_path for each in seen]
         films = [Clip(np.ascontiguousarray(clip.transpose(0, 2, 3, 1)), fps) for clip in clips[counted]]
         seeds = [study.seed + number for number in np.flatnonzero(counted).tolist()]
-        made = with_sounds(study.sound, films, seeds) if study.sound else []
+        made = list(with_sounds(study.sound, films, seeds)) if study.sound else []
         scores = [score(each.motion, each.bounces) for each in seen if each.on_path and each.motion]
         return Heard([clip.sound for clip in made], scores), counted

@@ -69,11 +69,11 @@ def learn(clips: Tensor, path: Path) -> None:
 def spoilt(clips: Tensor) -> tuple[Tensor, Tensor]:
     """Equal shares of ``clips`` with each damage and without, and the number of it: 0 is none."""
     kinds = 1 + len(DAMAGES)
-    parts, labels = list(clips.tensor_split(kinds)), torch.arange(len(clips), device=clips.device)
+    parts = list(clips.tensor_split(kinds))
     for number, damage in enumerate(DAMAGES, 1):
         parts[number] = damage(parts[number])
     sizes = torch.tensor([len(part) for part in parts], device=clips.device)
-    return torch.cat(parts), torch.arange(kinds, device=clips.device).repeat_interleave(sizes)[labels]
+    return torch.cat(parts), torch.arange(kinds, device=clips.device).repeat_interleave(sizes)
 
 
 def judge(path: Path, channels: int, device: torch.device) -> FilmJudge:

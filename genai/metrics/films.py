@@ -28,8 +28,17 @@ class Films(Protocol):
 
 def made(study: Study, prompts: Sequence[str] | None = None) -> Tensor:
     """(samples, time, channels, height, width) uint8; ``None``: of prompts of the held-out split."""
+    check_rate(study)
     asked = study.source.prompts(study.source.val, study.n, study.seed) if prompts is None else prompts
     return stacked(study.samples(asked))
+
+
+def check_rate(study: Study) -> None:
+    """Raises ``Mistake`` where samples have another frame rate than the clips of the data."""
+    fps = study.options.get("fps")
+    own = cast(Any, study.model.modality).fps
+    if fps is not None and fps != own:
+        raise Mistake(f"fps={fps:g}: samples are held against clips of {own:g} frames a second. Leave fps= out.")
 
 
 def stacked(clips: Sequence[Any]) -> Tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.bar import Bar
+from genai.errors import Mistake
 from genai.metrics.base import Figure, Metric, Study
 from genai.metrics.films import Films, made, real, smaller
 from genai.metrics.nearest import squared, summary
@@ -46,6 +47,9 @@ def nearest_films(clips: Tensor, train: Packed, device: torch.device) -> NDArray
 
     Args:
         clips: (clips, time, channels, height, width) uint8. Training clips that are shorter are left out.
+
+    Raises:
+        Mistake: all of them are.
     """
     flat = smaller(clips, SIDE).flatten(1).to(device)
     best = torch.full((len(flat),), torch.inf, device=device)
@@ -56,6 +60,8 @@ def nearest_films(clips: Tensor, train: Packed, device: torch.device) -> NDArray
         closer = least < best
         best = torch.where(closer, least, best)
         nearest[closer] = others[at[closer]]
+    if best.isinf().any():
+        raise Mistake(f"'nearest_film' finds no training clip of {clips.shape[1]} frames: frames=.")
     # again without the rounding of matrix products, so that a copy is at 0
     return (flat.double() - nearest.double()).square().mean(1).sqrt().cpu().numpy()
 

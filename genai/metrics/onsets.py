@@ -60,8 +60,8 @@ class Heard:
 
     @property
     def others(self) -> Times:
-        """For each sound, the notes of the next one."""
-        return [*self.true[1:], *self.true[:1]]
+        """For each sound, the notes of the next one; of one alone there are none."""
+        return [[]] if len(self.true) == 1 else [*self.true[1:], *self.true[:1]]
 
     def right(self) -> list[bool]:
         """Of each onset that is one of its score, whether it is that note."""
@@ -88,6 +88,8 @@ def compared(ours: Heard, theirs: Heard, of: str) -> dict[str, Figure]:
 def _f1(found: Times, true: Times, about: str, beside: float) -> Figure:
     """With its standard error over the draw of clips, by leaving out one after the other (jackknife)."""
     if not found:
-        return Figure(None, about)
+        return Figure(None, about, beside=beside)
+    if len(found) == 1:
+        return Figure(f1(found, true), about, beside=beside)
     rest = [f1([*found[:i], *found[i + 1 :]], [*true[:i], *true[i + 1 :]]) for i in range(len(true))]
     return Figure(f1(found, true), about, float(np.sqrt((len(rest) - 1) * np.var(rest))), beside)

@@ -9,7 +9,7 @@ from torch import Tensor
 from genai.bar import Bar
 from genai.errors import Mistake
 from genai.metrics.base import Figure, Metric, Study
-from genai.metrics.films import Films, long_enough, real, stacked
+from genai.metrics.films import Films, check_rate, long_enough, real, stacked
 from genai.modalities.clip import Clip
 
 GIVEN = 4
@@ -36,6 +36,7 @@ class Prediction(Metric):
         What the last given frame scores, standing, is said with each.
         """
         modality: Any = study.model.modality
+        check_rate(study)
         frames = int(study.options.get("frames") or modality.frames)
         if frames < 2:
             raise Mistake(f"'prediction' needs clips of 2 frames or more, not {frames}: frames=.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from PIL import Image as Pillow
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from genai.modalities.image import Image, moments
 from genai.modalities.packed_video import PackedVideo
 from genai.modalities.picture import Picture
 
-Rate = Annotated[float, Gt(0), Le(240)]
+Rate = Annotated[float, Ge(0.01), Le(240)]
 Share = Annotated[float, Ge(0), Le(1)]
 
 

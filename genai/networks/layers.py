@@ -57,19 +57,22 @@ class FourierFeatures(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], -1)
 
 
-SHORT = 128
-"""Positions of a side of attention that are few."""
+FEW = 128**2
+"""Pairs of positions."""
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention over (..., positions, width) (Vaswani et al. 2017, arXiv:1706.03762, eq. 1).
 
-    On a CPU, where positions are few, written out: torch's kernel takes twice as long there in float32, and eight times
-    as long in bfloat16, in which it is never used.
+    On a CPU few pairs of positions are written out: torch's kernel takes twice as long for them in float32, and eight
+    times as long in bfloat16. So many pairs are computed in float32 there, whatever comes in.
+
+    Args:
+        mask: bool, true where a position is seen.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    if q.shape[-2] * k.shape[-2] <= SHORT**2:
+    if q.shape[-2] * k.shape[-2] <= FEW:
         scores = (q * q.shape[-1] ** -0.5) @ k.mT
         scores = scores if mask is None else scores.masked_fill(~mask, -math.inf)
         return scores.softmax(-1).to(v.dtype) @ v

@@ -72,7 +72,11 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
         _same_model(values, about)
     modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     with torch.device("meta"), Uninitialised():  # does the model fit the modality? Before data are read
-        build_method(values["model"], modality, plugins)
+        sketch = build_method(values["model"], modality, plugins)
+    if hardware.strategy == "fsdp" and sketch.partial:
+        raise Mistake(
+            "trainer=fsdp shards what every example uses, and clips are learnt from single frames too. Use ddp."
+        )
     source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if resumed:
         _same_data(source, resumed)

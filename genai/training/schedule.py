@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 
 LOOK = 0.05
 """The share of its time after which a run of minutes estimates its end for the first time, and that is at least between
-two estimates."""
+two estimates, unless half of the estimated steps are done sooner."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Course:
         seconds: the length of a run of minutes.
         cooling_from: the step at which the end was last estimated.
         level: what the rate was multiplied with at that step, the warm-up apart.
-        next_look: seconds after which it is estimated again.
+        next_look: seconds after which it is estimated again at the latest.
         since: the step and the second from which its speed is measured.
     """
 

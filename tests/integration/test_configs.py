@@ -151,6 +151,12 @@ def test_config_trains_samples_and_saves(
     assert config["steps"] == 2 and config["model"]["_target_"].startswith("genai.methods.")
 
 
+@pytest.mark.parametrize("modality", ["text", "image", "audio", "video"])
+def test_the_optimizer_of_the_command_line_is_the_one(modality: str) -> None:
+    for words in ([f"modality={modality}", "optimizer=adamw"], ["optimizer=adamw", f"modality={modality}"]):
+        assert compose("train", words).values["optimizer"]["matrix_lr"] is None
+
+
 @pytest.mark.parametrize("order", [("model=gpt", "modality=text"), ("modality=text", "model=gpt")])
 def test_model_and_modality_in_either_order(order: tuple[str, ...]) -> None:
     composed = compose("train", [*order, "optimizer=adamw"])

@@ -1,6 +1,7 @@
 """Diffusion against distributions whose answer is known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def test_scale_is_undone_exactly(image: Tensor) -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("steps", [1, 5, 20])
 def test_a_perfect_denoiser_gives_the_data(sampler: str, steps: int, image: Tensor) -> None:
-    drawn = perfect(image).sample(request(), DiffusionOptions(steps, 1.0, sampler))  # type: ignore[arg-type]
+    drawn = perfect(image).sample(request(), DiffusionOptions(steps=steps, guidance=1.0, sampler=sampler))  # type: ignore[arg-type]
     for made in drawn:
         assert torch.equal(made, image)
 
@@ -98,7 +99,7 @@ def test_what_is_known_comes_back_bit_for_bit(image: Tensor) -> None:
     other = 255 - image
     known = torch.zeros(SHAPE, dtype=torch.bool)
     known[:, :4] = True
-    drawn = perfect(image).sample(request(init=[other] * 2, known=[known] * 2), DiffusionOptions(6, 1.0))
+    drawn = perfect(image).sample(request(init=[other] * 2, known=[known] * 2), DiffusionOptions(steps=6, guidance=1.0))
     for made in drawn:
         assert torch.equal(made[:, :4], other[:, :4])
         assert torch.equal(made[:, 4:], image[:, 4:])
@@ -109,7 +110,7 @@ def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
     method.denoise = lambda x, time, prompts, seconds: x  # type: ignore[method-assign]  # takes no noise away
 
     def change(strength: float) -> float:
-        made = method.sample(request(1, init=[image]), DiffusionOptions(8, 1.0, strength=strength))[0]
+        made = method.sample(request(1, init=[image]), DiffusionOptions(steps=8, guidance=1.0, strength=strength))[0]
         return float((made.float() - image.float()).abs().mean())
 
     assert change(0.0) == 0
@@ -121,7 +122,7 @@ def test_an_item_depends_on_its_own_seed_alone() -> None:
     method = Diffusion(UNet(SHAPE, 8, width=16, blocks=1), PromptEncoder(8, 32)).eval()
     for parameter in method.parameters():
         nn.init.normal_(parameter, std=0.05)
-    options = DiffusionOptions(4)
+    options = DiffusionOptions(steps=4)
     together = method.sample(Request(["a", "b", "c"], [5, 6, 7], SHAPE), options)
     alone = method.sample(Request(["b"], [6], SHAPE), options)
     assert (together[1].float() - alone[0].float()).abs().max() <= 1
@@ -189,7 +190,7 @@ def asked(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
 @pytest.mark.parametrize("known", [(), (0,), (0, 1, 2), (0, 5)])
 def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[int, ...]) -> None:
     request = asked(6, known)
-    made = of_clips().sample(request, DiffusionOptions(3, keyframes=keyframes))
+    made = of_clips().sample(request, DiffusionOptions(steps=3, keyframes=keyframes))
     assert [clip.shape for clip in made] == [CLIP] * 2
     for clip in made:
         for at in known:
@@ -199,7 +200,7 @@ def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[
 
 @pytest.mark.parametrize("overlap", [None, 1, 5])
 def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
-    method, options = of_clips(), DiffusionOptions(2, overlap=overlap)
+    method, options = of_clips(), DiffusionOptions(steps=2, overlap=overlap)
     pieces = [piece.x for piece in method.stream(asked(15), options)]
     lengths = [piece.shape[1] for piece in pieces]
     shares = [piece.share or 0 for piece in method.stream(asked(15), options)]
@@ -209,20 +210,24 @@ def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
         assert torch.equal(pieces[-1][:, :length], [piece for piece in pieces if piece.shape[1] == length][-1])
 
 
-def test_no_frame_has_a_time_that_was_not_trained_on() -> None:
+@pytest.mark.parametrize(("fps", "frames"), [(8, 20), (4, 20), (3, 2), (1, 20)])
+def test_no_frame_has_a_time_that_was_not_trained_on(fps: float, frames: int) -> None:
     method = of_clips()
     method.horizon = 7 / 8
-    latest: list[float] = []
+    earliest, latest = list[float](), list[float]()
     inner = method.denoise
 
     def watched(x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
         assert seconds is not None
+        earliest.append(float(seconds.min()))
         latest.append(float(seconds.max()))
         return inner(x, time, prompts, seconds)
 
     method.denoise = watched  # type: ignore[method-assign]
-    method.sample(asked(20), DiffusionOptions(1))
-    assert max(latest) == 7 / 8
+    slow = replace(asked(frames), local=[torch.arange(frames)[:, None] / fps] * 2)
+    method.sample(slow, DiffusionOptions(steps=1))
+    assert min(earliest) == 0
+    assert max(latest) <= max(7 / 8, 1 / fps)  # two frames there are, however far apart
 
 
 def test_windows_overlap_and_end_with_the_clip() -> None:
