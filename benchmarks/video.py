@@ -12,7 +12,8 @@ whole clips alone; theirs are loss, gradients and Adam or AdamW. Ours in float32
 in float32 and, with ``--peers-bf16``, under autocast too.
 
 Sampling: CPU seconds of a clip, guided, each with its own default of steps. Ours are drawn from end to end, in bfloat16
-where the machine is fast at it, keyframes first, one alone and a batch at once; of theirs one step of one is timed, and taken times 1000 and 50 (DDIM).
+where the machine is fast at it, keyframes first, one alone and a batch at once; of theirs one step of one is timed, in
+float32, and taken times 1000 and 50 (DDIM).
 
     pip install --no-deps video-diffusion-pytorch==0.7.0 diffusers==0.42.1
     pip install einops einops-exts rotary-embedding-torch huggingface_hub importlib_metadata regex requests

@@ -242,7 +242,7 @@ def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str
 
 
 def _check_apart(used: Mapping[str, str | None], out: str | None, count: int) -> None:
-    """Raises ``Mistake`` where what is ``used``, by its key, is no file, or one that samples or recipes would replace."""
+    """Raises ``Mistake`` where what is ``used``, by its key, is a folder, or a file that samples would replace."""
     for key, name in used.items():
         if name is not None and Path(name).is_dir():
             raise Mistake(f"{key}={name} is a folder: name a file.")
