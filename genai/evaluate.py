@@ -63,7 +63,7 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     source, own = _source(model, run, data, values["plugins"])
     wanted = OF_SOUND if sound else model.method.metrics
     metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], wanted)
-    usual = own and not read and all(values[key] == default for key, default in USUAL.items())
+    usual = own and all(values[key] == default for key, default in USUAL.items())
     if sound and not any(metric.hears for metric in metrics.values()):
         raise Mistake(f"sound=: none of these metrics hears it. Add {', '.join(OF_SOUND)}, or leave out sound.")
     if not sound and (deaf := [name for name, metric in metrics.items() if metric.hears]):
