@@ -94,7 +94,8 @@ def _media(run: "Run") -> "type[Media]":
 
 
 def _more(run: "Run", samples: Sequence[Sample]) -> str:
-    """The command that makes more samples like the first, from seeds that have not been used."""
+    """The command that makes more samples of what the first was asked for, from unused seeds, options that are numbers
+    left out."""
     from shlex import quote
 
     from genai.runs import shown

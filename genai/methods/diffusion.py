@@ -264,7 +264,7 @@ class Diffusion(Method):
         return list(x)
 
     def times(self, options: DiffusionOptions) -> list[float]:
-        """From 1 to 0."""
+        """Of the sampler, from 1 to 0: one more than steps."""
         shift, steps = math.exp(self.time_mean) if options.shift is None else options.shift, options.steps
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]

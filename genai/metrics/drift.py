@@ -59,7 +59,7 @@ class Drift(Metric):
         figures = looks(clips.to(study.model.method.device), held.to(study.model.method.device), marks)
         if isinstance(study.source, WorldMotion):
             motions = [parse(prompt) for prompt in prompts]
-            figures |= lasting(motions, clips, marks, study.seed, study.options.get("fps") or modality.fps)
+            figures |= lasting(motions, clips, marks, study.seed, modality.fps)
         return figures
 
 

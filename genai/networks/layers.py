@@ -1,4 +1,4 @@
-"""Pieces that several networks share."""
+"""Pieces that several networks share, and in which precision a device computes them fast."""
 
 import math
 from dataclasses import dataclass
