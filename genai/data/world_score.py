@@ -12,13 +12,15 @@ from genai.world.sound import FRAMES, timing
 
 FADING = 3
 """Frames after the end of a note in which it still is the note that sounds."""
+NEAR = 0.15
+"""Octaves between notes that are much alike: what is learnt of a note is of use to its neighbours."""
 DECAYS = (1.0, 5.0, 20.0)
 """Frames in which the time since the beginning of a note has decayed to 1/e."""
 
 _NAMES = (
     *TIMBRES,
     "loudness",  # 1 loud, -1 soft
-    *NOTES,  # while it sounds and while it fades
+    *NOTES,  # 1 for what sounds or fades, and less for its neighbours
     "gate",  # 1 while a note is held
     *(f"decay {frames:g}" for frames in DECAYS),
     "time",  # since the beginning of the note, in halves of a second
@@ -28,6 +30,8 @@ _NAMES = (
     "score",  # 1: there is one
 )
 _AT = {name: column for column, name in enumerate(_NAMES)}
+_KEYS = [_AT[note] for note in NOTES]
+_PITCH = np.log2(list(NOTES.values()))
 
 
 class WorldScore(Score):
@@ -57,7 +61,7 @@ class WorldScore(Score):
         score[:, _AT[melody.timbre or ""]] = 1
         for note, (start, end) in zip(melody.notes, timing(melody), strict=True):
             time = np.arange(end - start)
-            score[start : end + FADING, _AT[note]] = 1
+            score[start : end + FADING, _KEYS] = np.exp(-(((_PITCH - np.log2(NOTES[note])) / NEAR) ** 2))
             score[start:end, _AT["gate"]] = 1
             for frames in DECAYS:
                 score[start:end, _AT[f"decay {frames:g}"]] = np.exp(-time / frames)

@@ -79,13 +79,20 @@ def test_the_score_says_what_sounds_when() -> None:
     assert set(score["flute"]) == {1} and set(score["organ"]) == {0} and set(score["loudness"]) == {1}
     assert set(score["score"]) == {1}
     (first, end), (second, last) = timing(Melody(("C4", "E4"), length="short"))
-    assert np.flatnonzero(score["C4"]).tolist() == list(range(first, end + FADING))
-    assert np.flatnonzero(score["E4"]).tolist() == list(range(second, last + FADING))
+    assert np.flatnonzero(score["C4"] == 1).tolist() == list(range(first, end + FADING))
+    assert np.flatnonzero(score["E4"] == 1).tolist() == list(range(second, last + FADING))
     assert np.flatnonzero(score["gate"]).tolist() == [*range(first, end), *range(second, last)]
     assert np.flatnonzero(score["beginning"]).tolist() == [first, second]
     assert score["fading"][end : end + FADING + 1] == pytest.approx([1, np.exp(-1), np.exp(-2), 0])
     assert score["decay 5"][second : second + 2] == pytest.approx([1, np.exp(-0.2)])
     assert score["time"][second + 5] == pytest.approx(0.1)
+
+
+def test_neighbouring_notes_are_alike_in_the_score() -> None:
+    sounding = [columns(note)[other][10] for note in ("C4", "E4") for other in NOTES]
+    near = np.array(sounding).reshape(2, -1)
+    assert (np.diff(near[0]) < 0).all()  # the farther, the less
+    assert near[1].argmax() == 2 and near[1, 3] > near[1, 1] > near[1, 0]  # F4 is a semitone away, D4 two
 
 
 def test_the_score_chooses_what_is_not_said_by_what_is() -> None:
