@@ -77,12 +77,16 @@ def validate(value: Any, hint: Any, path: str, strict: bool = True) -> Any:
     try:
         return TypeAdapter(hint, config=config).validate_python(value, strict=strict)
     except ValidationError as error:
-        first = error.errors()[0]
+        kinds = ("_type", "_parsing")  # of what may be this or that, the one counts whose kind it is
+        first = min(error.errors(), key=lambda each: each["type"].endswith(kinds))
         where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])
         choices = [str(part) for part in get_args(hint) if isinstance(part, str)]
         near = nearest(value, choices) if choices and isinstance(value, str) else ""
         allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         allowed = "a list" if first["type"] == "sequence_str" else allowed
+        if first["type"] in ("too_short", "too_long"):
+            about = first["ctx"]
+            allowed = f"{about.get('min_length', about.get('max_length'))} values, not {about['actual_length']}"
         raise Mistake(f"{where}={brief(value)}: it should be {allowed}.{near}") from None
 
 

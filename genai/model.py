@@ -1,8 +1,9 @@
 """A trained model as a Python value: the face that the command line, the previews and every tool stand on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,18 @@ class Model:
         theirs = {field.name for field in dataclass_fields(self.method.Options)}
         for name in values:
             if name not in ours | theirs:
-                raise Mistake(
-                    f"There is no option '{name}'.{nearest(name, ours | theirs)} There are: {listing(ours | theirs)}."
-                )
+                raise self.no_option(name, ours | theirs)
         modality = fields(self.modality.Options, {k: v for k, v in values.items() if k in ours}, strict=strict)
         chosen = {**self.method.sampling, **{k: v for k, v in values.items() if k in theirs}}
         return modality, fields(self.method.Options, chosen, strict=strict)
+
+    def no_option(self, name: str, known: Iterable[str]) -> Mistake:
+        """What to say of an option that is not among the ``known`` ones."""
+        if name in signature(type(self.modality)).parameters:
+            return Mistake(
+                f"{name}= was decided in training, by modality.{name}=: this model knows no other. Leave it out."
+            )
+        return Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {listing(known)}.")
 
 
 class Samples(list[Any]):

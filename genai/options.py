@@ -76,8 +76,7 @@ def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> di
     read: dict[str, Any] = {}
     for name, text in options.items():
         if name not in hints:
-            known = sorted({*hints, *keys})
-            raise Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {', '.join(known)}.")
+            raise model.no_option(name, {*hints, *keys})
         hint = hints[name]
         if get_origin(hint) is Sequence and get_args(hint) == (str,):
             read[name] = texts(text)

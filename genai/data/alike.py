@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from genai.modalities import cache
+
 MEAN, LARGEST = 3, 16
 """Of 255: differences between two thumbnails of one picture that was saved, or made smaller, in another way."""
 
@@ -14,7 +16,8 @@ def groups(thumbnails: NDArray[np.uint8]) -> list[int]:
     """A number for each of the ``(pictures, side, side, 3)``: the same one for those that are alike, also in a chain.
 
     Means over an area never differ by more than the mean difference in it. So after sorting by brightness only
-    neighbours can be alike, and among them only those whose quarters are.
+    neighbours can be alike, and among them only those whose quarters are. Where all have the same brightness, that is
+    a comparison of each with each.
     """
     different, back = np.unique(thumbnails, axis=0, return_inverse=True)
     order = np.argsort(different.mean((1, 2, 3)), kind="stable")
@@ -25,7 +28,7 @@ def groups(thumbnails: NDArray[np.uint8]) -> list[int]:
     pixels = different.reshape(count, -1).astype(np.int16)
     quarters = different.reshape(count, 2, side // 2, 2, side // 2, 3).mean((2, 4), dtype=np.float32).reshape(count, -1)
     numbers = np.arange(count)
-    for index, end in enumerate(ends):
+    for index, end in enumerate(cache.progress(ends, "comparing pictures", count)):
         near = np.flatnonzero(np.abs(quarters[index:end] - quarters[index]).mean(1) <= MEAN) + index
         difference = np.abs(pixels[near] - pixels[index])
         same = near[(difference.mean(1) <= MEAN) & (difference.max(1) <= LARGEST)]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Captions:
         """The prompt of ``file``: of its own file, else of a table, else the name of its folder below ``root``."""
         stem, name = _stem(file), _plain(file)
         folder = "" if file.parent == root else file.parent.name.replace("_", " ")
-        return self.by_stem.get(stem, self.by_name.get(name, printable(folder)))
+        return self.by_stem.get(stem, self.by_name.get(name, " ".join(printable(folder).split())))
 
 
 def read_captions(files: Sequence[Path], media: Sequence[Path], things: str) -> Captions:
@@ -57,7 +58,6 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], things: str) -> 
                     captions.notes.append(f"{file} is a caption without a {things.removesuffix('s')}.")
         except Mistake as error:
             captions.notes.append(str(error))
-    captions.notes = [printable(note) for note in captions.notes]
     return captions
 
 
@@ -79,6 +79,11 @@ def _places(folder: Path, name: str) -> Iterator[str]:
 def printable(text: str) -> str:
     """``text`` with question marks for bytes of a file name that are no characters."""
     return text.encode("utf-8", "replace").decode()
+
+
+def one_line(text: str) -> str:
+    """``printable``, and without what would end a line or steer a terminal: names of files may have it."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", printable(text))
 
 
 def _plain(path: Path | str) -> str:

@@ -3,7 +3,7 @@
 import glob
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from annotated_types import Gt, Lt
 
 from genai.data import alike
 from genai.data.base import Divided, Example, Split
-from genai.data.captions import printable, read_captions
+from genai.data.captions import one_line, printable, read_captions
 from genai.data.survey import THREADS, Looked, survey
 from genai.errors import Mistake
 from genai.modalities import cache
@@ -73,29 +73,35 @@ class Folder(Divided):
 
     @property
     def description(self) -> str:
-        prompts = len({*(self.train.prompts or ()), *(self.val.prompts or ())})
+        prompts = [*(self.train.prompts or ()), *(self.val.prompts or ())]
         counts = f"{len(self.train):,} {self.things} to train on, {len(self.val):,} held out"
-        return f"{printable(self.path)}: {counts}, {prompts:,} different prompts{self.note}"
+        skipped = f", {len(self.skipped):,} skipped" if self.skipped else ""
+        without = f" ({prompts.count(''):,} without)" if any(prompts) and "" in prompts else ""
+        return f"{one_line(self.path)}: {counts}{skipped}, {len(set(prompts)):,} different prompts{without}{self.note}"
 
     @property
     def note(self) -> str:
-        """What else is to be said of the division."""
-        return self._divided[2]
+        """What else is to be said of the division, and of files that are there more than once."""
+        return f"{self._divided[2]}{_copies([*self._divided[0], *self._divided[1]])}"
 
     def groups(self, looks: Sequence[Looked]) -> tuple[list[int], str]:
         """A number for each file, the same one for those that belong on one side, and what is to be said of it."""
         return _equal(looks), ""
 
-    def files(self) -> tuple[list[Path], list[Path]]:
-        """Those with media, and all files in their folders, in order; nothing hidden. Raises ``Mistake`` for none."""
+    def files(self) -> tuple[list[Path], list[Path], list[str]]:
+        """Those with media, and all files in their folders, in order; nothing hidden. And what cannot be looked into.
+
+        Raises:
+            Mistake: there is none.
+        """
         if not self.path:
             raise Mistake(f"data.path= is empty: give a folder of {self.things}, or a glob.")
         path = Path(self.path).expanduser()
         if path.is_dir():
-            files = sorted(_below(path), key=str)
+            files, closed = _below(path)
             media = self.media_in(path, files)
         else:
-            named = [path] if path.is_file() else sorted(map(Path, glob.glob(str(path), recursive=True)))
+            named, closed = ([path], []) if path.is_file() else _matching(path)
             media = [file for file in named if self._fits(file) and file.is_file()]
             folders = sorted({file.parent for file in media})
             files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
@@ -104,32 +110,33 @@ class Folder(Divided):
         if not media:
             looked_for = " ".join(sorted(self.suffixes))
             raise Mistake(f"data.path={printable(self.path)}: no {self.things}. Looked for {looked_for}.")
-        return media, files
+        return media, files, closed
 
     def media_in(self, folder: Path, files: Sequence[Path]) -> list[Path]:
         """Those of ``files``, all of ``folder``, that there are media in; in order."""
         return [file for file in files if self._fits(file)]
 
     def items(self) -> tuple[Path, list[Item], list[str]]:
-        """The folder of them all, the files with their prompts, and a line about each caption that is of no use."""
-        media, files = self.files()
+        """The folder of them all, the files with their prompts, and a line about each other thing that is of no use."""
+        media, files, closed = self.files()
         path = Path(self.path).expanduser()
         root = path if path.is_dir() else Path(os.path.commonpath([file.parent for file in media]))
         captions = read_captions(files, [*media, *filter(self._fits, files)], self.things)
+        notes = [*closed, *captions.notes]
         sides = _sides(path, media)
         if not sides:
-            return root, [Item(file, captions.of(file, root)) for file in media], captions.notes
+            return root, [Item(file, captions.of(file, root)) for file in media], notes
         side = {file: folder for file in media for folder in sides if file.is_relative_to(folder)}
         items = [Item(file, captions.of(file, folder), folder == sides[1]) for file, folder in side.items()]
         left = [f"{file} is in neither {sides[0].name} nor {sides[1].name}." for file in media if file not in side]
-        return root, items, [*captions.notes, *map(printable, left)]
+        return root, items, [*notes, *left]
 
     @cached_property
     def _divided(self) -> tuple[Side, Side, str]:
         """Both sides, and what is to be said of the division."""
         root, items, notes = self.items()
         looked = list(zip(items, survey(root, [item.file for item in items], self.things, self.look), strict=True))
-        self.skipped = (*(printable(look.wrong) for _, look in looked if look.wrong), *notes)
+        self.skipped = tuple(map(one_line, (*(look.wrong for _, look in looked if look.wrong), *notes)))
         good = [(item, look) for item, look in looked if not look.wrong]
         given = any(item.held is not None for item in items)
         train, val, note = self._as_given(good) if given else self._drawn(good)
@@ -145,7 +152,7 @@ class Folder(Divided):
         held = {look.content for _, look in val}
         train = [(item, look) for item, look in good if not item.held and look.content not in held]
         twice = [item.file for item, look in good if not item.held and look.content in held]
-        self.skipped += tuple(printable(f"{file} is held out as well: it is not trained on.") for file in twice)
+        self.skipped += tuple(one_line(f"{file} is held out as well: it is not trained on.") for file in twice)
         return train, val, ""
 
     def _drawn(self, good: Side) -> tuple[Side, Side, str]:
@@ -188,8 +195,51 @@ def _sides(path: Path, media: Sequence[Path]) -> list[Path]:
     return [path / "train", path / held] if held and "train" in full else []
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """All files in ``folder`` and its sub-folders, none that is hidden."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(place, name) for name in names if not name.startswith("."))
+def _copies(side: Side) -> str:
+    """How many files have the bytes of another, and the first few by name."""
+    first: dict[str, Path] = {}
+    pairs = [(item.file, first.setdefault(look.content, item.file)) for item, look in side]
+    copies = [f"{copy.name} of {file.name}" for copy, file in pairs if copy != file]
+    if not copies:
+        return ""
+    few = ", ".join(copies[:3])
+    return one_line(
+        f"; {len(copies):,} {'is a copy' if len(copies) == 1 else 'are copies'}: {few}{', ...' * (len(copies) > 3)}"
+    )
+
+
+def _below(folder: Path) -> tuple[list[Path], list[str]]:
+    """All files in ``folder`` and its sub-folders, in order, none that is hidden; and a line for each closed folder.
+
+    Folders that are links come last, and none twice: so a link to a folder above ends there.
+    """
+    files, closed = list[Path](), list[str]()
+    seen, links = set[str](), [folder]
+    for top in links:
+        for place, folders, names in os.walk(top, onerror=lambda error: closed.append(_closed(error))):
+            if (real := os.path.realpath(place)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            links += sorted(Path(place, name) for name in folders if os.path.islink(os.path.join(place, name)))
+            files += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(files, key=str), closed
+
+
+def _closed(error: OSError) -> str:
+    return f"cannot look into {error.filename}: {error.strerror}."
+
+
+def _matching(pattern: Path) -> tuple[list[Path], list[str]]:
+    """What a glob names, in order, as ``_below``: Python's own ``**`` goes round and round through links."""
+    if "**" not in pattern.parts:
+        return sorted(map(Path, glob.glob(str(pattern)))), []
+    at = pattern.parts.index("**")
+    tail = str(Path(*pattern.parts[at + 1 :]))
+    found, closed = list[Path](), list[str]()
+    for folder in map(Path, sorted(glob.glob(str(Path(*pattern.parts[:at]))))):
+        files, shut = _below(folder)
+        found += [file for file in files if tail == "." or file.relative_to(folder).match(tail)]
+        closed += shut
+    return found, closed

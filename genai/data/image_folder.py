@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Len, Lt
 from PIL import Image as Pillow
 
 from genai.data import alike
@@ -17,6 +17,7 @@ from genai.modalities.picture import Picture
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jfif .webp .gif .bmp .tif .tiff .avif .heic .heif .jp2 .ppm .pgm .pbm .pnm .tga .ico".split()
 )
+Side = Annotated[int, Ge(1)]
 THUMBNAIL = 8
 
 
@@ -26,7 +27,8 @@ class ImageFolder(Folder):
     Args:
         path: a folder (searched through by ``SUFFIXES``, hidden files left out) or a glob such as ``cats/**/*.png``.
         val_fraction: what is held out; pictures that look the same are on the same side.
-        size: that they are needed in; a large JPEG is decoded in no more than twice that.
+        size: that they are needed in, of a square or height and width; a large JPEG is decoded in no more than twice
+            the longer side.
 
     Raises:
         Mistake: nothing is there, or too little of it can be used.
@@ -41,10 +43,10 @@ class ImageFolder(Folder):
         self,
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
-        size: Annotated[int, Ge(1)] | None = None,
+        size: Side | Annotated[list[Side], Len(2, 2)] | None = None,
     ) -> None:
         super().__init__(path, val_fraction)
-        self.loaded_as = size and 2 * size
+        self.loaded_as = None if size is None else 2 * (size if isinstance(size, int) else max(size))
 
     def load(self, file: Path) -> Picture:
         return Picture.read(file, self.loaded_as)

@@ -46,7 +46,7 @@ def survey(root: Path, files: Sequence[Path], things: str, look: Callable[[Path]
         things: a name for people, and of the index.
         look: gives fields of ``Looked`` for a file, or raises ``Mistake`` where it cannot be used.
     """
-    index = cache.folder() / f"{cache.key(things, 1, str(root.absolute()))}.json"
+    index = cache.folder() / f"{cache.key(things, 2, str(root.absolute()))}.json"
     known = _read(index)
     stamps = {str(file.relative_to(root)): _stamp(file) for file in files}
     new = [name for name, stamp in stamps.items() if name not in known or known[name].stamp != stamp]
@@ -87,6 +87,8 @@ def _stamp(file: Path) -> list[int]:
 
 
 def _looked(file: Path, stamp: list[int], look: Callable[[Path], dict[str, Any]]) -> Looked:
+    if file.exists() and not (file.is_file() or file.is_dir()):  # to open a pipe is to wait for ever
+        return Looked(stamp, wrong=f"{file} is no file.")
     try:
         told = look(file)
         digest = hashlib.sha256()

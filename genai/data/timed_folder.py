@@ -8,7 +8,7 @@ class TimedFolder(Folder):
 
     @property
     def note(self) -> str:
-        return f", {_duration(self.seconds)} in all"
+        return f", {_duration(self.seconds)} in all{super().note}"
 
     @property
     def seconds(self) -> float:

@@ -73,7 +73,7 @@ class TorchvisionFilms(VideoFolder):
         self.name, self.lists, self.fold = name, Path(lists).expanduser() if lists else beside, fold
 
     def items(self) -> tuple[Path, list[Item], list[str]]:
-        media, _ = self.files()
+        media, *_ = self.files()
         by_name = {file.name: file for file in media}  # no two films of these sets have the same name
         held = dict(self._listed())
         items = [

@@ -20,7 +20,7 @@ class World(Source):
     """Pictures of the toy world.
 
     Args:
-        size: of a side, in pixels.
+        size: of a side, in pixels; other shapes than squares are not drawn.
         items: training pictures; another tenth is held out, of combinations that are not trained on.
         things: 1, or 2 with a relation.
         vague: share of the captions that leave attributes out.
@@ -33,13 +33,15 @@ class World(Source):
 
     def __init__(
         self,
-        size: Annotated[int, Ge(16), Le(512)] = 32,
+        size: Annotated[int, Ge(16), Le(512)] | list[int] = 32,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 16_000,
         things: Annotated[int, Ge(1), Le(2)] = 1,
         vague: Annotated[float, Ge(0), Le(1)] = 0.1,
         held_out: Annotated[float, Gt(0), Lt(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
+        if not isinstance(size, int):
+            raise ValueError("the toy world draws squares: modality.size=32. Other shapes need data=image_folder, say.")
         if items * size**2 * 3 > LARGEST:
             raise ValueError(f"{items:,} pictures of {size} x {size} pixels are more than {LARGEST // 2**30} GiB")
         self.size, self.items, self.things, self.seed = size, items, things, seed

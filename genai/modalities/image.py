@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
@@ -19,6 +19,8 @@ from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities.base import Decoder, FileName, Modality
 from genai.modalities.picture import Making, Picture, contact_sheet
+
+Side = Annotated[int, Ge(4), Le(4096)]
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Image(Modality):
     """Images of one size.
 
     Args:
-        size: of a side, in pixels.
+        size: of a side of a square, or height and width, in pixels.
         channels: 1 (grey) or 3 (RGB).
         flip: mirror half of the training images; not where left and right matter.
-        resize: how a picture becomes a square: ``crop`` keeps its middle, ``pad`` adds white, ``stretch`` distorts.
+        resize: how a picture gets that shape: ``crop`` keeps its middle, ``pad`` adds white, ``stretch`` distorts.
     """
 
     media = Picture
@@ -48,7 +50,7 @@ class Image(Modality):
 
     def __init__(
         self,
-        size: Annotated[int, Ge(4), Le(4096)] = 32,
+        size: Side | Annotated[list[Side], Len(2, 2)] = 32,
         channels: Literal[1, 3] = 3,
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
@@ -59,7 +61,8 @@ class Image(Modality):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width)"""
-        return self.channels, self.size, self.size
+        height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return self.channels, height, width
 
     @property
     def interface(self) -> dict[str, Any]:
@@ -78,9 +81,10 @@ class Image(Modality):
     def encode(self, media: Any) -> Tensor:
         """(channels, height, width) uint8 of a picture of any size and shape."""
         image: Pillow.Image = media.image.convert("L" if self.channels == 1 else "RGB")
-        if image.size != (self.size, self.size):
-            image = _square(image, self.size, self.resize)
-        pixels = np.asarray(image).reshape(self.size, self.size, self.channels)
+        _, height, width = self.shape
+        if image.size != (width, height):
+            image = _resized(image, width, height, self.resize)
+        pixels = np.asarray(image).reshape(height, width, self.channels)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def decode(self, x: Tensor) -> Picture:
@@ -180,17 +184,20 @@ def moments(pixels: NDArray[np.uint8]) -> tuple[float, float]:
     return round(mean, 4), round(max(0.05, max(0.0, square - mean**2) ** 0.5), 4)
 
 
-def _square(image: Pillow.Image, size: int, resize: str) -> Pillow.Image:
+def _resized(image: Pillow.Image, width: int, height: int, how: str) -> Pillow.Image:
     def sized(width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Pillow.Image:
         return image.resize((width, height), Pillow.Resampling.LANCZOS, box, reducing_gap=3.0)
 
-    if resize == "stretch":
-        return sized(size, size)
-    shorter, longer = min(image.size), max(image.size)
-    if resize == "crop":
-        left, top = ((side - shorter) / 2 for side in image.size)
-        return sized(size, size, (left, top, left + shorter, top + shorter))
-    width, height = (max(1, round(size * side / longer)) for side in image.size)
-    square = Pillow.new(image.mode, (size, size), "white")
-    square.paste(sized(width, height), ((size - width) // 2, (size - height) // 2))
-    return square
+    if how == "stretch":
+        return sized(width, height)
+    too_wide = image.width * height > image.height * width
+    if how == "crop":
+        wide = image.height * width / height if too_wide else image.width
+        high = image.height if too_wide else image.width * height / width
+        left, top = (image.width - wide) / 2, (image.height - high) / 2
+        return sized(width, height, (left, top, left + wide, top + high))
+    inside = width if too_wide else max(1, round(height * image.width / image.height))
+    along = max(1, round(width * image.height / image.width)) if too_wide else height
+    padded = Pillow.new(image.mode, (width, height), "white")
+    padded.paste(sized(inside, along), ((width - inside) // 2, (height - along) // 2))
+    return padded

@@ -36,7 +36,7 @@ class Picture:
 
     @classmethod
     def read(cls, path: Path, about: int | None = None) -> Self:
-        """Any file that Pillow opens, upright, 16-bit grey scaled to 8, transparency on white; the first of its frames.
+        """Any file that Pillow opens, upright, 16 bits scaled to 8, transparency on white; the first of its frames.
 
         Args:
             path: of the file.
@@ -44,16 +44,22 @@ class Picture:
                 time.
 
         Raises:
-            Mistake: naming the file: missing, no image, damaged, or more than ``LARGEST`` pixels.
+            Mistake: naming the file: missing, no image, damaged, numbers without a known white, or more than
+                ``LARGEST`` pixels.
         """
         with opened(path) as image:
+            if image.format == "PNG":
+                _check_sums(path)
             if about:
                 image.draft(None, (about, about))
-            return cls.of(ImageOps.exif_transpose(image))
+            upright = ImageOps.exif_transpose(image)
+            if image.format == "PPM" and image.mode == "I":  # Pillow has scaled it to 16 bits
+                upright = upright.convert("I;16")
+            return cls.of(upright)
 
     @classmethod
     def of(cls, image: Pillow.Image) -> Self:
-        """A Pillow image of any mode."""
+        """A Pillow image of any mode. Raises ``ValueError`` where its numbers do not tell what is white."""
         return cls(_to_array(image))
 
     @property
@@ -99,7 +105,7 @@ def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillo
     except Mistake:
         raise
     except UnidentifiedImageError as error:
-        raise Mistake(f"{path} is not an image that can be read.") from error
+        raise Mistake(f"{path} {_what_else(path)}.") from error
     except Pillow.DecompressionBombError as error:
         raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
@@ -146,14 +152,52 @@ def _wrapped(text: str, width: int, lines: int = 2) -> str:
     return "\n".join(textwrap.wrap(text, max(4, width), max_lines=lines, placeholder="..."))
 
 
+def _what_else(path: Path) -> str:
+    """What a file is that Pillow does not know."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head:
+        return "is an empty file"
+    if head[4:11] in (b"ftyphei", b"ftyphev", b"ftypmif"):
+        return "is HEIC, which cannot be read: make a JPEG of it"
+    return "is not an image that can be read"
+
+
+def _check_sums(path: Path) -> None:
+    """Those of a PNG, which Pillow passes over when it reads the pixels. Raises what Pillow raises."""
+    with Pillow.open(path, formats=("PNG",)) as image:
+        image.verify()
+
+
 def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith(("I;16", "I", "F")):
-        values = np.asarray(image, np.float32)
-        top = 65_535.0 if image.mode.startswith("I;16") or values.max() > 255 else 255.0
-        return np.nan_to_num(values / top * 255).round().clip(0, 255).astype(np.uint8)[..., None]
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None].copy()
+    if image.mode.startswith(("I", "F")):
+        return _from_numbers(image)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))[..., None].copy()
     return np.asarray(image.convert("RGB")).copy()
+
+
+def _from_numbers(image: Pillow.Image) -> NDArray[np.uint8]:
+    """Grey of 16 or 32 bits, or of floats.
+
+    16 bits reach to 65,535. Others do not say what is white: floats within 0..1 have it at 1, whole numbers at 255 or
+    at 65,535, the smallest that they do not exceed. Raises ``ValueError`` for any else.
+    """
+    values = np.asarray(image).astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError("it has values that are not numbers")
+    tops = [1, 255, 65_535] if image.mode == "F" else [255, 65_535]
+    if image.mode.startswith("I;16"):
+        tops = [65_535]
+    elif (values != np.rint(values)).any():
+        tops = [1]
+    white = next((top for top in tops if low >= 0 and high <= top), None)
+    if white is None:
+        raise ValueError(f"values from {low:g} to {high:g}: it should be 0 to 1, or whole numbers to 255 or 65535")
+    if "transparency" in image.info:
+        values[values == image.info["transparency"]] = white
+    return (values / white * 255).round().astype(np.uint8)[..., None]

@@ -57,9 +57,9 @@ class UNet(nn.Module):
         channels, *sides = shape
         stride = patch * 2 ** (len(multipliers) - 1)
         if any(side % stride for side in sides):
-            raise ValueError(
-                f"sides of {sides[0]} x {sides[1]} pixels have to be multiples of {stride} (patch and levels)."
-            )
+            near = " x ".join(str(max(1, round(side / stride)) * stride) for side in sides)
+            given = f"sides of {sides[0]} x {sides[1]} pixels"
+            raise ValueError(f"{given} have to be multiples of {stride} (patch and levels), as in {near}.")
         height, breadth = (side // patch for side in sides)
         widths = [width * multiplier for multiplier in multipliers]
         condition = 4 * width

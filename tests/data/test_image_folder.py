@@ -178,8 +178,8 @@ def enormous() -> bytes:
 
 
 BAD = {
-    "truncated": (png()[:-5000], "truncated"),
-    "empty": (b"", "is not an image"),
+    "truncated": (png()[:-5000], "runcated"),
+    "empty": (b"", "is an empty file"),
     "text by another name": (b"hello", "is not an image"),
     "corrupt": (png()[:5000] + b"corrupt" + png()[5007:], ""),
     "header alone": (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)), ""),
@@ -263,7 +263,7 @@ def test_a_folder_or_a_glob(folder: Path, path: str, count: int) -> None:
         ("empty", "no pictures. Looked for .avif"),
         ("empty/notes.txt", "no pictures. Looked for .avif"),
         ("good/one.png", "two different pictures are needed"),
-        ("bad", "two different pictures are needed.*x.png is not an image"),
+        ("bad", "two different pictures are needed.*x.png is an empty file"),
     ],
 )
 def test_where_there_are_no_pictures_the_path_is_named(folder: Path, path: str, says: str) -> None:

@@ -50,6 +50,31 @@ def test_what_crop_pad_and_stretch_keep_of_a_wide_picture() -> None:
     assert (rows["stretch"][:, 2] == 0).all() and (rows["stretch"][:, 12] == 128).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (30, 40), (40, 30), (16, 8), (8, 16)])
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_any_shape_becomes_height_by_width(shape: tuple[int, int], resize: Any) -> None:
+    image = Image([8, 16], resize=resize)
+    x = image.encode(picture(*shape))
+    assert image.shape == x.shape == (3, 8, 16)
+    assert image.decode(x).pixels.shape == (8, 16, 3)
+    assert shape != (8, 16) or torch.equal(x, image.encode(image.decode(x)))
+
+
+def test_what_crop_pad_and_stretch_keep_where_the_shape_is_not_square() -> None:
+    """It is black at the left, grey in the middle, light at the right."""
+    pixels = np.repeat(np.array([0, 128, 200], np.uint8), 8)[None, :, None].repeat(12, 0)
+
+    def seen(size: list[int], resize: Any) -> Any:
+        return Image(size, 1, resize=resize).encode(Picture(pixels))[0].numpy()
+
+    assert np.array_equal(seen([12, 8], "crop"), pixels[:, 8:16, 0])  # what is higher loses both ends
+    assert np.array_equal(seen([6, 24], "crop"), pixels[3:9, :, 0])  # what is lower loses above and below
+    high, low = seen([20, 24], "pad"), seen([12, 40], "pad")
+    assert np.array_equal(high[4:16], pixels[..., 0]) and (high[[0, 3, 16, 19]] == 255).all()
+    assert np.array_equal(low[:, 8:32], pixels[..., 0]) and (low[:, [0, 7, 32, 39]] == 255).all()
+    assert (seen([24, 24], "stretch")[:, [2, 12, 21]] == [0, 128, 200]).all()
+
+
 def test_png_keeps_every_bit(tmp_path: Path) -> None:
     for channels in (1, 3):
         before = picture(channels=channels)
