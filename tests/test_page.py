@@ -59,7 +59,7 @@ def test_each_modality_is_shown(each: list[str], tmp_path: Path, inside: Command
     count = 3
     model = genai.fit(*each, "steps=6")
     asked = OPTIONS.get(model.record["model"]) or OPTIONS[model.record["modality"]]
-    made = inside("sample", "prompt=a ", f"n={count}", OPTIONS.get(model.record["model"], OPTIONS[modality]), "out=samples/here", cwd=tmp_path)
+    made = inside("sample", "prompt=a ", f"n={count}", asked, "out=samples/here", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     for recipe in sorted((tmp_path / "samples" / "here").glob("*.json"))[1:]:
         recipe.write_text(recipe.read_text().replace('"prompt": "a "', f'"prompt": {json.dumps(HOSTILE)}'))
