@@ -4,13 +4,13 @@ tell them from real ones.
 The loss is that of R3GAN (Huang et al. 2024, arXiv:2501.05441, equations 2 to 4): a generated image has to look more
 real than the real one of the same prompt, which leaves no state in which all look alike to the discriminator; and
 penalties on its gradients at real (R1) and at generated images (R2) keep it smooth, so that training converges. After
-200 steps on the toy world (batch 32, some 65 CPU seconds, one run each) its energy score was 0.81, colours were right in
-23 % and places in 99 %. The non-saturating loss with R1 alone (arXiv:1801.04406), a seventh faster a step, had 0.86,
+200 steps on the toy world (batch 32, some 65 CPU seconds, one run each) its energy score was 0.81, colours were right
+in 23 % and places in 99 %. The non-saturating loss with R1 alone (arXiv:1801.04406), a seventh faster a step, had 0.86,
 13 % and 90 %.
 
 Penalties need a second backward pass. They are taken at a share of each batch, rather than at all of it every so many
-steps (StyleGAN2, arXiv:1912.04958, appendix B): a like saving, and every step is like any other. At a quarter of it a CPU
-core does 121 images a second, at all of it 100.
+steps (StyleGAN2, arXiv:1912.04958, appendix B): a like saving, and every step is like any other. At a quarter of it a
+CPU core does 121 images a second, at all of it 100.
 
 A third loss costs next to nothing, as the discriminator's features do not depend on the prompt: an image has to fit its
 own prompt better than the others of the batch (the contrastive loss between images and sentences of XMC-GAN, Zhang et
