@@ -56,6 +56,20 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Way:
+    """From a sample to another one.
+
+    Attributes:
+        prompt, seed: of the other one.
+        share: of the way, from 0 to 1, that is gone.
+    """
+
+    prompt: str
+    seed: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Request:
     """What is asked of a method.
 
@@ -67,6 +81,7 @@ class Request:
         known: per item, which elements of ``init`` are kept as they are.
         local: per item, features along time.
         end: the class that ends an item of a discrete sequence.
+        between: per item, how far it is on the way from its own prompt and seed to others. ``None``: not at all.
     """
 
     prompts: list[str]
@@ -76,6 +91,7 @@ class Request:
     known: list[Tensor] | None = None
     local: list[Tensor] | None = None
     end: int | None = None
+    between: list[Way] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,13 @@ from pathlib import Path
 
 from genai.errors import Mistake
 
-NAMES = {"loss": "training", "val_loss": "validation"}
-"""Columns of ``metrics.csv`` that are drawn."""
+NAMES = {
+    "loss": "training",
+    "generator_loss": "generator",
+    "discriminator_loss": "discriminator",
+    "val_loss": "validation",
+}
+"""Columns of ``metrics.csv`` that are drawn, and the names of their lines."""
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 270, 52, 12, 10, 40
 """Of the drawing, and of what is around its axes; it grows with the page, and so do its letters."""
 MOST = 160

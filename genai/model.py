@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from inspect import signature
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from genai import checkpoints, runs
-from genai.batch import Request, batched
+from genai.batch import Request, Way, batched
 from genai.build import build, fields
 from genai.errors import Damaged, Mistake, brief, listing, nearest
 from genai.hardware import pick_device
@@ -148,14 +149,17 @@ class Stream:
         seeds: list[int],
         init: Media | str | Path | None,
         options: Mapping[str, Any],
+        between: list[Way] | None = None,
     ) -> None:
         self.prompts, self.seeds = prompts, seeds
         modality = model.modality
         ours, theirs = model.split_options(options)
+        if init is not None and not model.method.edits:
+            raise Mistake("init=: this model makes everything anew and cannot start from a file. Leave it out.")
         if isinstance(init, str | Path) and not isinstance(init, modality.media):
             init = modality.media.read(Path(init).expanduser())
         self.init = init
-        request: Request = modality.request(prompts, seeds, init, ours)
+        request: Request = replace(modality.request(prompts, seeds, init, ours), between=between)
         given: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, ours) for tensor in given]
         self.unit, self._per_unit = modality.unit, modality.per_unit

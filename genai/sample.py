@@ -41,7 +41,9 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
     say_which(model)
     if sound:
         say_which(sound, "sound")
-    if made_before:
+    if values["interpolate"]:
+        _between(model, values, chosen)
+    elif made_before:
         _again(model, sound, values, made_before)
     else:
         _anew(model, sound, values, chosen)
@@ -124,11 +126,26 @@ def _again(model: "Model", sound: "Model | None", values: Mapping[str, Any], mad
     _say_where(folder, 1)
 
 
+def _between(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """What lies between two samples."""
+    from genai.passage import passage
+
+    prompts = _prompts(values, model, options)
+    strip, moving = passage(model, prompts, values["n"], values["seed"], values["batch"], options)
+    folder = _folder(values["out"])
+    _write(folder, "strip", strip)
+    _write(folder, "interpolation", moving)
+    print(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/", file=sys.stderr, flush=True)
+
+
 def _check(values: Mapping[str, Any]) -> None:
     from genai.build import validate
 
     check(values)
-    validate(values["animate"], bool, "animate")
+    for key in ("animate", "interpolate"):
+        validate(values[key], bool, key)
+    if values["interpolate"] and (clash := next((k for k in ("init", "sound", "from", "animate") if values[k]), None)):
+        raise Mistake(f"interpolate=true and {clash}=: give one of them.")
     if values["prompt"] is not None and values["prompts_file"] is not None:
         raise Mistake("prompt= and prompts_file=: give one of them.")
 

@@ -47,13 +47,12 @@ def held_out_losses(
     exact = torch.float32 if method.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     weight = torch.zeros((), device=method.device, dtype=exact)
     size = at_once(packed, batch)
-    player = next(iter(method.players()))
     with torch.random.fork_rng([method.device] if method.device.type == "cuda" else []):
         for number, (drawn, counts) in enumerate(held_out(packed, size, items, rank, world)):
             between()
             seed_noise(seed, -1 - number, rank)
             with precision():
-                losses = method.loss(drawn.to(method.device), player)
+                losses = method.held_out(drawn.to(method.device))
             for name, value in losses.items():
                 sums[name] = sums.get(name, torch.zeros_like(weight)) + value.to(exact) * counts
             weight += counts

@@ -156,6 +156,19 @@ SMALL_IMAGE = (
 """The same for images; an epoch is shorter than the runs of the tests."""
 
 
+SMALL_GAN = (
+    "model=gan",
+    "modality.size=16",
+    "data.items=40",
+    "model.generator.width=8",
+    "model.generator.blocks=1",
+    "model.discriminator.width=8",
+    "model.prompt.width=16",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for images, with two players."""
+
+
 SMALL_AUDIO = (
     "modality=audio",
     "data.items=30",
@@ -183,10 +196,10 @@ SMALL_VIDEO = (
 """The same for clips."""
 
 
-@pytest.fixture(params=["text", "image", "audio", "video"])
+@pytest.fixture(params=["text", "image", "gan", "audio", "video"])
 def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
-    """``small``, for each modality in turn."""
-    others = {"image": SMALL_IMAGE, "audio": SMALL_AUDIO, "video": SMALL_VIDEO}
+    """``small``, for each modality in turn, and for a model with two players."""
+    others = {"image": SMALL_IMAGE, "gan": SMALL_GAN, "audio": SMALL_AUDIO, "video": SMALL_VIDEO}
     words = others.get(request.param, (*SMALL, f"data.path={corpus}"))
     return [*words, f"runs={tmp_path / 'runs'}"]
 

@@ -24,6 +24,8 @@ def test_losses_are_read_where_they_were_logged(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss,lr,val_loss\n1,2.5,0.1,\n10,nan,0.1,\n20,1.5,0.1,1.75\n")
     assert losses(tmp_path / "metrics.csv") == {"training": [(1, 2.5), (20, 1.5)], "validation": [(20, 1.75)]}
     assert losses(tmp_path / "none.csv") == {}
+    (tmp_path / "two.csv").write_text("step,generator_loss,discriminator_loss,generator_lr\n1,2.5,0.5,0.1\n")
+    assert losses(tmp_path / "two.csv") == {"generator": [(1, 2.5)], "discriminator": [(1, 0.5)]}
     (tmp_path / "other.csv").write_text("step,lr\n1,2\n")
     assert losses(tmp_path / "other.csv") == {}
 

@@ -45,6 +45,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["resume="], "resume= is empty"),
         (["model=gptt"], "Did you mean 'gpt'"),
         (["model.network.widht=3"], "Did you mean 'width'"),
+        (["model=gan"], "the model and the modality do not go together"),
         (["model.network.heads=3"], "width=16 has to be a multiple of 2 x heads=6"),
         (["model.sampling={temperature: -1}"], "model.sampling.temperature=-1"),
         (["optimizer.lr=-1"], "optimizer.lr=-1"),

@@ -1,7 +1,7 @@
 """What a method is: how a network learns, and how it draws samples. A plain module that anyone's loop can train."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,12 @@ class Method(nn.Module, ABC):
 
     metrics: Sequence[str] = ()
     """By name, what ``genai.evaluate`` measures of it where it is not told; empty: what the data say."""
+
+    blends: bool = False
+    """Whether it makes samples between two prompts, or two seeds (``Request.between``)."""
+
+    edits: bool = True
+    """Whether it can start from media that are given, or go on with them (``init``)."""
 
     sampled: nn.Module
     """What sampling uses, and so what is averaged over training."""
@@ -42,8 +48,17 @@ class Method(nn.Module, ABC):
     def loss(self, batch: Batch, player: str) -> dict[str, Tensor]:
         """``"loss"``, the scalar that ``player`` minimises, and its named parts, each a mean over the batch."""
 
+    def held_out(self, batch: Batch) -> dict[str, Tensor]:
+        """What validation says of held-out examples: ``"loss"``, which ``best`` is lowest in, and named parts, each a
+        mean over the batch. The first player's loss, where a method knows nothing better."""
+        return self.loss(batch, next(iter(self.players())))
+
     def spoilt(self, x: Tensor) -> Tensor | None:
         """Of a method that learns to undo a damage: ``x`` (batch, ...) with such damage. ``None``: it undoes none."""
+        return None
+
+    def complaint(self, held_out: Mapping[str, float]) -> str | None:
+        """What a person should be told, in a line, of the means of ``held_out``; ``None``: nothing."""
         return None
 
     @abstractmethod

@@ -16,7 +16,9 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.batch import Batch, Piece, Request
+from genai.methods import between
 from genai.methods.base import Method
+from genai.methods.between import Prompt
 from genai.methods.frame_order import parts, spaced
 from genai.methods.samplers import SAMPLERS, Denoise
 from genai.networks.layers import fast_bfloat16
@@ -71,7 +73,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network, self.prompt = network, prompt
 
-    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
         """A prompt a row -> the network's output, in float32.
 
         Args:
@@ -79,7 +81,7 @@ class Denoiser(nn.Module):
             time: (batch,), or (batch, frames).
             seconds: (batch, frames), when the frames of clips are.
         """
-        pooled = None if self.prompt is None else self.prompt(list(prompts)).pooled
+        pooled = between.pooled(self.prompt, prompts)
         timed = () if seconds is None else (seconds,)
         return self.network(x, time, pooled, *timed).float()
 
@@ -105,6 +107,7 @@ class Diffusion(Method):
     """
 
     Options = DiffusionOptions
+    blends = True
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class Diffusion(Method):
         """The inverse of ``scale``, rounded and clipped."""
         return ((x * self.std + self.mean + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
-    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
         """The data that ``x`` (batch, ...) at ``time`` (batch,) or (batch, frames) is predicted to come from."""
         t = append_dims(time, x.ndim)
         predicted = self.sampled(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, seconds)
@@ -195,15 +198,12 @@ class Diffusion(Method):
 
         Clips longer than the network sees at once are made window by window.
         """
-        noise = torch.stack(
-            [torch.randn(request.size, generator=torch.Generator().manual_seed(s)) for s in request.seeds]
-        )
-        noise = noise.to(self.device)
+        noise, prompts = between.noise(request, request.size).to(self.device), between.prompts(request)
         clips = len(request.size) == 4
         given = None if request.init is None else torch.stack(request.init).to(self.device)
         known = None if request.known is None else torch.stack(request.known).to(self.device)
         if not clips:
-            for share, x in self._drawn(noise, given, known, None, request.prompts, options):
+            for share, x in self._drawn(noise, given, known, None, prompts, options):
                 yield Piece(0, x, share)
             return
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
@@ -217,7 +217,7 @@ class Diffusion(Method):
                 late = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
                 here = here - torch.minimum(late, here[:, :1])
             inputs = noise[:, part], made[:, part], done[:, part], here
-            for share, x in self._drawn(*inputs, request.prompts, options):
+            for share, x in self._drawn(*inputs, prompts, options):
                 made[:, part] = x.to(made.device)
                 yield Piece(0, made[:, :end].cpu(), (number + share) / len(order))
             done[:, part] = True
@@ -236,7 +236,7 @@ class Diffusion(Method):
         given: Tensor | None,
         known: Tensor | None,
         seconds: Tensor | None,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         options: DiffusionOptions,
     ) -> Iterator[tuple[float, Tensor]]:
         """What is made of ``noise`` so far, and which share of the work that was.
@@ -271,7 +271,7 @@ class Diffusion(Method):
 
     def _guided(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         seconds: Tensor | None,
         context: tuple[Tensor, Tensor, Tensor] | None,
         options: DiffusionOptions,
@@ -292,7 +292,7 @@ class Diffusion(Method):
         def denoise(x: Tensor, t: float) -> Tensor:
             inputs: list[Tensor] = []
             times: list[Tensor] = []
-            said: list[str] = []
+            said: list[Prompt] = []
             summed = lanes(t)
             for _, prompted, held in summed:
                 seen, time = x, torch.full(x.shape[:-3], t, device=x.device)

@@ -106,7 +106,7 @@ class Modality(ABC):
 
     media: ClassVar[type[Media]]
     animated: ClassVar[Any] = None
-    """Of media that come out of the noise as a whole: from all pieces of one item's stream, media that shows how."""
+    """Of media that are seen as a whole: of several, such as all pieces of one item's stream, one that moves."""
     unit: ClassVar[str | None] = None
     """What people count the length of a sample in, where it is made bit by bit and cannot be read on a terminal."""
     per_unit: float = 1.0
@@ -185,6 +185,10 @@ class Modality(ABC):
 
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
         """All ``(prompt, media)`` pairs on one picture, where that is how people like to look at them."""
+        return None
+
+    def strip(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
+        """``(prompt, media)`` pairs in one row, where ``animated`` is of use."""
         return None
 
     @abstractmethod

@@ -130,6 +130,9 @@ class Image(Modality):
     def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
         return contact_sheet(samples)
 
+    def strip(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+        return contact_sheet(samples, least=96, columns=len(samples))
+
 
 class ImageDecoder:
     """Each push is the whole picture as it is so far."""

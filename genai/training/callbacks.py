@@ -65,7 +65,7 @@ class Loop(Callback):
         self.progress = Progress()
         self.saved_step = self.previewed_step = -1
         self.signal: int | None = None
-        self.saving = False
+        self.saving = self.complained = False
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
@@ -157,12 +157,20 @@ class Loop(Callback):
             values = learner.validate(between=lambda: self._raise_if_told(trainer))
         except Told:
             self._end(trainer, learner)
+        self._tell(learner, values)
         if values["val_loss"] < learner.best:
             learner.best = values["val_loss"]
             self._write(trainer, self.run.best)
             if trainer.is_global_zero:
                 self.run.write_record(best={"step": learner.step, "val_loss": learner.best})
         return values
+
+    def _tell(self, learner: Learner, values: dict[str, float]) -> None:
+        """One line on the terminal where the method has something to say of its validation, and had not before."""
+        complaint = learner.method.complaint({name.removeprefix("val_"): value for name, value in values.items()})
+        if complaint and not self.complained:
+            self.progress.tell(f"step {learner.step}: {complaint}")
+        self.complained = complaint is not None
 
     def _preview(self, trainer: Trainer, learner: Learner) -> None:
         """Samples of the same prompts and seeds each time, by the first process.

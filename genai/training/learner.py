@@ -94,7 +94,8 @@ class Learner(LightningModule):
         self.logged = {}
         for (player, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
             module = self.method.players()[player]
-            losses = self._backward(batch, player)
+            with self._alone(module):
+                losses = self._backward(batch, player)
             norm = get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
             self._keep(losses, norm, player, module)
             clip_grads_with_norm_(module.parameters(), self.settings.clip, norm)
@@ -102,7 +103,7 @@ class Learner(LightningModule):
             self.between_steps = False
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            self.logged["lr"] = max(group["lr"] for group in optimizer.param_groups)
+            self.logged[f"{self._prefix(player)}lr"] = max(group["lr"] for group in optimizer.param_groups)
         self.ema.update_parameters(self.method.sampled)
         self.step += 1
         self.between_steps = True
@@ -169,6 +170,23 @@ class Learner(LightningModule):
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
+    @contextmanager
+    def _alone(self, module: torch.nn.Module) -> Iterator[None]:
+        """Within it no other player's weights want gradients: they get none, and none are computed for them."""
+        mine = set(module.parameters())
+        others = [p for p in self.method.parameters() if p.requires_grad and p not in mine]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _prefix(self, player: str) -> str:
+        """Of the names of its numbers, where there are several players."""
+        return "" if len(self._optimizers) == 1 else f"{player}_"
+
     def _backward(self, batch: Batch, player: str) -> dict[str, Tensor]:
         """Gradients of the batch's mean loss, accumulated over its parts; the losses, detached."""
         parts = batch.split(self.settings.accumulate)
@@ -190,7 +208,7 @@ class Learner(LightningModule):
 
     def _keep(self, losses: dict[str, Tensor], norm: Tensor, player: str, module: torch.nn.Module) -> None:
         """Log the numbers of this step; stop the run where one is not finite, before it reaches a weight."""
-        prefix = "" if len(self._optimizers) == 1 else f"{player}_"
+        prefix = self._prefix(player)
         for name, value in losses.items():
             self.logged[f"{prefix}{name}"] = float(self._reduced(value, "mean"))
         self.logged[f"{prefix}grad_norm"] = float(norm)

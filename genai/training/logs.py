@@ -58,21 +58,30 @@ class Logs:
         while any((folder / "tensorboard").glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
             time.sleep(0.05)  # TensorBoard reads files in the order of their names, which begin with the second
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
-        self.writer.add_custom_scalars({"loss": {"train and held-out": ["Multiline", ["^loss/train$", "^loss/val$"]]}})
+        both = ["^loss/(train|generator|discriminator)$", "^loss/val$"]
+        self.writer.add_custom_scalars({"loss": {"train and held-out": ["Multiline", both]}})
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Scalars; those of validation stand beside those of training in one group."""
         self.metrics.add(step, values)
         for name, value in values.items():
-            self.writer.add_scalar(_TAGS.get(name, name.replace("val_", "val/", 1)), value, step)
+            self.writer.add_scalar(tag(name), value, step)
 
     def close(self) -> None:
         self.writer.close()
 
 
+def tag(name: str) -> str:
+    """Under which name TensorBoard shows a number: losses together, each player's others, and those of validation."""
+    group, _, rest = name.partition("_")
+    return _TAGS.get(name) or (f"{group}/{rest}" if group in ("val", "generator", "discriminator") and rest else name)
+
+
 _TAGS = {
     "loss": "loss/train",
     "val_loss": "loss/val",
+    "generator_loss": "loss/generator",
+    "discriminator_loss": "loss/discriminator",
     "samples_per_s": "speed/samples_per_s",
     "memory_mb": "speed/memory_mb",
 }

@@ -15,7 +15,7 @@ import yaml
 from genai.build import build, check, fields, locate
 from genai.config import NODES, Composed
 from genai.data.base import Source
-from genai.errors import Damaged, Mistake, listing
+from genai.errors import Damaged, Mistake, listing, nearest
 from genai.hardware import Hardware
 from genai.methods.base import Method
 from genai.modalities import cache
@@ -73,9 +73,10 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
     modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     with torch.device("meta"), Uninitialised():  # does the model fit the modality? Before data are read
         sketch = build_method(values["model"], modality, plugins)
+    _check_players(values["optimizer"], sketch)
     if hardware.strategy == "fsdp" and sketch.partial:
         raise Mistake(
-            "trainer=fsdp shards what every example uses, and clips are learnt from single frames too. Use ddp."
+            "trainer=fsdp shards what every loss uses, and this model has losses that leave out a part. Use ddp."
         )
     source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if resumed:
@@ -116,7 +117,7 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
 
 def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
     """Names, types and ranges of all that is built. Raises ``Mistake``."""
-    bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method, "optimizer": MuonAdamW}
+    bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method}
     bases |= {"schedule": Schedule, "trainer": Hardware}
     _same_media(values, plugins)
     for key, base in bases.items():
@@ -124,12 +125,37 @@ def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
             check(values.get(key) or {}, base, key, plugins)
         except Mistake as error:
             raise Mistake(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
+    optimizer = values.get("optimizer") or {}
+    check(_settings(optimizer), MuonAdamW, "optimizer", plugins)
+    for player in _apart(optimizer):
+        check(_settings(optimizer, player), MuonAdamW, f"optimizer.{player}", plugins)
 
 
 def _optimizers(node: Any, method: Method) -> dict[str, MuonAdamW]:
     """One for each player, by name."""
     players = method.players().items()
-    return {name: build(node, MuonAdamW, "optimizer", {"module": player}) for name, player in players}
+    return {name: build(_settings(node, name), MuonAdamW, "optimizer", {"module": player}) for name, player in players}
+
+
+def _settings(node: Mapping[str, Any], player: str = "") -> dict[str, Any]:
+    """What the optimizer of a player is told: what all are, and over it what stands below its name."""
+    apart = _apart(node)
+    return {**{name: value for name, value in node.items() if name not in apart}, **apart.get(player, {})}
+
+
+def _apart(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """By player, the settings that are its alone: ``optimizer.generator.lr=...``."""
+    return {name: value for name, value in node.items() if isinstance(value, Mapping)}
+
+
+def _check_players(node: Mapping[str, Any], method: Method) -> None:
+    """Raises ``Mistake`` where the optimizer has settings for a player that the method does not have."""
+    players = list(method.players())
+    if unknown := next((name for name in _apart(node) if name not in players), None):
+        raise Mistake(
+            f"optimizer.{unknown}: this model has no '{unknown}' that learns.{nearest(unknown, players)} "
+            f"It has: {listing(players)}."
+        )
 
 
 def _same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[dict[str, Any]]) -> None:

@@ -21,7 +21,7 @@ class Progress:
         self.bar: RichProgress | None = None
         self.task = TaskID(0)
         self.began_at = 0.0
-        self.loss = math.nan
+        self.losses: dict[str, float] = {}
         self.active = False
 
     def start(self, learner: Learner) -> None:
@@ -44,13 +44,12 @@ class Progress:
     def update(self, learner: Learner, speed: float) -> None:
         if not self.active:
             return
-        newest = learner.logged.get("loss", math.nan)
-        self.loss = newest if math.isnan(self.loss) else 0.9 * self.loss + 0.1 * newest
+        self._take(learner.logged)
         share = self._share(learner)
         total = learner.course.estimate(learner.step, learner.seconds)
         fields: dict[str, Any] = {
             "step": f"{learner.step:,}/{f'{total:,}' if total else '?'}",
-            "loss": f"{self.loss:.4f}",
+            "loss": " ".join(f"{player}{loss:.4f}" for player, loss in self.losses.items()) or "-",
             "speed": f"{speed:,.0f}",
             "left": clock(self._left(share)),
         }
@@ -66,6 +65,20 @@ class Progress:
         """What the run is busy with besides training."""
         if self.bar:
             self.bar.update(self.task, doing=f"({doing})")
+
+    def tell(self, line: str) -> None:
+        """A line for a person, above the bar where there is one."""
+        if self.bar:
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif self.active:
+            print(line, file=sys.stderr, flush=True)
+
+    def _take(self, logged: dict[str, float]) -> None:
+        """The losses of a step, ``loss`` or one of each player, smoothed."""
+        for name, newest in logged.items():
+            if name.endswith("loss"):
+                player = name.removesuffix("loss").replace("_", " ")
+                self.losses[player] = 0.9 * self.losses.get(player, newest) + 0.1 * newest
 
     def stop(self) -> None:
         if self.bar:

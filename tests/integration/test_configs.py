@@ -23,7 +23,7 @@ MEMBERS = {
     },
     "image": {
         "data": ["world", "image_folder", "torchvision", "arrays"],
-        "model": ["diffusion", "video_diffusion"],
+        "model": ["diffusion", "video_diffusion", "gan"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
@@ -72,10 +72,12 @@ DATA = {
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
 PLACES = ("corpus", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
 TINY_MODEL = {
+    "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
 }
 """Instead of the modality's, for models that are built otherwise."""
 OPTIONS: dict[str, dict[str, float]] = {
+    "gan": {"truncation": 0.7},
     "text": {"length": 5},
     "image": {"steps": 2},
     "audio": {"seconds": 0.05},
@@ -133,7 +135,7 @@ def test_config_trains_samples_and_saves(
         checkpoint = run.folder / "checkpoints" / f"{name}.ckpt"
         assert checkpoint.with_name(f"{name}.ckpt.sha256").read_text().endswith(f"{name}.ckpt\n")
         model = genai.load(checkpoint)
-        options: dict[str, Any] = {**OPTIONS[composed.choices["modality"]]}
+        options: dict[str, Any] = {**OPTIONS.get(composed.choices["model"], OPTIONS[composed.choices["modality"]])}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
         elif chosen["data"] == "world_soundtrack":
@@ -143,7 +145,9 @@ def test_config_trains_samples_and_saves(
     with (run.folder / "metrics.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0][0] == "step"
-    assert {"loss", "val_loss", "lr", "grad_norm", "samples_per_s", "memory_mb"} <= set(rows[0])
+    assert {"val_loss", "samples_per_s", "memory_mb"} <= set(rows[0])
+    players = ("generator_", "discriminator_") if composed.choices["model"] == "gan" else ("",)
+    assert {f"{player}{name}" for player in players for name in ("loss", "lr", "grad_norm")} <= set(rows[0])
     record = json.loads((run.folder / "record.json").read_text())
     assert {"versions", "git", "hardware", "data", "seed", "steps", "seconds", "cpu_seconds"} <= record.keys()
     assert record["steps"] == 2 and record["data"]["train"] > 0 and record["data"]["hash"]
@@ -155,6 +159,17 @@ def test_config_trains_samples_and_saves(
 def test_the_optimizer_of_the_command_line_is_the_one(modality: str) -> None:
     for words in ([f"modality={modality}", "optimizer=adamw"], ["optimizer=adamw", f"modality={modality}"]):
         assert compose("train", words).values["optimizer"]["matrix_lr"] is None
+
+
+@pytest.mark.parametrize("order", [("model=gan", "modality=image"), ("modality=image", "model=gan"), ("model=gan",)])
+def test_a_model_brings_its_optimizer_and_the_command_line_another(order: tuple[str, ...]) -> None:
+    composed = compose("train", order)
+    assert composed.choices["optimizer"] == "adamw" and composed.values["optimizer"]["betas"] == [0.0, 0.99]
+    for words in (["optimizer=muon", *order], [*order, "optimizer=muon", "optimizer.lr=0.5"]):
+        composed = compose("train", words)
+        assert composed.choices["optimizer"] == "muon" and "matrix_lr" not in composed.values["optimizer"]
+    assert composed.values["optimizer"]["lr"] == 0.5
+    assert compose("train", ["modality=image", "optimizer=adamw"]).values["optimizer"]["betas"] == [0.9, 0.99]
 
 
 @pytest.mark.parametrize("order", [("model=gpt", "modality=text"), ("modality=text", "model=gpt")])

@@ -19,6 +19,7 @@ TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "trainer.thre
 SMALL = {
     "text": ("model.network.width=16", "model.network.layers=1"),
     "image": ("model.network.width=16", "model.network.blocks=1"),
+    "gan": ("model.generator.width=8", "model.discriminator.width=8"),
     "audio": tuple(f"model.network.{width}=8" for width in ("residual", "gate", "skip")),
     "video": ("model.network.width=8", "model.network.layout=2", "model.prompt.width=16"),
     "enhancer": tuple(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
@@ -29,6 +30,7 @@ SIGNS = {
     "enhancer": ("enhancer", "noisy.wav"),
     "audio": ("modality=audio", "fsdd"),
     "video": ("modality=video", "moving_mnist"),
+    "gan": ("model=gan",),
     "image": ("modality=image",),
     "text": ("modality=text", "text_folder", "shakespeare", "text-gpt"),
 }
@@ -114,7 +116,7 @@ def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -
         more = (*TRAIN, *SMALL[kind or "image"])
         more += (
             ("data.items=16",)
-            if kind in (None, "image", "audio", "video") and "data=" not in line and "experiment=" not in line
+            if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line
             else ()
         )
     elif name == "evaluate":

@@ -1,0 +1,47 @@
+"""Noise and prompts on the way from one sample to another."""
+
+import pytest
+import torch
+
+from genai.batch import Request, Way
+from genai.methods import between
+from genai.networks.prompt import PromptEncoder
+
+
+def request(*shares: float) -> Request:
+    count = len(shares)
+    return Request(["red"] * count, [1] * count, (3,), between=[Way("blue", 2, share) for share in shares])
+
+
+def test_noise_is_a_function_of_its_seed() -> None:
+    alone = between.noise(Request(["a"], [5], (4,)), (4,))
+    torch.testing.assert_close(between.noise(Request(["a", "b"], [3, 5], (4,)), (4,))[1:], alone, rtol=0, atol=0)
+
+
+def test_the_ways_begin_and_end_in_the_two_samples() -> None:
+    first, last = between.noise(request(0.0, 1.0), (2, 50))
+    one, other = between.noise(Request(["a", "b"], [1, 2], (2, 50)), (2, 50))
+    torch.testing.assert_close(first, one)
+    torch.testing.assert_close(last, other)
+
+
+def test_noise_on_the_way_is_as_long_as_noise_is() -> None:
+    start, end = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    halfway = between.slerp(start, end, torch.tensor([0.5]))
+    torch.testing.assert_close(halfway, torch.full((1, 2), 0.5**0.5))
+    lengths = between.noise(request(0.25, 0.5, 0.75), (4000,)).square().mean(1)
+    assert lengths.tolist() == pytest.approx([1, 1, 1], abs=0.1)  # the straight line is half as strong in the middle
+    torch.testing.assert_close(between.slerp(start, start, torch.tensor([0.3])), start, rtol=1e-3, atol=1e-4)
+
+
+def test_prompts_are_mixed_as_they_are_heard() -> None:
+    torch.manual_seed(0)
+    encoder = PromptEncoder(width=8, word_width=32)
+    red, blue = encoder(["red", "blue"]).pooled
+    heard = between.pooled(encoder, between.prompts(request(0.0, 0.25, 1.0)))
+    assert heard is not None
+    torch.testing.assert_close(heard, torch.stack([red, 0.75 * red + 0.25 * blue, blue]), rtol=1e-4, atol=1e-5)
+    mixed = between.pooled(encoder, ["blue", ("red", "blue", 0.0)])
+    assert mixed is not None
+    torch.testing.assert_close(mixed, torch.stack([blue, red]), rtol=1e-4, atol=1e-5)
+    assert between.pooled(None, ["red"]) is None

@@ -1,0 +1,112 @@
+"""Two players: whose weights move, whose rates they have, what is written of each."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import genai
+from genai import checkpoints
+from genai.errors import Mistake
+from genai.methods.adversarial import Adversarial
+from genai.training.learner import Learner
+from genai.training.logs import tag
+from genai.training.progress import Progress
+from tests.conftest import SMALL_GAN
+
+RATES = ("lr", "embedding_lr", "head_lr")
+
+
+@pytest.fixture
+def gan(tmp_path: Path) -> list[str]:
+    return [*SMALL_GAN, f"runs={tmp_path / 'runs'}", "steps=3", "schedule.warmup=0"]
+
+
+def stands(player: str) -> list[str]:
+    return [f"optimizer.{player}.{rate}=0.0" for rate in RATES]
+
+
+def weights(words: list[str]) -> dict[str, Tensor]:
+    model = genai.fit(*words)
+    assert model.file is not None
+    state: dict[str, Tensor] = checkpoints.load(model.file.with_name("last.ckpt"))["state_dict"]
+    return {name.removeprefix("method."): value for name, value in state.items() if name.startswith("method.")}
+
+
+@pytest.mark.parametrize(("player", "part"), [("generator", "sampled."), ("discriminator", "opponent.")])
+def test_a_player_has_settings_of_its_own_and_what_stands_is_not_moved(player: str, part: str, gan: list[str]) -> None:
+    one, two = weights([*gan, *stands(player)]), weights([*gan, *stands(player), "steps=1"])
+    moved = {name for name, value in one.items() if not torch.equal(value, two[name])}
+    assert moved and not any(name.startswith(part) for name in moved)
+
+
+def test_nothing_is_computed_for_the_other_player(gan: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a gradient that is thrown away; and afterwards all want gradients again."""
+    original, seen = Adversarial.loss, []
+
+    def loss(method: Adversarial, batch: Any, player: str) -> dict[str, Tensor]:
+        wanting = {name: all(p.requires_grad for p in module.parameters()) for name, module in method.players().items()}
+        wanted = {name: any(p.requires_grad for p in module.parameters()) for name, module in method.players().items()}
+        seen.append((player, wanting, wanted))
+        return original(method, batch, player)
+
+    monkeypatch.setattr(Adversarial, "loss", loss)
+    genai.fit(*gan)
+    assert len(seen) == 6
+    for player, *both in seen:
+        assert all(who == {name: name == player for name in ("discriminator", "generator")} for who in both)
+
+
+def test_the_average_follows_the_generator(gan: list[str]) -> None:
+    model = genai.fit(*gan)
+    assert model.file is not None
+    state = checkpoints.load(model.file)["state_dict"]
+    averaged = {name.removeprefix("ema.module.") for name in state if name.startswith("ema.module.")}
+    assert averaged == set(model.method.sampled.state_dict())
+
+
+def test_who_does_not_play_is_named(gan: list[str], tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match=r"no 'genrator' that learns. Did you mean 'generator'.*discriminator, generator"):
+        genai.fit(*gan, "optimizer.genrator.lr=0.1")
+    with pytest.raises(Mistake, match=r"optimizer.generator.lr=-1"):
+        genai.fit(*gan, "optimizer.generator.lr=-1")
+    with pytest.raises(Mistake, match=r"MuonAdamW has no such option.*Did you mean 'lr'"):
+        genai.fit(*gan, "optimizer.generator.lrr=0.1")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_numbers_of_both_and_of_validation_are_written(gan: list[str]) -> None:
+    model = genai.fit(*gan, "optimizer.generator.lr=0.0003")
+    assert model.file is not None
+    rows = list(csv.DictReader((model.file.parent.parent / "metrics.csv").open()))
+    both = {f"{player}_{name}" for player in ("generator", "discriminator") for name in ("loss", "grad_norm", "lr")}
+    more = {"discriminator_real_score", "discriminator_fake_score", "discriminator_penalty", "val_diversity"}
+    assert both | more <= rows[-1].keys() and all(rows[-1][name] for name in both | more)
+    assert tag("generator_loss") == "loss/generator" and tag("val_loss") == "loss/val"
+    assert tag("discriminator_real_score") == "discriminator/real_score" and tag("val_diversity") == "val/diversity"
+    assert tag("memory_mb") == "speed/memory_mb" and tag("grad_norm") == "grad_norm"
+
+
+def test_a_collapse_is_told_once(gan: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    held = iter([0.9, 0.1, 0.1, 0.9, 0.2])
+
+    def validate(learner: Learner, between: Any) -> dict[str, float]:
+        return {"val_loss": 1.0, "val_diversity": next(held)}
+
+    monkeypatch.setattr(Learner, "validate", validate)
+    genai.fit(*gan, "steps=5", "validate_every=1")
+    told = [line for line in capfd.readouterr().err.splitlines() if "collapsing" in line]
+    assert [line.partition(":")[0] for line in told] == ["step 2", "step 5"]
+
+
+def test_the_progress_has_the_losses_of_all() -> None:
+    progress = Progress()
+    progress._take({"generator_loss": 2.0, "discriminator_loss": 1.0, "generator_lr": 0.1})
+    progress._take({"generator_loss": 1.0, "discriminator_loss": 1.0})
+    assert progress.losses == {"generator ": pytest.approx(1.9), "discriminator ": 1.0}
+    alone = Progress()
+    alone._take({"loss": 3.0, "waveform": 1.0})
+    assert alone.losses == {"": 3.0}
