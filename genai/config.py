@@ -220,9 +220,9 @@ def explain(error: Exception, config_name: str) -> Mistake:
     unknown = re.search(r"(?:Could not (?:override|append to config)|find match for) '([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
         key = key_of(unknown[1])
-        if key in NODES:  # a model that brings its optimizer does so for one modality
-            return Mistake("the model and the modality do not go together: choose another model=, or leave it out.")
         keys = known_keys(config_name)
+        if key in NODES and key in keys:  # a model that brings its optimizer does so for one modality
+            return Mistake("the model and the modality do not go together: choose another model=, or leave it out.")
         return Mistake(f"There is no option '{key}'.{nearest(key, keys)} There are: {', '.join(keys)}.")
     return Mistake(str(error).strip().splitlines()[0])
 

@@ -82,6 +82,7 @@ class Adversarial(Method):
         penalty: weight of the squared gradients of scores, gamma in the paper.
         penalised: share of a batch at which they are taken.
         mismatch: weight of the loss of prompts that belong to other images.
+        energy: weight of the energy score in the generator's loss.
         prompt_drop: share of prompts that are replaced by "", so that images of no prompt are learnt.
         augment: how both players' images are changed before the discriminator sees them; for some hundreds of images.
         frames: of clips: only 1, images.
@@ -104,6 +105,7 @@ class Adversarial(Method):
         penalty: Annotated[float, Ge(0), Le(1e4)] = 5.0,
         penalised: Annotated[float, Gt(0), Le(1)] = 0.25,
         mismatch: Annotated[float, Ge(0), Le(100)] = 1.0,
+        energy: Annotated[float, Ge(0), Le(1e4)] = 5.0,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         augment: Sequence[Kind] = (),
         frames: Annotated[int, Ge(1)] = 1,
@@ -115,7 +117,7 @@ class Adversarial(Method):
         self.sampled, self.opponent = Player(generator, prompt), Player(discriminator, copy.deepcopy(prompt))
         self.latent = cast(int, generator.latent)
         self.mean, self.std = mean, std
-        self.penalty, self.penalised, self.mismatch = penalty, penalised, mismatch
+        self.penalty, self.penalised, self.mismatch, self.energy = penalty, penalised, mismatch, energy
         self.prompt_drop, self.augment, self.sampling = prompt_drop, tuple(augment), sampling or {}
 
     def players(self) -> dict[str, nn.Module]:
@@ -146,29 +148,35 @@ class Adversarial(Method):
         made: Tensor = self.painter.network(z, self.painter.pooled(prompts))
         return made.float()
 
+    def _drawn(self, prompts: Sequence[Prompt]) -> Tensor:
+        """One image a prompt, each of a latent of its own, from the global generator."""
+        return self.generated(torch.randn(len(prompts), self.latent, device=self.device), prompts)
+
     def loss(self, batch: Batch, player: str = "generator") -> dict[str, Tensor]:
         prompts = list(batch.prompts) or [""] * len(batch)
         dropped = (torch.rand(len(batch)) < self.prompt_drop).tolist()
         prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
-        z = torch.randn(len(batch), self.latent, device=batch.x.device)
-        with torch.set_grad_enabled(player == "generator"):
-            fake = augmented(self.generated(z, prompts), self.augment)
-        real = augmented(self.scale(batch.x), self.augment)
-        return (self._generators if player == "generator" else self._discriminators)(real, fake, prompts)
+        return (self._generators if player == "generator" else self._discriminators)(self.scale(batch.x), prompts)
 
-    def _generators(self, real: Tensor, fake: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """Generated images are to look more real than real ones."""
-        pooled = self.opponent.pooled(prompts)
+    def _generators(self, real: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """Generated images are to look more real than real ones, and as far from each other as from real ones."""
+        fake, pooled = self._drawn(prompts), self.opponent.pooled(prompts)
         with torch.no_grad():
-            aim = self._scores(self.critic.features(real), pooled)
-        features = self.critic.features(fake)
-        adversarial = F.softplus(aim - self._scores(features, pooled)).mean()
-        mismatch = self._mismatch(features, pooled, prompts)
-        return {"loss": adversarial + self.mismatch * mismatch, "adversarial": adversarial, "mismatch": mismatch}
+            aim = self._scores(self.critic.features(augmented(real, self.augment)), pooled)
+            other = self._drawn(prompts)
+        adversarial = F.softplus(aim - self._scores(self.critic.features(augmented(fake, self.augment)), pooled)).mean()
+        error, spread = distance(fake, real).mean(), distance(fake, other).mean()
+        return {
+            "loss": adversarial + self.energy * (error - spread),
+            "adversarial": adversarial,
+            "energy": error - spread / 2,
+        }
 
-    def _discriminators(self, real: Tensor, fake: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
+    def _discriminators(self, real: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
         """Real images are to look more real than generated ones; the scores tell who leads."""
-        pooled = self.opponent.pooled(prompts)
+        with torch.no_grad():
+            fake = augmented(self._drawn(prompts), self.augment)
+        real, pooled = augmented(real, self.augment), self.opponent.pooled(prompts)
         count = max(1, round(self.penalised * len(real)))
         watched = torch.cat([real[:count], fake[:count]]).requires_grad_()
         features = self.critic.features(watched)
@@ -221,10 +229,7 @@ class Adversarial(Method):
             first: 1 where images of one prompt differ as much as real ones, 0 where they are all the same.
         """
         real, prompts = self.scale(batch.x), list(batch.prompts) or [""] * len(batch)
-        first, second = (
-            self.scale(self.unscale(self.generated(torch.randn(len(batch), self.latent, device=real.device), prompts)))
-            for _ in range(2)
-        )
+        first, second = (self.scale(self.unscale(self._drawn(prompts))) for _ in range(2))
         error = (distance(first, real) + distance(second, real)).mean() / 2
         spread = distance(first, second).mean()
         return {

@@ -56,22 +56,41 @@ def batch(count: int = 4) -> Batch:
 
 
 def test_the_losses_by_hand() -> None:
-    method = Adversarial(Painter(), Judge(2.0), mean=0.0, std=1.0, penalty=3.0, penalised=0.5)
+    method = Adversarial(Painter(), Judge(2.0), mean=0.0, std=1.0, penalty=3.0, penalised=0.5, energy=7.0)
     white = Batch(torch.full((4, *SHAPE), 255, dtype=torch.uint8))  # 1 in the units of the networks
     for player in ("generator", "discriminator"):
         torch.manual_seed(5)
         losses = {name: value.detach() for name, value in method.loss(white, player).items()}
         torch.manual_seed(5)
         torch.rand(4)  # which prompts are dropped
-        fake = 2 * torch.randn(4, 1)[:, 0]
+        made, other = torch.randn(4, 1)[:, 0], torch.randn(4, 1)[:, 0]
+        fake = 2 * made
         if player == "generator":
-            torch.testing.assert_close(losses["loss"], F.softplus(2 - fake).mean())
+            error, spread = (made - 1).abs().mean(), (made - other).abs().mean()
+            torch.testing.assert_close(losses["adversarial"], F.softplus(2 - fake).mean())
+            torch.testing.assert_close(losses["energy"], error - spread / 2)
+            torch.testing.assert_close(losses["loss"], losses["adversarial"] + 7 * (error - spread))
         else:
             slope = 4 / 192  # the square of 2 / 192 at each of 192 pixels
             torch.testing.assert_close(losses["penalty"], torch.tensor(2 * slope))
             torch.testing.assert_close(losses["adversarial"], F.softplus(fake - 2).mean())
             torch.testing.assert_close(losses["loss"], losses["adversarial"] + 3 / 2 * 2 * slope)
             assert float(losses["real_score"]) == pytest.approx(2) and float(losses["mismatch"]) == 0
+
+
+def test_the_energy_score_pulls_samples_of_a_prompt_apart_as_far_as_real_ones_are() -> None:
+    torch.manual_seed(0)
+    spread = torch.tensor(
+        0.1, requires_grad=True
+    )  # of a normal variable that is to be like the real one, of deviation 1
+    optimizer = torch.optim.SGD([spread], 0.05)
+    for _ in range(200):
+        real, made, other = torch.randn(3, 256, 1)
+        other = (spread * other).detach()
+        optimizer.zero_grad()
+        (distance(spread * made, real) - distance(spread * made, other)).mean().backward()
+        optimizer.step()
+    assert float(spread.detach()) == pytest.approx(1, abs=0.15)
 
 
 def test_a_share_of_the_penalty_is_the_whole_on_average() -> None:
