@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genai.batch import Batch, Piece, Request
 from genai.methods.base import Method
 from genai.methods.frame_order import parts, spaced
-from genai.methods.samplers import SAMPLERS, Denoise
+from genai.methods.samplers import Denoise, Fresh, Name, own_noise, sampler
 from genai.networks.layers import fast_bfloat16
 
 
@@ -32,7 +32,8 @@ class DiffusionOptions:
             decides better what goes where, less draws it better; ``None``: as training times are.
         guidance: how far to go from the unprompted prediction to the prompted one, and beyond (arXiv:2207.12598);
             1 is the prompt alone, more obeys it better and varies less.
-        sampler: ``euler``, ``heun`` (two evaluations a step) or ``dpmpp_2m`` (arXiv:2211.01095).
+        sampler: ``euler``; ``euler_ancestral``, which takes fresh noise at each step; ``heun``, two evaluations a
+            step; ``dpmpp_2m`` (arXiv:2211.01095).
         strength: of the noise that is put on ``init``: 0 leaves it as it is, 1 forgets it. With a mask it has no say:
             what is white there is painted from nothing.
         early_guidance: instead of ``guidance`` while nearly all is noise, when it is decided what goes where;
@@ -47,7 +48,7 @@ class DiffusionOptions:
     steps: Annotated[int, Ge(1), Le(1000)] = 10
     shift: Annotated[float, Gt(0), Le(1000)] | None = None
     guidance: Annotated[float, Ge(0), Le(100)] = 2.0
-    sampler: Literal["euler", "heun", "dpmpp_2m"] = "euler"
+    sampler: Name = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
     early_guidance: Annotated[float, Ge(0), Le(100)] | None = None
     context_guidance: Annotated[float, Ge(0), Le(100)] = 1.0
@@ -198,12 +199,12 @@ class Diffusion(Method):
         noise = torch.stack(
             [torch.randn(request.size, generator=torch.Generator().manual_seed(s)) for s in request.seeds]
         )
-        noise = noise.to(self.device)
+        noise, fresh = noise.to(self.device), own_noise(request.seeds)
         clips = len(request.size) == 4
         given = None if request.init is None else torch.stack(request.init).to(self.device)
         known = None if request.known is None else torch.stack(request.known).to(self.device)
         if not clips:
-            for share, x in self._drawn(noise, given, known, None, request.prompts, options):
+            for share, x in self._drawn(noise, given, known, None, request.prompts, options, fresh):
                 yield Piece(0, x, share)
             return
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
@@ -217,7 +218,7 @@ class Diffusion(Method):
                 late = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
                 here = here - torch.minimum(late, here[:, :1])
             inputs = noise[:, part], made[:, part], done[:, part], here
-            for share, x in self._drawn(*inputs, request.prompts, options):
+            for share, x in self._drawn(*inputs, request.prompts, options, fresh):
                 made[:, part] = x.to(made.device)
                 yield Piece(0, made[:, :end].cpu(), (number + share) / len(order))
             done[:, part] = True
@@ -238,6 +239,7 @@ class Diffusion(Method):
         seconds: Tensor | None,
         prompts: Sequence[str],
         options: DiffusionOptions,
+        fresh: Fresh,
     ) -> Iterator[tuple[float, Tensor]]:
         """What is made of ``noise`` so far, and which share of the work that was.
 
@@ -252,7 +254,8 @@ class Diffusion(Method):
         if len(times) == 1:
             yield 1.0, self._finished(x, given, known)
         denoise = self._guided(prompts, seconds, context, options)
-        for step, (end, moved, predicted) in enumerate(SAMPLERS[options.sampler](denoise, x, times), 1):
+        steps = sampler(options.sampler, fresh)(denoise, x, times)
+        for step, (end, moved, predicted) in enumerate(steps, 1):
             if context is not None:  # in place: the sampler goes on from here
                 moved.copy_(torch.where(context[1], (1 - end) * context[0] + end * noise, moved))
             yield step / (len(times) - 1), self._finished(predicted if end else moved, given, known)
