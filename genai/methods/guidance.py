@@ -50,7 +50,9 @@ class GuidanceOptions:
     def __post_init__(self) -> None:
         first, last = self.guidance_from, self.guidance_until
         if first < last:
-            raise ValueError(f"guidance_from={first:g} comes after guidance_until={last:g}: time falls from 1 to 0")
+            raise ValueError(
+                f"guidance_from={first:g} comes after guidance_until={last:g} (time falls from 1 to 0): give both"
+            )
 
     def at(self, t: float) -> float:
         """The guidance by the prompt that counts at time ``t``."""
