@@ -100,7 +100,11 @@ def fields(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = 
     needed = [field.name for field in dataclass_fields(cls) if field.default is MISSING]
     if missing := next((name for name in needed if name not in values), None):
         raise Mistake(f"The option '{prefix}{missing}' is missing.")
-    return cls(**{name: validate(value, hints[name], prefix + name, strict) for name, value in values.items()})
+    checked = {name: validate(value, hints[name], prefix + name, strict) for name, value in values.items()}
+    try:
+        return cls(**checked)
+    except ValueError as error:
+        raise Mistake(f"{prefix}{error}.") from error
 
 
 def locate(target: str, base: type[T], path: str, plugins: Sequence[str] = ()) -> type[T]:

@@ -111,6 +111,8 @@ def test_wrong_words_about_images(words: list[str], says: str, tmp_path: Path) -
         ({"sampler": "eulr"}, "Did you mean 'euler'"),
         ({"temperature": 1}, "There is no option 'temperature'.* There are: .*guidance"),
         ({"mask": "a.png"}, "give init= as well"),
+        ({"outpaint": "east"}, "outpaint='east': it should be 'left', 'right', 'top', 'bottom' or 'around'"),
+        ({"guidance_from": 0.1, "guidance_until": 0.9}, "guidance_from=0.1 comes after guidance_until=0.9"),
         ({"init": "nowhere.png"}, "cannot read nowhere.png"),
         ({"init": __file__}, "is not an image"),
     ],

@@ -20,26 +20,23 @@ from genai.methods import between
 from genai.methods.base import Method
 from genai.methods.between import Prompt
 from genai.methods.frame_order import parts, spaced
-from genai.methods.samplers import SAMPLERS, Denoise
-from genai.networks.layers import fast_bfloat16
+from genai.methods.guidance import GuidanceOptions, combined, lanes
+from genai.methods.samplers import Denoise, Fresh, Name, own_noise, sampler
+from genai.networks.layers import append_dims, fast_bfloat16
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionOptions:
-    """How samples are drawn.
+class DiffusionOptions(GuidanceOptions):
+    """How samples are drawn; how far they go towards their prompt is said in ``GuidanceOptions``.
 
     Attributes:
         steps: of the sampler, from noise to data.
         shift: of the steps towards noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spreads them evenly, more
             decides better what goes where, less draws it better; ``None``: as training times are.
-        guidance: how far to go from the unprompted prediction to the prompted one, and beyond (arXiv:2207.12598);
-            1 is the prompt alone, more obeys it better and varies less.
-        sampler: ``euler``, ``heun`` (two evaluations a step) or ``dpmpp_2m`` (arXiv:2211.01095).
+        sampler: ``euler``; ``euler_ancestral``, which takes fresh noise at each step; ``heun``, two evaluations a
+            step; ``dpmpp_2m`` (arXiv:2211.01095).
         strength: of the noise that is put on ``init``: 0 leaves it as it is, 1 forgets it. With a mask it has no say:
             what is white there is painted from nothing.
-        early_guidance: instead of ``guidance`` while nearly all is noise, when it is decided what goes where;
-            ``None``: the same.
-        context_guidance: likewise of frames that are known; 1: as learnt.
         keyframes: of a window, that are made first of all, spread over it, the very first one alone before them: where
             things go is decided among few frames; 0: all frames at once; ``None``: as many as the model learnt from.
         overlap: frames of a window that are known from the one before, in a clip longer than the network sees at once;
@@ -48,17 +45,12 @@ class DiffusionOptions:
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
     shift: Annotated[float, Gt(0), Le(1000)] | None = None
-    guidance: Annotated[float, Ge(0), Le(100)] = 2.0
-    sampler: Literal["euler", "heun", "dpmpp_2m"] = "euler"
+    sampler: Name = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
-    early_guidance: Annotated[float, Ge(0), Le(100)] | None = None
-    context_guidance: Annotated[float, Ge(0), Le(100)] = 1.0
     keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
     overlap: Annotated[int, Ge(1)] | None = None
 
 
-EARLY = 0.95
-"""Down to this time guidance is early."""
 ALONE = 1.0
 """How much lower the mean of training times is, before the sigmoid, for single frames: one alone hides behind less
 noise than many that are seen together."""
@@ -199,11 +191,12 @@ class Diffusion(Method):
         Clips longer than the network sees at once are made window by window.
         """
         noise, prompts = between.noise(request, request.size).to(self.device), between.prompts(request)
+        fresh = own_noise(request.seeds)
         clips = len(request.size) == 4
         given = None if request.init is None else torch.stack(request.init).to(self.device)
         known = None if request.known is None else torch.stack(request.known).to(self.device)
         if not clips:
-            for share, x in self._drawn(noise, given, known, None, prompts, options):
+            for share, x in self._drawn(noise, given, known, None, prompts, options, fresh):
                 yield Piece(0, x, share)
             return
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
@@ -217,7 +210,7 @@ class Diffusion(Method):
                 late = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
                 here = here - torch.minimum(late, here[:, :1])
             inputs = noise[:, part], made[:, part], done[:, part], here
-            for share, x in self._drawn(*inputs, prompts, options):
+            for share, x in self._drawn(*inputs, prompts, options, fresh):
                 made[:, part] = x.to(made.device)
                 yield Piece(0, made[:, :end].cpu(), (number + share) / len(order))
             done[:, part] = True
@@ -238,6 +231,7 @@ class Diffusion(Method):
         seconds: Tensor | None,
         prompts: Sequence[Prompt],
         options: DiffusionOptions,
+        fresh: Fresh,
     ) -> Iterator[tuple[float, Tensor]]:
         """What is made of ``noise`` so far, and which share of the work that was.
 
@@ -252,7 +246,8 @@ class Diffusion(Method):
         if len(times) == 1:
             yield 1.0, self._finished(x, given, known)
         denoise = self._guided(prompts, seconds, context, options)
-        for step, (end, moved, predicted) in enumerate(SAMPLERS[options.sampler](denoise, x, times), 1):
+        steps = sampler(options.sampler, fresh)(denoise, x, times)
+        for step, (end, moved, predicted) in enumerate(steps, 1):
             if context is not None:  # in place: the sampler goes on from here
                 moved.copy_(torch.where(context[1], (1 - end) * context[0] + end * noise, moved))
             yield step / (len(times) - 1), self._finished(predicted if end else moved, given, known)
@@ -279,21 +274,12 @@ class Diffusion(Method):
         """A denoiser that obeys ``prompts``, and, of clips, sees the known frames of ``context`` (data, known, noise)
         as they are at ``CONTEXT``."""
 
-        def lanes(t: float) -> list[tuple[float, bool, bool]]:
-            """(factor, with the prompt, with the known frames) of what is summed up."""
-            early = options.early_guidance if t > EARLY else None
-            prompt = options.guidance if early is None else early
-            held = 1.0 if context is None or seconds is None else options.context_guidance
-            if self.sampled.prompt is None:
-                prompt = 1.0
-            summed = [(prompt, True, True), (held - prompt, False, True), (1 - held, False, False)]
-            return [lane for lane in summed if lane[0]]
-
         def denoise(x: Tensor, t: float) -> Tensor:
             inputs: list[Tensor] = []
             times: list[Tensor] = []
             said: list[Prompt] = []
-            summed = lanes(t)
+            guided = 1.0 if self.sampled.prompt is None else options.at(t)
+            summed = lanes(guided, 1.0 if context is None or seconds is None else options.context_guidance)
             for _, prompted, held in summed:
                 seen, time = x, torch.full(x.shape[:-3], t, device=x.device)
                 if context is not None and seconds is not None and held:
@@ -306,7 +292,7 @@ class Diffusion(Method):
             device = x.device.type
             with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
                 predicted = self.denoise(torch.cat(inputs), torch.cat(times), said, when).chunk(len(summed))
-            return sum((lane[0] * each for lane, each in zip(summed, predicted, strict=True)), torch.zeros_like(x))
+            return combined(summed, predicted, options.guidance_rescale)
 
         return denoise
 
@@ -314,8 +300,3 @@ class Diffusion(Method):
         """As uint8 on the CPU, with what was given where it is known, bit for bit."""
         made = self.unscale(x)
         return (torch.where(known, given, made) if known is not None and given is not None else made).cpu()
-
-
-def append_dims(x: Tensor, ndim: int) -> Tensor:
-    """``x`` with dimensions of size 1 behind its own, up to ``ndim`` of them."""
-    return x.reshape(*x.shape, *[1] * (ndim - x.ndim))

@@ -18,6 +18,7 @@ from genai.data.base import ItemRandom, Split
 from genai.errors import Mistake
 from genai.modalities import cache as caching
 from genai.modalities.base import Decoder, FileName, Modality
+from genai.modalities.canvas import Rest, placed
 from genai.modalities.picture import Making, Picture, contact_sheet
 
 Side = Annotated[int, Ge(4), Le(4096)]
@@ -29,9 +30,12 @@ class ImageOptions:
 
     Attributes:
         mask: an image file; where it is white, ``init`` is painted anew, where it is black, it comes back bit for bit.
+        outpaint: the part of the canvas that is made; ``init`` stands whole in the other half, or in the middle, made
+            smaller once, and so comes back bit for bit.
     """
 
     mask: FileName | None = None
+    outpaint: Rest | None = None
 
 
 class Image(Modality):
@@ -110,11 +114,19 @@ class Image(Modality):
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
         if options.mask is not None and init is None:
             raise Mistake("mask= says what to paint anew of an image: give init= as well.")
+        if options.outpaint is not None and init is None:
+            raise Mistake("outpaint= says what to paint beside an image: give init= as well.")
+        if options.outpaint is not None and options.mask is not None:
+            raise Mistake("mask= and outpaint= both say what is painted: give one of them.")
+        mask = None if options.mask is None else Picture.read(Path(options.mask).expanduser())
+        if options.outpaint is not None:
+            canvas = placed(init.image.convert("RGB"), self.shape[:0:-1], options.outpaint)
+            init, mask = (Picture.of(each) for each in canvas)
         given = None if init is None else [self.encode(init)] * len(prompts)
         known = None
-        if options.mask is not None:
-            mask = Image(self.size, 1, resize=self.resize).encode(Picture.read(Path(options.mask).expanduser()))
-            known = [(mask < 128).expand(self.shape)] * len(prompts)
+        if mask is not None:
+            painted = Image(self.size, 1, resize=self.resize).encode(mask) >= 128
+            known = [(~painted).expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=given, known=known)
 
     def preview_prompts(self, split: Split) -> list[str]:

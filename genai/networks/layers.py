@@ -114,3 +114,8 @@ def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = (angle.to(x.dtype) for angle in angles)
     first, second = x.chunk(2, -1)
     return torch.cat([first * cos + second * sin, second * cos - first * sin], -1)
+
+
+def append_dims(x: Tensor, ndim: int) -> Tensor:
+    """``x`` with dimensions of size 1 behind its own, up to ``ndim`` of them."""
+    return x.reshape(*x.shape, *[1] * (ndim - x.ndim))

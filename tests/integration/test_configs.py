@@ -40,6 +40,7 @@ MEMBERS = {
 EXPERIMENTS = {
     "shakespeare_char": "text",
     "world_two": "image",
+    "world_64": "image",
     "fsdd": "audio",
     "moving_mnist": "video",
     "asl": "video",

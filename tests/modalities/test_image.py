@@ -184,3 +184,20 @@ def test_a_mask_needs_an_image(tmp_path: Path) -> None:
     assert asked.known is not None
     assert not asked.known[0][:, :4].any()
     assert asked.known[0][:, 4:].all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_outpainting_keeps_the_picture_in_its_place(channels: Any) -> None:
+    before = picture(8, 4, channels)
+    asked = Image(8, channels).request(["a", "b"], [0, 1], before, ImageOptions(outpaint="left"))
+    assert asked.init is not None and asked.known is not None
+    assert np.array_equal(asked.init[1][:, :, 4:].permute(1, 2, 0).numpy(), before.pixels)
+    assert asked.known[1][:, :, 4:].all() and not asked.known[1][:, :, :4].any()
+    assert asked.known[1].shape == asked.init[1].shape == (channels, 8, 8)
+
+
+def test_outpainting_needs_an_image_and_no_mask() -> None:
+    with pytest.raises(Mistake, match=r"outpaint= .* give init= as well"):
+        Image(8).request(["a"], [0], None, ImageOptions(outpaint="right"))
+    with pytest.raises(Mistake, match="mask= and outpaint="):
+        Image(8).request(["a"], [0], picture(), ImageOptions(outpaint="right", mask="mask.png"))
