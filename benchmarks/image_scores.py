@@ -23,7 +23,7 @@ COUNTS = (128, 256, 2048)
 """Numbers of images at which models are compared."""
 NEIGHBOUR = 3
 """The k of precision and recall."""
-STEPS = 3000
+STEPS = 2000
 """Of the classifier's training."""
 
 
