@@ -6,9 +6,10 @@ Fashion-MNIST, 28 x 28 grey pixels, one thread; ROOT holds ``FashionMNIST/raw`` 
 unpacked or as they are downloaded. Each model learns for as many CPU seconds of the process, and draws as many images
 as its speed allows; all are scored against the 10,000 test images, at equal numbers of images (``image_scores.py``),
 real images of the training split beside them. ``--models diffusion,gan`` runs some alone and adds them to OUT; a
-contact sheet of each lies beside it. One seed each.
+contact sheet and the images of each lie beside it. One seed each.
 
-``diffusion``, ``gan``: ours as shipped, told the classes of test images. ``words`` are further settings of theirs.
+``diffusion``, ``gan``: ours as shipped, in float32, told the classes of test images. ``words`` are further settings of
+theirs, such as ``trainer.precision=bf16-mixed``, which then stand in the name of the row.
 ``lucidrains-8e-5``, ``lucidrains-1e-3``, ``diffusers``: see ``image_peers.py``; they are not told classes.
 
 ``--development`` holds out the last 10,000 training images instead, and leaves the test images alone: to choose
@@ -21,6 +22,7 @@ settings with. No number of a report comes from there.
 import argparse
 import gzip
 import json
+import re
 import struct
 import tempfile
 import time
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import image_peers
+import numpy as np
 import torch
 from common import save, steps_for, train
 from image_peers import Made
@@ -45,6 +48,8 @@ from genai.modalities import cache
 from genai.modalities.image import Image
 from genai.modalities.picture import Picture, contact_sheet
 
+OURS = ("diffusion", "gan")
+"""By their names in ``configs/model``."""
 HELD_OUT = 10_000
 SHOWN = 40
 """Images of a contact sheet."""
@@ -125,8 +130,7 @@ def columns(folder: Path, learnt: Side, held: Side, seconds: float, words: list[
         "lucidrains-8e-5": partial(image_peers.lucidrains, learnt.pixels, seconds, 8e-5),
         "lucidrains-1e-3": partial(image_peers.lucidrains, learnt.pixels, seconds, 1e-3),
         "diffusers": partial(image_peers.diffusers, learnt.pixels, seconds),
-        "diffusion": partial(ours, "diffusion", *mine),
-        "gan": partial(ours, "gan", *mine),
+        **{model: partial(ours, model, *mine) for model in OURS},
     }
 
 
@@ -201,9 +205,12 @@ def main() -> None:
             except (ImportError, Mistake) as error:
                 print(f"{name} is left out: {error}", flush=True)
                 continue
-            results[name] = measured(made, judge)
+            row = " ".join([name, *(asked.words if name in OURS else [])])
+            results[row] = measured(made, judge)
             if asked.json:
-                asked.json.with_name(f"{asked.json.stem}-{name}.png").write_bytes(sheet(made).to_bytes())
+                beside = asked.json.with_name(re.sub(r"[^\w.-]+", "-", f"{asked.json.stem}-{row}"))
+                beside.with_name(f"{beside.name}.png").write_bytes(sheet(made).to_bytes())
+                np.savez_compressed(f"{beside}.npz", pixels=made.pixels.numpy(), prompts=made.prompts)
             save(asked.json, results)
     print(table(results))
 

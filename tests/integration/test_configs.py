@@ -41,6 +41,7 @@ EXPERIMENTS = {
     "shakespeare_char": "text",
     "world_two": "image",
     "fsdd": "audio",
+    "fashion_mnist": "image",
     "moving_mnist": "video",
     "asl": "video",
 }
