@@ -8,9 +8,9 @@ as its speed allows; all are scored against the 10,000 test images, at equal num
 real images of the training split beside them. ``--models diffusion,gan`` runs some alone and adds them to OUT; a
 contact sheet and the images of each lie beside it. One seed each.
 
-``diffusion``, ``gan``: ours as shipped, in float32, told the classes of test images. ``words`` are further settings of
-theirs, such as ``trainer.precision=bf16-mixed``, which then stand in the name of the row.
-``lucidrains-8e-5``, ``lucidrains-1e-3``, ``diffusers``: see ``image_peers.py``; they are not told classes.
+``diffusion`` (``experiment=fashion_mnist``) and ``gan`` are ours, in float32, told the classes of test images.
+``words`` are further settings of theirs, such as ``trainer.precision=bf16-mixed``, which then name the row, too.
+``lucidrains-8e-5``, ``lucidrains-1e-3`` and ``diffusers``, not told classes: see ``image_peers.py``.
 
 ``--development`` holds out the last 10,000 training images instead, and leaves the test images alone: to choose
 settings with. No number of a report comes from there.
@@ -48,8 +48,11 @@ from genai.modalities import cache
 from genai.modalities.image import Image
 from genai.modalities.picture import Picture, contact_sheet
 
-OURS = ("diffusion", "gan")
-"""By their names in ``configs/model``."""
+OURS = {
+    "diffusion": ["experiment=fashion_mnist"],
+    "gan": ["model=gan", "data=torchvision", "data.name=FashionMNIST", "modality.size=28", "modality.channels=1"],
+}
+"""The words of our models."""
 HELD_OUT = 10_000
 SHOWN = 40
 """Images of a contact sheet."""
@@ -107,9 +110,7 @@ def sides(folder: Path) -> tuple[Side, Side, Any]:
 
 def ours(model: str, folder: Path, held: Side, seconds: float, words: list[str]) -> Made:
     """A model as shipped, asked for what the test images show."""
-    where = ["data=torchvision", "data.name=FashionMNIST", f"data.path={folder}"]
-    size = ["modality.size=28", "modality.channels=1", "trainer=cpu", "trainer.threads=1"]
-    words = ["modality=image", f"model={model}", *where, *size, *words]
+    words = [*OURS[model], f"data.path={folder}", "trainer=cpu", "trainer.threads=1", *words]
     batch = compose("train", words).values["batch"]
     trained = train(*words, f"steps={steps_for(seconds, words)}")
     order = torch.randperm(len(held.prompts), generator=torch.Generator().manual_seed(0)).tolist()
