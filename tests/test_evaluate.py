@@ -151,6 +151,7 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["metrics=[]"], "name at least one"),
         (["metrics=[world]"], "'world' does not fit TextFolder.*there are: .*parses"),
         (["modality=image", "metrics=[parses]"], "'parses' does not fit World.*nearest"),
+        (["modality=image", "metrics=[serves]"], "the prompts have to be classes"),
         (["modality=smell"], "there is no such modality"),
         (["ckpt=runs/nope"], "there is no run folder or checkpoint runs/nope"),
         (["runs=nowhere"], "no run with a checkpoint is in nowhere"),

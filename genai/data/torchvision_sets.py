@@ -29,7 +29,7 @@ class TorchvisionSet(Divided):
     """
 
     media = Picture
-    metrics = ("val_loss", "nearest")
+    metrics = ("val_loss", "nearest", "serves")
 
     def __init__(self, name: str, path: str, download: bool = False) -> None:
         if name not in (allowed := BY_FLAG + BY_SPLIT):

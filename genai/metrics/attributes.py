@@ -69,6 +69,11 @@ def attributes(prompts: Sequence[str]) -> list[Attribute]:
     return list(found.values())
 
 
+def classes(prompts: Sequence[str]) -> tuple[str, ...]:
+    """The prompts themselves, in alphabetical order, where they are the names of classes; else none."""
+    return _values([prompt for prompt in prompts if prompt], len(prompts))
+
+
 def _words(prompt: str) -> list[str]:
     return re.findall(r"[\w'#-]+", prompt.lower())
 

@@ -26,6 +26,7 @@ SHIPPED = {
     "onsets": "genai.metrics.onsets.InSync",
     "bounces": "genai.metrics.bounces.Bounces",
     "nearest": "genai.metrics.nearest.Nearest",
+    "serves": "genai.metrics.serves.Serves",
     "bits_per_sample": "genai.metrics.levels.BitsPerSample",
     "judge": "genai.metrics.judge.Judge",
     "nearest_clip": "genai.metrics.nearest_clip.NearestClip",

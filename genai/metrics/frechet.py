@@ -23,12 +23,12 @@ def frechet(made: Tensor, real: Tensor, seed: int, judge: str) -> Figure:
         return Figure(None, f"needs {2 * features} samples and twice as many held-out clips")
     about = f"Frechet distance on {features} features of {judge}, {count} samples against as many held-out clips"
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(real)))
-    one, other = (_moments(real[rows]) for rows in (order[:count], order[-count:]))
-    ours = _moments(made[:count])
+    one, other = (moments(real[rows]) for rows in (order[:count], order[-count:]))
+    ours = moments(made[:count])
     return Figure(float(frechet_distance(*ours, *one)), about, beside=float(frechet_distance(*other, *one)))
 
 
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of (clips, features)."""
     exact = features.cpu().double()
     return exact.mean(0), exact.T.cov()

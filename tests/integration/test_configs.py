@@ -42,6 +42,7 @@ EXPERIMENTS = {
     "world_two": "image",
     "world_64": "image",
     "fsdd": "audio",
+    "fashion_mnist": "image",
     "moving_mnist": "video",
     "asl": "video",
 }
