@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
+from genai.model import parameters
+
 SIDE, BATCH = 28, 32
 
 
@@ -59,7 +61,7 @@ def lucidrains(pixels: Tensor, seconds: float, rate: float, count: int = 128) ->
     with torch.inference_mode():
         drawn = torch.cat([average.ema_model.sample(batch_size=64) for _ in range(count // 64)])
     took = time.process_time() - began
-    return Made(size(net), steps, steps * BATCH, spent, as_bytes(drawn), took, [])
+    return Made(parameters(net), steps, steps * BATCH, spent, as_bytes(drawn), took, [])
 
 
 def diffusers(pixels: Tensor, seconds: float, count: int = 256) -> Made:
@@ -104,7 +106,7 @@ def diffusers(pixels: Tensor, seconds: float, count: int = 256) -> Made:
                 x = solver.step(net(x, when).sample, when, x).prev_sample
             parts.append((x + 1) / 2)
     took = time.process_time() - began
-    return Made(size(net), steps, steps * BATCH, spent, as_bytes(torch.cat(parts)), took, [])
+    return Made(parameters(net), steps, steps * BATCH, spent, as_bytes(torch.cat(parts)), took, [])
 
 
 def taught(step: Callable[[Tensor, float], None], pixels: Tensor, seconds: float) -> tuple[int, float]:
@@ -126,7 +128,3 @@ def update(loss: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> No
 def as_bytes(x: Tensor) -> Tensor:
     """[0, 1] -> uint8."""
     return (x.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -47,6 +47,7 @@ from genai.hardware import reuse_memory
 from genai.modalities import cache
 from genai.modalities.image import Image
 from genai.modalities.picture import Picture, contact_sheet
+from genai.model import parameters
 
 OURS = {
     "diffusion": ["experiment=fashion_mnist"],
@@ -120,7 +121,7 @@ def ours(model: str, folder: Path, held: Side, seconds: float, words: list[str])
     took = time.process_time() - began
     pixels = torch.stack([trained.modality.encode(picture) for picture in pictures])
     record = trained.record
-    count = sum(parameter.numel() for parameter in trained.method.sampled.parameters())
+    count = parameters(trained.method.sampled)
     return Made(count, record["steps"], record["steps"] * batch, record["cpu_seconds"], pixels, took, prompts)
 
 
@@ -195,12 +196,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         laid_out(asked.data, Path(place), asked.development)
         learnt, held, packed = sides(Path(place))
+        makers = columns(Path(place), learnt, held, asked.seconds, asked.words)
+        names = asked.models.split(",") if asked.models else list(makers)
+        if unknown := sorted({*names} - {*makers}):
+            parser.error(f"--models: no {', '.join(unknown)}; there are {', '.join(makers)}")
         judge = Judge(learnt.pixels, learnt.prompts, held.pixels, held.prompts, packed)
         print(f"the judge tells {judge.accuracy:.3f} of the real held-out images right", flush=True)
         if "real images" not in results:
             results["real images"] = judge.floor()
-        makers = columns(Path(place), learnt, held, asked.seconds, asked.words)
-        for name in asked.models.split(",") if asked.models else makers:
+        for name in names:
             try:
                 made = makers[name]()
             except (ImportError, Mistake) as error:

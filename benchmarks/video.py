@@ -30,13 +30,13 @@ from typing import Any
 
 import torch
 from common import save
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from genai.config import compose
 from genai.hardware import reuse_memory
-from genai.model import Model
+from genai.model import Model, parameters
 from genai.training.ema import averaged
 from genai.training.plan import prepare
 
@@ -81,7 +81,7 @@ def ours(batch: int, half: bool, words: list[str]) -> Entry:
     model = Model(plan.modality, method)
     counts = () if half else (1, batch)
     samples = {count: partial(model.sample, plan.prompts[:count], batch=batch) for count in counts}
-    return Entry(size(method), under(half, train), samples, batch, repeats=4)
+    return Entry(parameters(method), under(half, train), samples, batch, repeats=4)
 
 
 def lucidrains(lean: bool, half: bool) -> Entry:
@@ -98,7 +98,7 @@ def lucidrains(lean: bool, half: bool) -> Entry:
         diffusion.p_sample(torch.randn(1, *clips.shape[1:]), torch.tensor([500]), said[:1], GUIDANCE)
 
     train = partial(step, optimizer, lambda: diffusion(clips, cond=said))
-    return Entry(size(diffusion), under(half, train), {1: under(half, sample)}, steps=diffusion.num_timesteps)
+    return Entry(parameters(diffusion), under(half, train), {1: under(half, sample)}, steps=diffusion.num_timesteps)
 
 
 def diffusers(lean: bool, half: bool) -> Entry:
@@ -134,17 +134,13 @@ def diffusers(lean: bool, half: bool) -> Entry:
         without, told = net(torch.cat([x, x]), when, said[:2]).sample.chunk(2)
         ddim.step(without + GUIDANCE * (told - without), when, x)
 
-    return Entry(size(net), under(half, partial(step, optimizer, loss)), {1: under(half, sample)}, steps=50)
+    return Entry(parameters(net), under(half, partial(step, optimizer, loss)), {1: under(half, sample)}, steps=50)
 
 
 def step(optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> None:
     loss().backward()
     optimizer.step()
     optimizer.zero_grad()
-
-
-def size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def under(half: bool, way: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,9 +44,11 @@ def test_it_leads_from_one_sample_to_the_other(model: Model) -> None:
         assert 1 < image.n_frames <= PICTURES  # equal frames are one
 
 
-def test_between_two_seeds_of_one_prompt(model: Model) -> None:
-    _, moving = passage(model, ["red"], 2, 3, 32, options(model))
-    ends = model.sample("red", n=2, seed=3, **options(model))
+@pytest.mark.parametrize("sampler", ["euler", "euler_ancestral"])
+def test_between_two_seeds_of_one_prompt(model: Model, sampler: str) -> None:
+    chosen = {**options(model), "sampler": sampler} if options(model) else {}
+    _, moving = passage(model, ["red"], 2, 3, 32, chosen)
+    ends = model.sample("red", n=2, seed=3, **chosen)
     for end, picture in zip(ends, (moving.pictures[0], moving.pictures[-1]), strict=True):
         np.testing.assert_allclose(end.pixels.astype(int), picture.pixels.astype(int), atol=2)
 

@@ -1,5 +1,6 @@
 """What folders of one's own have in common, whatever media are in them: which files, which captions, which side."""
 
+import fnmatch
 import glob
 import os
 from abc import abstractmethod
@@ -236,10 +237,18 @@ def _matching(pattern: Path) -> tuple[list[Path], list[str]]:
     if "**" not in pattern.parts:
         return sorted(map(Path, glob.glob(str(pattern)))), []
     at = pattern.parts.index("**")
-    tail = str(Path(*pattern.parts[at + 1 :]))
     found, closed = list[Path](), list[str]()
     for folder in map(Path, sorted(glob.glob(str(Path(*pattern.parts[:at]))))):
         files, shut = _below(folder)
-        found += [file for file in files if tail == "." or file.relative_to(folder).match(tail)]
+        found += [file for file in files if _named(file.relative_to(folder).parts, pattern.parts[at:])]
         closed += shut
-    return found, closed
+    return sorted(found), closed
+
+
+def _named(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path fit those of a glob, of which ``**`` is any number."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_named(path[start:], pattern[1:]) for start in range(len(path) + 1))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _named(path[1:], pattern[1:])

@@ -1,9 +1,10 @@
 """What happens when in a melody of the toy world: a prompt as frames of features, a hundred a second."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from zlib import crc32
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from genai.modalities.base import Score
@@ -12,8 +13,6 @@ from genai.world.sound import FRAMES, timing
 
 FADING = 3
 """Frames after the end of a note in which it still is the note that sounds."""
-NEAR = 0.15
-"""Octaves between notes that are much alike: what is learnt of a note is of use to its neighbours."""
 DECAYS = (1.0, 5.0, 20.0)
 """Frames in which the time since the beginning of a note has decayed to 1/e."""
 
@@ -38,7 +37,15 @@ class WorldScore(Score):
     """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for one that is no melody.
 
     Timbre and loudness that a prompt leaves free are chosen by its notes: a model need not learn what free sounds like.
+
+    Args:
+        near: octaves between notes that are much alike, so that what is learnt of a note is of use to its neighbours;
+            0: a note is like no other.
     """
+
+    def __init__(self, near: Annotated[float, Ge(0), Le(10)] = 0.0) -> None:
+        apart = (_PITCH[:, None] - _PITCH) / max(near, 1e-6)
+        self.likeness = dict(zip(NOTES, np.exp(-(apart**2)), strict=True))
 
     features: ClassVar[int] = len(_NAMES)
 
@@ -61,7 +68,7 @@ class WorldScore(Score):
         score[:, _AT[melody.timbre or ""]] = 1
         for note, (start, end) in zip(melody.notes, timing(melody), strict=True):
             time = np.arange(end - start)
-            score[start : end + FADING, _KEYS] = np.exp(-(((_PITCH - np.log2(NOTES[note])) / NEAR) ** 2))
+            score[start : end + FADING, _KEYS] = self.likeness[note]
             score[start:end, _AT["gate"]] = 1
             for frames in DECAYS:
                 score[start:end, _AT[f"decay {frames:g}"]] = np.exp(-time / frames)

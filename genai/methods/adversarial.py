@@ -36,8 +36,8 @@ from torch.nn import functional as F
 from genai.batch import Batch, Piece, Request
 from genai.methods import between
 from genai.methods.augment import Kind, augmented
-from genai.methods.base import Method
 from genai.methods.between import Prompt
+from genai.methods.pixels import PixelMethod
 
 COLLAPSED = 0.5
 """Diversity below it is worth a word; 1 is what it should be. On the toy world it was 0.73 after 850 steps; at 0.23,
@@ -77,7 +77,7 @@ class Player(nn.Module):
         return between.pooled(self.prompt, prompts)
 
 
-class Adversarial(Method):
+class Adversarial(PixelMethod):
     """Learns from uint8 images.
 
     Args:
@@ -140,14 +140,6 @@ class Adversarial(Method):
     @property
     def critic(self) -> Critic:
         return cast(Critic, self.opponent.network)
-
-    def scale(self, x: Tensor) -> Tensor:
-        """uint8 -> zero mean, unit variance."""
-        return (x.float() / 127.5 - 1 - self.mean) / self.std
-
-    def unscale(self, x: Tensor) -> Tensor:
-        """The inverse of ``scale``, rounded and clipped."""
-        return ((x * self.std + self.mean + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
     def generated(self, z: Tensor, prompts: Sequence[Prompt]) -> Tensor:
         """(batch, latent), a prompt a row -> images in zero mean and unit variance."""
@@ -265,4 +257,4 @@ class Adversarial(Method):
 
 def distance(one: Tensor, other: Tensor) -> Tensor:
     """Root mean square difference of items, (batch,)."""
-    return (one - other).square().flatten(1).mean(1).sqrt()
+    return (one - other).square().flatten(1).mean(1).clamp(min=1e-12).sqrt()  # its slope at 0 would be infinite

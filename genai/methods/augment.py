@@ -19,7 +19,7 @@ def augmented(x: Tensor, kinds: Sequence[Kind]) -> Tensor:
 
 
 def colour(x: Tensor) -> Tensor:
-    """Brightness by up to half a unit, saturation and contrast by up to half."""
+    """Brightness by up to half a unit, contrast by up to half, saturation from none to twice."""
     draws = torch.rand(3, len(x), 1, 1, 1, device=x.device)
     x = x + (draws[0] - 0.5)
     grey = x.mean(1, keepdim=True)

@@ -1,12 +1,12 @@
 """What a sample begins with and is asked for: its own noise and prompt, or those on the way between two samples."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from genai.batch import Request
+from genai.batch import Request, Way
 
 Prompt = str | tuple[str, str, float]
 """A prompt; or two, and the share of the way from the first to the second."""
@@ -17,8 +17,16 @@ def noise(request: Request, size: Sequence[int]) -> Tensor:
     drawn = _drawn(request.seeds, size)
     if request.between is None:
         return drawn
-    shares = torch.tensor([way.share for way in request.between])
-    return slerp(drawn, _drawn([way.seed for way in request.between], size), shares)
+    return slerp(drawn, _drawn([way.seed for way in request.between], size), _shares(request.between))
+
+
+def fresh_noise(request: Request) -> Callable[[Tensor], Tensor]:
+    """Each call gives more, in the shape of what it is given, (items, ...): never what they begin with."""
+    own = _generators(request.seeds)
+    if request.between is None:
+        return lambda x: _drawn_by(own, x.shape[1:]).to(x)
+    other, shares = _generators([way.seed for way in request.between]), _shares(request.between)
+    return lambda x: slerp(_drawn_by(own, x.shape[1:]), _drawn_by(other, x.shape[1:]), shares).to(x)
 
 
 def prompts(request: Request) -> list[Prompt]:
@@ -53,4 +61,18 @@ def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
 
 
 def _drawn(seeds: Sequence[int], size: Sequence[int]) -> Tensor:
-    return torch.stack([torch.randn(tuple(size), generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    return _drawn_by([torch.Generator().manual_seed(seed) for seed in seeds], size)
+
+
+def _drawn_by(generators: Sequence[torch.Generator], size: Sequence[int]) -> Tensor:
+    return torch.stack([torch.randn(tuple(size), generator=generator) for generator in generators])
+
+
+def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """For what comes after the beginning: each has a seed that was drawn with the item's own."""
+    drawn = [torch.randint(2**32, (), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return [torch.Generator().manual_seed(int(seed)) for seed in drawn]
+
+
+def _shares(between: Sequence[Way]) -> Tensor:
+    return torch.tensor([way.share for way in between])

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from genai.batch import Batch, Piece, Request
 from genai.methods import between
-from genai.methods.base import Method
 from genai.methods.between import Prompt
 from genai.methods.frame_order import parts, spaced
 from genai.methods.guidance import GuidanceOptions, combined, lanes
-from genai.methods.samplers import Denoise, Fresh, Name, own_noise, sampler
+from genai.methods.pixels import PixelMethod
+from genai.methods.samplers import Denoise, Fresh, Name, sampler
 from genai.networks.layers import append_dims, fast_bfloat16
 
 
@@ -78,7 +78,7 @@ class Denoiser(nn.Module):
         return self.network(x, time, pooled, *timed).float()
 
 
-class Diffusion(Method):
+class Diffusion(PixelMethod):
     """Learns from uint8 images, and clips of them.
 
     Args:
@@ -130,14 +130,6 @@ class Diffusion(Method):
     @property
     def partial(self) -> bool:
         return self.frames > 1  # single frames have no use for what sees time
-
-    def scale(self, x: Tensor) -> Tensor:
-        """uint8 -> zero mean, unit variance."""
-        return (x.float() / 127.5 - 1 - self.mean) / self.std
-
-    def unscale(self, x: Tensor) -> Tensor:
-        """The inverse of ``scale``, rounded and clipped."""
-        return ((x * self.std + self.mean + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
     def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
         """The data that ``x`` (batch, ...) at ``time`` (batch,) or (batch, frames) is predicted to come from."""
@@ -191,7 +183,7 @@ class Diffusion(Method):
         Clips longer than the network sees at once are made window by window.
         """
         noise, prompts = between.noise(request, request.size).to(self.device), between.prompts(request)
-        fresh = own_noise(request.seeds)
+        fresh = between.fresh_noise(request)
         clips = len(request.size) == 4
         given = None if request.init is None else torch.stack(request.init).to(self.device)
         known = None if request.known is None else torch.stack(request.known).to(self.device)

@@ -91,16 +91,3 @@ def sampler(name: Name, fresh: Fresh = torch.randn_like) -> Sampler:
     samplers: dict[Name, Sampler]
     samplers = {"euler": euler, "euler_ancestral": ancestral, "heun": heun, "dpmpp_2m": dpmpp_2m}
     return samplers[name]
-
-
-def own_noise(seeds: Sequence[int]) -> Fresh:
-    """Of each item from its own seed and a CPU generator: what stands beside it changes nothing.
-
-    It is not the noise that samples start from, which is drawn of the seeds themselves: those lie below 2^62.
-    """
-    generators = [torch.Generator().manual_seed(seed + 2**62) for seed in seeds]
-
-    def fresh(x: Tensor) -> Tensor:
-        return torch.stack([torch.randn(x.shape[1:], generator=each) for each in generators]).to(x)
-
-    return fresh

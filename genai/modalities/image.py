@@ -30,8 +30,8 @@ class ImageOptions:
 
     Attributes:
         mask: an image file; where it is white, ``init`` is painted anew, where it is black, it comes back bit for bit.
-        outpaint: the part of the canvas that is made; ``init`` stands whole in the other half, or in the middle, made
-            smaller once, and so comes back bit for bit.
+        outpaint: the part of the canvas that is made; ``init`` stands whole in the other half, or in the middle,
+            resized once, and so comes back bit for bit.
     """
 
     mask: FileName | None = None

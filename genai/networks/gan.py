@@ -22,14 +22,16 @@ PATCH = 2
 FINE = 8
 """Channels at full size, of one cheap convolution beside the image: without it pixels that were folded do not match."""
 COARSE = 4
-"""Pixels of the shorter side, at least, of the discriminator's last level; the generator's first one has twice that."""
+"""Of the shorter side of the discriminator's last level, where sides can be halved so often; the generator's first one
+has twice that."""
 
 
 class Generator(nn.Module):
     """A latent and a prompt -> an image, in zero mean and unit variance.
 
-    The prompt has a spatial route of its own: the first map, of some 8 x 8 places, is drawn from it, which is where
-    things are to be. Latent and prompt then set a gain and a bias in every block (FiLM, arXiv:1709.07871).
+    The prompt has a spatial route of its own: the first map, of 8 x 8 places for 32 or 64 pixels, is drawn from it,
+    which is where things are to be. Latent and prompt then set a gain and a bias in every block (FiLM,
+    arXiv:1709.07871).
 
     Args:
         shape: of an image, (channels, height, width).

@@ -245,7 +245,9 @@ def test_what_is_hidden_is_left_out(folder: Path) -> None:
 # ------------------------------------------------------------------------------------------------- which and where
 
 
-@pytest.mark.parametrize(("path", "count"), [("", 5), ("*.png", 2), ("**/*.jpg", 3), ("sub/*", 3)])
+@pytest.mark.parametrize(
+    ("path", "count"), [("", 5), ("*.png", 2), ("**/*.jpg", 3), ("sub/*", 3), ("**/sub/**/*.jpg", 3)]
+)
 def test_a_folder_or_a_glob(folder: Path, path: str, count: int) -> None:
     for number in range(3):
         put(folder / "sub" / f"{number}.jpg", 10 + number)

@@ -45,3 +45,23 @@ def test_prompts_are_mixed_as_they_are_heard() -> None:
     assert mixed is not None
     torch.testing.assert_close(mixed, torch.stack([blue, red]), rtol=1e-4, atol=1e-5)
     assert between.pooled(None, ["red"]) is None
+
+
+def asked(seeds: list[int], ways: list[Way] | None = None) -> Request:
+    return Request([""] * len(seeds), seeds, (4, 5), between=ways)
+
+
+def test_fresh_noise_of_an_item_is_its_own_and_never_the_same() -> None:
+    x = torch.zeros(3, 4, 5)
+    together, alone = between.fresh_noise(asked([5, 6, 7])), between.fresh_noise(asked([6]))
+    draws = [alone(x[:1])[0] for _ in range(2)]
+    assert all(torch.equal(together(x)[1], draw) for draw in draws)
+    draws.append(between.noise(asked([6]), (4, 5))[0])
+    assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+    assert all(abs(torch.corrcoef(torch.stack([draws[a].ravel(), draws[2].ravel()]))[0, 1]) < 0.6 for a in (0, 1))
+
+
+def test_fresh_noise_at_the_end_of_the_way_is_that_of_the_other_seed() -> None:
+    x = torch.zeros(1, 4, 5)
+    end = between.fresh_noise(asked([5], [Way("", 6, 1.0)]))(x)
+    torch.testing.assert_close(end, between.fresh_noise(asked([6]))(x), atol=1e-3, rtol=0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.methods.samplers import Denoise, Name, own_noise, sampler
+from genai.methods.samplers import Denoise, Name, sampler
 
 MEAN, STD = 0.7, 0.5
 NAMES = get_args(Name)
@@ -82,13 +82,3 @@ def test_fresh_noise_keeps_the_marginals() -> None:
         assert x.std().item() == pytest.approx(t, abs=0.01)
         if t > 0:
             assert abs(torch.corrcoef(torch.stack([first, x]))[0, 1].item()) < 0.03  # of pure noise nothing is kept
-
-
-def test_noise_of_an_item_is_its_own_and_never_the_same() -> None:
-    x = torch.zeros(3, 4, 5)
-    together, alone = own_noise([5, 6, 7]), own_noise([6])
-    for _ in range(2):
-        assert torch.equal(together(x)[1], alone(x[:1])[0])
-    start = torch.randn(4, 5, generator=torch.Generator().manual_seed(6))
-    draws = [alone(x[:1])[0], alone(x[:1])[0], start]
-    assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
