@@ -41,6 +41,7 @@ def passage(
         for _ in stream:
             pass
         made += stream.results()
-    said = [start, *[""] * (SHOWN - 2), end if n == 1 else f"seed {seed + 1}"]
+    ends = (start, end) if n == 1 else (f"{start}, seed {seed}", f"seed {seed + 1}")
+    said = [ends[0], *[""] * (SHOWN - 2), ends[1]]
     strip = model.modality.strip(list(zip(said, made[:: (PICTURES - 1) // (SHOWN - 1)], strict=True)))
     return strip, model.modality.animated(made)

@@ -6,6 +6,7 @@ become faster or slower. The rate falls straight from where it is to the newest 
 checkpoint, so that a resumed run follows it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -67,7 +68,8 @@ class Course:
             left = max(0.0, self.seconds - elapsed)
             self.level, self.cooling_from = self._cooled(step), step
             self.total = step + max(1, round(left * self._speed(step, elapsed)))
-            self.next_look, self.since = elapsed + max(left / 4, LOOK * self.seconds), (step, elapsed)
+            self.since = (step, elapsed)
+            self.next_look = elapsed + max(left / 4, LOOK * self.seconds) if left else math.inf  # that end is the end
 
     def estimate(self, step: int, elapsed: float) -> int | None:
         """The last step, as far as it can be told now."""

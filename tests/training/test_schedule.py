@@ -106,6 +106,15 @@ def test_a_preview_during_the_first_estimate_does_not_end_the_run() -> None:
     assert 165 < elapsed < 190
 
 
+@pytest.mark.parametrize("slow", [0.5, 4.0, 30.0])
+def test_steps_however_slow_come_to_an_end(slow: float) -> None:
+    course, step = Course(Schedule(cooldown=1.0), seconds=6), 0
+    while course.total is None or step < course.total:
+        step += 1
+        course.look_at_clock(step, slow * step)
+        assert slow * step <= 6 + 3 * slow
+
+
 def test_a_run_whose_time_is_over_makes_one_more_step() -> None:
     course = Course(Schedule(), seconds=1)
     course.look_at_clock(1, 30.0)
