@@ -33,6 +33,9 @@ class Losing(nn.Module):
     def loss(self, batch: Batch, player: str) -> dict[str, Tensor]:
         return {"loss": self.value}
 
+    def held_out(self, batch: Batch) -> dict[str, Tensor]:
+        return self.loss(batch, next(iter(self.players())))
+
 
 class Model:
     """Samples are what ``answer`` makes of a list of prompts; ``asked`` counts them."""
