@@ -22,6 +22,7 @@ def passage(
     Raises:
         Mistake: they are not two; nothing lies between samples of this model.
     """
+    from genai.bar import Bar
     from genai.batch import Way, batched
     from genai.model import Samples, Stream
 
@@ -36,11 +37,13 @@ def passage(
     start, end = prompts[0], prompts[-1]
     ways = [Way(end, seed + n - 1, number / (PICTURES - 1)) for number in range(PICTURES)]
     made = Samples()
-    for rows in batched(PICTURES, batch):
-        stream = Stream(model, [start] * len(rows), [seed] * len(rows), None, options, ways[rows.start : rows.stop])
-        for _ in stream:
-            pass
-        made += stream.results()
+    with Bar("pictures", PICTURES) as bar:
+        for rows in batched(PICTURES, batch):
+            stream = Stream(model, [start] * len(rows), [seed] * len(rows), None, options, ways[rows.start : rows.stop])
+            for _ in stream:
+                pass
+            made += stream.results()
+            bar.step(len(rows))
     ends = (start, end) if n == 1 else (f"{start}, seed {seed}", f"seed {seed + 1}")
     said = [ends[0], *[""] * (SHOWN - 2), ends[1]]
     strip = model.modality.strip(list(zip(said, made[:: (PICTURES - 1) // (SHOWN - 1)], strict=True)))
