@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from common import save, train
 
-from genai.batch import Request
-from genai.build import build
-from genai.config import compose
-from genai.data.base import Source
+from genai.cli.compose import compose
+from genai.core.batch import Request
+from genai.core.data import Source
+from genai.core.instantiate import build
+from genai.inference.model import build_method
+from genai.metrics.audio.enhancement import compared
 from genai.metrics.base import Study
-from genai.metrics.enhancement import compared
 from genai.modalities.base import Modality
-from genai.model import build_method
 
 SIDES = {"noisy": "noisy", "wiener": "Wiener", "restored": "ours"}
 

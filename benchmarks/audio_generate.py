@@ -29,16 +29,16 @@ from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.engines.product import WIDTH, accumulate, tile
-from genai.engines.wavenet import packed
 from genai.methods.autoregressive import AutoregressiveOptions, draw
-from genai.networks.wavenet import WaveNet
+from genai.networks.wavenet.matmul import WIDTH, accumulate, tile
+from genai.networks.wavenet.model import WaveNet
+from genai.networks.wavenet.native import packed
 
 RATE, LOCAL = 16_000, 5
 SMALL = f"WaveNet(classes=256, hop=160, local={LOCAL}, layers=20, cycle=10)"
 START = f"""
 import time, torch
-from genai.networks.wavenet import WaveNet
+from genai.networks.wavenet.model import WaveNet
 net = {SMALL}.requires_grad_(False)
 begun = net.prefill(torch.zeros(1, 1), local=torch.zeros(1, 9, {LOCAL}))
 start = time.perf_counter()

@@ -23,14 +23,14 @@ from common import save, train
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.build import build
-from genai.config import compose
-from genai.data.base import Source
+from genai.cli.compose import compose
+from genai.core.data import Source
+from genai.core.instantiate import build
+from genai.metrics.audio.bits_per_sample import BitsPerSample
 from genai.metrics.base import Study
-from genai.metrics.levels import BitsPerSample
 from genai.modalities.audio import Audio
-from genai.networks.prompt import PromptEncoder
-from genai.networks.wavenet import WaveNet
+from genai.networks.text_encoder import PromptEncoder
+from genai.networks.wavenet.model import WaveNet
 
 LAYERS, CYCLE, RESIDUAL, GATE, SKIP, CLASSES, CONDITION = 20, 10, 32, 64, 64, 256, 16
 HOP, FRAMES, BATCH = 80, 50, 2

@@ -17,11 +17,11 @@ from typing import Any
 
 from common import save, steps_for, train
 
-from genai.build import build
-from genai.config import compose
-from genai.data.base import Source
+from genai.cli.compose import compose
+from genai.core.data import Source
+from genai.core.instantiate import build
 from genai.metrics.base import Study
-from genai.metrics.melody import Played
+from genai.toy.metrics.audio import Played
 
 
 def row(model: Any, words: list[str], n: int) -> dict[str, Any]:

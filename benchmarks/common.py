@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import genai
-from genai.runs import surroundings
+from genai.runs.run import environment_info
 
 QUIET = ("validate_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
 
@@ -30,4 +30,4 @@ def steps_for(seconds: float, words: list[str]) -> int:
 def save(path: Path | None, results: dict[str, Any]) -> None:
     """``results`` and the machine that they were measured on; nothing where there is no ``path``."""
     if path:
-        path.write_text(json.dumps({"machine": surroundings()["hardware"], "results": results}, indent=2) + "\n")
+        path.write_text(json.dumps({"machine": environment_info()["hardware"], "results": results}, indent=2) + "\n")

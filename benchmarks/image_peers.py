@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
-from genai.model import parameters
+from genai.inference.model import parameters
 
 SIDE, BATCH = 28, 32
 

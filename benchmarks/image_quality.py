@@ -40,14 +40,14 @@ from image_peers import Made
 from image_scores import COUNTS, Judge
 from torch import Tensor
 
-from genai.config import compose
+from genai.cli.compose import compose
+from genai.core.cache import cache_dir
+from genai.core.device import reuse_memory
+from genai.core.errors import Mistake
 from genai.data.torchvision_sets import TorchvisionSet
-from genai.errors import Mistake
-from genai.hardware import reuse_memory
-from genai.modalities import cache
+from genai.inference.model import parameters
+from genai.media.picture import Picture, contact_sheet
 from genai.modalities.image import Image
-from genai.modalities.picture import Picture, contact_sheet
-from genai.model import parameters
 
 OURS = {
     "diffusion": ["experiment=fashion_mnist"],
@@ -104,7 +104,7 @@ def counted(head: bytes, count: int) -> bytes:
 def sides(folder: Path) -> tuple[Side, Side, Any]:
     """What is learnt from, what is held out, and the former as ours packs it."""
     source, image = TorchvisionSet("FashionMNIST", str(folder)), Image(28, 1)
-    packed = [image.pack(split, cache.folder()) for split in (source.train, source.val)]
+    packed = [image.pack(split, cache_dir()) for split in (source.train, source.val)]
     learnt, held = (Side(torch.from_numpy(each.pixels.copy()), each.prompts) for each in packed)
     return learnt, held, packed[0]
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genai.core.cache import cache_dir, cache_key, cached_file
+from genai.core.data import Packed
 from genai.metrics.frechet import moments
-from genai.metrics.nearest import LOW, nearest
-from genai.metrics.picture_classifier import FEATURES, Classifier, features, hits, learn, numbered
-from genai.modalities import cache
-from genai.modalities.base import Packed
+from genai.metrics.image.classifier import FEATURES, Classifier, features, hits, learn, numbered
+from genai.metrics.image.nearest import LOW, nearest
 
 COUNTS = (128, 256, 2048)
 """Numbers of images at which models are compared."""
@@ -51,9 +51,9 @@ class Judge:
             net = learn(pixels, numbered(prompts, self.classes), len(self.classes), STEPS)
             save_file(net.state_dict(), path)
 
-        key = cache.key("image_quality", len(pixels), int(pixels.sum()), STEPS)
+        key = cache_key("image_quality", len(pixels), int(pixels.sum()), STEPS)
         net = Classifier(pixels.shape[1], len(self.classes))
-        net.load_state_dict(load_file(cache.file(cache.folder() / f"{key}.safetensors", write)))
+        net.load_state_dict(load_file(cached_file(cache_dir() / f"{key}.safetensors", write)))
         return net.eval()
 
     def told_right(self, pixels: Tensor, prompts: Sequence[str]) -> float:

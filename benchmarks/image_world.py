@@ -16,11 +16,11 @@ from typing import Any
 
 from common import save, steps_for, train
 
-from genai.build import build
-from genai.config import compose
-from genai.data.base import Source
+from genai.cli.compose import compose
+from genai.core.data import Source
+from genai.core.instantiate import build
 from genai.metrics.base import Study
-from genai.metrics.world import Obedience
+from genai.toy.metrics.image import Obedience
 
 KEPT = ("fulfilment_held_out", "strict_held_out", "fulfilment", "strict", "place_spread")
 

@@ -34,11 +34,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from genai.config import compose
-from genai.hardware import reuse_memory
-from genai.model import Model, parameters
+from genai.cli.compose import compose
+from genai.core.device import reuse_memory
+from genai.inference.model import Model, parameters
 from genai.training.ema import averaged
-from genai.training.plan import prepare
+from genai.training.setup import prepare
 
 FRAMES, SIDE, BATCH, CONDITION, GUIDANCE = 16, 32, 4, 32, 2.0
 

@@ -25,19 +25,19 @@ import torch
 from common import save, steps_for, train
 
 import genai
-from genai.build import build
-from genai.config import compose
-from genai.data.base import Source
+from genai.cli.compose import compose
+from genai.cli.overrides import words_of
+from genai.core.data import Source
+from genai.core.instantiate import build
+from genai.media.clip import Clip
 from genai.metrics.base import Figure, Study
-from genai.metrics.drift import PART, lasting, looks
-from genai.metrics.films import made, real, stacked
-from genai.metrics.motion import Motion, looked_at
-from genai.metrics.moving import Moving
-from genai.modalities.clip import Clip
-from genai.recorded import words_of
-from genai.runs import Run
-from genai.world.motion import parse
-from genai.world.moving import draw
+from genai.metrics.video.clips import made, real, stacked
+from genai.metrics.video.drift import PART, lasting, looks
+from genai.metrics.video.motion import Motion, looked_at
+from genai.runs.run import Run
+from genai.toy.metrics.video import Moving
+from genai.toy.world.motion import parse
+from genai.toy.world.trajectories import draw
 
 SIDES = {"trained": "", "held out": "_held_out"}
 

@@ -6,22 +6,23 @@
 >>> genai.measure("modality=text", "n=64")["metrics"]["val_loss"]["value"]
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from genai.version import __version__
+
 if TYPE_CHECKING:
-    from genai.evaluate import measure
-    from genai.model import Model, load
-    from genai.train import fit
+    from genai.commands.evaluate import measure
+    from genai.commands.train import fit
+    from genai.inference.model import Model, load
 
-__all__ = ["Model", "fit", "load", "measure"]
+__all__ = ["Model", "__version__", "fit", "load", "measure"]
 
-try:
-    __version__ = version("genai")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
-
-_HOME = {"Model": "genai.model", "load": "genai.model", "fit": "genai.train", "measure": "genai.evaluate"}
+_HOME = {
+    "Model": "genai.inference.model",
+    "load": "genai.inference.model",
+    "fit": "genai.train",
+    "measure": "genai.evaluate",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,58 +1,8 @@
-"""``python -m genai.train``: train a model, or go on with a run. ``--help`` says how."""
+"""``python -m genai.train``; the command itself is in ``genai/commands/train.py``."""
 
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from genai.commands.train import fit, main
 
-from genai.config import Composed, compose, guarded, key_of, launch
-from genai.errors import Mistake
-
-if TYPE_CHECKING:
-    from genai.model import Model
-    from genai.runs import Run
-
-
-def main() -> None:
-    """The command."""
-
-    def run() -> None:
-        merged, resumed = _taken_up(sys.argv[1:])
-        launch(lambda composed: _train(composed, resumed), "train", merged)
-
-    guarded(run)
-
-
-def fit(*words: str) -> "Model":
-    """Train with the words of the command line, ``fit("modality=text", "steps=200")``, and load the result.
-
-    Raises:
-        Mistake: a word that does not fit. Failure: the run could not go on.
-    """
-    from genai.model import load
-
-    merged, resumed = _taken_up(words)
-    composed = compose("train", merged)
-    return load(_train(composed, resumed).folder, plugins=composed.values["plugins"])
-
-
-def _taken_up(words: Sequence[str]) -> "tuple[list[str], Run | None]":
-    """The words to compose and the run that ``resume=`` among ``words`` goes on with."""
-    from genai.recorded import located, resumption
-
-    words = located(words)
-    wanted = [word.partition("=")[2] for word in words if key_of(word) == "resume" and "=" in word]
-    if not wanted or wanted[-1] == "null":
-        return words, None
-    if not wanted[-1]:
-        raise Mistake("resume= is empty: give auto or a run folder.")
-    return resumption(words, wanted[-1])
-
-
-def _train(composed: Composed, run: "Run | None" = None) -> "Run":
-    from genai.training.fit import train
-
-    return train(composed, run)
-
+__all__ = ["fit", "main"]
 
 if __name__ == "__main__":
     main()

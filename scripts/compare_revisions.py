@@ -154,7 +154,9 @@ def weights_digest(checkout: Path, words: tuple[str, ...], steps: int, work: Pat
     digest = hashlib.sha256()
     for tensor in state.values():
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() and tensor.ndim else b"")
+        digest.update(
+            tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() and tensor.ndim else b""
+        )
         digest.update(str(tensor.item()).encode() if not tensor.ndim else b"")
     return digest.hexdigest()[:16]
 
@@ -171,7 +173,9 @@ def main() -> None:
         work = Path(name)
         (data := work / "data").mkdir()
         small_files(data)
-        checkouts = [clone(revision, work / side) for side, revision in (("before", asked.before), ("after", asked.after))]
+        checkouts = [
+            clone(revision, work / side) for side, revision in (("before", asked.before), ("after", asked.after))
+        ]
         for words in configurations(data):
             label = " ".join(words).replace(f"{data}/", "").replace(str(data), ".")
             if asked.only not in label:

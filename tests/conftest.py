@@ -88,7 +88,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A UCF101 of two classes of four short films, and its lists; films are folders of classes as well."""
     import numpy as np
 
-    from genai.modalities.clip import Clip
+    from genai.media.clip import Clip
 
     folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
     names = [f"{kind}/v_{kind}_g{group:02}_c01.mp4" for kind in ("Archery", "RedBall") for group in range(4)]

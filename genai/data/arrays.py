@@ -11,14 +11,14 @@ import numpy as np
 from annotated_types import Gt, Le, Lt
 from numpy.typing import NDArray
 
-from genai.data import alike
-from genai.data.base import Divided, Example, Split
+from genai.core.cache import cache_key, track_progress
+from genai.core.data import Divided, Example, Split
+from genai.core.errors import Mistake, brief
+from genai.data import dedup as alike
 from genai.data.captions import printable
 from genai.data.numpy_files import NumpyFiles
-from genai.errors import Mistake, brief
-from genai.modalities import cache
-from genai.modalities.clip import Clip
-from genai.modalities.picture import Picture
+from genai.media.clip import Clip
+from genai.media.picture import Picture
 
 CHANNELS = (1, 3)
 LEAST = 4
@@ -147,7 +147,7 @@ class Arrays(Divided):
 
     def _split(self, name: str, things: list[_Thing]) -> Split:
         prompts = [thing.prompt for thing in things]
-        fingerprint = cache.key(self.things, "array", self.loaded_as, [(each.content, each.prompt) for each in things])
+        fingerprint = cache_key(self.things, "array", self.loaded_as, [(each.content, each.prompt) for each in things])
         load = lambda index: Example(self.medium(things[index].pixels), prompts[index])  # noqa: E731
         return Split(name, len(things), load, fingerprint, prompts)
 
@@ -164,7 +164,7 @@ class Arrays(Divided):
                 )
         prompts = self._prompts(captions, said, len(parts))
         things = [_Thing(part, scale, plain, prompt) for part, prompt in zip(parts, prompts, strict=True)]
-        for thing in cache.progress(things, f"looking at {self.things}", len(things)):
+        for thing in track_progress(things, f"looking at {self.things}", len(things)):
             _ = thing.content
         return things
 
@@ -203,7 +203,7 @@ class ClipArrays(Arrays):
     """
 
     media = Clip
-    metrics = ("val_loss", "motion", "film_distance", "nearest_film")
+    metrics = ("val_loss", "motion", "frechet", "nearest")
     things, layout = "clips", ("time", "height", "width")
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.data.timed_folder import TimedFolder
-from genai.modalities.sound import RATES, Sound
+from genai.media.sound import RATES, Sound
 
 SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .m4a .m4b .mp4 .aac .webm .mka .mkv"
@@ -27,7 +27,7 @@ class AudioFolder(TimedFolder):
     """
 
     media = Sound
-    metrics = ("val_loss", "bits_per_sample", "judge", "nearest_clip")
+    metrics = ("val_loss", "bits_per_sample", "prompt_accuracy", "nearest")
     suffixes = SUFFIXES
     things = "sounds"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genai.errors import Mistake, brief
-from genai.modalities.text import Passage
+from genai.core.errors import Mistake, brief
+from genai.media.text import Passage
 
 BESIDE = (".txt", ".caption")
 TABLES = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.csv")

@@ -12,12 +12,12 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Gt, Lt
 
-from genai.data import alike
-from genai.data.base import Divided, Example, Split
+from genai.core.cache import cache_key
+from genai.core.data import Divided, Example, Split
+from genai.core.errors import Mistake
+from genai.data import dedup as alike
 from genai.data.captions import one_line, printable, read_captions
-from genai.data.survey import THREADS, Looked, survey
-from genai.errors import Mistake
-from genai.modalities import cache
+from genai.data.file_index import THREADS, Looked, survey
 
 SIDES = ("val", "validation", "valid", "test")
 """Names of what is held out beside a sub-folder ``train``; the first that is there counts."""
@@ -173,7 +173,7 @@ class Folder(Divided):
 
     def _split(self, name: str, items: Sequence[tuple[Item, Looked]]) -> Split:
         prompts = [item.prompt for item, _ in items]
-        fingerprint = cache.key(self.things, self.loaded_as, [(look.content, item.prompt) for item, look in items])
+        fingerprint = cache_key(self.things, self.loaded_as, [(look.content, item.prompt) for item, look in items])
         load = lambda index: Example(self.load(items[index][0].file), prompts[index])  # noqa: E731
         return Split(name, len(items), load, fingerprint, prompts, THREADS)
 

@@ -8,11 +8,11 @@ import numpy as np
 from annotated_types import Ge, Gt, Len, Lt
 from PIL import Image as Pillow
 
-from genai.data import alike
+from genai.core.cache import cache_dir, cache_key, cached_json
+from genai.data import dedup as alike
+from genai.data.file_index import Looked
 from genai.data.folder import Folder
-from genai.data.survey import Looked
-from genai.modalities import cache
-from genai.modalities.picture import Picture
+from genai.media.picture import Picture
 
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .jfif .webp .gif .bmp .tif .tiff .avif .heic .heif .jp2 .ppm .pgm .pbm .pnm .tga .ico".split()
@@ -63,6 +63,6 @@ class ImageFolder(Folder):
             pixels = np.frombuffer(bytes.fromhex("".join(look.thumbnail for look in looks)), np.uint8)
             return {"numbers": alike.groups(pixels.reshape(-1, THUMBNAIL, THUMBNAIL, 3))}
 
-        key = cache.key("alike", 1, [look.thumbnail for look in looks])
-        found: list[int] = cache.plain(cache.folder() / f"{key}.json", numbers)["numbers"]
+        key = cache_key("alike", 1, [look.thumbnail for look in looks])
+        found: list[int] = cached_json(cache_dir() / f"{key}.json", numbers)["numbers"]
         return found, "" if len(set(found)) > 1 else "; all look alike, held out or not"

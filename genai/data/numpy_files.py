@@ -10,8 +10,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from genai.core.errors import Mistake, brief, listing, nearest
 from genai.data.captions import printable
-from genai.errors import Mistake, brief, listing, nearest
 
 LARGEST = 8 * 2**30
 """Bytes of one array in an ``.npz``, which is read into memory; an ``.npy`` is mapped, and may have any size."""

@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Gt, Lt
 
-from genai.data.base import Divided, Example, Split
-from genai.errors import Mistake
-from genai.modalities.text import Passage
+from genai.core.data import Divided, Example, Split
+from genai.core.errors import Mistake
+from genai.media.text import Passage
 
 SUFFIXES = frozenset(
     ".txt .md .rst .tex .py .pyi .js .ts .jsx .tsx .java .c .h .cc .cpp .hpp .rs .go .rb .php .swift .kt .scala "

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from genai.core.errors import Mistake, listing, nearest
 from genai.data.audio_folder import AudioFolder
 from genai.data.folder import Item
-from genai.errors import Mistake, listing, nearest
-from genai.modalities.sound import RATES
+from genai.media.sound import RATES
 
 
 @dataclass(frozen=True)

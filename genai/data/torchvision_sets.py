@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from genai.data.base import Divided, Example, Split
-from genai.errors import Mistake, listing, nearest
-from genai.modalities.cache import key
-from genai.modalities.picture import Picture
+from genai.core.cache import cache_key
+from genai.core.data import Divided, Example, Split
+from genai.core.errors import Mistake, listing, nearest
+from genai.media.picture import Picture
 
 BY_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
 BY_SPLIT = ("STL10", "SVHN")
@@ -29,7 +29,7 @@ class TorchvisionSet(Divided):
     """
 
     media = Picture
-    metrics = ("val_loss", "nearest", "serves")
+    metrics = ("val_loss", "nearest", "classification_accuracy")
 
     def __init__(self, name: str, path: str, download: bool = False) -> None:
         if name not in (allowed := BY_FLAG + BY_SPLIT):
@@ -54,7 +54,7 @@ class TorchvisionSet(Divided):
         prompts = [names[label] for label in labels]
         content = hashlib.sha256(np.ascontiguousarray(data.data).data).hexdigest()
         load = lambda index: Example(Picture.of(data[index][0]), prompts[index])  # noqa: E731
-        return Split(name, len(data), load, key("torchvision", content, prompts), prompts)
+        return Split(name, len(data), load, cache_key("torchvision", content, prompts), prompts)
 
     def _load(self, train: bool) -> Any:
         from torchvision import datasets

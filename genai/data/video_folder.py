@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from genai.core.errors import Mistake
 from genai.data.timed_folder import TimedFolder
-from genai.errors import Mistake
-from genai.modalities.animation import STILLS
-from genai.modalities.clip import FASTEST, Clip
+from genai.media.animation import STILLS
+from genai.media.clip import FASTEST, Clip
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .vob .wmv .asf .flv .ogv .3gp .gif .webp .apng".split()
@@ -35,7 +35,7 @@ class VideoFolder(TimedFolder):
     """
 
     media = Clip
-    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "motion", "nearest_film")
+    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "motion", "nearest")
     suffixes = SUFFIXES
     things = "clips"
 

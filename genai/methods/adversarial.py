@@ -33,11 +33,11 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.batch import Batch, Piece, Request
-from genai.methods import between
+from genai.core.batch import Batch, Piece, Request
+from genai.methods import interpolation as between
 from genai.methods.augment import Kind, augmented
-from genai.methods.between import Prompt
-from genai.methods.pixels import PixelMethod
+from genai.methods.interpolation import Prompt
+from genai.methods.pixel_scaling import PixelMethod
 
 COLLAPSED = 0.5
 """Diversity below it is worth a word; 1 is what it should be. On the toy world it was 0.73 after 850 steps; at 0.23,

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Piece, Request
 from genai.methods.base import Method
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genai.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Piece, Request
 
 
 class Method(nn.Module, ABC):

@@ -15,12 +15,12 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from genai.batch import Batch, Piece, Request
-from genai.methods import between
-from genai.methods.between import Prompt
-from genai.methods.frame_order import parts, spaced
+from genai.core.batch import Batch, Piece, Request
+from genai.methods import interpolation as between
+from genai.methods.frame_schedule import parts, spaced
 from genai.methods.guidance import GuidanceOptions, combined, lanes
-from genai.methods.pixels import PixelMethod
+from genai.methods.interpolation import Prompt
+from genai.methods.pixel_scaling import PixelMethod
 from genai.methods.samplers import Denoise, Fresh, Name, sampler
 from genai.networks.layers import append_dims, fast_bfloat16
 

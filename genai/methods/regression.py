@@ -12,9 +12,9 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from genai.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Piece, Request
 from genai.methods.base import Method
-from genai.methods.damage import FAINT, Damage, loudness
+from genai.methods.degradation import FAINT, Damage, loudness
 
 WINDOW = 2**14
 """Samples that are made at once, about: a long recording passes by in bounded memory."""

@@ -7,38 +7,38 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from genai.bar import Bar
-from genai.batch import batched
-from genai.data.base import Source
-from genai.errors import Mistake, listing, nearest
-from genai.modalities import cache
-from genai.modalities.base import Packed
-from genai.model import Model
-from genai.validation import at_once, held_out_losses
+from genai.core.batch import batched
+from genai.core.cache import cache_dir
+from genai.core.data import Packed, Source
+from genai.core.errors import Mistake, listing, nearest
+from genai.core.instantiate import locate
+from genai.core.progress import Bar
+from genai.inference.model import Model
+from genai.inference.validation import at_once, held_out_losses
 
-SHIPPED = {
-    "val_loss": "genai.metrics.loss.HeldOutLoss",
-    "bits_per_byte": "genai.metrics.text.BitsPerByte",
-    "parses": "genai.metrics.text.Parses",
-    "longest_copy": "genai.metrics.text.LongestCopy",
-    "world": "genai.metrics.world.Obedience",
-    "melody": "genai.metrics.melody.Played",
-    "onsets": "genai.metrics.onsets.InSync",
-    "bounces": "genai.metrics.bounces.Bounces",
-    "nearest": "genai.metrics.nearest.Nearest",
-    "serves": "genai.metrics.serves.Serves",
-    "bits_per_sample": "genai.metrics.levels.BitsPerSample",
-    "judge": "genai.metrics.judge.Judge",
-    "nearest_clip": "genai.metrics.nearest_clip.NearestClip",
-    "motion": "genai.metrics.motion.Motion",
-    "film_distance": "genai.metrics.film_distance.FilmDistance",
-    "prediction": "genai.metrics.prediction.Prediction",
-    "drift": "genai.metrics.drift.Drift",
-    "nearest_film": "genai.metrics.nearest_film.NearestFilm",
-    "moving": "genai.metrics.moving.Moving",
-    "enhancement": "genai.metrics.enhancement.Enhancement",
+REGISTRY: dict[str, tuple[str, ...]] = {
+    "val_loss": ("genai.metrics.loss.HeldOutLoss",),
+    "bits_per_byte": ("genai.metrics.text.text.BitsPerByte",),
+    "parses": ("genai.metrics.text.text.Parses",),
+    "longest_copy": ("genai.metrics.text.text.LongestCopy",),
+    "nearest": (
+        "genai.metrics.image.nearest.Nearest",
+        "genai.metrics.audio.nearest.NearestClip",
+        "genai.metrics.video.nearest.NearestFilm",
+    ),
+    "classification_accuracy": ("genai.metrics.image.classification_accuracy.Serves",),
+    "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
+    "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.Judge",),
+    "enhancement": ("genai.metrics.audio.enhancement.Enhancement",),
+    "motion": ("genai.metrics.video.motion.Motion",),
+    "frechet": ("genai.metrics.video.frechet_video.FilmDistance",),
+    "prediction": ("genai.metrics.video.prediction.Prediction",),
+    "drift": ("genai.metrics.video.drift.Drift",),
 }
-"""By the name that people type; a metric of a plugin goes by its class, ``mypackage.metrics.Mine``."""
+"""Classes by the name that people type, one for each kind of media where they differ.
+
+A source adds its own (``Source.own_metrics``); a metric of a plugin goes by its class, ``mypackage.metrics.Mine``.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Study:
     @cached_property
     def train(self) -> Packed:
         """The training split as tensors of the model's modality."""
-        return self.model.modality.pack(self.source.train, cache.folder())
+        return self.model.modality.pack(self.source.train, cache_dir())
 
     @cached_property
     def val(self) -> Packed:
         """The held-out split."""
-        return self.model.modality.pack(self.source.val, cache.folder())
+        return self.model.modality.pack(self.source.val, cache_dir())
 
     @cached_property
     def losses(self) -> dict[str, float]:
@@ -162,12 +162,8 @@ def chosen(
     """
     wanted = (usual or source.metrics) if names is None else names
     if not wanted:
-        raise Mistake(f"metrics=[]: name at least one. There are: {listing(_fitting(source))}.")
-    metrics = {name: _located(name, plugins)() for name in dict.fromkeys(wanted)}
-    for name, metric in metrics.items():
-        if not _fits(metric, source):
-            kind = f"{type(source).__name__}, which holds values of type {source.media.__name__}"
-            raise Mistake(f"'{name}' does not fit {kind}. For it there are: {listing(_fitting(source))}.")
+        raise Mistake(f"metrics=[]: name at least one. There are: {_fitting(source)}.")
+    metrics = {name: metric_class(name, source, plugins)() for name in dict.fromkeys(wanted)}
     left_out = [name for name, metric in metrics.items() if metric.of_training and not own]
     if left_out and names is not None:
         raise Mistake(
@@ -204,17 +200,36 @@ def attributes(
     }
 
 
-def _located(name: str, plugins: Sequence[str]) -> type[Metric]:
-    from genai.build import locate
-
-    if name not in SHIPPED and "." not in name:
-        raise Mistake(f"There is no metric '{name}'.{nearest(name, SHIPPED)} There are: {listing(SHIPPED)}.")
-    return locate(SHIPPED.get(name, name), Metric, "metrics", plugins)  # type: ignore[type-abstract]
+def registry(source: Source) -> dict[str, tuple[str, ...]]:
+    """The classes by name for ``source``: its own before the general ones."""
+    own = {name: (target,) for name, target in source.own_metrics.items()}
+    return {**REGISTRY, **own}
 
 
-def _fits(metric: Metric | type[Metric], source: Source) -> bool:
+def metric_class(name: str, source: Source, plugins: Sequence[str] = ()) -> type[Metric]:
+    """The class that ``name`` means for ``source``. Raises ``Mistake`` for a name that does not fit."""
+    known = registry(source)
+    if name not in known and "." not in name:
+        raise Mistake(
+            f"There is no metric '{name}'.{nearest(name, known)} For these data there are: {_fitting(source)}."
+        )
+    candidates = [_locate(target, plugins) for target in known.get(name, (name,))]
+    fitting = [candidate for candidate in candidates if _fits(candidate, source)]
+    if not fitting:
+        kind = f"{type(source).__name__}, which holds values of type {source.media.__name__}"
+        raise Mistake(f"'{name}' does not fit {kind}. For it there are: {_fitting(source)}.")
+    return fitting[0]
+
+
+def _locate(target: str, plugins: Sequence[str] = ()) -> type[Metric]:
+    return locate(target, Metric, "metrics", plugins)  # type: ignore[type-abstract]
+
+
+def _fits(metric: type[Metric], source: Source) -> bool:
     return issubclass(source.media, metric.media) and isinstance(source, metric.source)
 
 
-def _fitting(source: Source) -> list[str]:
-    return [name for name in SHIPPED if _fits(_located(name, ()), source)]
+def _fitting(source: Source) -> str:
+    """Names of the metrics that fit ``source``."""
+    known = registry(source).items()
+    return listing(name for name, targets in known if any(_fits(_locate(each), source) for each in targets))

@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf
 from torch import Tensor
 
-from genai.batch import Request
-from genai.data.base import Split
-from genai.errors import Mistake, brief
-from genai.modalities import cache as caching
-from genai.modalities import spectrogram
-from genai.modalities.base import Decoder, FileName, Modality, Score
-from genai.modalities.clip import Clip
-from genai.modalities.growing import Growing
-from genai.modalities.packed_audio import LONGEST, PackedAudio, write
-from genai.modalities.picture import Picture
-from genai.modalities.sight import SIDE, Sight, sharp_turns
-from genai.modalities.sound import Sound
+from genai.core.batch import Request
+from genai.core.cache import cache_key, cached_file
+from genai.core.data import Score, Split
+from genai.core.errors import Mistake, brief
+from genai.media import spectrogram
+from genai.media.base import FileName
+from genai.media.clip import Clip
+from genai.media.picture import Picture
+from genai.media.sound import Sound
+from genai.media.wav_stream import Growing
+from genai.modalities.audio_dataset import LONGEST, PackedAudio, SoundLayout, write
+from genai.modalities.base import Decoder, Modality
+from genai.modalities.visual_onsets import SIDE, Sight, sharp_turns
 
 UNASKED = 10.0
 """The most seconds of a sound that are made, or shown, where nobody says how many."""
@@ -89,6 +90,12 @@ class Audio(Modality):
         file.append(given)
         return file
 
+    @cached_property
+    def layout(self) -> SoundLayout:
+        """How its data set stores sounds and cuts them into examples."""
+        levels = None if self.classes is None else self.levels
+        return SoundLayout(self.rate, self.hop, levels, self.crop, self.score, self.sight)
+
     @property
     def interface(self) -> dict[str, Any]:
         local = sum(each.features for each in (self.score, self.sight) if each)
@@ -129,8 +136,8 @@ class Audio(Modality):
 
     def pack(self, split: Split, cache: Path) -> "PackedAudio":
         seen = [] if self.sight is None else [type(self.sight).__qualname__, self.sight.version]
-        path = cache / f"{caching.key(split.fingerprint, 'audio', 2, self.rate, *seen)}.i2"
-        return PackedAudio(caching.file(path, lambda temporary: write(split, self, path, temporary)), self)
+        path = cache / f"{cache_key(split.fingerprint, 'audio', 2, self.rate, *seen)}.i2"
+        return PackedAudio(cached_file(path, lambda temporary: write(split, self.layout, path, temporary)), self.layout)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
         """A sound given as ``init`` is the beginning, and what is not known begins in silence.
@@ -157,7 +164,9 @@ class Audio(Modality):
             seeds,
             (new,),
             init=[torch.cat([self.silence, begin])] * len(prompts),
-            local=[torch.from_numpy(np.concatenate([self.frames(prompt, frames), seen], 1)) for prompt in prompts],
+            local=[
+                torch.from_numpy(np.concatenate([self.layout.frames(prompt, frames), seen], 1)) for prompt in prompts
+            ],
         )
 
     def _watched(self, options: AudioOptions) -> Clip | None:
@@ -245,10 +254,6 @@ class Audio(Modality):
     def silence(self) -> Tensor:
         """(1,), the class of a sample of 0."""
         return self.encode(Sound(np.zeros(1, np.float32), self.rate))
-
-    def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
-        """(count, features) of what the prompt says about time."""
-        return self.score.frames(prompt, count) if self.score else np.zeros((count, 0), np.float32)
 
     @cached_property
     def levels(self) -> NDArray[Any]:

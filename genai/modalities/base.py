@@ -3,84 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.batch import Batch, Request
-from genai.data.base import ItemRandom, Split
-from genai.errors import Mistake
-
-FileName = Annotated[str, "file"]
-"""The type of an option that names a file: a recipe keeps its absolute path and its hash."""
-
-
-class Media(Protocol):
-    """A value that people have: a text, a picture, a sound, a clip."""
-
-    @property
-    def suffix(self) -> str:
-        """Of the file that it is written to by default: ``".txt"``."""
-        ...
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Any file type that its users have. Raises ``Mistake`` naming the file."""
-        ...
-
-    def to_bytes(self, suffix: str | None = None) -> bytes:
-        """The content of a file with that suffix."""
-        ...
-
-    @property
-    def on_terminal(self) -> str:
-        """What a terminal can show of it; empty where that is nothing."""
-        ...
-
-    @classmethod
-    def on_page(cls, path: Path) -> str:
-        """HTML that shows or plays a file of it, all in itself: no script, no address. Raises ``Mistake`` naming it."""
-        ...
-
-
-class Score(ABC):
-    """Reads out of a prompt what happens when: notes, say. A source of data hands one to its modality."""
-
-    RATE: ClassVar[int] = 100
-    """Frames a second."""
-
-    features: ClassVar[int]
-    """Numbers a frame."""
-
-    @abstractmethod
-    def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
-        """(count, features) of the first ``count`` frames; zeros where the prompt says nothing of the kind."""
-
-    def complaint(self, prompt: str) -> str | None:
-        """Why nothing was read out of the prompt; ``None``: something was."""
-        return None
-
-
-class Packed(Protocol):
-    """A split as tensors, memory-mapped."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Items ``indices``, with windows and crops drawn from ``random``; ``None``: as they are, for validation."""
-        ...
-
-
-class Growing(Protocol):
-    """A file of media to which parts are added; what is on the disk is whole at every moment."""
-
-    def append(self, part: Any) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: Any) -> None: ...
+from genai.core.batch import Request
+from genai.core.data import Packed, Split
+from genai.core.errors import Mistake
+from genai.media.base import Growing, Media
 
 
 class Decoder(Protocol):

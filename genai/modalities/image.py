@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
-from genai.batch import Batch, Request
-from genai.data.base import ItemRandom, Split
-from genai.errors import Mistake
-from genai.modalities import cache as caching
-from genai.modalities.base import Decoder, FileName, Modality
-from genai.modalities.canvas import Rest, placed
-from genai.modalities.picture import Making, Picture, contact_sheet
+from genai.core.batch import Batch, Request
+from genai.core.cache import cache_key, cached_file, track_progress, write_json
+from genai.core.data import ItemRandom, Split
+from genai.core.errors import Mistake
+from genai.media.base import FileName
+from genai.media.picture import Making, Picture, contact_sheet
+from genai.modalities.base import Decoder, Modality
+from genai.modalities.outpainting import Rest, placed
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
@@ -98,17 +99,17 @@ class Image(Modality):
         return ImageDecoder(self, given)
 
     def pack(self, split: Split, cache: Path) -> "PackedImages":
-        key = caching.key(split.fingerprint, "images", self.shape, self.resize)
+        key = cache_key(split.fingerprint, "images", self.shape, self.resize)
 
         def write(path: Path) -> None:
             prompts = []
             with path.open("wb") as file:
-                for example in caching.progress(split, f"reading images ({split.name})", len(split)):
+                for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(example.prompt)
-            caching.file(cache / f"{key}.json", lambda beside: caching.write_json(beside, prompts))
+            cached_file(cache / f"{key}.json", lambda beside: write_json(beside, prompts))
 
-        path = caching.file(cache / f"{key}.u1", write)
+        path = cached_file(cache / f"{key}.u1", write)
         return PackedImages(path, self.shape, self.flip)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:

@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,52 +13,13 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.batch import Batch, Request
-from genai.data.base import ItemRandom, Split
-from genai.errors import Mistake
-from genai.modalities import cache as caching
+from genai.core.batch import Batch, Request
+from genai.core.cache import cache_key, cached_file, cached_json, track_progress
+from genai.core.data import ItemRandom, Split
+from genai.core.errors import Mistake
+from genai.media.text import Passage
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
-
-
-class Passage(str):
-    """A piece of text; a ``str`` that knows how to be a file."""
-
-    suffix: ClassVar[str] = ".txt"
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one.
-
-        Raises:
-            Mistake: the file is missing, or in another encoding.
-        """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise Mistake(f"cannot read {path}: {error.strerror}.") from error
-        encoding = next((name for name, marks in _MARKS.items() if content.startswith(marks)), "utf-8-sig")
-        try:
-            text = cls(content.decode(encoding))
-        except UnicodeDecodeError as error:
-            raise Mistake(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
-        if "\0" in text:
-            raise Mistake(f"{path} has NUL characters: it is no text, or UTF-16 without a byte order mark.")
-        return text
-
-    def to_bytes(self, suffix: str | None = None) -> bytes:
-        return self.encode("utf-8", "replace")
-
-    @property
-    def on_terminal(self) -> str:
-        return str(self)
-
-    @classmethod
-    def on_page(cls, path: Path) -> str:
-        return cls.read(path)._repr_html_()
-
-    def _repr_html_(self) -> str:
-        return f"<pre style='white-space: pre-wrap'>\n{html.escape(self)}</pre>"
 
 
 @dataclass(frozen=True)
@@ -113,9 +74,9 @@ class Text(Modality):
         if self.kind == "characters":
             self.tokenizer = tokenizers.Characters.train(texts)
         elif self.kind == "bpe":
-            key = caching.key(split.fingerprint, "bpe", self.vocab_size)
+            key = cache_key(split.fingerprint, "bpe", self.vocab_size)
             train = lambda: tokenizers.BPE.train(texts, self.vocab_size).state()  # noqa: E731
-            self.tokenizer = tokenizers.restore(caching.plain(cache / f"{key}.json", train))
+            self.tokenizer = tokenizers.restore(cached_json(cache / f"{key}.json", train))
 
     def state(self) -> dict[str, Any]:
         return {**self.tokenizer.state(), "vocab_size": self.vocab_size}
@@ -149,16 +110,16 @@ class Text(Modality):
         return TextDecoder(self, given, list(options.stop))
 
     def pack(self, split: Split, cache: Path) -> "PackedText":
-        key = caching.key(split.fingerprint, "tokens", self.state())
+        key = cache_key(split.fingerprint, "tokens", self.state())
 
         def write(path: Path) -> None:
             kind = np.uint16 if self.end < 2**16 else np.uint32
             with path.open("wb") as file:
-                for example in caching.progress(split, f"encoding text ({split.name})", len(split)):
+                for example in track_progress(split, f"encoding text ({split.name})", len(split)):
                     tokens = np.append(self.tokenizer.encode(str(example.media)), self.end)
                     file.write(tokens.astype(kind).tobytes())
 
-        path = caching.file(cache / f"{key}.{'u2' if self.end < 2**16 else 'u4'}", write)
+        path = cached_file(cache / f"{key}.{'u2' if self.end < 2**16 else 'u4'}", write)
         packed = PackedText(path, self.block)
         if split.name == "train" and len(packed.tokens) <= self.block:
             count, block = len(packed.tokens), self.block
@@ -264,4 +225,3 @@ def _cell(text: str) -> str:
 
 
 _MARKUP = {ord(c): f"\\{c}" for c in "\\`*_[]|"} | {ord(c): html.escape(c) for c in "<>&"}
-_MARKS = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}

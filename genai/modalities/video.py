@@ -12,16 +12,17 @@ from annotated_types import Ge, Le
 from PIL import Image as Pillow
 from torch import Tensor
 
-from genai.batch import Request
-from genai.data.base import Split
-from genai.errors import Mistake
-from genai.modalities import cache as caching
-from genai.modalities.base import Decoder, FileName, Modality
-from genai.modalities.clip import SOUNDING, Clip, best_suffix
-from genai.modalities.filmstrip import animated, filmstrip
+from genai.core.batch import Request
+from genai.core.cache import cache_key, cached_file, track_progress, write_json
+from genai.core.data import Split
+from genai.core.errors import Mistake
+from genai.media.base import FileName
+from genai.media.clip import SOUNDING, Clip, best_suffix
+from genai.media.filmstrip import animated, filmstrip
+from genai.media.picture import Picture
+from genai.modalities.base import Decoder, Modality
 from genai.modalities.image import Image, moments
-from genai.modalities.packed_video import PackedVideo
-from genai.modalities.picture import Picture
+from genai.modalities.video_dataset import ClipLayout, PackedVideo
 
 Rate = Annotated[float, Ge(0.01), Le(240)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -86,6 +87,11 @@ class Video(Modality):
         return self.image.shape
 
     @property
+    def layout(self) -> ClipLayout:
+        """How its data set stores clips and cuts them into examples."""
+        return ClipLayout(self.shape, self.frames, self.fps, self.stills, self.sparse, self.keyframes)
+
+    @property
     def interface(self) -> dict[str, Any]:
         return {
             **self.image.interface,
@@ -126,19 +132,19 @@ class Video(Modality):
             raise Mistake(f"sound=: a {suffix} file has no place for a sound. Take format=mp4 or format=webm.")
 
     def pack(self, split: Split, cache: Path) -> PackedVideo:
-        key = caching.key(split.fingerprint, "video", self.shape, self.image.resize, self.fps)
+        key = cache_key(split.fingerprint, "video", self.shape, self.image.resize, self.fps)
 
         def write(path: Path) -> None:
             about: dict[str, list[Any]] = {"lengths": [], "prompts": []}
             with path.open("wb") as file:
-                for example in caching.progress(split, f"reading clips ({split.name})", len(split)):
+                for example in track_progress(split, f"reading clips ({split.name})", len(split)):
                     frames = self.encode(example.media)
                     file.write(frames.numpy().tobytes())
                     about["lengths"].append(len(frames))
                     about["prompts"].append(example.prompt)
-            caching.file(cache / f"{key}.json", lambda beside: caching.write_json(beside, about))
+            cached_file(cache / f"{key}.json", lambda beside: write_json(beside, about))
 
-        return PackedVideo(caching.file(cache / f"{key}.u1", write), self)
+        return PackedVideo(cached_file(cache / f"{key}.u1", write), self.layout)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: VideoOptions) -> Request:
         """The frames of ``init`` come first, and stay as they are. Raises ``Mistake`` where none would be new."""

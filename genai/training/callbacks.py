@@ -15,17 +15,17 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from genai import checkpoints
-from genai.batch import Batch
-from genai.errors import Damaged, Failure
+from genai.core.batch import Batch
+from genai.core.errors import Damaged, Failure
+from genai.inference.model import Model
 from genai.modalities.base import Modality
-from genai.model import Model
-from genai.runs import Run
-from genai.training.every import Every
-from genai.training.learner import Learner
-from genai.training.logs import Logs
+from genai.runs.checkpoint import load_checkpoint
+from genai.runs.run import Run
+from genai.training.config import TrainSettings
+from genai.training.interval import Every
+from genai.training.loggers import Logs
+from genai.training.module import Learner
 from genai.training.progress import Progress
-from genai.training.settings import TrainSettings
 
 
 class Stopped(BaseException):
@@ -246,7 +246,7 @@ class Loop(Callback):
     def _best_so_far(self) -> float:
         """The loss of a good ``best.ckpt``; the checkpoint that a run resumes from may be older than that."""
         try:
-            return float(checkpoints.load(self.run.best)["genai"]["best"]) if self.run.best.exists() else math.inf
+            return float(load_checkpoint(self.run.best)["genai"]["best"]) if self.run.best.exists() else math.inf
         except Damaged:
             return math.inf
 

@@ -5,17 +5,17 @@ from typing import Any
 
 from lightning.pytorch.plugins import CheckpointIO
 
-from genai import checkpoints
+from genai.runs.checkpoint import load_checkpoint, save_checkpoint
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Atomic, hashed, plain: see ``genai.checkpoints``."""
+    """Atomic, hashed, plain: see ``genai.runs.checkpoint``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        checkpoints.save(checkpoint, Path(path))
+        save_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        return checkpoints.load(Path(path))
+        return load_checkpoint(Path(path))
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

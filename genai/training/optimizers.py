@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-from genai.errors import Mistake
+from genai.core.errors import Mistake
 from genai.networks.layers import Readout, fast_bfloat16
 
 Rate = Annotated[float, Ge(0), Le(10)]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from genai.training.learner import Learner
+from genai.training.module import Learner
 
 
 class Progress:

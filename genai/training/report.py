@@ -6,10 +6,10 @@ from pathlib import Path
 
 import yaml
 
-from genai import checkpoints, runs
-from genai.model import parameters
-from genai.runs import Run, shown
-from genai.training.plan import Plan
+from genai.inference.model import parameters
+from genai.runs.checkpoint import atomic_write
+from genai.runs.run import Run, environment_info, shell_path
+from genai.training.setup import Plan
 
 SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
 """TensorBoard keeps ten pictures, sounds and texts of a run where it is not told more."""
@@ -21,14 +21,14 @@ FEW = 8
 
 def resume_command(run: Run) -> str:
     """What to type to go on."""
-    return f"python -m genai.train resume={shown(run.folder)}"
+    return f"python -m genai.train resume={shell_path(run.folder)}"
 
 
 def record(plan: Plan, run: Run) -> None:
     """Write what the run was asked for, and what it runs on. One that is resumed keeps the old until it has moved."""
     composed = plan.composed
     config = yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True)
-    checkpoints.write_atomically(run.folder / "config.yaml", config)
+    atomic_write(run.folder / "config.yaml", config)
     now = datetime.now().isoformat(timespec="microseconds")
     began = {"resumed": [*run.record.get("resumed", []), now]} if plan.resumed else {"started": now}
     run.write_record(
@@ -52,7 +52,7 @@ def record(plan: Plan, run: Run) -> None:
         devices=plan.hardware.devices,
         threads=plan.hardware.threads,
         precision=plan.hardware.precision,
-        **runs.surroundings(),
+        **environment_info(),
     )
 
 
@@ -67,8 +67,8 @@ def describe(plan: Plan, run: Run) -> None:
         "data": plan.source.description,
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{length}, batch {settings.batch}",
-        "run": shown(run.folder),
-        "watch": f"tensorboard --logdir {shown(Path(settings.runs))} {SAMPLES_KEPT}",
+        "run": shell_path(run.folder),
+        "watch": f"tensorboard --logdir {shell_path(Path(settings.runs))} {SAMPLES_KEPT}",
     }
     for name, value in rows.items():
         print(f"{name:<10}{value}", flush=True)
@@ -88,6 +88,6 @@ def conclude(plan: Plan, run: Run, step: int) -> None:
     best = record.get("best")
     print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
     if best:
-        print(f"best      {shown(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
+        print(f"best      {shell_path(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
     given = f" {needed}=FILE" if (needed := plan.modality.needs) else ""
-    print(f"sample    python -m genai.sample ckpt={shown(run.folder)}{given}", flush=True)
+    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{given}", flush=True)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genai.core.errors import Mistake
 from genai.data import numpy_files
 from genai.data.arrays import ClipArrays, PictureArrays
-from genai.errors import Mistake
-from genai.modalities.clip import Clip
-from genai.modalities.picture import Picture
+from genai.media.clip import Clip
+from genai.media.picture import Picture
 
 RNG = np.random.default_rng(0)
 CLIPS = RNG.integers(0, 256, (20, 6, 8, 10), np.uint8)

@@ -8,11 +8,11 @@ import pytest
 import soundfile
 from PIL import Image as Pillow
 
+from genai.core.data import Split
+from genai.core.errors import Mistake
 from genai.data.audio_folder import AudioFolder
-from genai.data.base import Split
 from genai.data.image_folder import ImageFolder
-from genai.errors import Mistake
-from genai.modalities.sound import Sound
+from genai.media.sound import Sound
 
 
 def put(path: Path, seed: int, rate: int = 8_000, seconds: float = 0.1) -> Path:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from genai.core.errors import Mistake
 from genai.data.image_folder import ImageFolder
-from genai.errors import Mistake
+from genai.media.picture import Picture
 from genai.modalities.image import Image
-from genai.modalities.picture import Picture
 
 KINDS = {"png": 500, "jpeg": 500, "gif": 100, "webp": 100, "tiff": 100}
 """How many of each are tried."""

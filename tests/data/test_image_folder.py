@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from genai.data.base import Split
+from genai.core.data import Split
+from genai.core.errors import Mistake
 from genai.data.image_folder import ImageFolder
-from genai.errors import Mistake
+from genai.media.picture import Picture
 from genai.modalities.image import Image
-from genai.modalities.picture import Picture
 
 
 def photo(seed: int, size: tuple[int, int] = (24, 16)) -> Pillow.Image:

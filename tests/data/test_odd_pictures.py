@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from genai.data.image_folder import ImageFolder
-from genai.modalities.picture import Picture
+from genai.media.picture import Picture
 from tests.conftest import ROOT
 
 WIDTH, HEIGHT = 24, 16
@@ -287,7 +287,7 @@ def names(source: ImageFolder) -> dict[str, str]:
 
 def test_a_bomb_makes_no_noise(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(enormous())
-    code = "import sys, pathlib; from genai.modalities.picture import Picture; Picture.read(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib; from genai.media.picture import Picture; Picture.read(pathlib.Path(sys.argv[1]))"
     words = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "x.png")]
     said = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}).stderr
     assert said.splitlines()[-1].endswith("17000 x 10000 pixels, more than 100,000,000.")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genai.data.base import Split
+from genai.core.data import Split
+from genai.core.errors import Mistake
 from genai.data.text import Stdlib, TextFolder
-from genai.errors import Mistake
 
 
 def texts(split: Split) -> list[str]:

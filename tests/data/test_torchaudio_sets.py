@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from genai.data.base import Split
+from genai.core.data import Split
+from genai.core.errors import Mistake
 from genai.data.torchaudio_sets import SETS, TorchaudioSet
-from genai.errors import Mistake
 
 
 def put(path: Path, seed: int) -> None:

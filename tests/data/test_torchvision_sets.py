@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genai.core.errors import Mistake
 from genai.data.torchvision_sets import TorchvisionSet
-from genai.errors import Mistake
 from genai.modalities.image import Image
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from genai.data.base import Split
+from genai.core.data import Split
+from genai.core.errors import Mistake
 from genai.data.video_folder import VideoFolder
-from genai.errors import Mistake
-from genai.modalities.clip import Clip
-from tests.modalities.test_clip import film, moving
+from genai.media.clip import Clip
+from tests.media.test_clip import film, moving
 
 
 def frames(seed: int, count: int = 6) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 
-from genai.hardware import Hardware
+from genai.core.device import Hardware
 
 
 def resolved(self: Hardware) -> Hardware:
@@ -11,6 +11,6 @@ def resolved(self: Hardware) -> Hardware:
 
 if __name__ == "__main__":
     Hardware.resolve = resolved  # type: ignore[method-assign]
-    from genai.train import main
+    from genai.commands.train import main
 
     main()

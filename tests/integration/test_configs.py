@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 import genai
-from genai.config import compose, config_dir
-from genai.modalities.clip import Clip
-from genai.training.fit import train
+from genai.cli.compose import compose
+from genai.core.paths import config_dir
+from genai.media.clip import Clip
+from genai.training.run import train
 
 TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {

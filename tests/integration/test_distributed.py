@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import genai
-from genai import checkpoints, runs
+from genai.runs.checkpoint import load_checkpoint
+from genai.runs.run import Run, all_runs
 from tests.conftest import ROOT
 from tests.integration.test_resume import assert_same_state, flat, go_on, rows, run_to, wait_for_steps
 
@@ -19,7 +20,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
 
-def assert_same_curve(one: runs.Run, two: runs.Run) -> None:
+def assert_same_curve(one: Run, two: Run) -> None:
     for a, b in zip(rows(one), rows(two), strict=True):
         for name in ("loss", "grad_norm", "val_loss"):
             assert (a[name] == b[name] == "") or float(a[name]) == pytest.approx(float(b[name]), rel=1e-4), (a, b)
@@ -30,7 +31,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
 ) -> None:
     done = command("train", *small, "steps=8", *TWO, "accumulate=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    two = next(runs.all_runs(tmp_path / "runs"))
+    two = next(all_runs(tmp_path / "runs"))
     one = run_to(small, "steps=8", "batch=8")
     assert_same_curve(one, two)
     assert two.record["devices"] == 2 and two.record["finished"]
@@ -42,18 +43,18 @@ def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bit
     words = [*each, "steps=60", "validate_every=20", *TWO]
     done = command("train", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    whole = next(runs.all_runs(tmp_path / "runs"))
+    whole = next(all_runs(tmp_path / "runs"))
     words = [word.replace(str(tmp_path / "runs"), str(tmp_path / "stopped")) for word in words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-m", "genai.train", *words], env=environment, cwd=tmp_path)
-    run = runs.Run(wait_for_steps(tmp_path / "stopped", 5).parent)
+    run = Run(wait_for_steps(tmp_path / "stopped", 5).parent)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
-    step = checkpoints.load(run.last)["genai"]["step"]
+    step = load_checkpoint(run.last)["genai"]["step"]
     assert 5 <= step < 60
     more = command("train", *words, "resume=auto", cwd=tmp_path)
     assert more.returncode == 0 and f"resuming from step {step} " in more.stdout, more.stderr
-    assert [other.folder for other in runs.all_runs(tmp_path / "stopped")] == [run.folder]
+    assert [other.folder for other in all_runs(tmp_path / "stopped")] == [run.folder]
     assert rows(whole) == rows(run)
     assert_same_state(whole, run)
 
@@ -74,10 +75,10 @@ def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(small: lis
     """Clipping, averages, moments, previews, checkpoints and resuming, all of which need what other processes have."""
     words = [*small, "optimizer=adamw", "clip=0.1", "preview_every=3", "steps=8"]
     sharded(*words, "accumulate=2", "trainer=fsdp")
-    two = next(runs.all_runs(tmp_path / "runs"))
+    two = next(all_runs(tmp_path / "runs"))
     one = run_to(words, "batch=8")
     assert_same_curve(one, two)
-    ours, theirs = (checkpoints.load(run.last) for run in (one, two))
+    ours, theirs = (load_checkpoint(run.last) for run in (one, two))
     for part in ("state_dict", "optimizer_states"):
         a, b = flat(ours[part]), flat(theirs[part])
         assert list(a) == list(b)
@@ -91,4 +92,4 @@ def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(small: lis
     go_on(one, "steps=10")
     assert_same_curve(one, two)
     go_on(two, "trainer=cpu", "steps=11")  # what shards have saved is whole
-    assert checkpoints.load(two.last)["genai"]["step"] == 11
+    assert load_checkpoint(two.last)["genai"]["step"] == 11

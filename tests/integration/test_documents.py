@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genai import runs
+from genai.runs.run import all_runs
 from tests.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -94,15 +94,15 @@ def place(
         made = command("train", *words, *TRAIN, cwd=folder)
         assert made.returncode == 0, made.stderr
         if "model=enhancer" in words:
-            next(runs.all_runs(folder / "runs")).folder.rename(enhancer := folder / "enhancer")
+            next(all_runs(folder / "runs")).folder.rename(enhancer := folder / "enhancer")
         if "data=world_soundtrack" in words:
-            next(runs.all_runs(folder / "runs")).folder.rename(soundtrack := folder / "soundtrack")
+            next(all_runs(folder / "runs")).folder.rename(soundtrack := folder / "soundtrack")
     (folder / "runs" / "2026-01-30").mkdir()
     enhancer.rename(folder / "runs" / "2026-01-30" / "12-00-00-audio-enhancer")
     soundtrack.rename(folder / "runs" / "2026-01-30" / "12-00-00-audio-wavenet")
     named = folder / "runs" / "2026-01-31" / "12-00-00-text-gpt"
     named.parent.mkdir()
-    next(runs.all_runs(folder / "runs")).folder.rename(named)
+    next(all_runs(folder / "runs")).folder.rename(named)
     made = command("sample", "prompt=ROMEO:", "n=4", "out=samples/romeo", "length=4", cwd=folder)
     assert made.returncode == 0, made.stderr
     return folder

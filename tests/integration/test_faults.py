@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from genai import checkpoints, runs
-from genai.errors import Failure
+from genai.core.errors import Failure
 from genai.methods.autoregressive import Autoregressive
+from genai.runs.checkpoint import load_checkpoint
+from genai.runs.run import Run, all_runs
 from tests.conftest import ROOT
 from tests.integration.test_resume import assert_same_state, go_on, rows, run_to, wait_for_steps
 
@@ -42,7 +43,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_never_was(small
         )  # with a checkpoint at each step most of these moments are in the middle of saving
         process.send_signal(signal.SIGKILL)
         process.wait()
-        run = runs.Run(metrics.parent)
+        run = Run(metrics.parent)
         file, _, passed_over = run.load("last")
         assert file.name == "last.ckpt" and not passed_over
         command, goal = [sys.executable, "-m", "genai.train", f"resume={run.folder}"], len(rows(run)) + 10
@@ -64,8 +65,8 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     monkeypatch.setattr(Autoregressive, "loss", poisoned)
     with pytest.raises(Failure, match=r"step 8: loss is nan, and so is the gradient of \w+"):
         run_to(small, "steps=20", "checkpoint_every=3")
-    run = next(runs.all_runs(tmp_path / "runs"))
-    state = checkpoints.load(run.last)
+    run = next(all_runs(tmp_path / "runs"))
+    state = load_checkpoint(run.last)
     assert state["genai"]["step"] == 6
     assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
     assert not run.record["finished"]

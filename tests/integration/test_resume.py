@@ -14,22 +14,23 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from genai import checkpoints, runs
-from genai.config import compose
-from genai.errors import Failure, Mistake
-from genai.recorded import located, resumption
-from genai.training.fit import train
+from genai.cli.compose import compose
+from genai.cli.overrides import located, resumption
+from genai.core.errors import Failure, Mistake
+from genai.runs.checkpoint import load_checkpoint
+from genai.runs.run import Run, all_runs
+from genai.training.run import train
 from tests.conftest import ROOT
 
 STEPS = 24
 
 
-def run_to(words: list[str], *more: str) -> runs.Run:
+def run_to(words: list[str], *more: str) -> Run:
     """Train without loading the result."""
     return train(compose("train", [*words, *more]))
 
 
-def go_on(run: runs.Run, *more: str) -> runs.Run:
+def go_on(run: Run, *more: str) -> Run:
     words, found = resumption(list(more), str(run.folder))
     return train(compose("train", words), found)
 
@@ -43,8 +44,8 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     return {path: value}
 
 
-def assert_same_state(one: runs.Run, other: runs.Run) -> None:
-    ours, theirs = (checkpoints.load(run.last) for run in (one, other))
+def assert_same_state(one: Run, other: Run) -> None:
+    ours, theirs = (load_checkpoint(run.last) for run in (one, other))
     for part in ("state_dict", "optimizer_states", "genai"):
         a, b = flat(ours[part]), flat(theirs[part])
         assert a.keys() == b.keys()
@@ -52,7 +53,7 @@ def assert_same_state(one: runs.Run, other: runs.Run) -> None:
             assert torch.equal(value, b[name]) if isinstance(value, Tensor) else value == b[name], name
 
 
-def rows(run: runs.Run) -> list[dict[str, str]]:
+def rows(run: Run) -> list[dict[str, str]]:
     """``metrics.csv`` without what depends on the clock."""
     with (run.folder / "metrics.csv").open() as file:
         return [
@@ -60,7 +61,7 @@ def rows(run: runs.Run) -> list[dict[str, str]]:
         ]
 
 
-def scalar_steps(run: runs.Run, tag: str) -> list[int]:
+def scalar_steps(run: Run, tag: str) -> list[int]:
     events = EventAccumulator(str(run.folder / "tensorboard"))
     events.Reload()
     return [event.step for event in events.Scalars(tag)]
@@ -75,7 +76,7 @@ class Killed(Exception):
     pass
 
 
-def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> runs.Run:
+def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """The run whose process is gone after ``step`` steps, without a chance to save."""
     from genai.training.callbacks import Loop
 
@@ -92,7 +93,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(Killed):
             run_to(words, f"steps={STEPS}", "checkpoint_every=10")
     root = Path(next(word for word in words if word.startswith("runs=")).partition("=")[2])
-    return next(runs.all_runs(root))
+    return next(all_runs(root))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_killed_and_resumed_is_bit_equal(
     words = [*each, *more, *longer]  # with a block of 512 tokens an epoch is shorter than the run
     whole = run_to(words, f"steps={STEPS}", "checkpoint_every=10")
     broken = stopped_at(step, words, monkeypatch)
-    assert checkpoints.load(broken.last)["genai"]["step"] == step // 10 * 10
+    assert load_checkpoint(broken.last)["genai"]["step"] == step // 10 * 10
     resumed = go_on(broken)
     assert resumed.folder == broken.folder
     assert_same_state(whole, resumed)
@@ -122,7 +123,7 @@ def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
     from genai.training.callbacks import Loop
 
     words = [*each, "validate_items=4", "batch=2"]
-    monkeypatch.setattr("genai.validation.NUMBERS", 1)  # two batches a validation
+    monkeypatch.setattr("genai.inference.validation.NUMBERS", 1)  # two batches a validation
     whole = run_to(words, "steps=12")
     original, calls = Loop._raise_if_told, []
 
@@ -137,8 +138,8 @@ def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
         with pytest.raises(SystemExit) as ended:
             run_to(words, "steps=12")
     assert ended.value.code == 143 and len(calls) == 4
-    broken = next(run for run in runs.all_runs(whole.folder.parent.parent) if run.folder != whole.folder)
-    assert checkpoints.load(broken.last)["genai"]["step"] == 10
+    broken = next(run for run in all_runs(whole.folder.parent.parent) if run.folder != whole.folder)
+    assert load_checkpoint(broken.last)["genai"]["step"] == 10
     assert [row["step"] for row in rows(broken)][-1] == "9"
     resumed = go_on(broken)
     assert_same_state(whole, resumed)
@@ -151,7 +152,7 @@ def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
 def test_a_signal_while_a_checkpoint_is_written_ends_the_run_after_it(
     name: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genai import checkpoints as module
+    from genai.runs import checkpoint as module
 
     original, sent = module.save, []
 
@@ -165,8 +166,8 @@ def test_a_signal_while_a_checkpoint_is_written_ends_the_run_after_it(
     with pytest.raises(SystemExit) as ended:
         run_to(small, "steps=300", "checkpoint_every=10")
     assert ended.value.code == 143
-    run = next(runs.all_runs(tmp_path / "runs"))
-    assert checkpoints.load(run.last)["genai"]["step"] <= 11
+    run = next(all_runs(tmp_path / "runs"))
+    assert load_checkpoint(run.last)["genai"]["step"] <= 11
 
 
 def test_other_data_is_refused_and_a_change_is_named(
@@ -229,10 +230,10 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     content = bytearray(broken.last.read_bytes())
     content[len(content) // 2] ^= 1
     broken.last.write_bytes(content)
-    best = checkpoints.load(broken.best)["genai"]["best"]
+    best = load_checkpoint(broken.best)["genai"]["best"]
     resumed = go_on(broken)
     said = capfd.readouterr()
-    assert checkpoints.load(resumed.best)["genai"]["best"] <= best
+    assert load_checkpoint(resumed.best)["genai"]["best"] <= best
     assert "last.ckpt is damaged" in said.err and "resuming from step 10" in said.out
     assert_same_state(whole, resumed)
 
@@ -252,8 +253,8 @@ def test_a_signal_saves_within_five_seconds_and_says_how_to_go_on(
     output, _ = process.communicate(timeout=60)
     assert time.monotonic() - sent < 5
     assert process.returncode == code
-    run = runs.Run(metrics.parent)
-    about = checkpoints.load(run.last)["genai"]
+    run = Run(metrics.parent)
+    about = load_checkpoint(run.last)["genai"]
     written = about["step"] - (about["unlogged"] is not None)  # in a validation: the resumed run makes its row
     assert written >= 20 and [int(row["step"]) for row in rows(run)] == list(range(1, written + 1))
     last_line = output.strip().splitlines()[-1]

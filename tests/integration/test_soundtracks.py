@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import genai
-from genai.data.world_soundtrack import WorldSoundtrack
-from genai.errors import Mistake
+from genai.core.errors import Mistake
+from genai.inference.model import Model
+from genai.media.clip import Clip
+from genai.media.sound import Sound
 from genai.metrics.base import Study
-from genai.metrics.onsets import InSync
-from genai.modalities.clip import Clip
-from genai.modalities.sight import SIDE
-from genai.modalities.sound import Sound
-from genai.model import Model
+from genai.modalities.visual_onsets import SIDE
+from genai.toy.data.soundtrack import WorldSoundtrack
+from genai.toy.metrics.onsets import InSync
 from tests.conftest import SMALL_AUDIO, SMALL_VIDEO
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.batch import Batch, Request, Way
+from genai.core.batch import Batch, Request, Way
 from genai.methods.adversarial import Adversarial, AdversarialOptions, distance
 from genai.networks.gan import Discriminator, Generator
-from genai.networks.prompt import PromptEncoder
+from genai.networks.text_encoder import PromptEncoder
 
 SHAPE = (3, 8, 8)
 

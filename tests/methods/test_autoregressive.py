@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.batch import Batch, Request
+from genai.core.batch import Batch, Request
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions, Uniforms, draw, kept, left_padded
 from genai.networks.gpt import GPT
-from genai.networks.prompt import PromptEncoder
-from genai.networks.wavenet import WaveNet
+from genai.networks.text_encoder import PromptEncoder
+from genai.networks.wavenet.model import WaveNet
 
 FLAT = AutoregressiveOptions()
 PROBABILITIES = torch.tensor([0.05, 0.4, 0.1, 0.25, 0.2])

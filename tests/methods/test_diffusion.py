@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genai.batch import Batch, Request
+from genai.core.batch import Batch, Request
 from genai.methods.diffusion import CONTEXT, Diffusion, DiffusionOptions
-from genai.methods.frame_order import stages, windows
+from genai.methods.frame_schedule import stages, windows
 from genai.methods.samplers import Name, sampler
-from genai.networks.prompt import PromptEncoder
+from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 
 SHAPE = (3, 8, 8)

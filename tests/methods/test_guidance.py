@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genai.batch import Request
-from genai.build import fields
-from genai.errors import Mistake
+from genai.core.batch import Request
+from genai.core.errors import Mistake
+from genai.core.instantiate import fields
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.guidance import GuidanceOptions, combined, lanes
-from genai.networks.prompt import PromptEncoder
+from genai.networks.text_encoder import PromptEncoder
 
 SHAPE = (3, 8, 8)
 

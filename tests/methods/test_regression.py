@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genai.batch import Batch, Request
+from genai.core.batch import Batch, Request
 from genai.methods import regression
-from genai.methods.damage import Damage
+from genai.methods.degradation import Damage
 from genai.methods.regression import Regression, RegressionOptions, distance
 from genai.networks.spectral import SpectralGain
-from genai.networks.wavenet import WaveNet
+from genai.networks.wavenet.model import WaveNet
 
 RATE = 8000
 

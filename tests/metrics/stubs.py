@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from genai.batch import Batch
-from genai.data.base import Example, Source, Split
-from genai.modalities.cache import key
-from genai.modalities.sound import Sound
+from genai.core.batch import Batch
+from genai.core.cache import cache_key
+from genai.core.data import Example, Source, Split
+from genai.media.sound import Sound
 
 
 class Losing(nn.Module):
@@ -71,4 +71,4 @@ class Sounds(Source):
         examples = [Example(Sound(samples.astype(np.float32), 8000), prompt) for samples, prompt in clips]
         digest = sha256(b"".join(example.media.samples.tobytes() for example in examples)).hexdigest()
         prompts = [prompt for _, prompt in clips]
-        return Split(name, len(examples), examples.__getitem__, key(digest, prompts), prompts)
+        return Split(name, len(examples), examples.__getitem__, cache_key(digest, prompts), prompts)

@@ -9,13 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from genai.data.base import Example, ItemRandom, Split
-from genai.data.world_score import WorldScore
-from genai.errors import Mistake
+from genai.core.data import Example, ItemRandom, Score, Split
+from genai.core.errors import Mistake
+from genai.media.sound import Sound
 from genai.modalities.audio import Audio, AudioOptions
-from genai.modalities.base import Score
-from genai.modalities.packed_audio import LONGEST
-from genai.modalities.sound import Sound
+from genai.modalities.audio_dataset import LONGEST
+from genai.toy.data.score import WorldScore
 
 RATE, HOP = 8000, 80
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from genai.data.base import Example, ItemRandom, Split
-from genai.errors import Mistake
+from genai.core.data import Example, ItemRandom, Split
+from genai.core.errors import Mistake
+from genai.media.picture import Picture
 from genai.modalities.image import Image, ImageOptions
-from genai.modalities.picture import Picture
 
 
 def picture(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0) -> Picture:

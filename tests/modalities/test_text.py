@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from genai.media.text import Passage
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genai.data.base import Example, ItemRandom, Split
-from genai.errors import Mistake
-from genai.modalities.text import PackedText, Passage, Text, TextOptions, _cell
+from genai.core.data import Example, ItemRandom, Split
+from genai.core.errors import Mistake
+from genai.modalities.text import PackedText, Text, TextOptions, _cell
 
 KINDS = ("bpe", "characters", "bytes")
 LEARNT = ["def f(x):\n    return x  # naïve\n" * 3, "été 日本語 🙂 the cat and the dog"]

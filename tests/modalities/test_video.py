@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from genai.data.base import Example, ItemRandom, Split
-from genai.errors import Mistake
+from genai.core.data import Example, ItemRandom, Split
+from genai.core.errors import Mistake
+from genai.media.clip import Clip
 from genai.modalities.audio import Audio
-from genai.modalities.clip import Clip
 from genai.modalities.image import Image
-from genai.modalities.packed_video import LONGEST, PackedVideo
 from genai.modalities.text import Text
 from genai.modalities.video import Video, VideoOptions
+from genai.modalities.video_dataset import LONGEST, PackedVideo
 
 
 def numbered(count: int, fps: float = 8, first: int = 0) -> Clip:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genai.networks.spectral import SpectralGain
-from genai.networks.wavenet import WaveNet
+from genai.networks.wavenet.model import WaveNet
 
 
 def network(rate: int = 8000) -> SpectralGain:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.errors import Mistake
+from genai.core.errors import Mistake
 from genai.methods.autoregressive import Autoregressive
 from genai.networks.gpt import GPT
 from genai.networks.layers import Readout

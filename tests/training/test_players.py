@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 import genai
-from genai import checkpoints
-from genai.errors import Mistake
+from genai.core.errors import Mistake
 from genai.methods.adversarial import Adversarial
-from genai.training.learner import Learner
-from genai.training.logs import tag
+from genai.runs.checkpoint import load_checkpoint
+from genai.training.loggers import tag
+from genai.training.module import Learner
 from genai.training.progress import Progress
 from tests.conftest import SMALL_GAN
 
@@ -32,7 +32,7 @@ def stands(player: str) -> list[str]:
 def weights(words: list[str]) -> dict[str, Tensor]:
     model = genai.fit(*words)
     assert model.file is not None
-    state: dict[str, Tensor] = checkpoints.load(model.file.with_name("last.ckpt"))["state_dict"]
+    state: dict[str, Tensor] = load_checkpoint(model.file.with_name("last.ckpt"))["state_dict"]
     return {name.removeprefix("method."): value for name, value in state.items() if name.startswith("method.")}
 
 
@@ -63,7 +63,7 @@ def test_nothing_is_computed_for_the_other_player(gan: list[str], monkeypatch: p
 def test_the_average_follows_the_generator(gan: list[str]) -> None:
     model = genai.fit(*gan)
     assert model.file is not None
-    state = checkpoints.load(model.file)["state_dict"]
+    state = load_checkpoint(model.file)["state_dict"]
     averaged = {name.removeprefix("ema.module.") for name in state if name.startswith("ema.module.")}
     assert averaged == set(model.method.sampled.state_dict())
 

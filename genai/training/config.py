@@ -1,0 +1,46 @@
+"""The keys of ``configs/train.yaml`` that are not built: their types and ranges."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from genai.core.errors import Mistake
+
+Count = Annotated[int, Ge(1)]
+DEFAULT_MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What each key means stands in ``configs/train.yaml``."""
+
+    batch: Count
+    accumulate: Count
+    seed: Annotated[int, Ge(0), Lt(2**31)]
+    clip: Annotated[float, Gt(0)]
+    ema: Annotated[float, Ge(0), Lt(1)]
+    validate_every: Count
+    validate_items: Count | None
+    preview_every: int | str
+    checkpoint_every: int | str
+    log_every: Count
+    prompts: Sequence[str]
+    runs: str
+    workers: Annotated[int, Ge(0)]
+    plugins: Sequence[str]
+    steps: Count | None = None
+    minutes: Annotated[float, Gt(0), Le(525_600)] | None = None
+    resume: str | None = None
+    init_from: str | None = None
+
+    def checked(self) -> "TrainSettings":
+        """With the length of the run decided. Raises ``Mistake`` where keys contradict each other."""
+        if self.steps and self.minutes:
+            raise Mistake(f"steps={self.steps} and minutes={self.minutes:g}: give one, and the other as null.")
+        if self.accumulate > self.batch:
+            raise Mistake(
+                f"accumulate={self.accumulate}: a batch of {self.batch} splits into {self.batch} parts at most."
+            )
+        return self if self.steps or self.minutes else replace(self, minutes=DEFAULT_MINUTES)

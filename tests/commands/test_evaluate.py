@@ -1,0 +1,215 @@
+"""The command that measures: its table, its file, its mistakes; the same words give the same numbers."""
+
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import genai
+from genai.commands.evaluate import table
+from genai.core.errors import Mistake
+from genai.metrics.base import SHIPPED, Figure
+from genai.runs.run import Run, all_runs
+from tests.conftest import SMALL, SMALL_IMAGE
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+TEXT = {"val_loss", "bits_per_byte", "perplexity", "longest_copy", "mean_copy"}
+WORLD = {
+    "val_loss", "fulfilment", "fulfilment_held_out", "strict", "strict_held_out", "shape", "colour", "size", "place",
+    "place_spread", "nearest_train", "nearest_train_low",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    """A folder with a run of each modality, the text one newest, and a checkpoint outside of both."""
+    folder = tmp_path_factory.mktemp("place")
+    shutil.copy(corpus, folder / "mine.txt")
+    (folder / "other.txt").write_text(corpus.read_text()[:3000])
+    genai.fit(*SMALL_IMAGE, f"runs={folder / 'runs'}", "steps=2")
+    data = ["data.path=" + str(folder / "mine.txt"), "data.val_fraction=0.2"]
+    model = genai.fit(*SMALL, *data, f"runs={folder / 'runs'}", "steps=4", "validate_items=null", "validate_every=4")
+    assert model.file
+    shutil.copy(model.file, folder / "bare.ckpt")
+    return folder
+
+
+@pytest.fixture
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(place)
+    return place
+
+
+def newest() -> Run:
+    return next(all_runs(Path("runs")))
+
+
+def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = genai.measure("n=6", "length=40", "seed=3", "temperature=0.5")
+    figures = report["metrics"]
+    assert figures.keys() == TEXT
+    best = newest().record["best"]
+    assert figures["val_loss"]["value"] == pytest.approx(best["val_loss"], rel=1e-6)
+    assert figures["perplexity"]["value"] == pytest.approx(math.exp(best["val_loss"]))
+    assert report == json.loads((newest().folder / "metrics.json").read_text())
+    assert (report["n"], report["seed"], report["step"], report["weights"]) == (6, 3, 4, "ema")
+    assert report["options"]["length"] == 40 and report["options"]["temperature"] == 0.5
+    assert report["data"]["own"] and report["data"]["hash"] == newest().record["data"]["hash"]
+    assert report["checkpoint_sha256"] in Path(f"{report['checkpoint']}.sha256").read_text()
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(figures)
+    assert "metrics.json" in err and "step 4" in err
+
+
+def test_some_figures_do_not_take_the_place_of_all(here: Path) -> None:
+    genai.measure("n=3", "length=9")
+    folder = newest().folder
+    before = (folder / "metrics.json").read_bytes()
+    for words in (["metrics=[val_loss]"], ["weights=raw"], ["data.path=other.txt"]):
+        others = set(folder.glob("metrics-*.json"))
+        genai.measure("n=3", "length=9", *words)
+        assert (folder / "metrics.json").read_bytes() == before
+        assert set(folder.glob("metrics-*.json")) >= others
+    assert list(folder.glob("metrics-*.json"))
+
+
+def test_the_world(here: Path) -> None:
+    report = genai.measure("modality=image", "n=4", "steps=2", "guidance=1", "out=figures/world.json")
+    assert report["metrics"].keys() == WORLD
+    assert report == json.loads((here / "figures" / "world.json").read_text())
+    assert report["metrics"]["fulfilment"]["beside"] > 0.5
+
+
+@pytest.mark.parametrize("words", [["length=20"], ["modality=image", "steps=2"]])
+def test_the_same_words_give_the_same_bytes(words: list[str], here: Path, command: Command) -> None:
+    contents = []
+    for _ in range(2):
+        done = command("evaluate", *words, "n=3", "seed=5", "out=same.json", cwd=here)
+        assert done.returncode == 0, done.stderr
+        contents.append(((here / "same.json").read_bytes(), done.stdout))
+    assert contents[0] == contents[1]
+
+
+def test_only_what_is_asked_for(here: Path) -> None:
+    report = genai.measure("metrics=[bits_per_byte,val_loss]", "out=a.json")
+    assert list(report["metrics"]) == ["bits_per_byte", "perplexity", "val_loss"]
+
+
+def test_weights_of_the_last_step(here: Path) -> None:
+    one, other = (
+        genai.measure("metrics=[val_loss]", f"weights={kind}", "out=a.json")["metrics"]["val_loss"]["value"]
+        for kind in ("ema", "raw")
+    )
+    assert one != other
+
+
+def test_other_data_are_called_other(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = genai.measure("data.path=other.txt", "n=3", "length=9", "out=a.json")
+    assert report["metrics"].keys() == {"val_loss", "bits_per_byte", "perplexity"}
+    assert not report["data"]["own"]
+    assert "other data" in report["metrics"]["val_loss"]["about"]
+    assert "longest_copy, about what was trained on, is left out" in capsys.readouterr().err
+    same = genai.measure("data.path=mine.txt", "n=3", "length=9", "out=a.json")
+    assert same["data"]["own"] and "longest_copy" in same["metrics"]
+    split_elsewhere = genai.measure("data.val_fraction=0.1", "metrics=[val_loss]", "out=a.json")
+    assert not split_elsewhere["data"]["own"]
+
+
+def test_another_member_does_not_inherit_the_runs_words_about_data(here: Path) -> None:
+    report = genai.measure("data=text_folder", "data.path=mine.txt", "metrics=[val_loss]", "out=a.json")
+    assert not report["data"]["own"]  # the run held out a fifth
+
+
+def test_a_checkpoint_without_a_run(here: Path) -> None:
+    before = sorted(here.iterdir())
+    report = genai.measure("ckpt=bare.ckpt", "data=text_folder", "data.path=mine.txt", "n=2", "length=5")
+    assert not report["data"]["own"] and "bits_per_byte" in report["metrics"]
+    assert sorted(here.iterdir()) == before
+
+
+def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "measuring_plugin.py").write_text(
+        "from genai.metrics.base import Figure, Metric\n"
+        "class Answer(Metric):\n    def measure(self, study):\n        return {'answer': Figure(42, 'to all')}\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    word = "metrics=[measuring_plugin.Answer]"
+    assert genai.measure(word, "plugins=[measuring_plugin]", "out=a.json")["metrics"]["answer"]["value"] == 42
+    with pytest.raises(Mistake, match=r"metrics: refused 'measuring_plugin.Answer'"):
+        genai.measure(word, "out=a.json")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["metrics=[val_los]"], "no metric 'val_los'. Did you mean 'val_loss'"),
+        (["metrics=val_loss"], "metrics='val_loss': it should be a list"),
+        (["metrics=[]"], "name at least one"),
+        (["metrics=[world]"], "'world' does not fit TextFolder.*there are: .*parses"),
+        (["modality=image", "metrics=[parses]"], "'parses' does not fit World.*nearest"),
+        (["modality=image", "metrics=[serves]"], "the prompts have to be classes"),
+        (["modality=smell"], "there is no such modality"),
+        (["ckpt=runs/nope"], "there is no run folder or checkpoint runs/nope"),
+        (["runs=nowhere"], "no run with a checkpoint is in nowhere"),
+        (["n=0"], "n=0: it should be greater than or equal to 1"),
+        (["seed=-1"], "seed=-1"),
+        (["weights=best"], "weights='best'"),
+        (["temprature=1"], "Did you mean 'temperature'"),
+        (["temperature=-1"], "temperature='-1'"),
+        (["metrix=[val_loss]"], "Did you mean 'metrics'"),
+        (["guidance=2"], "no option 'guidance'"),
+        (["out=runs"], "out=runs is a folder"),
+        (["out=/dev/null/a.json"], "cannot make the folder"),
+        (["ckpt=bare.ckpt"], "is in no run folder"),
+        (
+            ["ckpt=bare.ckpt", "data=world"],
+            "data=world has nothing for modality=text. For it there are: stdlib, text_fold",
+        ),
+        (["ckpt=bare.ckpt", "data=image_folder", "data.path=."], "values of type Picture, which Text is not for"),
+        (["data=text_foldr"], "Did you mean 'text_folder'"),
+        (["data.path=nowhere.txt"], "there is no such file"),
+        (["data.val_fractoin=0.1"], "Did you mean 'val_fraction'"),
+        (["data.path=other.txt", "metrics=[longest_copy]"], "these data are not that"),
+    ],
+)
+def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, here: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
+    with pytest.raises(Mistake, match=says) as caught:
+        genai.measure("n=2", *words)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()} == before
+
+
+def test_data_that_have_changed_are_refused(here: Path, corpus: Path) -> None:
+    (here / "mine.txt").write_text(corpus.read_text() + "one more line")
+    try:
+        with pytest.raises(Mistake, match=r"have changed since it was trained(.|\n)*data="):
+            genai.measure("n=2")
+        assert not genai.measure("data.path=mine.txt", "metrics=[val_loss]", "out=a.json")["data"]["own"]
+    finally:
+        shutil.copy(corpus, here / "mine.txt")
+
+
+def test_the_command_exits_with_two(here: Path, command: Command) -> None:
+    done = command("evaluate", "metrics=[val_los]", cwd=here)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: There is no metric 'val_los'")
+
+
+def test_every_shipped_metric_is_there() -> None:
+    from genai.core.instantiate import locate
+    from genai.metrics.base import Metric
+
+    assert all(locate(target, Metric, "metrics") for target in SHIPPED.values())  # type: ignore[type-abstract]
+
+
+def test_the_table_is_aligned() -> None:
+    lines = table({"a": Figure(0.5, "one", 0.01), "longer": Figure(None, "two", beside=12)}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["value", "real"], ["a", "0.5000", "±", "0.0100", "-", "one"], ["longer", "-", "12", "two"],
+    ]  # fmt: skip
+    assert lines[1].index("one") == lines[2].index("two")

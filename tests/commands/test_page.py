@@ -1,0 +1,206 @@
+"""The page of the newest runs: all that it shows is on it, and nothing that is shown can do anything."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import genai
+from genai.media.clip import Clip
+from genai.media.data_url import of_file
+from genai.media.picture import Picture
+from genai.media.sound import Sound
+from genai.media.text import Passage
+from tests.conftest import SMALL
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+OPTIONS = {"text": "length=5", "image": "steps=2", "audio": "seconds=0.05", "video": "steps=2", "gan": "truncation=0.9"}
+HOSTILE = "</figcaption><script>alert('é')</script> & <img src=https://a.b/c.png>"
+
+
+class Reader(HTMLParser):
+    """What a browser would make of a page: its elements, the addresses that they name, and what is read."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "action")]
+        assert not [name for name, _ in attributes if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(path: Path) -> Reader:
+    page = path.read_text()
+    reader = Reader(page)
+    assert not {"script", "link", "iframe", "object", "base"} & {*reader.tags}
+    assert all(address.startswith(("data:", "#")) for address in reader.addresses)
+    assert not re.search(r"url\(|@import|https?://", page.replace(escape(HOSTILE), ""))
+    assert "default-src 'none'" in page
+    return reader
+
+
+def test_each_modality_is_shown(each: list[str], tmp_path: Path, inside: Command) -> None:
+    count = 3
+    model = genai.fit(*each, "steps=6")
+    asked = OPTIONS.get(model.record["model"]) or OPTIONS[model.record["modality"]]
+    made = inside("sample", "prompt=a ", f"n={count}", asked, "out=samples/here", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    for recipe in sorted((tmp_path / "samples" / "here").glob("*.json"))[1:]:
+        recipe.write_text(recipe.read_text().replace('"prompt": "a "', f'"prompt": {json.dumps(HOSTILE)}'))
+    done = inside("page", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"page in {(tmp_path / 'page.html').as_uri()}"
+    page = read(tmp_path / "page.html")
+    assert page.text.count(HOSTILE) == count - 1
+    assert page.tags.count("figure") == count + 1  # and the curves
+    for file in (tmp_path / "samples" / "here").glob("[0-9]*"):
+        if file.suffix == ".txt":
+            assert file.read_text() in page.text
+        elif file.suffix != ".json":
+            assert of_file(file) in page.addresses
+    record = model.record
+    for shown in (f"{record['parameters']:,}", f"{record['best']['val_loss']:.4f}", record["data"]["description"]):
+        assert shown in page.text
+    assert "polyline" in page.tags
+    more = re.search(r"python -m genai\.(sample .*)", page.text)
+    assert more and "prompt='a '" in more[1] and f"seed={count}" in more[1]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+    """A folder with a run of text, two folders of its samples, the second newer, and samples of something else."""
+    folder = tmp_path_factory.mktemp("place")
+    model = genai.fit(*SMALL, f"data.path={corpus}", f"runs={folder / 'runs'}", "steps=2")
+    assert model.file
+    recipe = {
+        "options": {}, "checkpoint": str(model.file), "checkpoint_sha256": model.digest, "weights": "ema",
+        "batch": [{"prompt": "p", "seed": 0}], "item": 0, "init": None, "files": {},
+    }  # fmt: skip
+    for age, (name, digest) in enumerate({"c": "other", "b": model.digest, "a": model.digest}.items()):
+        (at := folder / "samples" / name).mkdir(parents=True)
+        for number in range(30 if name == "b" else 1):
+            (at / f"{number:03d}.json").write_text(json.dumps({**recipe, "checkpoint_sha256": digest}))
+            (at / f"{number:03d}.txt").write_text(f"sample {number} of {name}")
+            os.utime(at / f"{number:03d}.txt", (1e9 - age, 1e9 - age))
+    return folder
+
+
+def test_the_newest_samples_of_the_run_itself_the_first_of_many(place: Path, inside: Command, tmp_path: Path) -> None:
+    done = inside("page", f"out={tmp_path / 'deep' / 'a.html'}", cwd=place)
+    assert done.returncode == 0, done.stderr
+    text = read(tmp_path / "deep" / "a.html").text
+    assert "sample 0 of b" in text and "sample 23 of b" in text and "sample 24" not in text
+    assert "0 of a" not in text and "0 of c" not in text
+    assert "the first 24 of 30 in samples/b" in text
+
+
+def test_runs_that_are_named(place: Path, inside: Command, tmp_path: Path) -> None:
+    run = next((place / "runs").glob("*/*"))
+    named = f"ckpt={json.dumps([str(run), str(run)])}"
+    done = inside("page", named, "samples=samples/a", f"out={tmp_path / 'a.html'}", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "a.html").text.count("sample 0 of a") == 2
+
+
+def test_a_run_without_samples_says_so(place: Path, inside: Command, tmp_path: Path) -> None:
+    done = inside("page", "samples=samples/c", f"out={tmp_path / 'a.html'}", cwd=place)
+    assert done.returncode == 0, done.stderr
+    text = read(tmp_path / "a.html").text
+    assert "No samples of this run" in text and "sample 0" not in text
+
+
+def test_what_cannot_be_shown_is_passed_over_by_name(place: Path, inside: Command, tmp_path: Path) -> None:
+    samples = shutil.copytree(place / "samples" / "a", tmp_path / "samples")
+    (samples / "001.json").write_text("{}")
+    (samples / "001.txt").write_text("no recipe")
+    (samples / "002.json").write_text((samples / "000.json").read_text())
+    (samples / "002.txt").write_bytes(b"\xff\xff no text")
+    (samples / "003.json").write_text((samples / "000.json").read_text())
+    done = inside("page", f"samples={samples}", f"out={tmp_path / 'a.html'}", cwd=place)
+    assert done.returncode == 0
+    assert "001.json is not the recipe" in done.stderr and "002.txt is not UTF-8" in done.stderr
+    assert read(tmp_path / "a.html").tags.count("figure") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["runs=nowhere"], "no run with a checkpoint is in nowhere"),
+        (["ckpt=runs/nope"], "runs/nope is not a run folder"),
+        (["samples=nowhere"], "samples=nowhere: there is no such folder"),
+        (["samples=null"], "samples=None: it should be"),
+        (["out=runs"], "out=runs is a folder"),
+        (["out=/dev/null/a.html"], "cannot make the folder"),
+        (["outt=a.html"], "There is no option 'outt'. Did you mean 'out'"),
+        (["modality=text"], "There is no option 'modality'"),
+        (["--verbose"], "There is no flag --verbose"),
+    ],
+)
+def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, place: Path, inside: Command) -> None:
+    before = sorted(place.rglob("*"))
+    done = inside("page", *words, cwd=place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+    assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"best": 5, "seconds": "long", "steps": 10**400, "parameters": None, "overrides": [3]}, ""),
+     ({"modality": ["text"]}, "is of modality ['text'], which is not known"),
+     ({"model": HOSTILE, "device": HOSTILE, "data": {"description": HOSTILE}}, "")],
+)  # fmt: skip
+def test_the_record_of_a_stranger(
+    changes: dict[str, object], says: str, place: Path, inside: Command, tmp_path: Path
+) -> None:
+    file = next((place / "runs").glob("*/*/record.json"))
+    before = file.read_text()
+    file.write_text(json.dumps({**json.loads(before), **changes}))
+    try:
+        done = inside("page", f"out={tmp_path / 'a.html'}", cwd=place)
+    finally:
+        file.write_text(before)
+    assert done.returncode == (2 if says else 0) and says in done.stderr
+    assert says or read(tmp_path / "a.html")
+
+
+def test_media_on_a_page(tmp_path: Path) -> None:
+    wave = np.sin(np.arange(4000, dtype=np.float32) / 9)
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    contents = {
+        "a.txt": b"\n<b>bold</b>",
+        "a.png": Picture(frames[0]).to_bytes(),
+        "b.png": Picture(np.zeros((300, 400, 1), np.uint8)).to_bytes(),
+        "a.wav": Sound(wave, 8000).to_bytes(),
+        "a.ogg": Sound(wave, 8000).to_bytes(".ogg"),
+        "a.webp": Clip(frames, 8).to_bytes(".webp"),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    assert "\n\n&lt;b&gt;" in Passage.on_page(tmp_path / "a.txt")  # HTML drops the first line break
+    assert "pixelated" in Picture.on_page(tmp_path / "a.png") and "width='192'" in Picture.on_page(tmp_path / "a.png")
+    assert "pixelated" not in Picture.on_page(tmp_path / "b.png")
+    for name in ("a.wav", "a.ogg"):
+        page = Sound.on_page(tmp_path / name)
+        assert of_file(tmp_path / name) in page and Reader(page).tags == ["img", "audio"]
+    assert Reader(Clip.on_page(tmp_path / "a.webp")).tags == ["img"]
+    with pytest.raises(genai.core.errors.Mistake, match=r"a\.txt cannot be put on a page"):
+        Clip.on_page(tmp_path / "a.txt")
+    with pytest.raises(genai.core.errors.Mistake, match=r"cannot read .*gone\.mp4"):
+        Clip.on_page(tmp_path / "gone.mp4")

@@ -1,0 +1,100 @@
+"""Nodes become objects only if they may."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from genai.core.errors import Mistake
+from genai.core.instantiate import build, check, locate
+from genai.methods.base import Method
+
+GPT = "genai.networks.gpt.GPT"
+NODE = {
+    "_target_": "genai.methods.autoregressive.Autoregressive",
+    "network": {"_target_": GPT, "width": 16, "heads": 2},
+}
+SIZES = {"vocab_size": 10, "block": 8}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "torch.load",
+        "torch.nn.Linear",
+        "builtins.open",
+        "pathlib.Path.write_text",
+        "torch.hub.load",
+        "genai.x.Path.write_text",
+        "genai.x.Path",
+        "genai.runs.run.Path",
+        "genai.inference.model.Path",
+        "genai.data.text.Stdlib",
+        "genai.networks.gpt.Cache",
+        "genai.runs.run.Run",
+        "genai.core.instantiate.import_module",
+        "genai.networks.gpt.nn.Module",
+        "genaix.networks.gpt.GPT",
+        "genai",
+        "",
+        "genai" + ".a" * 1000,
+        "genai.no.such.Module",
+        "genai.networks.gpt.",
+        ".GPT",
+    ],
+)
+def test_foreign_targets_are_refused_by_name(target: str) -> None:
+    with pytest.raises(Mistake, match=f"model.network: refused '{target[:50]}"):
+        locate(target, nn.Module, "model.network")
+
+
+def test_a_plugin_is_built_only_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_plugin.py").write_text("from torch import nn\nclass Mine(nn.Module):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Mistake, match=r"refused 'my_plugin.Mine'.*plugins="):
+        locate("my_plugin.Mine", nn.Module, "model")
+    assert locate("my_plugin.Mine", nn.Module, "model", ["my_plugin"]).__name__ == "Mine"
+    with pytest.raises(Mistake, match="not a Module defined in my_plugin"):
+        locate("my_plugin.nn", nn.Module, "model", ["my_plugin"])
+
+
+def test_sizes_come_from_what_is_given() -> None:
+    method = build(NODE, Method, "model", SIZES)  # type: ignore[type-abstract]
+    assert method.sampled.vocab_size == 10
+
+
+@pytest.mark.parametrize(
+    ("network", "given", "says"),
+    [
+        ({}, {"shape": (3, 8, 8)}, "model.network: GPT needs vocab_size; this modality gives shape"),
+        ({"vocab_size": 3}, SIZES, "model.network.vocab_size=3 is not yours to set"),
+        ({"widht": 3}, SIZES, "model.network.widht.*Did you mean 'width'"),
+        ({"width": 0}, SIZES, "model.network.width=0: it should be greater than or equal to 1"),
+        ({"width": True}, SIZES, "model.network.width=True"),
+        ({"width": 16.0}, SIZES, "model.network.width=16.0: it should be a valid integer"),
+        ({"width": float("nan")}, SIZES, "model.network.width=nan"),
+        ({"dropout": float("nan")}, SIZES, "model.network.dropout=nan: it should be less than 1"),
+        ({"width": "a" * 10**6}, SIZES, r"model.network.width='aa.{1,250}aa': it should be a valid integer"),
+        ({"a\n" * 10**6: 3}, SIZES, "model.network.a.*GPT has no such option"),
+        ({5: 3}, SIZES, "model.network.5: GPT has no such option"),
+        ({"width": {"_target_": GPT}}, SIZES, "GPT.width takes a value of type <class 'int'>, not a _target_"),
+        ({"width": "5"}, SIZES, "model.network.width='5': it should be a valid integer"),
+        ({"width": 7}, SIZES, "model.network: width=7 has to be a multiple"),
+        ({"ngrams": 9}, SIZES, "model.network.ngrams=9: it should be less than or equal to 3"),
+    ],
+)
+def test_what_does_not_fit_is_named(network: dict[str, Any], given: dict[str, Any], says: str) -> None:
+    node = {**NODE, "network": {**NODE["network"], **network}}  # type: ignore[dict-item]
+    with pytest.raises(Mistake, match=says) as caught:
+        build(node, Method, "model", given)  # type: ignore[type-abstract]
+    assert len(str(caught.value)) < 800
+
+
+@pytest.mark.parametrize("target", ["genai.data.text.Stdlib", "genai.methods.base.Piece", "os.system"])
+def test_a_node_of_the_wrong_kind_is_refused_before_it_is_built(target: str) -> None:
+    with pytest.raises(Mistake, match="refused"):
+        check({**NODE, "network": {"_target_": target}}, Method, "model")
+    with pytest.raises(Mistake, match="a _target_ is missing"):
+        check({}, Method, "model")

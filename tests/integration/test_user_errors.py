@@ -1,0 +1,236 @@
+"""A mistake is answered in a line or two: what was given, what is allowed; and it leaves nothing behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+
+import genai
+from genai.core.errors import Mistake
+from genai.inference.model import Model
+from genai.methods.diffusion import Diffusion
+from genai.modalities.image import Image
+from genai.networks.unet import UNet
+from genai.runs.run import all_runs
+from tests.conftest import SMALL_IMAGE
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["steps=abc"], "steps='abc': it should be a valid integer"),
+        (["minutes=inf"], "minutes=inf"),
+        (["data.path="], "data.path= is empty"),
+        (["~seed"], "option 'seed' is missing"),
+        (["steps=0"], "steps=0: it should be greater than or equal to 1"),
+        (["steps=5", "minutes=1"], "steps=5 and minutes=1: give one"),
+        (["clip=0"], "clip=0: it should be greater than 0"),
+        (["ema=1.0"], "ema=1.0: it should be less than 1"),
+        (["batch=2", "accumulate=3"], "accumulate=3"),
+        (["checkpoint_every=0s"], "checkpoint_every=0s.*such as 60s"),
+        (["preview_every=soon"], "preview_every=soon"),
+        (["minutes=nan"], "minutes=nan: it should be"),
+        (["prompts=hello"], "prompts='hello': it should be a list"),
+        (["data=null"], "data=null: one has to be chosen. There are: .*stdlib"),
+        (["modality=image", "data=text_folder"], "Image does not fit TextFolder.*Choose data= among .*world"),
+        (["data=world"], "data=world has nothing for modality=text. For it there are: stdlib, text_folder"),
+        (["data=image_folder"], "Text does not fit ImageFolder.*stdlib, text_folder"),
+        (["data=stdlib"], "Stdlib has no such option.*data=text_folder has it"),
+        (["resume="], "resume= is empty"),
+        (["model=gptt"], "Did you mean 'gpt'"),
+        (["model.network.widht=3"], "Did you mean 'width'"),
+        (["model=gan"], "the model and the modality do not go together"),
+        (["model.network.heads=3"], "width=16 has to be a multiple of 2 x heads=6"),
+        (["model.sampling={temperature: -1}"], "model.sampling.temperature=-1"),
+        (["optimizer.lr=-1"], "optimizer.lr=-1"),
+        (["optimizer.betas=[0.9]"], "optimizer: betas=.0.9.: it should be two numbers"),
+        (["modality.vocab_size=300"], "vocab_size belongs to tokenizer=bpe"),
+        (["modality.tokenizer=bpee"], "it should be 'bpe', 'characters' or 'bytes'. Did you mean 'bpe'"),
+        (["modality.block=1000000"], "fewer than a block of 1000000 needs"),
+        (["data.path=nowhere/x.txt"], "nowhere/x.txt: there is no such file"),
+        (["trainer.devices=99", "trainer.strategy=ddp"], r"trainer.devices=99: this machine has \d+"),
+        (["trainer=fsdp"], "trainer=fsdp shards"),
+        (["trainer.accelerator=tpu"], "trainer.accelerator='tpu'"),
+        (["init_from=nowhere"], "there is no run folder or checkpoint nowhere"),
+        (["runs=/dev/null/runs", "steps=1"], "cannot make the run folder /dev/null/runs"),
+        (["model._target_=os.system"], "refused 'os.system'"),
+        (["data._target_=genai.modalities.text.Text"], "refused 'genai.modalities.text.Text': it is not a Source"),
+    ],
+)
+def test_wrong_words_are_explained_and_leave_nothing(
+    words: list[str], says: str, small: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(Mistake, match=says) as caught:
+        genai.fit(*small, *words)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("word", "has"), [("data.path=x", "image_folder"), ("data.name=MNIST", "torchvision")])
+def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has: str) -> None:
+    with pytest.raises(Mistake, match=f"World has no such option.*data={has}.* has it"):
+        genai.fit("modality=image", word, "trainer=cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["modality.size=18"], "sides of 18 x 18 pixels have to be multiples of 4"),
+        (["modality.channels=2"], "modality.channels=2: it should be 1 or 3"),
+        (["model=gpt"], "GPT needs vocab_size; this modality gives .*shape"),
+        (["model.objective=x"], "model.objective='x': it should be 'x0' or 'velocity'"),
+        (["model.sampling={guidance: -1}"], "model.sampling.guidance=-1"),
+        (["model.network.widht=3"], "Did you mean 'width'"),
+        (["data.things=3"], "data.things=3: it should be less than or equal to 2"),
+        (["data.items=10000000", "modality.size=512"], "are more than 64 GiB"),
+        (["data=image_folder", "data.path=nowhere"], "nowhere"),
+        (["data=torchvision", "data.name=MNISTT", "data.path=."], "Did you mean 'MNIST'|'MNIST'"),
+        (["batch=0"], "batch=0: it should be greater than or equal to 1"),
+        (["init_from=nowhere"], "there is no run folder or checkpoint nowhere"),
+    ],
+)
+def test_wrong_words_about_images(words: list[str], says: str, tmp_path: Path) -> None:
+    small = [word for word in SMALL_IMAGE if not (words[0].startswith("d") and word.startswith("data."))]
+    small = [word for word in small if not (words == ["model=gpt"] and word.startswith("model."))]
+    with pytest.raises(Mistake, match=says) as caught:
+        genai.fit(*small, *words, f"runs={tmp_path / 'runs'}")
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"guidance": -1}, "guidance=-1"),
+        ({"sampler": "eulr"}, "Did you mean 'euler'"),
+        ({"temperature": 1}, "There is no option 'temperature'.* There are: .*guidance"),
+        ({"mask": "a.png"}, "give init= as well"),
+        ({"outpaint": "east"}, "outpaint='east': it should be 'left', 'right', 'top', 'bottom' or 'around'"),
+        ({"guidance_from": 0.1, "guidance_until": 0.9}, "guidance_from=0.1 comes after guidance_until=0.9"),
+        ({"init": "nowhere.png"}, "cannot read nowhere.png"),
+        ({"init": __file__}, "is not an image"),
+    ],
+)
+def test_wrong_options_of_images(options: dict[str, object], says: str) -> None:
+    modality = Image(16)
+    model = Model(modality, Diffusion(UNet(modality.shape, width=16)))
+    with pytest.raises(Mistake, match=says):
+        model.sample("a", **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(small: list[str]) -> None:
+    with pytest.raises(Mistake, match="'cuda' was asked for, but torch finds no CUDA GPU"):
+        genai.fit(*small, "trainer=gpu")
+
+
+def test_an_impossible_pair_explains_itself(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "square_plugin.py").write_text(
+        "from genai.modalities.text import Text\nclass Square(Text):\n    interface = {'shape': (3, 8, 8)}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(Mistake, match="GPT needs vocab_size; this modality gives shape"):
+        genai.fit(*small, "plugins=[square_plugin]", "modality._target_=square_plugin.Square")
+
+
+def test_a_model_that_does_not_fit_is_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.data.text.TextFolder.files", lambda self: pytest.fail("data were read"))
+    with pytest.raises(Mistake, match="UNet needs shape; this modality gives block, vocab_size"):
+        genai.fit("modality=text", "model=diffusion")
+
+
+def test_a_checkpoint_of_another_modality(small: list[str]) -> None:
+    model = genai.fit(*small, "steps=1")
+    with pytest.raises(Mistake, match="is a model of text, not of image"):
+        genai.load(model.file, modality="image")
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="nowhere is not a run folder"):
+        genai.fit("resume=nowhere")
+    genai.fit(*small, "steps=2")
+    run = next(all_runs(tmp_path / "runs"))
+    before = content(run.folder)
+    with pytest.raises(Mistake, match=r"model.network.width: 16 -> 32.*init_from"):
+        genai.fit(f"resume={run.folder}", "model.network.width=32", "steps=4")
+    with pytest.raises(Mistake, match=r"done its 2 steps; extend it with steps="):
+        genai.fit(f"resume={run.folder}")
+    with pytest.raises(Mistake, match="another optimizer"):
+        genai.fit(f"resume={run.folder}", "steps=4", "optimizer=adamw")
+    with pytest.raises(Mistake, match="give one of them"):
+        genai.fit(*small, f"init_from={run.folder}", f"resume={run.folder}", "steps=4")
+    with pytest.raises(Mistake, match=r"init_from=.* does not fit: its .* this model has"):
+        genai.fit(*small, f"init_from={run.folder}", "model.network.width=32", "steps=4")
+    with pytest.raises(Mistake, match=r"does not fit: its modality.tokenizer is characters, not bytes"):
+        genai.fit(*small, f"init_from={run.folder}", "modality.tokenizer=bytes", "steps=4")
+    lock = run.lock()
+    with pytest.raises(Mistake, match="is being trained by another process"):
+        genai.fit(f"resume={run.folder}", "steps=4")
+    lock.release()
+    assert content(run.folder) == before
+    assert len(list(all_runs(tmp_path / "runs"))) == 1
+
+
+def test_init_from_says_what_is_new(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = genai.fit(*small, "steps=1")
+    genai.fit(*small, "steps=1", "model.network.layers=3", f"init_from={model.file}")
+    assert "does not have 5 of " in capsys.readouterr().err
+    run = next(all_runs(tmp_path / "runs"))
+    assert run.record["steps"] == 1
+
+
+def test_init_from_starts_with_the_weights_of_another_run(small: list[str]) -> None:
+    model = genai.fit(*small, "steps=3")
+    new = genai.fit(*small, "steps=1", f"init_from={model.file}", "optimizer.lr=0.0", "optimizer.embedding_lr=0.0",
+                    "optimizer.head_lr=0.0", "optimizer.matrix_lr=0.0", "seed=9")  # fmt: skip
+    for ours, theirs in zip(new.method.parameters(), model.method.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("words", [["stepz=3"], ["steps=0"], ["data=text_folder", "data.path=nowhere"]])
+def test_the_command_exits_with_two_and_says_it_on_standard_error(
+    words: list[str], tmp_path: Path, command: Command
+) -> None:
+    done = command("train", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) <= 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_traceback_comes_back(tmp_path: Path, command: Command) -> None:
+    done = command("train", "steps=0", cwd=tmp_path, env={"GENAI_DEBUG": "1"})
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_names_and_types_are_checked_before_lightning_is_imported() -> None:
+    code = (
+        "import sys, genai\n"
+        "for word in ('stepz=1', 'steps=0', 'model.network.width=0', 'data.path=x'):\n"
+        "    try: genai.fit('data=text_folder', word)\n"
+        "    except genai.core.errors.Mistake: continue\n"
+        "    raise SystemExit('no mistake')\n"
+        "print('lightning' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(("init", "count", "refused"), [("000", 1, True), ("003", 3, False), ("clip", 9, False)])
+def test_samples_do_not_replace_what_they_are_made_of(init: str, count: int, refused: bool, tmp_path: Path) -> None:
+    from genai.commands.sample import _check_apart
+
+    used = {"init": None, "clip": str(tmp_path / f"{init}.wav")}
+    with pytest.raises(Mistake, match="would be replaced") if refused else nullcontext():
+        _check_apart(used, str(tmp_path / "x" / ".."), count)

@@ -1,0 +1,86 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from genai.training.loggers import Metrics
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "metrics.csv"
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def steps(path: Path) -> list[int]:
+    return [int(row["step"]) for row in rows(path)]
+
+
+def test_rows_are_there_as_soon_as_they_are_added(path: Path) -> None:
+    metrics = Metrics(path, 0)
+    assert path.read_bytes() == b"step\n"
+    metrics.add(1, {"loss": 0.5, "lr": 1 / 3})
+    assert path.read_bytes() == b"step,loss,lr\n1,0.5,0.33333333\n"
+    metrics.add(2, {"lr": 0.1, "loss": 2.0})
+    assert path.read_bytes() == b"step,loss,lr\n1,0.5,0.33333333\n2,2,0.1\n"
+
+
+def test_a_new_value_adds_a_column_behind_the_others(path: Path) -> None:
+    metrics = Metrics(path, 0)
+    metrics.add(1, {"loss": 1.0})
+    metrics.add(2, {"val_loss": 3.0, "loss": 2.0})
+    metrics.add(3, {"val_loss": 4.0})
+    metrics.add(4, {})
+    assert path.read_text().splitlines() == ["step,loss,val_loss", "1,1,", "2,2,3", "3,,4", "4,,"]
+
+
+@pytest.mark.parametrize(("at", "kept"), [(0, []), (3, [1, 2, 3]), (99, [1, 2, 3, 4, 5])])
+def test_a_resumed_run_drops_what_came_after_its_checkpoint(path: Path, at: int, kept: list[int]) -> None:
+    metrics = Metrics(path, 0)
+    for step in range(1, 6):
+        metrics.add(step, {"loss": step / 10})
+    before = path.read_text()
+    resumed = Metrics(path, at)
+    assert steps(path) == kept
+    assert before.startswith(path.read_text())
+    resumed.add(at + 1, {"loss": 0.9, "lr": 1.0})
+    assert steps(path) == [*kept, at + 1]
+    assert rows(path)[-1] == {"step": str(at + 1), "loss": "0.9", "lr": "1"}
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_torn_last_line_is_dropped(path: Path, cut: int) -> None:
+    """However little is missing: half a number is a number, too."""
+    metrics = Metrics(path, 0)
+    metrics.add(7, {"loss": 0.25})
+    metrics.add(8, {"loss": 0.125})
+    whole = path.read_bytes()
+    assert whole.endswith(b"\n8,0.125\n")
+    path.write_bytes(whole[:-cut])
+    resumed = Metrics(path, 8)
+    assert steps(path) == [7]
+    resumed.add(8, {"loss": 0.125})
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("line", ["9", "9,1,2,3", "nonsense,1", "9.5,1", ",1"])
+def test_a_line_that_does_not_fit_is_dropped(path: Path, line: str) -> None:
+    path.write_text(f"step,loss\n7,0.5\n{line}\n8,0.25\n")
+    Metrics(path, 100)
+    assert path.read_text() == "step,loss\n7,0.5\n8,0.25\n"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "step\n"])
+def test_an_empty_file_is_begun_anew(path: Path, content: str) -> None:
+    path.write_text(content)
+    Metrics(path, 5).add(6, {"loss": 1.0})
+    assert path.read_text() == "step,loss\n6,1\n"
+
+
+def test_numbers_that_are_not_finite_are_written_as_such(path: Path) -> None:
+    Metrics(path, 0).add(1, {"a": float("nan"), "b": float("inf"), "c": 1e-12})
+    assert rows(path) == [{"step": "1", "a": "nan", "b": "inf", "c": "1e-12"}]
