@@ -20,10 +20,10 @@ from common import save, train
 from genai.cli.compose import compose
 from genai.core.batch import Request
 from genai.core.data import Source
-from genai.core.instantiate import build
+from genai.core.instantiate import instantiate
 from genai.inference.model import build_method
 from genai.metrics.audio.enhancement import compared
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 from genai.modalities.base import Modality
 
 SIDES = {"noisy": "noisy", "wiener": "Wiener", "restored": "ours"}
@@ -31,8 +31,8 @@ SIDES = {"noisy": "noisy", "wiener": "Wiener", "restored": "ours"}
 
 def score(model: Any, words: list[str], n: int) -> dict[str, dict[str, dict[str, float]]]:
     """By condition and side, the mean of each score."""
-    source = build(compose("train", words).values["data"], Source, "data")  # type: ignore[type-abstract]
-    found = compared(Study(model, source, n=n, seed=1))
+    source = instantiate(compose("train", words).values["data"], Source, "data")  # type: ignore[type-abstract]
+    found = compared(EvalContext(model, source, n=n, seed=1))
     return {
         f"{kind} {ratio} dB": {
             side: {name: round(float(np.nanmean(values)), 3) for name, values in scores.items()}
@@ -45,7 +45,7 @@ def score(model: Any, words: list[str], n: int) -> dict[str, dict[str, dict[str,
 def real_time(words: list[str], rate: int = 16_000, seconds: int = 30) -> float:
     """Seconds of sound in a second of one core."""
     values = compose("train", [*words, f"modality.rate={rate}"]).values
-    modality = build(values["modality"], Modality, "modality")  # type: ignore[type-abstract]
+    modality = instantiate(values["modality"], Modality, "modality")  # type: ignore[type-abstract]
     method = build_method(values["model"], modality).eval()
     request = Request([""], [0], (rate * seconds,), init=[torch.randn(rate * seconds)])
     options = method.Options()

@@ -45,7 +45,7 @@ start = time.perf_counter()
 net.engine(*begun).draw(torch.rand(1, 1))
 print(time.perf_counter() - start)
 """
-Way = Callable[[int], None]
+Interpolation = Callable[[int], None]
 
 
 class Queued(nn.Module):
@@ -100,7 +100,7 @@ class Incremental(nn.Module):
         return torch.distributions.OneHotCategorical(probabilities).sample()[:, None]
 
 
-def ways(batch: int) -> dict[str, tuple[int, Way]]:
+def ways(batch: int) -> dict[str, tuple[int, Interpolation]]:
     """Names -> (samples of one measurement, a function that generates so many)."""
     net = eval(SMALL, {"WaveNet": WaveNet}).requires_grad_(False).eval()
     x, local = (
@@ -138,7 +138,7 @@ def ways(batch: int) -> dict[str, tuple[int, Way]]:
     }
 
 
-def stream_weights(net: WaveNet, batch: int) -> Way:
+def stream_weights(net: WaveNet, batch: int) -> Interpolation:
     """Nothing but multiply-adds of all packed weights, once a sample."""
     rows, vectors, inputs = tile(batch)
     block, padded = vectors * WIDTH, batch + -batch % rows

@@ -25,9 +25,9 @@ from torch.nn import functional as F
 
 from genai.cli.compose import compose
 from genai.core.data import Source
-from genai.core.instantiate import build
+from genai.core.instantiate import instantiate
 from genai.metrics.audio.bits_per_sample import BitsPerSample
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 from genai.modalities.audio import Audio
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.wavenet.model import WaveNet
@@ -91,11 +91,11 @@ def bits(path: str, millions: float, words: list[str]) -> dict[str, Any]:
     """Bits a sample on the whole held-out side."""
     words = ["experiment=fsdd", f"data.path={path}", "trainer=cpu", "trainer.threads=1", *words]
     composed = compose("train", words).values
-    audio = build(composed["modality"], Audio, "modality")
+    audio = instantiate(composed["modality"], Audio, "modality")
     targets = composed["batch"] * audio.crop * audio.hop
     model = train(*words, f"steps={round(millions * 1e6 / targets)}")
-    source = build(composed["data"], Source, "data")  # type: ignore[type-abstract]
-    figures = BitsPerSample().measure(Study(model, source))
+    source = instantiate(composed["data"], Source, "data")  # type: ignore[type-abstract]
+    figures = BitsPerSample().measure(EvalContext(model, source))
     measured = {name: round(figure.value or 0, 4) for name, figure in figures.items()}
     return {name: model.record[name] for name in ("steps", "cpu_seconds")} | measured
 

@@ -19,16 +19,16 @@ from common import save, steps_for, train
 
 from genai.cli.compose import compose
 from genai.core.data import Source
-from genai.core.instantiate import build
-from genai.metrics.base import Study
+from genai.core.instantiate import instantiate
+from genai.metrics.base import EvalContext
 from genai.toy.metrics.audio import Played
 
 
 def row(model: Any, words: list[str], n: int) -> dict[str, Any]:
     """Figures of fresh prompts, as ``python -m genai.evaluate`` has them."""
     data = compose("train", words).values["data"]
-    source = build(data, Source, "data")  # type: ignore[type-abstract]
-    study = Study(model, source, n=n, seed=1, batch=n)
+    source = instantiate(data, Source, "data")  # type: ignore[type-abstract]
+    study = EvalContext(model, source, n=n, seed=1, batch=n)
     figures = Played().measure(study)
     measured = {name: figure.value for name, figure in figures.items() if figure.value is not None}
     beside = {f"{name}_of_real": figure.beside for name, figure in figures.items() if figure.beside is not None}

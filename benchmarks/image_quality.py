@@ -43,7 +43,7 @@ from torch import Tensor
 from genai.cli.compose import compose
 from genai.core.cache import cache_dir
 from genai.core.device import reuse_memory
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.torchvision_sets import TorchvisionSet
 from genai.inference.model import parameters
 from genai.media.picture import Picture, contact_sheet
@@ -207,7 +207,7 @@ def main() -> None:
         for name in names:
             try:
                 made = makers[name]()
-            except (ImportError, Mistake) as error:
+            except (ImportError, UserError) as error:
                 print(f"{name} is left out: {error}", flush=True)
                 continue
             row = " ".join([name, *(asked.words if name in OURS else [])])

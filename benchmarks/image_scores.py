@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genai.core.cache import cache_dir, cache_key, cached_file
-from genai.core.data import Packed
+from genai.core.data import PackedDataset
 from genai.metrics.frechet import moments
 from genai.metrics.image.classifier import FEATURES, Classifier, features, hits, learn, numbered
 from genai.metrics.image.nearest import LOW, nearest
@@ -35,7 +35,7 @@ class Judge:
     """
 
     def __init__(
-        self, learnt: Tensor, named: Sequence[str], held: Tensor, shown: Sequence[str], packed: Packed
+        self, learnt: Tensor, named: Sequence[str], held: Tensor, shown: Sequence[str], packed: PackedDataset
     ) -> None:
         self.learnt, self.held, self.packed = learnt, held, packed
         self.classes = sorted(set(named))

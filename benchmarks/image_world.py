@@ -18,8 +18,8 @@ from common import save, steps_for, train
 
 from genai.cli.compose import compose
 from genai.core.data import Source
-from genai.core.instantiate import build
-from genai.metrics.base import Study
+from genai.core.instantiate import instantiate
+from genai.metrics.base import EvalContext
 from genai.toy.metrics.image import Obedience
 
 KEPT = ("fulfilment_held_out", "strict_held_out", "fulfilment", "strict", "place_spread")
@@ -28,8 +28,8 @@ KEPT = ("fulfilment_held_out", "strict_held_out", "fulfilment", "strict", "place
 def score(model: Any, words: list[str], n: int, **options: Any) -> dict[str, Any]:
     """Figures of fresh prompts, as ``python -m genai.evaluate`` has them."""
     data = compose("train", words).values["data"]
-    source = build(data, Source, "data")  # type: ignore[type-abstract]
-    figures = Obedience().measure(Study(model, source, n=n, seed=1, options=options))
+    source = instantiate(data, Source, "data")  # type: ignore[type-abstract]
+    figures = Obedience().measure(EvalContext(model, source, n=n, seed=1, options=options))
     return {name: round(figure.value, 4) for name, figure in figures.items() if figure.value is not None} | {
         f"{name}_of_real": round(figure.beside, 4) for name, figure in figures.items() if figure.beside is not None
     }

@@ -28,9 +28,9 @@ import genai
 from genai.cli.compose import compose
 from genai.cli.overrides import words_of
 from genai.core.data import Source
-from genai.core.instantiate import build
+from genai.core.instantiate import instantiate
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Study
+from genai.metrics.base import EvalContext, Result
 from genai.metrics.video.clips import made, real, stacked
 from genai.metrics.video.drift import PART, lasting, looks
 from genai.metrics.video.motion import Motion, looked_at
@@ -43,7 +43,7 @@ SIDES = {"trained": "", "held out": "_held_out"}
 
 
 @dataclass
-class Side(Study):
+class Side(EvalContext):
     """Of prompts of one kind only, and of clips that go on from the first ``given`` frames of real ones."""
 
     side: str = ""
@@ -73,7 +73,7 @@ class Side(Study):
         return [Clip(each, modality.fps) for each in frames]
 
 
-def values(figures: Mapping[str, Figure]) -> dict[str, float]:
+def values(figures: Mapping[str, Result]) -> dict[str, float]:
     return {name: round(figure.value, 4) for name, figure in figures.items() if figure.value is not None}
 
 
@@ -107,7 +107,7 @@ def continued(study: Side) -> dict[str, float]:
 
 def rolled_out(model: Any, source: Source, n: int, frames: int) -> dict[str, float]:
     """What ``drift`` finds in clips of held-out prompts, at the end of each ``PART`` frames."""
-    study = Study(model, source, n=n, seed=1, options={"frames": frames})
+    study = EvalContext(model, source, n=n, seed=1, options={"frames": frames})
     prompts = source.prompts(source.val, n, study.seed)
     clips, marks = made(study, prompts), range(PART, frames + 1, PART)
     motions = [parse(prompt) for prompt in prompts]
@@ -117,7 +117,7 @@ def rolled_out(model: Any, source: Source, n: int, frames: int) -> dict[str, flo
 
 def row(model: Any, words: list[str], asked: argparse.Namespace) -> dict[str, Any]:
     """All that is asked about one model."""
-    source = build(compose("train", words).values["data"], Source, "data")  # type: ignore[type-abstract]
+    source = instantiate(compose("train", words).values["data"], Source, "data")  # type: ignore[type-abstract]
     found: dict[str, Any] = {name: model.record[name] for name in ("cpu_seconds", "seconds", "steps")}
     found |= obeyed(model, source, asked.n)
     if asked.init_frames:

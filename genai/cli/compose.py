@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genai.core.errors import Failure, Mistake, nearest
+from genai.core.errors import RunError, UserError, did_you_mean
 from genai.core.paths import config_dir
 
 NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
@@ -39,7 +39,7 @@ FREE_TEXT: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Composed:
+class CommandConfig:
     """What a command was asked for, in plain types.
 
     ``values`` is the config, ``choices`` the group members by group (``{"model": "gpt"}``), ``overrides`` the words
@@ -103,8 +103,8 @@ def plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------- composing
 
 
-def compose(config_name: str, words: Sequence[str]) -> Composed:
-    """Compose ``configs/<config_name>.yaml`` with ``words``, from Python. Raises ``Mistake``."""
+def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
+    """Compose ``configs/<config_name>.yaml`` with ``words``, from Python. Raises ``UserError``."""
     GlobalHydra.instance().clear()
     _check_words(words)
     try:
@@ -115,12 +115,12 @@ def compose(config_name: str, words: Sequence[str]) -> Composed:
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
-        return Composed(plain(config), choices, list(words))
+        return CommandConfig(plain(config), choices, list(words))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain(error, config_name) from error
 
 
-def launch(task: Callable[[Composed], Any], config_name: str, words: list[str]) -> None:
+def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[str]) -> None:
     """Run ``task`` under Hydra's own command line (``--help``, ``--cfg job``, ``-m``, tab completion), then exit.
 
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
@@ -137,7 +137,7 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str]) 
         choices = plain(hydra_config.runtime.choices)
         overrides = [put_down(word) for word in hydra_config.overrides.task] if many else words
         folder = Path(hydra_config.runtime.output_dir) if many else None
-        guarded(lambda: task(Composed(plain(config), choices, overrides, folder)))
+        guarded(lambda: task(CommandConfig(plain(config), choices, overrides, folder)))
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a sample or a path
@@ -161,16 +161,16 @@ def launch(task: Callable[[Composed], Any], config_name: str, words: list[str]) 
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Raises ``Mistake`` for a flag that Hydra does not have, and for a group without a member."""
+    """Raises ``UserError`` for a flag that Hydra does not have, and for a group without a member."""
     flags = set(get_args_parser()._option_string_actions)
     for word in words:
         key, _, value = word.partition("=")
         if word.startswith("--") and key not in flags:
-            raise Mistake(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
+            raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
         if {"-m", "--multirun"} & set(words) and key == "runs" and not _PLAIN.fullmatch(value):
-            raise Mistake(f"{word}: with -m it has to be a plain path, of letters, digits and ._-/ alone.")
+            raise UserError(f"{word}: with -m it has to be a plain path, of letters, digits and ._-/ alone.")
         if value == "null" and key in NODES and (members := sorted((config_dir() / key).glob("*.yaml"))):
-            raise Mistake(f"{word}: one has to be chosen. There are: {', '.join(file.stem for file in members)}.")
+            raise UserError(f"{word}: one has to be chosen. There are: {', '.join(file.stem for file in members)}.")
 
 
 def guarded(task: Callable[[], Any]) -> None:
@@ -180,11 +180,11 @@ def guarded(task: Callable[[], Any]) -> None:
     """
     try:
         task()
-    except (Mistake, Failure) as error:
+    except (UserError, RunError) as error:
         if os.environ.get("GENAI_DEBUG") == "1":
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, Mistake) else 1)
+        sys.exit(2 if isinstance(error, UserError) else 1)
     except SystemExit as ended:
         if isinstance(ended.code, int) and ended.code > 128:  # what there was is saved: nothing interrupts the way out
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -197,7 +197,7 @@ def guarded(task: Callable[[], Any]) -> None:
         sys.exit(0)
 
 
-def explain(error: Exception, config_name: str) -> Mistake:
+def explain(error: Exception, config_name: str) -> UserError:
     """Hydra's error as a mistake: what was given, what is allowed, the nearest name."""
     cause: BaseException | None = error
     while cause is not None:
@@ -206,29 +206,31 @@ def explain(error: Exception, config_name: str) -> Mistake:
             members = [option.removesuffix(".yaml") for option in cause.options]
             if "/" in group:
                 return _formless(group, name)
-            return Mistake(
-                f"{group}={name}: there is no such {group}.{nearest(name, members)} There are: {', '.join(members)}."
+            return UserError(
+                f"{group}={name}: there is no such {group}.{did_you_mean(name, members)} There are: {', '.join(members)}."
             )
         cause = cause.__cause__
     if isinstance(error, OverrideParseException):
-        return Mistake(f"Cannot read '{error.override}'; write key=value, and quote a value that has spaces or commas.")
+        return UserError(
+            f"Cannot read '{error.override}'; write key=value, and quote a value that has spaces or commas."
+        )
     unknown = re.search(r"(?:Could not (?:override|append to config)|find match for) '([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
         key = key_of(unknown[1])
         keys = known_keys(config_name)
         if key in NODES and key in keys:  # a model that brings its optimizer does so for one modality
-            return Mistake("the model and the modality do not go together: choose another model=, or leave it out.")
-        return Mistake(f"There is no option '{key}'.{nearest(key, keys)} There are: {', '.join(keys)}.")
-    return Mistake(str(error).strip().splitlines()[0])
+            return UserError("the model and the modality do not go together: choose another model=, or leave it out.")
+        return UserError(f"There is no option '{key}'.{did_you_mean(key, keys)} There are: {', '.join(keys)}.")
+    return UserError(str(error).strip().splitlines()[0])
 
 
-def _formless(member: str, modality: str) -> Mistake:
+def _formless(member: str, modality: str) -> UserError:
     """For a group member such as ``data/world`` that has a form for each of some modalities, but not for this one."""
     from genai.data.registry import fitting, modalities
 
     allowed = fitting(modalities()[modality])
     chosen = member.replace("/", "=")
-    return Mistake(f"{chosen} has nothing for modality={modality}. For it there are: {', '.join(allowed)}.")
+    return UserError(f"{chosen} has nothing for modality={modality}. For it there are: {', '.join(allowed)}.")
 
 
 def known_keys(config_name: str) -> list[str]:

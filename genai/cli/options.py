@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from omegaconf import OmegaConf
 
-from genai.core.errors import Mistake, nearest
+from genai.core.errors import UserError, did_you_mean
 from genai.core.paths import config_dir
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def set_apart(command: str, words: Sequence[str]) -> tuple[list[str], dict[str, 
 
 
 def loaded(values: Mapping[str, Any]) -> "Model":
-    """The model that the common keys mean. Raises ``Mistake``."""
+    """The model that the common keys mean. Raises ``UserError``."""
     from genai.inference.model import load
 
     return load(
@@ -65,9 +65,9 @@ def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> di
     """The strings of the command line as the types that the model's options have.
 
     Raises:
-        Mistake: for a name that neither the model nor the command has; ``keys`` are those of the command.
+        UserError: for a name that neither the model nor the command has; ``keys`` are those of the command.
     """
-    from genai.core.instantiate import validate
+    from genai.core.instantiate import validate_value
 
     hints = {
         **get_type_hints(model.modality.Options, include_extras=True),
@@ -81,7 +81,7 @@ def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> di
         if get_origin(hint) is Sequence and get_args(hint) == (str,):
             read[name] = texts(text)
         else:
-            read[name] = validate(text, hint, name, strict=False)
+            read[name] = validate_value(text, hint, name, strict=False)
     return read
 
 
@@ -95,32 +95,32 @@ def texts(value: str) -> list[str]:
 
 
 def output(wanted: str, example: str) -> Path:
-    """The file that ``out=wanted`` names, its folder made. Raises ``Mistake``, with the name ``example``."""
+    """The file that ``out=wanted`` names, its folder made. Raises ``UserError``, with the name ``example``."""
     path = Path(wanted).expanduser()
     if path.is_dir():
-        raise Mistake(f"out={path} is a folder: give a file, such as {path / example}.")
+        raise UserError(f"out={path} is a folder: give a file, such as {path / example}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Mistake(f"cannot make the folder of out={path}: {error.strerror}.") from error
+        raise UserError(f"cannot make the folder of out={path}: {error.strerror}.") from error
     return path
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Types and ranges of the keys that the commands on a trained model have in common. Raises ``Mistake``."""
+    """Types and ranges of the keys that the commands on a trained model have in common. Raises ``UserError``."""
     from annotated_types import Ge, Lt
 
-    from genai.core.instantiate import validate
+    from genai.core.instantiate import validate_value
 
-    validate(values["n"], Annotated[int, Ge(1)], "n")
-    validate(values["batch"], Annotated[int, Ge(1)], "batch")
-    validate(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
-    validate(values["weights"], Literal["ema", "raw"], "weights")
-    validate(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
-    validate(values["plugins"], Sequence[str], "plugins")
+    validate_value(values["n"], Annotated[int, Ge(1)], "n")
+    validate_value(values["batch"], Annotated[int, Ge(1)], "batch")
+    validate_value(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
+    validate_value(values["weights"], Literal["ema", "raw"], "weights")
+    validate_value(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
+    validate_value(values["plugins"], Sequence[str], "plugins")
     modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
     if values["modality"] is not None and values["modality"] not in modalities:
-        near = nearest(str(values["modality"]), modalities)
-        raise Mistake(
+        near = did_you_mean(str(values["modality"]), modalities)
+        raise UserError(
             f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}."
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.cli.compose import compose, key_of, known_keys
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.core.paths import config_dir
 from genai.runs.run import Run, all_runs, find_run
 
@@ -55,13 +55,13 @@ def resumption(words: Sequence[str], wanted: str) -> tuple[list[str], Run | None
     ``auto`` is the newest unfinished run of the same configuration; where there is none, ``words`` start a new one.
 
     Raises:
-        Mistake: there is no such run.
+        UserError: there is no such run.
     """
     others = [word for word in words if key_of(word) != "resume"]
     if any(key_of(word) == "init_from" and not word.endswith(("=", "=null")) for word in others):
-        raise Mistake("resume= goes on with a run, init_from= starts a new one: give one of them.")
+        raise UserError("resume= goes on with a run, init_from= starts a new one: give one of them.")
     if {"-m", "--multirun"} & set(others):
-        raise Mistake("resume= goes on with one run: leave out -m.")
+        raise UserError("resume= goes on with one run: leave out -m.")
     if "GENAI_RUN" in os.environ:  # a process that a distributed run has started: the first one has decided
         folder = os.environ.get("GENAI_RESUMED")
         return (words_of(Run(Path(folder)), others), Run(Path(folder))) if folder else (others, None)

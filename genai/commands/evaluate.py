@@ -7,14 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genai.cli.compose import Composed, compose, guarded, key_of, launch
+from genai.cli.compose import CommandConfig, compose, guarded, key_of, launch
 from genai.cli.options import check, keys, loaded, output, say_which, set_apart, typed
-from genai.core.errors import Failure, Mistake
+from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from genai.core.data import Source
     from genai.inference.model import Model
-    from genai.metrics.base import Figure, Study
+    from genai.metrics.base import EvalContext, Result
     from genai.runs.run import Run
 
 USUAL = {"metrics": None, "weights": "ema", "sound": None}
@@ -33,7 +33,7 @@ def measure(*words: str) -> dict[str, Any]:
     """Measure with the words of the command line, ``measure("modality=text", "n=64")``; what ``metrics.json`` holds.
 
     Raises:
-        Mistake: a word that does not fit.
+        UserError: a word that does not fit.
     """
     others, data, options = _parted(words)
     return evaluate(compose("evaluate", others), data, options)
@@ -46,12 +46,12 @@ def _parted(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]
     return others, data, options
 
 
-def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """Measure, print the table, write and return the figures. Raises ``Mistake``, ``Failure``."""
+def evaluate(composed: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+    """Measure, print the table, write and return the figures. Raises ``UserError``, ``RunError``."""
     values = {**composed.values, "modality": options.get("modality")}
     _check(values)
     from genai.inference.soundtrack import model_of
-    from genai.metrics.base import Study, chosen
+    from genai.metrics.base import EvalContext, chosen
     from genai.runs.run import Run
 
     model = loaded(values)
@@ -65,9 +65,9 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], wanted)
     usual = own and all(values[key] == default for key, default in USUAL.items())
     if sound and not any(metric.hears for metric in metrics.values()):
-        raise Mistake(f"sound=: none of these metrics hears it. Add {', '.join(OF_SOUND)}, or leave out sound.")
+        raise UserError(f"sound=: none of these metrics hears it. Add {', '.join(OF_SOUND)}, or leave out sound.")
     if not sound and (deaf := [name for name, metric in metrics.items() if metric.hears]):
-        raise Mistake(
+        raise UserError(
             f"'{deaf[0]}' hears the sound that a model of soundtracks makes of samples: say which with sound=RUN."
         )
     out = _out(values["out"], run, usual)
@@ -75,10 +75,10 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
     if sound:
         say_which(sound, "sound")
     _say_data(source, own, left_out)
-    study = Study(model, source, own, values["n"], values["seed"], values["batch"], read, sound)
-    figures: dict[str, Figure] = {}
+    study = EvalContext(model, source, own, values["n"], values["seed"], values["batch"], read, sound)
+    figures: dict[str, Result] = {}
     for metric in metrics.values():
-        figures |= metric.measure(study)
+        figures |= metric.compute(study)
     print(table(figures), flush=True)
     report = _report(study, values, figures)
     if out:
@@ -87,41 +87,43 @@ def evaluate(composed: Composed, data: Sequence[str], options: Mapping[str, str]
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    from genai.core.instantiate import validate
+    from genai.core.instantiate import validate_value
 
     check(values)
-    validate(values["metrics"], Sequence[str] | None, "metrics")
+    validate_value(values["metrics"], Sequence[str] | None, "metrics")
 
 
 def _source(model: "Model", run: "Run | None", data: Sequence[str], plugins: Sequence[str]) -> "tuple[Source, bool]":
     """The data to measure on, and whether they are the run's own: shown by their hash, not believed.
 
     Raises:
-        Mistake: nobody said which; they do not fit the model; the run's own have changed.
+        UserError: nobody said which; they do not fit the model; the run's own have changed.
     """
     from genai.cli.overrides import located, words_of
     from genai.core.data import Source
-    from genai.core.instantiate import build
+    from genai.core.instantiate import instantiate
     from genai.data.registry import modalities
 
     data = located(data)
     chooses = any(key_of(word) == "data" for word in data)
     if run is None and not chooses:
-        raise Mistake(f"{model.file} is in no run folder, so its data are not known: give data=..., data.path=...")
+        raise UserError(f"{model.file} is in no run folder, so its data are not known: give data=..., data.path=...")
     names = [name for name, modality in modalities().items() if type(model.modality) is modality]
     words = words_of(run, data) if run else [*(f"modality={name}" for name in names), *data]
     if chooses:  # what the run said about its data does not belong to others
         words = [word for word in words if word in data or not key_of(word).startswith("data.")]
     node = compose("train", words).values["data"]
-    source = build(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
         kinds = source.media.__name__, type(model.modality).__name__
-        raise Mistake(f"these data hold values of type {kinds[0]}, which {kinds[1]} is not for. Choose another data=.")
+        raise UserError(
+            f"these data hold values of type {kinds[0]}, which {kinds[1]} is not for. Choose another data=."
+        )
     recorded = run.record.get("data") if run else None
     recorded = recorded if isinstance(recorded, Mapping) else {}
     own = (recorded.get("hash"), recorded.get("hash_val")) == (source.train.fingerprint, source.val.fingerprint)
     if run and not own and not data:
-        raise Mistake(
+        raise UserError(
             f"the data of {run.folder} have changed since it was trained, so what is held out now may have been learnt."
             "\nRestore them, or say which data to measure on: data=..."
         )
@@ -129,7 +131,7 @@ def _source(model: "Model", run: "Run | None", data: Sequence[str], plugins: Seq
 
 
 def _out(wanted: str | None, run: "Run | None", usual: bool) -> Path | None:
-    """The file for the figures; ``None`` where there is no place for one. Raises ``Mistake``.
+    """The file for the figures; ``None`` where there is no place for one. Raises ``UserError``.
 
     Some of the metrics, those of other data or of other weights, do not take the place of ``metrics.json``.
     """
@@ -148,7 +150,7 @@ def _say_data(source: "Source", own: bool, left_out: Sequence[str]) -> None:
     sys.stderr.flush()
 
 
-def table(figures: "Mapping[str, Figure]") -> str:
+def table(figures: "Mapping[str, Result]") -> str:
     """Aligned lines: name, value and standard error, the same of real data, what it is."""
 
     def number(value: float | None) -> str:
@@ -165,7 +167,7 @@ def table(figures: "Mapping[str, Figure]") -> str:
     )
 
 
-def _report(study: "Study", values: Mapping[str, Any], figures: "Mapping[str, Figure]") -> dict[str, Any]:
+def _report(study: "EvalContext", values: Mapping[str, Any], figures: "Mapping[str, Result]") -> dict[str, Any]:
     """All that makes the figures again, and the figures."""
     from dataclasses import asdict
 
@@ -200,7 +202,7 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
     try:
         atomic_write(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror}.") from error
+        raise RunError(f"cannot write {path}: {error.strerror}.") from error
     print(f"figures in {path}", file=sys.stderr, flush=True)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import Composed, guarded, launch
+from genai.cli.compose import CommandConfig, guarded, launch
 from genai.cli.options import output, texts
-from genai.core.errors import Failure, Mistake
+from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from genai.media.base import Media
@@ -26,14 +26,14 @@ def main() -> None:
     launch(page, "page", sys.argv[1:])
 
 
-def page(composed: Composed) -> Path:
-    """Write the page that the command line asks for. Raises ``Mistake``, ``Failure``."""
-    from genai.core.instantiate import validate
+def page(composed: CommandConfig) -> Path:
+    """Write the page that the command line asks for. Raises ``UserError``, ``RunError``."""
+    from genai.core.instantiate import validate_value
     from genai.report.html import html
 
     values = composed.values
     for key in ("samples", "out", "runs"):
-        validate(values[key], str, key)
+        validate_value(values[key], str, key)
     runs = _runs(values)
     folders = _samples(Path(values["samples"]).expanduser())
     sections = [_section(run, folders) for run in runs]
@@ -54,7 +54,7 @@ def _runs(values: Mapping[str, Any]) -> "list[Run]":
 def _samples(root: Path) -> list[list[Sample]]:
     """The samples of each folder at any depth of ``root``, in their order; of folders the newest first."""
     if not root.is_dir():
-        raise Mistake(f"samples={root}: there is no such folder. Make some: python -m genai.sample")
+        raise UserError(f"samples={root}: there is no such folder. Make some: python -m genai.sample")
     folders: dict[Path, list[Sample]] = {}
     for file in sorted(root.glob("**/[0-9][0-9][0-9]*.json")):
         made = [each for each in file.parent.glob(f"{file.stem}.*") if each.suffix != ".json"]
@@ -62,7 +62,7 @@ def _samples(root: Path) -> list[list[Sample]]:
             if made:
                 newest = max(made, key=lambda each: each.stat().st_mtime)
                 folders.setdefault(file.parent, []).append((newest, recipes.parse(file)))
-        except Mistake as error:
+        except UserError as error:
             print(f"{error} It is passed over.", file=sys.stderr)
     return sorted(folders.values(), key=lambda samples: max(made.stat().st_mtime for made, _ in samples), reverse=True)
 
@@ -79,7 +79,7 @@ def _section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
     for made, recipe in samples[:SHOWN]:
         try:
             shown.append((recipe["batch"][recipe["item"]], media.on_page(made)))
-        except Mistake as error:
+        except UserError as error:
             print(f"{error} It is passed over.", file=sys.stderr)
     return Section(run, shown, len(samples), samples[0][0].parent if samples else None, _more(run, samples))
 
@@ -89,7 +89,9 @@ def _media(run: "Run") -> "type[Media]":
 
     name = str(run.record.get("modality"))
     if name not in modalities():
-        raise Mistake(f"{run.folder} is of modality {name}, which is not known. There are: {', '.join(modalities())}.")
+        raise UserError(
+            f"{run.folder} is of modality {name}, which is not known. There are: {', '.join(modalities())}."
+        )
     return modalities()[name].media
 
 
@@ -117,7 +119,7 @@ def _write(path: Path, content: str) -> None:
     try:
         atomic_write(path, content)
     except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror}.") from error
+        raise RunError(f"cannot write {path}: {error.strerror}.") from error
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import Composed, guarded, launch
+from genai.cli.compose import CommandConfig, guarded, launch
 from genai.cli.options import check, keys, loaded, say_which, set_apart, texts, typed
-from genai.core.errors import Failure, Mistake
+from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -27,8 +27,8 @@ def main() -> None:
     launch(lambda composed: sample(composed, options), "sample", words)
 
 
-def sample(composed: Composed, options: Mapping[str, str]) -> None:
-    """Make the samples that the command line asks for. Raises ``Mistake``, ``Failure``."""
+def sample(composed: CommandConfig, options: Mapping[str, str]) -> None:
+    """Make the samples that the command line asks for. Raises ``UserError``, ``RunError``."""
     values = {**composed.values, "modality": options.get("modality")}
     options = {key: text for key, text in options.items() if key != "modality"}
     made_before = _recipe(values, composed.overrides, options) if values["from"] else None
@@ -52,12 +52,12 @@ def sample(composed: Composed, options: Mapping[str, str]) -> None:
 def _models(
     values: Mapping[str, Any], options: Mapping[str, str], made_before: Mapping[str, Any] | None
 ) -> "tuple[Model, Model | None, dict[str, Any]]":
-    """What makes the samples, what makes their sound, and the options of the first. Raises ``Mistake``."""
+    """What makes the samples, what makes their sound, and the options of the first. Raises ``UserError``."""
     from genai.inference.soundtrack import model_of
 
     model = loaded(values)
     if values["animate"] and model.modality.animated is None:
-        raise Mistake(f"animate=true: {type(model.modality).__name__.lower()} has no pictures of its making to show.")
+        raise UserError(f"animate=true: {type(model.modality).__name__.lower()} has no pictures of its making to show.")
     if made_before:
         recipes.check_origin(values["from"], made_before, model)
     chosen = made_before["options"] if made_before else typed(model, options, [*keys("sample"), "modality"])
@@ -70,7 +70,7 @@ def _models(
 
 def _anew(model: "Model", sound: "Model | None", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """``n`` samples of each prompt, batch by batch."""
-    from genai.core.batch import batched
+    from genai.core.batch import batch_ranges
     from genai.inference.model import Stream, items
     from genai.inference.soundtrack import with_sounds
 
@@ -84,7 +84,7 @@ def _anew(model: "Model", sound: "Model | None", values: Mapping[str, Any], opti
         print(remark, file=sys.stderr)
     folder = _folder(values["out"])
     made: list[tuple[str, Any]] = []
-    for rows in batched(len(prompts), values["batch"]):
+    for rows in batch_ranges(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
         names = [f"{number:03d}" for number in rows]
@@ -113,7 +113,7 @@ def _again(model: "Model", sound: "Model | None", values: Mapping[str, Any], mad
     from genai.inference.soundtrack import with_sounds
 
     if unknown := {made_before["options"].get(name) for name in recipes.files(model)} - {None, *made_before["files"]}:
-        raise Mistake(f"{values['from']} names {unknown.pop()} without its hash.")
+        raise UserError(f"{values['from']} names {unknown.pop()} without its hash.")
     batch, item, name = made_before["batch"], made_before["item"], Path(values["from"]).stem
     prompts, seeds = [part["prompt"] for part in batch], [part["seed"] for part in batch]
     stream = Stream(model, prompts, seeds, made_before["init"], made_before["options"])
@@ -139,15 +139,15 @@ def _between(model: "Model", values: Mapping[str, Any], options: Mapping[str, An
 
 
 def _check(values: Mapping[str, Any]) -> None:
-    from genai.core.instantiate import validate
+    from genai.core.instantiate import validate_value
 
     check(values)
     for key in ("animate", "interpolate"):
-        validate(values[key], bool, key)
+        validate_value(values[key], bool, key)
     if values["interpolate"] and (clash := next((k for k in ("init", "sound", "from", "animate") if values[k]), None)):
-        raise Mistake(f"interpolate=true and {clash}=: give one of them.")
+        raise UserError(f"interpolate=true and {clash}=: give one of them.")
     if values["prompt"] is not None and values["prompts_file"] is not None:
-        raise Mistake("prompt= and prompts_file=: give one of them.")
+        raise UserError("prompt= and prompts_file=: give one of them.")
 
 
 def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, Any]) -> list[str]:
@@ -156,13 +156,13 @@ def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, An
         try:
             lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise Mistake(
+            raise UserError(
                 f"cannot read prompts_file={file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
             ) from error
         prompts = [line.rstrip("\r") for line in lines]
         prompts = prompts[:-1] if prompts[-1] == "" else prompts
         if not prompts:
-            raise Mistake(f"prompts_file={file} is empty.")
+            raise UserError(f"prompts_file={file} is empty.")
         return prompts
     if values["prompt"] is None:
         given = values["init"] or any(options.get(name) for name in recipes.files(model))
@@ -171,13 +171,13 @@ def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, An
 
 
 def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """What the file ``from=`` says. Raises ``Mistake`` where it is no such file, or the command line contradicts it."""
+    """What the file ``from=`` says. Raises ``UserError`` where it is no such file, or the command line contradicts it."""
     others = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if clash := [key for key in others if key != "ckpt"]:
-        raise Mistake(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")
+        raise UserError(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")
     recipe = recipes.read(Path(values["from"]).expanduser())
     if values["sound"] is not None and not recipe.get("sound"):
-        raise Mistake(f"from={values['from']} makes that sample again as it was, without a sound: leave out sound.")
+        raise UserError(f"from={values['from']} makes that sample again as it was, without a sound: leave out sound.")
     return recipe
 
 
@@ -199,7 +199,7 @@ def _follow(
             try:
                 file.append(part)
             except OSError as error:
-                raise Failure(f"cannot write the samples: {error.strerror}.") from error
+                raise RunError(f"cannot write the samples: {error.strerror}.") from error
         if keep:
             pieces.append(parts)
     media = stream.results()
@@ -215,10 +215,10 @@ def _follow(
 
 def _watched(stream: "Stream") -> Iterator[list[Any]]:
     """The stream under a bar; where its length is counted in a unit, with a line about its speed behind it."""
-    from genai.core.progress import Bar
+    from genai.core.progress import ProgressBar
 
     if stream.unit is None:
-        with Bar("sampling, %", 100) as bar:
+        with ProgressBar("sampling, %", 100) as bar:
             done = 0.0
             for parts in stream:
                 if stream.share is not None:
@@ -227,7 +227,7 @@ def _watched(stream: "Stream") -> Iterator[list[Any]]:
                 yield parts
         return
     began, first, before = time.monotonic(), "", 0.0
-    with Bar(stream.unit, stream.total, patience=0) as bar:
+    with ProgressBar(stream.unit, stream.total, patience=0) as bar:
         bar.step(0)  # before the first sound a loop may have to be compiled
         for parts in stream:
             first = first or f"the first {stream.made:.1f} after {time.monotonic() - began:.2f} s"
@@ -254,20 +254,20 @@ def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str
                 files.append(opened.enter_context(file))
                 path.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
-            raise Failure(f"cannot write {path}: {error.strerror}.") from error
+            raise RunError(f"cannot write {path}: {error.strerror}.") from error
     return files
 
 
 def _check_apart(used: Mapping[str, str | None], out: str | None, count: int) -> None:
-    """Raises ``Mistake`` where what is ``used``, by its key, is a folder, or a file that samples would replace."""
+    """Raises ``UserError`` where what is ``used``, by its key, is a folder, or a file that samples would replace."""
     for key, name in used.items():
         if name is not None and Path(name).is_dir():
-            raise Mistake(f"{key}={name} is a folder: name a file.")
+            raise UserError(f"{key}={name} is a folder: name a file.")
         if name is None or out is None:
             continue
         path = Path(name).resolve()
         if path.parent == Path(out).expanduser().resolve() and path.stem.isdigit() and int(path.stem) < count:
-            raise Mistake(f"{key}={name} would be replaced by the samples: give another folder than out={out}.")
+            raise UserError(f"{key}={name} would be replaced by the samples: give another folder than out={out}.")
 
 
 def _heading(stream: "Stream", item: int, first: int) -> str:
@@ -290,7 +290,7 @@ def _folder(wanted: str | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Mistake(f"cannot make the folder out={folder}: {error.strerror}.") from error
+        raise UserError(f"cannot make the folder out={folder}: {error.strerror}.") from error
     return folder
 
 
@@ -306,7 +306,7 @@ def _write(folder: Path, name: str, media: Any, made_by: Mapping[str, Any] | Non
             temporary.replace(path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise Failure(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
+            raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
 
 
 if __name__ == "__main__":

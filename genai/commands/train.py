@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genai.cli.compose import Composed, compose, guarded, key_of, launch
-from genai.core.errors import Mistake
+from genai.cli.compose import CommandConfig, compose, guarded, key_of, launch
+from genai.core.errors import UserError
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -26,7 +26,7 @@ def fit(*words: str) -> "Model":
     """Train with the words of the command line, ``fit("modality=text", "steps=200")``, and load the result.
 
     Raises:
-        Mistake: a word that does not fit. Failure: the run could not go on.
+        UserError: a word that does not fit. RunError: the run could not go on.
     """
     from genai.inference.model import load
 
@@ -44,11 +44,11 @@ def _taken_up(words: Sequence[str]) -> "tuple[list[str], Run | None]":
     if not wanted or wanted[-1] == "null":
         return words, None
     if not wanted[-1]:
-        raise Mistake("resume= is empty: give auto or a run folder.")
+        raise UserError("resume= is empty: give auto or a run folder.")
     return resumption(words, wanted[-1])
 
 
-def _train(composed: Composed, run: "Run | None" = None) -> "Run":
+def _train(composed: CommandConfig, run: "Run | None" = None) -> "Run":
     from genai.training.run import train
 
     return train(composed, run)

@@ -56,7 +56,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Way:
+class Interpolation:
     """From a sample to another one.
 
     Attributes:
@@ -91,11 +91,11 @@ class Request:
     known: list[Tensor] | None = None
     local: list[Tensor] | None = None
     end: int | None = None
-    between: list[Way] | None = None
+    between: list[Interpolation] | None = None
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """A part of the samples: ``x`` (batch, n, ...) replaces everything from ``start`` on.
 
     Positions count from the end of what was given as a beginning.
@@ -109,7 +109,7 @@ class Piece:
     share: float | None = None
 
 
-def batched(count: int, size: int) -> Iterator[range]:
+def batch_ranges(count: int, size: int) -> Iterator[range]:
     """``range(count)`` in pieces of at most ``size``."""
     for start in range(0, count, size):
         yield range(start, min(start + size, count))

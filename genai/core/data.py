@@ -133,7 +133,7 @@ class ItemRandom:
         return np.stack(rows) if rows else np.empty((0, draws))
 
 
-class Packed(Protocol):
+class PackedDataset(Protocol):
     """A split as tensors, memory-mapped."""
 
     def __len__(self) -> int: ...
@@ -143,7 +143,7 @@ class Packed(Protocol):
         ...
 
 
-class Score(ABC):
+class PromptFeatures(ABC):
     """Reads out of a prompt what happens when: notes, say. A source of data hands one to its modality."""
 
     RATE: ClassVar[int] = 100

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class Hardware:
+class DeviceConfig:
     """What a run computes on.
 
     Args:
@@ -30,28 +30,30 @@ class Hardware:
     strategy: Literal["single", "ddp", "fsdp"] = "single"
     threads: Annotated[int, Ge(1)] | None = None
 
-    def resolve(self) -> "Hardware":
-        """With every ``auto`` and ``None`` decided. Raises ``Mistake`` where the machine lacks what is asked for."""
+    def resolve(self) -> "DeviceConfig":
+        """With every ``auto`` and ``None`` decided. Raises ``UserError`` where the machine lacks what is asked for."""
         import torch
 
         if self.strategy == "fsdp" and not torch.cuda.is_available():
-            raise Mistake("trainer=fsdp shards a model over GPUs, and torch finds none here. Use trainer=ddp or auto.")
-        accelerator = pick_device(self.accelerator)
+            raise UserError(
+                "trainer=fsdp shards a model over GPUs, and torch finds none here. Use trainer=ddp or auto."
+            )
+        accelerator = select_device(self.accelerator)
         present = torch.cuda.device_count() if accelerator == "cuda" else 1 if accelerator == "mps" else cores()
         devices = self.devices
         if devices == "auto":
             devices = 1 if accelerator == "cpu" else present
         if devices > present:
-            raise Mistake(f"trainer.devices={devices}: this machine has {present} ({accelerator}).")
+            raise UserError(f"trainer.devices={devices}: this machine has {present} ({accelerator}).")
         if self.strategy == "single" and devices > 1:
-            raise Mistake(f"trainer.devices={devices} needs trainer=ddp or trainer=fsdp.")
+            raise UserError(f"trainer.devices={devices} needs trainer=ddp or trainer=fsdp.")
         if self.strategy == "fsdp" and accelerator != "cuda":
-            raise Mistake(f"trainer=fsdp shards over GPUs; it does not run on '{accelerator}'. Use trainer=ddp.")
+            raise UserError(f"trainer=fsdp shards over GPUs; it does not run on '{accelerator}'. Use trainer=ddp.")
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
         threads = self.threads or max(1, cores() // devices)
-        return Hardware(accelerator, devices, precision, self.strategy, threads)  # type: ignore[arg-type]
+        return DeviceConfig(accelerator, devices, precision, self.strategy, threads)  # type: ignore[arg-type]
 
 
 def cores() -> int:
@@ -71,8 +73,8 @@ def reuse_memory() -> None:
             allocator.mallopt(trim_threshold, 1 << 29)
 
 
-def pick_device(wanted: str = "auto") -> str:
-    """``cuda``, ``mps`` or ``cpu``. Raises ``Mistake`` where ``wanted`` is not there."""
+def select_device(wanted: str = "auto") -> str:
+    """``cuda``, ``mps`` or ``cpu``. Raises ``UserError`` where ``wanted`` is not there."""
     import torch
 
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -80,5 +82,5 @@ def pick_device(wanted: str = "auto") -> str:
         return next(name for name, there in present.items() if there)
     if not present[wanted]:
         reason = "torch finds no CUDA GPU" if wanted == "cuda" else "torch finds no Apple GPU"
-        raise Mistake(f"'{wanted}' was asked for, but {reason} here. Use auto or cpu.")
+        raise UserError(f"'{wanted}' was asked for, but {reason} here. Use auto or cpu.")
     return wanted

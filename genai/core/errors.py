@@ -6,30 +6,30 @@ from reprlib import Repr
 from typing import Any
 
 
-class Mistake(Exception):
+class UserError(Exception):
     """A user's mistake: commands print it without a traceback and exit with code 2."""
 
 
-class Damaged(Mistake):
+class CorruptCheckpoint(UserError):
     """A checkpoint that is truncated, altered, or not one of ours."""
 
 
-class Failure(Exception):
+class RunError(Exception):
     """A run that cannot go on (a full disk, a loss that is not finite): printed without a traceback, exit code 1."""
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """``" Did you mean 'steps'?"`` for ``name="stepz"``; empty where nothing is near."""
     close = get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def brief(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """``repr`` in one line of bounded length, whatever a stranger's file has put into ``value``."""
     return _SHORT.repr(value)[:400]
 
 
-def listing(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names in reading order, for the part of a message that says what is allowed."""
     return ", ".join(sorted(names)) or "nothing"
 

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from genai.core.batch import Batch, batched
-from genai.core.data import ItemRandom, Packed
+from genai.core.batch import Batch, batch_ranges
+from genai.core.data import ItemRandom, PackedDataset
 
 
 class Batches(Dataset[Batch]):
     """Batch ``step`` of this process, for every step from 0 on."""
 
-    def __init__(self, packed: Packed, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, packed: PackedDataset, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
         self.packed, self.batch, self.seed, self.rank, self.world = packed, batch, seed, rank, world
 
     def __getitem__(self, step: int) -> Batch:
@@ -45,7 +45,7 @@ def train_loader(batches: Batches, step: int, workers: int = 0, pin: bool = Fals
 
 
 def held_out(
-    packed: Packed, batch: int, limit: int | None, rank: int = 0, world: int = 1
+    packed: PackedDataset, batch: int, limit: int | None, rank: int = 0, world: int = 1
 ) -> Iterator[tuple[Batch, float]]:
     """``limit`` evenly spaced items (``None``: all) in batches, those of this process, and how much each batch counts.
 
@@ -53,7 +53,7 @@ def held_out(
     """
     kept = len(packed) if limit is None else min(limit, len(packed))
     spaced = [position * len(packed) // kept for position in range(kept)]
-    for rows in batched(-(-kept // world), batch):
+    for rows in batch_ranges(-(-kept // world), batch):
         indices = spaced[rank::world][rows.start : rows.stop]
         drawn = packed.batch(indices or spaced[:1], None)
         yield drawn, drawn.weight if indices else 0.0

@@ -12,8 +12,8 @@ PATIENCE = 2.0
 """Seconds without a bar."""
 
 
-class Bar:
-    """``with Bar("samples", 160) as bar: ... bar.step()``; written to standard error, and gone at the end."""
+class ProgressBar:
+    """``with ProgressBar("samples", 160) as bar: ... bar.step()``; written to standard error, and gone at the end."""
 
     def __init__(self, label: str, total: float, patience: float = PATIENCE) -> None:
         self.patience = patience

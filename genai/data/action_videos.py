@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.captions import printable
 from genai.data.folder import Item
 from genai.data.video_folder import VideoFolder
@@ -52,7 +52,7 @@ class TorchvisionFilms(VideoFolder):
         size: that they are needed in.
 
     Raises:
-        Mistake: folders or lists are not there, or no film of a list is.
+        UserError: folders or lists are not there, or no film of a list is.
     """
 
     metrics = ("val_loss", "motion", "frechet", "nearest")
@@ -82,7 +82,7 @@ class TorchvisionFilms(VideoFolder):
             if name in by_name
         ]
         if not items:
-            raise Mistake(
+            raise UserError(
                 f"data.path={printable(self.path)}: none of the {len(held):,} films in {self.lists} is there."
             )
         notes = (
@@ -98,7 +98,7 @@ class TorchvisionFilms(VideoFolder):
         for pattern, held in ((known.train, False), (known.test, True)):
             files = sorted(self.lists.glob(pattern.format(fold=self.fold)))
             if not files:
-                raise Mistake(
+                raise UserError(
                     f"data.lists={printable(str(self.lists))}: there is no {pattern.format(fold=self.fold)}, the list "
                     f"of {self.name} that says what is held out."
                 )

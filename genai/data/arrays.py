@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genai.core.cache import cache_key, track_progress
 from genai.core.data import Divided, Example, Split
-from genai.core.errors import Mistake, brief
+from genai.core.errors import UserError, short_repr
 from genai.data import dedup as alike
 from genai.data.captions import printable
 from genai.data.numpy_files import NumpyFiles
@@ -71,7 +71,7 @@ class Arrays(Divided):
         val_fraction: what is held out where they are not; equal things are on one side.
 
     Raises:
-        Mistake: something is not there, is not numbers of this kind, or too little to be divided.
+        UserError: something is not there, is not numbers of this kind, or too little to be divided.
     """
 
     things: ClassVar[str]
@@ -92,7 +92,7 @@ class Arrays(Divided):
         self.array, self.captions, self.val_array, self.val_captions = array, captions, val_array, val_captions
         self.skipped = ()
         if val_captions and not val_array:
-            raise Mistake("data.val_captions= goes with data.val_array=.")
+            raise UserError("data.val_captions= goes with data.val_array=.")
 
     @abstractmethod
     def medium(self, pixels: NDArray[np.uint8]) -> Any:
@@ -122,8 +122,8 @@ class Arrays(Divided):
     def _splits(self) -> tuple[Split, Split]:
         name = self.array or self.files.usual
         if name is None:
-            names = ", ".join(map(brief, self.files.names[:20]))
-            raise Mistake(f"data.array= is missing: which of {names} in {self.files.path}?")
+            names = ", ".join(map(short_repr, self.files.names[:20]))
+            raise UserError(f"data.array= is missing: which of {names} in {self.files.path}?")
         things = self._things(name, "array", self.captions, "captions")
         if self.val_array:
             held = self._things(self.val_array, "val_array", self.val_captions, "val_captions")
@@ -134,7 +134,9 @@ class Arrays(Divided):
         else:
             kept, held = self._divided(things)
         if not kept or not held:
-            raise Mistake(f"data.path={printable(self.path)}: two different {self.things} are needed, one to hold out.")
+            raise UserError(
+                f"data.path={printable(self.path)}: two different {self.things} are needed, one to hold out."
+            )
         return self._split("train", kept), self._split("val", held)
 
     def _divided(self, things: Sequence[_Thing]) -> tuple[list[_Thing], list[_Thing]]:
@@ -158,7 +160,7 @@ class Arrays(Divided):
         scale, parts, plain = _scale(array, where), self.cut(array), len(self.layout)
         for part in parts:
             if not _has_layout(part.shape, plain):
-                raise Mistake(
+                raise UserError(
                     f"{where}: one of the {self.things} has the shape {part.shape}. It should be "
                     f"({', '.join(self.layout)}), also with 1 or 3 channels, of {LEAST} pixels a side or more."
                 )
@@ -173,7 +175,7 @@ class Arrays(Divided):
             return [""] * count
         said = self.files.read(name, argument)
         if said.shape != (count,) or said.dtype.kind not in "USiub":
-            raise Mistake(
+            raise UserError(
                 f"'{name}' in {self.files.path} has the shape {said.shape} and the type {said.dtype}: strings or "
                 f"whole numbers are needed, one for each of {count:,} {self.things}."
             )
@@ -222,7 +224,9 @@ class ClipArrays(Arrays):
         super().__init__(path, array, captions, val_array, val_captions, val_fraction)
         self.fps, self.starts, self.lengths, self.frames_first = fps, starts, lengths, frames_first
         if (starts is None) != (lengths is None) or (starts and (val_array or frames_first)):
-            raise Mistake("data.starts= and data.lengths= go together, without data.val_array= and data.frames_first=.")
+            raise UserError(
+                "data.starts= and data.lengths= go together, without data.val_array= and data.frames_first=."
+            )
 
     @property
     def loaded_as(self) -> Any:
@@ -239,12 +243,12 @@ class ClipArrays(Arrays):
         starts, lengths = self.files.read(self.starts, "starts"), self.files.read(self.lengths, "lengths")
         whole = starts.dtype.kind in "iu" and lengths.dtype.kind in "iu"
         if not whole or starts.ndim != 1 or starts.shape != lengths.shape:
-            raise Mistake(
+            raise UserError(
                 f"'{self.starts}' and '{self.lengths}' should be rows of whole numbers, equally many of both."
             )
         ranges = list(zip(starts.tolist(), lengths.tolist(), strict=True))
         if wrong := next((pair for pair in ranges if pair[0] < 0 or pair[1] < 1 or sum(pair) > len(array)), None):
-            raise Mistake(f"{wrong[1]} frames from {wrong[0]} on are not in an array of {len(array):,} frames.")
+            raise UserError(f"{wrong[1]} frames from {wrong[0]} on are not in an array of {len(array):,} frames.")
         return [array[start : start + length] for start, length in ranges]
 
 
@@ -263,9 +267,9 @@ def _channels_last(values: NDArray[Any], plain: int) -> NDArray[Any]:
 
 
 def _scale(array: NDArray[Any], where: str) -> int:
-    """What makes 0..255 of ``array``. Raises ``Mistake`` naming ``where`` for what cannot be pixels."""
+    """What makes 0..255 of ``array``. Raises ``UserError`` naming ``where`` for what cannot be pixels."""
     if array.dtype.kind not in "buif" or array.ndim < 3:
-        raise Mistake(f"{where} has the type {array.dtype} and the shape {array.shape}: those are no pixels.")
+        raise UserError(f"{where} has the type {array.dtype} and the shape {array.shape}: those are no pixels.")
     if array.dtype == np.uint8:
         return 1
     low, high = np.inf, -np.inf
@@ -273,8 +277,8 @@ def _scale(array: NDArray[Any], where: str) -> int:
     for start in range(0, len(array) if array.size else 0, rows):
         part = array[start : start + rows]
         if not np.isfinite(part).all():
-            raise Mistake(f"{where} has numbers that are not finite.")
+            raise UserError(f"{where} has numbers that are not finite.")
         low, high = min(low, float(part.min())), max(high, float(part.max()))
     if low < 0 or high > 255:
-        raise Mistake(f"{where} has numbers from {low:g} to {high:g}: pixels are in 0..255, or floats in 0..1.")
+        raise UserError(f"{where} has numbers from {low:g} to {high:g}: pixels are in 0..255, or floats in 0..1.")
     return 255 if array.dtype.kind in "bf" and high <= 1 else 1

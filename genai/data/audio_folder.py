@@ -23,7 +23,7 @@ class AudioFolder(TimedFolder):
         rate: samples a second that they are needed in; their own where that is ``None``.
 
     Raises:
-        Mistake: nothing is there, or too little of it can be used.
+        UserError: nothing is there, or too little of it can be used.
     """
 
     media = Sound

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genai.core.errors import Mistake, brief
-from genai.media.text import Passage
+from genai.core.errors import UserError, short_repr
+from genai.media.text import Document
 
 BESIDE = (".txt", ".caption")
 TABLES = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.csv")
@@ -53,10 +53,10 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], things: str) -> 
                     _take(captions, file, number, row, names)
             elif file.suffix.lower() in BESIDE:
                 if (stem := _stem(file)) in stems:
-                    captions.by_stem[stem] = " ".join(Passage.read(file).split())
+                    captions.by_stem[stem] = " ".join(Document.read(file).split())
                 else:
                     captions.notes.append(f"{file} is a caption without a {things.removesuffix('s')}.")
-        except Mistake as error:
+        except UserError as error:
             captions.notes.append(str(error))
     return captions
 
@@ -66,7 +66,7 @@ def _take(captions: Captions, file: Path, number: int, row: Mapping[str, Any], n
     if name is None or caption is None:
         captions.notes.append(f"{file}:{number} needs file_name, and one of {', '.join(COLUMNS)}.")
     elif (place := next(filter(names.__contains__, _places(file.parent, name)), None)) is None:
-        captions.notes.append(f"{file}:{number} is about {brief(name)}, which is not there.")
+        captions.notes.append(f"{file}:{number} is about {short_repr(name)}, which is not there.")
     else:
         captions.by_name[place] = " ".join(printable(caption).split())
 
@@ -105,14 +105,14 @@ def _dialect(content: str) -> dict[str, Any]:
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line, row) of a table; an empty row for a line that cannot be read. Raises ``Mistake`` naming the file."""
-    content = io.StringIO(Passage.read(file), newline="")
+    """(line, row) of a table; an empty row for a line that cannot be read. Raises ``UserError`` naming the file."""
+    content = io.StringIO(Document.read(file), newline="")
     if file.suffix == ".csv":
         reader = csv.DictReader(content, **_dialect(content.getvalue()))
         try:
             yield from ((reader.line_num, row) for row in reader)
         except csv.Error as error:
-            raise Mistake(f"{file}:{reader.line_num} cannot be read ({error}), nor what follows.") from error
+            raise UserError(f"{file}:{reader.line_num} cannot be read ({error}), nor what follows.") from error
         return
     for number, line in enumerate(content, 1):
         if line.strip():

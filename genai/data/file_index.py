@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.cache import cache_dir, cache_key, track_progress
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.core.prefetch import ahead
 from genai.runs.checkpoint import atomic_write
 
@@ -44,7 +44,7 @@ def survey(root: Path, files: Sequence[Path], things: str, look: Callable[[Path]
         root: the folder that they are in.
         files: with one of the ``things`` in each.
         things: a name for people, and of the index.
-        look: gives fields of ``Looked`` for a file, or raises ``Mistake`` where it cannot be used.
+        look: gives fields of ``Looked`` for a file, or raises ``UserError`` where it cannot be used.
     """
     index = cache_dir() / f"{cache_key(things, 2, str(root.absolute()))}.json"
     known = _read(index)
@@ -95,7 +95,7 @@ def _looked(file: Path, stamp: list[int], look: Callable[[Path], dict[str, Any]]
         for part in _parts(file):
             with part.open("rb") as content:
                 hashlib.file_digest(content, lambda: digest)
-    except Mistake as error:
+    except UserError as error:
         return Looked(stamp, wrong=str(error))
     except OSError as error:
         return Looked(stamp, wrong=f"cannot read {file}: {error.strerror}.")

@@ -14,7 +14,7 @@ from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
 from genai.core.data import Divided, Example, Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data import dedup as alike
 from genai.data.captions import one_line, printable, read_captions
 from genai.data.file_index import THREADS, Looked, survey
@@ -51,7 +51,7 @@ class Folder(Divided):
     prompts. Otherwise ``val_fraction`` is held out, by what is in the files.
 
     Raises:
-        Mistake: nothing is there, or too little of it can be used.
+        UserError: nothing is there, or too little of it can be used.
     """
 
     suffixes: ClassVar[frozenset[str]]
@@ -66,7 +66,7 @@ class Folder(Divided):
 
     @abstractmethod
     def look(self, file: Path) -> dict[str, Any]:
-        """What is to be remembered of a file: fields of ``Looked``. Raises ``Mistake`` where it cannot be used."""
+        """What is to be remembered of a file: fields of ``Looked``. Raises ``UserError`` where it cannot be used."""
 
     @abstractmethod
     def load(self, file: Path) -> Any:
@@ -93,10 +93,10 @@ class Folder(Divided):
         """Those with media, and all files in their folders, in order; nothing hidden. And what cannot be looked into.
 
         Raises:
-            Mistake: there is none.
+            UserError: there is none.
         """
         if not self.path:
-            raise Mistake(f"data.path= is empty: give a folder of {self.things}, or a glob.")
+            raise UserError(f"data.path= is empty: give a folder of {self.things}, or a glob.")
         path = Path(self.path).expanduser()
         if path.is_dir():
             files, closed = _below(path)
@@ -107,10 +107,10 @@ class Folder(Divided):
             folders = sorted({file.parent for file in media})
             files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
             if not named:
-                raise Mistake(f"data.path={printable(self.path)}: there is no such folder, file or glob.")
+                raise UserError(f"data.path={printable(self.path)}: there is no such folder, file or glob.")
         if not media:
             looked_for = " ".join(sorted(self.suffixes))
-            raise Mistake(f"data.path={printable(self.path)}: no {self.things}. Looked for {looked_for}.")
+            raise UserError(f"data.path={printable(self.path)}: no {self.things}. Looked for {looked_for}.")
         return media, files, closed
 
     def media_in(self, folder: Path, files: Sequence[Path]) -> list[Path]:
@@ -144,7 +144,7 @@ class Folder(Divided):
         if not train or not val:
             wrong = " ".join(["", *self.skipped[:3]])
             needed = f"two different {self.things} are needed, one to hold out"
-            raise Mistake(f"data.path={printable(self.path)}: {needed}.{wrong}")
+            raise UserError(f"data.path={printable(self.path)}: {needed}.{wrong}")
         return train, val, note
 
     def _as_given(self, good: Side) -> tuple[Side, Side, str]:

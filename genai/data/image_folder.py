@@ -31,7 +31,7 @@ class ImageFolder(Folder):
             the longer side.
 
     Raises:
-        Mistake: nothing is there, or too little of it can be used.
+        UserError: nothing is there, or too little of it can be used.
     """
 
     media = Picture

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake, brief, listing, nearest
+from genai.core.errors import UserError, did_you_mean, join_names, short_repr
 from genai.data.captions import printable
 
 LARGEST = 8 * 2**30
@@ -24,17 +24,17 @@ class NumpyFiles:
         path: an ``.npz``; a folder; or an ``.npy``, which stands for its folder.
 
     Raises:
-        Mistake: there is nothing of the kind.
+        UserError: there is nothing of the kind.
     """
 
     def __init__(self, path: str) -> None:
         if not path:
-            raise Mistake("data.path= is empty: give an .npz, an .npy, or a folder of .npy files.")
+            raise UserError("data.path= is empty: give an .npz, an .npy, or a folder of .npy files.")
         self.path = Path(path).expanduser()
         if not self.path.exists():
-            raise Mistake(f"data.path={printable(path)} is not there.")
+            raise UserError(f"data.path={printable(path)} is not there.")
         if self.path.is_file() and self.path.suffix not in (".npy", ".npz"):
-            raise Mistake(f"data.path={printable(path)}: it should be an .npz, an .npy, or a folder of .npy files.")
+            raise UserError(f"data.path={printable(path)}: it should be an .npz, an .npy, or a folder of .npy files.")
 
     @cached_property
     def names(self) -> list[str]:
@@ -55,12 +55,12 @@ class NumpyFiles:
         """The array ``name``, which a user named as ``argument``.
 
         Raises:
-            Mistake: there is none; it holds Python objects, is too large, damaged or cut short.
+            UserError: there is none; it holds Python objects, is too large, damaged or cut short.
         """
         if name not in self.names:
-            there = listing(map(brief, self.names[:20]))
-            raise Mistake(
-                f"data.{argument}={brief(name)}: {self.path} has no such array.{nearest(name, self.names)} "
+            there = join_names(map(short_repr, self.names[:20]))
+            raise UserError(
+                f"data.{argument}={short_repr(name)}: {self.path} has no such array.{did_you_mean(name, self.names)} "
                 f"There are: {there}."
             )
         with self._guarded(name):
@@ -80,7 +80,7 @@ class NumpyFiles:
         shape, _, dtype = read(file)
         size = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if size > LARGEST:
-            raise Mistake(
+            raise UserError(
                 f"'{name}' in {self.path} has {size / 2**30:.0f} GiB, more than {LARGEST // 2**30}, which are read "
                 f"from an .npz: save it as an .npy."
             )
@@ -94,7 +94,7 @@ class NumpyFiles:
 
 
 class _Guarded:
-    """Within it, what NumPy and zipfile raise on a bad file is a ``Mistake`` about ``what``."""
+    """Within it, what NumPy and zipfile raise on a bad file is a ``UserError`` about ``what``."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -104,7 +104,9 @@ class _Guarded:
 
     def __exit__(self, kind: Any, error: BaseException | None, at: Any) -> None:
         if isinstance(error, ValueError) and ("bject arrays" in str(error) or "ython objects" in str(error)):
-            raise Mistake(f"{self.what} holds Python objects, which are not read: they could run a program.") from error
+            raise UserError(
+                f"{self.what} holds Python objects, which are not read: they could run a program."
+            ) from error
         bad = (OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
         if isinstance(error, bad):
-            raise Mistake(f"{self.what} cannot be read: {str(error)[:200].rstrip('.')}.") from error
+            raise UserError(f"{self.what} cannot be read: {str(error)[:200].rstrip('.')}.") from error

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from genai.core.data import Source
-from genai.core.instantiate import locate
+from genai.core.instantiate import import_class
 from genai.core.paths import config_dir
 from genai.modalities.base import Modality
 
@@ -16,7 +16,7 @@ from genai.modalities.base import Modality
 def sources() -> dict[str, tuple[type[Source], ...]]:
     """The data sources by the name of their config; several where it takes another form in each modality."""
     return {
-        name: tuple(locate(target, Source, "data") for target in targets)  # type: ignore[type-abstract]
+        name: tuple(import_class(target, Source, "data") for target in targets)  # type: ignore[type-abstract]
         for name, targets in _targets().items()
     }
 
@@ -32,7 +32,7 @@ def modalities() -> dict[str, type[Modality]]:
     """The modalities by the name of their config."""
     files = sorted((config_dir() / "modality").glob("*.yaml"))
     targets = {file.stem: _read(file)["modality"]["_target_"] for file in files}
-    return {name: locate(target, Modality, "modality") for name, target in targets.items()}  # type: ignore[type-abstract]
+    return {name: import_class(target, Modality, "modality") for name, target in targets.items()}  # type: ignore[type-abstract]
 
 
 def _targets() -> dict[str, list[str]]:

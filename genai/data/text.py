@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Gt, Lt
 
 from genai.core.data import Divided, Example, Split
-from genai.core.errors import Mistake
-from genai.media.text import Passage
+from genai.core.errors import UserError
+from genai.media.text import Document
 
 SUFFIXES = frozenset(
     ".txt .md .rst .tex .py .pyi .js .ts .jsx .tsx .java .c .h .cc .cpp .hpp .rs .go .rb .php .swift .kt .scala "
@@ -35,10 +35,10 @@ class TextFolder(Divided):
         field: of a JSON line or a Parquet row that holds the text.
 
     Raises:
-        Mistake: nothing is there, or nothing in it can be used.
+        UserError: nothing is there, or nothing in it can be used.
     """
 
-    media = Passage
+    media = Document
     metrics: ClassVar[tuple[str, ...]] = ("val_loss", "bits_per_byte", "longest_copy")
 
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
@@ -53,9 +53,9 @@ class TextFolder(Divided):
         )
 
     def files(self) -> list[Path]:
-        """The files to read, in order. Raises ``Mistake`` where there are none."""
+        """The files to read, in order. Raises ``UserError`` where there are none."""
         if not self.path:
-            raise Mistake("data.path= is empty: give a file, a folder or a glob.")
+            raise UserError("data.path= is empty: give a file, a folder or a glob.")
         path = Path(self.path).expanduser()
         if path.is_file():
             return [path]
@@ -63,13 +63,13 @@ class TextFolder(Divided):
             files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
             found = sorted(file for file in files if not _hidden(file.relative_to(path)))
             if not found:
-                raise Mistake(
+                raise UserError(
                     f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}."
                 )
             return found
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
         if not found:
-            raise Mistake(f"data.path={self.path}: there is no such file, folder or glob.")
+            raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
         return found
 
     @cached_property
@@ -81,11 +81,11 @@ class TextFolder(Divided):
                 for text in list(read_documents(file, self.field)):  # a file is taken whole or not at all
                     if text:
                         documents.setdefault(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), text)
-            except Mistake as error:
+            except UserError as error:
                 skipped.append(str(error))
         self.skipped = tuple(skipped)
         if not documents:
-            raise Mistake(f"data.path={self.path}: nothing in it can be used. {' '.join(skipped[:3])}")
+            raise UserError(f"data.path={self.path}: nothing in it can be used. {' '.join(skipped[:3])}")
         if len(documents) == 1:
             (text,) = documents.values()
             cut = len(text) - max(1, int(len(text) * self.val_fraction))
@@ -124,24 +124,24 @@ def _hidden(file: Path) -> bool:
 
 
 def read_documents(file: Path, field: str) -> Iterator[str]:
-    """The documents of one file. Raises ``Mistake`` naming the file, and the line, that cannot be read."""
+    """The documents of one file. Raises ``UserError`` naming the file, and the line, that cannot be read."""
     if file.suffix.lower() == ".jsonl":
-        for number, line in enumerate(Passage.read(file).split("\n"), 1):
+        for number, line in enumerate(Document.read(file).split("\n"), 1):
             if line.strip():
                 yield _field(line, field, f"{file}:{number}")
     elif file.suffix.lower() == ".parquet":
         yield from _parquet(file, field)
     else:
-        yield str(Passage.read(file))
+        yield str(Document.read(file))
 
 
 def _field(line: str, field: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
     except ValueError as error:
-        raise Mistake(f"{where} is not JSON ({error}), so the whole file is left out.") from error
+        raise UserError(f"{where} is not JSON ({error}), so the whole file is left out.") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
-        raise Mistake(f"{where} has no text in a field '{field}', so the whole file is left out.")
+        raise UserError(f"{where} has no text in a field '{field}', so the whole file is left out.")
     return str(value[field]).encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
 
 
@@ -149,13 +149,13 @@ def _parquet(file: Path, field: str) -> Iterator[str]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
-        raise Mistake(f"{file}: Parquet needs pyarrow: pip install 'genai[parquet]'.") from None
+        raise UserError(f"{file}: Parquet needs pyarrow: pip install 'genai[parquet]'.") from None
     try:
         yield from (str(value) for value in parquet.read_table(file, columns=[field])[field].to_pylist() if value)
     except (ArrowException, KeyError, OSError) as error:
-        raise Mistake(f"{file} has no readable column '{field}' ({str(error).splitlines()[0][:100]}).") from error
+        raise UserError(f"{file} has no readable column '{field}' ({str(error).splitlines()[0][:100]}).") from error
 
 
 def _split(name: str, texts: Sequence[str]) -> Split:
     digest = hashlib.sha256("\0".join(hashlib.sha256(t.encode("utf-8", "replace")).hexdigest() for t in texts).encode())
-    return Split(name, len(texts), lambda index: Example(Passage(texts[index])), digest.hexdigest())
+    return Split(name, len(texts), lambda index: Example(Document(texts[index])), digest.hexdigest())

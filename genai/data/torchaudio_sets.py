@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.core.errors import Mistake, listing, nearest
+from genai.core.errors import UserError, did_you_mean, join_names
 from genai.data.audio_folder import AudioFolder
 from genai.data.folder import Item
 from genai.media.sound import RATES
@@ -37,7 +37,7 @@ class TorchaudioSet(AudioFolder):
         rate: samples a second that the sounds are needed in; their own where that is ``None``.
 
     Raises:
-        Mistake: there is no such set, or its files are not there.
+        UserError: there is no such set, or its files are not there.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class TorchaudioSet(AudioFolder):
         rate: Annotated[int, Ge(RATES[0]), Le(RATES[-1])] | None = None,
     ) -> None:
         if name not in SETS:
-            raise Mistake(f"data.name={name}: there is no such set.{nearest(name, SETS)} There are: {listing(SETS)}.")
+            raise UserError(
+                f"data.name={name}: there is no such set.{did_you_mean(name, SETS)} There are: {join_names(SETS)}."
+            )
         super().__init__(path, val_fraction, rate)
         self.name, self.download = name, download
 
@@ -72,10 +74,10 @@ class TorchaudioSet(AudioFolder):
             items = known.items(make)
         except Exception as error:  # a different one for each set: missing, damaged, no network
             if self.download:
-                raise Mistake(f"data.name={self.name} cannot be had: {str(error)[:300]}") from error
-            raise Mistake(self._missing(place, error)) from error
+                raise UserError(f"data.name={self.name} cannot be had: {str(error)[:300]}") from error
+            raise UserError(self._missing(place, error)) from error
         if not items:
-            raise Mistake(f"{self.name} in {place} is not complete: there are no sounds.")
+            raise UserError(f"{self.name} in {place} is not complete: there are no sounds.")
         return place, items, []
 
     def _missing(self, place: Path, error: Exception) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from genai.core.cache import cache_key
 from genai.core.data import Divided, Example, Split
-from genai.core.errors import Mistake, listing, nearest
+from genai.core.errors import UserError, did_you_mean, join_names
 from genai.media.picture import Picture
 
 BY_FLAG = ("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
@@ -25,7 +25,7 @@ class TorchvisionSet(Divided):
         download: fetch what is missing there.
 
     Raises:
-        Mistake: there is no such set, or its files are not there.
+        UserError: there is no such set, or its files are not there.
     """
 
     media = Picture
@@ -33,8 +33,8 @@ class TorchvisionSet(Divided):
 
     def __init__(self, name: str, path: str, download: bool = False) -> None:
         if name not in (allowed := BY_FLAG + BY_SPLIT):
-            raise Mistake(
-                f"data.name={name}: there is no such set.{nearest(name, allowed)} There are: {listing(allowed)}."
+            raise UserError(
+                f"data.name={name}: there is no such set.{did_you_mean(name, allowed)} There are: {join_names(allowed)}."
             )
         self.name, self.path, self.download = name, path, download
 
@@ -64,11 +64,13 @@ class TorchvisionSet(Divided):
         try:
             return cls(root, **side, download=self.download)
         except ImportError as error:
-            raise Mistake(f"data.name={self.name} needs the package {error.name}: pip install {error.name}.") from error
+            raise UserError(
+                f"data.name={self.name} needs the package {error.name}: pip install {error.name}."
+            ) from error
         except Exception as error:  # a different one for each set: missing, damaged, no network
             if self.download:
-                raise Mistake(f"data.name={self.name} cannot be had: {str(error)[:300]}") from error
-            raise Mistake(self._missing(_place(cls, root), error)) from error
+                raise UserError(f"data.name={self.name} cannot be had: {str(error)[:300]}") from error
+            raise UserError(self._missing(_place(cls, root), error)) from error
 
     def _missing(self, place: Path, error: Exception) -> str:
         if packed := sorted(place.glob("*.gz")):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.timed_folder import TimedFolder
 from genai.media.animation import STILLS
 from genai.media.clip import FASTEST, Clip
@@ -31,7 +31,7 @@ class VideoFolder(TimedFolder):
         size: pixels that their shorter side is needed in; no more are kept while a file is read.
 
     Raises:
-        Mistake: nothing is there, or too little of it can be used.
+        UserError: nothing is there, or too little of it can be used.
     """
 
     media = Clip
@@ -57,7 +57,7 @@ class VideoFolder(TimedFolder):
         """Decodes all of it: what is damaged is known before anything is packed."""
         clip = Clip.read(file, about=8)
         if len(clip.frames) < 2:
-            raise Mistake(f"{file} has a single frame.")
+            raise UserError(f"{file} has a single frame.")
         return {"seconds": clip.seconds}
 
     def media_in(self, folder: Path, files: Sequence[Path]) -> list[Path]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -20,25 +20,25 @@ def passage(
     """The strip, and the moving picture, of what lies between two prompts (drawn with the same seed) or two seeds.
 
     Raises:
-        Mistake: they are not two; nothing lies between samples of this model.
+        UserError: they are not two; nothing lies between samples of this model.
     """
-    from genai.core.batch import Way, batched
-    from genai.core.progress import Bar
+    from genai.core.batch import Interpolation, batch_ranges
+    from genai.core.progress import ProgressBar
     from genai.inference.model import Samples, Stream
 
     kind = type(model.modality).__name__.lower()
     if model.modality.animated is None or not model.method.blends:
-        raise Mistake(f"interpolate=true: nothing can be made between two samples of this model, which is of {kind}.")
+        raise UserError(f"interpolate=true: nothing can be made between two samples of this model, which is of {kind}.")
     if (len(prompts), n) not in ((2, 1), (1, 2)):
-        raise Mistake(
+        raise UserError(
             f"interpolate=true leads from one sample to another: give two prompts, or one and n=2, not {len(prompts)} "
             f"and n={n}."
         )
     start, end = prompts[0], prompts[-1]
-    ways = [Way(end, seed + n - 1, number / (PICTURES - 1)) for number in range(PICTURES)]
+    ways = [Interpolation(end, seed + n - 1, number / (PICTURES - 1)) for number in range(PICTURES)]
     made = Samples()
-    with Bar("pictures", PICTURES) as bar:
-        for rows in batched(PICTURES, batch):
+    with ProgressBar("pictures", PICTURES) as bar:
+        for rows in batch_ranges(PICTURES, batch):
             stream = Stream(model, [start] * len(rows), [seed] * len(rows), None, options, ways[rows.start : rows.stop])
             for _ in stream:
                 pass

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from genai.core.batch import Request, Way, batched
-from genai.core.device import pick_device
-from genai.core.errors import Damaged, Mistake, brief, listing, nearest
-from genai.core.instantiate import build, fields
+from genai.core.batch import Interpolation, Request, batch_ranges
+from genai.core.device import select_device
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr
+from genai.core.instantiate import instantiate, parse_dataclass
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -76,11 +76,11 @@ class Model:
             Media, prompt by prompt.
 
         Raises:
-            Mistake: an unknown option, a value out of range, a prompt that does not fit.
+            UserError: an unknown option, a value out of range, a prompt that does not fit.
         """
         prompts, seeds = items(prompt, n, seed)
         made = Samples()
-        for rows in batched(len(prompts), batch):
+        for rows in batch_ranges(len(prompts), batch):
             stream = Stream(self, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
             for _ in stream:
                 pass
@@ -107,24 +107,24 @@ class Model:
         """``values`` as the modality's and the method's ``Options``. ``strict=False`` reads numbers out of strings.
 
         Raises:
-            Mistake: a name that neither has, a wrong type, a value out of range.
+            UserError: a name that neither has, a wrong type, a value out of range.
         """
         ours = {field.name for field in dataclass_fields(self.modality.Options)}
         theirs = {field.name for field in dataclass_fields(self.method.Options)}
         for name in values:
             if name not in ours | theirs:
                 raise self.no_option(name, ours | theirs)
-        modality = fields(self.modality.Options, {k: v for k, v in values.items() if k in ours}, strict=strict)
+        modality = parse_dataclass(self.modality.Options, {k: v for k, v in values.items() if k in ours}, strict=strict)
         chosen = {**self.method.sampling, **{k: v for k, v in values.items() if k in theirs}}
-        return modality, fields(self.method.Options, chosen, strict=strict)
+        return modality, parse_dataclass(self.method.Options, chosen, strict=strict)
 
-    def no_option(self, name: str, known: Iterable[str]) -> Mistake:
+    def no_option(self, name: str, known: Iterable[str]) -> UserError:
         """What to say of an option that is not among the ``known`` ones."""
         if name in signature(type(self.modality)).parameters:
-            return Mistake(
+            return UserError(
                 f"{name}= was decided in training, by modality.{name}=: this model knows no other. Leave it out."
             )
-        return Mistake(f"There is no option '{name}'.{nearest(name, known)} There are: {listing(known)}.")
+        return UserError(f"There is no option '{name}'.{did_you_mean(name, known)} There are: {join_names(known)}.")
 
 
 class Samples(list[Any]):
@@ -151,13 +151,13 @@ class Stream:
         seeds: list[int],
         init: Media | str | Path | None,
         options: Mapping[str, Any],
-        between: list[Way] | None = None,
+        between: list[Interpolation] | None = None,
     ) -> None:
         self.prompts, self.seeds = prompts, seeds
         modality = model.modality
         ours, theirs = model.split_options(options)
         if init is not None and not model.method.edits:
-            raise Mistake("init=: this model makes everything anew and cannot start from a file. Leave it out.")
+            raise UserError("init=: this model makes everything anew and cannot start from a file. Leave it out.")
         if isinstance(init, str | Path) and not isinstance(init, modality.media):
             init = modality.media.read(Path(init).expanduser())
         self.init = init
@@ -188,12 +188,12 @@ class Stream:
 
 
 def items(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
-    """The prompt and the seed of each sample. Raises ``Mistake``."""
+    """The prompt and the seed of each sample. Raises ``UserError``."""
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if n < 1 or not prompts:
-        raise Mistake(f"n={n} samples of {len(prompts)} prompts: both have to be 1 or more.")
+        raise UserError(f"n={n} samples of {len(prompts)} prompts: both have to be 1 or more.")
     if not 0 <= seed < 2**62:
-        raise Mistake(f"seed={seed}: it should be between 0 and {2**62 - 1}.")
+        raise UserError(f"seed={seed}: it should be between 0 and {2**62 - 1}.")
     repeated = [text for text in prompts for _ in range(n)]
     return repeated, [seed + index for index in range(len(repeated))]
 
@@ -215,26 +215,26 @@ def load(
         plugins: packages besides genai whose classes the checkpoint may name.
 
     Raises:
-        Mistake: there is no such run or file; ``Damaged``: it is not a good checkpoint.
+        UserError: there is no such run or file; ``CorruptCheckpoint``: it is not a good checkpoint.
     """
     if weights not in ("ema", "raw"):
-        raise Mistake(f"weights={weights!r}: it should be 'ema' or 'raw'.")
-    target = pick_device(device)
+        raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
+    target = select_device(device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     about = state["genai"]
     try:
         codec, method = rebuild(about, state["state_dict"], file.stat().st_size, plugins)
         restore(method, state["state_dict"], weights)
         if any(not torch.isfinite(value).all() for value in method.sampled.state_dict().values()):
-            raise Damaged("it has weights that are not numbers.")
-    except Mistake as error:
+            raise CorruptCheckpoint("it has weights that are not numbers.")
+    except UserError as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:  # whatever comes of building what a stranger describes
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
-        raise Damaged(f"{file} does not describe the model of its weights ({reason}).") from error
+        raise CorruptCheckpoint(f"{file} does not describe the model of its weights ({reason}).") from error
     record = Run(file.parent.parent).record
     if modality is not None and record.get("modality", modality) != modality:
-        raise Mistake(f"{file} is a model of {record['modality']}, not of {modality}.")
+        raise UserError(f"{file} is a model of {record['modality']}, not of {modality}.")
     digest = file_hash(file)
     return Model(codec, method.to(target).eval(), record, file, digest, about["step"], notes, weights)
 
@@ -242,17 +242,19 @@ def load(
 def open_checkpoint(
     source: str | Path | None, modality: str | None = None, root: Path = Path("runs")
 ) -> tuple[Path, dict[str, Any], list[str]]:
-    """The checkpoint that ``source`` means: its path, content, and notes about damaged ones. Raises ``Mistake``."""
+    """The checkpoint that ``source`` means: its path, content, and notes about damaged ones. Raises ``UserError``."""
     if source is None:
         return latest_run(root, modality).load("best")
     if "://" in str(source):
-        raise Mistake(f"'{source}' looks like an address: only files on this machine are loaded.")
+        raise UserError(f"'{source}' looks like an address: only files on this machine are loaded.")
     path = Path(source).expanduser().absolute()
     if path.is_dir():
         return find_run(path).load("best")
     if not path.exists():
-        near = nearest(path.name, [sibling.name for sibling in path.parent.glob("*")]) if path.parent.is_dir() else ""
-        raise Mistake(f"there is no run folder or checkpoint {source}.{near}")
+        near = (
+            did_you_mean(path.name, [sibling.name for sibling in path.parent.glob("*")]) if path.parent.is_dir() else ""
+        )
+        raise UserError(f"there is no run folder or checkpoint {source}.{near}")
     return path, load_checkpoint(path), []
 
 
@@ -265,21 +267,21 @@ def rebuild(
     tensor can have any shape over a single number, or share it with others.
 
     Raises:
-        Mistake: a class that may not be built; ``Damaged``: a description that does not fit. Whatever else a
+        UserError: a class that may not be built; ``CorruptCheckpoint``: a description that does not fit. Whatever else a
         description of nonsense can lead to.
     """
-    modality = build(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality = instantiate(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     modality.restore(about["modality_state"])
     with torch.device("meta"), Uninitialised(), at_most(5_000):
         described = build_method(about["model"], modality, plugins)
     numbers = sum(tensor.numel() for tensor in (*described.parameters(), *described.buffers()))
     if numbers > size:
-        raise Damaged(f"it describes a model of {numbers:,} numbers in {size:,} bytes.")
+        raise CorruptCheckpoint(f"it describes a model of {numbers:,} numbers in {size:,} bytes.")
     shapes = {name: value.shape for name, value in described.state_dict().items()}
     stored = {name: value.shape for name, value in _below(weights, "method.").items()}
     if wrong := next((name for name in shapes.keys() | stored.keys() if shapes.get(name) != stored.get(name)), None):
-        raise Damaged(
-            f"its weights do not fit its model: {brief(wrong)} is {stored.get(wrong)}, not {shapes.get(wrong)}."
+        raise CorruptCheckpoint(
+            f"its weights do not fit its model: {short_repr(wrong)} is {stored.get(wrong)}, not {shapes.get(wrong)}."
         )
     return modality, build_method(about["model"], modality, plugins)
 
@@ -299,12 +301,12 @@ class Uninitialised(TorchFunctionMode):
 
 @contextmanager
 def at_most(limit: int) -> Iterator[None]:
-    """Within it modules may register ``limit`` parameters. Raises ``Damaged`` at the next one."""
+    """Within it modules may register ``limit`` parameters. Raises ``CorruptCheckpoint`` at the next one."""
     numbers = count(1)
 
     def check(*_: Any) -> None:
         if next(numbers) > limit:
-            raise Damaged(f"it describes a model of more than {limit:,} tensors.")
+            raise CorruptCheckpoint(f"it describes a model of more than {limit:,} tensors.")
 
     hook = register_module_parameter_registration_hook(check)
     try:
@@ -314,8 +316,8 @@ def at_most(limit: int) -> Iterator[None]:
 
 
 def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:
-    """The method that a model config describes, with the sizes of ``modality``. Raises ``Mistake``."""
-    return build(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
+    """The method that a model config describes, with the sizes of ``modality``. Raises ``UserError``."""
+    return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
 
 
 def restore(method: Method, state: Mapping[str, Tensor], weights: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -66,13 +66,13 @@ def origin(model: "Model") -> dict[str, Any]:
 
 
 def check_origin(path: str, origin: Mapping[str, Any], model: "Model") -> None:
-    """Raises ``Mistake`` where ``model`` is not of the ``origin`` that the recipe in ``path`` names."""
+    """Raises ``UserError`` where ``model`` is not of the ``origin`` that the recipe in ``path`` names."""
     if origin["checkpoint_sha256"] != model.digest:
-        raise Mistake(f"{path} was made with another checkpoint than {model.file}, or it has changed since.")
+        raise UserError(f"{path} was made with another checkpoint than {model.file}, or it has changed since.")
 
 
 def parse(path: Path) -> dict[str, Any]:
-    """The recipe in a file. Raises ``Mistake`` where it is none."""
+    """The recipe in a file. Raises ``UserError`` where it is none."""
     try:
         recipe = json.loads(path.read_text(encoding="utf-8"))
         fits = all(isinstance(recipe[key], kind) for key, kind in _KINDS.items())
@@ -85,19 +85,19 @@ def parse(path: Path) -> dict[str, Any]:
             raise ValueError
         return dict(recipe)
     except OSError as error:
-        raise Mistake(f"cannot read {path}: {error.strerror}.") from error
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Mistake(f"{path} is not the recipe of a sample.") from error
+        raise UserError(f"{path} is not the recipe of a sample.") from error
 
 
 def read(path: Path) -> dict[str, Any]:
-    """``parse`` for making it again. Raises ``Mistake``, also where a file that it needs is not what it was."""
+    """``parse`` for making it again. Raises ``UserError``, also where a file that it needs is not what it was."""
     from genai.runs.checkpoint import file_hash
 
     recipe = parse(path)
     for name, digest in recipe["files"].items():
         if not Path(name).is_file() or file_hash(Path(name)) != digest:
-            raise Mistake(f"from={path}: {name} is not there, or not what it was.")
+            raise UserError(f"from={path}: {name} is not there, or not what it was.")
     return recipe
 
 
@@ -107,7 +107,7 @@ def checkpoint(recipe: Mapping[str, Any], root: Path, key: str = "ckpt") -> Path
     ``key`` is what else can say where it is.
 
     Raises:
-        Mistake: there is none.
+        UserError: there is none.
     """
     wanted, digest = Path(recipe["checkpoint"]), recipe["checkpoint_sha256"]
     beside = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
@@ -115,7 +115,7 @@ def checkpoint(recipe: Mapping[str, Any], root: Path, key: str = "ckpt") -> Path
     for hashes in (*there, *beside):
         if hashes.is_file() and hashes.read_text(errors="replace").split()[:1] == [digest]:
             return hashes.with_suffix("")
-    raise Mistake(
+    raise UserError(
         f"the checkpoint of this sample ({wanted}, sha256 {digest[:12]}...) is not there, or has changed since, and no "
         f"other in {root}/ is it. Say where it is: runs= or {key}="
     )

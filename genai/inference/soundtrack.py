@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from genai.core.errors import Mistake
-from genai.core.progress import Bar
+from genai.core.errors import UserError
+from genai.core.progress import ProgressBar
 from genai.inference.model import Model, load
 from genai.media.clip import Clip
 
@@ -17,17 +17,17 @@ def model_of(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]
         model: that makes the samples, with these ``options``.
 
     Raises:
-        Mistake: such samples have no place for a sound; there is no such run; it makes no sound of clips.
+        UserError: such samples have no place for a sound; there is no such run; it makes no sound of clips.
     """
     if values["sound"] is None:
         return None
     model.modality.check_sound(model.split_options(options)[0])
     try:
         sound = load(values["sound"], device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
-    except Mistake as error:
+    except UserError as error:
         raise type(error)(f"sound=: {error}") from error
     if sound.modality.needs != "clip":
-        raise Mistake(
+        raise UserError(
             f"sound={values['sound']} makes no sound of clips. Train what does: python -m genai.train modality=audio "
             "data=world_soundtrack"
         )
@@ -36,7 +36,7 @@ def model_of(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]
 
 def with_sounds(sound: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> Iterator[Clip]:
     """One by one each clip with a sound that the model ``sound`` makes of it, whatever the clips beside it are."""
-    with Bar("s of sound", sum(clip.seconds for clip in clips), patience=0) as bar:
+    with ProgressBar("s of sound", sum(clip.seconds for clip in clips), patience=0) as bar:
         bar.step(0)  # before the first sound a loop may have to be compiled
         for clip, seed in zip(clips, seeds, strict=True):
             stream, before = sound.stream("", seed=seed, clip=clip), 0.0

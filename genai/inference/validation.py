@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from genai.core.data import Packed
+from genai.core.data import PackedDataset
 from genai.core.loader import held_out
 from genai.core.seeding import seed_noise
 from genai.methods.base import Method
@@ -15,7 +15,7 @@ NUMBERS = 16_384
 """Of the examples of a batch, about: more are not faster, and take memory."""
 
 
-def at_once(packed: Packed, batch: int = 1) -> int:
+def at_once(packed: PackedDataset, batch: int = 1) -> int:
     """Examples of a batch: ``batch`` at least, more where they are small."""
     return max(batch, min(128, NUMBERS // max(1, packed.batch([0], None).x[0].numel())))
 
@@ -23,7 +23,7 @@ def at_once(packed: Packed, batch: int = 1) -> int:
 @torch.no_grad()
 def held_out_losses(
     method: Method,
-    packed: Packed,
+    packed: PackedDataset,
     *,
     items: int | None = None,
     batch: int = 1,

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.picture import Picture, opened
 from genai.media.resample_frames import Frames, Kept, Shown, fitted, steady
 
@@ -38,7 +38,7 @@ def is_picture(path: Path) -> bool:
 
 
 def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, float]:
-    """(time, height, width, channels) and frames a second, as ``Clip.read`` says. Raises ``Mistake``."""
+    """(time, height, width, channels) and frames a second, as ``Clip.read`` says. Raises ``UserError``."""
     with opened(path, FORMATS) as image:
         if image.format in MOVING and getattr(image, "is_animated", False):
             return steady(path, _shown(image, about), fps, slack=0.006 if image.format == "GIF" else 0.001)
@@ -46,12 +46,12 @@ def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, floa
 
 
 def folder(path: Path, fps: float | None, about: int | None) -> tuple[Frames, float]:
-    """All pictures of a folder, 2 before 10. Raises ``Mistake`` for none, and where one has another size."""
+    """All pictures of a folder, 2 before 10. Raises ``UserError`` for none, and where one has another size."""
     kept = Kept(path)
     for file in numbered(path):
         kept.add(_still(file, about))
     if not kept.count:
-        raise Mistake(f"{path} is a folder without pictures.")
+        raise UserError(f"{path} is a folder without pictures.")
     return kept.frames, fps or FPS
 
 
@@ -66,7 +66,7 @@ def webp(frames: Frames, fps: float) -> bytes:
     """Lossless. Its times are whole milliseconds: each is rounded, so that they do not drift.
 
     Raises:
-        Mistake: WebP has no pictures of that size.
+        UserError: WebP has no pictures of that size.
     """
     first, *others = [Picture(frame).image for frame in frames]
     ends = (np.arange(len(frames) + 1) * 1000 / fps).round().astype(int)
@@ -75,7 +75,7 @@ def webp(frames: Frames, fps: float) -> bytes:
     try:
         first.save(file, "webp", save_all=True, **options)
     except (RuntimeError, ValueError, OSError) as error:
-        raise Mistake(f"cannot write {first.width} x {first.height} pixels as .webp.") from error
+        raise UserError(f"cannot write {first.width} x {first.height} pixels as .webp.") from error
     return file.getvalue()
 
 

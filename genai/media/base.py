@@ -17,7 +17,7 @@ class Media(Protocol):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Any file type that its users have. Raises ``Mistake`` naming the file."""
+        """Any file type that its users have. Raises ``UserError`` naming the file."""
         ...
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
@@ -31,7 +31,7 @@ class Media(Protocol):
 
     @classmethod
     def on_page(cls, path: Path) -> str:
-        """HTML that shows or plays a file of it, all in itself: no script, no address. Raises ``Mistake`` naming it."""
+        """HTML that shows or plays a file of it, all in itself: no script, no address. Raises ``UserError`` naming it."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake, listing
+from genai.core.errors import UserError, join_names
 from genai.media import animation, video_reader, video_writer
 from genai.media.data_url import data_url, of_file
 from genai.media.sound import Sound
@@ -52,22 +52,22 @@ class Clip:
             sound: whether the sound is read too, where the file has one.
 
         Raises:
-            Mistake: naming the file: missing, empty, no picture in it, damaged, cut short, too large; pictures of
+            UserError: naming the file: missing, empty, no picture in it, damaged, cut short, too large; pictures of
                 several sizes in a folder; a rate that is not above 0, or above ``FASTEST``.
         """
         path = Path(path)
         if fps is not None and not 0 < fps <= FASTEST:
-            raise Mistake(f"fps={fps:g}: it should be above 0, and at most {FASTEST:,}.")
+            raise UserError(f"fps={fps:g}: it should be above 0, and at most {FASTEST:,}.")
         try:
             if path.is_dir():
                 return cls(*animation.folder(path, fps, about))
             if not path.stat().st_size:
-                raise Mistake(f"{path} is an empty file.")
+                raise UserError(f"{path} is an empty file.")
             if animation.is_picture(path):
                 return cls(*animation.read(path, fps, about))
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+            raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
         frames, rate, heard = video_reader.read(path, fps, about)
         return cls(frames, rate, Sound.read(path) if sound and heard else None)
 
@@ -80,11 +80,11 @@ class Clip:
         a clip in which nothing moves is a single picture.
 
         Raises:
-            Mistake: another suffix; PyAV lacks what it needs; the kind has no such sizes.
+            UserError: another suffix; PyAV lacks what it needs; the kind has no such sizes.
         """
         kind = "." + (suffix or self.suffix).lstrip(".").lower()
         if kind not in WRITTEN:
-            raise Mistake(f"cannot write a clip as {kind}. There are: {listing(WRITTEN)}.")
+            raise UserError(f"cannot write a clip as {kind}. There are: {join_names(WRITTEN)}.")
         if kind == ".webp":
             return animation.webp(self.frames, self.fps)
         return video_writer.write(kind, self.frames, Fraction(self.fps).limit_denominator(1001), self.sound)

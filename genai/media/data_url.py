@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from genai.core.errors import Mistake, listing
+from genai.core.errors import UserError, join_names
 
 TYPES = {
     ".png": "image/png",
@@ -23,11 +23,11 @@ def data_url(content: bytes, suffix: str) -> str:
 
 
 def of_file(path: Path) -> str:
-    """``data_url`` of a file, byte for byte. Raises ``Mistake`` naming it: another suffix, it cannot be read."""
+    """``data_url`` of a file, byte for byte. Raises ``UserError`` naming it: another suffix, it cannot be read."""
     suffix = path.suffix.lower()
     if suffix not in TYPES:
-        raise Mistake(f"{path} cannot be put on a page. There are: {listing(TYPES)}.")
+        raise UserError(f"{path} cannot be put on a page. There are: {join_names(TYPES)}.")
     try:
         return data_url(path.read_bytes(), suffix)
     except OSError as error:
-        raise Mistake(f"cannot read {path}: {error.strerror}.") from error
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error

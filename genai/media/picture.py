@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.data_url import data_url
 
 LARGEST = 100_000_000
@@ -44,7 +44,7 @@ class Picture:
                 time.
 
         Raises:
-            Mistake: naming the file: missing, no image, damaged, numbers without a known white, or more than
+            UserError: naming the file: missing, no image, damaged, numbers without a known white, or more than
                 ``LARGEST`` pixels.
         """
         with opened(path) as image:
@@ -94,23 +94,23 @@ class Picture:
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillow.Image]:
-    """The file in Pillow's hands. Whatever it raises there is a ``Mistake`` that names the file, as ``read`` says."""
+    """The file in Pillow's hands. Whatever it raises there is a ``UserError`` that names the file, as ``read`` says."""
     try:
         with Pillow.open(path, formats=formats) as image:
             if image.width * image.height > LARGEST:
-                raise Mistake(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
+                raise UserError(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
             if image.format == "EPS":
-                raise Mistake(f"{path} is PostScript, a program, which is not run.")
+                raise UserError(f"{path} is PostScript, a program, which is not run.")
             yield image
-    except Mistake:
+    except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise Mistake(f"{path} {_what_else(path)}.") from error
+        raise UserError(f"{path} {_what_else(path)}.") from error
     except Pillow.DecompressionBombError as error:
-        raise Mistake(f"{path} has more than {LARGEST:,} pixels.") from error
+        raise UserError(f"{path} has more than {LARGEST:,} pixels.") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media import picture
 
 LARGEST = 2 << 30
@@ -34,7 +34,7 @@ class Shown(NamedTuple):
 
 
 class Kept:
-    """Frames of one size: grey where all are, else RGB. Raises ``Mistake`` for more than ``LARGEST``."""
+    """Frames of one size: grey where all are, else RGB. Raises ``UserError`` for more than ``LARGEST``."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.count = path, 0
@@ -43,7 +43,7 @@ class Kept:
     def add(self, pixels: Frames, times: int = 1) -> None:
         """(height, width, channels), that many times."""
         if self.count and pixels.shape[:2] != self._sides:
-            raise Mistake(f"{self.path} has pictures of different sizes.")
+            raise UserError(f"{self.path} has pictures of different sizes.")
         height, width = self._sides = pixels.shape[:2]
         self.count += times
         check(self.path, self.count, width, height)
@@ -74,7 +74,7 @@ def steady(
         (time, height, width, channels), and frames a second.
 
     Raises:
-        Mistake: there is no picture, or more than ``LARGEST``.
+        UserError: there is no picture, or more than ``LARGEST``.
     """
     kept, starts, end = Kept(path), list[float](), 0.0
     for each, following in pairwise(chain(shown, [None])):
@@ -85,7 +85,7 @@ def steady(
         if due > 0 or not (following or kept.count):
             kept.add(each.pixels(), max(1, due))
     if not starts:
-        raise Mistake(f"{path} has no frames that can be read.")
+        raise UserError(f"{path} has no frames that can be read.")
     if fps is not None:
         return kept.frames, fps
     times = np.maximum.accumulate(starts) - starts[0]
@@ -97,11 +97,11 @@ def steady(
 
 
 def check(path: Path, count: float, width: int, height: int) -> None:
-    """Raises ``Mistake`` for frames that are too large or too many."""
+    """Raises ``UserError`` for frames that are too large or too many."""
     if width * height > picture.LARGEST:
-        raise Mistake(f"{path} has {width} x {height} pixels, more than {picture.LARGEST:,}.")
+        raise UserError(f"{path} has {width} x {height} pixels, more than {picture.LARGEST:,}.")
     if count * width * height * 3 > LARGEST:
-        raise Mistake(f"{path} has {count:,.0f} frames of {width} x {height}, more than is read at once: cut it up.")
+        raise UserError(f"{path} has {count:,.0f} frames of {width} x {height}, more than is read at once: cut it up.")
 
 
 def fitted(width: float, height: float, about: int | None) -> tuple[int, int]:

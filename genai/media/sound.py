@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake, listing
+from genai.core.errors import UserError, join_names
 from genai.media.data_url import data_url, of_file
 
 RATES = range(1_000, 768_001)
@@ -54,16 +54,16 @@ class Sound:
             rate: that it comes out in; its own where that is ``None``.
 
         Raises:
-            Mistake: naming the file: missing, no sound in it, empty, damaged or cut short, numbers that are not
+            UserError: naming the file: missing, no sound in it, empty, damaged or cut short, numbers that are not
                 finite, a rate outside ``RATES``, more than ``LARGEST`` samples.
         """
         if rate is not None and rate not in RATES:
-            raise Mistake(f"a rate of {rate:,} samples a second: it should be from {RATES[0]:,} to {RATES[-1]:,}.")
+            raise UserError(f"a rate of {rate:,} samples a second: it should be from {RATES[0]:,} to {RATES[-1]:,}.")
         samples, own = _read(Path(path))
         if not len(samples):
-            raise Mistake(f"{path} has no samples.")
+            raise UserError(f"{path} has no samples.")
         if not np.isfinite(samples.sum(dtype=np.float64)):
-            raise Mistake(f"{path} has samples that are not finite numbers.")
+            raise UserError(f"{path} has samples that are not finite numbers.")
         return cls(_within(samples), own) if rate in (None, own) else cls(_within(samples), own).at(rate)
 
     def at(self, rate: int) -> Self:
@@ -88,12 +88,12 @@ class Sound:
         return (self.samples * np.float32(32_768)).round().clip(-32_768, 32_767).astype(np.int16)
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
-        """WAV or FLAC in 16 bits, or OGG (Vorbis). Raises ``Mistake`` for another suffix."""
+        """WAV or FLAC in 16 bits, or OGG (Vorbis). Raises ``UserError`` for another suffix."""
         import soundfile
 
         kind = "." + (suffix or self.suffix).lstrip(".").lower()
         if kind not in WRITTEN:
-            raise Mistake(f"cannot write a sound as {kind}. There are: {listing(WRITTEN)}.")
+            raise UserError(f"cannot write a sound as {kind}. There are: {join_names(WRITTEN)}.")
         samples = self.samples if kind == ".ogg" else self.pcm
         file = io.BytesIO()
         try:
@@ -101,7 +101,7 @@ class Sound:
                 for start in range(0, len(samples), 65_536):  # libsndfile's Vorbis overflows its stack on long blocks
                     writer.write(samples[start : start + 65_536])
         except soundfile.LibsndfileError as error:
-            raise Mistake(f"cannot write {self.rate:,} samples a second as {kind}: {_said(error)}.") from error
+            raise UserError(f"cannot write {self.rate:,} samples a second as {kind}: {_said(error)}.") from error
         return file.getvalue()
 
     @property
@@ -134,7 +134,7 @@ def _read(path: Path) -> tuple[NDArray[np.float32], int]:
             head = file.read(4)
             file.seek(0)
             if not head:
-                raise Mistake(f"{path} is an empty file.")
+                raise UserError(f"{path} is an empty file.")
             # libsndfile would read MP3 too, but prints its complaints, and says nothing of one that is cut short
             if not (head.startswith(b"ID3") or (head[0] == 0xFF and head[1:2] >= b"\xe0")):
                 try:
@@ -149,12 +149,12 @@ def _read(path: Path) -> tuple[NDArray[np.float32], int]:
         with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace") as container:
             return _by_ffmpeg(path, container)
     except soundfile.LibsndfileError as error:
-        raise Mistake(f"{path} is damaged: {_said(error)}.") from error
+        raise UserError(f"{path} is damaged: {_said(error)}.") from error
     except av.error.FFmpegError as error:
-        raise Mistake(f"{path} is not a sound that can be read, or damaged.") from error
+        raise UserError(f"{path} is not a sound that can be read, or damaged.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
 def _by_libsndfile(path: Path, file: Any) -> tuple[NDArray[np.float32], int]:
@@ -168,16 +168,16 @@ def _by_libsndfile(path: Path, file: Any) -> tuple[NDArray[np.float32], int]:
         samples[count : count + len(block)] = block.mean(1)
         count += len(block)
     if count < file.frames or not whole:
-        raise Mistake(f"{path} is cut short.")
+        raise UserError(f"{path} is cut short.")
     return samples, file.samplerate
 
 
 def _by_ffmpeg(path: Path, container: Any) -> tuple[NDArray[np.float32], int]:
     if not container.streams.audio:
-        raise Mistake(f"{path} has no sound in it.")
+        raise UserError(f"{path} has no sound in it.")
     stream = container.streams.audio[0]
     if stream.codec_context is None:
-        raise Mistake(f"{path} has sound of an unknown kind.")
+        raise UserError(f"{path} has sound of an unknown kind.")
     rate, declared = stream.rate, _declared(container, stream)
     _check(path, rate, round(declared * rate))
     frames = container.decode(stream)
@@ -186,11 +186,11 @@ def _by_ffmpeg(path: Path, container: Any) -> tuple[NDArray[np.float32], int]:
     parts, count = [], 0
     for frame in chain([] if first is None else [first], frames):
         if frame.sample_rate != rate:
-            raise Mistake(f"{path} changes its sample rate.")
+            raise UserError(f"{path} changes its sample rate.")
         parts.append(_mono(frame))
         _check(path, rate, count := count + frame.samples)
     if count < 0.9 * (declared - 0.1) * rate:
-        raise Mistake(f"{path} is cut short.")
+        raise UserError(f"{path} is cut short.")
     return np.concatenate([np.empty(0, np.float32), *parts]), rate
 
 
@@ -215,9 +215,11 @@ def _mono(frame: Any) -> NDArray[np.float32]:
 
 def _check(path: Path, rate: int, count: int) -> None:
     if rate not in RATES:
-        raise Mistake(f"{path} has {rate:,} samples a second: it should be from {RATES[0]:,} to {RATES[-1]:,}.")
+        raise UserError(f"{path} has {rate:,} samples a second: it should be from {RATES[0]:,} to {RATES[-1]:,}.")
     if count > LARGEST:
-        raise Mistake(f"{path} has {count / rate / 3600:.1f} hours of sound at {rate:,} Hz, more than is read at once.")
+        raise UserError(
+            f"{path} has {count / rate / 3600:.1f} hours of sound at {rate:,} Hz, more than is read at once."
+        )
 
 
 def _said(error: Any) -> str:

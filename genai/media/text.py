@@ -5,12 +5,12 @@ import html
 from pathlib import Path
 from typing import ClassVar, Self
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 _MARKS = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
 
 
-class Passage(str):
+class Document(str):
     """A piece of text; a ``str`` that knows how to be a file."""
 
     suffix: ClassVar[str] = ".txt"
@@ -20,19 +20,19 @@ class Passage(str):
         """UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one.
 
         Raises:
-            Mistake: the file is missing, or in another encoding.
+            UserError: the file is missing, or in another encoding.
         """
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise Mistake(f"cannot read {path}: {error.strerror}.") from error
+            raise UserError(f"cannot read {path}: {error.strerror}.") from error
         encoding = next((name for name, marks in _MARKS.items() if content.startswith(marks)), "utf-8-sig")
         try:
             text = cls(content.decode(encoding))
         except UnicodeDecodeError as error:
-            raise Mistake(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
+            raise UserError(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
         if "\0" in text:
-            raise Mistake(f"{path} has NUL characters: it is no text, or UTF-16 without a byte order mark.")
+            raise UserError(f"{path} has NUL characters: it is no text, or UTF-16 without a byte order mark.")
         return text
 
     def to_bytes(self, suffix: str | None = None) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.resample_frames import Frames, Shown, check, fitted, steady
 from genai.media.sound import CONTAINERS
 
@@ -18,7 +18,7 @@ def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, floa
     """(time, height, width, 3) and frames a second, as ``Clip.read`` says; and whether there is a sound beside them.
 
     Raises:
-        Mistake: naming the file.
+        UserError: naming the file.
     """
     import av
 
@@ -33,10 +33,10 @@ def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, floa
             shown = _shown(path, container, stream, seconds, about)
             return *steady(path, shown, fps, own and float(own)), bool(container.streams.audio)
     except av.error.FFmpegError as error:
-        raise Mistake(f"{path} is not a video or picture that can be read, or damaged.") from error
+        raise UserError(f"{path} is not a video or picture that can be read, or damaged.") from error
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise Mistake(f"cannot read {path}: {reason.rstrip('.')}.") from error
+        raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
 def _stream(path: Path, container: Any) -> Any:
@@ -45,15 +45,15 @@ def _stream(path: Path, container: Any) -> Any:
 
     stream = container.streams.best("video")
     if stream is None or stream.disposition & Disposition.attached_pic:
-        raise Mistake(f"{path} has no picture in it, sound alone.")
+        raise UserError(f"{path} has no picture in it, sound alone.")
     if stream.codec_context is None:
-        raise Mistake(f"{path} has pictures of an unknown kind.")
+        raise UserError(f"{path} has pictures of an unknown kind.")
     check(path, 0, stream.codec_context.width, stream.codec_context.height)
     return stream
 
 
 def _shown(path: Path, container: Any, stream: Any, seconds: float, about: int | None) -> Iterator[Shown]:
-    """Raises ``Mistake`` at the end where all streams together end long before the ``seconds`` that the file says."""
+    """Raises ``UserError`` at the end where all streams together end long before the ``seconds`` that the file says."""
     interval = float(1 / (stream.average_rate or stream.guessed_rate or 8))
     sides: tuple[int, int] | None = None
     start, latest = 0.0, 0.0
@@ -70,7 +70,7 @@ def _shown(path: Path, container: Any, stream: Any, seconds: float, about: int |
             yield Shown(start, start + lasts, lambda frame=frame, sides=sides: _pixels(frame, sides))  # type: ignore[misc]
             start += lasts
     if latest - (container.start_time or 0) / 1e6 < 0.9 * (seconds - 0.1):
-        raise Mistake(f"{path} is cut short.")
+        raise UserError(f"{path} is cut short.")
 
 
 def _decoded(packet: Any, joined: bool) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.resample_frames import Frames
 from genai.media.sound import Sound
 
@@ -56,13 +56,13 @@ def write(suffix: str, frames: Frames, fps: Fraction, sound: Sound | None) -> by
     """The file. ``suffix`` is one of ``KINDS``, ``frames`` are as in ``Clip``.
 
     Raises:
-        Mistake: the codec is missing, or has no frames of that size.
+        UserError: the codec is missing, or has no frames of that size.
     """
     import av
 
     kind = KINDS[suffix]
     if not can_write(suffix):
-        raise Mistake(f"cannot write a clip as {suffix}: this build of PyAV has no {kind.codec}. Take .png or .webp.")
+        raise UserError(f"cannot write a clip as {suffix}: this build of PyAV has no {kind.codec}. Take .png or .webp.")
     with tempfile.TemporaryDirectory() as folder:  # "+faststart" reads what has been written, by its name
         path = Path(folder, f"clip{suffix}")
         try:
@@ -75,7 +75,7 @@ def write(suffix: str, frames: Frames, fps: Fraction, sound: Sound | None) -> by
                     container.mux(packet)
         except av.error.FFmpegError as error:
             height, width = frames.shape[1:3]
-            raise Mistake(f"cannot write {width} x {height} pixels at {float(fps):g} fps as {suffix}.") from error
+            raise UserError(f"cannot write {width} x {height} pixels at {float(fps):g} fps as {suffix}.") from error
         return path.read_bytes()
 
 

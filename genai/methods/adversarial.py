@@ -33,7 +33,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.core.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Chunk, Request
 from genai.methods import interpolation as between
 from genai.methods.augment import Kind, augmented
 from genai.methods.interpolation import Prompt
@@ -246,10 +246,10 @@ class Adversarial(PixelMethod):
         )
 
     @torch.inference_mode()
-    def stream(self, request: Request, options: AdversarialOptions) -> Iterator[Piece]:
+    def stream(self, request: Request, options: AdversarialOptions) -> Iterator[Chunk]:
         """All at once: (batch, channels, height, width) uint8."""
         z = options.truncation * between.noise(request, [self.latent])
-        yield Piece(0, self.unscale(self.generated(z.to(self.device), between.prompts(request))).cpu(), 1.0)
+        yield Chunk(0, self.unscale(self.generated(z.to(self.device), between.prompts(request))).cpu(), 1.0)
 
     def sample(self, request: Request, options: AdversarialOptions) -> list[Tensor]:
         return list(next(self.stream(request, options)).x)

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.core.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method
 
 
@@ -142,11 +142,11 @@ class Autoregressive(Method):
         return {"loss": (losses * valid).sum() / valid.sum().clamp(min=1)}
 
     @torch.inference_mode()
-    def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Piece]:
+    def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Chunk]:
         """``network.chunk`` classes an item and piece, until ``request.size`` or until every item has ended."""
         start = 0
         for drawn in self._chunks(request, options):
-            yield Piece(start, drawn.cpu())
+            yield Chunk(start, drawn.cpu())
             start += drawn.shape[1]
 
     def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:

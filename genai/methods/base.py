@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genai.core.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Chunk, Request
 
 
 class Method(nn.Module, ABC):
@@ -62,7 +62,7 @@ class Method(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def stream(self, request: Request, options: Any) -> Iterator[Piece]:
+    def stream(self, request: Request, options: Any) -> Iterator[Chunk]:
         """Draw samples, piece by piece. An item's noise comes from its own seed and a CPU generator."""
 
     @abstractmethod

@@ -15,7 +15,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from genai.core.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Chunk, Request
 from genai.methods import interpolation as between
 from genai.methods.frame_schedule import parts, spaced
 from genai.methods.guidance import GuidanceOptions, combined, lanes
@@ -177,7 +177,7 @@ class Diffusion(PixelMethod):
         return torch.where(known, CONTEXT, time), counts * ~known
 
     @torch.inference_mode()
-    def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Piece]:
+    def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Chunk]:
         """At each step all that there is of the samples, as predicted so far, (batch, ...) uint8.
 
         Clips longer than the network sees at once are made window by window.
@@ -189,7 +189,7 @@ class Diffusion(PixelMethod):
         known = None if request.known is None else torch.stack(request.known).to(self.device)
         if not clips:
             for share, x in self._drawn(noise, given, known, None, prompts, options, fresh):
-                yield Piece(0, x, share)
+                yield Chunk(0, x, share)
             return
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
         made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
@@ -204,7 +204,7 @@ class Diffusion(PixelMethod):
             inputs = noise[:, part], made[:, part], done[:, part], here
             for share, x in self._drawn(*inputs, prompts, options, fresh):
                 made[:, part] = x.to(made.device)
-                yield Piece(0, made[:, :end].cpu(), (number + share) / len(order))
+                yield Chunk(0, made[:, :end].cpu(), (number + share) / len(order))
             done[:, part] = True
 
     def _at_once(self, seconds: Tensor) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from genai.core.batch import Request, Way
+from genai.core.batch import Interpolation, Request
 
 Prompt = str | tuple[str, str, float]
 """A prompt; or two, and the share of the way from the first to the second."""
@@ -74,5 +74,5 @@ def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int(seed)) for seed in drawn]
 
 
-def _shares(between: Sequence[Way]) -> Tensor:
+def _shares(between: Sequence[Interpolation]) -> Tensor:
     return torch.tensor([way.share for way in between])

@@ -12,7 +12,7 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from genai.core.batch import Batch, Piece, Request
+from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method
 from genai.methods.degradation import FAINT, Damage, loudness
 
@@ -106,7 +106,7 @@ class Regression(Method):
         return noisy
 
     @torch.inference_mode()
-    def stream(self, request: Request, options: RegressionOptions) -> Iterator[Piece]:
+    def stream(self, request: Request, options: RegressionOptions) -> Iterator[Chunk]:
         """``request.init``, sounds of one length, restored window by window; where windows meet cannot be told.
 
         Each sees as much around it as the network does, so the result is that of the whole at once.
@@ -119,7 +119,7 @@ class Regression(Method):
             first = max(0, start - reach)
             noisy = given[:, first : start + window + reach].to(self.device)
             made = torch.lerp(noisy, self.restored(noisy / level) * level, options.strength)
-            yield Piece(start, made[:, start - first :][:, :window].cpu())
+            yield Chunk(start, made[:, start - first :][:, :window].cpu())
 
     def sample(self, request: Request, options: RegressionOptions) -> list[Tensor]:
         return list(torch.cat([piece.x for piece in self.stream(request, options)], 1))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-from genai.core.batch import batched
+from genai.core.batch import batch_ranges
 from genai.core.cache import cache_dir
-from genai.core.data import Packed, Source
-from genai.core.errors import Mistake, listing, nearest
-from genai.core.instantiate import locate
-from genai.core.progress import Bar
+from genai.core.data import PackedDataset, Source
+from genai.core.errors import UserError, did_you_mean, join_names
+from genai.core.instantiate import import_class
+from genai.core.progress import ProgressBar
 from genai.inference.model import Model
 from genai.inference.validation import at_once, held_out_losses
 
@@ -42,7 +42,7 @@ A source adds its own (``Source.own_metrics``); a metric of a plugin goes by its
 
 
 @dataclass(frozen=True)
-class Figure:
+class Result:
     """A number, and what it is to be read beside.
 
     Attributes:
@@ -59,7 +59,7 @@ class Figure:
 
 
 @dataclass
-class Study:
+class EvalContext:
     """A model and data, and what several metrics need of them, made once.
 
     Attributes:
@@ -84,19 +84,19 @@ class Study:
     _drawn: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
-    def train(self) -> Packed:
+    def train(self) -> PackedDataset:
         """The training split as tensors of the model's modality."""
         return self.model.modality.pack(self.source.train, cache_dir())
 
     @cached_property
-    def val(self) -> Packed:
+    def val(self) -> PackedDataset:
         """The held-out split."""
         return self.model.modality.pack(self.source.val, cache_dir())
 
     @cached_property
     def losses(self) -> dict[str, float]:
         """The losses of the method by name, means over the whole held-out split."""
-        with Bar("held-out loss", -(-len(self.val) // at_once(self.val))) as bar:
+        with ProgressBar("held-out loss", -(-len(self.val) // at_once(self.val))) as bar:
             sums, weight = held_out_losses(self.model.method, self.val, seed=self.seed, between=bar.step)
         return {name: float(value / weight) for name, value in sums.items()}
 
@@ -117,8 +117,8 @@ class Study:
         key = tuple(prompts)
         if key not in self._drawn:
             made: list[Any] = []
-            with Bar("samples", len(prompts)) as bar:
-                for rows in batched(len(prompts), self.batch):
+            with ProgressBar("samples", len(prompts)) as bar:
+                for rows in batch_ranges(len(prompts), self.batch):
                     asked, seed = prompts[rows.start : rows.stop], self.seed + rows.start
                     made += self.model.sample(asked, seed=seed, batch=self.batch, **self.options)
                     bar.step(len(rows))
@@ -142,7 +142,7 @@ class Metric(ABC):
     """Whether it hears the sound that another model makes of samples."""
 
     @abstractmethod
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """The figures by name."""
 
 
@@ -158,33 +158,33 @@ def chosen(
     Where ``names`` is ``None``, they are the ``usual`` ones of the method, or else those of the data.
 
     Raises:
-        Mistake: for a name that there is not, and for one that does not fit the data.
+        UserError: for a name that there is not, and for one that does not fit the data.
     """
     wanted = (usual or source.metrics) if names is None else names
     if not wanted:
-        raise Mistake(f"metrics=[]: name at least one. There are: {_fitting(source)}.")
+        raise UserError(f"metrics=[]: name at least one. There are: {_fitting(source)}.")
     metrics = {name: metric_class(name, source, plugins)() for name in dict.fromkeys(wanted)}
     left_out = [name for name, metric in metrics.items() if metric.of_training and not own]
     if left_out and names is not None:
-        raise Mistake(
+        raise UserError(
             f"'{left_out[0]}' compares with what the model was trained on, and these data are not that: leave out "
             f"'{left_out[0]}', or data=."
         )
     return {name: metric for name, metric in metrics.items() if name not in left_out}, left_out
 
 
-def share(hits: Sequence[bool], about: str, beside: Sequence[bool] | None = None) -> Figure:
+def share(hits: Sequence[bool], about: str, beside: Sequence[bool] | None = None) -> Result:
     """The share of ``hits`` with its binomial standard error, beside that of real data."""
     if not hits:
-        return Figure(None, about)
+        return Result(None, about)
     value = sum(hits) / len(hits)
     real = sum(beside) / len(beside) if beside else None
-    return Figure(value, about, math.sqrt(value * (1 - value) / len(hits)), real)
+    return Result(value, about, math.sqrt(value * (1 - value) / len(hits)), real)
 
 
 def attributes(
     ours: Sequence[Mapping[str, bool]], theirs: Sequence[Mapping[str, bool]], said: Mapping[str, str]
-) -> dict[str, Figure]:
+) -> dict[str, Result]:
     """One figure an attribute that was asked for: the share of answers of samples, beside that of real data.
 
     Args:
@@ -207,22 +207,22 @@ def registry(source: Source) -> dict[str, tuple[str, ...]]:
 
 
 def metric_class(name: str, source: Source, plugins: Sequence[str] = ()) -> type[Metric]:
-    """The class that ``name`` means for ``source``. Raises ``Mistake`` for a name that does not fit."""
+    """The class that ``name`` means for ``source``. Raises ``UserError`` for a name that does not fit."""
     known = registry(source)
     if name not in known and "." not in name:
-        raise Mistake(
-            f"There is no metric '{name}'.{nearest(name, known)} For these data there are: {_fitting(source)}."
+        raise UserError(
+            f"There is no metric '{name}'.{did_you_mean(name, known)} For these data there are: {_fitting(source)}."
         )
     candidates = [_locate(target, plugins) for target in known.get(name, (name,))]
     fitting = [candidate for candidate in candidates if _fits(candidate, source)]
     if not fitting:
         kind = f"{type(source).__name__}, which holds values of type {source.media.__name__}"
-        raise Mistake(f"'{name}' does not fit {kind}. For it there are: {_fitting(source)}.")
+        raise UserError(f"'{name}' does not fit {kind}. For it there are: {_fitting(source)}.")
     return fitting[0]
 
 
 def _locate(target: str, plugins: Sequence[str] = ()) -> type[Metric]:
-    return locate(target, Metric, "metrics", plugins)  # type: ignore[type-abstract]
+    return import_class(target, Metric, "metrics", plugins)  # type: ignore[type-abstract]
 
 
 def _fits(metric: type[Metric], source: Source) -> bool:
@@ -232,4 +232,4 @@ def _fits(metric: type[Metric], source: Source) -> bool:
 def _fitting(source: Source) -> str:
     """Names of the metrics that fit ``source``."""
     known = registry(source).items()
-    return listing(name for name, targets in known if any(_fits(_locate(each), source) for each in targets))
+    return join_names(name for name, targets in known if any(_fits(_locate(each), source) for each in targets))

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genai.metrics.base import Figure
+from genai.metrics.base import Result
 
 
-def frechet(made: Tensor, real: Tensor, seed: int, judge: str) -> Figure:
+def frechet(made: Tensor, real: Tensor, seed: int, judge: str) -> Result:
     """Beside that of as many other real ones: it depends on how many there are, so these are equally many everywhere.
 
     Args:
@@ -20,12 +20,12 @@ def frechet(made: Tensor, real: Tensor, seed: int, judge: str) -> Figure:
 
     count, features = min(len(made), len(real) // 2), made.shape[1]
     if count < 2 * features:
-        return Figure(None, f"needs {2 * features} samples and twice as many held-out clips")
+        return Result(None, f"needs {2 * features} samples and twice as many held-out clips")
     about = f"Frechet distance on {features} features of {judge}, {count} samples against as many held-out clips"
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(real)))
     one, other = (moments(real[rows]) for rows in (order[:count], order[-count:]))
     ours = moments(made[:count])
-    return Figure(float(frechet_distance(*ours, *one)), about, beside=float(frechet_distance(*other, *one)))
+    return Result(float(frechet_distance(*ours, *one)), about, beside=float(frechet_distance(*other, *one)))
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file
-from genai.core.data import Score, Split
-from genai.core.errors import Mistake, brief
+from genai.core.data import PromptFeatures, Split
+from genai.core.errors import UserError, short_repr
 from genai.media import spectrogram
 from genai.media.base import FileName
 from genai.media.clip import Clip
@@ -27,7 +27,7 @@ from genai.media.sound import Sound
 from genai.media.wav_stream import Growing
 from genai.modalities.audio_dataset import LONGEST, PackedAudio, SoundLayout, write
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.visual_onsets import SIDE, Sight, sharp_turns
+from genai.modalities.visual_onsets import SIDE, VisualOnsets, sharp_turns
 
 UNASKED = 10.0
 """The most seconds of a sound that are made, or shown, where nobody says how many."""
@@ -72,11 +72,11 @@ class Audio(Modality):
         rate: Annotated[int, Ge(1000), Le(192_000)] = 8000,
         classes: Literal[256, 1024] | None = 256,
         crop: Annotated[int, Ge(1), Le(LONGEST)] = 13,
-        score: Score | None = None,
-        sight: Sight | None = None,
+        score: PromptFeatures | None = None,
+        sight: VisualOnsets | None = None,
     ) -> None:
         self.rate, self.classes, self.crop, self.score, self.sight = rate, classes, crop, score, sight
-        self.hop, self.per_unit = round(rate / Score.RATE), float(rate)
+        self.hop, self.per_unit = round(rate / PromptFeatures.RATE), float(rate)
         self.needs = "init" if classes is None else "clip" if sight else ""
         self.typical = 1.0
         self.references: dict[str, Sound] = {}
@@ -142,23 +142,27 @@ class Audio(Modality):
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
         """A sound given as ``init`` is the beginning, and what is not known begins in silence.
 
-        Without classes it is what there is to work on. A sound of a clip is as long as that. Raises ``Mistake`` where
+        Without classes it is what there is to work on. A sound of a clip is as long as that. Raises ``UserError`` where
         either is missing, or not wanted, or a length is given besides.
         """
         clip = self._watched(options)
         if self.needs == "init":
             if init is None:
-                raise Mistake("this is an enhancer: say what it is to clean with init=FILE, or take another ckpt=RUN.")
+                raise UserError(
+                    "this is an enhancer: say what it is to clean with init=FILE, or take another ckpt=RUN."
+                )
             if options.seconds is not None:
-                raise Mistake(f"seconds={options.seconds:g}: here a sound is as long as that of init=. Leave it out.")
+                raise UserError(f"seconds={options.seconds:g}: here a sound is as long as that of init=. Leave it out.")
             given = self.encode(init)
             return Request(prompts, seeds, (len(given),), init=[given] * len(prompts))
         begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
         new = max(1, round((options.seconds or min(self.typical, UNASKED)) * self.rate))
         if clip is not None and (new := round(clip.seconds * self.rate) - len(begin)) < 1:
-            raise Mistake(f"clip= has {clip.seconds:g} s, and init= is not shorter: nothing is left to be made.")
+            raise UserError(f"clip= has {clip.seconds:g} s, and init= is not shorter: nothing is left to be made.")
         frames = -(-(len(begin) + new) // self.hop)
-        seen = np.zeros((frames, 0), np.float32) if clip is None else cast(Sight, self.sight).frames(clip, frames)
+        seen = (
+            np.zeros((frames, 0), np.float32) if clip is None else cast(VisualOnsets, self.sight).frames(clip, frames)
+        )
         return Request(
             prompts,
             seeds,
@@ -170,17 +174,17 @@ class Audio(Modality):
         )
 
     def _watched(self, options: AudioOptions) -> Clip | None:
-        """The clip that a sound is asked for; ``None`` where a model has no use for one. Raises ``Mistake``."""
+        """The clip that a sound is asked for; ``None`` where a model has no use for one. Raises ``UserError``."""
         if self.needs != "clip":
             if options.clip is not None:
-                raise Mistake(
-                    f"clip={brief(options.clip)}: this model does not make the sound of a clip. Leave it out."
+                raise UserError(
+                    f"clip={short_repr(options.clip)}: this model does not make the sound of a clip. Leave it out."
                 )
             return None
         if options.clip is None:
-            raise Mistake("this model makes the sound of a clip: say of which with clip=FILE.")
+            raise UserError("this model makes the sound of a clip: say of which with clip=FILE.")
         if options.seconds is not None:
-            raise Mistake(f"seconds={options.seconds:g}: here a sound is as long as its clip. Leave it out.")
+            raise UserError(f"seconds={options.seconds:g}: here a sound is as long as its clip. Leave it out.")
         return (
             options.clip if isinstance(options.clip, Clip) else Clip.read(Path(options.clip).expanduser(), about=SIDE)
         )

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from genai.core.batch import Batch
 from genai.core.cache import cached_file, track_progress, write_json
-from genai.core.data import Example, ItemRandom, Score, Split
-from genai.core.errors import Mistake
-from genai.modalities.visual_onsets import Sight
+from genai.core.data import Example, ItemRandom, PromptFeatures, Split
+from genai.core.errors import UserError
+from genai.modalities.visual_onsets import VisualOnsets
 
 LONGEST = 400
 """Frames of an item: a longer clip is several."""
@@ -48,8 +48,8 @@ class SoundLayout:
     hop: int
     levels: NDArray[Any] | None
     crop: int
-    score: Score | None
-    sight: Sight | None
+    score: PromptFeatures | None
+    sight: VisualOnsets | None
 
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
         """(count, features) of what the prompt says about time."""
@@ -178,9 +178,9 @@ def write(split: Split, layout: SoundLayout, path: Path, temporary: Path) -> Non
 
 
 def _clip(example: Example) -> Any:
-    """The clip beside a sound. Raises ``Mistake`` where there is none."""
+    """The clip beside a sound. Raises ``UserError`` where there is none."""
     if example.beside is None:
-        raise Mistake(
+        raise UserError(
             "modality.sight is for sounds that go along with clips; in these data there are none beside them."
         )
     return example.beside

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from genai.core.batch import Request
-from genai.core.data import Packed, Split
-from genai.core.errors import Mistake
+from genai.core.data import PackedDataset, Split
+from genai.core.errors import UserError
 from genai.media.base import Growing, Media
 
 
@@ -78,12 +78,12 @@ class Modality(ABC):
         """For one item of a stream; ``given`` is its part of ``Request.init``."""
 
     @abstractmethod
-    def pack(self, split: Split, cache: Path) -> Packed:
+    def pack(self, split: Split, cache: Path) -> PackedDataset:
         """The split as tensors, made once and kept in the folder ``cache`` under the hash of its content."""
 
     @abstractmethod
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
-        """What to ask of a method; ``init`` is media or ``None``. Raises ``Mistake`` where they do not fit."""
+        """What to ask of a method; ``init`` is media or ``None``. Raises ``UserError`` where they do not fit."""
 
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:
@@ -94,8 +94,8 @@ class Modality(ABC):
         return []
 
     def check_sound(self, options: Any) -> None:
-        """Raises ``Mistake`` where samples made with these ``Options`` have no place for a sound besides."""
-        raise Mistake(f"sound=: it is made for clips, not for {type(self).__name__.lower()}. Leave it out.")
+        """Raises ``UserError`` where samples made with these ``Options`` have no place for a sound besides."""
+        raise UserError(f"sound=: it is made for clips, not for {type(self).__name__.lower()}. Leave it out.")
 
     def growing(self, path: Path, given: Any) -> Growing | None:
         """A file that can be seen or heard while a sample is made; it begins with what was ``given``."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
 from genai.core.data import ItemRandom, Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.base import FileName
 from genai.media.picture import Making, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
@@ -114,11 +114,11 @@ class Image(Modality):
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
         if options.mask is not None and init is None:
-            raise Mistake("mask= says what to paint anew of an image: give init= as well.")
+            raise UserError("mask= says what to paint anew of an image: give init= as well.")
         if options.outpaint is not None and init is None:
-            raise Mistake("outpaint= says what to paint beside an image: give init= as well.")
+            raise UserError("outpaint= says what to paint beside an image: give init= as well.")
         if options.outpaint is not None and options.mask is not None:
-            raise Mistake("mask= and outpaint= both say what is painted: give one of them.")
+            raise UserError("mask= and outpaint= both say what is painted: give one of them.")
         mask = None if options.mask is None else Picture.read(Path(options.mask).expanduser())
         if options.outpaint is not None:
             canvas = placed(init.image.convert("RGB"), self.shape[:0:-1], options.outpaint)

@@ -16,8 +16,8 @@ from torch import Tensor
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
-from genai.core.errors import Mistake
-from genai.media.text import Passage
+from genai.core.errors import UserError
+from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
 
@@ -44,7 +44,7 @@ class Text(Modality):
         block: tokens that a network sees at once.
     """
 
-    media = Passage
+    media = Document
     Options = TextOptions
 
     def __init__(
@@ -96,9 +96,9 @@ class Text(Modality):
         text = str(media).encode("utf-8", "replace").decode()  # a terminal can give half a surrogate pair
         return torch.from_numpy(self.tokenizer.encode(text))
 
-    def decode(self, x: Tensor) -> Passage:
+    def decode(self, x: Tensor) -> Document:
         content = self.bytes_of(x)
-        return Passage(content.decode("utf-8", "replace"))
+        return Document(content.decode("utf-8", "replace"))
 
     def bytes_of(self, x: Tensor) -> bytes:
         """UTF-8 of the tokens before the first end token; it may begin or end inside a character."""
@@ -124,12 +124,12 @@ class Text(Modality):
         if split.name == "train" and len(packed.tokens) <= self.block:
             count, block = len(packed.tokens), self.block
             advice = f", or set modality.block={max(2, count // 4)}" if count > 2 else ""
-            raise Mistake(
+            raise UserError(
                 f"the training text has {count} tokens, fewer than a block of {block} needs. Give more text{advice}."
             )
         return packed
 
-    def request(self, prompts: list[str], seeds: list[int], init: Passage | None, options: TextOptions) -> Request:
+    def request(self, prompts: list[str], seeds: list[int], init: Document | None, options: TextOptions) -> Request:
         """A prompt is the beginning of its sample; ``init``, a text from a file, comes before it."""
         begin = [self.encode(f"{init or ''}{prompt}") for prompt in prompts]
         ended = torch.tensor([self.end])  # a document begins where another one has ended
@@ -143,7 +143,7 @@ class Text(Modality):
         texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in chosen)
         return [text for text in texts if text] or [""]
 
-    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Passage]], step: int) -> None:
+    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Document]], step: int) -> None:
         """A Markdown table, prompt -> sample."""
         rows = [f"| {_cell(prompt)} | {_cell(media)} |" for prompt, media in samples]
         writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)
@@ -155,14 +155,14 @@ class TextDecoder:
     def __init__(self, text: Text, given: Tensor | None, stop: list[str]) -> None:
         self.text, self.stop, self.done = text, [s for s in stop if s], False
         self.bytes = codecs.getincrementaldecoder("utf-8")("replace")
-        self.given = Passage(self.bytes.decode(text.bytes_of(given)) if given is not None else "")
+        self.given = Document(self.bytes.decode(text.bytes_of(given)) if given is not None else "")
         self.emitted = str(self.given)
         self.held = ""
         self.ended = False
 
-    def push(self, start: int, x: Tensor) -> Passage:
+    def push(self, start: int, x: Tensor) -> Document:
         if self.done or self.ended:
-            return Passage("")
+            return Document("")
         self.ended = self.text.end in x.tolist()
         self.held += self.bytes.decode(self.text.bytes_of(x), final=self.ended)
         found = [(position + len(s), position) for s in self.stop if (position := self.held.find(s)) >= 0]
@@ -170,16 +170,16 @@ class TextDecoder:
             return self._emit(min(found)[1], finish=True)
         return self._emit(len(self.held) if self.ended else len(self.held) - self._overlap(), finish=self.ended)
 
-    def result(self) -> Passage:
+    def result(self) -> Document:
         if not self.done:
             self.held += self.bytes.decode(b"", final=True)
             self._emit(len(self.held), finish=True)
-        return Passage(self.emitted)
+        return Document(self.emitted)
 
-    def _emit(self, count: int, finish: bool) -> Passage:
+    def _emit(self, count: int, finish: bool) -> Document:
         part, self.held, self.done = self.held[:count], self.held[count:], finish
         self.emitted += part
-        return Passage(part)
+        return Document(part)
 
     def _overlap(self) -> int:
         """Length of the longest end of ``held`` that may yet grow into a stop text."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.base import FileName
 from genai.media.clip import SOUNDING, Clip, best_suffix
 from genai.media.filmstrip import animated, filmstrip
@@ -129,7 +129,7 @@ class Video(Modality):
 
     def check_sound(self, options: VideoOptions) -> None:
         if (suffix := _suffix(options)) not in SOUNDING:
-            raise Mistake(f"sound=: a {suffix} file has no place for a sound. Take format=mp4 or format=webm.")
+            raise UserError(f"sound=: a {suffix} file has no place for a sound. Take format=mp4 or format=webm.")
 
     def pack(self, split: Split, cache: Path) -> PackedVideo:
         key = cache_key(split.fingerprint, "video", self.shape, self.image.resize, self.fps)
@@ -147,14 +147,14 @@ class Video(Modality):
         return PackedVideo(cached_file(cache / f"{key}.u1", write), self.layout)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: VideoOptions) -> Request:
-        """The frames of ``init`` come first, and stay as they are. Raises ``Mistake`` where none would be new."""
+        """The frames of ``init`` come first, and stay as they are. Raises ``UserError`` where none would be new."""
         fps = options.fps or self.fps
         given = None if init is None else self._encode(init, fps)
         count = 0 if given is None else len(given)
         frames = options.frames or max(self.frames, count + self.frames // 2)
         held = count + (options.last is not None)
         if held >= frames:
-            raise Mistake(f"frames={frames} counts the frames of init= and last=, {held}: ask for more.")
+            raise UserError(f"frames={frames} counts the frames of init= and last=, {held}: ask for more.")
         x, known = torch.zeros(frames, *self.shape, dtype=torch.uint8), torch.zeros(frames, 1, 1, 1, dtype=torch.bool)
         if given is not None:
             x[:count], known[:count] = given, True

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from genai.core.data import Score
+from genai.core.data import PromptFeatures
 from genai.media.clip import Clip
 
 Floats = NDArray[np.float32]
@@ -56,8 +56,8 @@ class Turn:
     looks: Floats
 
 
-class Sight:
-    """Features of a clip, ``Score.RATE`` frames a second."""
+class VisualOnsets:
+    """Features of a clip, ``PromptFeatures.RATE`` frames a second."""
 
     version: ClassVar[int] = 1
     """To be raised when features change: part of the key of what is cached."""
@@ -68,7 +68,7 @@ class Sight:
     def frames(self, clip: Clip, count: int) -> Floats:
         """(count, features) of the first ``count`` frames of 10 ms; zeros behind the end of the clip."""
         maps, at = _maps(clip)
-        times = (np.arange(count) + 0.5) / Score.RATE
+        times = (np.arange(count) + 0.5) / PromptFeatures.RATE
         since = np.zeros((count, len(DECAYS) + len(AROUND)), np.float32)
         looks = np.zeros((count, 1 + maps.shape[1]), np.float32)
         known = np.full((count, 1), 0.02, np.float32)
@@ -91,7 +91,7 @@ def turns(clip: Clip) -> list[Turn]:
 
 
 def sharp_turns(clip: Clip) -> list[float]:
-    """When what ``Sight`` marks plainly happens, in s."""
+    """When what ``VisualOnsets`` marks plainly happens, in s."""
     return [turn.time for turn in turns(clip) if turn.sharpness >= _SHARP]
 
 

@@ -34,7 +34,7 @@ class Section:
 
 
 def html(sections: Sequence[Section]) -> str:
-    """The whole page. Raises ``Mistake`` where the record or the losses of a run cannot be read."""
+    """The whole page. Raises ``UserError`` where the record or the losses of a run cannot be read."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     records = [section.run.record for section in sections]
     names = [str(record.get("modality")) for record in records]

@@ -7,7 +7,7 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 NAMES = {
     "loss": "training",
@@ -25,13 +25,13 @@ Line = Sequence[tuple[float, float]]
 
 
 def losses(file: Path) -> dict[str, Line]:
-    """(step, loss) by name; none where nothing was logged. Raises ``Mistake`` naming the file: it is not readable."""
+    """(step, loss) by name; none where nothing was logged. Raises ``UserError`` naming the file: it is not readable."""
     try:
         rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
         lines = {name: [(float(row["step"]), float(row[key])) for row in rows if row.get(key)]
                  for key, name in NAMES.items()}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise Mistake(f"cannot read {file} ({str(error)[:100]}).") from error
+        raise UserError(f"cannot read {file} ({str(error)[:100]}).") from error
     finite = {name: [point for point in line if all(map(math.isfinite, point))] for name, line in lines.items()}
     return {name: _thinned(line) for name, line in finite.items() if line}
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genai.core.errors import Damaged, Failure, brief
+from genai.core.errors import CorruptCheckpoint, RunError, short_repr
 
 CHECKPOINT_FORMAT = 1
 _PICKLE_BYTES = 32 * 2**20
@@ -35,7 +35,7 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     The former file stays as ``previous.ckpt`` where ``path`` is ``last.ckpt``.
 
     Raises:
-        Failure: the disk is full or the folder cannot be written; the former file is untouched.
+        RunError: the disk is full or the folder cannot be written; the former file is untouched.
     """
     import torch
 
@@ -62,29 +62,31 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
             written = temporary.stat().st_size
             temporary.unlink()
         free = shutil.disk_usage(_existing(path.parent)).free
-        raise Failure(
+        raise RunError(
             f"cannot save {path}: {_reason(error)} after {written:,} bytes; {free:,} bytes are free there.\n"
             "The checkpoint before it is untouched."
         ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. Raises ``Damaged`` where the hash does not fit or the content is not ours."""
+    """Read a checkpoint onto the CPU. Raises ``CorruptCheckpoint`` where the hash does not fit or the content is not ours."""
     import torch
 
     inspect_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever torch makes of a file that is not what it says
-        raise Damaged(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
+        raise CorruptCheckpoint(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
     about, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
     if not (isinstance(about, dict) and isinstance(about.get("step"), int) and isinstance(weights, dict)):
-        raise Damaged(f"{path} is not a checkpoint of genai.")
+        raise CorruptCheckpoint(f"{path} is not a checkpoint of genai.")
     if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()):
-        raise Damaged(f"{path} is refused: its weights are not tensors by name.")
+        raise CorruptCheckpoint(f"{path} is refused: its weights are not tensors by name.")
     number = about.get("format")
     if not isinstance(number, int) or number != CHECKPOINT_FORMAT:
-        raise Damaged(f"{path} has format {brief(number)}; this version of genai reads {CHECKPOINT_FORMAT}.")
+        raise CorruptCheckpoint(
+            f"{path} has format {short_repr(number)}; this version of genai reads {CHECKPOINT_FORMAT}."
+        )
     return dict(state)
 
 
@@ -92,32 +94,32 @@ def inspect_checkpoint(path: Path) -> None:
     """Refuse a file that is truncated, altered, a bomb, or names code. Opens nothing that it has not measured.
 
     Raises:
-        Damaged: saying which.
+        CorruptCheckpoint: saying which.
     """
     if path.exists() and not path.is_file():  # a device or a pipe never ends
-        raise Damaged(f"{path} is not a file.")
+        raise CorruptCheckpoint(f"{path} is not a file.")
     if not _fits(path):
-        raise Damaged(f"{path} is damaged: its content does not fit {path.name}.sha256.")
+        raise CorruptCheckpoint(f"{path} is damaged: its content does not fit {path.name}.sha256.")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if len(entries) > _ENTRIES:
-                raise Damaged(f"{path} is refused: {len(entries)} parts in one file.")
+                raise CorruptCheckpoint(f"{path} is refused: {len(entries)} parts in one file.")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise Damaged(f"{path} is refused: a compressed part, which can be a zip bomb.")
+                raise CorruptCheckpoint(f"{path} is refused: a compressed part, which can be a zip bomb.")
             if sum(entry.file_size for entry in entries) > path.stat().st_size:
-                raise Damaged(f"{path} is refused: its parts are larger than the file, a zip bomb.")
+                raise CorruptCheckpoint(f"{path} is refused: its parts are larger than the file, a zip bomb.")
             if any(entry.filename != entry.orig_filename for entry in entries):
-                raise Damaged(f"{path} is refused: a part with two names.")
+                raise CorruptCheckpoint(f"{path} is refused: a part with two names.")
             pickles = [entry for entry in entries if entry.filename.lower().endswith(".pkl")]  # torch takes DATA.PKL
             name = entries[0].filename.partition("/")[0] + "/data.pkl" if entries else ""
             if [entry.filename for entry in pickles] != [name] or pickles[0].file_size > _PICKLE_BYTES:
-                raise Damaged(f"{path} is refused: it is not one that genai wrote.")
+                raise CorruptCheckpoint(f"{path} is refused: it is not one that genai wrote.")
             _inspect_pickle(path, archive.read(pickles[0]))
     except zipfile.BadZipFile as error:
-        raise Damaged(f"{path} is damaged, or not a checkpoint ({str(error)[:80]}).") from error
+        raise CorruptCheckpoint(f"{path} is damaged, or not a checkpoint ({str(error)[:80]}).") from error
     except OSError as error:
-        raise Damaged(f"cannot read {path}: {error.strerror}.") from error
+        raise CorruptCheckpoint(f"cannot read {path}: {error.strerror}.") from error
 
 
 def file_hash(path: Path) -> str:
@@ -146,13 +148,15 @@ def _inspect_pickle(path: Path, content: bytes) -> None:
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
             if opcode.name == "GLOBAL" and argument not in _ALLOWED:
-                raise Damaged(f"{path} is refused: it names {brief(str(argument).replace(' ', '.'))}, which is code.")
+                raise CorruptCheckpoint(
+                    f"{path} is refused: it names {short_repr(str(argument).replace(' ', '.'))}, which is code."
+                )
             if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
-                raise Damaged(f"{path} is refused: it builds objects ({opcode.name}), which is code.")
+                raise CorruptCheckpoint(f"{path} is refused: it builds objects ({opcode.name}), which is code.")
             if count > _PICKLE_OPCODES:
-                raise Damaged(f"{path} is refused: more than {_PICKLE_OPCODES:,} instructions in its pickle.")
+                raise CorruptCheckpoint(f"{path} is refused: more than {_PICKLE_OPCODES:,} instructions in its pickle.")
     except (ValueError, IndexError, KeyError) as error:
-        raise Damaged(f"{path} is damaged: {str(error)[:100]}") from error
+        raise CorruptCheckpoint(f"{path} is damaged: {str(error)[:100]}") from error
 
 
 def _hashes(path: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from genai.core.errors import Damaged, Mistake, nearest
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
 from genai.runs.checkpoint import atomic_write, load_checkpoint
 
 _KINDS: dict[str, type] = {
@@ -40,7 +40,7 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What ``record.json`` says; empty where there is none yet. Raises ``Mistake`` where it is not readable."""
+        """What ``record.json`` says; empty where there is none yet. Raises ``UserError`` where it is not readable."""
         try:
             record = dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
             if wrong := [key for key, kind in _KINDS.items() if not isinstance(record.get(key, kind()), kind)]:
@@ -49,7 +49,7 @@ class Run:
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, RecursionError, OSError) as error:
-            raise Mistake(f"cannot read {self.folder / 'record.json'} ({str(error)[:100]}).") from error
+            raise UserError(f"cannot read {self.folder / 'record.json'} ({str(error)[:100]}).") from error
 
     def write_record(self, **values: Any) -> None:
         """Add ``values`` to ``record.json``."""
@@ -85,7 +85,7 @@ class Run:
             Its path, its content, and a line about each damaged one that was passed over.
 
         Raises:
-            Damaged: there is none.
+            CorruptCheckpoint: there is none.
         """
         folder = self.folder / "checkpoints"
         files = [folder / f"{name}.ckpt" for name in (*names, "last", "previous", "best")]
@@ -93,11 +93,11 @@ class Run:
         for file in dict.fromkeys(file for file in files if file.exists()):
             try:
                 return file, load_checkpoint(file), passed_over
-            except Damaged as error:
+            except CorruptCheckpoint as error:
                 passed_over.append(str(error))
         if passed_over:
-            raise Damaged("no checkpoint is left in this run. " + " ".join(passed_over))
-        raise Mistake(f"{self.folder} has no checkpoint yet: there is nothing to go on from. Start a new run.")
+            raise CorruptCheckpoint("no checkpoint is left in this run. " + " ".join(passed_over))
+        raise UserError(f"{self.folder} has no checkpoint yet: there is nothing to go on from. Start a new run.")
 
     def tidy(self) -> None:
         """Remove what a process that was killed while it saved has left."""
@@ -105,14 +105,14 @@ class Run:
             file.unlink(missing_ok=True)
 
     def lock(self) -> FileLock:
-        """Held while a process trains in this folder. Raises ``Mistake`` where another one does."""
+        """Held while a process trains in this folder. Raises ``UserError`` where another one does."""
         lock = FileLock(self.folder / ".lock", blocking=False)
         try:
             lock.acquire()
         except Timeout:
-            raise Mistake(f"{self.folder} is being trained by another process.") from None
+            raise UserError(f"{self.folder} is being trained by another process.") from None
         except OSError as error:
-            raise Mistake(f"cannot write in {self.folder}: {error.strerror}.") from error
+            raise UserError(f"cannot write in {self.folder}: {error.strerror}.") from error
         return lock
 
     @property
@@ -120,13 +120,13 @@ class Run:
         """Whether a process trains in this folder now."""
         try:
             self.lock().release()
-        except Mistake:
+        except UserError:
             return True
         return False
 
 
 def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
-    """Make a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``Mistake`` where that fails."""
+    """Make a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` where that fails."""
     now = datetime.now()
     wanted = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
     try:
@@ -140,8 +140,8 @@ def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
                 continue
             return Run(unique)
     except OSError as error:
-        raise Mistake(f"cannot make the run folder {wanted}: {error.strerror}.") from error
-    raise Mistake(f"{wanted} and 999 more like it exist already.")
+        raise UserError(f"cannot make the run folder {wanted}: {error.strerror}.") from error
+    raise UserError(f"{wanted} and 999 more like it exist already.")
 
 
 def all_runs(root: Path) -> Iterator[Run]:
@@ -152,18 +152,18 @@ def all_runs(root: Path) -> Iterator[Run]:
             run = Run(file.parent)
             try:
                 found.append((str(run.record.get("started", "")), run.folder.name, run))
-            except Mistake as error:
+            except UserError as error:
                 print(f"{error} It is passed over.", file=sys.stderr)
     yield from (run for _, _, run in sorted(found, key=lambda entry: entry[:2], reverse=True))
 
 
 def latest_run(root: Path, modality: str | None = None) -> Run:
-    """The newest run that has a checkpoint, of ``modality`` where it is named. Raises ``Mistake`` for none."""
+    """The newest run that has a checkpoint, of ``modality`` where it is named. Raises ``UserError`` for none."""
     for run in all_runs(root):
         if modality in (None, run.record.get("modality")) and run.trained:
             return run
     kind = f"{modality} run" if modality else "run"
-    raise Mistake(
+    raise UserError(
         f"no {kind} with a checkpoint is in {root}/. Train one: python -m genai.train modality={modality or 'image'}"
     )
 
@@ -172,7 +172,7 @@ def latest_run_per_modality(root: Path) -> list[Run]:
     """Of each modality the newest run that has a checkpoint, in the order they were started in.
 
     Raises:
-        Mistake: there is none at all.
+        UserError: there is none at all.
     """
     found: dict[str, Run] = {}
     for run in all_runs(root):
@@ -190,13 +190,13 @@ def shell_path(path: Path) -> str:
 
 
 def find_run(path: str | Path) -> Run:
-    """The run whose folder is ``path``, or a file in it. Raises ``Mistake`` naming the nearest one."""
+    """The run whose folder is ``path``, or a file in it. Raises ``UserError`` naming the nearest one."""
     folder = Path(path).expanduser()
     for candidate in (folder, *list(folder.parents)[:2]):
         if (candidate / "record.json").is_file():
             return Run(candidate)
     siblings = [str(run.folder) for run in all_runs(folder.parent.parent)]
-    raise Mistake(f"{path} is not a run folder.{nearest(str(folder), siblings)}")
+    raise UserError(f"{path} is not a run folder.{did_you_mean(str(folder), siblings)}")
 
 
 def environment_info() -> dict[str, Any]:

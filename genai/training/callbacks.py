@@ -16,15 +16,15 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.batch import Batch
-from genai.core.errors import Damaged, Failure
+from genai.core.errors import CorruptCheckpoint, RunError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
-from genai.training.interval import Every
+from genai.training.interval import Interval
 from genai.training.loggers import Logs
-from genai.training.module import Learner
+from genai.training.module import TrainingModule
 from genai.training.progress import Progress
 
 
@@ -59,8 +59,8 @@ class Loop(Callback):
     ) -> None:
         self.run, self.modality, self.prompts, self.moved = run, modality, prompts, moved
         self.log_every, self.validate_every = settings.log_every, settings.validate_every
-        self.preview_every = Every.parse(settings.preview_every, "preview_every")
-        self.checkpoint_every = Every.parse(settings.checkpoint_every, "checkpoint_every")
+        self.preview_every = Interval.parse(settings.preview_every, "preview_every")
+        self.checkpoint_every = Interval.parse(settings.checkpoint_every, "checkpoint_every")
         self.logs: Logs | None = None
         self.progress = Progress()
         self.saved_step = self.previewed_step = -1
@@ -81,7 +81,7 @@ class Loop(Callback):
 
     # -- Lightning's moments
 
-    def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, learner: TrainingModule) -> None:  # type: ignore[override]
         self.listen()  # again: Lightning has put its own handler for SIGTERM in between
         now = time.monotonic()
         self.preview_every.start(now, first=10)
@@ -96,7 +96,9 @@ class Loop(Callback):
         if unlogged is not None:  # the run was saved while it validated
             self._log(trainer, learner, unlogged, validate=True)
 
-    def on_train_batch_end(self, trainer: Trainer, learner: Learner, outputs: Any, batch: Batch, index: int) -> None:  # type: ignore[override]
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, learner: TrainingModule, outputs: Any, batch: Batch, index: int
+    ) -> None:
         step = learner.step
         self.times.append((step, time.monotonic()))
         if self.moved:
@@ -118,13 +120,13 @@ class Loop(Callback):
         if finished:
             trainer.should_stop = True
 
-    def on_exception(self, trainer: Trainer, learner: Learner, exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, learner: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
         """Save what can be saved; a run that went wrong in its numbers keeps the checkpoint before."""
         good = learner.between_steps and learner.step > self.saved_step >= 0
-        if good and trainer.world_size == 1 and not isinstance(exception, Failure | Stopped):
+        if good and trainer.world_size == 1 and not isinstance(exception, RunError | Stopped):
             self._save(trainer, learner)
 
-    def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:  # type: ignore[override]
+    def teardown(self, trainer: Trainer, learner: TrainingModule, stage: str) -> None:  # type: ignore[override]
         self.progress.stop()
         if self.logs:
             self.logs.close()
@@ -135,11 +137,11 @@ class Loop(Callback):
 
     # -- what is due
 
-    def _numbers(self, trainer: Trainer, learner: Learner, batch: Batch) -> dict[str, float]:
+    def _numbers(self, trainer: Trainer, learner: TrainingModule, batch: Batch) -> dict[str, float]:
         speed = self._speed(len(batch) * trainer.world_size)
         return {**learner.logged, "samples_per_s": speed, "memory_mb": memory_mb(learner.device)}
 
-    def _log(self, trainer: Trainer, learner: Learner, values: dict[str, float], validate: bool) -> None:
+    def _log(self, trainer: Trainer, learner: TrainingModule, values: dict[str, float], validate: bool) -> None:
         """Write the numbers of a step in one row, those of its validation with them.
 
         What is saved during the validation carries ``values`` along, so that a resumed run makes this row.
@@ -151,7 +153,7 @@ class Loop(Callback):
         if values and self.logs:
             self.logs.add(learner.step, values)
 
-    def _validate(self, trainer: Trainer, learner: Learner) -> dict[str, float]:
+    def _validate(self, trainer: Trainer, learner: TrainingModule) -> dict[str, float]:
         self.progress.say("validating")
         try:
             values = learner.validate(between=lambda: self._raise_if_told(trainer))
@@ -165,14 +167,14 @@ class Loop(Callback):
                 self.run.write_record(best={"step": learner.step, "val_loss": learner.best})
         return values
 
-    def _tell(self, learner: Learner, values: dict[str, float]) -> None:
+    def _tell(self, learner: TrainingModule, values: dict[str, float]) -> None:
         """One line on the terminal where the method has something to say of its validation, and had not before."""
         complaint = learner.method.complaint({name.removeprefix("val_"): value for name, value in values.items()})
         if complaint and not self.complained:
             self.progress.tell(f"step {learner.step}: {complaint}")
         self.complained = complaint is not None
 
-    def _preview(self, trainer: Trainer, learner: Learner) -> None:
+    def _preview(self, trainer: Trainer, learner: TrainingModule) -> None:
         """Samples of the same prompts and seeds each time, by the first process.
 
         TensorBoard shows those of the averaged and of the newest weights; files are made of the averaged ones' alone.
@@ -191,7 +193,7 @@ class Loop(Callback):
                 if not raw:
                     self._keep_files(learner.step, shown)
 
-    def _samples(self, learner: Learner) -> list[Any] | None:
+    def _samples(self, learner: TrainingModule) -> list[Any] | None:
         """One of each prompt; ``None`` where a signal came: the other processes hear of it at the next step."""
         model = Model(self.modality, learner.method)
         inits = self.modality.preview_inits(self.prompts, learner.method.spoilt)
@@ -213,7 +215,7 @@ class Loop(Callback):
         if sheet := self.modality.sheet(shown):
             (folder / f"sheet{sheet.suffix}").write_bytes(sheet.to_bytes())
 
-    def _save(self, trainer: Trainer, learner: Learner) -> None:
+    def _save(self, trainer: Trainer, learner: TrainingModule) -> None:
         if self.saved_step != learner.step or not self.run.last.exists():
             self._write(trainer, self.run.last)
             self.saved_step = learner.step
@@ -232,7 +234,7 @@ class Loop(Callback):
         finally:
             self.saving = False
 
-    def _end(self, trainer: Trainer, learner: Learner) -> NoReturn:
+    def _end(self, trainer: Trainer, learner: TrainingModule) -> NoReturn:
         self._save(trainer, learner)
         raise Stopped(self.signal or signal.SIGTERM)
 
@@ -247,7 +249,7 @@ class Loop(Callback):
         """The loss of a good ``best.ckpt``; the checkpoint that a run resumes from may be older than that."""
         try:
             return float(load_checkpoint(self.run.best)["genai"]["best"]) if self.run.best.exists() else math.inf
-        except Damaged:
+        except CorruptCheckpoint:
             return math.inf
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -264,7 +266,7 @@ class Loop(Callback):
         (first, then), (last, now) = self.times[0], self.times[-1]
         return examples * (last - first) / max(1e-9, now - then)
 
-    def _due(self, trainer: Trainer, every: Every, step: int) -> bool:
+    def _due(self, trainer: Trainer, every: Interval, step: int) -> bool:
         """Whether it is time by the first process's clock: what is due, all do together."""
         return self._any(trainer, trainer.is_global_zero and every.due(step, time.monotonic()))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 Count = Annotated[int, Ge(1)]
 DEFAULT_MINUTES = 5.0
@@ -36,11 +36,11 @@ class TrainSettings:
     init_from: str | None = None
 
     def checked(self) -> "TrainSettings":
-        """With the length of the run decided. Raises ``Mistake`` where keys contradict each other."""
+        """With the length of the run decided. Raises ``UserError`` where keys contradict each other."""
         if self.steps and self.minutes:
-            raise Mistake(f"steps={self.steps} and minutes={self.minutes:g}: give one, and the other as null.")
+            raise UserError(f"steps={self.steps} and minutes={self.minutes:g}: give one, and the other as null.")
         if self.accumulate > self.batch:
-            raise Mistake(
+            raise UserError(
                 f"accumulate={self.accumulate}: a batch of {self.batch} splits into {self.batch} parts at most."
             )
         return self if self.steps or self.minutes else replace(self, minutes=DEFAULT_MINUTES)

@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 
 
 @dataclass
-class Every:
+class Interval:
     """Says when something is due again."""
 
     steps: int | None = None
@@ -15,14 +15,14 @@ class Every:
     next_second: float = 0.0
 
     @classmethod
-    def parse(cls, value: int | str, key: str) -> "Every":
-        """Raises ``Mistake`` naming ``key``."""
+    def parse(cls, value: int | str, key: str) -> "Interval":
+        """Raises ``UserError`` naming ``key``."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)", str(value).strip())
         if match and float(match[1]) > 0:
             return cls(seconds=float(match[1]) * (60 if match[2] == "m" else 1))
         if str(value).strip().isdecimal() and int(value) > 0:
             return cls(steps=int(value))
-        raise Mistake(f"{key}={value}: it should be a number of steps such as 200, or of seconds such as 60s.")
+        raise UserError(f"{key}={value}: it should be a number of steps such as 200, or of seconds such as 60s.")
 
     def start(self, now: float, first: float | None = None) -> None:
         """Begin to count seconds; the first time is due after ``first`` of them."""

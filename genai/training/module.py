@@ -16,8 +16,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import DataLoader
 
 from genai.core.batch import Batch
-from genai.core.data import Packed
-from genai.core.errors import Failure
+from genai.core.data import PackedDataset
+from genai.core.errors import RunError
 from genai.core.loader import Batches, train_loader
 from genai.core.seeding import seed_noise
 from genai.inference.validation import held_out_losses
@@ -27,10 +27,10 @@ from genai.training.config import TrainSettings
 from genai.training.ema import averaged, swapped
 from genai.training.fsdp import gathered
 from genai.training.optimizers import MuonAdamW
-from genai.training.schedule import Course
+from genai.training.schedule import LRSchedule
 
 
-class Learner(LightningModule):
+class TrainingModule(LightningModule):
     """Trains ``method`` on ``train``, step by step.
 
     The step counter is its own: Lightning's counts every optimizer's steps. So is the clock, which resumes, too.
@@ -49,9 +49,9 @@ class Learner(LightningModule):
         self,
         method: Method,
         optimizers: dict[str, MuonAdamW],
-        train: Packed,
-        val: Packed,
-        course: Course,
+        train: PackedDataset,
+        val: PackedDataset,
+        course: LRSchedule,
         settings: TrainSettings,
         about: dict[str, Any],
     ) -> None:
@@ -217,7 +217,7 @@ class Learner(LightningModule):
                 named = module.named_parameters()
                 culprit = next((n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
                 where = f", and so is the gradient of {culprit}" if culprit else ""
-                raise Failure(
+                raise RunError(
                     f"step {self.step + 1}: {name} is {number}{where}. Checkpoints before it are kept.\n"
                     "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or clip=0.5."
                 )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.networks.layers import Readout, fast_bfloat16
 
 Rate = Annotated[float, Ge(0), Le(10)]
@@ -65,13 +65,13 @@ class MuonAdamW(Optimizer):
             group["lr"] = group["base_lr"] * factor
 
     def check(self, state_dict: dict[str, Any]) -> None:
-        """Raises ``Mistake`` where the state is that of another kind of optimizer."""
+        """Raises ``UserError`` where the state is that of another kind of optimizer."""
         kinds = [[group.get("muon") for group in groups] for groups in (self.param_groups, state_dict["param_groups"])]
         if kinds[0] != kinds[1]:
-            raise Mistake("the run was trained with another optimizer; a resumed run keeps its kind of optimizer.")
+            raise UserError("the run was trained with another optimizer; a resumed run keeps its kind of optimizer.")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what was learnt; rates and decays stay those of this optimizer. Raises ``Mistake``: ``check``."""
+        """Take over what was learnt; rates and decays stay those of this optimizer. Raises ``UserError``: ``check``."""
         mine = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
         self.check(state_dict)
         super().load_state_dict(state_dict)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from genai.training.module import Learner
+from genai.training.module import TrainingModule
 
 
 class Progress:
@@ -24,7 +24,7 @@ class Progress:
         self.losses: dict[str, float] = {}
         self.active = False
 
-    def start(self, learner: Learner) -> None:
+    def start(self, learner: TrainingModule) -> None:
         self.active = True
         self.began_at = self._share(learner)
         self.began = time.monotonic()
@@ -41,7 +41,7 @@ class Progress:
         self.task = self.bar.add_task("", total=1.0, step="0", loss="-", speed="-", left="-", doing="")
         self.bar.start()
 
-    def update(self, learner: Learner, speed: float) -> None:
+    def update(self, learner: TrainingModule, speed: float) -> None:
         if not self.active:
             return
         self._take(learner.logged)
@@ -91,7 +91,7 @@ class Progress:
         return (time.monotonic() - self.began) * (1 - share) / done if done > 0 else math.nan
 
     @staticmethod
-    def _share(learner: Learner) -> float:
+    def _share(learner: TrainingModule) -> float:
         """How much of the run is done, 0 to 1."""
         course = learner.course
         if course.total is not None:

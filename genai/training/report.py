@@ -9,7 +9,7 @@ import yaml
 from genai.inference.model import parameters
 from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
-from genai.training.setup import Plan
+from genai.training.setup import TrainingSetup
 
 SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
 """TensorBoard keeps ten pictures, sounds and texts of a run where it is not told more."""
@@ -24,7 +24,7 @@ def resume_command(run: Run) -> str:
     return f"python -m genai.train resume={shell_path(run.folder)}"
 
 
-def record(plan: Plan, run: Run) -> None:
+def record(plan: TrainingSetup, run: Run) -> None:
     """Write what the run was asked for, and what it runs on. One that is resumed keeps the old until it has moved."""
     composed = plan.composed
     config = yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True)
@@ -56,7 +56,7 @@ def record(plan: Plan, run: Run) -> None:
     )
 
 
-def describe(plan: Plan, run: Run) -> None:
+def describe(plan: TrainingSetup, run: Run) -> None:
     """Print the table at the start."""
     composed, settings = plan.composed, plan.settings
     hardware = plan.hardware
@@ -82,7 +82,7 @@ def describe(plan: Plan, run: Run) -> None:
         print(f"skipped: {len(plan.source.skipped) - 5} more, named in record.json", file=sys.stderr)
 
 
-def conclude(plan: Plan, run: Run, step: int) -> None:
+def conclude(plan: TrainingSetup, run: Run, step: int) -> None:
     """Print what the run came to, and what to type next."""
     record = run.record
     best = record.get("best")

@@ -14,25 +14,25 @@ from typing import Any
 import torch
 
 import genai
-from genai.cli.compose import Composed
-from genai.core.device import Hardware, reuse_memory
-from genai.core.errors import Failure, Mistake
+from genai.cli.compose import CommandConfig
+from genai.core.device import DeviceConfig, reuse_memory
+from genai.core.errors import RunError, UserError
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
 from genai.training.report import conclude, describe, record, resume_command
-from genai.training.setup import Plan, prepare
+from genai.training.setup import TrainingSetup, prepare
 
 
-def train(composed: Composed, resumed: Run | None = None) -> Run:
+def train(composed: CommandConfig, resumed: Run | None = None) -> Run:
     """Train what ``composed`` describes; go on in ``resumed`` where that is given.
 
     Raises:
-        Mistake: before anything is written. Failure: the run could not go on; its last good checkpoint is kept.
+        UserError: before anything is written. RunError: the run could not go on; its last good checkpoint is kept.
     """
     plan = prepare(composed, resumed)
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if not first and "GENAI_RUN" not in os.environ:
-        raise Mistake("LOCAL_RANK is set: trainer=ddp starts its processes itself, without torchrun.")
+        raise UserError("LOCAL_RANK is set: trainer=ddp starts its processes itself, without torchrun.")
     if not first:
         return _fit(plan, Run(Path(os.environ["GENAI_RUN"])), first)
     run = resumed or create_run(Path(plan.settings.runs).expanduser(), _name(composed), composed.folder)
@@ -49,7 +49,7 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
         raise
     except OSError as error:
         free = shutil.disk_usage(run.folder).free
-        raise Failure(
+        raise RunError(
             f"{error.filename or run.folder}: {error.strerror or error}; {free:,} bytes are free there."
         ) from error
     finally:
@@ -60,11 +60,13 @@ def train(composed: Composed, resumed: Run | None = None) -> Run:
             _discard(run, composed.folder)
 
 
-def _fit(plan: Plan, run: Run, first: bool) -> Run:
+def _fit(plan: TrainingSetup, run: Run, first: bool) -> Run:
     from genai.training.callbacks import Loop, Stopped
-    from genai.training.module import Learner
+    from genai.training.module import TrainingModule
 
-    learner = Learner(plan.method, plan.optimizers, plan.train, plan.val, plan.course, plan.settings, _about(plan))
+    learner = TrainingModule(
+        plan.method, plan.optimizers, plan.train, plan.val, plan.course, plan.settings, _about(plan)
+    )
     moved = partial(record, plan, run) if first and plan.resumed else None
     loop = Loop(run, plan.modality, plan.prompts, plan.settings, moved)
     loop.listen()
@@ -83,14 +85,14 @@ def _fit(plan: Plan, run: Run, first: bool) -> Run:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
             raise
-        raise Failure(_out_of_memory(plan.settings)) from error
+        raise RunError(_out_of_memory(plan.settings)) from error
     if first:
         run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         conclude(plan, run, learner.step)
     return run
 
 
-def _about(plan: Plan) -> dict[str, Any]:
+def _about(plan: TrainingSetup) -> dict[str, Any]:
     """What makes a checkpoint self-describing, in plain types."""
     return {
         "version": genai.__version__,
@@ -101,7 +103,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _trainer(hardware: Hardware, run: Run, loop: Any, partial: bool) -> Any:
+def _trainer(hardware: DeviceConfig, run: Run, loop: Any, partial: bool) -> Any:
     """Lightning's trainer, quiet and without what the learner does itself."""
     import logging
 
@@ -147,7 +149,7 @@ def _out_of_memory(settings: TrainSettings) -> str:
     return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(helps)}"
 
 
-def _name(composed: Composed) -> str:
+def _name(composed: CommandConfig) -> str:
     return f"{composed.choices.get('modality', 'run')}-{composed.choices.get('model', 'model')}"
 
 

@@ -31,7 +31,7 @@ class Schedule:
 
 
 @dataclass
-class Course:
+class LRSchedule:
     """A schedule on its way.
 
     Attributes:

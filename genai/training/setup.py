@@ -12,73 +12,75 @@ from typing import Any
 import torch
 import yaml
 
-from genai.cli.compose import NODES, Composed
+from genai.cli.compose import NODES, CommandConfig
 from genai.core.cache import cache_dir
-from genai.core.data import Packed, Source
-from genai.core.device import Hardware
-from genai.core.errors import Damaged, Mistake, listing, nearest
-from genai.core.instantiate import build, check, fields, locate
+from genai.core.data import PackedDataset, Source
+from genai.core.device import DeviceConfig
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names
+from genai.core.instantiate import check_node, import_class, instantiate, parse_dataclass
 from genai.data.registry import fitting, sources
 from genai.inference.model import Uninitialised, build_method, open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
-from genai.training.interval import Every
+from genai.training.interval import Interval
 from genai.training.optimizers import MuonAdamW
-from genai.training.schedule import Course, Schedule
+from genai.training.schedule import LRSchedule, Schedule
 
 
 @dataclass
-class Plan:
+class TrainingSetup:
     """Everything a run needs, checked and built, before there is a trainer or a folder."""
 
-    composed: Composed
+    composed: CommandConfig
     settings: TrainSettings
-    hardware: Hardware
+    hardware: DeviceConfig
     source: Source
     modality: Modality
-    train: Packed
-    val: Packed
+    train: PackedDataset
+    val: PackedDataset
     method: Method
     optimizers: dict[str, MuonAdamW]
-    course: Course
+    course: LRSchedule
     prompts: list[str]
     resumed: Run | None
     checkpoint: Path | None
     start: int
 
 
-def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
+def prepare(composed: CommandConfig, resumed: Run | None = None) -> TrainingSetup:
     """Check and build everything but the trainer. Names, types and ranges come first, then devices, then data.
 
     Raises:
-        Mistake: whatever does not fit.
+        UserError: whatever does not fit.
     """
     values = composed.values
-    settings = fields(TrainSettings, {key: value for key, value in values.items() if key not in NODES}).checked()
+    settings = parse_dataclass(
+        TrainSettings, {key: value for key, value in values.items() if key not in NODES}
+    ).checked()
     plugins = settings.plugins
     _check_nodes(values, plugins)
-    Every.parse(settings.preview_every, "preview_every")
-    Every.parse(settings.checkpoint_every, "checkpoint_every")
-    hardware = build(values["trainer"], Hardware, "trainer").resolve()
+    Interval.parse(settings.preview_every, "preview_every")
+    Interval.parse(settings.checkpoint_every, "checkpoint_every")
+    hardware = instantiate(values["trainer"], DeviceConfig, "trainer").resolve()
     if hardware.strategy == "fsdp" and values["optimizer"].get("matrix_lr", 0) is not None:
-        raise Mistake("trainer=fsdp cuts matrices into shards, Muon wants them whole: add optimizer=adamw.")
+        raise UserError("trainer=fsdp cuts matrices into shards, Muon wants them whole: add optimizer=adamw.")
     torch.set_num_threads(hardware.threads or 1)
 
     checkpoint, start = _starting_point(settings, resumed)
     about = start.get("genai", {})
     if resumed:
         _same_model(values, about)
-    modality = build(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     with torch.device("meta"), Uninitialised():  # does the model fit the modality? Before data are read
         sketch = build_method(values["model"], modality, plugins)
     _check_players(values["optimizer"], sketch)
     if hardware.strategy == "fsdp" and sketch.partial:
-        raise Mistake(
+        raise UserError(
             "trainer=fsdp shards what every loss uses, and this model has losses that leave out a part. Use ddp."
         )
-    source = build(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    source = instantiate(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if resumed:
         _same_data(source, resumed)
         _say_changes(resumed, values, hardware)
@@ -89,15 +91,15 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
 
     torch.manual_seed(settings.seed)
     method = build_method(values["model"], modality, plugins)
-    fields(method.Options, method.sampling, "model.sampling")
+    parse_dataclass(method.Options, method.sampling, "model.sampling")
     if start and not resumed:
         _initialise(method, start["state_dict"], settings.init_from or "")
     optimizers = _optimizers(values["optimizer"], method)
     if resumed:
         _same_optimizers(optimizers, start.get("optimizer_states", []))
-    course = _course(settings, build(values["schedule"], Schedule, "schedule"), about if resumed else {})
+    course = _course(settings, instantiate(values["schedule"], Schedule, "schedule"), about if resumed else {})
     usual_prompts = modality.preview_prompts(source.val)  # also what previews of other prompts are looked at beside
-    return Plan(
+    return TrainingSetup(
         composed,
         settings,
         hardware,
@@ -116,25 +118,27 @@ def prepare(composed: Composed, resumed: Run | None = None) -> Plan:
 
 
 def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
-    """Names, types and ranges of all that is built. Raises ``Mistake``."""
+    """Names, types and ranges of all that is built. Raises ``UserError``."""
     bases: dict[str, type] = {"modality": Modality, "data": Source, "model": Method}
-    bases |= {"schedule": Schedule, "trainer": Hardware}
+    bases |= {"schedule": Schedule, "trainer": DeviceConfig}
     _same_media(values, plugins)
     for key, base in bases.items():
         try:
-            check(values.get(key) or {}, base, key, plugins)
-        except Mistake as error:
-            raise Mistake(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
+            check_node(values.get(key) or {}, base, key, plugins)
+        except UserError as error:
+            raise UserError(f"{error}{_elsewhere(values) if key == 'data' else ''}") from error
     optimizer = values.get("optimizer") or {}
-    check(_settings(optimizer), MuonAdamW, "optimizer", plugins)
+    check_node(_settings(optimizer), MuonAdamW, "optimizer", plugins)
     for player in _apart(optimizer):
-        check(_settings(optimizer, player), MuonAdamW, f"optimizer.{player}", plugins)
+        check_node(_settings(optimizer, player), MuonAdamW, f"optimizer.{player}", plugins)
 
 
 def _optimizers(node: Any, method: Method) -> dict[str, MuonAdamW]:
     """One for each player, by name."""
     players = method.players().items()
-    return {name: build(_settings(node, name), MuonAdamW, "optimizer", {"module": player}) for name, player in players}
+    return {
+        name: instantiate(_settings(node, name), MuonAdamW, "optimizer", {"module": player}) for name, player in players
+    }
 
 
 def _settings(node: Mapping[str, Any], player: str = "") -> dict[str, Any]:
@@ -149,34 +153,34 @@ def _apart(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _check_players(node: Mapping[str, Any], method: Method) -> None:
-    """Raises ``Mistake`` where the optimizer has settings for a player that the method does not have."""
+    """Raises ``UserError`` where the optimizer has settings for a player that the method does not have."""
     players = list(method.players())
     if unknown := next((name for name in _apart(node) if name not in players), None):
-        raise Mistake(
-            f"optimizer.{unknown}: this model has no '{unknown}' that learns.{nearest(unknown, players)} "
-            f"It has: {listing(players)}."
+        raise UserError(
+            f"optimizer.{unknown}: this model has no '{unknown}' that learns.{did_you_mean(unknown, players)} "
+            f"It has: {join_names(players)}."
         )
 
 
 def _same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[dict[str, Any]]) -> None:
-    """Refuse the states of other optimizers. Raises ``Mistake``."""
+    """Refuse the states of other optimizers. Raises ``UserError``."""
     if len(states) != len(optimizers):
-        raise Damaged(f"the checkpoint has the state of {len(states)} optimizers, not of {len(optimizers)}.")
+        raise CorruptCheckpoint(f"the checkpoint has the state of {len(states)} optimizers, not of {len(optimizers)}.")
     for optimizer, state in zip(optimizers.values(), states, strict=True):
         optimizer.check(state)
 
 
 def _same_media(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
-    """Raises ``Mistake`` where the data holds other media than the modality is for."""
+    """Raises ``UserError`` where the data holds other media than the modality is for."""
     targets = [str((values.get(key) or {}).get("_target_", "")) for key in ("data", "modality")]
     if "" in targets:
         return  # `check` says it better
-    source = locate(targets[0], Source, "data", plugins)  # type: ignore[type-abstract]
-    modality = locate(targets[1], Modality, "modality", plugins)  # type: ignore[type-abstract]
+    source = import_class(targets[0], Source, "data", plugins)  # type: ignore[type-abstract]
+    modality = import_class(targets[1], Modality, "modality", plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, modality.media):
-        raise Mistake(
+        raise UserError(
             f"{modality.__name__} does not fit {source.__name__}, which holds values of type {source.media.__name__}, "
-            f"not {modality.media.__name__}. Choose data= among {listing(fitting(modality))}, or another modality=."
+            f"not {modality.media.__name__}. Choose data= among {join_names(fitting(modality))}, or another modality=."
         )
 
 
@@ -214,36 +218,36 @@ def _inherits(modality: Modality, target: str, about: Mapping[str, Any], file: P
     try:
         modality.restore(about["modality_state"])
     except ValueError as error:
-        raise Mistake(f"{file} does not fit: {str(error)[:200]}.") from error
+        raise UserError(f"{file} does not fit: {str(error)[:200]}.") from error
     except (KeyError, TypeError) as error:
-        raise Damaged(f"{file} does not describe its modality ({str(error)[:100]}).") from error
+        raise CorruptCheckpoint(f"{file} does not describe its modality ({str(error)[:100]}).") from error
     return True
 
 
 def _same_model(values: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Refuse to resume with another model than the run's. Raises ``Mistake`` naming the keys."""
+    """Refuse to resume with another model than the run's. Raises ``UserError`` naming the keys."""
     changed = [
         f"{key}: {was!r} -> {now!r}"
         for node in ("modality", "model")
         for key, was, now in _differences(about[node], values[node], node)
     ]
     if changed:
-        raise Mistake(
+        raise UserError(
             f"this does not fit the run to resume ({'; '.join(changed)}). Start a new run, perhaps with init_from=."
         )
 
 
 def _same_data(source: Source, run: Run) -> None:
-    """Refuse to go on with other data than the run's. Raises ``Mistake``."""
+    """Refuse to go on with other data than the run's. Raises ``UserError``."""
     was = run.record.get("data", {})
     if (was.get("hash"), was.get("hash_val")) != (source.train.fingerprint, source.val.fingerprint):
-        raise Mistake(
+        raise UserError(
             f"the data is not what this run was trained on ({source.description}; it was {was.get('description')}).\n"
             f"Bring that back, or start a new run from its weights: init_from={run.folder}"
         )
 
 
-def _say_changes(run: Run, values: Mapping[str, Any], hardware: Hardware) -> None:
+def _say_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -> None:
     """Name what a resumed run does otherwise than before, for it is then not bit for bit what it would have been."""
     record, file = run.record, run.folder / "config.yaml"
     before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values
@@ -265,33 +269,35 @@ def _differences(was: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:
 
 
 def _initialise(method: Method, weights: Mapping[str, torch.Tensor], name: str) -> None:
-    """Start from another run's averaged weights. Raises ``Mistake`` where shapes differ, or nothing is shared."""
+    """Start from another run's averaged weights. Raises ``UserError`` where shapes differ, or nothing is shared."""
     prefix = "ema.module."
     theirs = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
     ours = method.sampled.state_dict()
     for key, value in theirs.items():
         if key not in ours or ours[key].shape != value.shape:
             shape = tuple(ours[key].shape) if key in ours else "nothing"
-            raise Mistake(f"init_from={name} does not fit: its {key} is {tuple(value.shape)}, this model has {shape}.")
+            raise UserError(
+                f"init_from={name} does not fit: its {key} is {tuple(value.shape)}, this model has {shape}."
+            )
     if not theirs:
-        raise Mistake(f"init_from={name} does not fit: it has no averaged weights.")
+        raise UserError(f"init_from={name} does not fit: it has no averaged weights.")
     if new := [key for key in ours if key not in theirs]:
         print(f"init_from={name} does not have {len(new)} of {len(ours)} tensors, such as {new[0]}.", file=sys.stderr)
     method.sampled.load_state_dict(theirs, strict=False)
 
 
-def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any]) -> Course:
+def _course(settings: TrainSettings, schedule: Schedule, about: Mapping[str, Any]) -> LRSchedule:
     """The learning-rate course; that of a run of minutes goes on towards the end that it had."""
     was = about.get("course", {})
     if settings.steps is not None:
         if about and settings.steps <= about["step"]:
             behind = f"is at step {about['step']}, beyond steps={settings.steps}"
             done = f"has done its {about['step']} steps" if settings.steps == about["step"] else behind
-            raise Mistake(f"this run {done}; extend it with steps={about['step'] * 2}.")
-        return Course(schedule, total=settings.steps)
+            raise UserError(f"this run {done}; extend it with steps={about['step'] * 2}.")
+        return LRSchedule(schedule, total=settings.steps)
     seconds = (settings.minutes or 0) * 60
     if was.get("seconds") == seconds and was.get("total") is not None:
         if about["step"] >= was["total"]:
-            raise Mistake(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
-        return Course(schedule, **was)
-    return Course(schedule, seconds=seconds)
+            raise UserError(f"this run has done its {about['step']} steps; extend it with steps={about['step'] * 2}.")
+        return LRSchedule(schedule, **was)
+    return LRSchedule(schedule, seconds=seconds)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from genai.cli.compose import FREE_TEXT, carry, compose, put_down
 from genai.cli.options import set_apart, texts
 from genai.commands.sample import sample
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from tests.conftest import SMALL
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -115,7 +115,7 @@ def test_names_below_a_node_need_not_be_listed() -> None:
     ],
 )
 def test_wrong_words_are_explained(word: str, says: str) -> None:
-    with pytest.raises(Mistake, match=says):
+    with pytest.raises(UserError, match=says):
         compose("train", [word])
 
 
@@ -202,14 +202,14 @@ def test_a_recipe_knows_its_files_and_finds_a_checkpoint_that_has_moved(
     assert recipe(place / "begun")["files"] == {str(place / "begin.txt"): sha256(b"the cat").hexdigest()}
     (place / "runs").rename(place / "moved")
     try:
-        with pytest.raises(Mistake, match=r"is not there, or has changed.*no other in runs/ is it"):
+        with pytest.raises(UserError, match=r"is not there, or has changed.*no other in runs/ is it"):
             run_sample("from=begun/000.json", "out=again")
         run_sample("from=begun/000.json", "out=again", "runs=moved")
         assert (place / "again" / "000.txt").read_bytes() == (place / "begun" / "000.txt").read_bytes()
         (place / "begin.txt").write_text("the dog")
-        with pytest.raises(Mistake, match=r"begin\.txt is not there, or not what it was"):
+        with pytest.raises(UserError, match=r"begin\.txt is not there, or not what it was"):
             run_sample("from=begun/000.json", "out=again", "runs=moved")
-        with pytest.raises(Mistake, match="text has no pictures of its making"):
+        with pytest.raises(UserError, match="text has no pictures of its making"):
             run_sample("animate=true", "runs=moved")
     finally:
         (place / "moved").rename(place / "runs")
@@ -248,7 +248,7 @@ def test_samples_of_the_same_second_are_all_kept(place: Path, run_sample: Callab
     ],
 )
 def test_wrong_samples_are_explained(words: list[str], says: str, place: Path, run_sample: Callable[..., None]) -> None:
-    with pytest.raises(Mistake, match=says):
+    with pytest.raises(UserError, match=says):
         run_sample(*words)
     assert not (place / "samples").exists()
 
@@ -273,5 +273,5 @@ def test_what_is_no_recipe_is_refused(
     good = {"options": {}, "checkpoint": str(place), "checkpoint_sha256": "", "weights": "ema", "item": 0, "init": None}
     content = {**good, "batch": [{"prompt": "a", "seed": 0}], **wrong}
     (tmp_path / "wrong.json").write_text(json.dumps(content))
-    with pytest.raises(Mistake, match=r"wrong\.json is not the recipe of a sample"):
+    with pytest.raises(UserError, match=r"wrong\.json is not the recipe of a sample"):
         run_sample(f"from={tmp_path / 'wrong.json'}")

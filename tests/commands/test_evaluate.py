@@ -11,8 +11,8 @@ import pytest
 
 import genai
 from genai.commands.evaluate import table
-from genai.core.errors import Mistake
-from genai.metrics.base import SHIPPED, Figure
+from genai.core.errors import UserError
+from genai.metrics.base import SHIPPED, Result
 from genai.runs.run import Run, all_runs
 from tests.conftest import SMALL, SMALL_IMAGE
 
@@ -139,7 +139,7 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.syspath_prepend(here)
     word = "metrics=[measuring_plugin.Answer]"
     assert genai.measure(word, "plugins=[measuring_plugin]", "out=a.json")["metrics"]["answer"]["value"] == 42
-    with pytest.raises(Mistake, match=r"metrics: refused 'measuring_plugin.Answer'"):
+    with pytest.raises(UserError, match=r"metrics: refused 'measuring_plugin.Answer'"):
         genai.measure(word, "out=a.json")
 
 
@@ -150,7 +150,7 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["metrics=val_loss"], "metrics='val_loss': it should be a list"),
         (["metrics=[]"], "name at least one"),
         (["metrics=[world]"], "'world' does not fit TextFolder.*there are: .*parses"),
-        (["modality=image", "metrics=[parses]"], "'parses' does not fit World.*nearest"),
+        (["modality=image", "metrics=[parses]"], "'parses' does not fit ToyImages.*nearest"),
         (["modality=image", "metrics=[serves]"], "the prompts have to be classes"),
         (["modality=smell"], "there is no such modality"),
         (["ckpt=runs/nope"], "there is no run folder or checkpoint runs/nope"),
@@ -178,7 +178,7 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, here: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         genai.measure("n=2", *words)
     assert len(str(caught.value).splitlines()) <= 2
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()} == before
@@ -187,7 +187,7 @@ def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, h
 def test_data_that_have_changed_are_refused(here: Path, corpus: Path) -> None:
     (here / "mine.txt").write_text(corpus.read_text() + "one more line")
     try:
-        with pytest.raises(Mistake, match=r"have changed since it was trained(.|\n)*data="):
+        with pytest.raises(UserError, match=r"have changed since it was trained(.|\n)*data="):
             genai.measure("n=2")
         assert not genai.measure("data.path=mine.txt", "metrics=[val_loss]", "out=a.json")["data"]["own"]
     finally:
@@ -201,14 +201,14 @@ def test_the_command_exits_with_two(here: Path, command: Command) -> None:
 
 
 def test_every_shipped_metric_is_there() -> None:
-    from genai.core.instantiate import locate
+    from genai.core.instantiate import import_class
     from genai.metrics.base import Metric
 
-    assert all(locate(target, Metric, "metrics") for target in SHIPPED.values())  # type: ignore[type-abstract]
+    assert all(import_class(target, Metric, "metrics") for target in SHIPPED.values())  # type: ignore[type-abstract]
 
 
 def test_the_table_is_aligned() -> None:
-    lines = table({"a": Figure(0.5, "one", 0.01), "longer": Figure(None, "two", beside=12)}).splitlines()
+    lines = table({"a": Result(0.5, "one", 0.01), "longer": Result(None, "two", beside=12)}).splitlines()
     assert [line.split() for line in lines] == [
         ["value", "real"], ["a", "0.5000", "±", "0.0100", "-", "one"], ["longer", "-", "12", "two"],
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from genai.media.clip import Clip
 from genai.media.data_url import of_file
 from genai.media.picture import Picture
 from genai.media.sound import Sound
-from genai.media.text import Passage
+from genai.media.text import Document
 from tests.conftest import SMALL
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -193,14 +193,14 @@ def test_media_on_a_page(tmp_path: Path) -> None:
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    assert "\n\n&lt;b&gt;" in Passage.on_page(tmp_path / "a.txt")  # HTML drops the first line break
+    assert "\n\n&lt;b&gt;" in Document.on_page(tmp_path / "a.txt")  # HTML drops the first line break
     assert "pixelated" in Picture.on_page(tmp_path / "a.png") and "width='192'" in Picture.on_page(tmp_path / "a.png")
     assert "pixelated" not in Picture.on_page(tmp_path / "b.png")
     for name in ("a.wav", "a.ogg"):
         page = Sound.on_page(tmp_path / name)
         assert of_file(tmp_path / name) in page and Reader(page).tags == ["img", "audio"]
     assert Reader(Clip.on_page(tmp_path / "a.webp")).tags == ["img"]
-    with pytest.raises(genai.core.errors.Mistake, match=r"a\.txt cannot be put on a page"):
+    with pytest.raises(genai.core.errors.UserError, match=r"a\.txt cannot be put on a page"):
         Clip.on_page(tmp_path / "a.txt")
-    with pytest.raises(genai.core.errors.Mistake, match=r"cannot read .*gone\.mp4"):
+    with pytest.raises(genai.core.errors.UserError, match=r"cannot read .*gone\.mp4"):
         Clip.on_page(tmp_path / "gone.mp4")

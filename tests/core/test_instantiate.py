@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from genai.core.errors import Mistake
-from genai.core.instantiate import build, check, locate
+from genai.core.errors import UserError
+from genai.core.instantiate import check_node, import_class, instantiate
 from genai.methods.base import Method
 
 GPT = "genai.networks.gpt.GPT"
@@ -46,22 +46,22 @@ SIZES = {"vocab_size": 10, "block": 8}
     ],
 )
 def test_foreign_targets_are_refused_by_name(target: str) -> None:
-    with pytest.raises(Mistake, match=f"model.network: refused '{target[:50]}"):
-        locate(target, nn.Module, "model.network")
+    with pytest.raises(UserError, match=f"model.network: refused '{target[:50]}"):
+        import_class(target, nn.Module, "model.network")
 
 
 def test_a_plugin_is_built_only_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_plugin.py").write_text("from torch import nn\nclass Mine(nn.Module):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Mistake, match=r"refused 'my_plugin.Mine'.*plugins="):
-        locate("my_plugin.Mine", nn.Module, "model")
-    assert locate("my_plugin.Mine", nn.Module, "model", ["my_plugin"]).__name__ == "Mine"
-    with pytest.raises(Mistake, match="not a Module defined in my_plugin"):
-        locate("my_plugin.nn", nn.Module, "model", ["my_plugin"])
+    with pytest.raises(UserError, match=r"refused 'my_plugin.Mine'.*plugins="):
+        import_class("my_plugin.Mine", nn.Module, "model")
+    assert import_class("my_plugin.Mine", nn.Module, "model", ["my_plugin"]).__name__ == "Mine"
+    with pytest.raises(UserError, match="not a Module defined in my_plugin"):
+        import_class("my_plugin.nn", nn.Module, "model", ["my_plugin"])
 
 
 def test_sizes_come_from_what_is_given() -> None:
-    method = build(NODE, Method, "model", SIZES)  # type: ignore[type-abstract]
+    method = instantiate(NODE, Method, "model", SIZES)  # type: ignore[type-abstract]
     assert method.sampled.vocab_size == 10
 
 
@@ -87,14 +87,14 @@ def test_sizes_come_from_what_is_given() -> None:
 )
 def test_what_does_not_fit_is_named(network: dict[str, Any], given: dict[str, Any], says: str) -> None:
     node = {**NODE, "network": {**NODE["network"], **network}}  # type: ignore[dict-item]
-    with pytest.raises(Mistake, match=says) as caught:
-        build(node, Method, "model", given)  # type: ignore[type-abstract]
+    with pytest.raises(UserError, match=says) as caught:
+        instantiate(node, Method, "model", given)  # type: ignore[type-abstract]
     assert len(str(caught.value)) < 800
 
 
 @pytest.mark.parametrize("target", ["genai.data.text.Stdlib", "genai.methods.base.Piece", "os.system"])
 def test_a_node_of_the_wrong_kind_is_refused_before_it_is_built(target: str) -> None:
-    with pytest.raises(Mistake, match="refused"):
-        check({**NODE, "network": {"_target_": target}}, Method, "model")
-    with pytest.raises(Mistake, match="a _target_ is missing"):
-        check({}, Method, "model")
+    with pytest.raises(UserError, match="refused"):
+        check_node({**NODE, "network": {"_target_": target}}, Method, "model")
+    with pytest.raises(UserError, match="a _target_ is missing"):
+        check_node({}, Method, "model")

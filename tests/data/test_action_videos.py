@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.action_videos import TorchvisionFilms, prompt
 from genai.media.clip import Clip
 
@@ -16,7 +16,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def read(path: Path, fps: float | None = None, about: int | None = None) -> Clip:
         if not (count := path.read_text()).isdigit():
-            raise Mistake(f"{path} is not a video that can be read.")
+            raise UserError(f"{path} is not a video that can be read.")
         return Clip(np.zeros((int(count), about or 8, about or 8, 3), np.uint8), fps or 25)
 
     monkeypatch.setattr(Clip, "read", read)
@@ -63,7 +63,7 @@ def test_ucf101_as_its_lists_divide_it(tmp_path: Path) -> None:
     }
     other = TorchvisionFilms("UCF101", str(root), fold=2)
     assert sorted(len(example.media.frames) for example in other.val) == [11, 15]
-    with pytest.raises(Mistake, match=r"there is no trainlist03\.txt, the list of UCF101"):
+    with pytest.raises(UserError, match=r"there is no trainlist03\.txt, the list of UCF101"):
         _ = TorchvisionFilms("UCF101", str(root), fold=3).train
 
 
@@ -93,13 +93,13 @@ def test_films_that_are_not_there_and_damaged_ones_are_said(tmp_path: Path) -> N
     ],
 )
 def test_what_is_missing_is_said(change: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         _ = TorchvisionFilms(**{"name": "UCF101", "path": str(ucf(tmp_path)), **change}).train
 
 
 def test_films_of_another_set_are_said(tmp_path: Path) -> None:
     ucf(tmp_path)
-    with pytest.raises(Mistake, match=r"none of the 8 films in .*ucfTrainTestlist is there"):
+    with pytest.raises(UserError, match=r"none of the 8 films in .*ucfTrainTestlist is there"):
         _ = TorchvisionFilms("UCF101", str(hmdb(tmp_path)), str(tmp_path / "ucfTrainTestlist")).train
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data import numpy_files
 from genai.data.arrays import ClipArrays, PictureArrays
 from genai.media.clip import Clip
@@ -84,9 +84,9 @@ def test_equal_things_are_on_one_side(tmp_path: Path) -> None:
 
 
 def test_pictures_are_not_taken_for_clips_nor_clips_for_pictures(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"one of the clips has the shape \(8, 10, 3\)\. .*\(time, height, width\)"):
+    with pytest.raises(UserError, match=r"one of the clips has the shape \(8, 10, 3\)\. .*\(time, height, width\)"):
         _ = ClipArrays(npz(tmp_path, a=PICTURES)).train
-    with pytest.raises(Mistake, match=r"one of the pictures has the shape \(6, 8, 10\)\. .*\(height, width\)"):
+    with pytest.raises(UserError, match=r"one of the pictures has the shape \(6, 8, 10\)\. .*\(height, width\)"):
         _ = PictureArrays(npz(tmp_path, a=CLIPS)).train
 
 
@@ -112,7 +112,7 @@ class Dangerous:
 def test_what_is_no_pixels_is_said_by_name(suffix: str, array: Any, said: str, tmp_path: Path) -> None:
     path = npz(tmp_path, them=array) if suffix == ".npz" else str(tmp_path / "them.npy")
     np.save(tmp_path / "them.npy", array, allow_pickle=True)
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         _ = PictureArrays(path).train
 
 
@@ -120,20 +120,20 @@ def test_damaged_files_and_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     whole = Path(npz(tmp_path, a=PICTURES)).read_bytes()
     for name, content in (("x.npz", whole[:-200]), ("y.npz", b"PK"), ("z.npy", b"\x93NUMPY\x01\x00"), ("e.npy", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(Mistake, match=rf"{name[0]}.* cannot be read: "):
+        with pytest.raises(UserError, match=rf"{name[0]}.* cannot be read: "):
             _ = PictureArrays(str(tmp_path / name)).train
     np.save(tmp_path / "cut.npy", PICTURES)
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-100])
-    with pytest.raises(Mistake, match=r"'cut' in .* cannot be read"):
+    with pytest.raises(UserError, match=r"'cut' in .* cannot be read"):
         _ = PictureArrays(str(tmp_path / "cut.npy")).train
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (2**40, 32, 32)})
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive:
         archive.writestr("a.npy", head.getvalue())
-    with pytest.raises(Mistake, match=r"'a' in .* has 1048576 GiB, more than 8"):
+    with pytest.raises(UserError, match=r"'a' in .* has 1048576 GiB, more than 8"):
         _ = PictureArrays(str(tmp_path / "bomb.npz")).train
     monkeypatch.setattr(numpy_files, "LARGEST", 100)
-    with pytest.raises(Mistake, match=r"save it as an .npy"):
+    with pytest.raises(UserError, match=r"save it as an .npy"):
         _ = PictureArrays(npz(tmp_path, a=PICTURES)).train
 
 
@@ -153,12 +153,12 @@ def test_mistakes(arguments: dict[str, str], said: str, tmp_path: Path) -> None:
     several = {"words": np.array(["a"] * 20), "from": np.array([0, 9, 119]), "long": np.array([9, 9, 3])}
     frames = {"frames": CLIPS.reshape(120, 8, 10)} if arguments else {}
     path = npz(tmp_path, clips=CLIPS, **several, **frames)
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         _ = ClipArrays(path, **arguments).train  # type: ignore[arg-type]
 
 
 def test_paths_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     for path, said in (("", "is empty"), ("nowhere", "is not there"), (str(tmp_path / "a.txt"), "should be an .npz")):
-        with pytest.raises(Mistake, match=said):
+        with pytest.raises(UserError, match=said):
             _ = PictureArrays(path).train

@@ -9,7 +9,7 @@ import soundfile
 from PIL import Image as Pillow
 
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.audio_folder import AudioFolder
 from genai.data.image_folder import ImageFolder
 from genai.media.sound import Sound
@@ -114,10 +114,10 @@ def test_where_there_are_no_sounds_the_path_is_named(folder: Path, path: str, sa
     for place in ("bad/x.wav", "sided/test/c.wav"):
         (root / place).parent.mkdir(exist_ok=True)
         (root / place).touch()
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         _ = AudioFolder(str(root / path)).train
     assert f"data.path={root / path}" in str(caught.value)
-    with pytest.raises(Mistake, match=r"data\.path= is empty: give a folder of sounds"):
+    with pytest.raises(UserError, match=r"data\.path= is empty: give a folder of sounds"):
         _ = AudioFolder("").train
 
 

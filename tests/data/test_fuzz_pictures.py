@@ -1,4 +1,4 @@
-"""Files with errors in them, made by chance: each is a picture, or there is a ``Mistake`` that names it."""
+"""Files with errors in them, made by chance: each is a picture, or there is a ``UserError`` that names it."""
 
 import io
 import random
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.image_folder import ImageFolder
 from genai.media.picture import Picture
 from genai.modalities.image import Image
@@ -59,10 +59,10 @@ def mutated(content: bytes, other: bytes, draw: random.Random) -> bytes:
 
 
 def wrong(file: Path) -> str:
-    """What is said of a file; empty where it can be read. Everything but a ``Mistake`` comes through."""
+    """What is said of a file; empty where it can be read. Everything but a ``UserError`` comes through."""
     try:
         Image(8).encode(Picture.read(file, about=16))
-    except Mistake as error:
+    except UserError as error:
         return str(error)
     return ""
 
@@ -70,7 +70,7 @@ def wrong(file: Path) -> str:
 def attempt(folder: Path, step: int, cache: Path) -> tuple[int, int]:
     """Every ``step``th file is made and read as training reads it; how many were read, and how many were not.
 
-    A ``Mistake`` about a file that the survey had passed comes through.
+    A ``UserError`` about a file that the survey had passed comes through.
     """
     draw = random.Random(0)
     for kind, count in KINDS.items():

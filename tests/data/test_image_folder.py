@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.image_folder import ImageFolder
 from genai.media.picture import Picture
 from genai.modalities.image import Image
@@ -275,10 +275,10 @@ def test_where_there_are_no_pictures_the_path_is_named(folder: Path, path: str, 
     put(root / "bad" / "y.png", 1)
     (root / "bad" / "z.png").write_bytes((root / "bad" / "y.png").read_bytes())
     (root / "bad" / "x.png").touch()
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         _ = ImageFolder(str(root / path)).train
     assert f"data.path={root / path}" in str(caught.value)
-    with pytest.raises(Mistake, match=r"data\.path= is empty"):
+    with pytest.raises(UserError, match=r"data\.path= is empty"):
         _ = ImageFolder("").train
 
 

@@ -1,18 +1,18 @@
 from genai.cli.compose import _groups, compose
 from genai.core.data import Source
-from genai.core.instantiate import build
+from genai.core.instantiate import instantiate
 from genai.core.paths import config_dir
 from genai.data.registry import fitting, modalities, sources
 from genai.modalities.image import Image
 from genai.modalities.text import Text
-from genai.toy.data.audio import WorldSound
-from genai.toy.data.image import World
-from genai.toy.data.score import WorldScore
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.audio import ToyAudio
+from genai.toy.data.image import ToyImages
+from genai.toy.data.score import ToyNotes
+from genai.toy.data.video import ToyVideo
 
 
 def test_a_member_of_several_forms_is_one_name() -> None:
-    assert set(sources()["world"]) == {World, WorldSound, WorldMotion}
+    assert set(sources()["world"]) == {ToyImages, ToyAudio, ToyVideo}
     assert len(sources()["stdlib"]) == 1
     assert _groups()["data"] == sorted(sources())
     assert "hydra" not in _groups() and not any("/" in group for group in _groups())
@@ -26,13 +26,13 @@ def test_what_fits_a_modality() -> None:
 
 def test_the_world_takes_the_form_of_the_modality() -> None:
     for words in ([], ["data=world", "modality=image"], ["modality=image", "data=world"], ["experiment=world_two"]):
-        assert compose("train", words).values["data"]["_target_"] == "genai.toy.data.image.World"
+        assert compose("train", words).values["data"]["_target_"] == "genai.toy.data.image.ToyImages"
 
 
 def test_the_sounds_of_the_world_are_built_with_their_score() -> None:
     import yaml
 
     node = yaml.safe_load((config_dir() / "data" / "world" / "audio.yaml").read_text())
-    source = build({**node, "rate": 16_000, "items": 10}, Source, "data")  # type: ignore[type-abstract]
-    assert isinstance(source, WorldSound) and isinstance(source.score, WorldScore)
+    source = instantiate({**node, "rate": 16_000, "items": 10}, Source, "data")  # type: ignore[type-abstract]
+    assert isinstance(source, ToyAudio) and isinstance(source.score, ToyNotes)
     assert source.train[0].media.rate == 16_000

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.text import Stdlib, TextFolder
 
 
@@ -128,7 +128,7 @@ def test_a_file_that_cannot_be_used_is_passed_over_whole_and_named(
     assert everything(source) == ["four", "one", "three", "two"]
     assert len(source.skipped) == 1
     assert says in source.skipped[0]
-    with pytest.raises(Mistake, match=r"nothing in it can be used.*bad"):
+    with pytest.raises(UserError, match=r"nothing in it can be used.*bad"):
         _ = TextFolder(str(folder / name)).train
 
 
@@ -153,7 +153,7 @@ def test_half_a_surrogate_pair_in_json_becomes_a_question_mark(tmp_path: Path) -
 )
 def test_where_there_is_no_text_the_path_is_named(tmp_path: Path, path: str, says: str) -> None:
     (tmp_path / "empty.bin").touch()
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         _ = TextFolder(str(tmp_path / path)).train
     assert f"data.path={tmp_path / path}" in str(caught.value)
 
@@ -163,14 +163,14 @@ def test_parquet_rows_are_documents(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"text": ["one", None, "two", ""]}), tmp_path / "x.parquet")
     assert everything(TextFolder(str(tmp_path / "x.parquet"))) == ["one", "two"]
-    with pytest.raises(Mistake, match="no readable column 'body'"):
+    with pytest.raises(UserError, match="no readable column 'body'"):
         _ = TextFolder(str(tmp_path / "x.parquet"), field="body").train
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(Mistake, match=r"x\.parquet: Parquet needs pyarrow: pip install"):
+    with pytest.raises(UserError, match=r"x\.parquet: Parquet needs pyarrow: pip install"):
         _ = TextFolder(str(tmp_path / "x.parquet")).train
 
 
@@ -200,5 +200,5 @@ def test_what_is_hidden_is_left_out(tmp_path: Path) -> None:
 
 def test_utf16_without_a_mark_is_not_taken_for_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("some text".encode("utf-16-le"))
-    with pytest.raises(Mistake, match=r"a\.txt has NUL characters"):
+    with pytest.raises(UserError, match=r"a\.txt has NUL characters"):
         len(TextFolder(str(tmp_path)).train)

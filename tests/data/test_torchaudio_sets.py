@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.torchaudio_sets import SETS, TorchaudioSet
 
 
@@ -69,10 +69,10 @@ def test_yes_and_no(tmp_path: Path) -> None:
 def test_what_is_missing_is_said_and_never_fetched(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("a download"))
     place = tmp_path / SETS[name].place
-    with pytest.raises(Mistake, match=f"{name} is not there: looked for {place}.*data.download=true"):
+    with pytest.raises(UserError, match=f"{name} is not there: looked for {place}.*data.download=true"):
         _ = TorchaudioSet(name, str(tmp_path)).train
     put(place / "other" / "x.wav", 1)
-    with pytest.raises(Mistake, match=f"{name} in {place} is not complete") as caught:
+    with pytest.raises(UserError, match=f"{name} in {place} is not complete") as caught:
         _ = TorchaudioSet(name, str(tmp_path)).train
     assert len(str(caught.value).splitlines()) == 1
 
@@ -82,10 +82,12 @@ def test_a_download_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no network")
 
     monkeypatch.setattr("torchaudio.datasets.yesno.download_url_to_file", no_network)
-    with pytest.raises(Mistake, match=r"data\.name=YESNO cannot be had: no network"):
+    with pytest.raises(UserError, match=r"data\.name=YESNO cannot be had: no network"):
         _ = TorchaudioSet("YESNO", str(tmp_path / "new"), download=True).train
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(Mistake, match=r"data\.name=SPEECHCOMMAND: there is no such set\. Did you mean 'SPEECHCOMMANDS"):
+    with pytest.raises(
+        UserError, match=r"data\.name=SPEECHCOMMAND: there is no such set\. Did you mean 'SPEECHCOMMANDS"
+    ):
         TorchaudioSet("SPEECHCOMMAND", "x")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.torchvision_sets import TorchvisionSet
 from genai.modalities.image import Image
 
@@ -38,13 +38,13 @@ def test_what_is_missing_is_said_and_never_fetched(
 
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     for name, place in (("FashionMNIST", "FashionMNIST/raw"), ("CIFAR10", "cifar-10-batches-py"), ("USPS", "")):
-        with pytest.raises(Mistake, match=f"{name} is not there: looked for {tmp_path / place}.*data.download=true"):
+        with pytest.raises(UserError, match=f"{name} is not there: looked for {tmp_path / place}.*data.download=true"):
             _ = TorchvisionSet(name, str(tmp_path)).train
     shutil.copytree(fashion / "FashionMNIST", tmp_path / "FashionMNIST")
     for file in list((raw := tmp_path / "FashionMNIST" / "raw").iterdir()):
         file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
         file.unlink()
-    with pytest.raises(Mistake, match=f"still packed, in 4 files: gunzip --keep {raw}"):
+    with pytest.raises(UserError, match=f"still packed, in 4 files: gunzip --keep {raw}"):
         _ = TorchvisionSet("FashionMNIST", str(tmp_path)).train
 
 
@@ -52,10 +52,10 @@ def test_damaged_files_are_said(fashion: Path, tmp_path: Path) -> None:
     shutil.copytree(fashion / "FashionMNIST", tmp_path / "FashionMNIST")
     file = tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(Mistake, match=r"FashionMNIST in .* is not complete"):
+    with pytest.raises(UserError, match=r"FashionMNIST in .* is not complete"):
         _ = TorchvisionSet("FashionMNIST", str(tmp_path)).train
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(Mistake, match=r"data\.name=CIFAR: there is no such set\. Did you mean 'CIFAR10"):
+    with pytest.raises(UserError, match=r"data\.name=CIFAR: there is no such set\. Did you mean 'CIFAR10"):
         TorchvisionSet("CIFAR", "x")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from genai.core.data import Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.data.video_folder import VideoFolder
 from genai.media.clip import Clip
 from tests.media.test_clip import film, moving
@@ -128,10 +128,10 @@ def test_where_there_are_no_clips_the_path_is_named(folder: Path, path: str, say
     shutil.copytree(folder, root / "bad")
     (root / "bad" / "two.webm").unlink()
     (root / "bad" / "x.mp4").touch()
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         _ = VideoFolder(str(root / path)).train
     assert f"data.path={root / path}" in str(caught.value)
-    with pytest.raises(Mistake, match=r"data\.path= is empty: give a folder of clips"):
+    with pytest.raises(UserError, match=r"data\.path= is empty: give a folder of clips"):
         _ = VideoFolder("").train
 
 

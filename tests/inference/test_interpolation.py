@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from torch import nn
 
 import genai
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.interpolation import PICTURES, SHOWN, passage
 from genai.inference.model import Model
 from tests.conftest import SMALL, SMALL_GAN, SMALL_IMAGE
@@ -55,13 +55,13 @@ def test_between_two_seeds_of_one_prompt(model: Model, sampler: str) -> None:
 
 @pytest.mark.parametrize(("prompts", "n"), [(["a"], 1), (["a", "b"], 2), (["a", "b", "c"], 1), (["a"], 3)])
 def test_two_ends_are_needed(model: Model, prompts: list[str], n: int) -> None:
-    with pytest.raises(Mistake, match="give two prompts, or one and n=2"):
+    with pytest.raises(UserError, match="give two prompts, or one and n=2"):
         passage(model, prompts, n, 0, 8, {})
 
 
 def test_nothing_lies_between_texts(corpus: Path, tmp_path: Path) -> None:
     model = genai.fit(*SMALL, f"data.path={corpus}", "steps=1", f"runs={tmp_path}")
-    with pytest.raises(Mistake, match=r"nothing can be made between two samples.*text"):
+    with pytest.raises(UserError, match=r"nothing can be made between two samples.*text"):
         passage(model, ["a", "b"], 1, 0, 8, {})
 
 

@@ -2,15 +2,15 @@
 
 import os
 
-from genai.core.device import Hardware
+from genai.core.device import DeviceConfig
 
 
-def resolved(self: Hardware) -> Hardware:
-    return Hardware("cpu", int(os.environ["PROCESSES"]), "32-true", "fsdp", 1)
+def resolved(self: DeviceConfig) -> DeviceConfig:
+    return DeviceConfig("cpu", int(os.environ["PROCESSES"]), "32-true", "fsdp", 1)
 
 
 if __name__ == "__main__":
-    Hardware.resolve = resolved  # type: ignore[method-assign]
+    DeviceConfig.resolve = resolved  # type: ignore[method-assign]
     from genai.commands.train import main
 
     main()

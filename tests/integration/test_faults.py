@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genai.core.errors import Failure
+from genai.core.errors import RunError
 from genai.methods.autoregressive import Autoregressive
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
@@ -63,7 +63,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
         return {"loss": losses["loss"] * float("nan")} if self.training and next(steps) == 7 else losses
 
     monkeypatch.setattr(Autoregressive, "loss", poisoned)
-    with pytest.raises(Failure, match=r"step 8: loss is nan, and so is the gradient of \w+"):
+    with pytest.raises(RunError, match=r"step 8: loss is nan, and so is the gradient of \w+"):
         run_to(small, "steps=20", "checkpoint_every=3")
     run = next(all_runs(tmp_path / "runs"))
     state = load_checkpoint(run.last)
@@ -77,9 +77,9 @@ def test_out_of_memory_names_three_things_to_try(small: list[str], monkeypatch: 
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(Autoregressive, "loss", full)
-    with pytest.raises(Failure, match=r"accumulate=2 .*batch=2, .*bf16"):
+    with pytest.raises(RunError, match=r"accumulate=2 .*batch=2, .*bf16"):
         run_to(small, "steps=20")
-    with pytest.raises(Failure, match=r"(?s)batch=1 accumulate=1.*bf16-mixed, a smaller") as said:
+    with pytest.raises(RunError, match=r"(?s)batch=1 accumulate=1.*bf16-mixed, a smaller") as said:
         run_to(small, "steps=20", "batch=1")
     assert "accumulate=2" not in str(said.value)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import genai
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.model import Model
-from genai.media.text import Passage
+from genai.media.text import Document
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def test_stop_ends_a_sample_before_the_text(model: Model) -> None:
 def test_init_comes_before_the_prompt(model: Model, tmp_path: Path) -> None:
     (tmp_path / "begin.txt").write_text("the cat ")
     ours = model.sample("and", init=tmp_path / "begin.txt", length=10)
-    assert ours == model.sample("the cat and", length=10) == model.sample("and", init=Passage("the cat "), length=10)
+    assert ours == model.sample("the cat and", length=10) == model.sample("and", init=Document("the cat "), length=10)
 
 
 @pytest.mark.parametrize(
     "options", [{"lenght": 3}, {"temperature": -1.0}, {"top_p": 2.0}, {"stop": 3}, {"n": 0}, {"seed": -1}]
 )
 def test_wrong_options_are_mistakes(model: Model, options: dict[str, object]) -> None:
-    with pytest.raises(Mistake, match=next(iter(options))):
+    with pytest.raises(UserError, match=next(iter(options))):
         model.sample("a", **options)  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import genai
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.model import Model
 from genai.media.picture import Picture
 from genai.runs.checkpoint import load_checkpoint
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_said(
 
 @pytest.mark.parametrize("options", [{"size": 32}, {"size": [48, 32]}, {"channels": 1}])
 def test_a_model_draws_in_the_size_of_its_training(model: Model, options: dict[str, Any]) -> None:
-    with pytest.raises(Mistake, match=r"was decided in training, by modality\.(size|channels)="):
+    with pytest.raises(UserError, match=r"was decided in training, by modality\.(size|channels)="):
         model.sample("a", **options)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genai.cli.compose import compose
 from genai.cli.overrides import located, resumption
-from genai.core.errors import Failure, Mistake
+from genai.core.errors import RunError, UserError
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
 from genai.training.run import train
@@ -184,7 +184,7 @@ def test_other_data_is_refused_and_a_change_is_named(
     assert "batch: 4 -> 2" in (said := capfd.readouterr().err) and "log_every: 1 -> 3" in said
     before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
     path.write_text("seven six five four three two one " * 40)
-    with pytest.raises(Mistake, match=r"the data is not what this run was trained on"):
+    with pytest.raises(UserError, match=r"the data is not what this run was trained on"):
         go_on(run, "steps=8")
     assert before == {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
 
@@ -197,7 +197,7 @@ def test_a_resume_that_fails_leaves_the_record_as_it_was(small: list[str], monke
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr("genai.methods.autoregressive.Autoregressive.loss", full)
-    with pytest.raises(Failure, match="out of memory"):
+    with pytest.raises(RunError, match="out of memory"):
         go_on(run, "steps=8", "batch=512")
     assert before == {name: (run.folder / name).read_bytes() for name in before}
 

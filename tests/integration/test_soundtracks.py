@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import genai
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.model import Model
 from genai.media.clip import Clip
 from genai.media.sound import Sound
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 from genai.modalities.visual_onsets import SIDE
-from genai.toy.data.soundtrack import WorldSoundtrack
+from genai.toy.data.soundtrack import ToySoundtracks
 from genai.toy.metrics.onsets import InSync
 from tests.conftest import SMALL_AUDIO, SMALL_VIDEO
 
@@ -39,7 +39,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     """A file of a second and a quarter."""
-    frames = WorldSoundtrack(items=1).train[0].beside.frames[:10]
+    frames = ToySoundtracks(items=1).train[0].beside.frames[:10]
     (tmp_path / "clip.mp4").write_bytes(Clip(frames, 8).to_bytes())
     return tmp_path / "clip.mp4"
 
@@ -77,7 +77,7 @@ def test_a_clip_is_a_file_or_a_value(model: Model, clip: Path) -> None:
     )
     assert len(by_path) == 10_000
     assert np.array_equal(by_path, by_name) and np.array_equal(by_path, by_value)
-    with pytest.raises(Mistake, match="clip="):
+    with pytest.raises(UserError, match="clip="):
         model.sample("", clip=3)
 
 
@@ -85,7 +85,7 @@ def test_previews_are_made_and_soundtracks_measured(model: Model) -> None:
     assert model.file
     previews = model.file.parent.parent / "previews"
     assert len(list(previews.glob("*/*.wav"))) >= 3 and list(previews.glob("*/sheet.png"))
-    figures = InSync().measure(Study(model, WorldSoundtrack(items=30), n=2))
+    figures = InSync().measure(EvalContext(model, ToySoundtracks(items=30), n=2))
     assert figures["onset_f1"].value is not None and figures["onset_f1"].beside > 0.5  # type: ignore[operator]
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import genai
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.model import Model
 from genai.methods.diffusion import Diffusion
 from genai.modalities.image import Image
@@ -66,7 +66,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def test_wrong_words_are_explained_and_leave_nothing(
     words: list[str], says: str, small: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         genai.fit(*small, *words)
     assert len(str(caught.value).splitlines()) <= 2
     assert not (tmp_path / "runs").exists()
@@ -74,7 +74,7 @@ def test_wrong_words_are_explained_and_leave_nothing(
 
 @pytest.mark.parametrize(("word", "has"), [("data.path=x", "image_folder"), ("data.name=MNIST", "torchvision")])
 def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has: str) -> None:
-    with pytest.raises(Mistake, match=f"World has no such option.*data={has}.* has it"):
+    with pytest.raises(UserError, match=f"ToyImages has no such option.*data={has}.* has it"):
         genai.fit("modality=image", word, "trainer=cpu")
 
 
@@ -98,7 +98,7 @@ def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has:
 def test_wrong_words_about_images(words: list[str], says: str, tmp_path: Path) -> None:
     small = [word for word in SMALL_IMAGE if not (words[0].startswith("d") and word.startswith("data."))]
     small = [word for word in small if not (words == ["model=gpt"] and word.startswith("model."))]
-    with pytest.raises(Mistake, match=says) as caught:
+    with pytest.raises(UserError, match=says) as caught:
         genai.fit(*small, *words, f"runs={tmp_path / 'runs'}")
     assert len(str(caught.value).splitlines()) <= 2
     assert not (tmp_path / "runs").exists()
@@ -120,13 +120,13 @@ def test_wrong_words_about_images(words: list[str], says: str, tmp_path: Path) -
 def test_wrong_options_of_images(options: dict[str, object], says: str) -> None:
     modality = Image(16)
     model = Model(modality, Diffusion(UNet(modality.shape, width=16)))
-    with pytest.raises(Mistake, match=says):
+    with pytest.raises(UserError, match=says):
         model.sample("a", **options)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there(small: list[str]) -> None:
-    with pytest.raises(Mistake, match="'cuda' was asked for, but torch finds no CUDA GPU"):
+    with pytest.raises(UserError, match="'cuda' was asked for, but torch finds no CUDA GPU"):
         genai.fit(*small, "trainer=gpu")
 
 
@@ -135,19 +135,19 @@ def test_an_impossible_pair_explains_itself(small: list[str], tmp_path: Path, mo
         "from genai.modalities.text import Text\nclass Square(Text):\n    interface = {'shape': (3, 8, 8)}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(Mistake, match="GPT needs vocab_size; this modality gives shape"):
+    with pytest.raises(UserError, match="GPT needs vocab_size; this modality gives shape"):
         genai.fit(*small, "plugins=[square_plugin]", "modality._target_=square_plugin.Square")
 
 
 def test_a_model_that_does_not_fit_is_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genai.data.text.TextFolder.files", lambda self: pytest.fail("data were read"))
-    with pytest.raises(Mistake, match="UNet needs shape; this modality gives block, vocab_size"):
+    with pytest.raises(UserError, match="UNet needs shape; this modality gives block, vocab_size"):
         genai.fit("modality=text", "model=diffusion")
 
 
 def test_a_checkpoint_of_another_modality(small: list[str]) -> None:
     model = genai.fit(*small, "steps=1")
-    with pytest.raises(Mistake, match="is a model of text, not of image"):
+    with pytest.raises(UserError, match="is a model of text, not of image"):
         genai.load(model.file, modality="image")
 
 
@@ -156,25 +156,25 @@ def content(folder: Path) -> dict[Path, bytes]:
 
 
 def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="nowhere is not a run folder"):
+    with pytest.raises(UserError, match="nowhere is not a run folder"):
         genai.fit("resume=nowhere")
     genai.fit(*small, "steps=2")
     run = next(all_runs(tmp_path / "runs"))
     before = content(run.folder)
-    with pytest.raises(Mistake, match=r"model.network.width: 16 -> 32.*init_from"):
+    with pytest.raises(UserError, match=r"model.network.width: 16 -> 32.*init_from"):
         genai.fit(f"resume={run.folder}", "model.network.width=32", "steps=4")
-    with pytest.raises(Mistake, match=r"done its 2 steps; extend it with steps="):
+    with pytest.raises(UserError, match=r"done its 2 steps; extend it with steps="):
         genai.fit(f"resume={run.folder}")
-    with pytest.raises(Mistake, match="another optimizer"):
+    with pytest.raises(UserError, match="another optimizer"):
         genai.fit(f"resume={run.folder}", "steps=4", "optimizer=adamw")
-    with pytest.raises(Mistake, match="give one of them"):
+    with pytest.raises(UserError, match="give one of them"):
         genai.fit(*small, f"init_from={run.folder}", f"resume={run.folder}", "steps=4")
-    with pytest.raises(Mistake, match=r"init_from=.* does not fit: its .* this model has"):
+    with pytest.raises(UserError, match=r"init_from=.* does not fit: its .* this model has"):
         genai.fit(*small, f"init_from={run.folder}", "model.network.width=32", "steps=4")
-    with pytest.raises(Mistake, match=r"does not fit: its modality.tokenizer is characters, not bytes"):
+    with pytest.raises(UserError, match=r"does not fit: its modality.tokenizer is characters, not bytes"):
         genai.fit(*small, f"init_from={run.folder}", "modality.tokenizer=bytes", "steps=4")
     lock = run.lock()
-    with pytest.raises(Mistake, match="is being trained by another process"):
+    with pytest.raises(UserError, match="is being trained by another process"):
         genai.fit(f"resume={run.folder}", "steps=4")
     lock.release()
     assert content(run.folder) == before
@@ -219,7 +219,7 @@ def test_names_and_types_are_checked_before_lightning_is_imported() -> None:
         "import sys, genai\n"
         "for word in ('stepz=1', 'steps=0', 'model.network.width=0', 'data.path=x'):\n"
         "    try: genai.fit('data=text_folder', word)\n"
-        "    except genai.core.errors.Mistake: continue\n"
+        "    except genai.core.errors.UserError: continue\n"
         "    raise SystemExit('no mistake')\n"
         "print('lightning' in sys.modules)"
     )
@@ -232,5 +232,5 @@ def test_samples_do_not_replace_what_they_are_made_of(init: str, count: int, ref
     from genai.commands.sample import _check_apart
 
     used = {"init": None, "clip": str(tmp_path / f"{init}.wav")}
-    with pytest.raises(Mistake, match="would be replaced") if refused else nullcontext():
+    with pytest.raises(UserError, match="would be replaced") if refused else nullcontext():
         _check_apart(used, str(tmp_path / "x" / ".."), count)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media import picture, video_writer
 from genai.media import resample_frames as steady
 from genai.media.clip import SOUNDING, WRITTEN, Clip, best_suffix
@@ -188,10 +188,10 @@ def test_a_folder_of_numbered_frames(tmp_path: Path) -> None:
     Pillow.new("L", (24, 16)).save(tmp_path / "frame11.png")
     assert Clip.read(tmp_path).frames.shape == (12, 16, 24, 3)
     Pillow.new("L", (24, 17)).save(tmp_path / "frame12.png")
-    with pytest.raises(Mistake, match=f"^{tmp_path} has pictures of different sizes"):
+    with pytest.raises(UserError, match=f"^{tmp_path} has pictures of different sizes"):
         Clip.read(tmp_path)
     (tmp_path / "frame12.png").write_bytes(b"x")
-    with pytest.raises(Mistake, match=r"frame12\.png is not an image"):
+    with pytest.raises(UserError, match=r"frame12\.png is not an image"):
         Clip.read(tmp_path)
 
 
@@ -367,11 +367,11 @@ def test_an_animation_does_not_drift_and_keeps_what_stands_still(tmp_path: Path,
 
 def test_what_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = Clip(moving(2), 8)
-    with pytest.raises(Mistake, match=r"cannot write a clip as \.gif\. There are: \.mp4, \.png, \.webm, \.webp\."):
+    with pytest.raises(UserError, match=r"cannot write a clip as \.gif\. There are: \.mp4, \.png, \.webm, \.webp\."):
         clip.to_bytes(".gif")
-    with pytest.raises(Mistake, match=r"cannot write 1 x 70000 pixels as \.webp"):
+    with pytest.raises(UserError, match=r"cannot write 1 x 70000 pixels as \.webp"):
         Clip(np.zeros((2, 70_000, 1, 3), np.uint8), 8).to_bytes(".webp")
-    with pytest.raises(Mistake, match=r"cannot write 1 x 70000 pixels at 8 fps as \.mp4"):
+    with pytest.raises(UserError, match=r"cannot write 1 x 70000 pixels at 8 fps as \.mp4"):
         Clip(np.zeros((2, 70_000, 1, 3), np.uint8), 8).to_bytes(".mp4")
     assert best_suffix() == ".mp4" and "<video autoplay loop muted" in clip._repr_html_()
     lacking = {"libx264", "libvpx-vp9"}
@@ -379,7 +379,7 @@ def test_what_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(av, "codecs_available", av.codecs_available - missing)
         assert best_suffix() == left
     assert "<img src='data:image/png" in clip._repr_html_()
-    with pytest.raises(Mistake, match=r"this build of PyAV has no libx264\. Take \.png or \.webp\."):
+    with pytest.raises(UserError, match=r"this build of PyAV has no libx264\. Take \.png or \.webp\."):
         clip.to_bytes(".mp4")
     assert clip.on_terminal == ""
 
@@ -407,7 +407,7 @@ def audio_only(path: Path) -> Path:
 def test_a_file_without_a_picture(tmp_path: Path) -> None:
     path = audio_only(tmp_path / "a.mp4")
     assert Sound.read(path).seconds > 1
-    with pytest.raises(Mistake, match=f"^{path} has no picture in it, sound alone"):
+    with pytest.raises(UserError, match=f"^{path} has no picture in it, sound alone"):
         Clip.read(path)
 
 
@@ -431,20 +431,20 @@ def test_a_file_that_cannot_be_used_is_named_in_a_line(
     name, content, says = BAD[kind]
     (tmp_path / name).write_bytes(content)
     film(tmp_path / "b.mp4", moving(3))
-    with pytest.raises(Mistake, match=f"^{tmp_path / name} {says}[^\n]*$"):
+    with pytest.raises(UserError, match=f"^{tmp_path / name} {says}[^\n]*$"):
         Clip.read(tmp_path / name)
     assert capfd.readouterr() == ("", "")
 
 
 def test_where_there_is_nothing_to_read(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"^cannot read .*absent\.mp4: No such file or directory\.$"):
+    with pytest.raises(UserError, match=r"^cannot read .*absent\.mp4: No such file or directory\.$"):
         Clip.read(tmp_path / "absent.mp4")
-    with pytest.raises(Mistake, match="is a folder without pictures"):
+    with pytest.raises(UserError, match="is a folder without pictures"):
         Clip.read(tmp_path)
-    with pytest.raises(Mistake, match=r"cannot read .*: embedded null byte\.$"):
+    with pytest.raises(UserError, match=r"cannot read .*: embedded null byte\.$"):
         Clip.read(Path("a\0b"))
     for fps in (0, -1, 2000, float("nan")):
-        with pytest.raises(Mistake, match="it should be above 0, and at most 1,000"):
+        with pytest.raises(UserError, match="it should be above 0, and at most 1,000"):
             Clip.read(tmp_path, fps)
 
 
@@ -458,7 +458,7 @@ def test_a_film_that_is_cut_short_is_refused(tmp_path: Path, name: str, codec: s
     content = film(tmp_path / name, frames, codec, layout="yuvj420p" if codec == "mjpeg" else "yuv420p").read_bytes()
     for share in (0.02, 0.2, 0.5, 0.7):
         (tmp_path / name).write_bytes(content[: round(share * len(content))])
-        with pytest.raises(Mistake, match=f"^{tmp_path / name} is (cut short|not a video or picture)"):
+        with pytest.raises(UserError, match=f"^{tmp_path / name} is (cut short|not a video or picture)"):
             Clip.read(tmp_path / name)
 
 
@@ -467,7 +467,7 @@ def test_what_was_written_here_and_cut_is_refused(tmp_path: Path, suffix: str) -
     content = Clip(moving(24), 8, Sound(clicks(8_000, 3), 8_000)).to_bytes(suffix)
     for share in (0.1, 0.3, 0.5, 0.8):
         (tmp_path / f"a{suffix}").write_bytes(content[: round(share * len(content))])
-        with pytest.raises(Mistake, match=rf"a{suffix}"):
+        with pytest.raises(UserError, match=rf"a{suffix}"):
             Clip.read(tmp_path / f"a{suffix}")
 
 
@@ -485,7 +485,7 @@ def test_a_gif_that_is_cut_is_refused_or_ends_there(tmp_path: Path) -> None:
         (tmp_path / "a.gif").write_bytes(content[:length])
         try:
             clip = Clip.read(tmp_path / "a.gif", 12.5)
-        except Mistake:
+        except UserError:
             continue
         assert np.array_equal(clip.frames, moving(24)[: len(clip.frames)])
 
@@ -495,14 +495,14 @@ def test_what_is_too_large_is_refused_before_it_is_kept(tmp_path: Path, monkeypa
     animation(tmp_path / "a.gif", moving(48), duration=80)
     monkeypatch.setattr(steady, "LARGEST", 100_000)
     for name in ("a.mp4", "a.gif"):
-        with pytest.raises(Mistake, match=rf"{name} has \d+ frames of 32 x 32, more than is read at once"):
+        with pytest.raises(UserError, match=rf"{name} has \d+ frames of 32 x 32, more than is read at once"):
             Clip.read(tmp_path / name)
         assert len(Clip.read(tmp_path / name, about=8).frames) == 48
-        with pytest.raises(Mistake, match="more than is read at once"):
+        with pytest.raises(UserError, match="more than is read at once"):
             Clip.read(tmp_path / name, fps=900)
     monkeypatch.setattr(picture, "LARGEST", 1_000)
     for name in ("a.mp4", "a.gif"):
-        with pytest.raises(Mistake, match=rf"{name} has 32 x 32 pixels, more than 1,000"):
+        with pytest.raises(UserError, match=rf"{name} has 32 x 32 pixels, more than 1,000"):
             Clip.read(tmp_path / name, about=8)
 
 
@@ -520,7 +520,7 @@ def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixtur
         (tmp_path / "x").write_bytes(mutated)
         try:
             clip = Clip.read(tmp_path / "x", draw.choice([None, 8, 30]), about=16, sound=True)
-        except Mistake as error:
+        except UserError as error:
             refused.append(str(error))
         else:
             assert clip.frames.ndim == 4 and len(clip.frames) and 0 < clip.fps < float("inf")

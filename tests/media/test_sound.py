@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media import sound as module
 from genai.media.sound import Sound
 from genai.media.wav_stream import Growing
@@ -198,14 +198,14 @@ def test_a_file_that_cannot_be_used_is_named_in_a_line(
 ) -> None:
     name, content, says = BAD[kind]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(Mistake, match=f"^{tmp_path / name} {says}[^\n]*$"):
+    with pytest.raises(UserError, match=f"^{tmp_path / name} {says}[^\n]*$"):
         Sound.read(tmp_path / name)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_video_without_sound(tmp_path: Path) -> None:
     with_ffmpeg(tmp_path / "a.mp4", None, video=True)
-    with pytest.raises(Mistake, match=r"a\.mp4 has no sound in it"):
+    with pytest.raises(UserError, match=r"a\.mp4 has no sound in it"):
         Sound.read(tmp_path / "a.mp4")
 
 
@@ -213,16 +213,16 @@ def test_a_video_without_sound(tmp_path: Path) -> None:
 def test_what_ffmpeg_wrote_and_somebody_cut(tmp_path: Path, name: str) -> None:
     with_ffmpeg(tmp_path / name, {"a.m4a": "aac", "a.webm": "libopus"}[name], 48_000)
     (tmp_path / name).write_bytes(half((tmp_path / name).read_bytes()))
-    with pytest.raises(Mistake, match=r"is cut short|or damaged"):
+    with pytest.raises(UserError, match=r"is cut short|or damaged"):
         Sound.read(tmp_path / name)
 
 
 def test_where_there_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"cannot read .*absent\.wav: No such file or directory\.$"):
+    with pytest.raises(UserError, match=r"cannot read .*absent\.wav: No such file or directory\.$"):
         Sound.read(tmp_path / "absent.wav")
-    with pytest.raises(Mistake, match=r"cannot read .*: Is a directory\.$"):
+    with pytest.raises(UserError, match=r"cannot read .*: Is a directory\.$"):
         Sound.read(tmp_path)
-    with pytest.raises(Mistake, match="a rate of 1 samples a second: it should be from"):
+    with pytest.raises(UserError, match="a rate of 1 samples a second: it should be from"):
         Sound.read(tmp_path, 1)
 
 
@@ -233,7 +233,7 @@ def test_a_sound_that_is_too_long_is_refused_before_it_is_decoded(
     monkeypatch.setattr(module, "LARGEST", 10_000)
     monkeypatch.setattr(module, "_mono", lambda frame: pytest.fail("decoded"))
     (tmp_path / "a").write_bytes(written(NOISE, kind=kind))
-    with pytest.raises(Mistake, match=r"has 0\.0 hours of sound at 8,000 Hz, more than is read at once"):
+    with pytest.raises(UserError, match=r"has 0\.0 hours of sound at 8,000 Hz, more than is read at once"):
         Sound.read(tmp_path / "a")
 
 
@@ -260,7 +260,7 @@ def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixtur
         for _ in range(draw.randint(1, 8)):
             content[draw.randrange(draw.choice([200, len(content)]))] = draw.randrange(256)
         (tmp_path / "x").write_bytes(content[: draw.choice([len(content), draw.randrange(len(content))])])
-        with contextlib.suppress(Mistake):
+        with contextlib.suppress(UserError):
             samples = Sound.read(tmp_path / "x").samples
             assert len(samples) and np.abs(samples).max() <= 1
             read += 1
@@ -293,9 +293,9 @@ def test_a_round_trip(tmp_path: Path, suffix: str | None) -> None:
 def test_its_own_suffix_and_one_that_nobody_knows() -> None:
     sound = Sound(tone(), 16_000, ".flac")
     assert sound.to_bytes().startswith(b"fLaC")
-    with pytest.raises(Mistake, match=r"cannot write a sound as \.mp5\. There are: \.flac, \.ogg, \.wav\."):
+    with pytest.raises(UserError, match=r"cannot write a sound as \.mp5\. There are: \.flac, \.ogg, \.wav\."):
         sound.to_bytes("mp5")
-    with pytest.raises(Mistake, match=r"cannot write 700,000 samples a second as \.flac"):
+    with pytest.raises(UserError, match=r"cannot write 700,000 samples a second as \.flac"):
         Sound(tone(), 700_000).to_bytes("flac")
     assert len(Sound(tone(seconds=300), 16_000).to_bytes("ogg")) > 100_000
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.core.batch import Batch, Request, Way
+from genai.core.batch import Batch, Interpolation, Request
 from genai.methods.adversarial import Adversarial, AdversarialOptions, distance
 from genai.networks.gan import Discriminator, Generator
 from genai.networks.text_encoder import PromptEncoder
@@ -160,7 +160,7 @@ def test_collapse_is_complained_of() -> None:
     assert "10%" in str(method.complaint({"diversity": 0.1}))
 
 
-def request(*prompts: str, between: list[Way] | None = None) -> Request:
+def request(*prompts: str, between: list[Interpolation] | None = None) -> Request:
     return Request(list(prompts), list(range(len(prompts))), SHAPE, between=between)
 
 
@@ -186,7 +186,7 @@ def test_truncation_draws_the_latent_in() -> None:
 
 def test_between_two_samples_lie_others() -> None:
     method = small().eval()
-    ways = [Way("b", 1, share) for share in (0.0, 0.5, 1.0)]
+    ways = [Interpolation("b", 1, share) for share in (0.0, 0.5, 1.0)]
     asked = Request(["a"] * 3, [0] * 3, SHAPE, between=ways)
     first, middle, last = method.sample(asked, AdversarialOptions())
     one, other = method.sample(request("a", "b"), AdversarialOptions())

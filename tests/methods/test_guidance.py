@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Request
-from genai.core.errors import Mistake
-from genai.core.instantiate import fields
+from genai.core.errors import UserError
+from genai.core.instantiate import parse_dataclass
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.guidance import GuidanceOptions, combined, lanes
 from genai.networks.text_encoder import PromptEncoder
@@ -54,13 +54,13 @@ def test_rescaled_guidance_has_the_contrast_of_the_prompt_alone(shape: tuple[int
 
 
 def test_an_interval_that_ends_before_it_begins_is_a_mistake() -> None:
-    with pytest.raises(Mistake, match=r"guidance_from=0.2 comes after guidance_until=0.5"):
-        fields(DiffusionOptions, {"guidance_from": 0.2, "guidance_until": 0.5})
+    with pytest.raises(UserError, match=r"guidance_from=0.2 comes after guidance_until=0.5"):
+        parse_dataclass(DiffusionOptions, {"guidance_from": 0.2, "guidance_until": 0.5})
 
 
 def test_defaults_of_models_that_were_saved_before_still_load() -> None:
     saved = {"steps": 8, "shift": 12.0, "sampler": "dpmpp_2m", "guidance": 1.0, "early_guidance": 6.0}
-    options = fields(DiffusionOptions, saved)
+    options = parse_dataclass(DiffusionOptions, saved)
     assert (options.at(1.0), options.at(0.9), options.guidance_rescale) == (6, 1, 0)
 
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from genai.core.batch import Request, Way
+from genai.core.batch import Interpolation, Request
 from genai.methods import interpolation as between
 from genai.networks.text_encoder import PromptEncoder
 
 
 def request(*shares: float) -> Request:
     count = len(shares)
-    return Request(["red"] * count, [1] * count, (3,), between=[Way("blue", 2, share) for share in shares])
+    return Request(["red"] * count, [1] * count, (3,), between=[Interpolation("blue", 2, share) for share in shares])
 
 
 def test_noise_is_a_function_of_its_seed() -> None:
@@ -47,7 +47,7 @@ def test_prompts_are_mixed_as_they_are_heard() -> None:
     assert between.pooled(None, ["red"]) is None
 
 
-def asked(seeds: list[int], ways: list[Way] | None = None) -> Request:
+def asked(seeds: list[int], ways: list[Interpolation] | None = None) -> Request:
     return Request([""] * len(seeds), seeds, (4, 5), between=ways)
 
 
@@ -63,5 +63,5 @@ def test_fresh_noise_of_an_item_is_its_own_and_never_the_same() -> None:
 
 def test_fresh_noise_at_the_end_of_the_way_is_that_of_the_other_seed() -> None:
     x = torch.zeros(1, 4, 5)
-    end = between.fresh_noise(asked([5], [Way("", 6, 1.0)]))(x)
+    end = between.fresh_noise(asked([5], [Interpolation("", 6, 1.0)]))(x)
     torch.testing.assert_close(end, between.fresh_noise(asked([6]))(x), atol=1e-3, rtol=0)

@@ -9,17 +9,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from genai.core.data import Example, ItemRandom, Score, Split
-from genai.core.errors import Mistake
+from genai.core.data import Example, ItemRandom, PromptFeatures, Split
+from genai.core.errors import UserError
 from genai.media.sound import Sound
 from genai.modalities.audio import Audio, AudioOptions
 from genai.modalities.audio_dataset import LONGEST
-from genai.toy.data.score import WorldScore
+from genai.toy.data.score import ToyNotes
 
 RATE, HOP = 8000, 80
 
 
-class Counting(Score):
+class Counting(PromptFeatures):
     """A score that says the number of each frame, and how long its prompt is."""
 
     features: ClassVar[int] = 2
@@ -156,14 +156,14 @@ def test_a_growing_file_begins_with_what_was_given(tmp_path: Path) -> None:
 
 
 def test_people_are_told_what_becomes_of_their_prompt_and_sound() -> None:
-    audio = Audio(score=WorldScore())
+    audio = Audio(score=ToyNotes())
     told = audio.remarks(["a flute plays C4", "", "a banjo plays C4"], Sound(np.zeros(50, np.float32), 44_100))
     assert told == [
         "44,100 Hz become 8,000, the model's",
         "prompt 'a banjo plays C4' is no melody of the toy world: unknown word 'banjo'",
     ]
     assert Audio().remarks(["a banjo plays C4"], Sound(np.zeros(50, np.float32), 8_000)) == []
-    assert Audio(classes=None, score=WorldScore()).remarks(["hello"], None) == []
+    assert Audio(classes=None, score=ToyNotes()).remarks(["hello"], None) == []
 
 
 def test_an_unasked_sound_is_ten_seconds_at_most() -> None:
@@ -191,5 +191,5 @@ def test_sounds_are_shown_beside_real_ones(tmp_path: Path) -> None:
 
 
 def test_a_sound_cannot_be_written_as_what_it_is_not() -> None:
-    with pytest.raises(Mistake, match="mp3"):
+    with pytest.raises(UserError, match="mp3"):
         Sound(np.zeros(10, np.float32), RATE).to_bytes(".mp3")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genai.core.data import ItemRandom
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.sound import Sound
 from genai.modalities.audio import Audio, AudioOptions, PackedAudio
 
@@ -17,9 +17,9 @@ CLEAN = Sound(np.linspace(-0.5, 0.5, 800, dtype=np.float32), 8000)
 
 def test_a_sound_has_to_be_given_and_says_how_long_it_is() -> None:
     audio = Audio(classes=None)
-    with pytest.raises(Mistake, match="init=FILE"):
+    with pytest.raises(UserError, match="init=FILE"):
         audio.request([""], [0], None, AudioOptions())
-    with pytest.raises(Mistake, match="seconds=3"):
+    with pytest.raises(UserError, match="seconds=3"):
         audio.request([""], [0], CLEAN, AudioOptions(seconds=3))
     request = audio.request(["", ""], [0, 1], CLEAN, AudioOptions())
     assert request.size == (800,) and request.init is not None

@@ -11,7 +11,7 @@ import torch
 from PIL import Image as Pillow
 
 from genai.core.data import Example, ItemRandom, Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.picture import Picture
 from genai.modalities.image import Image, ImageOptions
 
@@ -116,9 +116,9 @@ def test_transparency_lies_on_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(50)])
 def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(Mistake, match=r"x\.png"):
+    with pytest.raises(UserError, match=r"x\.png"):
         Picture.read(tmp_path / "x.png")
-    with pytest.raises(Mistake, match=r"nothing\.png"):
+    with pytest.raises(UserError, match=r"nothing\.png"):
         Picture.read(tmp_path / "nothing.png")
 
 
@@ -126,7 +126,7 @@ def test_too_many_pixels_are_refused_before_they_are_read(tmp_path: Path) -> Non
     file = io.BytesIO()
     Pillow.new("1", (13_000, 13_000)).save(file, "png")
     (tmp_path / "x.png").write_bytes(file.getvalue())
-    with pytest.raises(Mistake, match=r"13000 x 13000|more than 100,000,000"):
+    with pytest.raises(UserError, match=r"13000 x 13000|more than 100,000,000"):
         Picture.read(tmp_path / "x.png")
 
 
@@ -169,7 +169,7 @@ def test_statistics_of_many_pictures_read_a_few_of_them(tmp_path: Path) -> None:
 def test_postscript_is_not_run(tmp_path: Path) -> None:
     Pillow.new("RGB", (4, 4)).save(tmp_path / "x.eps")
     (tmp_path / "x.eps").rename(tmp_path / "x.png")
-    with pytest.raises(Mistake, match=r"x\.png is PostScript"):
+    with pytest.raises(UserError, match=r"x\.png is PostScript"):
         Picture.read(tmp_path / "x.png")
 
 
@@ -178,7 +178,7 @@ def test_a_mask_needs_an_image(tmp_path: Path) -> None:
     mask[:4] = 255
     (tmp_path / "mask.png").write_bytes(Picture(mask).to_bytes())
     options = ImageOptions(mask=str(tmp_path / "mask.png"))
-    with pytest.raises(Mistake, match="give init="):
+    with pytest.raises(UserError, match="give init="):
         Image(8).request(["a"], [0], None, options)
     asked = Image(8).request(["a"], [0], picture(), options)
     assert asked.known is not None
@@ -197,7 +197,7 @@ def test_outpainting_keeps_the_picture_in_its_place(channels: Any) -> None:
 
 
 def test_outpainting_needs_an_image_and_no_mask() -> None:
-    with pytest.raises(Mistake, match=r"outpaint= .* give init= as well"):
+    with pytest.raises(UserError, match=r"outpaint= .* give init= as well"):
         Image(8).request(["a"], [0], None, ImageOptions(outpaint="right"))
-    with pytest.raises(Mistake, match="mask= and outpaint="):
+    with pytest.raises(UserError, match="mask= and outpaint="):
         Image(8).request(["a"], [0], picture(), ImageOptions(outpaint="right", mask="mask.png"))

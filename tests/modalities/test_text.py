@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from genai.media.text import Passage
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from genai.core.data import Example, ItemRandom, Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
+from genai.media.text import Document
 from genai.modalities.text import PackedText, Text, TextOptions, _cell
 
 KINDS = ("bpe", "characters", "bytes")
@@ -19,7 +19,7 @@ LEARNT = ["def f(x):\n    return x  # naïve\n" * 3, "été 日本語 🙂 the c
 
 
 def split(texts: list[str], name: str = "train") -> Split:
-    return Split(name, len(texts), lambda index: Example(Passage(texts[index])), f"{name}{texts}")
+    return Split(name, len(texts), lambda index: Example(Document(texts[index])), f"{name}{texts}")
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def test_encode_and_decode_are_inverse_and_never_use_the_end(kind: str, fitted: 
 
     @given(TEXT)
     def holds(content: str) -> None:
-        tokens = text.encode(Passage(content))
+        tokens = text.encode(Document(content))
         assert tokens.dtype == torch.int64
         assert text.decode(tokens) == content
         assert text.end not in tokens.tolist()
@@ -67,7 +67,7 @@ def test_restored_modality_encodes_alike(kind: str, fitted: dict[str, Text]) -> 
     again = Text(kind, 300 if kind == "bpe" else None, block=4)  # type: ignore[arg-type]
     again.restore(fitted[kind].state())
     assert again.interface == fitted[kind].interface
-    assert again.encode(Passage("naïve 日 ∑")).equal(fitted[kind].encode(Passage("naïve 日 ∑")))
+    assert again.encode(Document("naïve 日 ∑")).equal(fitted[kind].encode(Document("naïve 日 ∑")))
 
 
 def test_half_a_surrogate_pair_does_not_break_a_prompt() -> None:
@@ -224,7 +224,7 @@ def test_a_second_fit_reads_what_the_first_learnt(kind: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("characters", "fits"), [(3, 2), (15, 4), (39, 10)])
 def test_a_corpus_shorter_than_a_block_says_what_would_fit(tmp_path: Path, characters: int, fits: int) -> None:
     texts = ["x" * characters]
-    with pytest.raises(Mistake, match=rf"{characters + 1} tokens.*block of 40 .*modality\.block={fits}\."):
+    with pytest.raises(UserError, match=rf"{characters + 1} tokens.*block of 40 .*modality\.block={fits}\."):
         Text("bytes", block=40).pack(split(texts), tmp_path)
     assert len(Text("bytes", block=40).pack(split(texts, "val"), tmp_path)) == 1
     assert len(Text("bytes", block=fits).pack(split(texts), tmp_path)) >= 1
@@ -240,7 +240,7 @@ def test_a_vocabulary_size_is_for_bpe_alone() -> None:
 
 
 def test_a_request_begins_with_init_then_prompt_and_never_with_nothing(bytes4: Text) -> None:
-    request = bytes4.request(["x", ""], [3, 4], Passage("ab"), TextOptions(length=7))
+    request = bytes4.request(["x", ""], [3, 4], Document("ab"), TextOptions(length=7))
     assert [tokens.tolist() for tokens in request.init or []] == [[97, 98, 120], [97, 98]]
     assert (request.seeds, request.size, request.end) == ([3, 4], (7,), 256)
     empty = bytes4.request([""], [0], None, TextOptions()).init or []
@@ -271,7 +271,7 @@ def test_there_is_a_preview_prompt_even_of_blank_text(bytes4: Text) -> None:
 )
 def test_a_byte_order_mark_is_read_and_dropped(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_bytes(content)
-    assert Passage.read(tmp_path / "x.txt") == "é🙂\n"
+    assert Document.read(tmp_path / "x.txt") == "é🙂\n"
 
 
 @pytest.mark.parametrize(
@@ -285,18 +285,18 @@ def test_a_byte_order_mark_is_read_and_dropped(content: bytes, tmp_path: Path) -
 )
 def test_another_encoding_is_refused_by_name(content: bytes, says: str, tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_bytes(content)
-    with pytest.raises(Mistake, match=says):
-        Passage.read(tmp_path / "x.txt")
+    with pytest.raises(UserError, match=says):
+        Document.read(tmp_path / "x.txt")
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
 def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=f"cannot read {re.escape(str(tmp_path / name))}: "):
-        Passage.read(tmp_path / name)
+    with pytest.raises(UserError, match=f"cannot read {re.escape(str(tmp_path / name))}: "):
+        Document.read(tmp_path / name)
 
 
 def test_a_passage_is_written_as_utf8_and_shown_as_it_is() -> None:
-    passage = Passage("é <b>\udc80")
+    passage = Document("é <b>\udc80")
     assert passage.to_bytes() == "é <b>?".encode()
     assert "&lt;b&gt;" in passage._repr_html_()
     assert passage.on_terminal == passage

@@ -7,7 +7,7 @@ import torch
 from PIL import Image as Pillow
 
 from genai.core.data import Example, ItemRandom, Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.modalities.audio import Audio
 from genai.modalities.image import Image
@@ -139,7 +139,7 @@ def test_a_request_that_begins_and_ends_with_given_frames(tmp_path: Path) -> Non
 def test_a_long_beginning_is_continued_by_half_a_window() -> None:
     request = Video(size=8, frames=8).request(["a"], [0], numbered(30), VideoOptions())
     assert request.size[0] == 34
-    with pytest.raises(Mistake, match=r"frames=30 counts the frames of init= and last=, 30: ask for more"):
+    with pytest.raises(UserError, match=r"frames=30 counts the frames of init= and last=, 30: ask for more"):
         Video(size=8, frames=8).request(["a"], [0], numbered(30), VideoOptions(frames=30))
 
 
@@ -155,8 +155,8 @@ def test_files_are_of_the_kind_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize("modality", [Text(), Image(16), Audio()])
 def test_a_sound_is_for_clips_alone(modality: Any) -> None:
-    with pytest.raises(Mistake, match=f"^sound=: it is made for clips, not for {type(modality).__name__.lower()}"):
+    with pytest.raises(UserError, match=f"^sound=: it is made for clips, not for {type(modality).__name__.lower()}"):
         modality.check_sound(modality.Options())
     Video().check_sound(VideoOptions(format="webm"))
-    with pytest.raises(Mistake, match="no place for a sound"):
+    with pytest.raises(UserError, match="no place for a sound"):
         Video().check_sound(VideoOptions(format="webp"))

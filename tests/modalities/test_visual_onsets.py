@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genai.media.clip import Clip
-from genai.modalities.visual_onsets import Sight, turns
+from genai.modalities.visual_onsets import VisualOnsets, turns
 from genai.toy.world.motion import COMBINATIONS, Motion, Mover
 from genai.toy.world.soundtrack import f1
 from genai.toy.world.trajectories import Bounce, draw
@@ -57,7 +57,7 @@ def test_what_turns_shows_its_colour() -> None:
 
 def test_features_of_frames_mark_the_turns_and_end_with_the_clip() -> None:
     (clip, still), (bounces, _) = clips([COMBINATIONS[1], COMBINATIONS[1]])
-    sight = Sight()
+    sight = VisualOnsets()
     features = sight.frames(clip, 500)
     assert features.shape == (500, sight.features) and features.dtype == np.float32
     assert np.isfinite(features).all() and np.abs(features).max() < 6 and not features[400:].any()
@@ -70,5 +70,5 @@ def test_features_of_frames_mark_the_turns_and_end_with_the_clip() -> None:
 @pytest.mark.parametrize(("count", "shape"), [(1, (32, 32, 3)), (2, (20, 30, 1)), (3, (7, 90, 3)), (40, (2, 2, 1))])
 def test_any_clip_has_features(count: int, shape: tuple[int, ...]) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
-    features = Sight().frames(Clip(frames, 30), 20)
-    assert features.shape == (20, Sight.features) and np.isfinite(features).all()
+    features = VisualOnsets().frames(Clip(frames, 30), 20)
+    assert features.shape == (20, VisualOnsets.features) and np.isfinite(features).all()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.report.plots import HEIGHT, LEFT, MOST, RIGHT, WIDTH, drawn, losses
 
 
@@ -33,7 +33,7 @@ def test_losses_are_read_where_they_were_logged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"step,loss\n1,much\n", b"loss\n1\n", b"step,loss\nx,1\n", b"\xff\xff"])
 def test_losses_that_cannot_be_read_are_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_bytes(content)
-    with pytest.raises(Mistake, match=r"cannot read .*metrics\.csv"):
+    with pytest.raises(UserError, match=r"cannot read .*metrics\.csv"):
         losses(tmp_path / "metrics.csv")
 
 

@@ -20,8 +20,8 @@ import torch
 
 import genai
 from genai.cli.overrides import resumption
-from genai.core.errors import Damaged, Failure, Mistake
-from genai.core.instantiate import build
+from genai.core.errors import CorruptCheckpoint, RunError, UserError
+from genai.core.instantiate import instantiate
 from genai.inference.model import build_method
 from genai.modalities.base import Modality
 from genai.runs import checkpoint as checkpoints
@@ -106,7 +106,7 @@ def laughs(depth: int) -> list[Any]:
 def over_one_number(state: dict[str, Any]) -> None:
     """A network of half a terabyte; its weights have the right shapes, and all are views of one number."""
     node(width=16_384, layers=64)(state)
-    modality = build(state["genai"]["modality"], Modality, "modality")  # type: ignore[type-abstract]
+    modality = instantiate(state["genai"]["modality"], Modality, "modality")  # type: ignore[type-abstract]
     modality.restore(state["genai"]["modality_state"])
     with torch.device("meta"):
         method = build_method(state["genai"]["model"], modality)
@@ -215,7 +215,7 @@ LOADER = """
 import json, os, sys, time
 from resource import RLIMIT_CPU, RUSAGE_SELF, getrusage, setrlimit
 import genai.methods.autoregressive, genai.modalities.text, genai.networks.gpt, genai.networks.unet
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.model import load
 megabytes = lambda: getrusage(RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 1024)
 for line in sys.stdin:
@@ -224,7 +224,7 @@ for line in sys.stdin:
         before, began, said = megabytes(), time.process_time(), "loaded"
         try:
             load(line[:-1], device="cpu").sample("a", length=2)
-        except Mistake as mistake:
+        except UserError as mistake:
             said = str(mistake)
         except BaseException as error:
             said = f"crashed: {error!r}"
@@ -280,7 +280,7 @@ def test_a_good_file_is_loaded_and_sampled_without_lightning(good: Path, loader:
 )
 def test_training_does_not_start_from_hostile_weights(kind: str, good: Path, small: list[str], tmp_path: Path) -> None:
     HOSTILE[kind][0](good, tmp_path / "hostile.ckpt")
-    with pytest.raises(Mistake, match=r"hostile\.ckpt"):
+    with pytest.raises(UserError, match=r"hostile\.ckpt"):
         genai.fit(*small, f"init_from={tmp_path / 'hostile.ckpt'}", "steps=1")
     assert not (tmp_path / "runs").exists()
 
@@ -288,7 +288,7 @@ def test_training_does_not_start_from_hostile_weights(kind: str, good: Path, sma
 def test_a_file_of_too_many_parts_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "_ENTRIES", 9)
     zipped(EMPTY, **{str(number): b"" for number in range(9)})(tmp_path, tmp_path / "many.ckpt")
-    with pytest.raises(Damaged, match="12 parts"):
+    with pytest.raises(CorruptCheckpoint, match="12 parts"):
         inspect_checkpoint(tmp_path / "many.ckpt")
 
 
@@ -312,7 +312,7 @@ def test_weights_that_are_not_numbers_are_refused(good: Path, tmp_path: Path) ->
     state = load_checkpoint(good)
     next(value for name, value in state["state_dict"].items() if name.startswith("ema.module")).view(-1)[0] = torch.nan
     save_checkpoint(state, tmp_path / "nan.ckpt")
-    with pytest.raises(Damaged, match="weights that are not numbers"):
+    with pytest.raises(CorruptCheckpoint, match="weights that are not numbers"):
         genai.load(tmp_path / "nan.ckpt")
 
 
@@ -333,7 +333,7 @@ def test_one_flipped_bit_is_found_anywhere(tmp_path: Path) -> None:
         changed = bytearray(content)
         changed[position] ^= 1 << draw.randrange(8)
         path.write_bytes(changed)
-        with pytest.raises(Damaged, match=r"last\.ckpt is damaged"):
+        with pytest.raises(CorruptCheckpoint, match=r"last\.ckpt is damaged"):
             load_checkpoint(path)
 
 
@@ -341,7 +341,7 @@ def test_one_flipped_bit_is_found_anywhere(tmp_path: Path) -> None:
 def test_a_damaged_hash_is_damage(beside: bytes, tmp_path: Path) -> None:
     save_checkpoint(GOOD, tmp_path / "last.ckpt")
     (tmp_path / "last.ckpt.sha256").write_bytes(beside)
-    with pytest.raises(Damaged, match=r"last\.ckpt is damaged"):
+    with pytest.raises(CorruptCheckpoint, match=r"last\.ckpt is damaged"):
         load_checkpoint(tmp_path / "last.ckpt")
 
 
@@ -359,7 +359,7 @@ def test_a_truncated_file_is_passed_over_for_the_one_before(share: float, tmp_pa
     assert load_checkpoint(file)["genai"]["step"] == 1  # the damaged one has not taken its place
     run.last.write_bytes(b"")
     file.unlink()
-    with pytest.raises(Damaged, match="no checkpoint is left"):
+    with pytest.raises(CorruptCheckpoint, match="no checkpoint is left"):
         run.load("last")
 
 
@@ -395,14 +395,14 @@ def test_a_full_disk_names_path_and_bytes_and_keeps_the_old_file(good: Path, sma
     save_checkpoint(GOOD, path)
     before = path.read_bytes()
     code = (
-        "import resource, sys, torch, genai; from pathlib import Path; from genai import checkpoints, errors\n"
+        "import resource, sys, torch, genai; from pathlib import Path; from genai.runs import checkpoint as checkpoints, errors\n"
         "limit = lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, 100_000))\n"
         "limit(100_000)\n"
         "try: save_checkpoint({'genai': {'format': 1}, 'state_dict': {'a': torch.rand(10**6)}}, Path(sys.argv[1]))\n"
-        "except errors.Failure as failure: print(failure)\n"
+        "except errors.RunError as failure: print(failure)\n"
         "limit(300)\n"
         "try: genai.fit(*sys.argv[2:], 'steps=1')\n"
-        "except errors.Failure as failure: print(failure)"
+        "except errors.RunError as failure: print(failure)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(path), *small],
@@ -419,10 +419,10 @@ def test_a_full_disk_names_path_and_bytes_and_keeps_the_old_file(good: Path, sma
 
 def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Failure, match="cannot save"):
+    with pytest.raises(RunError, match="cannot save"):
         save_checkpoint(GOOD, tmp_path / "file" / "last.ckpt")
 
 
 def test_no_address_is_ever_opened() -> None:
-    with pytest.raises(Mistake, match="only files on this machine"):
+    with pytest.raises(UserError, match="only files on this machine"):
         genai.load("http://localhost/a.ckpt")

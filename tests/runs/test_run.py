@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.runs.checkpoint import file_hash, save_checkpoint
 from genai.runs.run import Run, all_runs, create_run, find_run, latest_run, latest_run_per_modality
 
@@ -24,7 +24,7 @@ def test_the_newest_run_with_a_checkpoint_is_taken(tmp_path: Path) -> None:
     made(tmp_path, "2026-01-04T00", "text", checkpoint=False)
     assert latest_run(tmp_path) == image
     assert latest_run(tmp_path, "text") == text
-    with pytest.raises(Mistake, match="no audio run with a checkpoint"):
+    with pytest.raises(UserError, match="no audio run with a checkpoint"):
         latest_run(tmp_path, "audio")
 
 
@@ -34,7 +34,7 @@ def test_the_newest_of_each_modality_in_the_order_of_their_start(tmp_path: Path)
     made(tmp_path, "2026-01-01T00", "text")
     made(tmp_path, "2026-01-04T00", "image", checkpoint=False)
     assert latest_run_per_modality(tmp_path) == [image, text]
-    with pytest.raises(Mistake, match="no run with a checkpoint"):
+    with pytest.raises(UserError, match="no run with a checkpoint"):
         latest_run_per_modality(tmp_path / "nowhere")
 
 
@@ -51,7 +51,7 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
 def test_a_run_is_found_by_its_folder_or_a_file_in_it(tmp_path: Path) -> None:
     run = made(tmp_path, "2026", "text")
     assert find_run(run.folder) == find_run(run.last) == run
-    with pytest.raises(Mistake, match="Did you mean"):
+    with pytest.raises(UserError, match="Did you mean"):
         find_run(f"{run.folder}x")
 
 
@@ -62,7 +62,7 @@ def test_a_record_keeps_file_names_that_are_no_utf8(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_has_no_run(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="no run with a checkpoint"):
+    with pytest.raises(UserError, match="no run with a checkpoint"):
         latest_run(tmp_path / "nowhere")
 
 
@@ -70,7 +70,7 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
     run = made(tmp_path, "2026", "text")
     lock = run.lock()
     assert run.busy
-    with pytest.raises(Mistake, match="is being trained by another process"):
+    with pytest.raises(UserError, match="is being trained by another process"):
         run.lock()
     lock.release()
     assert not run.busy
@@ -80,7 +80,7 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named(content: bytes, tmp_path: Path) -> None:
     run = made(tmp_path, "2026", "text")
     (run.folder / "record.json").write_bytes(content)
-    with pytest.raises(Mistake, match=r"record\.json"):
+    with pytest.raises(UserError, match=r"record\.json"):
         _ = run.record
 
 
@@ -95,6 +95,6 @@ def test_a_damaged_record_does_not_hide_the_other_runs(tmp_path: Path, capsys: p
 def test_a_record_of_nonsense_is_named(content: str, tmp_path: Path) -> None:
     run = made(tmp_path, "2026", "text")
     (run.folder / "record.json").write_text(content)
-    with pytest.raises(Mistake, match=r"cannot read .*record\.json"):
+    with pytest.raises(UserError, match=r"cannot read .*record\.json"):
         _ = run.record
     assert list(all_runs(tmp_path)) == []

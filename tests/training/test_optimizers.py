@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.methods.autoregressive import Autoregressive
 from genai.networks.gpt import GPT
 from genai.networks.layers import Readout
@@ -263,7 +263,7 @@ def test_rates_are_those_of_the_new_command_line() -> None:
 @pytest.mark.parametrize("rates", [(None, 0.02), (0.02, None)])
 def test_the_state_of_another_kind_is_refused(rates: tuple[float | None, float | None]) -> None:
     mine, other = (MuonAdamW(net(), matrix_lr=rate) for rate in rates)
-    with pytest.raises(Mistake, match="trained with another optimizer"):
+    with pytest.raises(UserError, match="trained with another optimizer"):
         mine.load_state_dict(other.state_dict())
 
 

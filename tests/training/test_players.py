@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 import genai
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.methods.adversarial import Adversarial
 from genai.runs.checkpoint import load_checkpoint
 from genai.training.loggers import tag
-from genai.training.module import Learner
+from genai.training.module import TrainingModule
 from genai.training.progress import Progress
 from tests.conftest import SMALL_GAN
 
@@ -69,11 +69,13 @@ def test_the_average_follows_the_generator(gan: list[str]) -> None:
 
 
 def test_who_does_not_play_is_named(gan: list[str], tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match=r"no 'genrator' that learns. Did you mean 'generator'.*discriminator, generator"):
+    with pytest.raises(
+        UserError, match=r"no 'genrator' that learns. Did you mean 'generator'.*discriminator, generator"
+    ):
         genai.fit(*gan, "optimizer.genrator.lr=0.1")
-    with pytest.raises(Mistake, match=r"optimizer.generator.lr=-1"):
+    with pytest.raises(UserError, match=r"optimizer.generator.lr=-1"):
         genai.fit(*gan, "optimizer.generator.lr=-1")
-    with pytest.raises(Mistake, match=r"MuonAdamW has no such option.*Did you mean 'lr'"):
+    with pytest.raises(UserError, match=r"MuonAdamW has no such option.*Did you mean 'lr'"):
         genai.fit(*gan, "optimizer.generator.lrr=0.1")
     assert not (tmp_path / "runs").exists()
 
@@ -93,10 +95,10 @@ def test_numbers_of_both_and_of_validation_are_written(gan: list[str]) -> None:
 def test_a_collapse_is_told_once(gan: list[str], monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     held = iter([0.9, 0.1, 0.1, 0.9, 0.2])
 
-    def validate(learner: Learner, between: Any) -> dict[str, float]:
+    def validate(learner: TrainingModule, between: Any) -> dict[str, float]:
         return {"val_loss": 1.0, "val_diversity": next(held)}
 
-    monkeypatch.setattr(Learner, "validate", validate)
+    monkeypatch.setattr(TrainingModule, "validate", validate)
     genai.fit(*gan, "steps=5", "validate_every=1")
     told = [line for line in capfd.readouterr().err.splitlines() if "collapsing" in line]
     assert [line.partition(":")[0] for line in told] == ["step 2", "step 5"]

@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import pytest
 
-from genai.training.schedule import LOOK, Course, Schedule
+from genai.training.schedule import LOOK, LRSchedule, Schedule
 
 
-def run(course: Course, step_seconds: float, first: float = 0.0, pause: float = 0.0) -> tuple[int, float, int]:
+def run(course: LRSchedule, step_seconds: float, first: float = 0.0, pause: float = 0.0) -> tuple[int, float, int]:
     """Steps and seconds that a run takes, and the step at which it begins to cool.
 
     Its first step is slower by ``first``, every 100th by ``pause``.
@@ -22,7 +22,7 @@ def run(course: Course, step_seconds: float, first: float = 0.0, pause: float = 
 
 
 def test_a_run_of_steps_warms_up_stays_and_cools_down() -> None:
-    course = Course(Schedule(warmup=3, cooldown=0.5), total=20)
+    course = LRSchedule(Schedule(warmup=3, cooldown=0.5), total=20)
     factors = [course.factor(step) for step in range(21)]
     assert factors[:4] == [0.25, 0.5, 0.75, 1.0]
     assert factors[4:11] == [1.0] * 7
@@ -41,13 +41,13 @@ def test_a_run_of_steps_warms_up_stays_and_cools_down() -> None:
     ],
 )
 def test_factors_at_the_edges(schedule: Schedule, total: int, wanted: list[float]) -> None:
-    assert [Course(schedule, total).factor(step) for step in range(total)] == pytest.approx(wanted)
+    assert [LRSchedule(schedule, total).factor(step) for step in range(total)] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("cooldown", [0.0, 0.2, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("step_seconds", [0.003, 0.05, 1.0])
 def test_a_run_of_minutes_ends_with_its_time(cooldown: float, step_seconds: float) -> None:
-    course = Course(Schedule(cooldown=cooldown), seconds=60)
+    course = LRSchedule(Schedule(cooldown=cooldown), seconds=60)
     steps, elapsed, began = run(course, step_seconds)
     assert elapsed == pytest.approx(60, abs=2 * step_seconds + 0.5)
     assert began == pytest.approx(steps * max(LOOK, 1 - cooldown), abs=2)
@@ -55,12 +55,12 @@ def test_a_run_of_minutes_ends_with_its_time(cooldown: float, step_seconds: floa
 
 @pytest.mark.parametrize(("first", "pause"), [(3.0, 0.0), (0.0, 0.5), (2.0, 1.0)])
 def test_slow_starts_and_validations_are_part_of_the_time(first: float, pause: float) -> None:
-    _, elapsed, _ = run(Course(Schedule(), seconds=60), 0.02, first, pause)
+    _, elapsed, _ = run(LRSchedule(Schedule(), seconds=60), 0.02, first, pause)
     assert 54 <= elapsed <= 63
 
 
 def test_the_end_is_estimated_when_the_cool_down_is_due() -> None:
-    course = Course(Schedule(warmup=0, cooldown=0.5), seconds=10)
+    course = LRSchedule(Schedule(warmup=0, cooldown=0.5), seconds=10)
     course.look_at_clock(0, 100.0)
     course.look_at_clock(49, 4.9)
     assert course.total is None
@@ -78,7 +78,7 @@ def test_the_end_is_estimated_when_the_cool_down_is_due() -> None:
 @pytest.mark.parametrize("slower", [0.4, 1, 2.5])
 @pytest.mark.parametrize("cooldown", [0.5, 1.0])
 def test_a_machine_that_changes_its_speed_hardly_changes_the_time(slower: float, cooldown: float) -> None:
-    course, step, elapsed, factors = Course(Schedule(cooldown=cooldown), seconds=60), 0, 0.0, [1.0]
+    course, step, elapsed, factors = LRSchedule(Schedule(cooldown=cooldown), seconds=60), 0, 0.0, [1.0]
     while course.total is None or step < course.total:
         step, elapsed = step + 1, elapsed + 0.02 * (slower if elapsed > 20 else 1)
         course.look_at_clock(step, elapsed)
@@ -89,7 +89,7 @@ def test_a_machine_that_changes_its_speed_hardly_changes_the_time(slower: float,
 
 
 def test_a_slow_second_step_does_not_shorten_a_run_that_only_cools_down() -> None:
-    course = Course(Schedule(cooldown=1.0), seconds=60)
+    course = LRSchedule(Schedule(cooldown=1.0), seconds=60)
     course.look_at_clock(1, 1.0)
     course.look_at_clock(2, 2.0)
     assert course.total is None
@@ -99,7 +99,7 @@ def test_a_slow_second_step_does_not_shorten_a_run_that_only_cools_down() -> Non
 
 
 def test_a_preview_during_the_first_estimate_does_not_end_the_run() -> None:
-    course, step, elapsed = Course(Schedule(cooldown=1.0), seconds=180), 0, 0.0
+    course, step, elapsed = LRSchedule(Schedule(cooldown=1.0), seconds=180), 0, 0.0
     while course.total is None or step < course.total:
         step, elapsed = step + 1, elapsed + (40 if step == 5 else 2)
         course.look_at_clock(step, elapsed)
@@ -108,7 +108,7 @@ def test_a_preview_during_the_first_estimate_does_not_end_the_run() -> None:
 
 @pytest.mark.parametrize("slow", [0.5, 4.0, 30.0])
 def test_steps_however_slow_come_to_an_end(slow: float) -> None:
-    course, step = Course(Schedule(cooldown=1.0), seconds=6), 0
+    course, step = LRSchedule(Schedule(cooldown=1.0), seconds=6), 0
     while course.total is None or step < course.total:
         step += 1
         course.look_at_clock(step, slow * step)
@@ -116,19 +116,19 @@ def test_steps_however_slow_come_to_an_end(slow: float) -> None:
 
 
 def test_a_run_whose_time_is_over_makes_one_more_step() -> None:
-    course = Course(Schedule(), seconds=1)
+    course = LRSchedule(Schedule(), seconds=1)
     course.look_at_clock(1, 30.0)
     assert course.total == 2
 
 
 def test_a_run_of_steps_pays_no_heed_to_the_clock() -> None:
-    course = Course(Schedule(), total=7)
+    course = LRSchedule(Schedule(), total=7)
     course.look_at_clock(3, 1e9)
     assert (course.total, course.cooling_from, course.estimate(3, 1e9)) == (7, None, 7)
 
 
 def test_the_estimate_follows_the_speed() -> None:
-    course = Course(Schedule(), seconds=10)
+    course = LRSchedule(Schedule(), seconds=10)
     assert course.estimate(0, 0.0) is None
     course.look_at_clock(1, 2.0)  # the first step is slow, and counts as time but not as speed
     assert course.estimate(1, 2.0) is None
@@ -140,10 +140,10 @@ def test_the_estimate_follows_the_speed() -> None:
 @pytest.mark.parametrize("until", [10, 80])
 def test_a_course_goes_on_from_its_state(until: int) -> None:
     """Before its end is estimated, and after."""
-    whole, course = (Course(Schedule(cooldown=0.4), seconds=10) for _ in range(2))
+    whole, course = (LRSchedule(Schedule(cooldown=0.4), seconds=10) for _ in range(2))
     for step in range(1, until + 1):
         course.look_at_clock(step, step / 10)
-    again = Course(Schedule(cooldown=0.4), **json.loads(json.dumps(course.state())))
+    again = LRSchedule(Schedule(cooldown=0.4), **json.loads(json.dumps(course.state())))
     for step in range(1, 101):
         whole.look_at_clock(step, step / 10)
         if step > until:

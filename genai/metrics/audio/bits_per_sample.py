@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from genai.core.data import Packed
+from genai.core.data import PackedDataset
 from genai.media.sound import Sound
 from genai.metrics.audio.mel import audio_of, batches_of
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 
 SMOOTHING = 0.02
 """Added to each count of a table."""
@@ -21,7 +21,7 @@ class BitsPerSample(Metric):
 
     media = Sound
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``bits_per_sample``; ``bits_order_0`` of a histogram, ``bits_order_1`` of a table of level after level.
 
         Targets are all samples of the held-out split; what stands before the first of a clip is silence.
@@ -29,20 +29,20 @@ class BitsPerSample(Metric):
         classes = audio_of(study, "bits_per_sample").classes
         if classes is None:
             about = "no bits: this model makes waveforms, not levels, so it gives a sample no probability"
-            return {"bits_per_sample": Figure(None, about)}
+            return {"bits_per_sample": Result(None, about)}
         held = transitions(study.val, classes, None, "held-out samples")
         learnt = transitions(study.train, classes, ITEMS, "training samples")
         other = "" if study.own else " of other data"
         kinds = {"0": "the frequency of each level", "1": "the frequency of each level after each"}
         tables = {"0": learnt.sum(0, keepdim=True), "1": learnt}
         about = f"of held-out sound{other}, {classes} levels, {int(held.sum()):,} samples"
-        return {"bits_per_sample": Figure(study.losses["loss"] / math.log(2), about)} | {
-            f"bits_order_{order}": Figure(bits(held, counts), f"of the same by {kinds[order]} in the training split")
+        return {"bits_per_sample": Result(study.losses["loss"] / math.log(2), about)} | {
+            f"bits_order_{order}": Result(bits(held, counts), f"of the same by {kinds[order]} in the training split")
             for order, counts in tables.items()
         }
 
 
-def transitions(packed: Packed, classes: int, limit: int | None, label: str) -> Tensor:
+def transitions(packed: PackedDataset, classes: int, limit: int | None, label: str) -> Tensor:
     """(classes, classes) int64: how often each level, a column, follows each, a row, among the targets of the loss."""
     counts = torch.zeros(classes * classes, dtype=torch.int64)
     for batch in batches_of(packed, limit, label):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from genai.core.progress import Bar
+from genai.core.progress import ProgressBar
 from genai.metrics.audio.mel import BANDS, decibels
 
 VERSION = 1
@@ -59,7 +59,7 @@ def learn(power: Tensor, labels: Tensor, sizes: Sequence[int], path: Path) -> No
         net = Listener(sizes).to(power.device)
         optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
-        with Bar("learning to judge", STEPS) as bar:
+        with ProgressBar("learning to judge", STEPS) as bar:
             for _ in range(STEPS):
                 rows = torch.randint(len(power), (BATCH,)).to(power.device)
                 heard = net(varied(power[rows]))

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.batch import Request
-from genai.core.errors import Mistake
-from genai.core.progress import Bar
+from genai.core.errors import UserError
+from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
 from genai.metrics.audio.wiener import wiener
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 
 CONDITIONS = (("white", 0), ("white", 10), ("coloured", 0), ("hum", 0), ("babble", 0), ("clipping", 5))
 """Kinds of damage, each with its signal-to-noise ratio in dB."""
@@ -36,9 +36,9 @@ class Enhancement(Metric):
 
     media = Sound
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``si_sdr_<kind>_<ratio>`` and, where their packages are installed, ``stoi_...`` and ``pesq_...``."""
-        figures: dict[str, Figure] = {}
+        figures: dict[str, Result] = {}
         for (kind, ratio), found in compared(study).items():
             for name, values in found["restored"].items():
                 others = ", ".join(f"{other} {np.nanmean(found[other][name]):.3f}" for other in ("noisy", "wiener"))
@@ -46,23 +46,23 @@ class Enhancement(Metric):
                 values = values[~np.isnan(values)]
                 error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
                 mean = float(np.mean(values)) if len(values) else None
-                figures[f"{name}_{kind}_{ratio}"] = Figure(mean, about, error)
+                figures[f"{name}_{kind}_{ratio}"] = Result(mean, about, error)
         return figures
 
 
-def compared(study: Study) -> dict[tuple[str, int], dict[str, Scores]]:
+def compared(study: EvalContext) -> dict[tuple[str, int], dict[str, Scores]]:
     """By condition, the scores of what is ``noisy``, of a ``wiener`` filter, of what is ``restored``.
 
     Raises:
-        Mistake: the model is not one that undoes a damage.
+        UserError: the model is not one that undoes a damage.
     """
     damage = getattr(study.model.method, "damage", None)
     if damage is None:
-        raise Mistake("'enhancement' is of models that undo a damage (model=enhancer), and this is none.")
+        raise UserError("'enhancement' is of models that undo a damage (model=enhancer), and this is none.")
     rate = damage.rate
     clean = sentences(study, -(-study.n // len(CONDITIONS)), rate)
     found: dict[tuple[str, int], dict[str, Scores]] = {}
-    with Bar("restored sounds", len(CONDITIONS)) as bar, torch.random.fork_rng([]):
+    with ProgressBar("restored sounds", len(CONDITIONS)) as bar, torch.random.fork_rng([]):
         for kind, ratio in CONDITIONS:
             torch.manual_seed(study.seed)
             noisy = damage.damaged(clean, kind, float(ratio))
@@ -72,7 +72,7 @@ def compared(study: Study) -> dict[tuple[str, int], dict[str, Scores]]:
     return found
 
 
-def sentences(study: Study, count: int, rate: int) -> Tensor:
+def sentences(study: EvalContext, count: int, rate: int) -> Tensor:
     """(at most ``count``, time) of held-out clips, in an order of the seed, joined and cut to ``SECONDS``."""
     length, parts, have = SECONDS * rate, [], 0
     for index in np.random.default_rng(study.seed).permutation(len(study.val)).tolist():
@@ -87,7 +87,7 @@ def sentences(study: Study, count: int, rate: int) -> Tensor:
     return rows[rows.abs().amax(1) > 0]
 
 
-def restored(study: Study, noisy: Tensor) -> Tensor:
+def restored(study: EvalContext, noisy: Tensor) -> Tensor:
     """What the model makes of (tests, time)."""
     _, options = study.model.split_options(study.options)
     study.model.method.eval()

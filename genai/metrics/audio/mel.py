@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genai.core.batch import Batch
-from genai.core.data import Packed
-from genai.core.errors import Mistake
+from genai.core.data import PackedDataset
+from genai.core.errors import UserError
 from genai.core.loader import held_out
-from genai.core.progress import Bar
-from genai.metrics.base import Study
+from genai.core.progress import ProgressBar
+from genai.metrics.base import EvalContext
 from genai.modalities.audio import Audio
 
 BANDS = 32
@@ -46,7 +46,7 @@ class Spectra:
         return self._power(torch.stack([pad(wave, (0, self.length - len(wave))) for wave in waves]))
 
     def real(
-        self, packed: Packed, limit: int | None, label: str, around: int = 0
+        self, packed: PackedDataset, limit: int | None, label: str, around: int = 0
     ) -> Iterator[tuple[Tensor, list[str]]]:
         """Of ``limit`` evenly spaced items (``None``: all) in batches: (items, bands, frames), and their prompts.
 
@@ -65,11 +65,11 @@ class Spectra:
         return self.mel(waves.to(self.device))
 
 
-def audio_of(study: Study, name: str) -> Audio:
-    """The modality of the model. Raises ``Mistake`` where it does not make sounds."""
+def audio_of(study: EvalContext, name: str) -> Audio:
+    """The modality of the model. Raises ``UserError`` where it does not make sounds."""
     modality = study.model.modality
     if not isinstance(modality, Audio):
-        raise Mistake(f"'{name}' is about sounds, which {type(modality).__name__} does not make.")
+        raise UserError(f"'{name}' is about sounds, which {type(modality).__name__} does not make.")
     return modality
 
 
@@ -84,9 +84,9 @@ def decibels(power: Tensor, around: int = 0) -> Tensor:
     return 10 * torch.log10((power / loudest).clamp(10 ** (-RANGE / 10), 1)) + RANGE
 
 
-def batches_of(packed: Packed, limit: int | None, label: str) -> Iterator[Batch]:
+def batches_of(packed: PackedDataset, limit: int | None, label: str) -> Iterator[Batch]:
     """``limit`` evenly spaced items (``None``: all), under a bar."""
-    with Bar(label, len(packed) if limit is None else min(limit, len(packed))) as bar:
+    with ProgressBar(label, len(packed) if limit is None else min(limit, len(packed))) as bar:
         for batch, _ in held_out(packed, AT_ONCE, limit):
             yield batch
             bar.step(len(batch))

@@ -5,10 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.core.data import Packed
+from genai.core.data import PackedDataset
 from genai.media.sound import Sound
 from genai.metrics.audio.mel import Spectra, audio_of, decibels
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.image.nearest import squared, summary
 
 SHIFT = 5
@@ -27,7 +27,7 @@ class NearestClip(Metric):
     media = Sound
     of_training = True
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``nearest_clip`` (mean) and ``nearest_clip_low`` (5 % quantile), each beside that of held-out clips."""
         audio = audio_of(study, "nearest_clip")
         samples = study.samples(study.source.prompts(study.source.val, study.n, study.seed))
@@ -39,7 +39,7 @@ class NearestClip(Metric):
         return summary("nearest_clip", distances[: len(samples)], distances[len(samples) :], about)
 
 
-def nearest_clips(clips: Tensor, spectra: Spectra, train: Packed) -> NDArray[np.float64]:
+def nearest_clips(clips: Tensor, spectra: Spectra, train: PackedDataset) -> NDArray[np.float64]:
     """Root-mean-square distance in decibels of each of ``clips`` to the nearest of ``train``, shifted to fit best.
 
     Args:

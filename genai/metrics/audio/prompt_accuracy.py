@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from genai.core.cache import cache_dir, cache_key, cached_file
-from genai.core.data import Packed
+from genai.core.data import PackedDataset
 from genai.media.sound import Sound
 from genai.metrics.audio.classifier import VERSION, Listener, learn, listener
 from genai.metrics.audio.mel import Spectra, audio_of
 from genai.metrics.audio.prompt_attributes import OFTEN, UNKNOWN, Attribute, attributes
-from genai.metrics.base import Figure, Metric, Study, share
+from genai.metrics.base import EvalContext, Metric, Result, share
 from genai.metrics.frechet import frechet
 
 LONGEST = 2.0
@@ -33,14 +33,14 @@ class Judge(Metric):
 
     media = Sound
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``judge_<attribute>`` of each, such as ``judge_word_1``, and ``frechet_judge``."""
         audio, split = audio_of(study, "judge"), study.source.train
         known = split.prompts if split.prompts is not None else [example.prompt for example in split]
         found = attributes(known)
         if not found:
             return {
-                "judge": Figure(
+                "judge": Result(
                     None, f"nothing to judge: the prompts are not made of a few words, each in {OFTEN} clips"
                 )
             }
@@ -57,7 +57,7 @@ class Judge(Metric):
         return figures | {"frechet_judge": frechet(*features, study.seed, "the judge")}
 
 
-def trained(study: Study, spectra: Spectra, found: Sequence[Attribute]) -> Listener:
+def trained(study: EvalContext, spectra: Spectra, found: Sequence[Attribute]) -> Listener:
     """The judge of this training split; trained where the cache does not have it yet."""
     audio, sizes = spectra.audio, [len(attribute.values) for attribute in found]
     values = [[attribute.name, *attribute.values] for attribute in found]
@@ -72,7 +72,7 @@ def trained(study: Study, spectra: Spectra, found: Sequence[Attribute]) -> Liste
     return listener(cached_file(cache_dir() / f"{key}.safetensors", write), sizes, spectra.device)
 
 
-def heard(spectra: Spectra, packed: Packed, limit: int, label: str) -> tuple[Tensor, list[str]]:
+def heard(spectra: Spectra, packed: PackedDataset, limit: int, label: str) -> tuple[Tensor, list[str]]:
     """(items, bands, frames) of at most so many evenly spaced items, and their prompts."""
     parts = list(spectra.real(packed, min(limit, len(packed)), label))
     return torch.cat([power for power, _ in parts]), [prompt for _, prompts in parts for prompt in prompts]

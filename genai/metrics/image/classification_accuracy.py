@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genai.core.data import Packed
-from genai.core.errors import Mistake
+from genai.core.data import PackedDataset
+from genai.core.errors import UserError
 from genai.core.loader import held_out
 from genai.media.picture import Picture
 from genai.metrics.audio.prompt_attributes import MOST, OFTEN, classes
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.image.classifier import AT_ONCE, hits, learn, numbered
 
 STEPS, TRIES = 300, 3
@@ -29,11 +29,11 @@ class Serves(Metric):
 
     media = Picture
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``serves``, the accuracy, and ``serves_ratio``, its share of that of real pictures.
 
         Raises:
-            Mistake: the prompts are no classes.
+            UserError: the prompts are no classes.
         """
         names = named(study)
         asked = study.source.prompts(study.source.val, study.n, study.seed)
@@ -47,29 +47,29 @@ class Serves(Metric):
         ours, theirs = (accuracy(pixels.to(device), labels.to(device), len(names), *tested) for pixels in (made, real))
         count = f"{len(prompts):,} of {len(names)} classes; {TRIES} classifiers, tested on {len(tested[1]):,} held out"
         figures = {
-            "serves": Figure(ours[0], f"accuracy of classifiers trained on samples alone, {count}", ours[1], theirs[0])
+            "serves": Result(ours[0], f"accuracy of classifiers trained on samples alone, {count}", ours[1], theirs[0])
         }
         if theirs[0]:
             ratio = ours[0] / theirs[0]
             error = sum((error / theirs[0]) ** 2 for error in (ours[1], ratio * theirs[1])) ** 0.5
             about = "the same as a share of that of classifiers trained on as many real pictures"
-            figures["serves_ratio"] = Figure(ratio, about, error)
+            figures["serves_ratio"] = Result(ratio, about, error)
         return figures
 
 
-def named(study: Study) -> tuple[str, ...]:
-    """The classes that the prompts of the training split are. Raises ``Mistake`` where they are something else."""
+def named(study: EvalContext) -> tuple[str, ...]:
+    """The classes that the prompts of the training split are. Raises ``UserError`` where they are something else."""
     split = study.source.train
     known = split.prompts if split.prompts is not None else [example.prompt for example in split]
     if not (names := classes(known)):
-        raise Mistake(
+        raise UserError(
             f"'serves' trains a classifier, so the prompts have to be classes: 2 to {MOST}, each of {OFTEN} or "
             f"more pictures. Here {len(known):,} have {len(set(known)):,} different ones. Leave it out of metrics=."
         )
     return names
 
 
-def alike(train: Packed, known: Sequence[str] | None, prompts: Sequence[str], seed: int) -> Tensor:
+def alike(train: PackedDataset, known: Sequence[str] | None, prompts: Sequence[str], seed: int) -> Tensor:
     """(prompts, channels, height, width) uint8: training pictures of these prompts, drawn at random.
 
     None comes twice before all of its prompt have come once.
@@ -84,7 +84,7 @@ def alike(train: Packed, known: Sequence[str] | None, prompts: Sequence[str], se
     return train.batch(found.tolist(), None).x
 
 
-def held_pictures(val: Packed, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+def held_pictures(val: PackedDataset, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     """(pictures, channels, height, width) uint8 of the held-out split, and their classes; others are left out."""
     batches = [batch for batch, _ in held_out(val, AT_ONCE, HELD_OUT)]
     said = [prompt for batch in batches for prompt in batch.prompts]

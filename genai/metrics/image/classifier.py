@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, pad
 
-from genai.core.batch import batched
-from genai.core.progress import Bar
+from genai.core.batch import batch_ranges
+from genai.core.progress import ProgressBar
 
 FEATURES = 128
 LARGEST = 32
@@ -58,7 +58,7 @@ def learn(pixels: Tensor, labels: Tensor, classes: int, steps: int, seed: int = 
         optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps)
         order = torch.cat([torch.randperm(len(pixels)) for _ in range(-(-steps * BATCH // len(pixels)))])
-        with Bar("learning to tell apart", steps) as bar:
+        with ProgressBar("learning to tell apart", steps) as bar:
             for rows in order[: steps * BATCH].view(steps, BATCH):
                 some = rows.to(pixels.device)
                 loss = cross_entropy(net(moved(pixels[some])), labels[some])
@@ -81,13 +81,13 @@ def moved(pixels: Tensor) -> Tensor:
 @torch.no_grad()
 def features(net: Classifier, pixels: Tensor) -> Tensor:
     """(pictures, FEATURES)"""
-    return torch.cat([net.features(pixels[rows.start : rows.stop]) for rows in batched(len(pixels), AT_ONCE)])
+    return torch.cat([net.features(pixels[rows.start : rows.stop]) for rows in batch_ranges(len(pixels), AT_ONCE)])
 
 
 @torch.no_grad()
 def hits(net: Classifier, pixels: Tensor, labels: Tensor) -> Tensor:
     """(pictures,) bool: which are told right."""
-    logits = torch.cat([net(pixels[rows.start : rows.stop]) for rows in batched(len(pixels), AT_ONCE)])
+    logits = torch.cat([net(pixels[rows.start : rows.stop]) for rows in batch_ranges(len(pixels), AT_ONCE)])
     return logits.argmax(1) == labels
 
 

@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.core.batch import batched
-from genai.core.data import Packed
-from genai.core.progress import Bar
+from genai.core.batch import batch_ranges
+from genai.core.data import PackedDataset
+from genai.core.progress import ProgressBar
 from genai.media.picture import Picture
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.modalities.image import Image
 
 NUMBERS = 2**22
@@ -31,7 +31,7 @@ class Nearest(Metric):
     media = Picture
     of_training = True
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``nearest_train`` (mean) and ``nearest_train_low`` (5 % quantile), each beside that of held-out pictures."""
         modality = study.model.modality
         samples = study.samples(study.source.prompts(study.source.val, study.n, study.seed))
@@ -44,17 +44,17 @@ class Nearest(Metric):
         return summary("nearest_train", ours, theirs, "of samples to their nearest training picture, RMS in 0..1")
 
 
-def summary(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64], about: str) -> dict[str, Figure]:
+def summary(name: str, ours: NDArray[np.float64], theirs: NDArray[np.float64], about: str) -> dict[str, Result]:
     """``name``, the mean of distances, and ``name_low``, their 5 % quantile: of samples, beside real ones."""
     error = float(ours.std(ddof=1) / len(ours) ** 0.5) if len(ours) > 1 else None
     low, real_low = (float(np.quantile(distances, LOW)) for distances in (ours, theirs))
     return {
-        name: Figure(float(ours.mean()), f"mean distance {about}", error, float(theirs.mean())),
-        f"{name}_low": Figure(low, f"5 % quantile {about}", beside=real_low),
+        name: Result(float(ours.mean()), f"mean distance {about}", error, float(theirs.mean())),
+        f"{name}_low": Result(low, f"5 % quantile {about}", beside=real_low),
     }
 
 
-def nearest(images: Tensor, train: Packed, device: torch.device, flip: bool = False) -> NDArray[np.float64]:
+def nearest(images: Tensor, train: PackedDataset, device: torch.device, flip: bool = False) -> NDArray[np.float64]:
     """Root-mean-square distance in [0, 1] of each image to its nearest in ``train``, also mirrored where ``flip``.
 
     Args:
@@ -65,8 +65,8 @@ def nearest(images: Tensor, train: Packed, device: torch.device, flip: bool = Fa
     index = torch.zeros(len(flat), dtype=torch.int64, device=device)
     turned = (False, True) if flip else (False,)
     mirrored = torch.zeros(len(flat), dtype=torch.bool, device=device)
-    with Bar("nearest training pictures", len(train)) as bar:
-        for rows in batched(len(train), max(1, NUMBERS // flat.shape[1])):
+    with ProgressBar("nearest training pictures", len(train)) as bar:
+        for rows in batch_ranges(len(train), max(1, NUMBERS // flat.shape[1])):
             pixels = train.batch(rows, None).x
             for turn in turned:
                 others = _flat(pixels.flip(-1) if turn else pixels, device)
@@ -79,7 +79,7 @@ def nearest(images: Tensor, train: Packed, device: torch.device, flip: bool = Fa
     return np.array(_exact(images, train, zip(index.tolist(), mirrored.tolist(), strict=True)))
 
 
-def _exact(images: Tensor, train: Packed, found: Iterable[tuple[int, Any]]) -> list[float]:
+def _exact(images: Tensor, train: PackedDataset, found: Iterable[tuple[int, Any]]) -> list[float]:
     """The distances again without the rounding of matrix products, so that a copy is at 0."""
     distances = []
     for image, (index, turn) in zip(images, found, strict=True):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.progress import Bar
+from genai.core.progress import ProgressBar
 
 FIRST = 24
 """The first length to look for: longer windows can be shared only where one so long is, which is in few places."""
@@ -33,7 +33,7 @@ def longest_shared(texts: Sequence[str], documents: Iterable[str], label: str = 
     owner = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
     low, high = np.zeros(len(texts), np.int64), np.array([len(text) for text in texts], np.int64)
     shared: dict[int, tuple[Places | None, Places | None]] = {0: (None, None)}  # where, by length; None: anywhere
-    with Bar(label, int(high.sum())) as bar:
+    with ProgressBar(label, int(high.sum())) as bar:
         while (low < high).any():
             middles = np.sort(((low + high + 1) // 2)[low < high])
             length = int(middles[len(middles) // 2])  # one answer narrows the search for every text

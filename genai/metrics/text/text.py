@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genai.core.data import Packed, Split
-from genai.core.errors import Mistake
+from genai.core.data import PackedDataset, Split
+from genai.core.errors import UserError
 from genai.core.loader import held_out
 from genai.inference.validation import at_once
-from genai.media.text import Passage
-from genai.metrics.base import Figure, Metric, Study, share
+from genai.media.text import Document
+from genai.metrics.base import EvalContext, Metric, Result, share
 from genai.metrics.text.longest_match import longest_shared
 from genai.modalities.base import Modality
 from genai.modalities.text import Text
@@ -27,9 +27,9 @@ LEFT = 400
 class BitsPerByte(Metric):
     """The held-out loss in units that do not depend on the tokenizer."""
 
-    media = Passage
+    media = Document
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``bits_per_byte`` and, a token, ``perplexity``.
 
         Both are over all targets of the held-out split. The token behind each document is predicted and paid for, too,
@@ -39,17 +39,17 @@ class BitsPerByte(Metric):
         tokens, size = targets(study.val, study.model.modality)
         held = "held-out text" if study.own else "held-out text of other data"
         return {
-            "bits_per_byte": Figure(nats / math.log(2) * tokens / size if size else None, f"of UTF-8, {held}"),
-            "perplexity": Figure(math.exp(min(nats, 700)), f"a token ({tokens:,} of them, {size:,} bytes), {held}"),
+            "bits_per_byte": Result(nats / math.log(2) * tokens / size if size else None, f"of UTF-8, {held}"),
+            "perplexity": Result(math.exp(min(nats, 700)), f"a token ({tokens:,} of them, {size:,} bytes), {held}"),
         }
 
 
 class Parses(Metric):
     """Is it Python? Of samples, beside real text from the same places, cut to the same number of characters."""
 
-    media = Passage
+    media = Document
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``parses``: the share that ``ast.parse`` accepts, up to the last complete line.
 
         Real text fails as well where the cut falls within brackets, a text, or right behind a ``def`` line.
@@ -62,10 +62,10 @@ class Parses(Metric):
 class LongestCopy(Metric):
     """Runs of characters that are also in the training text, beside those of held-out text of the same length."""
 
-    media = Passage
+    media = Document
     of_training = True
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``longest_copy`` of all samples, and ``mean_copy``, the mean over samples of the longest run in each."""
         pairs = continuations(study)
         texts = [pair.made for pair in pairs] + [pair.real for pair in pairs]
@@ -75,8 +75,8 @@ class LongestCopy(Metric):
         total = sum(len(pair.made) for pair in pairs)
         about = "characters that are verbatim in the training text"
         return {
-            "longest_copy": Figure(max(ours), f"longest run of {about}, in {total:,}", beside=max(theirs)),
-            "mean_copy": Figure(
+            "longest_copy": Result(max(ours), f"longest run of {about}, in {total:,}", beside=max(theirs)),
+            "mean_copy": Result(
                 sum(ours) / len(ours), f"longest run of a sample of {about}, mean", error, sum(theirs) / len(theirs)
             ),
         }
@@ -91,7 +91,7 @@ class Pair:
     real: str
 
 
-def continuations(study: Study) -> list[Pair]:
+def continuations(study: EvalContext) -> list[Pair]:
     """``study.n`` samples that go on from real beginnings in held-out text, each beside the text itself."""
     found = places(study.source.val, study.n, study.seed)
     samples = study.samples([prompt for prompt, _ in found])
@@ -129,10 +129,10 @@ def parses(text: str) -> bool:
         return False
 
 
-def targets(packed: Packed, modality: Modality) -> tuple[int, int]:
+def targets(packed: PackedDataset, modality: Modality) -> tuple[int, int]:
     """How many tokens are predicted in a split, and how many bytes they stand for."""
     if not isinstance(modality, Text):
-        raise Mistake(f"'bits_per_byte' counts the bytes of tokens, which {type(modality).__name__} does not have.")
+        raise UserError(f"'bits_per_byte' counts the bytes of tokens, which {type(modality).__name__} does not have.")
     sizes = np.array([*map(len, modality.tokenizer.pieces), 0])
     tokens = size = 0
     for batch, _ in held_out(packed, at_once(packed), None):

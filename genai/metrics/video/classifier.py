@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from genai.core.progress import Bar
+from genai.core.progress import ProgressBar
 from genai.metrics.video.corruptions import DAMAGES
 
 VERSION = 1
@@ -55,7 +55,7 @@ def learn(clips: Tensor, path: Path) -> None:
         net = FilmJudge(clips.shape[2]).to(clips.device)
         optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS)
-        with Bar("learning to judge", STEPS) as bar:
+        with ProgressBar("learning to judge", STEPS) as bar:
             for _ in range(STEPS):
                 damaged, labels = spoilt(clips[torch.randint(len(clips), (BATCH,)).to(clips.device)])
                 optimizer.zero_grad()

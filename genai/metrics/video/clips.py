@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from genai.core.data import Packed
-from genai.core.errors import Mistake
-from genai.metrics.base import Study
+from genai.core.data import PackedDataset
+from genai.core.errors import UserError
+from genai.metrics.base import EvalContext
 
 
 class Films(Protocol):
@@ -26,19 +26,19 @@ class Films(Protocol):
         ...
 
 
-def made(study: Study, prompts: Sequence[str] | None = None) -> Tensor:
+def made(study: EvalContext, prompts: Sequence[str] | None = None) -> Tensor:
     """(samples, time, channels, height, width) uint8; ``None``: of prompts of the held-out split."""
     check_rate(study)
     asked = study.source.prompts(study.source.val, study.n, study.seed) if prompts is None else prompts
     return stacked(study.samples(asked))
 
 
-def check_rate(study: Study) -> None:
-    """Raises ``Mistake`` where samples have another frame rate than the clips of the data."""
+def check_rate(study: EvalContext) -> None:
+    """Raises ``UserError`` where samples have another frame rate than the clips of the data."""
     fps = study.options.get("fps")
     own = cast(Any, study.model.modality).fps
     if fps is not None and fps != own:
-        raise Mistake(f"fps={fps:g}: samples are held against clips of {own:g} frames a second. Leave fps= out.")
+        raise UserError(f"fps={fps:g}: samples are held against clips of {own:g} frames a second. Leave fps= out.")
 
 
 def stacked(clips: Sequence[Any]) -> Tensor:
@@ -47,18 +47,18 @@ def stacked(clips: Sequence[Any]) -> Tensor:
     return torch.from_numpy(np.stack([clip.frames[:frames].transpose(0, 3, 1, 2) for clip in clips]))
 
 
-def real(packed: Packed, frames: int, limit: int | None = None) -> Tensor:
+def real(packed: PackedDataset, frames: int, limit: int | None = None) -> Tensor:
     """(clips, frames, channels, height, width) uint8: the beginnings of the clips of ``long_enough``."""
     films = cast(Films, packed)
     return torch.from_numpy(np.stack([films.clip(index)[:frames] for index in long_enough(packed, frames, limit)]))
 
 
-def long_enough(packed: Packed, frames: int, limit: int | None = None) -> list[int]:
-    """``limit`` evenly spaced ones (``None``: all) of the clips that have ``frames``. Raises ``Mistake`` for none."""
+def long_enough(packed: PackedDataset, frames: int, limit: int | None = None) -> list[int]:
+    """``limit`` evenly spaced ones (``None``: all) of the clips that have ``frames``. Raises ``UserError`` for none."""
     films = cast(Films, packed)
     found = [index for index in range(len(films)) if len(films.clip(index)) >= frames]
     if not found:
-        raise Mistake(f"no clip of the data has {frames} frames, which the samples have: ask for fewer, frames=.")
+        raise UserError(f"no clip of the data has {frames} frames, which the samples have: ask for fewer, frames=.")
     count = len(found) if limit is None else min(limit, len(found))
     return [found[position * len(found) // count] for position in range(count)]
 

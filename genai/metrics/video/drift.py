@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.video.clips import made, real, smaller
 from genai.metrics.video.motion import SIDE, looked_at, standard_error
 
@@ -34,12 +34,12 @@ class Drift(Metric):
 
     media = Clip
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``drift_contrast_16``, ``drift_motion_16``, ``drift_warp_16``, and the same of each further mark."""
         frames = int(study.options.get("frames") or MARKS[-1])
         marks = [mark for mark in MARKS if mark <= frames]
         if len(marks) < 2:
-            raise Mistake(f"'drift' needs clips of {MARKS[1]} frames or more, not {frames}: frames=.")
+            raise UserError(f"'drift' needs clips of {MARKS[1]} frames or more, not {frames}: frames=.")
         modality: Any = study.model.modality
         prompts = study.source.prompts(study.source.val, min(study.n, MOST), study.seed)
         clips = made(replace(study, options={**study.options, "frames": frames}, _drawn={}), prompts)
@@ -48,17 +48,17 @@ class Drift(Metric):
         return figures | self.attributes(study, prompts, clips, marks)
 
     def attributes(
-        self, study: Study, prompts: Sequence[str], clips: Tensor, marks: Sequence[int]
-    ) -> dict[str, Figure]:
+        self, study: EvalContext, prompts: Sequence[str], clips: Tensor, marks: Sequence[int]
+    ) -> dict[str, Result]:
         """Further figures of the ``clips`` of ``prompts`` at each mark, where the data can tell more."""
         return {}
 
 
-def looks(clips: Tensor, held: Tensor, marks: Sequence[int]) -> dict[str, Figure]:
+def looks(clips: Tensor, held: Tensor, marks: Sequence[int]) -> dict[str, Result]:
     """How (clips, time, channels, height, width) look up to each of ``marks``, beside the clips ``held``."""
     theirs, ours = _look(held), {mark: _look(clips[:, mark - PART : mark]) for mark in marks}
     return {
-        f"drift_{name}_{mark}": Figure(
+        f"drift_{name}_{mark}": Result(
             float(values[name].mean()),
             f"{said}, {frames_label(mark, len(clips))}",
             standard_error(values[name]),

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genai.core.batch import batched
+from genai.core.batch import batch_ranges
 from genai.core.cache import cache_dir, cache_key, cached_file
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.frechet import frechet
 from genai.metrics.video.classifier import VERSION, FilmJudge, judge, learn
 from genai.metrics.video.clips import made, real, smaller
@@ -35,7 +35,7 @@ class FilmDistance(Metric):
 
     media = Clip
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``film_distance``."""
         samples = made(study)[:, :LONGEST]
         frames = samples.shape[1]
@@ -44,7 +44,7 @@ class FilmDistance(Metric):
         return {"film_distance": frechet(features(net, clips), features(net, held), study.seed, "a judge of damage")}
 
 
-def trained(study: Study, frames: int) -> FilmJudge:
+def trained(study: EvalContext, frames: int) -> FilmJudge:
     """The judge of the first ``frames`` of these training clips; trained where the cache does not have it yet."""
     device = study.model.method.device
     clips = smaller(real(study.train, frames, ITEMS), SIDE)
@@ -61,5 +61,5 @@ def trained(study: Study, frames: int) -> FilmJudge:
 def features(net: FilmJudge, clips: Tensor) -> Tensor:
     """(clips, features) of (clips, time, channels, height, width) in 0..1."""
     device = next(net.parameters()).device
-    parts = [net.features(clips[rows.start : rows.stop].to(device)) for rows in batched(len(clips), AT_ONCE)]
+    parts = [net.features(clips[rows.start : rows.stop].to(device)) for rows in batch_ranges(len(clips), AT_ONCE)]
     return torch.cat(parts)

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from genai.core.batch import batched
-from genai.core.errors import Mistake
+from genai.core.batch import batch_ranges
+from genai.core.errors import UserError
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.video.clips import made, real, smaller
 
 SIDE = 64
@@ -30,22 +30,22 @@ class Motion(Metric):
 
     media = Clip
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``motion_ratio``, ``warp_error`` and ``first_jump``."""
         clips = made(study)
         if clips.shape[1] < 3:
-            raise Mistake(f"'motion' needs clips of 3 frames or more, not {clips.shape[1]}: frames=.")
+            raise UserError(f"'motion' needs clips of 3 frames or more, not {clips.shape[1]}: frames=.")
         held = real(study.val, clips.shape[1], study.n)
         (ours, left), (theirs, real_left) = (looked_at(each.to(study.model.method.device)) for each in (clips, held))
         return {
             "motion_ratio": _ratio(ours, theirs),
-            "warp_error": Figure(
+            "warp_error": Result(
                 float(left.mean()),
                 "what moving blocks do not explain of the next frame, as a share of the contrast",
                 standard_error(left.mean(1)),
                 float(real_left.mean()),
             ),
-            "first_jump": Figure(
+            "first_jump": Result(
                 _jump(left),
                 "warp error of the first step over that of the others: 1 is no jump",
                 beside=_jump(real_left),
@@ -59,7 +59,7 @@ def looked_at(clips: Tensor) -> tuple[Tensor, Tensor]:
     The change is the mean absolute difference in 0..1.
     """
     changes, errors = [], []
-    for rows in batched(len(clips), AT_ONCE):
+    for rows in batch_ranges(len(clips), AT_ONCE):
         frames = smaller(clips[rows.start : rows.stop], SIDE)
         changes.append((frames[:, 1:] - frames[:, :-1]).abs().mean((2, 3, 4)))
         contrast = (frames - frames.mean((3, 4), keepdim=True)).abs().mean((1, 2, 3, 4))
@@ -83,14 +83,14 @@ def _unexplained(frames: Tensor) -> Tensor:
     return best.mean((1, 2, 3)).view(len(frames), -1)
 
 
-def _ratio(ours: Tensor, theirs: Tensor) -> Figure:
+def _ratio(ours: Tensor, theirs: Tensor) -> Result:
     """Change of samples over that of real clips, beside that of half of these over the other half."""
     about = "change from frame to frame over that of held-out clips: 1 is as much motion as theirs"
     least = 1e-6
     scale = max(least, float(theirs.mean()))
     halves = float(theirs[::2].mean()) / max(least, float(theirs[1::2].mean())) if len(theirs) > 1 else None
     error = standard_error(ours.mean(1))
-    return Figure(float(ours.mean()) / scale, about, None if error is None else error / scale, halves)
+    return Result(float(ours.mean()) / scale, about, None if error is None else error / scale, halves)
 
 
 def _jump(errors: Tensor) -> float | None:

@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.core.data import Packed
-from genai.core.errors import Mistake
-from genai.core.progress import Bar
+from genai.core.data import PackedDataset
+from genai.core.errors import UserError
+from genai.core.progress import ProgressBar
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.image.nearest import squared, summary
 from genai.metrics.video.clips import Films, made, real, smaller
 
@@ -33,7 +33,7 @@ class NearestFilm(Metric):
     media = Clip
     of_training = True
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``nearest_film`` (mean) and ``nearest_film_low`` (5 % quantile), each beside that of held-out clips."""
         clips = made(study)
         held = real(study.val, clips.shape[1], study.n)
@@ -42,14 +42,14 @@ class NearestFilm(Metric):
         return summary("nearest_film", distances[: len(clips)], distances[len(clips) :], about)
 
 
-def nearest_films(clips: Tensor, train: Packed, device: torch.device) -> NDArray[np.float64]:
+def nearest_films(clips: Tensor, train: PackedDataset, device: torch.device) -> NDArray[np.float64]:
     """Root-mean-square distance in 0..1 of each clip to the nearest stretch of as many frames in ``train``.
 
     Args:
         clips: (clips, time, channels, height, width) uint8. Training clips that are shorter are left out.
 
     Raises:
-        Mistake: all of them are.
+        UserError: all of them are.
     """
     flat = smaller(clips, SIDE).flatten(1).to(device)
     best = torch.full((len(flat),), torch.inf, device=device)
@@ -61,15 +61,15 @@ def nearest_films(clips: Tensor, train: Packed, device: torch.device) -> NDArray
         best = torch.where(closer, least, best)
         nearest[closer] = others[at[closer]]
     if best.isinf().any():
-        raise Mistake(f"'nearest_film' finds no training clip of {clips.shape[1]} frames: frames=.")
+        raise UserError(f"'nearest_film' finds no training clip of {clips.shape[1]} frames: frames=.")
     # again without the rounding of matrix products, so that a copy is at 0
     return (flat.double() - nearest.double()).square().mean(1).sqrt().cpu().numpy()
 
 
-def _stretches(train: Packed, frames: int, rows: int) -> Iterator[Tensor]:
+def _stretches(train: PackedDataset, frames: int, rows: int) -> Iterator[Tensor]:
     """All stretches of ``frames`` frames, shrunk and flat, at most ``rows`` at once."""
     films, waiting = cast(Films, train), list[Tensor]()
-    with Bar("nearest training clips", len(train)) as bar:
+    with ProgressBar("nearest training clips", len(train)) as bar:
         for index in range(len(films)):
             clip = smaller(torch.from_numpy(np.array(films.clip(index)))[None], SIDE)[0]
             waiting += [clip[start : start + frames].flatten() for start in range(len(clip) - frames + 1)]

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genai.core.errors import Mistake
-from genai.core.progress import Bar
+from genai.core.errors import UserError
+from genai.core.progress import ProgressBar
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Metric, Study
+from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.video.clips import Films, check_rate, long_enough, real, stacked
 
 GIVEN = 4
@@ -30,7 +30,7 @@ class Prediction(Metric):
 
     media = Clip
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``prediction_psnr`` and, of frames that are large enough, ``prediction_ssim``.
 
         What the last given frame scores, standing, is said with each.
@@ -39,7 +39,7 @@ class Prediction(Metric):
         check_rate(study)
         frames = int(study.options.get("frames") or modality.frames)
         if frames < 2:
-            raise Mistake(f"'prediction' needs clips of 2 frames or more, not {frames}: frames=.")
+            raise UserError(f"'prediction' needs clips of 2 frames or more, not {frames}: frames=.")
         given, limit = max(1, frames // GIVEN), min(study.n, MOST)
         clips = real(study.val, frames, limit)
         said = [cast(Films, study.val).prompts[index] for index in long_enough(study.val, frames, limit)]
@@ -53,22 +53,22 @@ class Prediction(Metric):
         return figures
 
 
-def _continued(study: Study, clips: Tensor, prompts: list[str], given: int) -> Tensor:
+def _continued(study: EvalContext, clips: Tensor, prompts: list[str], given: int) -> Tensor:
     """What comes behind the first ``given`` frames of each of ``clips``, no longer than these.
 
-    Raises ``Mistake`` where a model makes none of it.
+    Raises ``UserError`` where a model makes none of it.
     """
     modality: Any = study.model.modality
     options = {**study.options, "frames": clips.shape[1]}
     made: list[Any] = []
-    with Bar("continued clips", len(clips)) as bar:
+    with ProgressBar("continued clips", len(clips)) as bar:
         for number, (clip, prompt) in enumerate(zip(clips, prompts, strict=True)):
             init = Clip(np.ascontiguousarray(clip[:given].permute(0, 2, 3, 1).numpy()), modality.fps)
             made += study.model.sample(prompt, seed=study.seed + number, init=init, **options)
             bar.step()
     ours = stacked(made)[:, given : clips.shape[1]]
     if not ours.shape[1]:
-        raise Mistake("'prediction' is of models that continue a clip, and this one adds nothing to what is given.")
+        raise UserError("'prediction' is of models that continue a clip, and this one adds nothing to what is given.")
     return ours
 
 
@@ -87,6 +87,6 @@ def _ssim(ours: Tensor, theirs: Tensor) -> Tensor:
     return torch.stack([cast(Tensor, structural_similarity_index_measure(*pair, data_range=255.0)) for pair in pairs])
 
 
-def _figure(values: Tensor, copied: Tensor, about: str) -> Figure:
+def _figure(values: Tensor, copied: Tensor, about: str) -> Result:
     error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    return Figure(float(values.mean()), f"{about}; the last given frame, standing: {float(copied.mean()):.3f}", error)
+    return Result(float(values.mean()), f"{about}; the last given frame, standing: {float(copied.mean()):.3f}", error)

@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, Score, Source, Split
+from genai.core.data import Example, PromptFeatures, Source, Split
 from genai.media.sound import Sound
 from genai.toy.world import melody, synth
 
@@ -24,7 +24,7 @@ LARGEST = 64 * 2**30
 """Bytes of a set that is played: more is a mistake, or a stranger's wish."""
 
 
-class WorldSound(Source):
+class ToyAudio(Source):
     """Sounds of the toy world: a second each, of one, two or three notes equally often.
 
     Held out are, in turn, melodies that are not trained on though each of their notes is, and melodies with a note that
@@ -46,7 +46,7 @@ class WorldSound(Source):
         rate: Annotated[int, Ge(synth.LEAST_RATE), Le(48_000)] = 8_000,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 3_000,
         seed: Annotated[int, Ge(0)] = 0,
-        score: Score | None = None,
+        score: PromptFeatures | None = None,
     ) -> None:
         if items * rate * 4 > LARGEST:
             raise ValueError(f"{items:,} sounds of {rate:,} samples are more than {LARGEST // 2**30} GiB")

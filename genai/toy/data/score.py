@@ -7,7 +7,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from genai.core.data import Score
+from genai.core.data import PromptFeatures
 from genai.toy.world.melody import NOTES, TIMBRES, complete, parse
 from genai.toy.world.synth import FRAMES, timing
 
@@ -33,7 +33,7 @@ _KEYS = [_AT[note] for note in NOTES]
 _PITCH = np.log2(list(NOTES.values()))
 
 
-class WorldScore(Score):
+class ToyNotes(PromptFeatures):
     """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for one that is no melody.
 
     Timbre and loudness that a prompt leaves free are chosen by its notes: a model need not learn what free sounds like.

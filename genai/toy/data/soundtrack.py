@@ -11,7 +11,7 @@ from genai.core.cache import cache_key
 from genai.core.data import Example, Source, Split
 from genai.media.clip import Clip
 from genai.media.sound import Sound
-from genai.modalities.visual_onsets import Sight
+from genai.modalities.visual_onsets import VisualOnsets
 from genai.toy.world import motion, soundtrack, synth, trajectories
 
 SIZE, FPS = 32, 8
@@ -24,7 +24,7 @@ LARGEST = 64 * 2**30
 """Bytes of a set that is drawn and played: more is a mistake, or a stranger's wish."""
 
 
-class WorldSoundtrack(Source):
+class ToySoundtracks(Source):
     """Soundtracks of clips of two to four seconds, in which one thing or two bounce off the walls.
 
     The prompt of every other one is the caption of its clip; the others have none. Held out are clips of combinations
@@ -49,7 +49,7 @@ class WorldSoundtrack(Source):
         items: Annotated[int, Ge(1), Le(1_000_000)] = 1_500,
         things: Annotated[int, Ge(1), Le(2)] = 2,
         seed: Annotated[int, Ge(0)] = 0,
-        sight: Sight | None = None,
+        sight: VisualOnsets | None = None,
         sampling: dict[str, Any] | None = None,
     ) -> None:
         if items * max(FRAMES) * (rate // FPS * 4 + SIZE**2 * 3) > LARGEST:

@@ -17,7 +17,7 @@ LARGEST = 64 * 2**30
 """Bytes of a set that is drawn: more is a mistake, or a stranger's wish."""
 
 
-class WorldMotion(Source):
+class ToyVideo(Source):
     """Clips of the toy world.
 
     Args:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from genai.core.errors import Mistake
-from genai.metrics.base import Figure, Metric, Study, attributes, share
-from genai.toy.data.audio import KINDS, Kind, WorldSound
+from genai.core.errors import UserError
+from genai.metrics.base import EvalContext, Metric, Result, attributes, share
+from genai.toy.data.audio import KINDS, Kind, ToyAudio
 from genai.toy.world.audio_oracle import IN_TUNE, LEAST_SECONDS, Heard, all_right, fulfilled, hear, off
 from genai.toy.world.melody import Melody, parse
 from genai.toy.world.synth import LEAST_RATE, play
@@ -27,9 +27,9 @@ class Played(Metric):
     that were not. ``fulfilment`` asks for all attributes at once.
     """
 
-    source = WorldSound
+    source = ToyAudio
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``fulfilment``, also ``_unheard`` and ``_held_out``; of melodies trained on, the attributes one by one,
         ``pitch_cents``, ``in_tune``, ``tonal``.
 
@@ -39,7 +39,7 @@ class Played(Metric):
         kinds = {_SUFFIXES[kind]: (drawn[kind], about) for kind, about in KINDS.items()}
         if not study.own:
             kinds = {"": (list(chain.from_iterable(drawn.values())), "melodies of all kinds")}
-        figures: dict[str, Figure] = {}
+        figures: dict[str, Result] = {}
         for suffix, (prompts, kind) in kinds.items():
             asked = [parse(prompt) for prompt in prompts]
             heard, rate = _heard(study.samples(prompts))
@@ -52,12 +52,12 @@ class Played(Metric):
 
 
 def _heard(samples: Sequence[Any]) -> tuple[list[Heard], int]:
-    """What is heard in the samples, and their rate. Raises ``Mistake`` where the world has no such sounds."""
+    """What is heard in the samples, and their rate. Raises ``UserError`` where the world has no such sounds."""
     rate = samples[0].rate
     if rate < LEAST_RATE:
-        raise Mistake(f"'melody' hears sounds of {LEAST_RATE} samples a second or more, not {rate}. Choose metrics=.")
+        raise UserError(f"'melody' hears sounds of {LEAST_RATE} samples a second or more, not {rate}. Choose metrics=.")
     if (seconds := samples[0].seconds) < LEAST_SECONDS:
-        raise Mistake(f"'melody' hears sounds of a second, not {seconds:.2f} seconds. Choose seconds= or metrics=.")
+        raise UserError(f"'melody' hears sounds of a second, not {seconds:.2f} seconds. Choose seconds= or metrics=.")
     return hear([sample.samples for sample in samples], rate), rate
 
 
@@ -65,13 +65,13 @@ def _right(asked: Sequence[Melody], heard: Sequence[Heard]) -> list[bool]:
     return [all_right(*pair) for pair in zip(asked, heard, strict=True)]
 
 
-def _attributes(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Figure]:
+def _attributes(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Result]:
     """One figure an attribute."""
     ours, theirs = ([fulfilled(*pair) for pair in zip(asked, sounds, strict=True)] for sounds in (heard, real))
     return attributes(ours, theirs, _SAID)
 
 
-def _tuning(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Figure]:
+def _tuning(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Result]:
     """How well in tune, and how free of noise."""
 
     def distances(sounds: Sequence[Heard]) -> list[float]:
@@ -83,9 +83,9 @@ def _tuning(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Hear
     pitch = "median distance from the note asked for, in cents, where the count is right"
     tonal = "median share of the energy that is in the partials of notes"
     return {
-        "pitch_cents": Figure(_median(distances(heard)), pitch, beside=_median(distances(real))),
+        "pitch_cents": Result(_median(distances(heard)), pitch, beside=_median(distances(real))),
         "in_tune": share(tails(heard), f"share of long notes within {IN_TUNE:g} cents to their end", tails(real)),
-        "tonal": Figure(_median([h.tonal for h in heard]), tonal, beside=_median([r.tonal for r in real])),
+        "tonal": Result(_median([h.tonal for h in heard]), tonal, beside=_median([r.tonal for r in real])),
     }
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.inference.soundtrack import with_sounds
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Metric, Study, share
-from genai.toy.data.video import WorldMotion
+from genai.metrics.base import EvalContext, Metric, Result, share
+from genai.toy.data.video import ToyVideo
 from genai.toy.metrics.onsets import Heard, compared
 from genai.toy.metrics.video import pairs
 from genai.toy.world.motion import parse
@@ -23,13 +23,13 @@ class Bounces(Metric):
     when it bounces, and it does not count. Beside: the same of real clips of these prompts, made and counted alike.
     """
 
-    source = WorldMotion
+    source = ToyVideo
     hears = True
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``onset_f1``, ``onset_f1_shuffled``, ``onset_note``; ``clips_counted``; ``bounces_counted``."""
         if study.sound is None:
-            raise Mistake("'bounces' hears what a model of soundtracks makes of samples: say which with sound=RUN.")
+            raise UserError("'bounces' hears what a model of soundtracks makes of samples: say which with sound=RUN.")
         prompts = study.source.prompts(study.source.val, study.n, study.seed)
         made, real, fps = pairs(study, prompts, [parse(prompt) for prompt in prompts])
         (ours, counted), (theirs, beside) = (self._heard(study, clips, fps) for clips in (made, real))
@@ -38,10 +38,10 @@ class Bounces(Metric):
         return {
             **compared(ours, theirs, of),
             "clips_counted": share(counted, f"share of {study.n} samples on a path that can be told", beside),
-            "bounces_counted": Figure(bounces, "bounces of these samples", beside=real_bounces),
+            "bounces_counted": Result(bounces, "bounces of these samples", beside=real_bounces),
         }
 
-    def _heard(self, study: Study, clips: NDArray[np.uint8], fps: float) -> tuple[Heard, list[bool]]:
+    def _heard(self, study: EvalContext, clips: NDArray[np.uint8], fps: float) -> tuple[Heard, list[bool]]:
         """The soundtracks of those of ``clips`` (clips, time, 3, side, side) that count, and which ones do."""
         seen = watch(clips, fps)
         counted = [each.on_path for each in seen]

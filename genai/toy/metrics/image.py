@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genai.core.errors import Mistake
-from genai.metrics.base import Figure, Metric, Study, attributes, share
-from genai.toy.data.image import World
+from genai.core.errors import UserError
+from genai.metrics.base import EvalContext, Metric, Result, attributes, share
+from genai.toy.data.image import ToyImages
 from genai.toy.world.draw import draw
 from genai.toy.world.image_oracle import STRICT, Reading, all_right, fulfilled, read
 from genai.toy.world.scene import PLACES, Scene, parse
@@ -20,11 +20,11 @@ class Obedience(Metric):
     so ``place_spread`` stands beside that of real pictures.
     """
 
-    source = World
+    source = ToyImages
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``place_spread``."""
-        figures: dict[str, Figure] = {}
+        figures: dict[str, Result] = {}
         for suffix, (prompts, kind) in study.asked().items():
             scenes = [parse(prompt) for prompt in prompts]
             seen, size = self._seen(study, prompts)
@@ -39,20 +39,22 @@ class Obedience(Metric):
                 figures |= _spread(scenes, seen, real, size)
         return figures
 
-    def _seen(self, study: Study, prompts: Sequence[str]) -> tuple[list[Reading], int]:
+    def _seen(self, study: EvalContext, prompts: Sequence[str]) -> tuple[list[Reading], int]:
         """Readings of the samples, and their side in pixels."""
         pixels = [sample.pixels for sample in study.samples(prompts)]
         height, width, channels = pixels[0].shape
         if channels != 3:
-            raise Mistake("'world' reads colours: this model draws grey pictures. Choose other metrics=.")
+            raise UserError("'world' reads colours: this model draws grey pictures. Choose other metrics=.")
         if height != width or height < 16:
-            raise Mistake(f"'world' reads squares of 16 pixels or more, not {width} x {height}. Choose other metrics=.")
+            raise UserError(
+                f"'world' reads squares of 16 pixels or more, not {width} x {height}. Choose other metrics=."
+            )
         return read(np.stack(pixels)), height
 
 
 def _strict(
     right: Sequence[bool], seen: Sequence[Reading], real_right: Sequence[bool], real: Sequence[Reading]
-) -> Figure:
+) -> Result:
     def clean(right: Sequence[bool], readings: Sequence[Reading]) -> list[bool]:
         return [ok and reading.overlap >= STRICT for ok, reading in zip(right, readings, strict=True)]
 
@@ -60,21 +62,21 @@ def _strict(
     return share(clean(right, seen), about, clean(real_right, real))
 
 
-def _attributes(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading]) -> dict[str, Figure]:
+def _attributes(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading]) -> dict[str, Result]:
     """One figure an attribute that was asked for; of two things also ``binding`` and ``relation``."""
     ours, theirs = ([fulfilled(*pair) for pair in zip(scenes, readings, strict=True)] for readings in (seen, real))
     said = {"binding": "share with each colour on its own shape", "relation": "share with the relation right"}
     return attributes(ours, theirs, said)
 
 
-def _spread(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading], size: int) -> dict[str, Figure]:
+def _spread(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading], size: int) -> dict[str, Result]:
     """How much the centre varies around the place asked for, among the pictures whose place is right."""
     if len(scenes[0].things) != 1:
         return {}
     about = "standard deviation of the centre around the place asked for, in pixels, where the place is right"
     spread, count = _deviation(scenes, seen, size)
     error = None if spread is None else spread / (2 * (2 * count - 1)) ** 0.5  # two axes a picture
-    return {"place_spread": Figure(spread, about, error, _deviation(scenes, real, size)[0])}
+    return {"place_spread": Result(spread, about, error, _deviation(scenes, real, size)[0])}
 
 
 def _deviation(scenes: Sequence[Scene], readings: Sequence[Reading], size: int) -> tuple[float | None, int]:

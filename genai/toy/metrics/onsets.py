@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from genai.core.errors import Mistake
-from genai.core.progress import Bar
-from genai.metrics.base import Figure, Metric, Study, share
-from genai.toy.data.soundtrack import WorldSoundtrack
+from genai.core.errors import UserError
+from genai.core.progress import ProgressBar
+from genai.metrics.base import EvalContext, Metric, Result, share
+from genai.toy.data.soundtrack import ToySoundtracks
 from genai.toy.world.soundtrack import TOLERANCE, Note, f1, matched, named, onsets
 from genai.toy.world.synth import LEAST_RATE
 
@@ -21,9 +21,9 @@ class InSync(Metric):
     Held against the bounces of another clip, they show what chance gives. Silence has 0.
     """
 
-    source = WorldSoundtrack
+    source = ToySoundtracks
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``onset_f1``; ``onset_f1_shuffled``; ``onset_note``, whether it is the note of what bounces."""
         val = study.source.val
         count = min(study.n, len(val))
@@ -32,10 +32,10 @@ class InSync(Metric):
         return compared(Heard(made, scores), Heard(real, scores), f"{count} held-out clips")
 
 
-def _soundtracks(study: Study, count: int) -> list[Any]:
+def _soundtracks(study: EvalContext, count: int) -> list[Any]:
     """One of each of the first held-out clips."""
     made: list[Any] = []
-    with Bar("soundtracks", count) as bar:
+    with ProgressBar("soundtracks", count) as bar:
         for index in range(count):
             example = study.source.val[index]
             options = {**study.options, "clip": example.beside}
@@ -48,12 +48,12 @@ class Heard:
     """Soundtracks, and the notes that should be in each; ``found``: when something begins to sound.
 
     Raises:
-        Mistake: the world has no such sounds.
+        UserError: the world has no such sounds.
     """
 
     def __init__(self, sounds: Sequence[Any], scores: Sequence[Sequence[Note]]) -> None:
         if low := next((sound.rate for sound in sounds if sound.rate < LEAST_RATE), None):
-            raise Mistake(f"onsets are heard in sounds of {LEAST_RATE} samples a second or more, not {low}.")
+            raise UserError(f"onsets are heard in sounds of {LEAST_RATE} samples a second or more, not {low}.")
         self.sounds, self.scores = sounds, scores
         self.found = [onsets(sound.samples, sound.rate) for sound in sounds]
         self.true = [[note.time for note in score] for score in scores]
@@ -73,7 +73,7 @@ class Heard:
         return answers
 
 
-def compared(ours: Heard, theirs: Heard, of: str) -> dict[str, Figure]:
+def compared(ours: Heard, theirs: Heard, of: str) -> dict[str, Result]:
     """The figures of ``InSync``: of ``ours``, beside ``theirs``; ``of`` says what bounces."""
     about = f"F1 of onsets, within {1000 * TOLERANCE:.0f} ms of the bounces of {of}"
     return {
@@ -85,11 +85,11 @@ def compared(ours: Heard, theirs: Heard, of: str) -> dict[str, Figure]:
     }
 
 
-def _f1(found: Times, true: Times, about: str, beside: float) -> Figure:
+def _f1(found: Times, true: Times, about: str, beside: float) -> Result:
     """With its standard error over the draw of clips, by leaving out one after the other (jackknife)."""
     if not found:
-        return Figure(None, about, beside=beside)
+        return Result(None, about, beside=beside)
     if len(found) == 1:
-        return Figure(f1(found, true), about, beside=beside)
+        return Result(f1(found, true), about, beside=beside)
     rest = [f1([*found[:i], *found[i + 1 :]], [*true[:i], *true[i + 1 :]]) for i in range(len(true))]
-    return Figure(f1(found, true), about, float(np.sqrt((len(rest) - 1) * np.var(rest))), beside)
+    return Result(f1(found, true), about, float(np.sqrt((len(rest) - 1) * np.var(rest))), beside)

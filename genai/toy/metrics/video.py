@@ -7,10 +7,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake
-from genai.metrics.base import Figure, Metric, Study, attributes, share
+from genai.core.errors import UserError
+from genai.metrics.base import EvalContext, Metric, Result, attributes, share
 from genai.metrics.video.clips import stacked
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.video import ToyVideo
 from genai.toy.world.motion import DIRECTIONS, SPEEDS, Motion, Mover, parse
 from genai.toy.world.trajectories import draw
 from genai.toy.world.video_oracle import LEAST_AGREEMENT, MOST_STRAY, Seen, all_right, fulfilled, watch
@@ -33,13 +33,13 @@ class Moving(Metric):
     that were held out. ``fulfilment`` asks for all attributes at once, ``strict`` also for identity and path.
     """
 
-    source = WorldMotion
+    source = ToyVideo
 
-    def measure(self, study: Study) -> dict[str, Figure]:
+    def compute(self, study: EvalContext) -> dict[str, Result]:
         """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``direction_45``,
         ``identity``, ``path``.
         """
-        figures: dict[str, Figure] = {}
+        figures: dict[str, Result] = {}
         for suffix, (prompts, kind) in study.asked().items():
             motions = [parse(prompt) for prompt in prompts]
             ours, theirs = _watched(study, prompts, motions)
@@ -57,19 +57,19 @@ class Moving(Metric):
         return figures
 
 
-def _watched(study: Study, prompts: Sequence[str], motions: Sequence[Motion]) -> tuple[list[Seen], list[Seen]]:
+def _watched(study: EvalContext, prompts: Sequence[str], motions: Sequence[Motion]) -> tuple[list[Seen], list[Seen]]:
     """What is seen in the samples, and in as many real clips of their kind."""
     made, real, fps = pairs(study, prompts, motions)
     return watch(made, fps), watch(real, fps)
 
 
 def pairs(
-    study: Study, prompts: Sequence[str], motions: Sequence[Motion]
+    study: EvalContext, prompts: Sequence[str], motions: Sequence[Motion]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
     """Samples, as many real clips of their kind, (clips, time, 3, side, side) both, and their frames a second.
 
     Raises:
-        Mistake: the oracle cannot watch such clips.
+        UserError: the oracle cannot watch such clips.
     """
     samples = study.samples(prompts)
     clips, fps = stacked(samples).numpy(), samples[0].fps
@@ -79,12 +79,12 @@ def pairs(
 
 
 def check_watchable(clips: NDArray[np.uint8]) -> None:
-    """Raises ``Mistake`` for ``clips`` (clips, time, channels, height, width) that the world does not have."""
+    """Raises ``UserError`` for ``clips`` (clips, time, channels, height, width) that the world does not have."""
     frames, channels, height, width = clips.shape[1:]
     if channels != 3:
-        raise Mistake("the oracle sees colours: this model makes grey clips. Choose other metrics=.")
+        raise UserError("the oracle sees colours: this model makes grey clips. Choose other metrics=.")
     if height != width or height < LEAST_SIDE or frames < 2:
-        raise Mistake(
+        raise UserError(
             f"the oracle watches squares of {LEAST_SIDE} pixels or more over 2 frames or more, not {frames} frames of "
             f"{width} x {height}. Choose other metrics=."
         )
@@ -99,7 +99,7 @@ def _strict(motions: Sequence[Motion], seen: Sequence[Seen]) -> list[bool]:
     return [all_right(*pair) for pair in zip(motions, seen, strict=True)]
 
 
-def _attributes(motions: Sequence[Motion], ours: Sequence[Seen], theirs: Sequence[Seen]) -> dict[str, Figure]:
+def _attributes(motions: Sequence[Motion], ours: Sequence[Seen], theirs: Sequence[Seen]) -> dict[str, Result]:
     """One figure an attribute that was asked for, and what comes besides."""
     answered, real = ([fulfilled(*pair) for pair in zip(motions, seen, strict=True)] for seen in (ours, theirs))
     near = [[_nearly(*pair) for pair in zip(motions, seen, strict=True)] for seen in (ours, theirs)]

@@ -10,7 +10,7 @@ from torch import Tensor
 from genai.core.batch import Batch
 from genai.core.cache import cache_dir
 from genai.metrics.audio.bits_per_sample import SMOOTHING, BitsPerSample, transitions
-from genai.metrics.base import Figure, Study
+from genai.metrics.base import EvalContext, Result
 from genai.modalities.audio import Audio
 from tests.metrics.stubs import Losing, Model, Sounds
 
@@ -22,8 +22,8 @@ def sounds(levels: list[NDArray[Any]]) -> Sounds:
     return Sounds([(AUDIO.decode(torch.from_numpy(each)).samples, "") for each in levels])
 
 
-def figures(levels: list[NDArray[Any]], loss: float = 1.0) -> dict[str, Figure]:
-    return BitsPerSample().measure(Study(Model(AUDIO, loss=loss), sounds(levels)))  # type: ignore[arg-type]
+def figures(levels: list[NDArray[Any]], loss: float = 1.0) -> dict[str, Result]:
+    return BitsPerSample().compute(EvalContext(Model(AUDIO, loss=loss), sounds(levels)))  # type: ignore[arg-type]
 
 
 def test_a_sawtooth_is_no_news_to_a_table_of_one_level_after_another() -> None:
@@ -59,9 +59,9 @@ def test_the_targets_are_those_of_the_loss() -> None:
     walks = [draw.integers(-2, 3, size=draw.integers(1000, 50_000)).cumsum() % 40 + 100 for _ in range(16)]
     source = sounds(walks)
     model = Model(AUDIO)
-    study = Study(model, source)  # type: ignore[arg-type]
+    study = EvalContext(model, source)  # type: ignore[arg-type]
     model.method = Table(transitions(study.train, 256, None, ""))
-    found = BitsPerSample().measure(study)
+    found = BitsPerSample().compute(study)
     assert found["bits_per_sample"].value == pytest.approx(found["bits_order_1"].value, rel=1e-6)
     assert int(transitions(study.val, 256, None, "").sum()) == sum(map(len, walks[::4]))
     assert len(study.val) > len(source.val)  # long clips are several items
@@ -71,5 +71,5 @@ def test_waveforms_have_no_bits() -> None:
     source = Sounds([(np.zeros(100), "")] * 8)
     audio = Audio(8000, classes=None)
     audio.fit(source.train, cache_dir())
-    figure = BitsPerSample().measure(Study(Model(audio), source))["bits_per_sample"]  # type: ignore[arg-type]
+    figure = BitsPerSample().compute(EvalContext(Model(audio), source))["bits_per_sample"]  # type: ignore[arg-type]
     assert figure.value is None and "no probability" in figure.about

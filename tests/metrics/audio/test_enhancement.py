@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Request
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.metrics.audio import enhancement
 from genai.metrics.audio.enhancement import CONDITIONS, Enhancement, compared, scores, sentences, si_sdr
 from genai.metrics.audio.wiener import wiener
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 
 RATE = 8000
 
@@ -68,8 +68,8 @@ class Model:
         return None, None
 
 
-def study(method: Any, n: int = 12) -> Study:
-    made = Study(Model(method), None, n=n)  # type: ignore[arg-type]
+def study(method: Any, n: int = 12) -> EvalContext:
+    made = EvalContext(Model(method), None, n=n)  # type: ignore[arg-type]
     made.__dict__["val"] = Clips()
     return made
 
@@ -119,15 +119,15 @@ def test_what_is_restored_is_scored_beside_what_was_given_and_a_wiener_filter() 
 def test_figures_say_what_they_are_to_be_read_beside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enhancement, "_imported", lambda package, name: None)
     clean = sentences(study(None), 2, RATE)
-    figures = Enhancement().measure(study(Perfect(clean)))
+    figures = Enhancement().compute(study(Perfect(clean)))
     assert set(figures) == {f"si_sdr_{kind}_{ratio}" for kind, ratio in CONDITIONS}
     about = figures["si_sdr_babble_0"].about
     assert "noisy" in about and "wiener" in about and "pip install 'genai[enhance]'" in about
 
 
 def test_models_that_undo_nothing_are_told_so() -> None:
-    with pytest.raises(Mistake, match="model=enhancer"):
-        Enhancement().measure(study(nn.Linear(1, 1)))
+    with pytest.raises(UserError, match="model=enhancer"):
+        Enhancement().compute(study(nn.Linear(1, 1)))
 
 
 def test_stoi_and_pesq_of_a_clean_sound_are_their_best() -> None:

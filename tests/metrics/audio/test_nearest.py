@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from genai.media.sound import Sound
 from genai.metrics.audio.nearest import NearestClip
-from genai.metrics.base import Figure, Study
+from genai.metrics.base import EvalContext, Result
 from genai.modalities.audio import Audio
 from tests.metrics.stubs import Model, Sounds
 
@@ -22,7 +22,7 @@ def warble(draw: np.random.Generator) -> NDArray[np.float64]:
 SOURCE = Sounds([(warble(np.random.default_rng(number)), "") for number in range(80)])
 
 
-def figures(change: Change, split: str = "train") -> dict[str, Figure]:
+def figures(change: Change, split: str = "train") -> dict[str, Result]:
     """Of a model whose samples are 0.35 s of real clips, changed."""
 
     def answer(prompts: list[str]) -> list[Sound]:
@@ -31,7 +31,7 @@ def figures(change: Change, split: str = "train") -> dict[str, Figure]:
         audio = Audio(8000)
         return [audio.decode(audio.encode(Sound(samples, 8000))) for samples in cut]
 
-    return NearestClip().measure(Study(Model(Audio(8000), answer), SOURCE, n=20))  # type: ignore[arg-type]
+    return NearestClip().compute(EvalContext(Model(Audio(8000), answer), SOURCE, n=20))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from genai.metrics.audio import classifier
 from genai.metrics.audio import prompt_accuracy as judge
 from genai.metrics.audio.prompt_accuracy import Judge
 from genai.metrics.audio.prompt_attributes import UNKNOWN, attributes
-from genai.metrics.base import Figure, Study
+from genai.metrics.base import EvalContext, Result
 from genai.metrics.frechet import frechet
 from genai.modalities.audio import Audio
 from tests.metrics.stubs import Model, Sounds
@@ -33,11 +33,11 @@ def source(caption: Callable[[int], str]) -> Sounds:
 SOURCE = source(lambda number: f"{list(PITCHES)[number % 3]}, spoken by {'ab'[number // 3 % 2]}")
 
 
-def figures(answer: Callable[[list[str]], list[NDArray[np.float64]]]) -> dict[str, Figure]:
+def figures(answer: Callable[[list[str]], list[NDArray[np.float64]]]) -> dict[str, Result]:
     audio = Audio(8000)
     audio.typical = 0.2
     model = Model(audio, lambda prompts: [Sound(samples.astype(np.float32), 8000) for samples in answer(prompts)])
-    return Judge().measure(Study(model, SOURCE, n=70))  # type: ignore[arg-type]
+    return Judge().compute(EvalContext(model, SOURCE, n=70))  # type: ignore[arg-type]
 
 
 def test_tones_are_told_apart_once_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_the_same_is_learnt_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_captions_of_any_kind_are_not_judged() -> None:
     captions = source(lambda number: f"{list(PITCHES)[number % 3]}, {'so ' * (number % 7)}it is, take {number}, b")
     model = Model(Audio(8000))
-    found = Judge().measure(Study(model, captions))  # type: ignore[arg-type]
+    found = Judge().compute(EvalContext(model, captions))  # type: ignore[arg-type]
     assert found.keys() == {"judge"} and found["judge"].value is None
     assert "the prompts are not made of a few words" in found["judge"].about
     assert model.asked == 0

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from genai.core.cache import cache_dir, cache_key
 from genai.core.data import Example, Source, Split
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.picture import Picture
-from genai.metrics.base import Figure, Study
+from genai.metrics.base import EvalContext, Result
 from genai.metrics.image import classification_accuracy as serves
 from genai.metrics.image.classification_accuracy import Serves, alike
 from genai.metrics.image.classifier import learn
 from genai.modalities.image import Image
-from genai.toy.data.image import World
+from genai.toy.data.image import ToyImages
 from tests.metrics.stubs import Model
 
 NAMES = ("rows", "columns", "flat")
@@ -53,8 +53,8 @@ class Patterns(Source):
 SOURCE = Patterns()
 
 
-def figures(answer: Callable[[list[str]], list[Any]], source: Source = SOURCE) -> dict[str, Figure]:
-    return Serves().measure(Study(Model(Image(8, 1), answer), source, n=150))  # type: ignore[arg-type]
+def figures(answer: Callable[[list[str]], list[Any]], source: Source = SOURCE) -> dict[str, Result]:
+    return Serves().compute(EvalContext(Model(Image(8, 1), answer), source, n=150))  # type: ignore[arg-type]
 
 
 def drawn(prompts: list[str]) -> list[Picture]:
@@ -90,8 +90,8 @@ def test_the_error_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_captions_are_no_classes() -> None:
-    with pytest.raises(Mistake, match="prompts have to be classes: 2 to 100, each of 10 or more"):
-        figures(lambda prompts: pytest.fail("nothing is drawn"), World(size=16, items=200))
+    with pytest.raises(UserError, match="prompts have to be classes: 2 to 100, each of 10 or more"):
+        figures(lambda prompts: pytest.fail("nothing is drawn"), ToyImages(size=16, items=200))
 
 
 def test_as_many_real_pictures_of_the_same_classes() -> None:

@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from genai.media.picture import Picture
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 from genai.metrics.image import nearest as module
 from genai.metrics.image.nearest import Nearest, nearest
 from genai.modalities.image import Image
-from genai.toy.data.image import World
+from genai.toy.data.image import ToyImages
 from tests.metrics.stubs import Model
 
-SOURCE = World(size=16, items=100)
+SOURCE = ToyImages(size=16, items=100)
 
 
 def figures(answer: Any, modality: Image) -> dict[str, Any]:
-    return Nearest().measure(Study(Model(modality, answer), SOURCE, n=10))  # type: ignore[arg-type]
+    return Nearest().compute(EvalContext(Model(modality, answer), SOURCE, n=10))  # type: ignore[arg-type]
 
 
 def test_copies_are_at_nothing() -> None:
@@ -41,7 +41,7 @@ def test_held_out_pictures_are_as_near_as_themselves() -> None:
 
 def test_distances_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "NUMBERS", 600)
-    study = Study(Model(Image(16, 1)), SOURCE)  # type: ignore[arg-type]
+    study = EvalContext(Model(Image(16, 1)), SOURCE)  # type: ignore[arg-type]
     train = np.array(study.train.pixels, np.float64)  # type: ignore[attr-defined]
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 16, 16)).astype(np.uint8)
     by_hand = np.sqrt((((images[:, None] - train[None]) / 255) ** 2).mean((2, 3, 4))).min(1)

@@ -14,11 +14,11 @@ from torch import Tensor
 from genai.core.batch import Batch
 from genai.core.data import Example, Source, Split
 from genai.media.clip import Clip
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 from tests.metrics.stubs import Model
 
 
-class Packed:
+class PackedDataset:
     """The clips of a split, held in memory."""
 
     def __init__(self, split: Split) -> None:
@@ -41,8 +41,8 @@ class Films:
 
     media, fps = Clip, 8.0
 
-    def pack(self, split: Split, cache: Path) -> Packed:
-        return Packed(split)
+    def pack(self, split: Split, cache: Path) -> PackedDataset:
+        return PackedDataset(split)
 
 
 class Reel(Source):
@@ -72,9 +72,9 @@ def film(pixels: NDArray[np.uint8]) -> Clip:
     return Clip(np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), 8.0)
 
 
-def study(source: Source, answer: Callable[[list[str]], list[Any]] | None = None, **about: Any) -> Study:
+def study(source: Source, answer: Callable[[list[str]], list[Any]] | None = None, **about: Any) -> EvalContext:
     """Of a model that answers prompts with clips."""
-    return Study(Model(Films(), answer), source, **about)  # type: ignore[arg-type]
+    return EvalContext(Model(Films(), answer), source, **about)  # type: ignore[arg-type]
 
 
 def after(damage: Callable[[Tensor], Tensor], clips: Sequence[Clip]) -> list[Clip]:

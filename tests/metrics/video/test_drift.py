@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from genai.core.data import Source
-from genai.core.errors import Mistake
-from genai.metrics.base import Figure, Study, chosen
+from genai.core.errors import UserError
+from genai.metrics.base import EvalContext, Result, chosen
 from genai.metrics.video.drift import MOST, Drift
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.video import ToyVideo
 from genai.toy.world.motion import COLOURS, parse
 from genai.toy.world.trajectories import draw
 from tests.metrics.video.damaged_clips import Reel, film, study
 
-SOURCE = WorldMotion(items=120)
+SOURCE = ToyVideo(items=120)
 NAMES = ("contrast", "motion", "warp", "shape", "colour")
 
 
@@ -22,16 +22,16 @@ def shown(prompts: list[str], frames: int = 128) -> np.ndarray:
     return draw([parse(prompt) for prompt in prompts], np.random.default_rng(5), 32, frames)[0]
 
 
-def looked_at(answer: Callable[[list[str]], np.ndarray], source: Source = SOURCE, **about: Any) -> Study:
+def looked_at(answer: Callable[[list[str]], np.ndarray], source: Source = SOURCE, **about: Any) -> EvalContext:
     """Of a model that answers prompts with (prompts, time, ...)."""
     looked = study(source, lambda prompts: [film(clip) for clip in answer(prompts)], **about)
     looked.model.modality.frames = 16  # type: ignore[attr-defined]
     return looked
 
 
-def figures(spoil: Callable[[np.ndarray], np.ndarray] = np.copy, n: int = 6) -> dict[str, Figure]:
+def figures(spoil: Callable[[np.ndarray], np.ndarray] = np.copy, n: int = 6) -> dict[str, Result]:
     """Of a model that shows what it is asked for; ``spoil`` is done to it."""
-    return Drift().measure(looked_at(lambda prompts: spoil(shown(prompts)), n=n))
+    return Drift().compute(looked_at(lambda prompts: spoil(shown(prompts)), n=n))
 
 
 def test_clips_that_go_on_as_they_began_do_not_drift() -> None:
@@ -86,7 +86,7 @@ def test_another_colour_from_the_middle_on() -> None:
         ]
         return np.concatenate([shown(prompts, 64)[:, :40], shown(others, 64)[:, 40:]], 1)
 
-    found = Drift().measure(looked_at(answer, n=8, options={"frames": 64}))
+    found = Drift().compute(looked_at(answer, n=8, options={"frames": 64}))
     assert not any(name.endswith("128") for name in found)
     assert min(found[f"drift_{name}"].value or 0 for name in ("colour_16", "colour_32", "shape_64")) > 0.8
     assert (found["drift_colour_64"].value or 0) < 0.2
@@ -96,19 +96,19 @@ def test_long_samples_are_others_than_the_usual_ones() -> None:
     asked: list[int] = []
     looked = looked_at(lambda prompts: asked.append(len(prompts)) or shown(prompts), n=MOST + 1, batch=64)
     looked.samples(["a red circle moving left fast"] * 3)
-    Drift().measure(looked)
+    Drift().compute(looked)
     assert asked == [3, MOST] and len(looked._drawn) == 1
 
 
 def test_of_other_data_shapes_and_colours_are_not_asked() -> None:
     reel = Reel(list(np.random.default_rng(0).integers(0, 256, (16, 64, 1, 8, 8), np.uint8)))
-    found = Drift().measure(looked_at(lambda prompts: np.stack(reel.clips[:4]), reel, n=4, options={"frames": 64}))
+    found = Drift().compute(looked_at(lambda prompts: np.stack(reel.clips[:4]), reel, n=4, options={"frames": 64}))
     assert {name.split("_")[1] for name in found} == {"contrast", "motion", "warp"}
 
 
 def test_what_is_too_short_is_refused() -> None:
-    with pytest.raises(Mistake, match="32 frames or more, not 16"):
-        Drift().measure(looked_at(shown, options={"frames": 16}))
+    with pytest.raises(UserError, match="32 frames or more, not 16"):
+        Drift().compute(looked_at(shown, options={"frames": 16}))
 
 
 def test_it_is_asked_for_by_name() -> None:

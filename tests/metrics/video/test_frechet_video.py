@@ -6,32 +6,32 @@ import torch
 from torch import Tensor
 
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, Study
+from genai.metrics.base import EvalContext, Result
 from genai.metrics.video import classifier as film_judge
 from genai.metrics.video import corruptions as damaged
 from genai.metrics.video import frechet_video as film_distance
 from genai.metrics.video.frechet_video import FilmDistance
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.video import ToyVideo
 from tests.metrics.video.damaged_clips import after, study
 
 SIZE = {"size": 16, "frames": 8, "fps": 4.0}
-SOURCE, OTHERS = WorldMotion(items=1280, **SIZE), WorldMotion(items=64, seed=1, **SIZE)  # type: ignore[arg-type]
+SOURCE, OTHERS = ToyVideo(items=1280, **SIZE), ToyVideo(items=64, seed=1, **SIZE)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def looked() -> Study:
+def looked() -> EvalContext:
     """The data, packed once."""
     return study(SOURCE, n=64)
 
 
-def distance(looked: Study, answer: Callable[[list[Clip]], list[Clip]]) -> Figure:
+def distance(looked: EvalContext, answer: Callable[[list[Clip]], list[Clip]]) -> Result:
     clips = answer([example.media for example in OTHERS.train])
     model = study(SOURCE, lambda prompts: clips, n=64, batch=64)
     model.__dict__ |= {"train": looked.train, "val": looked.val}
-    return FilmDistance().measure(model)["film_distance"]
+    return FilmDistance().compute(model)["film_distance"]
 
 
-def test_damage_of_every_kind_is_far_above_the_floor(looked: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damage_of_every_kind_is_far_above_the_floor(looked: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(film_judge, "STEPS", 120)
     whole = distance(looked, lambda clips: clips)
     assert whole.value == pytest.approx(whole.beside, rel=0.8)
@@ -46,7 +46,7 @@ def test_damage_of_every_kind_is_far_above_the_floor(looked: Study, monkeypatch:
     assert (same.value or 0) > 3 * (whole.beside or 1)
 
 
-def test_few_samples_have_no_distance(looked: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_samples_have_no_distance(looked: EvalContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(film_judge, "STEPS", 1)
     found = distance(looked, lambda clips: clips[:63])
     assert found.value is None and "needs 64 samples and twice as many held-out clips" in found.about

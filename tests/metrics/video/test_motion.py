@@ -5,20 +5,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.metrics.video import corruptions as damaged
 from genai.metrics.video.clips import real, smaller, stacked
 from genai.metrics.video.motion import Motion, looked_at
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.video import ToyVideo
 from tests.metrics.video.damaged_clips import Reel, after, film, study
 
-SOURCE, OTHERS = WorldMotion(items=240), WorldMotion(items=24, seed=1)
+SOURCE, OTHERS = ToyVideo(items=240), ToyVideo(items=24, seed=1)
 CLIPS = [OTHERS.train[index].media for index in range(24)]
 
 
 def test_real_clips_move_like_real_ones() -> None:
-    found = Motion().measure(study(SOURCE, lambda prompts: CLIPS, n=24))
+    found = Motion().compute(study(SOURCE, lambda prompts: CLIPS, n=24))
     assert found.keys() == {"motion_ratio", "warp_error", "first_jump"}
     for figure in found.values():
         assert figure.value == pytest.approx(figure.beside, rel=0.4)
@@ -79,18 +79,18 @@ def test_a_block_that_moves_is_explained_and_one_that_appears_is_not() -> None:
 
 def test_still_clips_have_neither_motion_nor_a_jump() -> None:
     reel = Reel(list(np.full((8, 4, 1, 8, 8), 100, np.uint8)))
-    found = Motion().measure(study(reel, lambda prompts: [film(reel.clips[0])] * len(prompts), n=4))
+    found = Motion().compute(study(reel, lambda prompts: [film(reel.clips[0])] * len(prompts), n=4))
     assert found["warp_error"].value == 0 and found["first_jump"].value is None and found["motion_ratio"].value == 0
 
 
 def test_lengths_and_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Mistake, match="3 frames or more, not 2"):
-        Motion().measure(study(SOURCE, lambda prompts: [Clip(clip.frames[:2], 8.0) for clip in CLIPS], n=4))
+    with pytest.raises(UserError, match="3 frames or more, not 2"):
+        Motion().compute(study(SOURCE, lambda prompts: [Clip(clip.frames[:2], 8.0) for clip in CLIPS], n=4))
     clips = [np.zeros((length, 3, 8, 10), np.uint8) + length for length in (4, 9, 6, 7, 12, 5)]
     packed = study(Reel([clips[0]] * 4)).train, study(Reel([clips[number // 2] for number in range(12)])).train
     assert real(packed[1], 6).unique().tolist() == [6, 7, 9, 12]
     assert len(real(packed[1], 6, 3)) == 3
-    with pytest.raises(Mistake, match="no clip of the data has 6 frames"):
+    with pytest.raises(UserError, match="no clip of the data has 6 frames"):
         real(packed[0], 6)
     assert stacked([film(clip) for clip in clips[:2]]).shape == (2, 4, 3, 8, 10)
     assert smaller(torch.full((1, 2, 3, 8, 10), 51, dtype=torch.uint8), 5).shape == (1, 2, 3, 4, 5)

@@ -5,17 +5,17 @@ import pytest
 import torch
 
 from genai.media.clip import Clip
-from genai.metrics.base import Figure
+from genai.metrics.base import Result
 from genai.metrics.video import nearest as module
 from genai.metrics.video.nearest import NearestFilm, nearest_films
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.video import ToyVideo
 from tests.metrics.video.damaged_clips import Reel, film, study
 
-SOURCE = WorldMotion(items=100, frames=6)
+SOURCE = ToyVideo(items=100, frames=6)
 
 
-def figures(answer: Callable[[int], Clip]) -> dict[str, Figure]:
-    return NearestFilm().measure(study(SOURCE, lambda prompts: [answer(i) for i in range(len(prompts))], n=10))
+def figures(answer: Callable[[int], Clip]) -> dict[str, Result]:
+    return NearestFilm().compute(study(SOURCE, lambda prompts: [answer(i) for i in range(len(prompts))], n=10))
 
 
 def test_copies_are_at_nothing() -> None:
@@ -34,7 +34,7 @@ def test_copies_of_the_middle_of_a_longer_clip_are_at_nothing() -> None:
     reel = Reel([rng.integers(0, 256, (4 + number % 9, 1, 8, 8), np.uint8) for number in range(40)])
     clip = next(clip for number, clip in enumerate(reel.clips) if number % 4 and len(clip) == 12)
     answers = [film(clip[start : start + 5]) for start in range(8)]
-    found = NearestFilm().measure(study(reel, lambda prompts: answers, n=8))
+    found = NearestFilm().compute(study(reel, lambda prompts: answers, n=8))
     assert found["nearest_film"].value == 0 < (found["nearest_film_low"].beside or 0)
 
 

@@ -4,21 +4,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.clip import Clip
-from genai.metrics.base import Figure
+from genai.metrics.base import Result
 from genai.metrics.video.prediction import Prediction
-from genai.toy.data.video import WorldMotion
-from tests.metrics.video.damaged_clips import Films, Packed, Reel, film, study
+from genai.toy.data.video import ToyVideo
+from tests.metrics.video.damaged_clips import Films, PackedDataset, Reel, film, study
 
-SOURCE = WorldMotion(items=120)
+SOURCE = ToyVideo(items=120)
 
 
 class Continuing:
     """A model that goes on from ``init`` as ``go_on`` says, given all of the clip that begins so."""
 
     def __init__(self, go_on: Callable[[Clip, np.ndarray], np.ndarray], source: Any = SOURCE) -> None:
-        self.modality, self.go_on, self.packed = Films(), go_on, Packed(source.val)
+        self.modality, self.go_on, self.packed = Films(), go_on, PackedDataset(source.val)
         self.modality.frames = 16  # type: ignore[attr-defined]
         self.asked: list[tuple[str, int, int]] = []
 
@@ -29,13 +29,13 @@ class Continuing:
         return [film(np.concatenate([begun, self.go_on(init, whole)]))]
 
 
-def figures(model: Continuing, source: Any = SOURCE, **about: Any) -> dict[str, Figure]:
+def figures(model: Continuing, source: Any = SOURCE, **about: Any) -> dict[str, Result]:
     looked = study(source, **{"n": 6, **about})
     looked.model = model  # type: ignore[assignment]
-    return Prediction().measure(looked)
+    return Prediction().compute(looked)
 
 
-def standing(figure: Figure) -> float:
+def standing(figure: Result) -> float:
     return float(figure.about.rpartition(": ")[2])
 
 
@@ -61,7 +61,7 @@ def test_a_model_that_makes_more_or_less_or_nothing() -> None:
     assert (more["prediction_psnr"].value or 0) > 75 and "of 12 frames" in more["prediction_psnr"].about
     less = figures(Continuing(lambda init, whole: whole[4:9]))
     assert (less["prediction_psnr"].value or 0) > 75 and "of 5 frames" in less["prediction_psnr"].about
-    with pytest.raises(Mistake, match="adds nothing to what is given"):
+    with pytest.raises(UserError, match="adds nothing to what is given"):
         figures(Continuing(lambda init, whole: whole[:0]))
 
 
@@ -70,5 +70,5 @@ def test_psnr_by_hand_and_no_ssim_of_small_frames() -> None:
     found = figures(Continuing(lambda init, whole: whole[4:] + 5, reel), reel)
     assert found.keys() == {"prediction_psnr"}
     assert found["prediction_psnr"].value == pytest.approx(20 * np.log10(255 / 5))
-    with pytest.raises(Mistake, match="2 frames or more, not 1"):
+    with pytest.raises(UserError, match="2 frames or more, not 1"):
         figures(Continuing(lambda init, whole: whole, reel), reel, options={"frames": 1})

@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 
 from genai.media.sound import Sound
-from genai.toy.data.audio import KINDS, WorldSound
-from genai.toy.data.score import FADING, WorldScore
+from genai.toy.data.audio import KINDS, ToyAudio
+from genai.toy.data.score import FADING, ToyNotes
 from genai.toy.world.audio_oracle import all_right, hear
 from genai.toy.world.melody import NOTES, TIMBRES, Melody, parse
 from genai.toy.world.synth import timing
 
 
 @pytest.fixture(scope="module")
-def source() -> WorldSound:
-    return WorldSound(items=300)
+def source() -> ToyAudio:
+    return ToyAudio(items=300)
 
 
-def test_examples_are_sounds_of_their_captions(source: WorldSound) -> None:
+def test_examples_are_sounds_of_their_captions(source: ToyAudio) -> None:
     for split, count in ((source.train, 300), (source.val, 30)):
         examples = list(split)
         assert len(split) == len(examples) == count
@@ -25,7 +25,7 @@ def test_examples_are_sounds_of_their_captions(source: WorldSound) -> None:
         assert np.mean([all_right(*pair) for pair in zip(asked, heard, strict=True)]) >= 0.99
 
 
-def test_the_splits_share_no_melody_and_counts_of_notes_are_even(source: WorldSound) -> None:
+def test_the_splits_share_no_melody_and_counts_of_notes_are_even(source: ToyAudio) -> None:
     trained, unheard, held_out = (
         {(melody.timbre, melody.notes) for melody in source.melodies[kind]}
         for kind in ("trained", "unheard", "held_out")
@@ -41,7 +41,7 @@ def test_the_splits_share_no_melody_and_counts_of_notes_are_even(source: WorldSo
     assert not trained & (unheard | held_out)
 
 
-def test_prompts_are_fresh_complete_and_of_their_kind(source: WorldSound) -> None:
+def test_prompts_are_fresh_complete_and_of_their_kind(source: ToyAudio) -> None:
     for kind in KINDS:
         prompts = source.asked(kind, 90, 3)
         assert prompts == source.asked(kind, 90, 3) != source.asked(kind, 90, 4)
@@ -53,16 +53,16 @@ def test_prompts_are_fresh_complete_and_of_their_kind(source: WorldSound) -> Non
     assert parse(source.prompts(source.val, 2, 0)[1]) in source.melodies["held_out"]
 
 
-def test_the_fingerprint_is_of_all_that_matters(source: WorldSound) -> None:
-    same = WorldSound(items=300, score=WorldScore())
+def test_the_fingerprint_is_of_all_that_matters(source: ToyAudio) -> None:
+    same = ToyAudio(items=300, score=ToyNotes())
     assert same.train.fingerprint == source.train.fingerprint != source.val.fingerprint
     others = [{"items": 301}, {"rate": 16_000}, {"seed": 1}]
-    prints = {WorldSound(**{"items": 300, **other}).train.fingerprint for other in others}  # type: ignore[arg-type]
+    prints = {ToyAudio(**{"items": 300, **other}).train.fingerprint for other in others}  # type: ignore[arg-type]
     assert len(prints | {source.train.fingerprint}) == 4
-    first, again = source.train[70], WorldSound(items=300).train[70]
+    first, again = source.train[70], ToyAudio(items=300).train[70]
     assert first.prompt == again.prompt and np.array_equal(first.media.samples, again.media.samples)
     with pytest.raises(ValueError, match="64 GiB"):
-        WorldSound(48_000, items=10_000_000)
+        ToyAudio(48_000, items=10_000_000)
 
 
 # The score.
@@ -71,7 +71,7 @@ def test_the_fingerprint_is_of_all_that_matters(source: WorldSound) -> None:
 def columns(prompt: str, count: int = 100, near: float = 0.0) -> dict[str, np.ndarray]:
     from genai.toy.data.score import _NAMES
 
-    return dict(zip(_NAMES, WorldScore(near).frames(prompt, count).T, strict=True))
+    return dict(zip(_NAMES, ToyNotes(near).frames(prompt, count).T, strict=True))
 
 
 def test_the_score_says_what_sounds_when() -> None:
@@ -110,12 +110,12 @@ def test_the_score_chooses_what_is_not_said_by_what_is() -> None:
 
 @pytest.mark.parametrize("prompt", ["", "a red circle", "a piano plays C4", "flute"])
 def test_what_is_no_melody_has_no_score(prompt: str) -> None:
-    assert not WorldScore().frames(prompt, 100).any()
+    assert not ToyNotes().frames(prompt, 100).any()
 
 
 @pytest.mark.parametrize("count", [0, 1, 37, 100, 250])
 def test_scores_of_any_length_begin_alike(count: int) -> None:
-    frames = WorldScore().frames("bell plays C4 E4 G4", count)
-    assert frames.shape == (count, WorldScore.features) and frames.dtype == np.float32
+    frames = ToyNotes().frames("bell plays C4 E4 G4", count)
+    assert frames.shape == (count, ToyNotes.features) and frames.dtype == np.float32
     shared = min(count, 100)
-    assert np.array_equal(frames[:shared], WorldScore().frames("bell plays C4 E4 G4", 100)[:shared])
+    assert np.array_equal(frames[:shared], ToyNotes().frames("bell plays C4 E4 G4", 100)[:shared])

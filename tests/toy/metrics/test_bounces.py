@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.media.sound import Sound
-from genai.metrics.base import Study, chosen
-from genai.toy.data.video import WorldMotion
+from genai.metrics.base import EvalContext, chosen
+from genai.toy.data.video import ToyVideo
 from genai.toy.metrics.bounces import Bounces
 from genai.toy.world.motion import parse
 from genai.toy.world.soundtrack import Note, play, score
@@ -47,8 +47,8 @@ def figures(
         clips, _ = draw([parse(prompt) for prompt in prompts], np.random.default_rng(5), frames=FRAMES)
         return [Clip(clip.transpose(0, 2, 3, 1), 8) for clip in spoil(clips)]
 
-    study = Study(Model(None, answer), WorldMotion(), n=n, sound=Player(changed))  # type: ignore[arg-type]
-    return Bounces().measure(study)
+    study = EvalContext(Model(None, answer), ToyVideo(), n=n, sound=Player(changed))  # type: ignore[arg-type]
+    return Bounces().compute(study)
 
 
 def test_a_model_that_hears_every_bounce() -> None:
@@ -79,7 +79,7 @@ def test_clips_without_a_path_do_not_count() -> None:
 
 
 def test_it_fits_clips_of_the_world_and_wants_a_model_of_sounds() -> None:
-    metrics, _ = chosen(["bounces"], WorldMotion(items=10), own=True)
+    metrics, _ = chosen(["bounces"], ToyVideo(items=10), own=True)
     assert isinstance(metrics["bounces"], Bounces)
-    with pytest.raises(Mistake, match="say which with sound=RUN"):
-        Bounces().measure(Study(Model(None), WorldMotion()))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="say which with sound=RUN"):
+        Bounces().compute(EvalContext(Model(None), ToyVideo()))  # type: ignore[arg-type]

@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 
 from genai.media.picture import Picture
-from genai.metrics.base import Study
+from genai.metrics.base import EvalContext
 from genai.modalities.image import Image
-from genai.toy.data.image import World
+from genai.toy.data.image import ToyImages
 from genai.toy.metrics.image import Obedience
 from genai.toy.world.draw import draw
 from genai.toy.world.scene import Scene, parse
 from tests.metrics.stubs import Model
 
 
-def study(source: World, change: Any = lambda scenes: scenes, jitter: bool = True, **about: Any) -> Study:
+def study(source: ToyImages, change: Any = lambda scenes: scenes, jitter: bool = True, **about: Any) -> EvalContext:
     """Of a model that draws what it is asked for, after ``change``."""
 
     def answer(prompts: list[str]) -> list[Picture]:
         scenes = change([parse(prompt) for prompt in prompts])
         return [Picture(pixels) for pixels in draw(scenes, source.size, np.random.default_rng(5), jitter)]
 
-    return Study(Model(Image(source.size), answer), source, **{"n": 100, **about})  # type: ignore[arg-type]
+    return EvalContext(Model(Image(source.size), answer), source, **{"n": 100, **about})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("things", [1, 2])
 def test_a_model_that_draws_what_is_asked_for(things: int) -> None:
-    figures = Obedience().measure(study(World(items=40, things=things)))
+    figures = Obedience().compute(study(ToyImages(items=40, things=things)))
     shares = {name: figure.value for name, figure in figures.items() if name != "place_spread"}
     attributes = (
         {"shape", "colour", "size", "place"} if things == 1 else {"shape", "colour", "size", "binding", "relation"}
@@ -42,7 +42,7 @@ def test_a_model_that_draws_something_else() -> None:
     def turned(scenes: list[Scene]) -> list[Scene]:
         return scenes[1:] + scenes[:1]
 
-    figures = Obedience().measure(study(World(items=40), turned, n=200))
+    figures = Obedience().compute(study(ToyImages(items=40), turned, n=200))
     assert figures["fulfilment"].value is not None and figures["fulfilment"].value < 0.04
     assert figures["fulfilment"].beside == pytest.approx(1.0, abs=0.02)
     assert figures["shape"].value == pytest.approx(1 / 5, abs=0.1)
@@ -50,7 +50,7 @@ def test_a_model_that_draws_something_else() -> None:
 
 
 def test_a_model_without_variety_has_no_spread() -> None:
-    figures = Obedience().measure(study(World(items=40), jitter=False))
+    figures = Obedience().compute(study(ToyImages(items=40), jitter=False))
     assert figures["fulfilment"].value == 1.0
     assert figures["place_spread"].value == pytest.approx(0, abs=0.1)
 
@@ -65,19 +65,19 @@ def test_swapped_colours_break_binding_alone() -> None:
             for s, (a, b) in zip(scenes, pairs, strict=True)
         ]
 
-    figures = Obedience().measure(study(World(items=40, things=2), swapped))
+    figures = Obedience().compute(study(ToyImages(items=40, things=2), swapped))
     assert min(figures[name].value or 0 for name in ("shape", "colour")) > 0.95
     assert (figures["binding"].value or 0) < 0.4  # two equal colours or shapes are bound rightly all the same
 
 
 def test_of_other_data_nothing_is_called_held_out() -> None:
-    figures = Obedience().measure(study(World(items=40), own=False, n=20))
+    figures = Obedience().compute(study(ToyImages(items=40), own=False, n=20))
     assert "fulfilment_held_out" not in figures
     assert "40 prompts of all combinations" in figures["fulfilment"].about
 
 
 def test_prompts_are_fresh_complete_and_of_their_split() -> None:
-    source = World(items=40)
+    source = ToyImages(items=40)
     for split, scenes in ((source.train, source.train_scenes), (source.val, source.val_scenes)):
         prompts = source.prompts(split, 50, 3)
         assert prompts == source.prompts(split, 50, 3) != source.prompts(split, 50, 4)

@@ -3,16 +3,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.sound import Sound
-from genai.metrics.base import Study, chosen
-from genai.toy.data.audio import WorldSound
-from genai.toy.data.soundtrack import WorldSoundtrack
+from genai.metrics.base import EvalContext, chosen
+from genai.toy.data.audio import ToyAudio
+from genai.toy.data.soundtrack import ToySoundtracks
 from genai.toy.metrics.onsets import InSync
 from genai.toy.world.melody import NOTES
 from genai.toy.world.soundtrack import play
 
-SOURCE = WorldSoundtrack(items=400)
+SOURCE = ToySoundtracks(items=400)
 
 
 class Player:
@@ -30,7 +30,7 @@ class Player:
 
 
 def figures(*player: Any) -> Any:
-    return InSync().measure(Study(Player(*player), SOURCE, n=64))  # type: ignore[arg-type]
+    return InSync().compute(EvalContext(Player(*player), SOURCE, n=64))  # type: ignore[arg-type]
 
 
 def test_a_model_that_knows_the_bounces() -> None:
@@ -54,7 +54,7 @@ def test_late_silent_and_out_of_tune() -> None:
 def test_it_is_what_soundtracks_are_measured_by() -> None:
     metrics, _ = chosen(None, SOURCE, own=True)
     assert isinstance(metrics["onsets"], InSync)
-    with pytest.raises(Mistake, match="'onsets' does not fit WorldSound"):
-        chosen(["onsets"], WorldSound(items=10), own=True)
-    with pytest.raises(Mistake, match="4000 samples a second or more, not 2000"):
+    with pytest.raises(UserError, match="'onsets' does not fit ToyAudio"):
+        chosen(["onsets"], ToyAudio(items=10), own=True)
+    with pytest.raises(UserError, match="4000 samples a second or more, not 2000"):
         figures(lambda score: score, 2_000)

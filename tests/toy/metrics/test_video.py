@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genai.core.errors import Mistake
+from genai.core.errors import UserError
 from genai.media.clip import Clip
-from genai.metrics.base import Figure, chosen
+from genai.metrics.base import Result, chosen
 from genai.metrics.video.corruptions import frozen, shuffled, switched
-from genai.toy.data.video import WorldMotion
+from genai.toy.data.video import ToyVideo
 from genai.toy.metrics.video import Moving
 from genai.toy.world.motion import DIRECTIONS, Motion, parse
 from genai.toy.world.trajectories import draw
@@ -24,14 +24,14 @@ def figures(
     spoil: Callable[[list[Clip]], list[Clip]] = lambda clips: clips,
     things: int = 1,
     **about: Any,
-) -> dict[str, Figure]:
+) -> dict[str, Result]:
     """Of a model that shows what it is asked for, after ``change``; ``spoil`` is done to what it shows."""
 
     def answer(prompts: list[str]) -> list[Clip]:
         clips, _ = draw([change(parse(prompt)) for prompt in prompts], np.random.default_rng(5))
         return spoil([film(pixels) for pixels in clips])
 
-    return Moving().measure(study(WorldMotion(items=10, things=things), answer, **{"n": 32, **about}))
+    return Moving().compute(study(ToyVideo(items=10, things=things), answer, **{"n": 32, **about}))
 
 
 @pytest.mark.parametrize("things", [1, 2])
@@ -82,12 +82,12 @@ def test_of_other_data_nothing_is_called_held_out() -> None:
     ],
 )
 def test_clips_that_the_world_has_not_are_refused(cut: Callable[[np.ndarray], np.ndarray], said: str) -> None:
-    with pytest.raises(Mistake, match=said):
+    with pytest.raises(UserError, match=said):
         figures(spoil=lambda clips: [Clip(cut(clip.frames), 8.0) for clip in clips], n=4)
 
 
 def test_it_is_what_the_clips_of_the_world_are_measured_by() -> None:
-    metrics, _ = chosen(None, WorldMotion(items=10), own=True)
+    metrics, _ = chosen(None, ToyVideo(items=10), own=True)
     assert list(metrics) == ["val_loss", "motion", "moving", "nearest_film"]
-    with pytest.raises(Mistake, match=r"'nearest' does not fit WorldMotion.*motion, moving, nearest_film"):
-        chosen(["nearest"], WorldMotion(items=10), own=True)
+    with pytest.raises(UserError, match=r"'nearest' does not fit ToyVideo.*motion, moving, nearest_film"):
+        chosen(["nearest"], ToyVideo(items=10), own=True)
