@@ -1,14 +1,13 @@
-"""How many samples a second does WaveNet generate on one core, and how near is that to what the core allows?
+"""Samples per second that WaveNet generates on one core, compared with the limit of the core.
 
     python benchmarks/audio_generate.py [--batches 1,16] [--repeats 9] [--json OUT]
 
 The small model: 20 layers (twice 1..512), 32 residual, 64 gate and 64 skip channels, 256 classes; random weights, which
-do not change its speed. CPU seconds of one thread, the median of repeats; the ways take turns within a repeat, so that
-a busy machine slows all of them. The limit is a pass over the same packed weights by the same product, and nothing
-else: no memory of the past, no gates, no draw. Two references: "naive" runs the network over its whole receptive field
-again for each sample; "incremental", in the manner of r9y9/wavenet_vocoder, calls one small module after another, each
-with a queue of its inputs. Start is the wall time until the first sample, in a new process: with nothing compiled, and
-with all of it on disk.
+do not change the speed. CPU seconds of one thread, median of repeats; the implementations take turns within a repeat,
+so that a busy machine slows all of them. The limit is one pass over the same packed weights with the same matrix
+product, without caches, gates and sampling. Two references: "naive" runs the network over its whole receptive field for
+each sample; "incremental", in the style of r9y9/wavenet_vocoder, calls small modules with queues of their inputs. Start
+is the wall time until the first sample in a new process, without and with compiled code on disk.
 """
 
 import argparse
@@ -29,27 +28,27 @@ from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.methods.autoregressive import AutoregressiveOptions, draw
-from genai.networks.wavenet.matmul import WIDTH, accumulate, tile
+from genai.methods.autoregressive import AutoregressiveOptions, sample_categorical
+from genai.networks.wavenet.matmul import VECTOR_FLOATS, accumulate, tile_shape
 from genai.networks.wavenet.model import WaveNet
-from genai.networks.wavenet.native import packed
+from genai.networks.wavenet.native import pack_weights
 
 RATE, LOCAL = 16_000, 5
-SMALL = f"WaveNet(classes=256, hop=160, local={LOCAL}, layers=20, cycle=10)"
+SMALL = f"WaveNet(num_classes=256, hop_length=160, local={LOCAL}, layers=20, cycle=10)"
 START = f"""
 import time, torch
 from genai.networks.wavenet.model import WaveNet
-net = {SMALL}.requires_grad_(False)
-begun = net.prefill(torch.zeros(1, 1), local=torch.zeros(1, 9, {LOCAL}))
+network = {SMALL}.requires_grad_(False)
+state = network.prefill(torch.zeros(1, 1), local=torch.zeros(1, 9, {LOCAL}))
 start = time.perf_counter()
-net.engine(*begun).draw(torch.rand(1, 1))
+network.engine(*state).sample(torch.rand(1, 1))
 print(time.perf_counter() - start)
 """
-Interpolation = Callable[[int], None]
+Steps = Callable[[int], None]
 
 
-class Queued(nn.Module):
-    """A dilated convolution that is given one step (batch, 1, channels) at a time."""
+class QueuedConv(nn.Module):
+    """Dilated convolution that processes one step (batch, 1, channels) at a time."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -74,8 +73,8 @@ class Block(nn.Module):
 
     def __init__(self, dilation: int) -> None:
         super().__init__()
-        self.taps, self.local = Queued(32, 64, 2, dilation), Queued(LOCAL, 64)
-        self.residual, self.skip = Queued(32, 32), Queued(32, 64)
+        self.taps, self.local = QueuedConv(32, 64, 2, dilation), QueuedConv(LOCAL, 64)
+        self.residual, self.skip = QueuedConv(32, 32), QueuedConv(32, 64)
 
     def forward(self, x: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
         (a, b), (c, d) = self.taps(x).chunk(2, -1), self.local(local).chunk(2, -1)
@@ -88,8 +87,8 @@ class Incremental(nn.Module):
 
     def __init__(self, dilations: list[int]) -> None:
         super().__init__()
-        self.first, self.blocks = Queued(256, 32), nn.ModuleList(Block(dilation) for dilation in dilations)
-        self.last = nn.Sequential(nn.ReLU(), Queued(64, 64), nn.ReLU(), Queued(64, 256))
+        self.first, self.blocks = QueuedConv(256, 32), nn.ModuleList(Block(dilation) for dilation in dilations)
+        self.last = nn.Sequential(nn.ReLU(), QueuedConv(64, 64), nn.ReLU(), QueuedConv(64, 256))
 
     def forward(self, x: Tensor, local: Tensor) -> Tensor:
         x, total = self.first(x), torch.zeros(())
@@ -100,49 +99,49 @@ class Incremental(nn.Module):
         return torch.distributions.OneHotCategorical(probabilities).sample()[:, None]
 
 
-def ways(batch: int) -> dict[str, tuple[int, Interpolation]]:
-    """Names -> (samples of one measurement, a function that generates so many)."""
-    net = eval(SMALL, {"WaveNet": WaveNet}).requires_grad_(False).eval()
+def implementations(batch: int) -> dict[str, tuple[int, Steps]]:
+    """Return names -> (samples per measurement, function that generates so many)."""
+    network = eval(SMALL, {"WaveNet": WaveNet}).requires_grad_(False).eval()
     x, local = (
-        torch.randint(256, (batch, net.receptive_field)),
-        torch.randn(batch, net.receptive_field // net.hop + 100, LOCAL),
+        torch.randint(256, (batch, network.receptive_field)),
+        torch.randn(batch, network.receptive_field // network.hop_length + 100, LOCAL),
     )
-    logits, cache = net.prefill(x, local=local)
-    engine = net.engine(logits, cache)
-    reference, options = Incremental(net.dilations), AutoregressiveOptions()
+    logits, cache = network.prefill(x, local=local)
+    engine = network.engine(logits, cache)
+    reference, options = Incremental(network.dilations), AutoregressiveOptions()
 
     def naive(n: int) -> None:
         for _ in range(n):
-            draw(net(x, local=local)[:, -1], torch.rand(batch), options)
+            sample_categorical(network(x, local=local)[:, -1], torch.rand(batch), options)
 
     def incremental(n: int) -> None:
-        now = F.one_hot(x[:, :1], 256).float()
+        current = F.one_hot(x[:, :1], 256).float()
         for _ in range(n):
-            now = reference(now, local[:, :1])
+            current = reference(current, local[:, :1])
 
     def steps(n: int) -> None:
-        now = logits
+        current = logits
         for _ in range(n):
-            now = net.step(draw(now, torch.rand(batch), options), cache)
+            current = network.step(sample_categorical(current, torch.rand(batch), options), cache)
 
     def native(n: int) -> None:
         assert engine is not None
-        engine.draw(torch.rand(batch, n))
+        engine.sample(torch.rand(batch, n))
 
     return {
         "naive": (2, naive),
         "incremental": (60, incremental),
         "eager steps": (200, steps),
         "native": (6000, native),
-        "limit": (6000, stream_weights(net, batch)),
+        "limit": (6000, stream_weights(network, batch)),
     }
 
 
-def stream_weights(net: WaveNet, batch: int) -> Interpolation:
-    """Nothing but multiply-adds of all packed weights, once a sample."""
-    rows, vectors, inputs = tile(batch)
-    block, padded = vectors * WIDTH, batch + -batch % rows
-    weights = packed(net, block, padded).packed
+def stream_weights(network: WaveNet, batch: int) -> Steps:
+    """Return a function that only multiplies and adds all packed weights, once per sample."""
+    rows, vectors, inputs = tile_shape(batch)
+    block, padded = vectors * VECTOR_FLOATS, batch + -batch % rows
+    weights = pack_weights(network, block, padded).packed
     x, y = torch.randn(padded * (len(weights) // block)).numpy(), torch.zeros(padded * block).numpy()
 
     @njit
@@ -153,20 +152,20 @@ def stream_weights(net: WaveNet, batch: int) -> Interpolation:
     return lambda n: run(n, weights, x, y)
 
 
-def rates(batch: int, repeats: int) -> dict[str, float]:
-    """Samples a second of all rows together."""
+def measure_rates(batch: int, repeats: int) -> dict[str, float]:
+    """Measure the samples per second of the whole batch."""
     seconds: dict[str, list[float]] = {}
-    found = ways(batch)
+    functions = implementations(batch)
     for _ in range(repeats + 1):
-        for name, (n, way) in found.items():
+        for name, (n, generate) in functions.items():
             start = time.process_time()
-            way(n)
+            generate(n)
             seconds.setdefault(name, []).append((time.process_time() - start) / n)
-    return {name: batch / median(taken[1:]) for name, taken in seconds.items()}
+    return {name: batch / median(repeated[1:]) for name, repeated in seconds.items()}
 
 
-def starts() -> dict[str, float]:
-    """Seconds until the first sample, with an empty cache and with a full one."""
+def measure_starts() -> dict[str, float]:
+    """Measure the seconds until the first sample, with an empty and with a filled cache."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
         run = [sys.executable, "-c", START]
@@ -179,19 +178,19 @@ def main() -> None:
     parser.add_argument("--batches", default="1,16")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
     with torch.inference_mode():
-        for batch in (int(text) for text in asked.batches.split(",")):
-            found = results[f"batch {batch}"] = rates(batch, asked.repeats)
+        for batch in (int(text) for text in args.batches.split(",")):
+            found = results[f"batch {batch}"] = measure_rates(batch, args.repeats)
             print(f"batch {batch:<12} samples/s  x real time  x incremental  of the limit")
             for name, rate in found.items():
                 relative = rate / RATE, rate / found["incremental"], rate / found["limit"]
                 print(f"{name:<17} {rate:>10,.0f} {relative[0]:>12.3g} {relative[1]:>14.3g} {relative[2]:>13.1%}")
-    results["start"] = starts()
+    results["start"] = measure_starts()
     print("start: {cold:.1f} s, then {warm:.1f} s".format(**results["start"]))
-    save(asked.json, results)
+    save(args.json, results)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""How fast does the audio model learn: targets a second beside a common implementation, and bits a sample of speech.
+"""Training of the audio model: targets per second, compared with a common implementation, and bits per sample.
 
     python benchmarks/audio_train.py [--data FSDD] [--millions 2] [--repeats 7] [--json OUT] [words ...]
 
 Speed: forward and backward of the small model (20 layers, 32/64/64, 256 classes, a prompt each) on the same crops, one
-thread, CPU seconds, medians of interleaved repeats; beside it a model of equal size in the manner of r9y9's
+thread, CPU seconds, medians of interleaved repeats. It is compared with a model of equal size in the style of r9y9's
 wavenet_vocoder: convolutions over (batch, channels, time), one-hot input, a global condition by 1x1 convolutions.
 
-Bits: ``experiment=fsdd`` for so many million targets, on the held-out side of ``--data`` (the Free Spoken Digit Dataset
-in train/ and test/), beside the tables of order 0 and 1. ``--dev`` holds out a tenth of train/ instead: settings are
-chosen there.
+Bits: ``experiment=fsdd`` for some million targets, on the held-out split of ``--data`` (the Free Spoken Digit Dataset
+in train/ and test/), with the tables of order 0 and 1. ``--dev`` holds out a tenth of train/ instead, to choose
+settings.
 """
 
 import argparse
@@ -36,8 +36,8 @@ LAYERS, CYCLE, RESIDUAL, GATE, SKIP, CLASSES, CONDITION = 20, 10, 32, 64, 64, 25
 HOP, FRAMES, BATCH = 80, 50, 2
 
 
-class Common(nn.Module):
-    """WaveNet as it is commonly written."""
+class ReferenceWaveNet(nn.Module):
+    """WaveNet in its common form."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,72 +53,72 @@ class Common(nn.Module):
     def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
         time = x.shape[1]
         x = self.first(F.one_hot(x, CLASSES).float().mT)
-        heard = self.speakers(speaker)[..., None].expand(-1, -1, time)
+        speaker_bias = self.speakers(speaker)[..., None].expand(-1, -1, time)
         total: Tensor | float = 0.0
         for taps, condition, residual, skip in zip(self.taps, self.condition, self.residual, self.skip, strict=True):
-            filtered, gate = (taps(x)[..., :time] + condition(heard)).chunk(2, 1)
+            filtered, gate = (taps(x)[..., :time] + condition(speaker_bias)).chunk(2, 1)
             hidden = torch.tanh(filtered) * torch.sigmoid(gate)
             total = total + skip(hidden)
             x = (x + residual(hidden)) * 0.5**0.5
         return self.last(total * LAYERS**-0.5).mT
 
 
-def speed(repeats: int) -> dict[str, float]:
-    """Targets a CPU second of both."""
+def measure_speed(repeats: int) -> dict[str, float]:
+    """Measure the targets per CPU second of both."""
     torch.manual_seed(0)
     x = torch.randint(CLASSES, (BATCH, HOP * FRAMES + 1))
     prompts, local = ["seven, spoken by jackson"] * BATCH, torch.zeros(BATCH, FRAMES, 0)
     encoder = PromptEncoder(width=64)
-    ours = WaveNet(CLASSES, HOP, 0, LAYERS, CYCLE, RESIDUAL, GATE, SKIP, context=64)
-    common, speaker = Common(), torch.arange(BATCH)
+    model = WaveNet(CLASSES, HOP, 0, LAYERS, CYCLE, RESIDUAL, GATE, SKIP, context=64)
+    reference, speaker = ReferenceWaveNet(), torch.arange(BATCH)
     runs = {
-        "genai": lambda: ours(x[:, :-1], None, local, None, encoder(prompts)),
-        "common": lambda: common(x[:, :-1], speaker),
+        "genai": lambda: model(x[:, :-1], None, local, None, encoder(prompts)),
+        "common": lambda: reference(x[:, :-1], speaker),
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats + 1):
         for name, run in runs.items():
-            began = time.process_time()
+            start = time.process_time()
             F.cross_entropy(run().flatten(0, 1), x[:, 1:].flatten()).backward()
-            times[name].append(time.process_time() - began)
-    rates = {name: BATCH * HOP * FRAMES / statistics.median(taken[1:]) for name, taken in times.items()}
+            times[name].append(time.process_time() - start)
+    rates = {name: BATCH * HOP * FRAMES / statistics.median(seconds[1:]) for name, seconds in times.items()}
     return {**{f"{name}_targets_per_s": round(rate) for name, rate in rates.items()}} | {
         "ratio": round(rates["genai"] / rates["common"], 2)
     }
 
 
-def bits(path: str, millions: float, words: list[str]) -> dict[str, Any]:
-    """Bits a sample on the whole held-out side."""
+def measure_bits(path: str, millions: float, words: list[str]) -> dict[str, Any]:
+    """Train a model, and measure its bits per sample on the whole held-out split."""
     words = ["experiment=fsdd", f"data.path={path}", "trainer=cpu", "trainer.threads=1", *words]
-    composed = compose("train", words).values
-    audio = instantiate(composed["modality"], Audio, "modality")
-    targets = composed["batch"] * audio.crop * audio.hop
+    values = compose("train", words).values
+    audio = instantiate(values["modality"], Audio, "modality")
+    targets = values["batch"] * audio.crop * audio.hop_length
     model = train(*words, f"steps={round(millions * 1e6 / targets)}")
-    source = instantiate(composed["data"], Source, "data")  # type: ignore[type-abstract]
-    figures = BitsPerSample().measure(EvalContext(model, source))
-    measured = {name: round(figure.value or 0, 4) for name, figure in figures.items()}
-    return {name: model.record[name] for name in ("steps", "cpu_seconds")} | measured
+    source = instantiate(values["data"], Source, "data")  # type: ignore[type-abstract]
+    results = BitsPerSample().compute(EvalContext(model, source))
+    bits_per_sample = {name: round(result.value or 0, 4) for name, result in results.items()}
+    return {name: model.record[name] for name in ("steps", "cpu_seconds")} | bits_per_sample
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder with train/ and test/; without it only speed is measured")
-    parser.add_argument("--dev", action="store_true", help="hold out a tenth of train/, leave test/ alone")
-    parser.add_argument("--millions", default="2", help="of targets, for each a run of its own: 2,5,20")
+    parser.add_argument("--dev", action="store_true", help="hold out a tenth of train/, do not use test/")
+    parser.add_argument("--millions", default="2", help="millions of targets, with one run each: 2,5,20")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings")
-    asked = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
-    if asked.repeats:
-        results["speed"] = speed(asked.repeats)
+    if args.repeats:
+        results["speed"] = measure_speed(args.repeats)
         print(json.dumps(results["speed"]), flush=True)
-    for millions in map(float, asked.millions.split(",") if asked.data else []):
-        path = asked.data / "train" if asked.dev else asked.data
-        results[f"{millions:g} M targets"] = bits(str(path), millions, asked.words)
+    for millions in map(float, args.millions.split(",") if args.data else []):
+        path = args.data / "train" if args.dev else args.data
+        results[f"{millions:g} M targets"] = measure_bits(str(path), millions, args.words)
         print(f"{millions:g} M targets: {json.dumps(results[f'{millions:g} M targets'])}", flush=True)
-    save(asked.json, results)
+    save(args.json, results)
 
 
 if __name__ == "__main__":

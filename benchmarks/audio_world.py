@@ -1,13 +1,13 @@
-"""Does the audio model play what it is asked for, and after how many CPU seconds of training?
+"""Prompt accuracy of the audio model on the toy world, after given CPU seconds of training.
 
     python benchmarks/audio_world.py [--budgets 120,300] [--seeds 0] [--threads 1] [--n 128] [--json OUT] [words ...]
 
-For each budget a run of its own, from nothing, its learning rate annealed: prompts that name everything, of melodies
-that were trained on, of melodies never heard whose notes are known of their instrument, and of notes that were never
-heard of their instrument; the weights that sampling uses, the sampler's defaults. The rules that judge hear the
-generated clips: bits a sample do not rank this. The number of steps that fill a budget comes from two short runs,
-and the CPU seconds that were really used are printed (``record.json``: from the first step to the last, all threads).
-A share of 128 prompts has a standard error of up to 0.044.
+Each budget has a separate run from scratch, with an annealed learning rate. Prompts name every attribute of training
+melodies, of new melodies with notes that are known for their instrument, and of notes that are new for it.
+Samples use the averaged weights and the default options. The oracle of the toy world checks them; bits per sample do
+not rank models by this. The number of steps for a budget is estimated from two short runs; the CPU seconds that were
+used are printed (``record.json``: from the first step to the last, all threads). A share of 128 prompts has a standard
+error of up to 0.044.
 """
 
 import argparse
@@ -21,47 +21,49 @@ from genai.cli.compose import compose
 from genai.core.data import Source
 from genai.core.instantiate import instantiate
 from genai.metrics.base import EvalContext
-from genai.toy.metrics.audio import Played
+from genai.toy.metrics.audio import MelodyPromptAccuracy
 
 
-def row(model: Any, words: list[str], n: int) -> dict[str, Any]:
-    """Figures of fresh prompts, as ``python -m genai.evaluate`` has them."""
+def score(model: Any, words: list[str], n: int) -> dict[str, Any]:
+    """Return the results for new prompts, as in ``python -m genai.evaluate``."""
     data = compose("train", words).values["data"]
     source = instantiate(data, Source, "data")  # type: ignore[type-abstract]
-    study = EvalContext(model, source, n=n, seed=1, batch=n)
-    figures = Played().measure(study)
-    measured = {name: figure.value for name, figure in figures.items() if figure.value is not None}
-    beside = {f"{name}_of_real": figure.beside for name, figure in figures.items() if figure.beside is not None}
-    bits = study.losses["loss"] / math.log(2)
-    kept = {name: round(value, 4) for name, value in {**measured, **beside, "bits_per_sample": bits}.items()}
-    return {name: model.record[name] for name in ("cpu_seconds", "seconds", "steps")} | kept
+    context = EvalContext(model, source, n=n, seed=1, batch=n)
+    results = MelodyPromptAccuracy().compute(context)
+    values = {name: result.value for name, result in results.items() if result.value is not None}
+    reference = {
+        f"{name}_of_real": result.reference for name, result in results.items() if result.reference is not None
+    }
+    bits = context.losses["loss"] / math.log(2)
+    rounded = {name: round(value, 4) for name, value in {**values, **reference, "bits_per_sample": bits}.items()}
+    return {name: model.record[name] for name in ("cpu_seconds", "seconds", "steps")} | rounded
 
 
-def show(name: str, measured: dict[str, Any]) -> None:
-    print(f"{name}: {measured['cpu_seconds']:.0f} CPU s, {measured['steps']} steps")
-    print("  " + "  ".join(f"{key} {value}" for key, value in measured.items() if "real" not in key), flush=True)
+def print_scores(name: str, scores: dict[str, Any]) -> None:
+    print(f"{name}: {scores['cpu_seconds']:.0f} CPU s, {scores['steps']} steps")
+    print("  " + "  ".join(f"{key} {value}" for key, value in scores.items() if "real" not in key), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budgets", default="120,300", help="CPU seconds")
-    parser.add_argument("--steps", type=int, help="so many steps instead of a budget")
+    parser.add_argument("--steps", type=int, help="number of steps instead of a budget")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--n", type=int, default=128, help="prompts of each kind")
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings: model.network.layers=12")
-    asked = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args()
     results: dict[str, Any] = {}
-    for seed in asked.seeds.split(","):
-        words = ["modality=audio", f"trainer.threads={asked.threads}", "trainer=cpu", f"seed={seed}", *asked.words]
-        budgets = [asked.steps] if asked.steps else [float(text) for text in asked.budgets.split(",")]
+    for seed in args.seeds.split(","):
+        words = ["modality=audio", f"trainer.threads={args.threads}", "trainer=cpu", f"seed={seed}", *args.words]
+        budgets = [args.steps] if args.steps else [float(text) for text in args.budgets.split(",")]
         for budget in budgets:
-            name = f"{budget:g} {'steps' if asked.steps else 'CPU s'}, seed {seed}"
-            steps = asked.steps or steps_for(budget, words)
-            results[name] = row(train(*words, f"steps={steps}"), words, asked.n)
-            show(name, results[name])
-    save(asked.json, results)
+            name = f"{budget:g} {'steps' if args.steps else 'CPU s'}, seed {seed}"
+            steps = args.steps or steps_for(budget, words)
+            results[name] = score(train(*words, f"steps={steps}"), words, args.n)
+            print_scores(name, results[name])
+    save(args.json, results)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Does the video model show what it is asked for, moving so, and after how many CPU seconds of training?
+"""Prompt accuracy of the video model on the toy world, after given CPU seconds of training.
 
     python benchmarks/video_world.py [--budgets 300] [--seeds 0] [--threads 1] [--n 96] [--json OUT] [words ...]
-    python benchmarks/video_world.py --ckpt RUN [--init-frames 1] [--frames 128]      # a run that there is
+    python benchmarks/video_world.py --ckpt RUN [--init-frames 1] [--frames 128]      # an existing run
 
-For each budget a run of its own, from nothing, its learning rate annealed: prompts that name everything, of trained and
-of held-out combinations apart, the weights that sampling uses, the sampler's defaults. Rules watch the clips
-(``moving``), blocks are followed (``motion``). The number of steps that fill a budget comes from two short runs, and
-the CPU seconds that were really used are printed (``record.json``: from the first step to the last, all threads). A
-share of 96 prompts has a standard error of up to 0.05.
+Each budget has a separate run from scratch, with an annealed learning rate. Prompts name every attribute, of training
+and of held-out combinations separately. Samples use the averaged weights and the default options. The metrics are
+``toy_video`` and ``motion``. The number of steps for a budget is estimated from two short runs; the CPU seconds that
+were used are printed (``record.json``: from the first step to the last, all threads). A share of 96 prompts has a
+standard error of up to 0.05.
 
-``--init-frames``: also the same of clips that go on from the first frames of real ones, and whether these come back bit
-for bit. ``--frames``: also ``--long`` clips of so many frames, of held-out prompts, each 16 frames by themselves: are
-shape and colour still right, are contrast, change and warp error still those of real clips (``drift``)?
+``--init-frames`` also measures clips that continue the first frames of real clips, and whether these are kept bit for
+bit. ``--frames`` also measures the ``drift`` of ``--long`` clips with so many frames of held-out prompts, every 16
+frames: shape, color, contrast, change and warp error.
 """
 
 import argparse
@@ -26,145 +26,147 @@ from common import save, steps_for, train
 
 import genai
 from genai.cli.compose import compose
-from genai.cli.overrides import words_of
+from genai.cli.overrides import recorded_overrides
 from genai.core.data import Source
 from genai.core.instantiate import instantiate
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext, Result
-from genai.metrics.video.clips import made, real, stacked
-from genai.metrics.video.drift import PART, lasting, looks
-from genai.metrics.video.motion import Motion, looked_at
+from genai.metrics.video.clips import real_clips, sample_clips, stack_clips
+from genai.metrics.video.drift import WINDOW_FRAMES, drift_results
+from genai.metrics.video.motion import MotionStatistics, change_and_warp_error
 from genai.runs.run import Run
-from genai.toy.metrics.video import Moving
-from genai.toy.world.motion import parse
-from genai.toy.world.trajectories import draw
+from genai.toy.metrics.drift import drift_attribute_results
+from genai.toy.metrics.video import MotionPromptAccuracy
+from genai.toy.world.motion import parse_motion
+from genai.toy.world.trajectories import render_clips
 
-SIDES = {"trained": "", "held out": "_held_out"}
+PROMPT_KINDS = {"trained": "", "held out": "_held_out"}
 
 
 @dataclass
-class Side(EvalContext):
-    """Of prompts of one kind only, and of clips that go on from the first ``given`` frames of real ones."""
+class VideoContext(EvalContext):
+    """Context with prompts of one kind, and samples that continue the first ``init_frames`` frames of real clips."""
 
-    side: str = ""
-    given: int = 0
+    suffix: str = ""
+    init_frames: int = 0
 
-    def asked(self) -> dict[str, tuple[list[str], str]]:
-        return {"": super().asked()[self.side]}
+    def prompt_sets(self) -> dict[str, tuple[list[str], str]]:
+        return {"": super().prompt_sets()[self.suffix]}
 
     def samples(self, prompts: Sequence[str]) -> list[Any]:
-        if not self.given:
+        if not self.init_frames:
             return super().samples(prompts)
         key = tuple(prompts)
-        if key not in self._drawn:
-            begun = zip(prompts, self.begun(prompts), strict=True)
-            self._drawn[key] = [
+        if key not in self._sample_cache:
+            pairs = zip(prompts, self.init_clips(prompts), strict=True)
+            self._sample_cache[key] = [
                 self.model.sample(prompt, seed=self.seed + number, init=init)[0]
-                for number, (prompt, init) in enumerate(begun)
+                for number, (prompt, init) in enumerate(pairs)
             ]
-        return self._drawn[key]
+        return self._sample_cache[key]
 
-    def begun(self, prompts: Sequence[str]) -> list[Clip]:
-        """The first frames of real clips of ``prompts``, others than those that samples are compared with."""
+    def init_clips(self, prompts: Sequence[str]) -> list[Clip]:
+        """Return the first frames of real clips of ``prompts``, not of those that samples are compared with."""
         modality: Any = self.model.modality
-        motions, rng = [parse(prompt) for prompt in prompts], np.random.default_rng(self.seed + 1)
-        clips, _ = draw(motions, rng, modality.shape[-1], modality.frames, modality.fps)
-        frames = np.ascontiguousarray(clips[:, : self.given].transpose(0, 1, 3, 4, 2))
-        return [Clip(each, modality.fps) for each in frames]
+        motions, rng = [parse_motion(prompt) for prompt in prompts], np.random.default_rng(self.seed + 1)
+        clips, _ = render_clips(motions, rng, modality.shape[-1], modality.frames, modality.fps)
+        frames = np.ascontiguousarray(clips[:, : self.init_frames].transpose(0, 1, 3, 4, 2))
+        return [Clip(pixels, modality.fps) for pixels in frames]
 
 
-def values(figures: Mapping[str, Result]) -> dict[str, float]:
-    return {name: round(figure.value, 4) for name, figure in figures.items() if figure.value is not None}
+def rounded_values(results: Mapping[str, Result]) -> dict[str, float]:
+    return {name: round(result.value, 4) for name, result in results.items() if result.value is not None}
 
 
-def obeyed(model: Any, source: Source, n: int, given: int = 0) -> dict[str, dict[str, float]]:
-    """Figures of fresh prompts of each side; of held-out ones also how things move."""
-    found: dict[str, dict[str, float]] = {}
-    kind = f"from {given} frames, " if given else ""
-    for name, side in SIDES.items():
-        study = Side(model, source, n=n, seed=1, side=side, given=given)
-        figures = values(Moving().measure(study))
-        if side:
-            figures |= values(Motion().measure(study))
-        if given:
-            figures |= continued(study)
-        found[f"{kind}{name}"] = figures
-    return found
+def prompt_metrics(model: Any, source: Source, n: int, init_frames: int = 0) -> dict[str, dict[str, float]]:
+    """Return the metrics for new prompts of each kind; for held-out ones also those of ``motion``."""
+    metrics: dict[str, dict[str, float]] = {}
+    prefix = f"from {init_frames} frames, " if init_frames else ""
+    for name, suffix in PROMPT_KINDS.items():
+        context = VideoContext(model, source, n=n, seed=1, suffix=suffix, init_frames=init_frames)
+        values = rounded_values(MotionPromptAccuracy().compute(context))
+        if suffix:
+            values |= rounded_values(MotionStatistics().compute(context))
+        if init_frames:
+            values |= continuation_metrics(context)
+        metrics[f"{prefix}{name}"] = values
+    return metrics
 
 
-def continued(study: Side) -> dict[str, float]:
-    """Whether the given frames are in the samples as they were, and how much of a jump the first step from them is."""
-    prompts, given = study.asked()[""][0], study.given
-    samples = study.samples(prompts)
-    pairs = zip(study.begun(prompts), samples, strict=True)
-    kept = [np.array_equal(init.frames, sample.frames[:given]) for init, sample in pairs]
-    _, left = looked_at(stacked(samples))
+def continuation_metrics(context: VideoContext) -> dict[str, float]:
+    """Measure whether the given frames are kept in the samples, and the jump at the first step after them."""
+    prompts, init_frames = context.prompt_sets()[""][0], context.init_frames
+    samples = context.samples(prompts)
+    pairs = zip(context.init_clips(prompts), samples, strict=True)
+    is_kept = [np.array_equal(init.frames, sample.frames[:init_frames]) for init, sample in pairs]
+    _, warp_error = change_and_warp_error(stack_clips(samples))
     return {
-        "given_frames_kept": sum(kept) / len(kept),
-        "jump_from_given": round(float(left[:, given - 1].mean() / left[:, given:].mean()), 3),
+        "given_frames_kept": sum(is_kept) / len(is_kept),
+        "jump_from_given": round(float(warp_error[:, init_frames - 1].mean() / warp_error[:, init_frames:].mean()), 3),
     }
 
 
-def rolled_out(model: Any, source: Source, n: int, frames: int) -> dict[str, float]:
-    """What ``drift`` finds in clips of held-out prompts, at the end of each ``PART`` frames."""
-    study = EvalContext(model, source, n=n, seed=1, options={"frames": frames})
-    prompts = source.prompts(source.val, n, study.seed)
-    clips, marks = made(study, prompts), range(PART, frames + 1, PART)
-    motions = [parse(prompt) for prompt in prompts]
-    found = looks(clips, real(study.val, min(PART, model.modality.frames), n), marks)
-    return values({**found, **lasting(motions, clips, marks, study.seed, model.modality.fps)})
+def drift_metrics(model: Any, source: Source, n: int, frames: int) -> dict[str, float]:
+    """Return the metrics of ``drift`` for clips of held-out prompts, every ``WINDOW_FRAMES`` frames."""
+    context = EvalContext(model, source, n=n, seed=1, options={"frames": frames})
+    prompts = source.prompts(source.val, n, context.seed)
+    clips, end_frames = sample_clips(context, prompts), range(WINDOW_FRAMES, frames + 1, WINDOW_FRAMES)
+    motions = [parse_motion(prompt) for prompt in prompts]
+    held_out = real_clips(context.val, min(WINDOW_FRAMES, model.modality.frames), n)
+    attributes = drift_attribute_results(motions, clips, end_frames, context.seed, model.modality.fps)
+    return rounded_values({**drift_results(clips, held_out, end_frames), **attributes})
 
 
-def row(model: Any, words: list[str], asked: argparse.Namespace) -> dict[str, Any]:
-    """All that is asked about one model."""
+def score(model: Any, words: list[str], args: argparse.Namespace) -> dict[str, Any]:
+    """Return all metrics of a model that ``args`` ask for."""
     source = instantiate(compose("train", words).values["data"], Source, "data")  # type: ignore[type-abstract]
-    found: dict[str, Any] = {name: model.record[name] for name in ("cpu_seconds", "seconds", "steps")}
-    found |= obeyed(model, source, asked.n)
-    if asked.init_frames:
-        found |= obeyed(model, source, asked.n, asked.init_frames)
-    if asked.frames:
-        found[f"{asked.frames} frames"] = rolled_out(model, source, asked.long, asked.frames)
-    return found
+    metrics: dict[str, Any] = {name: model.record[name] for name in ("cpu_seconds", "seconds", "steps")}
+    metrics |= prompt_metrics(model, source, args.n)
+    if args.init_frames:
+        metrics |= prompt_metrics(model, source, args.n, args.init_frames)
+    if args.frames:
+        metrics[f"{args.frames} frames"] = drift_metrics(model, source, args.long, args.frames)
+    return metrics
 
 
-def show(name: str, found: dict[str, Any]) -> None:
-    print(f"{name}: {found['cpu_seconds']:.0f} CPU s, {found['steps']} steps")
-    for kind, figures in found.items():
-        if isinstance(figures, dict):
-            print(f"  {kind}: " + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)
+def print_metrics(name: str, metrics: dict[str, Any]) -> None:
+    print(f"{name}: {metrics['cpu_seconds']:.0f} CPU s, {metrics['steps']} steps")
+    for kind, values in metrics.items():
+        if isinstance(values, dict):
+            print(f"  {kind}: " + "  ".join(f"{key} {value:.3f}" for key, value in values.items()), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budgets", default="300", help="CPU seconds")
-    parser.add_argument("--steps", type=int, help="so many steps instead of a budget")
+    parser.add_argument("--steps", type=int, help="number of steps instead of a budget")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--ckpt", help="a run that there is, instead of training one")
+    parser.add_argument("--ckpt", help="an existing run, instead of training one")
     parser.add_argument("--n", type=int, default=96, help="prompts of each kind")
     parser.add_argument("--init-frames", type=int, default=0)
     parser.add_argument("--frames", type=int, default=0)
-    parser.add_argument("--long", type=int, default=32, help="clips of so many frames")
+    parser.add_argument("--long", type=int, default=32, help="number of clips with --frames")
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings: model.network.width=48")
-    asked = parser.parse_intermixed_args()
+    args = parser.parse_intermixed_args()
     results: dict[str, Any] = {}
 
     def add(name: str, model: Any, words: list[str]) -> None:
-        results[name] = row(model, words, asked)
-        show(name, results[name])
+        results[name] = score(model, words, args)
+        print_metrics(name, results[name])
 
-    if asked.ckpt:
-        torch.set_num_threads(asked.threads)
-        model = genai.load(asked.ckpt)
-        add(asked.ckpt, model, words_of(Run(model.file.parent.parent)))
-    for seed in asked.seeds.split(",") if not asked.ckpt else ():
-        words = ["modality=video", f"trainer.threads={asked.threads}", "trainer=cpu", f"seed={seed}", *asked.words]
-        for budget in [asked.steps] if asked.steps else map(float, asked.budgets.split(",")):
-            steps = asked.steps or steps_for(budget, words)
-            name = f"{budget:g} {'steps' if asked.steps else 'CPU s'}, seed {seed}"
+    if args.ckpt:
+        torch.set_num_threads(args.threads)
+        model = genai.load(args.ckpt)
+        add(args.ckpt, model, recorded_overrides(Run(model.file.parent.parent)))
+    for seed in args.seeds.split(",") if not args.ckpt else ():
+        words = ["modality=video", f"trainer.threads={args.threads}", "trainer=cpu", f"seed={seed}", *args.words]
+        for budget in [args.steps] if args.steps else map(float, args.budgets.split(",")):
+            steps = args.steps or steps_for(budget, words)
+            name = f"{budget:g} {'steps' if args.steps else 'CPU s'}, seed {seed}"
             add(name, train(*words, f"steps={steps}"), words)
-    save(asked.json, results)
+    save(args.json, results)
 
 
 if __name__ == "__main__":

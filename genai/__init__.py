@@ -1,6 +1,6 @@
 """Train and sample generative models of text, images, audio and video.
 
->>> model = genai.fit("modality=text", "steps=200")       # the words of the command line
+>>> model = genai.fit("modality=text", "steps=200")       # words of the command line
 >>> model = genai.load("runs/2026-01-31/12-00-00-text-gpt")  # or genai.load(): the newest run
 >>> model.sample("def ", n=4, seed=0, temperature=0.8)
 >>> genai.measure("modality=text", "n=64")["metrics"]["val_loss"]["value"]
@@ -8,6 +8,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from genai.core.renamed import install
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "__version__", "fit", "load", "measure"]
 
-_HOME = {
+_MODULES = {
     "Model": "genai.inference.model",
     "load": "genai.inference.model",
     "fit": "genai.train",
@@ -25,10 +26,13 @@ _HOME = {
 }
 
 
+install()
+
+
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only now: ``import genai`` costs no torch."""
-    if name not in _HOME:
+    """Import names on first use, so that ``import genai`` does not import torch."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'genai' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,8 +1,8 @@
-"""The version of genai, where everything below the Python face can read it."""
+"""Version of genai, importable from every module."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 try:
     __version__ = version("genai")
-except PackageNotFoundError:  # a checkout that was never installed
+except PackageNotFoundError:  # a checkout that is not installed
     __version__ = "0+unknown"

@@ -23,7 +23,7 @@ SMALL = (
     "model.network.width=16",
     "model.network.ngram_rows=64",
     "batch=4",
-    "validate_every=5",
+    "val_every=5",
     "log_every=1",
     "preview_every=100",
     "trainer=cpu",
@@ -166,7 +166,7 @@ SMALL_GAN = (
     "model.prompt.width=16",
     *SMALL[SMALL.index("batch=4") :],
 )
-"""The same for images, with two players."""
+"""The same for images, with two networks."""
 
 
 SMALL_AUDIO = (
@@ -177,7 +177,7 @@ SMALL_AUDIO = (
     "model.network.gate=8",
     "model.network.skip=8",
     "model.network.frame=16",
-    "validate_items=2",
+    "val_items=2",
     *SMALL[SMALL.index("batch=4") :],
 )
 """The same for sounds."""
@@ -190,7 +190,7 @@ SMALL_VIDEO = (
     "model.network.width=8",
     "model.network.layout=2",
     "model.prompt.width=16",
-    "validate_items=4",
+    "val_items=4",
     *SMALL[SMALL.index("batch=4") :],
 )
 """The same for clips."""
@@ -198,7 +198,7 @@ SMALL_VIDEO = (
 
 @pytest.fixture(params=["text", "image", "gan", "audio", "video"])
 def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
-    """``small``, for each modality in turn, and for a model with two players."""
+    """``small``, for each modality in turn, and for a model with two networks."""
     others = {"image": SMALL_IMAGE, "gan": SMALL_GAN, "audio": SMALL_AUDIO, "video": SMALL_VIDEO}
     words = others.get(request.param, (*SMALL, f"data.path={corpus}"))
     return [*words, f"runs={tmp_path / 'runs'}"]
@@ -224,8 +224,8 @@ def inside(
             importlib.import_module(f"genai.{name}").main()
         except SystemExit as ended:
             code = ended.code or 0
-        said = capfd.readouterr()
-        return subprocess.CompletedProcess(words, code, said.out, said.err)  # type: ignore[arg-type]
+        captured = capfd.readouterr()
+        return subprocess.CompletedProcess(words, code, captured.out, captured.err)  # type: ignore[arg-type]
 
     return run
 

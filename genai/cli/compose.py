@@ -1,6 +1,6 @@
-"""Between the command line and plain Python values: Hydra composes, free text survives it, mistakes are explained.
+"""From the command line to plain Python values: composition by Hydra, free-text values, error messages.
 
-Only hydra is imported here, so that ``--help`` answers at once.
+Only hydra is imported here, so that ``--help`` is fast.
 """
 
 import io
@@ -25,25 +25,29 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genai.core.errors import RunError, UserError, did_you_mean
 from genai.core.paths import config_dir
+from genai.core.renamed import current_word
 
-NODES = ("modality", "data", "model", "optimizer", "schedule", "trainer")
-"""The keys whose values are built: below them our own check, not Hydra, knows which names are allowed."""
+NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
+"""Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
 
-FREE_TEXT: dict[str, tuple[str, ...]] = {
+FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "train": ("data.path", "resume", "init_from", "runs"),
-    "sample": ("prompt", "prompts_file", "ckpt", "init", "sound", "out", "from", "runs"),
-    "evaluate": ("ckpt", "sound", "out", "runs"),
+    "sample": ("prompt", "prompts_file", "ckpt", "init", "soundtrack", "out", "from", "runs"),
+    "evaluate": ("ckpt", "soundtrack", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
 }
-"""By command, the keys whose values are any text at all."""
+"""Keys whose values may be any text, by command."""
 
 
 @dataclass(frozen=True)
 class CommandConfig:
-    """What a command was asked for, in plain types.
+    """The config of a command in plain types.
 
-    ``values`` is the config, ``choices`` the group members by group (``{"model": "gpt"}``), ``overrides`` the words
-    that led here, ``folder`` where Hydra wants this job of a multirun (``None`` for a single run).
+    Attributes:
+        values: the config.
+        choices: the selected member of each config group (``{"model": "gpt"}``).
+        overrides: the words of the command line.
+        folder: the folder of this job in a multirun; ``None`` for a single run.
     """
 
     values: dict[str, Any]
@@ -52,51 +56,51 @@ class CommandConfig:
     folder: Path | None = None
 
 
-# ---------------------------------------------------------------------------------------------- words and free text
+# ------------------------------------------------------------------------------------------ overrides and free text
 
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)(?:\.{0,2}/)*[A-Za-z_][\w./-]*", re.ASCII | re.IGNORECASE)
-_CARRIED = re.compile(r"text-in-hex:((?:[0-9a-f]{2})*)")
+_ENCODED = re.compile(r"text-in-hex:((?:[0-9a-f]{2})*)")
 
 
-def key_of(word: str) -> str:
-    """The key of an override: ``"prompt"`` for ``prompt=a=b``, ``+prompt=`` and ``~prompt``."""
+def override_key(word: str) -> str:
+    """Return the key of an override: ``"prompt"`` for ``prompt=a=b``, ``+prompt=`` and ``~prompt``."""
     return word.partition("=")[0].lstrip("+~").partition("@")[0]
 
 
-def carry(word: str, free_text: Iterable[str]) -> str:
-    """The override as Hydra can read it.
+def encode_override(word: str, free_text: Iterable[str]) -> str:
+    """Encode an override so that Hydra can parse it.
 
-    Hydra's grammar gives a meaning to commas, quotes, brackets, spaces and numbers, and OmegaConf one to ``${`` and
-    ``???``; so a free-text value that is more than a plain word travels as ``text-in-hex:<its UTF-8>``. Names below a
-    node (``model.network.width=64``) get Hydra's ``++``, because a YAML file does not list every argument.
+    Hydra interprets commas, quotes, brackets, spaces and numbers, and OmegaConf ``${`` and ``???``. So a free-text
+    value that is not a plain word is encoded as ``text-in-hex:<its UTF-8>``. Names below a node
+    (``model.network.width=64``) get Hydra's ``++``, because a YAML file does not list every argument.
     """
     key, equals, value = word.partition("=")
     if not equals:
         return word
-    nothing = value == "null" and key.lstrip("+") != "prompt"  # only a prompt may be that very word
-    if key.lstrip("+") in free_text and not nothing and not _PLAIN.fullmatch(value):
+    is_null = value == "null" and key.lstrip("+") != "prompt"  # a prompt may be the text "null"
+    if key.lstrip("+") in free_text and not is_null and not _PLAIN.fullmatch(value):
         value = f"text-in-hex:{value.encode('utf-8', 'surrogateescape').hex()}"
-    if "." in key and key.lstrip("+").split(".")[0] in NODES:
+    if "." in key and key.lstrip("+").split(".")[0] in NODE_KEYS:
         key = f"++{key.lstrip('+')}"
     return f"{key}={value}"
 
 
-def put_down(word: str) -> str:
-    """The inverse of ``carry``."""
+def decode_override(word: str) -> str:
+    """Decode an override; the inverse of ``encode_override``."""
     key, equals, value = word.partition("=")
-    return f"{key.lstrip('+')}{equals}{plain(value)}"
+    return f"{key.lstrip('+')}{equals}{to_plain(value)}"
 
 
-def plain(value: Any) -> Any:
-    """Hydra's containers as plain types, carried free text as text again."""
+def to_plain(value: Any) -> Any:
+    """Convert Hydra's containers to plain types and decode free text."""
     if isinstance(value, DictConfig):
         value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, str) and (carried := _CARRIED.fullmatch(value)):
-        return bytes.fromhex(carried[1]).decode("utf-8", "surrogateescape")
+        return [to_plain(item) for item in value]
+    if isinstance(value, str) and (match := _ENCODED.fullmatch(value)):
+        return bytes.fromhex(match[1]).decode("utf-8", "surrogateescape")
     return value
 
 
@@ -104,20 +108,21 @@ def plain(value: Any) -> Any:
 
 
 def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
-    """Compose ``configs/<config_name>.yaml`` with ``words``, from Python. Raises ``UserError``."""
+    """Compose ``configs/<config_name>.yaml`` with the overrides ``words``, from Python. Raises ``UserError``."""
     GlobalHydra.instance().clear()
+    words = [current_word(config_name, word) for word in words]
     _check_words(words)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            overrides = [carry(word, FREE_TEXT[config_name]) for word in words]
+            overrides = [encode_override(word, FREE_TEXT_KEYS[config_name]) for word in words]
             config = hydra.compose(config_name, overrides, return_hydra_config=True)
-        choices = plain(config.hydra.runtime.choices)
+        choices = to_plain(config.hydra.runtime.choices)
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
-        return CommandConfig(plain(config), choices, list(words))
+        return CommandConfig(to_plain(config), choices, list(words))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise explain(error, config_name) from error
+        raise explain_hydra_error(error, config_name) from error
 
 
 def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[str]) -> None:
@@ -125,58 +130,59 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
 
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
     """
-    asked = sys.argv[1:]
-    composed = False
+    original_argv = sys.argv[1:]
+    words = [current_word(config_name, word) for word in words]
+    is_composed = False
 
     def job(config: DictConfig) -> None:
-        nonlocal composed
-        composed = True
-        hydra_config = HydraConfig.get()
-        sys.argv[1:] = asked  # what a distributed strategy starts again in its other processes
-        many = hydra_config.mode == RunMode.MULTIRUN
-        choices = plain(hydra_config.runtime.choices)
-        overrides = [put_down(word) for word in hydra_config.overrides.task] if many else words
-        folder = Path(hydra_config.runtime.output_dir) if many else None
-        guarded(lambda: task(CommandConfig(plain(config), choices, overrides, folder)))
+        nonlocal is_composed
+        is_composed = True
+        job_config = HydraConfig.get()
+        sys.argv[1:] = original_argv  # a distributed strategy starts its other processes with them
+        is_multirun = job_config.mode == RunMode.MULTIRUN
+        choices = to_plain(job_config.runtime.choices)
+        overrides = [decode_override(word) for word in job_config.overrides.task] if is_multirun else words
+        folder = Path(job_config.runtime.output_dir) if is_multirun else None
+        exit_on_error(lambda: task(CommandConfig(to_plain(config), choices, overrides, folder)))
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal may not have every character of a sample or a path
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, not printed by Hydra
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin stall where other programs are running
-    OmegaConf.register_new_resolver("groups", _offered, replace=True)
-    sys.argv[1:] = [carry(word, FREE_TEXT[config_name]) for word in words]
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters of a sample or a path
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall when other programs are running
+    OmegaConf.register_new_resolver("groups", _format_groups, replace=True)
+    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS[config_name]) for word in words]
 
     def run() -> None:
         _check_words(words)
         try:
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, config_name) from error
-        except ValueError as error:  # Hydra's answer to model=null
-            if composed:
+            raise explain_hydra_error(error, config_name) from error
+        except ValueError as error:  # Hydra raises it for model=null
+            if is_composed:
                 raise
-            raise explain(error, config_name) from error
+            raise explain_hydra_error(error, config_name) from error
 
-    guarded(run)
+    exit_on_error(run)
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Raises ``UserError`` for a flag that Hydra does not have, and for a group without a member."""
+    """Check flags and config groups. Raises ``UserError`` for an unknown flag or a group that is null."""
     flags = set(get_args_parser()._option_string_actions)
     for word in words:
         key, _, value = word.partition("=")
         if word.startswith("--") and key not in flags:
             raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
         if {"-m", "--multirun"} & set(words) and key == "runs" and not _PLAIN.fullmatch(value):
-            raise UserError(f"{word}: with -m it has to be a plain path, of letters, digits and ._-/ alone.")
-        if value == "null" and key in NODES and (members := sorted((config_dir() / key).glob("*.yaml"))):
-            raise UserError(f"{word}: one has to be chosen. There are: {', '.join(file.stem for file in members)}.")
+            raise UserError(f"{word}: with -m the path may contain only letters, digits and ._-/")
+        if value == "null" and key in NODE_KEYS and (members := sorted((config_dir() / key).glob("*.yaml"))):
+            raise UserError(f"{word}: {key} cannot be null. There are: {', '.join(file.stem for file in members)}.")
 
 
-def guarded(task: Callable[[], Any]) -> None:
-    """Run ``task``; a mistake or a failure becomes one or two lines on standard error and an exit code.
+def exit_on_error(task: Callable[[], Any]) -> None:
+    """Run ``task``; print errors as one or two lines on standard error and exit with a code.
 
-    ``GENAI_DEBUG=1`` brings the traceback back.
+    With ``GENAI_DEBUG=1`` the traceback is printed too.
     """
     try:
         task()
@@ -185,30 +191,29 @@ def guarded(task: Callable[[], Any]) -> None:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UserError) else 1)
-    except SystemExit as ended:
-        if isinstance(ended.code, int) and ended.code > 128:  # what there was is saved: nothing interrupts the way out
+    except SystemExit as error:
+        if isinstance(error.code, int) and error.code > 128:  # all is saved: do not interrupt the exit
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away, as in `... | head`
+    except BrokenPipeError:  # the reader of the output has exited, as in `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 
 
-def explain(error: Exception, config_name: str) -> UserError:
-    """Hydra's error as a mistake: what was given, what is allowed, the nearest name."""
+def explain_hydra_error(error: Exception, config_name: str) -> UserError:
+    """Translate an error of Hydra: the value, what is allowed, the nearest name."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options is not None:
             group, _, name = cause.missing_cfg_file.rpartition("/")
             members = [option.removesuffix(".yaml") for option in cause.options]
             if "/" in group:
-                return _formless(group, name)
-            return UserError(
-                f"{group}={name}: there is no such {group}.{did_you_mean(name, members)} There are: {', '.join(members)}."
-            )
+                return _missing_variant_error(group, name)
+            hint = f"{did_you_mean(name, members)} There are: {', '.join(members)}."
+            return UserError(f"{group}={name}: there is no such {group}.{hint}")
         cause = cause.__cause__
     if isinstance(error, OverrideParseException):
         return UserError(
@@ -216,34 +221,34 @@ def explain(error: Exception, config_name: str) -> UserError:
         )
     unknown = re.search(r"(?:Could not (?:override|append to config)|find match for) '([^']+)'", str(error))
     if isinstance(error, ConfigCompositionException) and unknown:
-        key = key_of(unknown[1])
+        key = override_key(unknown[1])
         keys = known_keys(config_name)
-        if key in NODES and key in keys:  # a model that brings its optimizer does so for one modality
-            return UserError("the model and the modality do not go together: choose another model=, or leave it out.")
+        if key in NODE_KEYS and key in keys:  # a model that sets its optimizer is for one modality
+            return UserError("this model is not for this modality: choose another model=, or leave it out.")
         return UserError(f"There is no option '{key}'.{did_you_mean(key, keys)} There are: {', '.join(keys)}.")
     return UserError(str(error).strip().splitlines()[0])
 
 
-def _formless(member: str, modality: str) -> UserError:
-    """For a group member such as ``data/world`` that has a form for each of some modalities, but not for this one."""
-    from genai.data.registry import fitting, modalities
+def _missing_variant_error(member: str, modality: str) -> UserError:
+    """Return the error for a group member such as ``data/world`` that has no variant for this modality."""
+    from genai.data.registry import compatible_data, modality_classes
 
-    allowed = fitting(modalities()[modality])
-    chosen = member.replace("/", "=")
-    return UserError(f"{chosen} has nothing for modality={modality}. For it there are: {', '.join(allowed)}.")
+    allowed = compatible_data(modality_classes()[modality])
+    override = member.replace("/", "=")
+    return UserError(f"{override} does not exist for modality={modality}. There are: {', '.join(allowed)}.")
 
 
 def known_keys(config_name: str) -> list[str]:
-    """The top-level names that can be set."""
+    """Return the top-level keys that can be set."""
     return sorted({*compose(config_name, []).values, *(_groups() if config_name == "train" else ())})
 
 
 def _groups() -> dict[str, list[str]]:
-    """The members of each config group that a person chooses from."""
+    """Return the members of each config group that users choose from."""
     folders = [child for child in sorted(config_dir().iterdir()) if child.is_dir() and child.name != "hydra"]
     return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
 
 
-def _offered() -> str:
-    """``_groups`` as lines of ``--help``: Hydra's own would also list the forms that a member has."""
+def _format_groups() -> str:
+    """Format ``_groups`` for ``--help``; Hydra's own list would include the variants of each member."""
     return "\n".join(f"{group}: {', '.join(members)}" for group, members in _groups().items())

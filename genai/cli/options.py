@@ -1,6 +1,6 @@
-"""What the commands on a trained model share: keys in common, and words that no YAML knows, options of the model.
+"""Shared parts of the commands on a trained model: common keys, and options of the model, which no YAML lists.
 
-Nothing heavy is imported before a function needs it, so that ``--help`` answers at once.
+Heavy modules are imported inside functions, so that ``--help`` is fast.
 """
 
 import json
@@ -13,35 +13,37 @@ from omegaconf import OmegaConf
 
 from genai.core.errors import UserError, did_you_mean
 from genai.core.paths import config_dir
+from genai.core.renamed import current_word
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
 
-def keys(command: str) -> list[str]:
-    """The top-level keys of a command's YAML."""
+def command_keys(command: str) -> list[str]:
+    """Return the top-level keys of a command's YAML file."""
     return [str(key) for key in OmegaConf.load(config_dir() / f"{command}.yaml") if key not in ("defaults", "hydra")]
 
 
-def set_apart(command: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The words that the YAML of ``command`` knows, and the others, ``key=value``.
+def split_options(command: str, words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Split ``words`` into overrides of the YAML of ``command`` and options of the model, by name.
 
-    Those are options of the model, and ``modality``, which Hydra would take for the config group of that name.
+    The options include ``modality``, which Hydra would take for the config group of that name.
     """
-    known = {*keys(command), "hydra"}
+    config_keys = {*command_keys(command), "hydra"}
+    words = [current_word(command, word) for word in words]
     options = {}
-    others = []
+    overrides = []
     for word in words:
         key, equals, value = word.partition("=")
-        if equals and key.isidentifier() and key not in known:
+        if equals and key.isidentifier() and key not in config_keys:
             options[key] = value
         else:
-            others.append(word)
-    return others, options
+            overrides.append(word)
+    return overrides, options
 
 
-def loaded(values: Mapping[str, Any]) -> "Model":
-    """The model that the common keys mean. Raises ``UserError``."""
+def load_model(values: Mapping[str, Any]) -> "Model":
+    """Load the model that the common keys select. Raises ``UserError``."""
     from genai.inference.model import load
 
     return load(
@@ -54,18 +56,21 @@ def loaded(values: Mapping[str, Any]) -> "Model":
     )
 
 
-def say_which(model: "Model", what: str = "model") -> None:
-    """Which checkpoint was taken as ``what``, and which were passed over."""
+def report_checkpoint(model: "Model", label: str = "model") -> None:
+    """Print which checkpoint is used and which ones were skipped."""
     for note in model.notes:
         print(f"{note} Using {model.file} instead.", file=sys.stderr)
-    print(f"{what} {model.file}, step {model.step}", file=sys.stderr, flush=True)
+    print(f"{label} {model.file}, step {model.step}", file=sys.stderr, flush=True)
 
 
-def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
-    """The strings of the command line as the types that the model's options have.
+def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
+    """Convert options from the command line to the types that the model's options have.
+
+    Args:
+        keys: of the command, for the message about an unknown name.
 
     Raises:
-        UserError: for a name that neither the model nor the command has; ``keys`` are those of the command.
+        UserError: a name that neither the model nor the command has; a value of another type or out of range.
     """
     from genai.core.instantiate import validate_value
 
@@ -73,20 +78,20 @@ def typed(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> di
         **get_type_hints(model.modality.Options, include_extras=True),
         **get_type_hints(model.method.Options, include_extras=True),
     }
-    read: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, text in options.items():
         if name not in hints:
-            raise model.no_option(name, {*hints, *keys})
+            raise model.unknown_option_error(name, {*hints, *keys})
         hint = hints[name]
         if get_origin(hint) is Sequence and get_args(hint) == (str,):
-            read[name] = texts(text)
+            values[name] = parse_prompts(text)
         else:
-            read[name] = validate_value(text, hint, name, strict=False)
-    return read
+            values[name] = validate_value(text, hint, name, strict=False)
+    return values
 
 
-def texts(value: str) -> list[str]:
-    """A JSON list of texts as that list, anything else as one text."""
+def parse_prompts(value: str) -> list[str]:
+    """Parse a JSON list of texts; return any other value as a single text."""
     try:
         parsed = json.loads(value)
     except ValueError:
@@ -94,20 +99,20 @@ def texts(value: str) -> list[str]:
     return parsed if isinstance(parsed, list) and parsed and all(isinstance(text, str) for text in parsed) else [value]
 
 
-def output(wanted: str, example: str) -> Path:
-    """The file that ``out=wanted`` names, its folder made. Raises ``UserError``, with the name ``example``."""
-    path = Path(wanted).expanduser()
+def output_file(out: str, example: str) -> Path:
+    """Return the file that ``out=`` names and create its folder. Raises ``UserError``, with ``example`` as a name."""
+    path = Path(out).expanduser()
     if path.is_dir():
         raise UserError(f"out={path} is a folder: give a file, such as {path / example}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder of out={path}: {error.strerror}.") from error
+        raise UserError(f"cannot create the folder of out={path}: {error.strerror}.") from error
     return path
 
 
-def check(values: Mapping[str, Any]) -> None:
-    """Types and ranges of the keys that the commands on a trained model have in common. Raises ``UserError``."""
+def check_common_keys(values: Mapping[str, Any]) -> None:
+    """Check the keys that all commands on a trained model have. Raises ``UserError``."""
     from annotated_types import Ge, Lt
 
     from genai.core.instantiate import validate_value
@@ -120,7 +125,5 @@ def check(values: Mapping[str, Any]) -> None:
     validate_value(values["plugins"], Sequence[str], "plugins")
     modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
     if values["modality"] is not None and values["modality"] not in modalities:
-        near = did_you_mean(str(values["modality"]), modalities)
-        raise UserError(
-            f"modality={values['modality']}: there is no such modality.{near} There are: {', '.join(modalities)}."
-        )
+        hint = f"{did_you_mean(str(values['modality']), modalities)} There are: {', '.join(modalities)}."
+        raise UserError(f"modality={values['modality']}: there is no such modality.{hint}")

@@ -1,93 +1,135 @@
-"""The words of a run, taken up again: to go on with it, or to measure it on its own data."""
+"""Recorded overrides of a run, for resuming it and for evaluating it on its own data."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.cli.compose import compose, key_of, known_keys
+from genai.cli.compose import compose, known_keys, override_key
 from genai.core.errors import UserError
 from genai.core.paths import config_dir
+from genai.core.renamed import KEYS, NEWER_ARGUMENTS, current_node, current_word
 from genai.runs.run import Run, all_runs, find_run
 
-PATHS = ("data.path",)
-"""Free-text keys that say where something is: recorded as absolute paths, so that a run is not tied to a folder."""
-ONLY_TYPED = ("resume", "init_from", "plugins", "data.download", "workers")
-"""What a strange run must not choose: which code runs, what is fetched, how many processes start."""
+PATH_KEYS = ("data.path",)
+"""Keys that are paths. They are recorded as absolute paths, so that a run does not depend on the working folder."""
+UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers")
+"""Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
 
 
-def located(words: Sequence[str]) -> list[str]:
-    """``words`` with absolute paths."""
-    split = [(word.partition("=")) for word in words]
+def with_absolute_paths(words: Sequence[str]) -> list[str]:
+    """Return ``words`` with absolute paths as the values of ``PATH_KEYS``."""
+    parts = [word.partition("=") for word in words]
     return [
-        f"{key}={Path(value).expanduser().absolute()}" if key_of(key) in PATHS and value not in ("", "null") else word
-        for word, (key, _, value) in zip(words, split, strict=True)
+        f"{key}={Path(value).expanduser().absolute()}"
+        if override_key(key) in PATH_KEYS and value not in ("", "null")
+        else word
+        for word, (key, _, value) in zip(words, parts, strict=True)
     ]
 
 
-def words_of(run: Run, typed: Sequence[str] = ()) -> list[str]:
-    """The words that ``run`` was made from, those ``typed`` now on top.
+def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]:
+    """Return the overrides that ``run`` was started with, followed by ``new_overrides``, which replace them.
 
-    A run folder can come from a stranger. So a recorded word may choose a member of a group by its name alone (a path
-    would lead Hydra to any file), set what our own check knows, and say nothing that is in ``ONLY_TYPED``.
+    A run folder may be untrusted. So a recorded override may select a group member only by its name (Hydra would load
+    any file from a path), set only known keys, and set none of ``UNTRUSTED_KEYS``.
     """
-    typed_keys = {key_of(word) for word in typed}
-    if typed_keys & {"steps", "minutes"}:
-        typed_keys |= {"steps", "minutes"}
+    replaced_keys = {override_key(word) for word in new_overrides}
+    if replaced_keys & {"steps", "minutes"}:
+        replaced_keys |= {"steps", "minutes"}
     allowed = set(known_keys("train"))
 
-    def taken(word: Any) -> bool:
+    def is_allowed(word: Any) -> bool:
         if not isinstance(word, str) or "@" in word.partition("=")[0]:
             return False
-        key, value = key_of(word), word.partition("=")[2]
+        key, value = override_key(word), word.partition("=")[2]
         members = {file.stem for file in (config_dir() / key).glob("*.yaml")} if key.isidentifier() else set()
-        named = not members or value in members or (key == "experiment" and value == "null")
+        is_member = not members or value in members or (key == "experiment" and value == "null")
         root = key.split(".")[0]
-        return root in allowed and not {key, root} & set(ONLY_TYPED) and key not in typed_keys and named
+        return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
 
-    return [*(word for word in run.record.get("overrides", []) if taken(word)), *typed]
+    run_overrides = [
+        current_word("train", word, quiet=True) for word in run.record.get("overrides", []) if isinstance(word, str)
+    ]
+    return [*filter(is_allowed, [*run_overrides, *_recorded_values(run, replaced_keys)]), *new_overrides]
 
 
-def resumption(words: Sequence[str], wanted: str) -> tuple[list[str], Run | None]:
-    """What ``resume=wanted`` means: the words to compose, and the run to go on with.
+def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
+    """Return overrides for values of ``run`` that its own overrides may no longer select.
 
-    ``auto`` is the newest unfinished run of the same configuration; where there is none, ``words`` start a new one.
+    These are the optimizer's values, from its ``config.yaml``, and those of arguments that are newer than the run.
+    """
+    import yaml
+
+    file = run.folder / "config.yaml"
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except (yaml.YAMLError, ValueError):
+        config = None
+    if not isinstance(config, Mapping):
+        return []
+    words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
+    node = current_node(config.get("modality"))
+    newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {}) if isinstance(node, Mapping) else {}
+    return words + [f"modality.{name}={node[name]}" for name in newer]
+
+
+def _flat_words(path: str, value: Any) -> list[str]:
+    """``optimizer.lr=0.002``, ... for the numbers and lists of numbers in a node."""
+    if isinstance(value, Mapping):
+        inner = [(name, item) for name, item in value.items() if isinstance(name, str) and name.isidentifier()]
+        return [word for name, item in inner if name != "_target_" for word in _flat_words(f"{path}.{name}", item)]
+    numbers = value if isinstance(value, list) else [value]
+    if not all(item is None or isinstance(item, bool | int | float) for item in numbers):
+        return []
+    return [f"{path}={'null' if value is None else str(value).lower()}"]
+
+
+def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | None]:
+    """Resolve ``resume=target`` to the overrides to compose and the run to resume.
+
+    ``auto`` is the newest unfinished run of the same configuration. If there is none, ``words`` start a new run.
 
     Raises:
         UserError: there is no such run.
     """
-    others = [word for word in words if key_of(word) != "resume"]
-    if any(key_of(word) == "init_from" and not word.endswith(("=", "=null")) for word in others):
-        raise UserError("resume= goes on with a run, init_from= starts a new one: give one of them.")
-    if {"-m", "--multirun"} & set(others):
-        raise UserError("resume= goes on with one run: leave out -m.")
-    if "GENAI_RUN" in os.environ:  # a process that a distributed run has started: the first one has decided
+    overrides = [word for word in words if override_key(word) != "resume"]
+    if any(override_key(word) == "init_from" and not word.endswith(("=", "=null")) for word in overrides):
+        raise UserError("resume= continues a run, init_from= starts a new one: give one of them.")
+    if {"-m", "--multirun"} & set(overrides):
+        raise UserError("resume= continues a single run: leave out -m.")
+    if "GENAI_RUN" in os.environ:  # a further process of a distributed run: the first one has resolved it
         folder = os.environ.get("GENAI_RESUMED")
-        return (words_of(Run(Path(folder)), others), Run(Path(folder))) if folder else (others, None)
-    if wanted != "auto":
-        run = find_run(wanted)
-        return words_of(run, others), run
-    unfinished = _unfinished(compose("train", [word for word in others if "=" in word or word[0] == "~"]).values)
+        return (recorded_overrides(Run(Path(folder)), overrides), Run(Path(folder))) if folder else (overrides, None)
+    if target != "auto":
+        run = find_run(target)
+        return recorded_overrides(run, overrides), run
+    values = compose("train", [word for word in overrides if "=" in word or word[0] == "~"]).values
+    unfinished = _find_unfinished_run(values)
     if unfinished is None:
         print("resume=auto: no unfinished run of this configuration; starting a new one.", file=sys.stderr, flush=True)
-        return others, None
-    return words_of(unfinished, others), unfinished
+        return overrides, None
+    return recorded_overrides(unfinished, overrides), unfinished
 
 
-def _unfinished(values: dict[str, Any]) -> Run | None:
+def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
+    """Find the newest unfinished run whose config is ``values``."""
     import yaml
 
     for run in all_runs(Path(values["runs"]).expanduser()):
         config, record = run.folder / "config.yaml", run.record
-        done = record.get("finished") or record.get("steps", 0) >= (record.get("total_steps") or float("inf"))
-        if not run.last.exists() or done or run.busy or not config.exists():
+        finished = record.get("finished") or record.get("steps", 0) >= (record.get("total_steps") or float("inf"))
+        if not run.last.exists() or finished or run.is_locked or not config.exists():
             continue
-        if _compared(yaml.safe_load(config.read_text(encoding="utf-8"))) == _compared(values):
+        if _comparable_config(yaml.safe_load(config.read_text(encoding="utf-8"))) == _comparable_config(values):
             return run
     return None
 
 
-def _compared(values: Any) -> Any:
-    """A config without what does not tell runs apart."""
-    return {**values, "resume": None, "runs": None} if isinstance(values, dict) else values
+def _comparable_config(values: Any) -> Any:
+    """A config by its current names, without keys that do not distinguish runs."""
+    if not isinstance(values, dict):
+        return values
+    values = {KEYS["train"].get(key, key): current_node(value) for key, value in values.items()}
+    return {**values, "resume": None, "runs": None}

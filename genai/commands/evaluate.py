@@ -1,4 +1,4 @@
-"""``python -m genai.evaluate``: how good a trained model is, on what its run held out. ``--help`` says how."""
+"""``python -m genai.evaluate``: evaluate a trained model on held-out data. See ``--help``."""
 
 import json
 import sys
@@ -7,9 +7,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genai.cli.compose import CommandConfig, compose, guarded, key_of, launch
-from genai.cli.options import check, keys, loaded, output, say_which, set_apart, typed
+from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
+from genai.cli.options import (
+    check_common_keys,
+    command_keys,
+    load_model,
+    output_file,
+    parse_options,
+    report_checkpoint,
+    split_options,
+)
 from genai.core.errors import RunError, UserError
+from genai.version import __version__
 
 if TYPE_CHECKING:
     from genai.core.data import Source
@@ -17,149 +26,157 @@ if TYPE_CHECKING:
     from genai.metrics.base import EvalContext, Result
     from genai.runs.run import Run
 
-USUAL = {"metrics": None, "weights": "ema", "sound": None}
-"""Keys at which figures are those of the run; how many samples they rest on stands beside them."""
-OF_SOUND = ("bounces",)
-"""The usual metrics where another model makes the sound of samples."""
+DEFAULT_VALUES = {"metrics": None, "weights": "ema", "soundtrack": None}
+"""Keys that must have these values for results to be written to ``metrics.json`` of the run."""
+SOUNDTRACK_METRICS = ("soundtrack_onsets",)
+"""Default metrics with a soundtrack model."""
 
 
 def main() -> None:
-    """The command."""
-    words, data, options = _parted(sys.argv[1:])
-    launch(lambda composed: evaluate(composed, data, options), "evaluate", words)
+    """Run the command."""
+    overrides, data, options = _split_words(sys.argv[1:])
+    launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
 
 
 def measure(*words: str) -> dict[str, Any]:
-    """Measure with the words of the command line, ``measure("modality=text", "n=64")``; what ``metrics.json`` holds.
+    """Evaluate with the words of the command line, ``measure("modality=text", "n=64")``.
+
+    Returns:
+        The content of ``metrics.json``.
 
     Raises:
-        UserError: a word that does not fit.
+        UserError: an invalid word.
     """
-    others, data, options = _parted(words)
-    return evaluate(compose("evaluate", others), data, options)
+    overrides, data, options = _split_words(words)
+    return evaluate(compose("evaluate", overrides), data, options)
 
 
-def _parted(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
-    """The words that ``evaluate.yaml`` knows, those about data, and the options of the model."""
-    data = [word for word in words if key_of(word).split(".")[0] == "data"]
-    others, options = set_apart("evaluate", [word for word in words if word not in data])
-    return others, data, options
+def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
+    """Split ``words`` into overrides of ``evaluate.yaml``, overrides of the data, and options of the model."""
+    data = [word for word in words if override_key(word).split(".")[0] == "data"]
+    overrides, options = split_options("evaluate", [word for word in words if word not in data])
+    return overrides, data, options
 
 
-def evaluate(composed: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """Measure, print the table, write and return the figures. Raises ``UserError``, ``RunError``."""
-    values = {**composed.values, "modality": options.get("modality")}
-    _check(values)
-    from genai.inference.soundtrack import model_of
-    from genai.metrics.base import EvalContext, chosen
+def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+    """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
+    values = {**config.values, "modality": options.get("modality")}
+    _check_values(values)
+    from genai.inference.soundtrack import load_soundtrack_model
+    from genai.metrics.base import EvalContext, select_metrics
     from genai.runs.run import Run
 
-    model = loaded(values)
-    known = [*keys("evaluate"), "modality", "data"]
-    read = typed(model, {key: text for key, text in options.items() if key != "modality"}, known)
-    model.split_options(read)
-    sound = model_of(values, model, read)
+    model = load_model(values)
+    keys = [*command_keys("evaluate"), "modality", "data"]
+    parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
+    model.build_options(parsed)
+    soundtrack_model = load_soundtrack_model(values, model, parsed)
     run = Run(model.file.parent.parent) if model.file and model.record else None
-    source, own = _source(model, run, data, values["plugins"])
-    wanted = OF_SOUND if sound else model.method.metrics
-    metrics, left_out = chosen(values["metrics"], source, own, values["plugins"], wanted)
-    usual = own and all(values[key] == default for key, default in USUAL.items())
-    if sound and not any(metric.hears for metric in metrics.values()):
-        raise UserError(f"sound=: none of these metrics hears it. Add {', '.join(OF_SOUND)}, or leave out sound.")
-    if not sound and (deaf := [name for name, metric in metrics.items() if metric.hears]):
+    source, own_data = _load_source(model, run, data, values["plugins"])
+    defaults = SOUNDTRACK_METRICS if soundtrack_model else model.method.metrics
+    metrics, omitted = select_metrics(values["metrics"], source, own_data, values["plugins"], defaults)
+    is_default = own_data and all(values[key] == default for key, default in DEFAULT_VALUES.items())
+    needs_soundtrack = [name for name, metric in metrics.items() if metric.requires_soundtrack]
+    if soundtrack_model and not needs_soundtrack:
         raise UserError(
-            f"'{deaf[0]}' hears the sound that a model of soundtracks makes of samples: say which with sound=RUN."
+            f"soundtrack=: none of these metrics uses it. Add {', '.join(SOUNDTRACK_METRICS)}, or leave out soundtrack."
         )
-    out = _out(values["out"], run, usual)
-    say_which(model)
-    if sound:
-        say_which(sound, "sound")
-    _say_data(source, own, left_out)
-    study = EvalContext(model, source, own, values["n"], values["seed"], values["batch"], read, sound)
-    figures: dict[str, Result] = {}
+    if not soundtrack_model and needs_soundtrack:
+        raise UserError(f"'{needs_soundtrack[0]}' needs a soundtrack model: soundtrack=RUN.")
+    file = _output_path(values["out"], run, is_default)
+    report_checkpoint(model)
+    if soundtrack_model:
+        report_checkpoint(soundtrack_model, "soundtrack")
+    _report_data(source, own_data, omitted)
+    context = EvalContext(
+        model, source, own_data, values["n"], values["seed"], values["batch"], parsed, soundtrack_model
+    )
+    results: dict[str, Result] = {}
     for metric in metrics.values():
-        figures |= metric.compute(study)
-    print(table(figures), flush=True)
-    report = _report(study, values, figures)
-    if out:
-        _write(out, report)
+        results |= metric.compute(context)
+    print(format_table(results), flush=True)
+    report = _make_report(context, values, results)
+    if file:
+        _write_report(file, report)
     return report
 
 
-def _check(values: Mapping[str, Any]) -> None:
+def _check_values(values: Mapping[str, Any]) -> None:
     from genai.core.instantiate import validate_value
 
-    check(values)
+    check_common_keys(values)
     validate_value(values["metrics"], Sequence[str] | None, "metrics")
 
 
-def _source(model: "Model", run: "Run | None", data: Sequence[str], plugins: Sequence[str]) -> "tuple[Source, bool]":
-    """The data to measure on, and whether they are the run's own: shown by their hash, not believed.
+def _load_source(
+    model: "Model", run: "Run | None", data: Sequence[str], plugins: Sequence[str]
+) -> "tuple[Source, bool]":
+    """Load the data to evaluate on, and check by content hash whether they are the run's own.
 
     Raises:
-        UserError: nobody said which; they do not fit the model; the run's own have changed.
+        UserError: no data are known; they do not fit the model; the run's own data have changed.
     """
-    from genai.cli.overrides import located, words_of
+    from genai.cli.overrides import recorded_overrides, with_absolute_paths
     from genai.core.data import Source
     from genai.core.instantiate import instantiate
-    from genai.data.registry import modalities
+    from genai.data.registry import modality_classes
 
-    data = located(data)
-    chooses = any(key_of(word) == "data" for word in data)
-    if run is None and not chooses:
-        raise UserError(f"{model.file} is in no run folder, so its data are not known: give data=..., data.path=...")
-    names = [name for name, modality in modalities().items() if type(model.modality) is modality]
-    words = words_of(run, data) if run else [*(f"modality={name}" for name in names), *data]
-    if chooses:  # what the run said about its data does not belong to others
-        words = [word for word in words if word in data or not key_of(word).startswith("data.")]
-    node = compose("train", words).values["data"]
+    data = with_absolute_paths(data)
+    selects_data = any(override_key(word) == "data" for word in data)
+    if run is None and not selects_data:
+        raise UserError(f"{model.file} is not in a run folder, so its data are unknown: give data=..., data.path=...")
+    names = [name for name, modality in modality_classes().items() if type(model.modality) is modality]
+    overrides = recorded_overrides(run, data) if run else [*(f"modality={name}" for name in names), *data]
+    if selects_data:  # the run's arguments do not belong to another source
+        overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
+    node = compose("train", overrides).values["data"]
     source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
-        kinds = source.media.__name__, type(model.modality).__name__
         raise UserError(
-            f"these data hold values of type {kinds[0]}, which {kinds[1]} is not for. Choose another data=."
+            f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "
+            "Choose another data=."
         )
-    recorded = run.record.get("data") if run else None
-    recorded = recorded if isinstance(recorded, Mapping) else {}
-    own = (recorded.get("hash"), recorded.get("hash_val")) == (source.train.fingerprint, source.val.fingerprint)
-    if run and not own and not data:
+    record = run.record.get("data") if run else None
+    record = record if isinstance(record, Mapping) else {}
+    own_data = (record.get("hash"), record.get("hash_val")) == (source.train.content_hash, source.val.content_hash)
+    if run and not own_data and not data:
         raise UserError(
-            f"the data of {run.folder} have changed since it was trained, so what is held out now may have been learnt."
-            "\nRestore them, or say which data to measure on: data=..."
+            f"the data of {run.folder} have changed since training, so held-out data may have been trained on."
+            "\nRestore them, or choose the data to evaluate on: data=..."
         )
-    return source, own
+    return source, own_data
 
 
-def _out(wanted: str | None, run: "Run | None", usual: bool) -> Path | None:
-    """The file for the figures; ``None`` where there is no place for one. Raises ``UserError``.
+def _output_path(out: str | None, run: "Run | None", is_default: bool) -> Path | None:
+    """Return the file for the results; ``None`` if there is no run folder. Raises ``UserError``.
 
-    Some of the metrics, those of other data or of other weights, do not take the place of ``metrics.json``.
+    Results of selected metrics, other data or raw weights do not replace ``metrics.json``.
     """
-    if wanted is None:
-        name = "metrics.json" if usual else f"metrics-{datetime.now():%Y-%m-%d-%H-%M-%S}.json"
+    if out is None:
+        name = "metrics.json" if is_default else f"metrics-{datetime.now():%Y-%m-%d-%H-%M-%S}.json"
         return run.folder / name if run else None
-    return output(wanted, "metrics.json")
+    return output_file(out, "metrics.json")
 
 
-def _say_data(source: "Source", own: bool, left_out: Sequence[str]) -> None:
+def _report_data(source: "Source", own_data: bool, omitted: Sequence[str]) -> None:
     print(f"data  {source.description}", file=sys.stderr)
-    if not own:
-        print("      other data than the model was trained with; some of them may have been learnt", file=sys.stderr)
-    if left_out:
-        print(f"      so {', '.join(left_out)}, about what was trained on, is left out", file=sys.stderr)
+    if not own_data:
+        print("      not the data of the run; the model may have been trained on some of them", file=sys.stderr)
+    if omitted:
+        print(f"      so {', '.join(omitted)}, which compare with the training data, are left out", file=sys.stderr)
     sys.stderr.flush()
 
 
-def table(figures: "Mapping[str, Result]") -> str:
-    """Aligned lines: name, value and standard error, the same of real data, what it is."""
+def format_table(results: "Mapping[str, Result]") -> str:
+    """Format results as aligned lines: name, value, standard error, reference value, description."""
 
-    def number(value: float | None) -> str:
+    def format_number(value: float | None) -> str:
         return "-" if value is None else f"{value:,.0f}" if isinstance(value, int) else f"{value:.4f}"
 
     rows = [("", "value", "", "real", "")]
-    for name, figure in figures.items():
-        error = "" if figure.error is None else f"± {figure.error:.4f}"
-        rows.append((name, number(figure.value), error, number(figure.beside), figure.about))
+    for name, result in results.items():
+        error = "" if result.standard_error is None else f"± {result.standard_error:.4f}"
+        rows.append((name, format_number(result.value), error, format_number(result.reference), result.description))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}} {row[2]:<{widths[2]}}  {row[3]:>{widths[3]}}  {row[4]}".rstrip()
@@ -167,44 +184,44 @@ def table(figures: "Mapping[str, Result]") -> str:
     )
 
 
-def _report(study: "EvalContext", values: Mapping[str, Any], figures: "Mapping[str, Result]") -> dict[str, Any]:
-    """All that makes the figures again, and the figures."""
+def _make_report(context: "EvalContext", values: Mapping[str, Any], results: "Mapping[str, Result]") -> dict[str, Any]:
+    """Return the results with all that is needed to reproduce them."""
     from dataclasses import asdict
 
-    import genai
-    from genai.inference.provenance import origin
+    from genai.core.renamed import with_old_results
+    from genai.inference.provenance import checkpoint_origin
 
-    model, source = study.model, study.source
-    options = [asdict(part) for part in model.split_options(study.options)]
+    model, source = context.model, context.source
+    options = [asdict(part) for part in model.build_options(context.options)]
     return {
-        **origin(model),
-        "sound": study.sound and origin(study.sound),
+        **checkpoint_origin(model),
+        "sound": context.soundtrack_model and checkpoint_origin(context.soundtrack_model),
         "weights": values["weights"],
-        "n": study.n,
-        "seed": study.seed,
-        "batch": study.batch,
+        "n": context.n,
+        "seed": context.seed,
+        "batch": context.batch,
         "device": str(model.method.device),
         "options": {k: list(v) if isinstance(v, tuple) else v for part in options for k, v in part.items()},
         "data": {
             "description": source.description,
-            "hash": source.train.fingerprint,
-            "hash_val": source.val.fingerprint,
-            "own": study.own,
+            "hash": source.train.content_hash,
+            "hash_val": source.val.content_hash,
+            "own": context.own_data,
         },
-        "version": genai.__version__,
-        "metrics": {name: asdict(figure) for name, figure in figures.items()},
+        "version": __version__,
+        "metrics": with_old_results({name: asdict(result) for name, result in results.items()}),
     }
 
 
-def _write(path: Path, report: Mapping[str, Any]) -> None:
+def _write_report(path: Path, report: Mapping[str, Any]) -> None:
     from genai.runs.checkpoint import atomic_write
 
     try:
         atomic_write(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}.") from error
-    print(f"figures in {path}", file=sys.stderr, flush=True)
+    print(f"results in {path}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    guarded(main)
+    exit_on_error(main)

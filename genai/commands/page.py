@@ -1,4 +1,4 @@
-"""``python -m genai.page``: samples and losses of the newest runs on one HTML page. ``--help`` says how."""
+"""``python -m genai.page``: samples and losses of the newest runs on one HTML page. See ``--help``."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import CommandConfig, guarded, launch
-from genai.cli.options import output, texts
+from genai.cli.compose import CommandConfig, exit_on_error, launch
+from genai.cli.options import output_file, parse_prompts
 from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -15,89 +15,93 @@ if TYPE_CHECKING:
     from genai.report.html import Section
     from genai.runs.run import Run
 
-SHOWN = 24
-"""The most samples of one run: the first of them."""
+MAX_SAMPLES = 24
+"""Maximum number of samples per run."""
 Sample = tuple[Path, dict[str, Any]]
-"""The file and its recipe."""
+"""A media file and its recipe."""
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     launch(page, "page", sys.argv[1:])
 
 
-def page(composed: CommandConfig) -> Path:
-    """Write the page that the command line asks for. Raises ``UserError``, ``RunError``."""
+def page(config: CommandConfig) -> Path:
+    """Write the page and return its path. Raises ``UserError``, ``RunError``."""
     from genai.core.instantiate import validate_value
-    from genai.report.html import html
+    from genai.report.html import render_page
 
-    values = composed.values
+    values = config.values
     for key in ("samples", "out", "runs"):
         validate_value(values[key], str, key)
-    runs = _runs(values)
-    folders = _samples(Path(values["samples"]).expanduser())
-    sections = [_section(run, folders) for run in runs]
-    out = output(values["out"], "page.html")
-    _write(out, html(sections))
+    runs = _find_runs(values)
+    folders = _find_samples(Path(values["samples"]).expanduser())
+    sections = [_make_section(run, folders) for run in runs]
+    out = output_file(values["out"], "page.html")
+    _write(out, render_page(sections))
     print(f"page in {out.absolute().as_uri()}", flush=True)
     return out
 
 
-def _runs(values: Mapping[str, Any]) -> "list[Run]":
+def _find_runs(values: Mapping[str, Any]) -> "list[Run]":
     from genai.runs.run import find_run, latest_run_per_modality
 
     if values["ckpt"] is not None:
-        return [find_run(name) for name in texts(values["ckpt"])]
+        return [find_run(name) for name in parse_prompts(values["ckpt"])]
     return latest_run_per_modality(Path(values["runs"]).expanduser())
 
 
-def _samples(root: Path) -> list[list[Sample]]:
-    """The samples of each folder at any depth of ``root``, in their order; of folders the newest first."""
+def _find_samples(root: Path) -> list[list[Sample]]:
+    """Return the samples of each folder below ``root``, in order; the newest folder first."""
     if not root.is_dir():
-        raise UserError(f"samples={root}: there is no such folder. Make some: python -m genai.sample")
+        raise UserError(f"samples={root}: there is no such folder. Make samples first: python -m genai.sample")
     folders: dict[Path, list[Sample]] = {}
-    for file in sorted(root.glob("**/[0-9][0-9][0-9]*.json")):
-        made = [each for each in file.parent.glob(f"{file.stem}.*") if each.suffix != ".json"]
+    for recipe_file in sorted(root.glob("**/[0-9][0-9][0-9]*.json")):
+        media_files = [file for file in recipe_file.parent.glob(f"{recipe_file.stem}.*") if file.suffix != ".json"]
         try:
-            if made:
-                newest = max(made, key=lambda each: each.stat().st_mtime)
-                folders.setdefault(file.parent, []).append((newest, recipes.parse(file)))
+            if media_files:
+                newest = max(media_files, key=_modified_time)
+                folders.setdefault(recipe_file.parent, []).append((newest, recipes.read_recipe(recipe_file)))
         except UserError as error:
-            print(f"{error} It is passed over.", file=sys.stderr)
-    return sorted(folders.values(), key=lambda samples: max(made.stat().st_mtime for made, _ in samples), reverse=True)
+            print(f"{error} It is skipped.", file=sys.stderr)
+    return sorted(folders.values(), key=lambda samples: max(_modified_time(file) for file, _ in samples), reverse=True)
 
 
-def _section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
-    """What the page says of a run: the newest samples that its checkpoints made."""
+def _modified_time(file: Path) -> float:
+    return file.stat().st_mtime
+
+
+def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
+    """Collect the content of a run's section, with the newest samples of its checkpoints."""
     from genai.report.html import Section
 
-    digests = run.digests
-    ours = ([each for each in samples if each[1]["checkpoint_sha256"] in digests] for samples in folders)
-    samples = next(filter(None, ours), [])
-    media = _media(run)
-    shown = []
-    for made, recipe in samples[:SHOWN]:
+    hashes = run.checkpoint_hashes
+    candidates = (
+        [(file, recipe) for file, recipe in samples if recipe["checkpoint_sha256"] in hashes] for samples in folders
+    )
+    samples = next(filter(None, candidates), [])
+    media = _media_class(run)
+    figures = []
+    for file, recipe in samples[:MAX_SAMPLES]:
         try:
-            shown.append((recipe["batch"][recipe["item"]], media.on_page(made)))
+            figures.append((recipe["batch"][recipe["item"]], media.on_page(file)))
         except UserError as error:
-            print(f"{error} It is passed over.", file=sys.stderr)
-    return Section(run, shown, len(samples), samples[0][0].parent if samples else None, _more(run, samples))
+            print(f"{error} It is skipped.", file=sys.stderr)
+    folder = samples[0][0].parent if samples else None
+    return Section(run, figures, len(samples), folder, _sample_command(run, samples))
 
 
-def _media(run: "Run") -> "type[Media]":
-    from genai.data.registry import modalities
+def _media_class(run: "Run") -> "type[Media]":
+    from genai.data.registry import modality_classes
 
     name = str(run.record.get("modality"))
-    if name not in modalities():
-        raise UserError(
-            f"{run.folder} is of modality {name}, which is not known. There are: {', '.join(modalities())}."
-        )
-    return modalities()[name].media
+    if name not in modality_classes():
+        raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(modality_classes())}.")
+    return modality_classes()[name].media
 
 
-def _more(run: "Run", samples: Sequence[Sample]) -> str:
-    """The command that makes more samples of what the first was asked for, from unused seeds, options that are numbers
-    left out."""
+def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:
+    """Return the command for more samples like the first: its prompt and files, unused seeds, default options."""
     from shlex import quote
 
     from genai.runs.run import shell_path
@@ -105,11 +109,16 @@ def _more(run: "Run", samples: Sequence[Sample]) -> str:
     words = ["python -m genai.sample", f"ckpt={shell_path(run.folder)}"]
     if samples:
         recipe = samples[0][1]
-        sound = (recipe.get("sound") or {}).get("checkpoint")
-        asked = {"prompt": recipe["batch"][recipe["item"]]["prompt"], "init": recipe["init"], "sound": sound}
-        asked |= {key: text for key, text in recipe["options"].items() if text in list(recipe["files"])}
-        words += [f"{key}={quote(text)}" for key, text in asked.items() if text]
-        words.append(f"seed={1 + max(each['batch'][each['item']]['seed'] for _, each in samples)}")
+        soundtrack = (recipe.get("sound") or {}).get("checkpoint")
+        values = {
+            "prompt": recipe["batch"][recipe["item"]]["prompt"],
+            "init": recipe["init"],
+            "soundtrack": soundtrack,
+            **{key: text for key, text in recipe["options"].items() if text in list(recipe["files"])},
+        }
+        words += [f"{key}={quote(text)}" for key, text in values.items() if text]
+        seeds = [recipe["batch"][recipe["item"]]["seed"] for _, recipe in samples]
+        words.append(f"seed={1 + max(seeds)}")
     return " ".join([*words, "n=4"])
 
 
@@ -123,4 +132,4 @@ def _write(path: Path, content: str) -> None:
 
 
 if __name__ == "__main__":
-    guarded(main)
+    exit_on_error(main)

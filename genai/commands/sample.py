@@ -1,4 +1,4 @@
-"""``python -m genai.sample``: samples of a trained model, each with its recipe beside it. ``--help`` says how."""
+"""``python -m genai.sample``: generate samples with a trained model, each with a recipe. See ``--help``."""
 
 import json
 import sys
@@ -10,142 +10,161 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import CommandConfig, guarded, launch
-from genai.cli.options import check, keys, loaded, say_which, set_apart, texts, typed
+from genai.cli.compose import CommandConfig, exit_on_error, launch
+from genai.cli.options import (
+    check_common_keys,
+    command_keys,
+    load_model,
+    parse_options,
+    parse_prompts,
+    report_checkpoint,
+    split_options,
+)
 from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
 
 RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights")
-"""What ``from=`` says by itself, but for ``ckpt`` and ``sound``."""
+"""Keys that a recipe sets, so that ``from=`` excludes them, except ``ckpt``."""
 
 
 def main() -> None:
-    """The command."""
-    words, options = set_apart("sample", sys.argv[1:])
-    launch(lambda composed: sample(composed, options), "sample", words)
+    """Run the command."""
+    overrides, options = split_options("sample", sys.argv[1:])
+    launch(lambda config: sample(config, options), "sample", overrides)
 
 
-def sample(composed: CommandConfig, options: Mapping[str, str]) -> None:
-    """Make the samples that the command line asks for. Raises ``UserError``, ``RunError``."""
-    values = {**composed.values, "modality": options.get("modality")}
+def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
+    """Generate the samples that the command line requests. Raises ``UserError``, ``RunError``."""
+    values = {**config.values, "modality": options.get("modality")}
     options = {key: text for key, text in options.items() if key != "modality"}
-    made_before = _recipe(values, composed.overrides, options) if values["from"] else None
-    if made_before:
-        values |= {key: made_before[key] for key in ("weights", "init")}
-        for key, origin in {"ckpt": made_before, "sound": made_before.get("sound")}.items():
-            values[key] = values[key] or (origin and recipes.checkpoint(origin, Path(values["runs"]), key))
-    _check(values)
-    model, sound, chosen = _models(values, options, made_before)
-    say_which(model)
-    if sound:
-        say_which(sound, "sound")
+    recipe = _read_recipe(values, config.overrides, options) if values["from"] else None
+    if recipe:
+        values |= {key: recipe[key] for key in ("weights", "init")}
+        for key, origin in {"ckpt": recipe, "soundtrack": recipe.get("sound")}.items():
+            values[key] = values[key] or (origin and recipes.find_checkpoint(origin, Path(values["runs"]), key))
+    _check_values(values)
+    model, soundtrack_model, parsed = _load_models(values, options, recipe)
+    report_checkpoint(model)
+    if soundtrack_model:
+        report_checkpoint(soundtrack_model, "soundtrack")
     if values["interpolate"]:
-        _between(model, values, chosen)
-    elif made_before:
-        _again(model, sound, values, made_before)
+        _write_interpolation(model, values, parsed)
+    elif recipe:
+        _repeat_sample(model, soundtrack_model, values, recipe)
     else:
-        _anew(model, sound, values, chosen)
+        _write_samples(model, soundtrack_model, values, parsed)
 
 
-def _models(
-    values: Mapping[str, Any], options: Mapping[str, str], made_before: Mapping[str, Any] | None
+def _load_models(
+    values: Mapping[str, Any], options: Mapping[str, str], recipe: Mapping[str, Any] | None
 ) -> "tuple[Model, Model | None, dict[str, Any]]":
-    """What makes the samples, what makes their sound, and the options of the first. Raises ``UserError``."""
-    from genai.inference.soundtrack import model_of
+    """Load the model and the soundtrack model, and parse the options. Raises ``UserError``."""
+    from genai.inference.soundtrack import load_soundtrack_model
 
-    model = loaded(values)
-    if values["animate"] and model.modality.animated is None:
-        raise UserError(f"animate=true: {type(model.modality).__name__.lower()} has no pictures of its making to show.")
-    if made_before:
-        recipes.check_origin(values["from"], made_before, model)
-    chosen = made_before["options"] if made_before else typed(model, options, [*keys("sample"), "modality"])
-    model.split_options(chosen)
-    sound = model_of(values, model, chosen)
-    if made_before and sound:
-        recipes.check_origin(values["from"], made_before["sound"], sound)
-    return model, sound, chosen
+    model = load_model(values)
+    if values["animate"] and model.modality.animation_class is None:
+        raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
+    if recipe:
+        recipes.check_origin(values["from"], recipe, model)
+        parsed = recipe["options"]
+    else:
+        parsed = parse_options(model, options, [*command_keys("sample"), "modality"])
+    model.build_options(parsed)
+    soundtrack_model = load_soundtrack_model(values, model, parsed)
+    if recipe and soundtrack_model:
+        recipes.check_origin(values["from"], recipe["sound"], soundtrack_model)
+    return model, soundtrack_model, parsed
 
 
-def _anew(model: "Model", sound: "Model | None", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """``n`` samples of each prompt, batch by batch."""
+def _write_samples(
+    model: "Model", soundtrack_model: "Model | None", values: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    """Generate and write ``n`` samples of each prompt, batch by batch."""
     from genai.core.batch import batch_ranges
-    from genai.inference.model import Stream, items
-    from genai.inference.soundtrack import with_sounds
+    from genai.inference.model import Stream, expand_prompts
+    from genai.inference.soundtrack import add_soundtracks
 
-    options = recipes.absolute_files(model, options)
+    options = recipes.with_absolute_files(model, options)
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
-    prompts, seeds = items(_prompts(values, model, options), values["n"], values["seed"])
-    used = {"init": init, **{name: options.get(name) for name in recipes.files(model)}}
-    _check_apart(used, values["out"], len(prompts))
-    first = Stream(model, prompts[:1], seeds[:1], init, options)  # does all of it fit? Before there is a folder
-    for remark in model.modality.remarks(prompts, first.init):
-        print(remark, file=sys.stderr)
-    folder = _folder(values["out"])
-    made: list[tuple[str, Any]] = []
+    prompts, seeds = expand_prompts(_prompts(values, model, options), values["n"], values["seed"])
+    input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
+    _check_input_files(input_files, values["out"], len(prompts))
+    first = Stream(model, prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
+    for note in model.modality.request_notes(prompts, first.init):
+        print(note, file=sys.stderr)
+    folder = _create_folder(values["out"])
+    samples: list[tuple[str, Any]] = []
     for rows in batch_ranges(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
         names = [f"{number:03d}" for number in rows]
-        with ExitStack() as opened:
-            files = _growing(model, stream, folder, names, opened)
+        with ExitStack() as stack:
+            writers = _open_stream_writers(model, stream, folder, names, stack)
             try:
-                media, frames = _follow(stream, None, rows.start, values["animate"], files)
+                media, steps = _show_stream(stream, None, rows.start, values["animate"], writers)
             except KeyboardInterrupt:
-                if files:
-                    print(f"\n{stream.made:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
+                if writers:
+                    print(f"\n{stream.length:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
                 raise
-        finished = with_sounds(sound, media, seeds[rows.start : rows.stop]) if sound else media
-        for item, (name, sample) in enumerate(zip(names, finished, strict=True)):  # each is written as it is done
-            _write(folder, name, sample, recipes.write(model, batch, item, options, init, sound))
+        batch_seeds = seeds[rows.start : rows.stop]
+        batch_media = add_soundtracks(soundtrack_model, media, batch_seeds) if soundtrack_model else media
+        for item, (name, sample) in enumerate(zip(names, batch_media, strict=True)):  # write each as soon as it is done
+            _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init, soundtrack_model))
             if values["animate"]:
-                _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
-        made += zip(prompts[rows.start : rows.stop], media, strict=True)
-    if sheet := model.modality.sheet(made):
-        _write(folder, "sheet", sheet)
-    _say_where(folder, len(prompts))
+                _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
+        samples += zip(prompts[rows.start : rows.stop], media, strict=True)
+    if contact_sheet := model.modality.contact_sheet(samples):
+        _write(folder, "sheet", contact_sheet)
+    _report_folder(folder, len(prompts))
 
 
-def _again(model: "Model", sound: "Model | None", values: Mapping[str, Any], made_before: Mapping[str, Any]) -> None:
-    """The one sample of a recipe, under the name that it had."""
+def _repeat_sample(
+    model: "Model", soundtrack_model: "Model | None", values: Mapping[str, Any], recipe: Mapping[str, Any]
+) -> None:
+    """Generate the sample of a recipe again, under the same file name."""
     from genai.inference.model import Stream
-    from genai.inference.soundtrack import with_sounds
+    from genai.inference.soundtrack import add_soundtracks
 
-    if unknown := {made_before["options"].get(name) for name in recipes.files(model)} - {None, *made_before["files"]}:
-        raise UserError(f"{values['from']} names {unknown.pop()} without its hash.")
-    batch, item, name = made_before["batch"], made_before["item"], Path(values["from"]).stem
-    prompts, seeds = [part["prompt"] for part in batch], [part["seed"] for part in batch]
-    stream = Stream(model, prompts, seeds, made_before["init"], made_before["options"])
-    folder = _folder(values["out"])
-    media, frames = _follow(stream, item, keep=values["animate"])
-    made = next(with_sounds(sound, [media[item]], [seeds[item]])) if sound else media[item]
-    _write(folder, name, made, made_before)
+    paths = {recipe["options"].get(name) for name in recipes.file_options(model)} - {None}
+    if unverified := paths - {*recipe["files"]}:
+        raise UserError(f"{values['from']} names {unverified.pop()} without its hash.")
+    batch, item, name = recipe["batch"], recipe["item"], Path(values["from"]).stem
+    prompts, seeds = [entry["prompt"] for entry in batch], [entry["seed"] for entry in batch]
+    stream = Stream(model, prompts, seeds, recipe["init"], recipe["options"])
+    folder = _create_folder(values["out"])
+    media, steps = _show_stream(stream, item, keep_steps=values["animate"])
+    sample = media[item]
+    if soundtrack_model:
+        sample = next(add_soundtracks(soundtrack_model, [sample], [seeds[item]]))
+    _write(folder, name, sample, recipe)
     if values["animate"]:
-        _write(folder, f"{name}-making", model.modality.animated([parts[item] for parts in frames]))
-    _say_where(folder, 1)
+        _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
+    _report_folder(folder, 1)
 
 
-def _between(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """What lies between two samples."""
-    from genai.inference.interpolation import passage
+def _write_interpolation(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Write the interpolation between two samples as a strip and an animation."""
+    from genai.inference.interpolation import interpolate
 
     prompts = _prompts(values, model, options)
-    strip, moving = passage(model, prompts, values["n"], values["seed"], values["batch"], options)
-    folder = _folder(values["out"])
+    strip, animation = interpolate(model, prompts, values["n"], values["seed"], values["batch"], options)
+    folder = _create_folder(values["out"])
     _write(folder, "strip", strip)
-    _write(folder, "interpolation", moving)
+    _write(folder, "interpolation", animation)
     print(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/", file=sys.stderr, flush=True)
 
 
-def _check(values: Mapping[str, Any]) -> None:
+def _check_values(values: Mapping[str, Any]) -> None:
     from genai.core.instantiate import validate_value
 
-    check(values)
+    check_common_keys(values)
     for key in ("animate", "interpolate"):
         validate_value(values[key], bool, key)
-    if values["interpolate"] and (clash := next((k for k in ("init", "sound", "from", "animate") if values[k]), None)):
-        raise UserError(f"interpolate=true and {clash}=: give one of them.")
+    conflicts = [key for key in ("init", "soundtrack", "from", "animate") if values[key]]
+    if values["interpolate"] and conflicts:
+        raise UserError(f"interpolate=true and {conflicts[0]}=: give one of them.")
     if values["prompt"] is not None and values["prompts_file"] is not None:
         raise UserError("prompt= and prompts_file=: give one of them.")
 
@@ -165,102 +184,110 @@ def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, An
             raise UserError(f"prompts_file={file} is empty.")
         return prompts
     if values["prompt"] is None:
-        given = values["init"] or any(options.get(name) for name in recipes.files(model))
-        return [""] if given else model.record.get("prompts") or [""]
-    return texts(values["prompt"])
+        has_input = values["init"] or any(options.get(name) for name in recipes.file_options(model))
+        return [""] if has_input else model.record.get("prompts") or [""]
+    return parse_prompts(values["prompt"])
 
 
-def _recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """What the file ``from=`` says. Raises ``UserError`` where it is no such file, or the command line contradicts it."""
-    others = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
-    if clash := [key for key in others if key != "ckpt"]:
-        raise UserError(f"from={values['from']} makes that sample again as it was: leave out {', '.join(clash)}.")
-    recipe = recipes.read(Path(values["from"]).expanduser())
-    if values["sound"] is not None and not recipe.get("sound"):
-        raise UserError(f"from={values['from']} makes that sample again as it was, without a sound: leave out sound.")
+def _read_recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+    """Read the recipe ``from=``. Raises ``UserError`` if it is not one, or if other options contradict it."""
+    keys = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
+    if conflicts := [key for key in keys if key != "ckpt"]:
+        raise UserError(f"from={values['from']} repeats a sample exactly: leave out {', '.join(conflicts)}.")
+    recipe = recipes.read_verified_recipe(Path(values["from"]).expanduser())
+    if values["soundtrack"] is not None and not recipe.get("sound"):
+        raise UserError(f"from={values['from']} repeats a sample that has no soundtrack: leave out soundtrack.")
     return recipe
 
 
-def _follow(
-    stream: "Stream", item: int | None = None, first: int = 0, keep: bool = False, files: Sequence[Any] = ()
+def _show_stream(
+    stream: "Stream", item: int | None = None, offset: int = 0, keep_steps: bool = False, writers: Sequence[Any] = ()
 ) -> tuple[list[Any], list[list[Any]]]:
-    """Drain the stream; the terminal shows one sample as it grows, then the others; so do ``files``, one a sample.
+    """Run the stream; print one sample as it is generated, then the others.
+
+    Args:
+        item: the only sample to print; ``None``: all.
+        offset: number of the first sample of the stream.
+        keep_steps: return the intermediate results.
+        writers: one per sample; they receive each part as it is generated.
 
     Returns:
-        The samples; and, with ``keep``, all pieces.
+        The samples, and the intermediate results of each step if ``keep_steps``.
     """
-    shown = item or 0
-    print(_heading(stream, shown, first), file=sys.stderr, flush=True)
-    print(stream.given(shown), end="", flush=True)
-    pieces = []
-    for parts in _watched(stream):
-        print(parts[shown].on_terminal, end="", flush=True)
-        for file, part in zip(files, parts, strict=False):
+    streamed_item = item or 0
+    print(_heading(stream, streamed_item, offset), file=sys.stderr, flush=True)
+    print(stream.init_text(streamed_item), end="", flush=True)
+    steps = []
+    for parts in _with_progress(stream):
+        print(parts[streamed_item].on_terminal, end="", flush=True)
+        for writer, part in zip(writers, parts, strict=False):
             try:
-                file.append(part)
+                writer.append(part)
             except OSError as error:
                 raise RunError(f"cannot write the samples: {error.strerror}.") from error
-        if keep:
-            pieces.append(parts)
+        if keep_steps:
+            steps.append(parts)
     media = stream.results()
-    printed = any(sample.on_terminal for sample in media)
-    if printed:
+    is_text = any(sample.on_terminal for sample in media)
+    if is_text:
         print(flush=True)
-    for index, sample in enumerate(media if item is None and printed else []):
-        if index != shown:
-            print(_heading(stream, index, first), file=sys.stderr, flush=True)
+    for index, sample in enumerate(media if item is None and is_text else []):
+        if index != streamed_item:
+            print(_heading(stream, index, offset), file=sys.stderr, flush=True)
             print(sample.on_terminal, flush=True)
-    return media, pieces
+    return media, steps
 
 
-def _watched(stream: "Stream") -> Iterator[list[Any]]:
-    """The stream under a bar; where its length is counted in a unit, with a line about its speed behind it."""
+def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
+    """Iterate over the stream with a progress bar; print the speed at the end if samples have a length."""
     from genai.core.progress import ProgressBar
 
     if stream.unit is None:
         with ProgressBar("sampling, %", 100) as bar:
-            done = 0.0
+            previous_progress = 0.0
             for parts in stream:
-                if stream.share is not None:
-                    bar.step(100 * (stream.share - done))
-                    done = stream.share
+                if stream.progress is not None:
+                    bar.step(100 * (stream.progress - previous_progress))
+                    previous_progress = stream.progress
                 yield parts
         return
-    began, first, before = time.monotonic(), "", 0.0
-    with ProgressBar(stream.unit, stream.total, patience=0) as bar:
-        bar.step(0)  # before the first sound a loop may have to be compiled
+    start_time, latency, length = time.monotonic(), "", 0.0
+    with ProgressBar(stream.unit, stream.max_length, delay=0) as bar:
+        bar.step(0)  # a loop may have to be compiled before the first sound
         for parts in stream:
-            first = first or f"the first {stream.made:.1f} after {time.monotonic() - began:.2f} s"
-            bar.step(stream.made - before)
-            before = stream.made
+            latency = latency or f"first {stream.length:.1f} after {time.monotonic() - start_time:.2f} s"
+            bar.step(stream.length - length)
+            length = stream.length
             yield parts
-    took, count = time.monotonic() - began, len(stream.seeds)
+    seconds, count = time.monotonic() - start_time, len(stream.seeds)
     each = " each" if count > 1 else ""
-    speed = f"{count * before / took:.1f} times as fast as it sounds"
-    print(f"{before:.1f} {stream.unit}{each} in {took:.1f} s, {first}; {speed}", file=sys.stderr, flush=True)
+    speed = f"{count * length / seconds:.1f}x real time"
+    print(f"{length:.1f} {stream.unit}{each} in {seconds:.1f} s, {latency}; {speed}", file=sys.stderr, flush=True)
 
 
-def _growing(model: "Model", stream: "Stream", folder: Path, names: Sequence[str], opened: ExitStack) -> list[Any]:
-    """Files that grow with the samples, where their media can; at the end the whole ones take their places.
+def _open_stream_writers(
+    model: "Model", stream: "Stream", folder: Path, names: Sequence[str], stack: ExitStack
+) -> list[Any]:
+    """Open files that are written while samples are generated, if the media support it; final files replace them.
 
-    The recipes of what they replace go: until the end they would speak of another sample.
+    Recipes with the same names are deleted first, because they describe other samples.
     """
-    files = []
+    writers = []
     for name, decoder in zip(names, stream.decoders, strict=True):
-        path = folder / f"{name}{decoder.given.suffix}"
+        path = folder / f"{name}{decoder.initial.suffix}"
         try:
-            file = model.modality.growing(path, decoder.given)
-            if file is not None:
-                files.append(opened.enter_context(file))
+            writer = model.modality.stream_writer(path, decoder.initial)
+            if writer is not None:
+                writers.append(stack.enter_context(writer))
                 path.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}.") from error
-    return files
+    return writers
 
 
-def _check_apart(used: Mapping[str, str | None], out: str | None, count: int) -> None:
-    """Raises ``UserError`` where what is ``used``, by its key, is a folder, or a file that samples would replace."""
-    for key, name in used.items():
+def _check_input_files(input_files: Mapping[str, str | None], out: str | None, count: int) -> None:
+    """Check that no input file (by its key) is a folder or would be replaced by a sample. Raises ``UserError``."""
+    for key, name in input_files.items():
         if name is not None and Path(name).is_dir():
             raise UserError(f"{key}={name} is a folder: name a file.")
         if name is None or out is None:
@@ -270,34 +297,35 @@ def _check_apart(used: Mapping[str, str | None], out: str | None, count: int) ->
             raise UserError(f"{key}={name} would be replaced by the samples: give another folder than out={out}.")
 
 
-def _heading(stream: "Stream", item: int, first: int) -> str:
-    return f"--- {first + item:03d}  seed {stream.seeds[item]}  prompt {stream.prompts[item]!r}"
+def _heading(stream: "Stream", item: int, offset: int) -> str:
+    return f"--- {offset + item:03d}  seed {stream.seeds[item]}  prompt {stream.prompts[item]!r}"
 
 
-def _say_where(folder: Path, count: int) -> None:
+def _report_folder(folder: Path, count: int) -> None:
     print(f"{count} sample{'s' * (count > 1)} in {folder}/", file=sys.stderr, flush=True)
 
 
-def _folder(wanted: str | None) -> Path:
+def _create_folder(out: str | None) -> Path:
+    """Create the folder ``out`` or, for ``None``, a new ``samples/<date>/<time>``. Raises ``UserError``."""
     now = datetime.now()
-    folder = start = Path(wanted).expanduser() if wanted else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
-    if wanted and any(folder.glob("[0-9][0-9][0-9]*.json")):
-        print(f"{folder}/ has samples already: those of the same number are replaced, others stay", file=sys.stderr)
+    folder = base = Path(out).expanduser() if out else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    if out and any(folder.glob("[0-9][0-9][0-9]*.json")):
+        print(f"{folder}/ has samples already: those with the same numbers are replaced", file=sys.stderr)
     number = 1
-    while not wanted and folder.exists():  # another one of this second
+    while not out and folder.exists():  # several in the same second
         number += 1
-        folder = start.with_name(f"{start.name}-{number}")
+        folder = base.with_name(f"{base.name}-{number}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder out={folder}: {error.strerror}.") from error
+        raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
     return folder
 
 
-def _write(folder: Path, name: str, media: Any, made_by: Mapping[str, Any] | None = None) -> None:
+def _write(folder: Path, name: str, media: Any, recipe: Mapping[str, Any] | None = None) -> None:
     files = {media.suffix: media.to_bytes()}
-    if made_by is not None:
-        files[".json"] = json.dumps(made_by, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    if recipe is not None:
+        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
         temporary = path.with_name(f".{path.name}.tmp")
@@ -310,4 +338,4 @@ def _write(folder: Path, name: str, media: Any, made_by: Mapping[str, Any] | Non
 
 
 if __name__ == "__main__":
-    guarded(main)
+    exit_on_error(main)

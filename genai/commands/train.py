@@ -1,10 +1,10 @@
-"""``python -m genai.train``: train a model, or go on with a run. ``--help`` says how."""
+"""``python -m genai.train``: train a model, or resume a run. See ``--help``."""
 
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genai.cli.compose import CommandConfig, compose, guarded, key_of, launch
+from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
 from genai.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,42 +13,47 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
 
     def run() -> None:
-        merged, resumed = _taken_up(sys.argv[1:])
-        launch(lambda composed: _train(composed, resumed), "train", merged)
+        overrides, resumed_run = _resolve_overrides(sys.argv[1:])
+        launch(lambda config: _train(config, resumed_run), "train", overrides)
 
-    guarded(run)
+    exit_on_error(run)
 
 
 def fit(*words: str) -> "Model":
     """Train with the words of the command line, ``fit("modality=text", "steps=200")``, and load the result.
 
     Raises:
-        UserError: a word that does not fit. RunError: the run could not go on.
+        UserError: an invalid word.
+        RunError: the run failed.
     """
     from genai.inference.model import load
 
-    merged, resumed = _taken_up(words)
-    composed = compose("train", merged)
-    return load(_train(composed, resumed).folder, plugins=composed.values["plugins"])
+    overrides, resumed_run = _resolve_overrides(words)
+    config = compose("train", overrides)
+    return load(_train(config, resumed_run).folder, plugins=config.values["plugins"])
 
 
-def _taken_up(words: Sequence[str]) -> "tuple[list[str], Run | None]":
-    """The words to compose and the run that ``resume=`` among ``words`` goes on with."""
-    from genai.cli.overrides import located, resumption
+def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":
+    """Return the overrides to compose, and the run that ``resume=`` names."""
+    from genai.cli.overrides import resolve_resume, with_absolute_paths
 
-    words = located(words)
-    wanted = [word.partition("=")[2] for word in words if key_of(word) == "resume" and "=" in word]
-    if not wanted or wanted[-1] == "null":
+    words = with_absolute_paths(words)
+    targets = [word.partition("=")[2] for word in words if override_key(word) == "resume" and "=" in word]
+    if not targets or targets[-1] == "null":
         return words, None
-    if not wanted[-1]:
+    if not targets[-1]:
         raise UserError("resume= is empty: give auto or a run folder.")
-    return resumption(words, wanted[-1])
+    return resolve_resume(words, targets[-1])
 
 
-def _train(composed: CommandConfig, run: "Run | None" = None) -> "Run":
+def _train(config: CommandConfig, run: "Run | None" = None) -> "Run":
     from genai.training.run import train
 
-    return train(composed, run)
+    return train(config, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What passes between modalities and methods: batches to learn from, requests for samples, pieces of samples."""
+"""Values that modalities and methods exchange: training batches, requests for samples, chunks of samples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
@@ -10,14 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """What a method learns from in one step.
+    """Examples of one training step.
 
     Attributes:
         x: (batch, ...) in storage type; methods scale it on the device.
-        prompts: one a row.
-        valid: (batch, ...) bool, which targets count: padding does not. ``None``: all do.
-        local: (batch, frames, features) that go along with x in time, such as a score's notes.
-        span: (batch, 2), of parts of clips: the frame that x begins with, and the frames of the whole clip.
+        prompts: one per row.
+        valid: (batch, ...) bool, False for targets that are padding. ``None``: all count.
+        local: (batch, frames, features), local conditioning aligned with x in time, such as notes.
+        span: (batch, 2), for parts of clips: index of the first frame of x, number of frames of the whole clip.
     """
 
     x: Tensor
@@ -31,85 +31,87 @@ class Batch:
 
     @property
     def weight(self) -> float:
-        """How much its mean loss counts in a mean over batches: its rows, without what is padding of them."""
+        """Weight of the batch's mean loss in a mean over batches: the number of rows, less the padded fraction."""
         return float(len(self.x) if self.valid is None else self.valid.float().flatten(1).mean(1).sum())
 
     def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """Move the tensors to a device."""
+        return self._map_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """The same in page-locked memory, from which a copy to a GPU does not wait; ``DataLoader`` asks for it."""
-        return self._each(Tensor.pin_memory)
+        """Copy the tensors to page-locked memory for asynchronous copies to a GPU; called by ``DataLoader``."""
+        return self._map_tensors(Tensor.pin_memory)
 
-    def split(self, parts: int) -> list["Batch"]:
-        """At most ``parts`` batches of nearly equal length with the same rows, in order."""
-        size = -(-len(self) // parts)
-        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+    def split(self, count: int) -> list["Batch"]:
+        """Split the rows, in order, into at most ``count`` batches of nearly equal length."""
+        size = -(-len(self) // count)
+        values = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
         starts = range(0, len(self), size)
-        return [replace(self, **{name: v[start : start + size] for name, v in present.items()}) for start in starts]
+        return [replace(self, **{name: v[start : start + size] for name, v in values.items()}) for start in starts]
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        changed: dict[str, Any] = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **changed)
+        tensors: dict[str, Any] = {name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """From a sample to another one.
+    """Target and weight of an interpolation between two samples.
 
     Attributes:
-        prompt, seed: of the other one.
-        share: of the way, from 0 to 1, that is gone.
+        prompt, seed: of the second sample.
+        weight: of the second sample, from 0 to 1.
     """
 
     prompt: str
     seed: int
-    share: float
+    weight: float
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a method.
+    """A request for samples.
 
     Attributes:
-        prompts: one an item; "" is no prompt.
-        seeds: one an item; an item's noise depends on its own seed alone.
+        prompts: one per item; "" is no prompt.
+        seeds: one per item; an item's noise depends on its own seed alone.
         size: of a new sample: ``(tokens,)``, ``(channels, height, width)``, ...
-        init: what is given of each item: a beginning to continue, an image to start from.
-        known: per item, which elements of ``init`` are kept as they are.
-        local: per item, features along time.
-        end: the class that ends an item of a discrete sequence.
-        between: per item, how far it is on the way from its own prompt and seed to others. ``None``: not at all.
+        init: per item, a beginning to continue or an image to start from.
+        init_mask: per item, True where elements of ``init`` are kept unchanged.
+        local: per item, (frames, features), local conditioning aligned with time.
+        end_token: the class that ends an item of a discrete sequence.
+        num_classes: only the first ``num_classes`` classes are sampled; ``None``: all.
+        interpolation: per item, a second prompt and seed to interpolate to. ``None``: no interpolation.
     """
 
     prompts: list[str]
     seeds: list[int]
     size: tuple[int, ...]
     init: list[Tensor] | None = None
-    known: list[Tensor] | None = None
+    init_mask: list[Tensor] | None = None
     local: list[Tensor] | None = None
-    end: int | None = None
-    between: list[Interpolation] | None = None
+    end_token: int | None = None
+    num_classes: int | None = None
+    interpolation: list[Interpolation] | None = None
 
 
 @dataclass(frozen=True)
 class Chunk:
     """A part of the samples: ``x`` (batch, n, ...) replaces everything from ``start`` on.
 
-    Positions count from the end of what was given as a beginning.
+    Positions count from the end of ``Request.init``.
 
     Attributes:
-        share: of the whole work that is done; ``None`` where the length of ``x`` tells.
+        progress: completed fraction of the work, from 0 to 1; ``None`` if the length of ``x`` shows it.
     """
 
     start: int
     x: Tensor
-    share: float | None = None
+    progress: float | None = None
 
 
 def batch_ranges(count: int, size: int) -> Iterator[range]:
-    """``range(count)`` in pieces of at most ``size``."""
+    """Split ``range(count)`` into ranges of at most ``size``."""
     for start in range(0, count, size):
         yield range(start, min(start + size, count))

@@ -1,6 +1,6 @@
-"""Files that are made once and found again by the hash of what they were made from.
+"""Cached files, named by a hash of the inputs they were computed from.
 
-They are written beside their place and renamed into it, so that two runs, or the ranks of one, can share a folder.
+Each is written under a temporary name and then renamed, so that several runs or ranks can share a folder.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ T = TypeVar("T")
 
 
 def cache_dir() -> Path:
-    """``GENAI_CACHE``, else ``~/.cache/genai``."""
-    home = os.environ.get("GENAI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "genai"
-    return Path(home).expanduser()
+    """Return the cache folder: ``GENAI_CACHE``, else ``~/.cache/genai``."""
+    folder = os.environ.get("GENAI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "genai"
+    return Path(folder).expanduser()
 
 
 def cache_key(*parts: Any) -> str:
-    """A short hash of plain values."""
+    """Hash plain values to a short key."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def cached_file(path: Path, write: Callable[[Path], None]) -> Path:
-    """``path``, after ``write(temporary)`` made it where it was not there yet."""
+    """Return ``path``; if it does not exist, call ``write(temporary)`` first and rename the result to it."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
@@ -38,14 +38,14 @@ def cached_file(path: Path, write: Callable[[Path], None]) -> Path:
     return path
 
 
-def cached_json(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The plain value ``make()``, kept as JSON."""
-    written = cached_file(path, lambda temporary: write_json(temporary, make()))
-    return dict(json.loads(written.read_text(encoding="utf-8")))
+def cached_json(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the plain value ``compute()``, cached as JSON in ``path``."""
+    file = cached_file(path, lambda temporary: write_json(temporary, compute()))
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def track_progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
-    """``items``, of which there are ``total``, under a progress bar where somebody is watching."""
+    """Iterate over ``items``, ``total`` of them; show a progress bar if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
@@ -56,5 +56,5 @@ def track_progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a plain value to the file that ``file`` asks for."""
+    """Write a plain value to a JSON file."""
     path.write_text(json.dumps(value), encoding="utf-8")

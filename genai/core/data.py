@@ -1,4 +1,4 @@
-"""Where examples come from: indexable splits of ``Example(media, prompt)``, and randomness that belongs to an item."""
+"""Data sources: indexable splits of ``Example(media, prompt)``, and random numbers tied to an item."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,41 +10,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.batch import Batch
-from genai.core.prefetch import ahead
+from genai.core.prefetch import prefetch_map
 
 
 @dataclass(frozen=True)
 class Example:
-    """A piece of media and the prompt that describes it; "" where nothing does.
+    """A training example.
 
     Attributes:
-        media: what is learnt to be made.
-        prompt: that describes it.
-        beside: what it goes along with, such as the clip of a soundtrack.
+        media: the media to learn to generate.
+        prompt: its description; "" if there is none.
+        conditioning: input that the media follows, such as the clip of a soundtrack.
     """
 
     media: Any
     prompt: str = ""
-    beside: Any = None
+    conditioning: Any = None
 
 
 @dataclass(frozen=True)
 class Split:
-    """A sequence of examples that are loaded when they are asked for.
+    """A sequence of examples that are loaded on access.
 
     Attributes:
         name: ``train`` or ``val``.
-        count: how many.
-        load: example ``i``.
-        fingerprint: a hash of their content, the key of everything that is cached.
-        prompts: of all of them, where the source knows them without loading anything.
-        threads: how many examples it pays to load at once: several where they come out of files.
+        count: number of examples.
+        load: returns example ``i``.
+        content_hash: hash of their content, part of the key of everything that is cached.
+        prompts: all prompts, if the source knows them without loading the media.
+        threads: number of threads for loading; more than one for examples that are read from files.
     """
 
     name: str
     count: int
     load: Callable[[int], Example]
-    fingerprint: str
+    content_hash: str
     prompts: Sequence[str] | None = None
     threads: int = 1
 
@@ -52,59 +52,59 @@ class Split:
         return self.count
 
     def __iter__(self) -> Iterator[Example]:
-        return ahead(self.load, range(self.count), self.threads)
+        return prefetch_map(self.load, range(self.count), self.threads)
 
     def __getitem__(self, index: int) -> Example:
         return self.load(index)
 
     def prompt(self, index: int) -> str:
-        """The prompt of example ``index``."""
+        """Return the prompt of example ``index``."""
         return self.load(index).prompt if self.prompts is None else self.prompts[index]
 
 
 class Source(ABC):
-    """Data that is there to be trained on, in two splits that share nothing."""
+    """A data set in two disjoint splits."""
 
     media: ClassVar[type[Any]]
-    """What its examples hold."""
+    """Media class of the examples."""
 
     metrics: ClassVar[tuple[str, ...]] = ("val_loss",)
-    """What ``genai.evaluate`` measures where it is not told: names in ``genai.metrics.base`` or ``own_metrics``."""
+    """Default metrics of ``genai.evaluate``: names in ``genai.metrics.base`` or ``own_metrics``."""
 
     own_metrics: ClassVar[Mapping[str, str]] = {}
-    """Classes of metrics that only this source has, or that replace general ones, by name: ``package.module.Class``."""
+    """Metric classes of this source alone, or replacements of general ones, by name: ``package.module.Class``."""
 
     @property
     @abstractmethod
     def train(self) -> Split:
-        """What is learnt from."""
+        """The training split."""
 
     @property
     @abstractmethod
     def val(self) -> Split:
-        """What is held out."""
+        """The held-out split."""
 
     skipped: tuple[str, ...] = ()
-    """A line about each file that was passed over."""
+    """One message per skipped file."""
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
-        """``count`` prompts to ask a model for, of the kind that ``split`` has: here, of examples drawn from it."""
-        drawn = np.random.default_rng(seed).integers(len(split), size=count)
-        return [split[int(index)].prompt for index in drawn]
+        """Draw ``count`` prompts of the kind that ``split`` has; by default those of random examples."""
+        indices = np.random.default_rng(seed).integers(len(split), size=count)
+        return [split[int(index)].prompt for index in indices]
 
     @property
     def description(self) -> str:
-        """One line for the table at the start."""
+        """One-line summary for the table at the start of a run."""
         return f"{len(self.train):,} to train on, {len(self.val):,} held out"
 
 
-class Divided(Source):
-    """A source whose two splits come out of one division."""
+class SplitSource(Source):
+    """A source that computes both splits at once."""
 
     @property
     @abstractmethod
     def _splits(self) -> tuple[Split, Split]:
-        """``train`` and ``val``."""
+        """The training and the held-out split."""
 
     @property
     def train(self) -> Split:
@@ -117,45 +117,60 @@ class Divided(Source):
 
 @dataclass(frozen=True)
 class ItemRandom:
-    """Random numbers that depend on (seed, epoch, index) alone, not on the worker, the rank or the batch."""
+    """Random numbers that depend only on (seed, epoch, index), not on the worker, the rank or the batch."""
 
     seed: int
     epochs: Sequence[int]
     indices: Sequence[int]
 
     def uniform(self, draws: int = 1, purpose: str = "") -> NDArray[np.float64]:
-        """(items, draws) in [0, 1); the same numbers at every call, others for another ``purpose`` ("flip")."""
-        stream = [0, 0, 0, crc32(purpose.encode())]
+        """Draw (items, draws) numbers in [0, 1): the same at every call, independent for each ``purpose`` ("flip")."""
+        counter = [0, 0, 0, crc32(purpose.encode())]
         rows = [
-            np.random.Generator(np.random.Philox(counter=stream, key=[self.seed, (epoch << 40) ^ index])).random(draws)
+            np.random.Generator(np.random.Philox(counter=counter, key=[self.seed, (epoch << 40) ^ index])).random(draws)
             for epoch, index in zip(self.epochs, self.indices, strict=True)
         ]
         return np.stack(rows) if rows else np.empty((0, draws))
 
 
 class PackedDataset(Protocol):
-    """A split as tensors, memory-mapped."""
+    """A split as memory-mapped tensors."""
 
     def __len__(self) -> int: ...
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Items ``indices``, with windows and crops drawn from ``random``; ``None``: as they are, for validation."""
+        """Return items ``indices`` with windows and crops drawn from ``random``; ``None``: no augmentation."""
         ...
 
 
-class PromptFeatures(ABC):
-    """Reads out of a prompt what happens when: notes, say. A source of data hands one to its modality."""
+@dataclass(frozen=True)
+class FirstItems:
+    """The first ``count`` items of a packed data set."""
 
-    RATE: ClassVar[int] = 100
-    """Frames a second."""
+    packed: PackedDataset
+    count: int
+
+    def __len__(self) -> int:
+        return min(self.count, len(self.packed))
+
+    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
+        """Return items ``indices``, as the whole data set does."""
+        return self.packed.batch(indices, random)
+
+
+class PromptFeatures(ABC):
+    """Time-aligned features read from a prompt, such as notes. A data source passes one to its modality."""
+
+    FRAME_RATE: ClassVar[int] = 100
+    """Frames per second."""
 
     features: ClassVar[int]
-    """Numbers a frame."""
+    """Number of features per frame."""
 
     @abstractmethod
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
-        """(count, features) of the first ``count`` frames; zeros where the prompt says nothing of the kind."""
+        """Return (count, features) for the first ``count`` frames; zeros if the prompt describes none."""
 
-    def complaint(self, prompt: str) -> str | None:
-        """Why nothing was read out of the prompt; ``None``: something was."""
+    def warning(self, prompt: str) -> str | None:
+        """Explain why no features were found in the prompt; ``None`` if some were."""
         return None

@@ -1,4 +1,4 @@
-"""What a person did wrong, said in a line or two."""
+"""Errors for people, and helpers for their messages."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,30 +7,30 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A user's mistake: commands print it without a traceback and exit with code 2."""
+    """A user's mistake. Commands print the message without a traceback and exit with code 2."""
 
 
 class CorruptCheckpoint(UserError):
-    """A checkpoint that is truncated, altered, or not one of ours."""
+    """A checkpoint that is truncated, altered, or not written by genai."""
 
 
 class RunError(Exception):
-    """A run that cannot go on (a full disk, a loss that is not finite): printed without a traceback, exit code 1."""
+    """A failed run (full disk, loss not finite). Commands print the message without a traceback; exit code 1."""
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """``" Did you mean 'steps'?"`` for ``name="stepz"``; empty where nothing is near."""
+    """Return ``" Did you mean 'steps'?"`` for ``name="stepz"``; empty if no allowed name is similar."""
     close = get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def short_repr(value: Any) -> str:
-    """``repr`` in one line of bounded length, whatever a stranger's file has put into ``value``."""
+    """Return a one-line ``repr`` of bounded length, safe for values from untrusted files."""
     return _SHORT.repr(value)[:400]
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Names in reading order, for the part of a message that says what is allowed."""
+    """Join names in sorted order, for messages that list what is allowed."""
     return ", ".join(sorted(names)) or "nothing"
 
 

@@ -1,12 +1,12 @@
-"""Batches in an order that is a function of (seed, step): where a run stands is one number.
+"""Batches whose order is a function of (seed, step), so that the step number is the whole state of the loader.
 
-Workers, restarts and the number of processes change nothing: position ``p`` of the endless stream is item ``p % n`` of
-the permutation of epoch ``p // n``, and step ``s`` of ``world`` processes takes the next ``world x batch`` positions.
+The order does not depend on workers, restarts or the number of processes. Position ``p`` of the endless stream is item
+``p % n`` of the permutation of epoch ``p // n``; step ``s`` takes the next ``world_size * batch_size`` positions.
 """
 
+import itertools
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,43 +17,51 @@ from genai.core.batch import Batch, batch_ranges
 from genai.core.data import ItemRandom, PackedDataset
 
 
-class Batches(Dataset[Batch]):
-    """Batch ``step`` of this process, for every step from 0 on."""
+class TrainBatches(Dataset[Batch]):
+    """The batches of this process, indexed by step; endless."""
 
-    def __init__(self, packed: PackedDataset, batch: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.packed, self.batch, self.seed, self.rank, self.world = packed, batch, seed, rank, world
+    def __init__(self, dataset: PackedDataset, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.dataset, self.batch_size, self.seed, self.rank, self.world_size = (
+            dataset,
+            batch_size,
+            seed,
+            rank,
+            world_size,
+        )
 
     def __getitem__(self, step: int) -> Batch:
-        start = (step * self.world + self.rank) * self.batch
-        positions = range(start, start + self.batch)
-        items = len(self.packed)
-        epochs = [position // items for position in positions]
-        indices = [int(order(self.seed, position // items, items)[position % items]) for position in positions]
-        return self.packed.batch(indices, ItemRandom(self.seed, epochs, indices))
+        start = (step * self.world_size + self.rank) * self.batch_size
+        positions = range(start, start + self.batch_size)
+        count = len(self.dataset)
+        epochs = [position // count for position in positions]
+        indices = [
+            int(epoch_permutation(self.seed, position // count, count)[position % count]) for position in positions
+        ]
+        return self.dataset.batch(indices, ItemRandom(self.seed, epochs, indices))
 
 
 @lru_cache(maxsize=2)
-def order(seed: int, epoch: int, items: int) -> NDArray[np.int64]:
-    """The permutation of ``items`` in an epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(items)
+def epoch_permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the permutation of ``count`` items in an epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def train_loader(batches: Batches, step: int, workers: int = 0, pin: bool = False) -> DataLoader[Batch]:
-    """An endless loader from ``step`` on."""
-    steps: Any = count(step)  # DataLoader wants no more of a sampler than that it can be iterated
-    return DataLoader(batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
+def train_loader(batches: TrainBatches, step: int, num_workers: int = 0, pin_memory: bool = False) -> DataLoader[Batch]:
+    """Return an endless loader that starts at ``step``."""
+    steps: Any = itertools.count(step)  # DataLoader only iterates over its sampler
+    return DataLoader(batches, batch_size=None, sampler=steps, num_workers=num_workers, pin_memory=pin_memory)
 
 
-def held_out(
-    packed: PackedDataset, batch: int, limit: int | None, rank: int = 0, world: int = 1
+def validation_batches(
+    dataset: PackedDataset, batch_size: int, max_items: int | None, rank: int = 0, world_size: int = 1
 ) -> Iterator[tuple[Batch, float]]:
-    """``limit`` evenly spaced items (``None``: all) in batches, those of this process, and how much each batch counts.
+    """Yield this process's batches of ``max_items`` evenly spaced items (``None``: all), each with its weight.
 
-    Every process makes as many batches; one for which nothing is left gets an item that counts nothing.
+    All processes yield the same number of batches; one without items left yields an item of weight 0.
     """
-    kept = len(packed) if limit is None else min(limit, len(packed))
-    spaced = [position * len(packed) // kept for position in range(kept)]
-    for rows in batch_ranges(-(-kept // world), batch):
-        indices = spaced[rank::world][rows.start : rows.stop]
-        drawn = packed.batch(indices or spaced[:1], None)
-        yield drawn, drawn.weight if indices else 0.0
+    count = len(dataset) if max_items is None else min(max_items, len(dataset))
+    selected = [position * len(dataset) // count for position in range(count)]
+    for rows in batch_ranges(-(-count // world_size), batch_size):
+        indices = selected[rank::world_size][rows.start : rows.stop]
+        batch = dataset.batch(indices or selected[:1], None)
+        yield batch, batch.weight if indices else 0.0

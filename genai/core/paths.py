@@ -1,11 +1,12 @@
-"""Where the files of genai itself are."""
+"""Paths of genai's own files."""
 
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
+"""Folder of the package."""
 
 
 def config_dir() -> Path:
-    """Folder of the YAML files: inside the package when installed from a wheel, beside it in a checkout."""
-    installed = PACKAGE / "configs"
-    return installed if installed.is_dir() else PACKAGE.parent / "configs"
+    """Return the folder of the YAML files: inside an installed package, beside it in a checkout."""
+    folder = PACKAGE / "configs"
+    return folder if folder.is_dir() else PACKAGE.parent / "configs"

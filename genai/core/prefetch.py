@@ -1,4 +1,4 @@
-"""Work done a little ahead of where it is wanted, in threads, in order."""
+"""A ``map`` that computes a few results ahead, in threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,21 +9,21 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def ahead(work: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
-    """``map(work, items)``, made by ``threads`` threads that are never further ahead than one result each.
+def prefetch_map(function: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
+    """Compute ``map(function, items)`` in order in ``threads`` threads, at most one result per thread ahead.
 
-    So memory holds a few large pictures, not all of them, where the reader is slower than the threads.
+    So memory holds a few large pictures, not all of them, if the reader is slower than the threads.
     """
     if threads < 2:
-        yield from map(work, items)
+        yield from map(function, items)
         return
-    pool, waiting = ThreadPoolExecutor(threads), deque[Future[B]]()
+    pool, pending = ThreadPoolExecutor(threads), deque[Future[B]]()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""A progress bar with the time left, for what takes longer than two seconds and only where somebody is watching."""
+"""A progress bar with the remaining time, for work of more than two seconds, shown only in a terminal."""
 
 import sys
 import time
@@ -8,21 +8,21 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-PATIENCE = 2.0
-"""Seconds without a bar."""
+START_DELAY = 2.0
+"""Seconds before a bar appears."""
 
 
 class ProgressBar:
-    """``with ProgressBar("samples", 160) as bar: ... bar.step()``; written to standard error, and gone at the end."""
+    """A bar on standard error, removed at the end: ``with ProgressBar("samples", 160) as bar: ... bar.step()``."""
 
-    def __init__(self, label: str, total: float, patience: float = PATIENCE) -> None:
-        self.patience = patience
+    def __init__(self, label: str, total: float, delay: float = START_DELAY) -> None:
+        self.delay = delay
         console = Console(file=sys.stderr)
         columns = TextColumn(label), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}  left")
-        watched = console.is_terminal
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not watched)
+        disable = not console.is_terminal
+        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=disable)
         self.task = self.progress.add_task(label, total=total)
-        self.began = time.monotonic()
+        self.start_time = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -31,7 +31,7 @@ class ProgressBar:
         self.progress.stop()
 
     def step(self, count: float = 1) -> None:
-        """So many more are done."""
+        """Advance the bar by ``count``."""
         self.progress.advance(self.task, count)
-        if time.monotonic() - self.began > self.patience:
+        if time.monotonic() - self.start_time > self.delay:
             self.progress.start()

@@ -1,10 +1,10 @@
-"""Randomness that is a function of where it is used, so that a resumed run and a repeated score meet the same."""
+"""Seeds derived from the position in a run, so that resumed runs and repeated evaluations draw the same noise."""
 
 import numpy as np
 import torch
 
 
 def seed_noise(seed: int, step: int, rank: int = 0) -> None:
-    """Make all of torch's noise of a step a function of (seed, step, rank); validation has negative steps."""
+    """Seed torch's generators for one step from (seed, step, rank); validation uses negative steps."""
     state = np.random.SeedSequence([seed, 2**32 + step, rank]).generate_state(1, np.uint64)
     torch.manual_seed(int(state[0] >> 1))

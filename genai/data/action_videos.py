@@ -1,6 +1,6 @@
-"""Films of actions that torchvision knows by name, with their official division; the name of a class is the prompt.
+"""Videos of human actions: UCF101 and HMDB51 with their official splits; the class name is the prompt.
 
-We read the files: torchvision has no reader of videos any more. Kinetics needs nothing of this, its folders say it all.
+The files are read here because torchvision no longer reads videos. For Kinetics, ``VideoFolder`` is enough.
 """
 
 import re
@@ -16,16 +16,16 @@ from genai.data.captions import printable
 from genai.data.folder import Item
 from genai.data.video_folder import VideoFolder
 
-Name = Literal["UCF101", "HMDB51"]
+DatasetName = Literal["UCF101", "HMDB51"]
 
 
 @dataclass(frozen=True)
-class Known:
-    """How a set comes out of its archives.
+class SplitFiles:
+    """Files that define the splits of a data set.
 
     Attributes:
-        lists: the folder of the lists of its division, which lies beside that of its classes.
-        train, test: patterns of their names, which have the number of the fold in them.
+        lists: name of the folder of the lists, next to the folder of the classes.
+        train, test: patterns of the names of the lists, with the number of the fold.
     """
 
     lists: str
@@ -33,35 +33,35 @@ class Known:
     test: str
 
 
-SETS: dict[Name, Known] = {
-    "UCF101": Known("ucfTrainTestlist", "trainlist{fold:02}.txt", "testlist{fold:02}.txt"),
-    "HMDB51": Known("testTrainMulti_7030_splits", "*_test_split{fold}.txt", "*_test_split{fold}.txt"),
+DATASETS: dict[DatasetName, SplitFiles] = {
+    "UCF101": SplitFiles("ucfTrainTestlist", "trainlist{fold:02}.txt", "testlist{fold:02}.txt"),
+    "HMDB51": SplitFiles("testTrainMulti_7030_splits", "*_test_split{fold}.txt", "*_test_split{fold}.txt"),
 }
 
 
-class TorchvisionFilms(VideoFolder):
-    """Films of human actions.
+class ActionVideos(VideoFolder):
+    """UCF101 or HMDB51.
 
     Args:
-        name: as torchvision spells it.
-        path: the folder of the classes, which torchvision calls ``root``: ``UCF-101``, ``hmdb51_org``.
-        lists: the folder of the lists that say what is held out, ``annotation_path``; ``None``: the one beside ``path``
-            that is called as in the archive, ``ucfTrainTestlist`` or ``testTrainMulti_7030_splits``.
-        fold: which of the three divisions.
-        fps: frames a second that the films are needed in; their own where that is ``None``.
-        size: that they are needed in.
+        name: name of the data set, as in torchvision.
+        path: the folder of the classes, ``root`` in torchvision: ``UCF-101``, ``hmdb51_org``.
+        lists: the folder of the lists that define the splits, ``annotation_path`` in torchvision; ``None``: the folder
+            next to ``path`` named as in the archive, ``ucfTrainTestlist`` or ``testTrainMulti_7030_splits``.
+        fold: which of the three official splits.
+        fps: frames per second to read the videos at; ``None``: the frame rate of each file.
+        size: shorter side in pixels to read them at.
 
     Raises:
-        UserError: folders or lists are not there, or no film of a list is.
+        UserError: folders or lists are missing, or all videos of the lists are.
     """
 
     metrics = ("val_loss", "motion", "frechet", "nearest")
     suffixes = frozenset((".avi", ".mp4", ".mkv", ".webm"))
-    things = "films"
+    item_name = "films"
 
     def __init__(
         self,
-        name: Name,
+        name: DatasetName,
         path: str,
         lists: str | None = None,
         fold: Annotated[int, Ge(1), Le(3)] = 1,
@@ -69,47 +69,48 @@ class TorchvisionFilms(VideoFolder):
         size: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         super().__init__(path, fps=fps, size=size)
-        beside = Path(path).expanduser().parent / SETS[name].lists
-        self.name, self.lists, self.fold = name, Path(lists).expanduser() if lists else beside, fold
+        default_lists = Path(path).expanduser().parent / DATASETS[name].lists
+        self.name, self.fold = name, fold
+        self.lists = Path(lists).expanduser() if lists else default_lists
 
     def items(self) -> tuple[Path, list[Item], list[str]]:
         media, *_ = self.files()
-        by_name = {file.name: file for file in media}  # no two films of these sets have the same name
-        held = dict(self._listed())
+        by_name = {file.name: file for file in media}  # names are unique in these data sets
+        is_val = dict(self._read_lists())
         items = [
-            Item(by_name[name], prompt(by_name[name].parent.name), side)
-            for name, side in held.items()
+            Item(by_name[name], class_prompt(by_name[name].parent.name), is_val[name])
+            for name in is_val
             if name in by_name
         ]
         if not items:
             raise UserError(
-                f"data.path={printable(self.path)}: none of the {len(held):,} films in {self.lists} is there."
+                f"data.path={printable(self.path)}: none of the {len(is_val):,} films in {self.lists} exists."
             )
-        notes = (
-            [f"{len(held) - len(items):,} films of fold {self.fold} are not there."] if len(held) > len(items) else []
-        )
-        if rest := len(media) - len(items):
-            notes.append(f"{rest:,} films are on neither side of fold {self.fold}.")
+        notes = []
+        if missing := len(is_val) - len(items):
+            notes.append(f"{missing:,} films of fold {self.fold} are missing.")
+        if unlisted := len(media) - len(items):
+            notes.append(f"{unlisted:,} films are in neither split of fold {self.fold}.")
         return Path(self.path).expanduser(), items, notes
 
-    def _listed(self) -> Iterator[tuple[str, bool]]:
-        """The name of each film of the fold, and whether it is held out."""
-        known = SETS[self.name]
-        for pattern, held in ((known.train, False), (known.test, True)):
+    def _read_lists(self) -> Iterator[tuple[str, bool]]:
+        """Yield the name of each video of the fold, and whether it is validation data."""
+        dataset = DATASETS[self.name]
+        for pattern, is_val in ((dataset.train, False), (dataset.test, True)):
             files = sorted(self.lists.glob(pattern.format(fold=self.fold)))
             if not files:
                 raise UserError(
-                    f"data.lists={printable(str(self.lists))}: there is no {pattern.format(fold=self.fold)}, the list "
-                    f"of {self.name} that says what is held out."
+                    f"data.lists={printable(str(self.lists))}: there is no {pattern.format(fold=self.fold)}, which "
+                    f"defines the splits of {self.name}."
                 )
             for file in files:
                 for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                    film, _, tag = line.strip().partition(" ")
-                    # a list of UCF101 is a side, the number behind a film its class; of HMDB51 1 and 2 are the sides
-                    if film and (self.name == "UCF101" or tag.strip() == str(1 + held)):
-                        yield film.rpartition("/")[2], held
+                    path, _, tag = line.strip().partition(" ")
+                    # UCF101 has a list for each split, and tags are classes; in HMDB51 tags 1 and 2 are the splits
+                    if path and (self.name == "UCF101" or tag.strip() == str(1 + is_val)):
+                        yield path.rpartition("/")[2], is_val
 
 
-def prompt(name: str) -> str:
-    """A class as one would type it: "apply eye makeup" for "ApplyEyeMakeup", "brush hair" for "brush_hair"."""
+def class_prompt(name: str) -> str:
+    """Turn a class name into a prompt: "apply eye makeup" for "ApplyEyeMakeup", "brush hair" for "brush_hair"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", printable(name)).replace("_", " ").lower()

@@ -1,4 +1,4 @@
-"""Clips and pictures out of arrays: NumPy files of one's own, in the usual layouts."""
+"""Pictures and clips from arrays in NumPy files, in the usual layouts."""
 
 import hashlib
 from abc import abstractmethod
@@ -12,72 +12,72 @@ from annotated_types import Gt, Le, Lt
 from numpy.typing import NDArray
 
 from genai.core.cache import cache_key, track_progress
-from genai.core.data import Divided, Example, Split
+from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError, short_repr
-from genai.data import dedup as alike
 from genai.data.captions import printable
+from genai.data.dedup import select_val_indices
 from genai.data.numpy_files import NumpyFiles
 from genai.media.clip import Clip
 from genai.media.picture import Picture
 
-CHANNELS = (1, 3)
-LEAST = 4
-"""Pixels of a side: fewer are taken for channels in a wrong place."""
-AT_ONCE = 2**24
-"""Numbers of an array that are looked at together."""
+CHANNEL_COUNTS = (1, 3)
+MIN_SIDE = 4
+"""Smallest side in pixels; a shorter one is more likely a misplaced channel dimension."""
+BLOCK_SIZE = 2**24
+"""Number of array values that are checked at once."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Thing:
-    """One of the things in an array.
+class _ArrayItem:
+    """One item of an array.
 
     Attributes:
-        values: (..., height, width), or with channels behind or before height and width.
-        scale: of the values, so that they are in 0..255.
-        plain: dimensions without channels.
-        prompt: that describes it.
+        values: (..., height, width), optionally with channels after or before height and width.
+        scale: factor that brings the values to 0..255.
+        num_dims: number of dimensions without channels.
+        prompt: the text that describes the item.
     """
 
     values: NDArray[Any]
     scale: int
-    plain: int
+    num_dims: int
     prompt: str
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """(..., height, width, channels)"""
-        values = _channels_last(np.asarray(self.values), self.plain)
+        """Pixels (..., height, width, channels)."""
+        values = _to_channels_last(np.asarray(self.values), self.num_dims)
         return np.ascontiguousarray(
             values if values.dtype == np.uint8 else np.rint(values * self.scale).astype(np.uint8)
         )
 
     @cached_property
-    def content(self) -> str:
-        """A hash of its pixels."""
+    def content_hash(self) -> str:
+        """Hash of the pixels."""
         pixels = self.pixels
         return hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-class Arrays(Divided):
-    """The things in one array: ``(n, ..., height, width)``, also with 1 or 3 channels behind these two or before them.
+class Arrays(SplitSource):
+    """The items of one array ``(n, ..., height, width)``, optionally with 1 or 3 channels after or before these two.
 
-    The numbers are uint8, or others in 0..255, or floats in 0..1.
+    The values are uint8, other numbers in 0..255, or floats in 0..1.
 
     Args:
         path: an ``.npz``; an ``.npy``; or a folder of ``.npy`` files, whose stems are the names below.
-        array: its name; it can be left out where there is only one.
-        captions: the name of an array of n strings or whole numbers, the prompts; without it they are empty.
-        val_array, val_captions: the same of what is held out, where the data are divided already.
-        val_fraction: what is held out where they are not; equal things are on one side.
+        array: name of the array; optional if there is only one.
+        captions: name of an array of n strings or whole numbers, the prompts; empty prompts by default.
+        val_array, val_captions: names of the validation data, if they are separate arrays.
+        val_fraction: fraction for validation if they are not; equal items go to the same split.
 
     Raises:
-        UserError: something is not there, is not numbers of this kind, or too little to be divided.
+        UserError: an array is missing, has another type or layout, or has too few items to split.
     """
 
-    things: ClassVar[str]
-    """What they are, in the plural."""
+    item_name: ClassVar[str]
+    """Plural noun for the items, used in messages."""
     layout: ClassVar[tuple[str, ...]]
-    """Of one, without channels."""
+    """Dimensions of one item, without channels."""
 
     def __init__(
         self,
@@ -95,118 +95,122 @@ class Arrays(Divided):
             raise UserError("data.val_captions= goes with data.val_array=.")
 
     @abstractmethod
-    def medium(self, pixels: NDArray[np.uint8]) -> Any:
-        """The media of one thing, (..., height, width, channels)."""
+    def to_media(self, pixels: NDArray[np.uint8]) -> Any:
+        """Convert the pixels (..., height, width, channels) of one item."""
 
-    def cut(self, array: NDArray[Any]) -> Sequence[NDArray[Any]]:
-        """The things in ``array``."""
+    def split_array(self, array: NDArray[Any]) -> Sequence[NDArray[Any]]:
+        """Return the items of ``array``."""
         return list(array)
 
     @property
-    def loaded_as(self) -> Any:
-        """What the media depend on besides the pixels."""
+    def load_options(self) -> Any:
+        """Options that change the media besides the pixels, for the content hash."""
         return None
 
     @property
     def description(self) -> str:
         prompts = len({*(self.train.prompts or ()), *(self.val.prompts or ())})
-        counts = f"{len(self.train):,} {self.things} to train on, {len(self.val):,} held out"
+        counts = f"{len(self.train):,} {self.item_name} to train on, {len(self.val):,} held out"
         return f"{printable(self.path)}: {counts}, {prompts:,} different prompts"
 
     @cached_property
     def files(self) -> NumpyFiles:
-        """Where the arrays are."""
+        """The files that hold the arrays."""
         return NumpyFiles(self.path)
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
-        name = self.array or self.files.usual
+        name = self.array or self.files.default_name
         if name is None:
             names = ", ".join(map(short_repr, self.files.names[:20]))
             raise UserError(f"data.array= is missing: which of {names} in {self.files.path}?")
-        things = self._things(name, "array", self.captions, "captions")
+        items = self._read_items(name, "array", self.captions, "captions")
         if self.val_array:
-            held = self._things(self.val_array, "val_array", self.val_captions, "val_captions")
-            outside = {thing.content for thing in held}
-            kept = [thing for thing in things if thing.content not in outside]
-            if left := len(things) - len(kept):
-                self.skipped = (f"{left:,} of the {self.things} are held out as well: they are not trained on.",)
+            val = self._read_items(self.val_array, "val_array", self.val_captions, "val_captions")
+            val_hashes = {item.content_hash for item in val}
+            train = [item for item in items if item.content_hash not in val_hashes]
+            if count := len(items) - len(train):
+                self.skipped = (
+                    f"{count:,} of the {self.item_name} are also in the validation data: they are not trained on.",
+                )
         else:
-            kept, held = self._divided(things)
-        if not kept or not held:
+            train, val = self._split_items(items)
+        if not train or not val:
             raise UserError(
-                f"data.path={printable(self.path)}: two different {self.things} are needed, one to hold out."
+                f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out."
             )
-        return self._split("train", kept), self._split("val", held)
+        return self._make_split("train", train), self._make_split("val", val)
 
-    def _divided(self, things: Sequence[_Thing]) -> tuple[list[_Thing], list[_Thing]]:
-        contents = [thing.content for thing in things]
+    def _split_items(self, items: Sequence[_ArrayItem]) -> tuple[list[_ArrayItem], list[_ArrayItem]]:
+        hashes = [item.content_hash for item in items]
         first: dict[str, int] = {}
-        numbers = [first.setdefault(content, index) for index, content in enumerate(contents)]
-        chosen = alike.held_out(contents, numbers, self.val_fraction) if len(first) > 1 else set()
-        kept = [thing for index, thing in enumerate(things) if index not in chosen]
-        return kept, [things[index] for index in sorted(chosen)]
+        group_ids = [first.setdefault(content_hash, index) for index, content_hash in enumerate(hashes)]
+        val = select_val_indices(hashes, group_ids, self.val_fraction) if len(first) > 1 else set()
+        train = [item for index, item in enumerate(items) if index not in val]
+        return train, [items[index] for index in sorted(val)]
 
-    def _split(self, name: str, things: list[_Thing]) -> Split:
-        prompts = [thing.prompt for thing in things]
-        fingerprint = cache_key(self.things, "array", self.loaded_as, [(each.content, each.prompt) for each in things])
-        load = lambda index: Example(self.medium(things[index].pixels), prompts[index])  # noqa: E731
-        return Split(name, len(things), load, fingerprint, prompts)
+    def _make_split(self, name: str, items: list[_ArrayItem]) -> Split:
+        prompts = [item.prompt for item in items]
+        content = [(item.content_hash, item.prompt) for item in items]
+        content_hash = cache_key(self.item_name, "array", self.load_options, content)
+        load = lambda index: Example(self.to_media(items[index].pixels), prompts[index])  # noqa: E731
+        return Split(name, len(items), load, content_hash, prompts)
 
-    def _things(self, name: str, argument: str, captions: str | None, said: str) -> list[_Thing]:
-        """The things in the array ``name``, looked at once."""
+    def _read_items(self, name: str, argument: str, captions: str | None, captions_argument: str) -> list[_ArrayItem]:
+        """Read and check the items of the array ``name``."""
         where = f"'{name}' in {self.files.path}"
         array = self.files.read(name, argument)
-        scale, parts, plain = _scale(array, where), self.cut(array), len(self.layout)
+        scale, parts, num_dims = _pixel_scale(array, where), self.split_array(array), len(self.layout)
         for part in parts:
-            if not _has_layout(part.shape, plain):
+            if not _has_layout(part.shape, num_dims):
                 raise UserError(
-                    f"{where}: one of the {self.things} has the shape {part.shape}. It should be "
-                    f"({', '.join(self.layout)}), also with 1 or 3 channels, of {LEAST} pixels a side or more."
+                    f"{where}: one of the {self.item_name} has the shape {part.shape}. It should be "
+                    f"({', '.join(self.layout)}), optionally with 1 or 3 channels, at least {MIN_SIDE} pixels a side."
                 )
-        prompts = self._prompts(captions, said, len(parts))
-        things = [_Thing(part, scale, plain, prompt) for part, prompt in zip(parts, prompts, strict=True)]
-        for thing in track_progress(things, f"looking at {self.things}", len(things)):
-            _ = thing.content
-        return things
+        prompts = self._read_prompts(captions, captions_argument, len(parts))
+        items = [_ArrayItem(part, scale, num_dims, prompt) for part, prompt in zip(parts, prompts, strict=True)]
+        for item in track_progress(items, f"checking {self.item_name}", len(items)):
+            _ = item.content_hash
+        return items
 
-    def _prompts(self, name: str | None, argument: str, count: int) -> list[str]:
+    def _read_prompts(self, name: str | None, argument: str, count: int) -> list[str]:
         if name is None:
             return [""] * count
-        said = self.files.read(name, argument)
-        if said.shape != (count,) or said.dtype.kind not in "USiub":
+        array = self.files.read(name, argument)
+        if array.shape != (count,) or array.dtype.kind not in "USiub":
             raise UserError(
-                f"'{name}' in {self.files.path} has the shape {said.shape} and the type {said.dtype}: strings or "
-                f"whole numbers are needed, one for each of {count:,} {self.things}."
+                f"'{name}' in {self.files.path} has the shape {array.shape} and the type {array.dtype}: strings or "
+                f"whole numbers are needed, one for each of {count:,} {self.item_name}."
             )
-        texts = [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in said.tolist()]
+        values = array.tolist()
+        texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
         return [" ".join(printable(text).split()) for text in texts]
 
 
 class PictureArrays(Arrays):
-    """Pictures: an array ``(n, height, width)``, and as in ``Arrays``."""
+    """Pictures from an array ``(n, height, width)``; see ``Arrays``."""
 
     media = Picture
     metrics = ("val_loss", "nearest")
-    things, layout = "pictures", ("height", "width")
+    item_name, layout = "pictures", ("height", "width")
 
-    def medium(self, pixels: NDArray[np.uint8]) -> Picture:
+    def to_media(self, pixels: NDArray[np.uint8]) -> Picture:
         return Picture(pixels)
 
 
 class ClipArrays(Arrays):
-    """Clips: an array ``(n, time, height, width)``, and as in ``Arrays``.
+    """Clips from an array ``(n, time, height, width)``; see ``Arrays``.
 
     Args:
-        fps: frames a second, which an array does not say.
-        starts, lengths: names of arrays of n whole numbers, where clips of different lengths lie behind each other in
-            one array of frames: the first frame and the number of frames of each.
-        frames_first: the array is ``(time, n, height, width)``, as Moving MNIST comes.
+        fps: frames per second.
+        starts, lengths: for clips of different lengths concatenated in one array of frames, names of arrays of n whole
+            numbers with the first frame and the number of frames of each clip.
+        frames_first: the array is ``(time, n, height, width)``, as in Moving MNIST.
     """
 
     media = Clip
     metrics = ("val_loss", "motion", "frechet", "nearest")
-    things, layout = "clips", ("time", "height", "width")
+    item_name, layout = "clips", ("time", "height", "width")
 
     def __init__(
         self,
@@ -229,56 +233,62 @@ class ClipArrays(Arrays):
             )
 
     @property
-    def loaded_as(self) -> Any:
+    def load_options(self) -> Any:
         return self.fps
 
-    def medium(self, pixels: NDArray[np.uint8]) -> Clip:
+    def to_media(self, pixels: NDArray[np.uint8]) -> Clip:
         return Clip(pixels, self.fps)
 
-    def cut(self, array: NDArray[Any]) -> Sequence[NDArray[Any]]:
+    def split_array(self, array: NDArray[Any]) -> Sequence[NDArray[Any]]:
         if self.frames_first and array.ndim > 1:
             return list(array.swapaxes(0, 1))
         if self.starts is None or self.lengths is None:
             return list(array)
         starts, lengths = self.files.read(self.starts, "starts"), self.files.read(self.lengths, "lengths")
-        whole = starts.dtype.kind in "iu" and lengths.dtype.kind in "iu"
-        if not whole or starts.ndim != 1 or starts.shape != lengths.shape:
+        is_integer = starts.dtype.kind in "iu" and lengths.dtype.kind in "iu"
+        if not is_integer or starts.ndim != 1 or starts.shape != lengths.shape:
             raise UserError(
-                f"'{self.starts}' and '{self.lengths}' should be rows of whole numbers, equally many of both."
+                f"'{self.starts}' and '{self.lengths}' should be one-dimensional arrays of whole numbers of one length."
             )
         ranges = list(zip(starts.tolist(), lengths.tolist(), strict=True))
-        if wrong := next((pair for pair in ranges if pair[0] < 0 or pair[1] < 1 or sum(pair) > len(array)), None):
-            raise UserError(f"{wrong[1]} frames from {wrong[0]} on are not in an array of {len(array):,} frames.")
+        invalid = next((pair for pair in ranges if pair[0] < 0 or pair[1] < 1 or sum(pair) > len(array)), None)
+        if invalid:
+            raise UserError(f"{invalid[1]} frames from {invalid[0]} on are not in an array of {len(array):,} frames.")
         return [array[start : start + length] for start, length in ranges]
 
 
-def _has_layout(shape: tuple[int, ...], plain: int) -> bool:
-    """Whether ``shape`` has ``plain`` dimensions, or one more, of channels."""
-    if len(shape) == plain + 1:
-        shape = shape[:-1] if shape[-1] in CHANNELS else (*shape[:-3], *shape[-2:]) if shape[-3] in CHANNELS else ()
-    return len(shape) == plain and 0 not in shape and min(shape[-2:]) >= LEAST
+def _has_layout(shape: tuple[int, ...], num_dims: int) -> bool:
+    """Return whether ``shape`` has ``num_dims`` dimensions, or one more for channels that are last or third to last."""
+    if len(shape) == num_dims + 1:
+        if shape[-1] in CHANNEL_COUNTS:
+            shape = shape[:-1]
+        elif shape[-3] in CHANNEL_COUNTS:
+            shape = (*shape[:-3], *shape[-2:])
+        else:
+            return False
+    return len(shape) == num_dims and 0 not in shape and min(shape[-2:]) >= MIN_SIDE
 
 
-def _channels_last(values: NDArray[Any], plain: int) -> NDArray[Any]:
-    """(..., height, width, channels) of any layout that ``_has_layout``."""
-    if values.ndim == plain:
+def _to_channels_last(values: NDArray[Any], num_dims: int) -> NDArray[Any]:
+    """Convert any layout accepted by ``_has_layout`` to (..., height, width, channels)."""
+    if values.ndim == num_dims:
         return values[..., None]
-    return values if values.shape[-1] in CHANNELS else np.moveaxis(values, -3, -1)
+    return values if values.shape[-1] in CHANNEL_COUNTS else np.moveaxis(values, -3, -1)
 
 
-def _scale(array: NDArray[Any], where: str) -> int:
-    """What makes 0..255 of ``array``. Raises ``UserError`` naming ``where`` for what cannot be pixels."""
+def _pixel_scale(array: NDArray[Any], where: str) -> int:
+    """Return the factor that brings ``array`` to 0..255. Raises ``UserError`` naming ``where`` for other values."""
     if array.dtype.kind not in "buif" or array.ndim < 3:
-        raise UserError(f"{where} has the type {array.dtype} and the shape {array.shape}: those are no pixels.")
+        raise UserError(f"{where} has the type {array.dtype} and the shape {array.shape}: these are not pixels.")
     if array.dtype == np.uint8:
         return 1
     low, high = np.inf, -np.inf
-    rows = max(1, AT_ONCE // max(1, int(np.prod(array.shape[1:]))))
+    rows = max(1, BLOCK_SIZE // max(1, int(np.prod(array.shape[1:]))))
     for start in range(0, len(array) if array.size else 0, rows):
         part = array[start : start + rows]
         if not np.isfinite(part).all():
-            raise UserError(f"{where} has numbers that are not finite.")
+            raise UserError(f"{where} has values that are not finite.")
         low, high = min(low, float(part.min())), max(high, float(part.max()))
     if low < 0 or high > 255:
-        raise UserError(f"{where} has numbers from {low:g} to {high:g}: pixels are in 0..255, or floats in 0..1.")
+        raise UserError(f"{where} has values from {low:g} to {high:g}: pixels are in 0..255, or floats in 0..1.")
     return 255 if array.dtype.kind in "bf" and high <= 1 else 1

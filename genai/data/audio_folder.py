@@ -1,4 +1,4 @@
-"""Sounds of one's own, with the captions that lie beside them."""
+"""Sounds from a folder, with captions."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.data.timed_folder import TimedFolder
-from genai.media.sound import RATES, Sound
+from genai.media.sound import SAMPLE_RATES, Sound
 
 SUFFIXES = frozenset(
     ".wav .flac .ogg .oga .opus .mp3 .mp2 .aif .aiff .aifc .au .snd .caf .w64 .rf64 .m4a .m4b .mp4 .aac .webm .mka .mkv"
@@ -15,33 +15,33 @@ SUFFIXES = frozenset(
 
 
 class AudioFolder(TimedFolder):
-    """Sounds of any kind and length, from a folder with its sub-folders; prompts and division as in ``Folder``.
+    """Sounds of any type and length from a folder and its sub-folders; prompts and splits as in ``Folder``.
 
     Args:
-        path: a folder (searched through by ``SUFFIXES``, hidden files left out) or a glob such as ``birds/**/*.wav``.
-        val_fraction: what is held out; equal files are on the same side.
-        rate: samples a second that they are needed in; their own where that is ``None``.
+        path: a folder (searched for ``SUFFIXES``, without hidden files) or a glob such as ``birds/**/*.wav``.
+        val_fraction: fraction for validation; identical files go to the same split.
+        sample_rate: samples per second to read them at; ``None``: the sample rate of each file.
 
     Raises:
-        UserError: nothing is there, or too little of it can be used.
+        UserError: there are no sounds, or too few that can be used.
     """
 
     media = Sound
     metrics = ("val_loss", "bits_per_sample", "prompt_accuracy", "nearest")
     suffixes = SUFFIXES
-    things = "sounds"
+    item_name = "sounds"
 
     def __init__(
         self,
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
-        rate: Annotated[int, Ge(RATES[0]), Le(RATES[-1])] | None = None,
+        sample_rate: Annotated[int, Ge(SAMPLE_RATES[0]), Le(SAMPLE_RATES[-1])] | None = None,
     ) -> None:
         super().__init__(path, val_fraction)
-        self.loaded_as = rate
+        self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:
-        return Sound.read(file, self.loaded_as)
+        return Sound.read(file, self.sample_rate)
 
-    def look(self, file: Path) -> dict[str, Any]:
+    def inspect(self, file: Path) -> dict[str, Any]:
         return {"seconds": Sound.read(file).seconds}

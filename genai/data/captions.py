@@ -1,4 +1,4 @@
-"""What people wrote beside their pictures and sounds: files of the same name, tables in a folder, names of folders."""
+"""Captions next to media files: text files of the same name, tables in a folder, and names of folders."""
 
 import csv
 import io
@@ -14,110 +14,119 @@ from typing import Any
 from genai.core.errors import UserError, short_repr
 from genai.media.text import Document
 
-BESIDE = (".txt", ".caption")
-TABLES = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.csv")
-NAMES = ("file_name", "path", "audio_filepath")
-COLUMNS = ("text", "caption", "prompt")
+CAPTION_SUFFIXES = (".txt", ".caption")
+TABLE_NAMES = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.csv")
+FILE_COLUMNS = ("file_name", "path", "audio_filepath")
+CAPTION_COLUMNS = ("text", "caption", "prompt")
+"""Names of the columns with the file and the caption; the first that exists is used."""
 
 
 @dataclass
 class Captions:
-    """The captions that were found.
+    """Captions of files.
 
     Attributes:
-        by_stem: of a file of the same name, by that name without its suffix.
-        by_name: of a row of a table, by the file that it names.
-        notes: a line about each that could not be used.
+        by_stem: captions from text files, by their path without suffix.
+        by_name: captions from tables, by the path of the file.
+        notes: a line about each caption that could not be used.
     """
 
     by_stem: dict[str, str] = field(default_factory=dict)
     by_name: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def of(self, file: Path, root: Path) -> str:
-        """The prompt of ``file``: of its own file, else of a table, else the name of its folder below ``root``."""
-        stem, name = _stem(file), _plain(file)
-        folder = "" if file.parent == root else file.parent.name.replace("_", " ")
-        return self.by_stem.get(stem, self.by_name.get(name, " ".join(printable(folder).split())))
+    def caption_of(self, file: Path, root: Path) -> str:
+        """Return the caption of ``file``: from its text file, a table, or the name of its folder below ``root``."""
+        stem, name = _stem(file), _normalize_path(file)
+        folder_name = "" if file.parent == root else file.parent.name.replace("_", " ")
+        return self.by_stem.get(stem, self.by_name.get(name, " ".join(printable(folder_name).split())))
 
 
-def read_captions(files: Sequence[Path], media: Sequence[Path], things: str) -> Captions:
-    """The captions among ``files``; one that belongs to none of ``media``, ``things``, is said in the notes."""
+def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) -> Captions:
+    """Read the captions among ``files``. A caption without one of ``media``, called ``item_name``, adds a note."""
     captions = Captions()
     stems = {_stem(file) for file in media}
-    names = {_plain(file) for file in media}
+    names = {_normalize_path(file) for file in media}
     for file in files:
         try:
-            if file.name in TABLES:
-                for number, row in _rows(file):
-                    _take(captions, file, number, row, names)
-            elif file.suffix.lower() in BESIDE:
+            if file.name in TABLE_NAMES:
+                for line, row in _read_table(file):
+                    _add_row(captions, file, line, row, names)
+            elif file.suffix.lower() in CAPTION_SUFFIXES:
                 if (stem := _stem(file)) in stems:
                     captions.by_stem[stem] = " ".join(Document.read(file).split())
                 else:
-                    captions.notes.append(f"{file} is a caption without a {things.removesuffix('s')}.")
+                    captions.notes.append(f"{file} is a caption without a {item_name.removesuffix('s')}.")
         except UserError as error:
             captions.notes.append(str(error))
     return captions
 
 
-def _take(captions: Captions, file: Path, number: int, row: Mapping[str, Any], names: set[str]) -> None:
-    name, caption = (next((row[k] for k in keys if isinstance(row.get(k), str)), None) for keys in (NAMES, COLUMNS))
+def _add_row(captions: Captions, file: Path, line: int, row: Mapping[str, Any], names: set[str]) -> None:
+    name, caption = (
+        next((row[column] for column in columns if isinstance(row.get(column), str)), None)
+        for columns in (FILE_COLUMNS, CAPTION_COLUMNS)
+    )
     if name is None or caption is None:
-        captions.notes.append(f"{file}:{number} needs file_name, and one of {', '.join(COLUMNS)}.")
-    elif (place := next(filter(names.__contains__, _places(file.parent, name)), None)) is None:
-        captions.notes.append(f"{file}:{number} is about {short_repr(name)}, which is not there.")
+        captions.notes.append(f"{file}:{line} needs file_name, and one of {', '.join(CAPTION_COLUMNS)}.")
+    elif (path := next(filter(names.__contains__, _candidate_paths(file.parent, name)), None)) is None:
+        captions.notes.append(f"{file}:{line} names {short_repr(name)}, which does not exist.")
     else:
-        captions.by_name[place] = " ".join(printable(caption).split())
+        captions.by_name[path] = " ".join(printable(caption).split())
 
 
-def _places(folder: Path, name: str) -> Iterator[str]:
-    """Where a table means: LJSpeech has no folder and no suffix in its names."""
-    return (_plain(folder / place) for place in (name, f"wavs/{name}.wav", f"{name}.wav"))
+def _candidate_paths(folder: Path, name: str) -> Iterator[str]:
+    """Return the paths that a name in a table may stand for; names in LJSpeech have no folder and no suffix."""
+    return (_normalize_path(folder / path) for path in (name, f"wavs/{name}.wav", f"{name}.wav"))
 
 
 def printable(text: str) -> str:
-    """``text`` with question marks for bytes of a file name that are no characters."""
+    """Replace bytes of a file name that are not valid characters by question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
 def one_line(text: str) -> str:
-    """``printable``, and without what would end a line or steer a terminal: names of files may have it."""
+    """Also replace line breaks and control characters, which names of files may contain."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", printable(text))
 
 
-def _plain(path: Path | str) -> str:
-    """A path as a key: tables spell "é" as one character, file systems perhaps as two, and "a/../b" is "b"."""
+def _normalize_path(path: Path | str) -> str:
+    """Normalize a path to a key: "é" may be one character in a table and two in a file system, and "a/../b" is "b"."""
     return unicodedata.normalize("NFC", os.path.normpath(path))
 
 
 def _stem(file: Path) -> str:
-    return _plain(file if file.is_dir() else os.path.splitext(file)[0])
+    return _normalize_path(file if file.is_dir() else os.path.splitext(file)[0])
 
 
-def _dialect(content: str) -> dict[str, Any]:
-    """Of a table with a header, between commas or bars; or LJSpeech's without: ``id|text``, ``id|text|normalised``."""
-    first = content.partition("\n")[0].strip()
-    if "|" not in first or "," in first.partition("|")[0]:
+def _csv_options(content: str) -> dict[str, Any]:
+    """Return options of ``csv.DictReader``.
+
+    Supports headers with commas or bars, and LJSpeech's tables without a header: ``id|text`` or ``id|text|normalized``.
+    """
+    header = content.partition("\n")[0].strip()
+    if "|" not in header or "," in header.partition("|")[0]:
         return {}
-    names = None if set(first.split("|")) & set(NAMES) else ("file_name", "caption", "text")
+    names = None if set(header.split("|")) & set(FILE_COLUMNS) else ("file_name", "caption", "text")
     return {"fieldnames": names, "delimiter": "|", "quoting": csv.QUOTE_NONE}
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line, row) of a table; an empty row for a line that cannot be read. Raises ``UserError`` naming the file."""
+def _read_table(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield (line, row) of a table, with an empty row for an invalid line. Raises ``UserError`` naming the file."""
     content = io.StringIO(Document.read(file), newline="")
     if file.suffix == ".csv":
-        reader = csv.DictReader(content, **_dialect(content.getvalue()))
+        reader = csv.DictReader(content, **_csv_options(content.getvalue()))
         try:
             yield from ((reader.line_num, row) for row in reader)
         except csv.Error as error:
-            raise UserError(f"{file}:{reader.line_num} cannot be read ({error}), nor what follows.") from error
+            raise UserError(
+                f"{file}:{reader.line_num} cannot be read ({error}), nor can the lines after it."
+            ) from error
         return
-    for number, line in enumerate(content, 1):
-        if line.strip():
+    for line, text in enumerate(content, 1):
+        if text.strip():
             try:
-                row = json.loads(line)
+                row = json.loads(text)
             except (ValueError, RecursionError):
                 row = None
-            yield number, row if isinstance(row, dict) else {}
+            yield line, row if isinstance(row, dict) else {}

@@ -1,4 +1,4 @@
-"""Which pictures show the same, and a division that keeps those on one side."""
+"""Near-duplicate pictures, and a validation split that keeps them together."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,53 +8,59 @@ from numpy.typing import NDArray
 
 from genai.core.cache import track_progress
 
-MEAN, LARGEST = 3, 16
-"""Of 255: differences between two thumbnails of one picture that was saved, or made smaller, in another way."""
+MAX_MEAN_DIFFERENCE, MAX_DIFFERENCE = 3, 16
+"""Largest differences (of 255) between thumbnails of one picture that was compressed or resized in different ways."""
 
 
-def groups(thumbnails: NDArray[np.uint8]) -> list[int]:
-    """A number for each of the ``(pictures, side, side, 3)``: the same one for those that are alike, also in a chain.
+def group_similar(thumbnails: NDArray[np.uint8]) -> list[int]:
+    """Group near-duplicates by single linkage.
 
-    Means over an area never differ by more than the mean difference in it. So after sorting by brightness only
-    neighbours can be alike, and among them only those whose quarters are. Where all have the same brightness, that is
-    a comparison of each with each.
+    The means of two areas never differ by more than their mean difference. So after sorting by brightness only
+    neighbors can be near-duplicates, and among them only those with similar quadrants. If all have the same brightness,
+    every pair is compared.
+
+    Args:
+        thumbnails: (pictures, side, side, 3).
+
+    Returns:
+        A group number for each picture.
     """
-    different, back = np.unique(thumbnails, axis=0, return_inverse=True)
-    order = np.argsort(different.mean((1, 2, 3)), kind="stable")
-    different, place = different[order], np.argsort(order)
-    brightness = different.mean((1, 2, 3))
-    ends = np.searchsorted(brightness, brightness + MEAN, side="right")
-    count, side = different.shape[:2]
-    pixels = different.reshape(count, -1).astype(np.int16)
-    quarters = different.reshape(count, 2, side // 2, 2, side // 2, 3).mean((2, 4), dtype=np.float32).reshape(count, -1)
-    numbers = np.arange(count)
+    unique, inverse = np.unique(thumbnails, axis=0, return_inverse=True)
+    order = np.argsort(unique.mean((1, 2, 3)), kind="stable")
+    unique, rank = unique[order], np.argsort(order)
+    brightness = unique.mean((1, 2, 3))
+    ends = np.searchsorted(brightness, brightness + MAX_MEAN_DIFFERENCE, side="right")
+    count, side = unique.shape[:2]
+    pixels = unique.reshape(count, -1).astype(np.int16)
+    quadrants = unique.reshape(count, 2, side // 2, 2, side // 2, 3).mean((2, 4), dtype=np.float32).reshape(count, -1)
+    group_ids = np.arange(count)
     for index, end in enumerate(track_progress(ends, "comparing pictures", count)):
-        near = np.flatnonzero(np.abs(quarters[index:end] - quarters[index]).mean(1) <= MEAN) + index
+        near = np.flatnonzero(np.abs(quadrants[index:end] - quadrants[index]).mean(1) <= MAX_MEAN_DIFFERENCE) + index
         difference = np.abs(pixels[near] - pixels[index])
-        same = near[(difference.mean(1) <= MEAN) & (difference.max(1) <= LARGEST)]
-        joined = np.unique(numbers[same])
-        if len(joined) > 1:
-            numbers[np.isin(numbers, joined)] = joined[0]
-    return [int(number) for number in numbers[place[back.reshape(-1)]]]
+        matches = near[(difference.mean(1) <= MAX_MEAN_DIFFERENCE) & (difference.max(1) <= MAX_DIFFERENCE)]
+        linked = np.unique(group_ids[matches])
+        if len(linked) > 1:
+            group_ids[np.isin(group_ids, linked)] = linked[0]
+    return [int(group_id) for group_id in group_ids[rank[inverse.reshape(-1)]]]
 
 
-def held_out(contents: Sequence[str], numbers: Sequence[int], fraction: float) -> set[int]:
-    """The indices of about ``fraction`` of the pictures, in whole groups; at least one group, and not all of them.
+def select_val_indices(content_hashes: Sequence[str], group_ids: Sequence[int], fraction: float) -> set[int]:
+    """Select the indices of about ``fraction`` of the items for validation.
 
-    ``contents`` are hashes: which group is taken depends on what is in it, not on names or order. Groups that would
-    make too many are passed over. There have to be two groups or more.
+    Groups stay whole: at least one is selected, and at least one is left. The selection depends on the content hashes,
+    not on names or order. Groups that would exceed the fraction are skipped. There must be two groups or more.
     """
-    members: dict[int, list[int]] = {}
-    for index, number in enumerate(numbers):
-        members.setdefault(number, []).append(index)
-    names = {number: min(contents[index] for index in group) for number, group in members.items()}
-    in_turn = sorted(members, key=lambda number: hashlib.sha256(names[number].encode()).digest())
-    wanted = max(1, round(len(contents) * fraction))
-    held: set[int] = set()
-    left = len(in_turn)
-    for group in (members[number] for number in in_turn):
-        if left > 1 and len(held) + len(group) <= wanted:
-            held.update(group)
-            left -= 1
-    smallest = min(members.values(), key=len)
-    return held or set(smallest)
+    groups: dict[int, list[int]] = {}
+    for index, group_id in enumerate(group_ids):
+        groups.setdefault(group_id, []).append(index)
+    keys = {group_id: min(content_hashes[index] for index in group) for group_id, group in groups.items()}
+    order = sorted(groups, key=lambda group_id: hashlib.sha256(keys[group_id].encode()).digest())
+    max_count = max(1, round(len(content_hashes) * fraction))
+    indices: set[int] = set()
+    remaining = len(order)
+    for group in (groups[group_id] for group_id in order):
+        if remaining > 1 and len(indices) + len(group) <= max_count:
+            indices.update(group)
+            remaining -= 1
+    smallest = min(groups.values(), key=len)
+    return indices or set(smallest)

@@ -1,102 +1,116 @@
-"""What is known of the files of a folder: each is looked at once, and again only when it has changed."""
+"""Cached index of the files of a folder: each file is inspected once, and again only after it changes."""
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from genai.core.cache import cache_dir, cache_key, track_progress
 from genai.core.errors import UserError
-from genai.core.prefetch import ahead
+from genai.core.prefetch import prefetch_map
 from genai.runs.checkpoint import atomic_write
 
-THREADS = min(4, os.cpu_count() or 1)
-"""Each holds one decoded file at least, which can be large."""
+NUM_THREADS = min(4, os.cpu_count() or 1)
+"""Number of files inspected at once; each thread holds a decoded file, which can be large."""
+_FIELDS = {"wrong": "error", "content": "content_hash"}
+"""Fields of ``FileInfo`` by their keys in the index file, where these differ."""
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What looking at a file has told.
+class FileInfo:
+    """Result of inspecting a file.
 
     Attributes:
-        stamp: size and times (in ns) of the file then; with another stamp it is another file. Of a folder whose files
-            belong together: all their sizes, and the latest times.
-        wrong: why it cannot be used; empty where it can.
-        content: a hash of its bytes.
-        thumbnail: of a picture, the bytes of a few RGB pixels, in hexadecimal.
-        seconds: of a sound or a clip; of frames without a rate, at 8 a second.
+        stamp: size and times (in ns) of the file; it is inspected again when they change. For a folder of frames, the
+            total size and the latest times.
+        error: why the file cannot be used; empty if it can.
+        content_hash: hash of its bytes.
+        thumbnail: for a picture, the bytes of a few RGB pixels in hexadecimal.
+        seconds: duration of a sound or clip; frames without times count as 8 per second.
     """
 
     stamp: list[int]
-    wrong: str = ""
-    content: str = ""
+    error: str = ""
+    content_hash: str = ""
     thumbnail: str = ""
     seconds: float = 0.0
 
 
-def survey(root: Path, files: Sequence[Path], things: str, look: Callable[[Path], dict[str, Any]]) -> list[Looked]:
-    """What is known of ``files`` below ``root``; only what is new among them is read.
+def index_files(
+    root: Path, files: Sequence[Path], item_name: str, inspect: Callable[[Path], dict[str, Any]]
+) -> list[FileInfo]:
+    """Return information about ``files`` below ``root``, reading only new and changed files.
 
     Args:
-        root: the folder that they are in.
-        files: with one of the ``things`` in each.
-        things: a name for people, and of the index.
-        look: gives fields of ``Looked`` for a file, or raises ``UserError`` where it cannot be used.
+        root: the folder that contains them.
+        files: files with one item each.
+        item_name: plural noun for the items, used in messages and in the name of the index.
+        inspect: returns fields of ``FileInfo`` for a file, or raises ``UserError`` if it cannot be used.
     """
-    index = cache_dir() / f"{cache_key(things, 2, str(root.absolute()))}.json"
-    known = _read(index)
+    index = cache_dir() / f"{cache_key(item_name, 2, str(root.absolute()))}.json"
+    known = _read_index(index)
     stamps = {str(file.relative_to(root)): _stamp(file) for file in files}
     new = [name for name, stamp in stamps.items() if name not in known or known[name].stamp != stamp]
-    looks = ahead(lambda name: _looked(root / name, stamps[name], look), new, THREADS)
+    infos = prefetch_map(lambda name: _inspect_file(root / name, stamps[name], inspect), new, NUM_THREADS)
     try:
-        for name, looked in zip(new, track_progress(looks, f"looking at {things}", len(new)), strict=True):
-            known[name] = looked
-    finally:  # what has been seen when somebody presses Ctrl-C need not be seen again
+        for name, info in zip(new, track_progress(infos, f"checking {item_name}", len(new)), strict=True):
+            known[name] = info
+    finally:  # keep the results after Ctrl-C
         if new:
             index.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(index, json.dumps({name: asdict(looked) for name, looked in known.items()}))
+            _write_index(index, known)
     return [known[name] for name in stamps]
 
 
-def _read(index: Path) -> dict[str, Looked]:
+def _read_index(index: Path) -> dict[str, FileInfo]:
     try:
         rows: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
-        return {name: Looked(**row) for name, row in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # none yet, or a damaged one: it is made anew
+        return {
+            name: FileInfo(**{_FIELDS.get(key, key): value for key, value in row.items()}) for name, row in rows.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):  # missing or damaged: build a new one
         return {}
 
 
-def _parts(file: Path) -> list[Path]:
-    """The files in a folder, in order; a file itself."""
+def _write_index(index: Path, infos: Mapping[str, FileInfo]) -> None:
+    keys = {field: key for key, field in _FIELDS.items()}
+    rows = {
+        name: {keys.get(field, field): value for field, value in asdict(info).items()} for name, info in infos.items()
+    }
+    atomic_write(index, json.dumps(rows))
+
+
+def _list_parts(file: Path) -> list[Path]:
+    """Return the files in a folder in order, or the file itself."""
     if not file.is_dir():
         return [file]
     return sorted(part for part in file.iterdir() if part.is_file() and not part.name.startswith("."))
 
 
 def _stamp(file: Path) -> list[int]:
-    """The time of change tells of new permissions, and of new content under an old time of modification."""
+    """Return size and times. The time of change reveals new permissions, and new content with an old time."""
     try:
-        parts = [part.stat() for part in _parts(file)]
+        stats = [part.stat() for part in _list_parts(file)]
     except OSError:
         return []
-    latest = [max((getattr(part, name) for part in parts), default=0) for name in ("st_mtime_ns", "st_ctime_ns")]
-    return [sum(part.st_size for part in parts), *latest]
+    latest = [max((getattr(stat, name) for stat in stats), default=0) for name in ("st_mtime_ns", "st_ctime_ns")]
+    return [sum(stat.st_size for stat in stats), *latest]
 
 
-def _looked(file: Path, stamp: list[int], look: Callable[[Path], dict[str, Any]]) -> Looked:
-    if file.exists() and not (file.is_file() or file.is_dir()):  # to open a pipe is to wait for ever
-        return Looked(stamp, wrong=f"{file} is no file.")
+def _inspect_file(file: Path, stamp: list[int], inspect: Callable[[Path], dict[str, Any]]) -> FileInfo:
+    if file.exists() and not (file.is_file() or file.is_dir()):  # opening a pipe would block
+        return FileInfo(stamp, error=f"{file} is not a file.")
     try:
-        told = look(file)
+        fields = inspect(file)
         digest = hashlib.sha256()
-        for part in _parts(file):
-            with part.open("rb") as content:
-                hashlib.file_digest(content, lambda: digest)
+        for part in _list_parts(file):
+            with part.open("rb") as stream:
+                hashlib.file_digest(stream, lambda: digest)
     except UserError as error:
-        return Looked(stamp, wrong=str(error))
+        return FileInfo(stamp, error=str(error))
     except OSError as error:
-        return Looked(stamp, wrong=f"cannot read {file}: {error.strerror}.")
-    return Looked(stamp, content=digest.hexdigest(), **told)
+        return FileInfo(stamp, error=f"cannot read {file}: {error.strerror}.")
+    return FileInfo(stamp, content_hash=digest.hexdigest(), **fields)

@@ -1,4 +1,4 @@
-"""Which data and modalities the shipped configs name, and which of them go together."""
+"""Data sources and modalities in the configs of this package, and which of them go together."""
 
 from functools import cache
 from pathlib import Path
@@ -13,37 +13,41 @@ from genai.modalities.base import Modality
 
 
 @cache
-def sources() -> dict[str, tuple[type[Source], ...]]:
-    """The data sources by the name of their config; several where it takes another form in each modality."""
+def source_classes() -> dict[str, tuple[type[Source], ...]]:
+    """Return the classes of data sources by the name of their config; several if they depend on the modality."""
     return {
         name: tuple(import_class(target, Source, "data") for target in targets)  # type: ignore[type-abstract]
         for name, targets in _targets().items()
     }
 
 
-def fitting(modality: type[Modality]) -> list[str]:
-    """Names of the data that ``modality`` is for."""
-    kinds = {name: [source.media for source in forms] for name, forms in sources().items()}
-    return [name for name, media in kinds.items() if any(issubclass(each, modality.media) for each in media)]
+def compatible_data(modality: type[Modality]) -> list[str]:
+    """Return the names of the data sources for ``modality``."""
+    return [
+        name
+        for name, sources in source_classes().items()
+        if any(issubclass(source.media, modality.media) for source in sources)
+    ]
 
 
 @cache
-def modalities() -> dict[str, type[Modality]]:
-    """The modalities by the name of their config."""
+def modality_classes() -> dict[str, type[Modality]]:
+    """Return the classes of modalities by the name of their config."""
     files = sorted((config_dir() / "modality").glob("*.yaml"))
-    targets = {file.stem: _read(file)["modality"]["_target_"] for file in files}
+    targets = {file.stem: _read_yaml(file)["modality"]["_target_"] for file in files}
     return {name: import_class(target, Modality, "modality") for name, target in targets.items()}  # type: ignore[type-abstract]
 
 
 def _targets() -> dict[str, list[str]]:
-    """``_target_`` of each config of data, or of its forms, which are in a folder of its name."""
-    found = {}
+    """Return ``_target_`` of each data config, or of its variants, which are in a folder of its name."""
+    targets = {}
     for file in sorted((config_dir() / "data").glob("*.yaml")):
-        node = _read(file)
-        forms = [node] if "_target_" in node else [_read(form) for form in sorted(file.with_suffix("").glob("*.yaml"))]
-        found[file.stem] = [form["_target_"] for form in forms]
-    return found
+        node = _read_yaml(file)
+        variants = sorted(file.with_suffix("").glob("*.yaml"))
+        nodes = [node] if "_target_" in node else [_read_yaml(variant) for variant in variants]
+        targets[file.stem] = [node["_target_"] for node in nodes]
+    return targets
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path) -> dict[str, Any]:
     return dict(yaml.safe_load(file.read_text(encoding="utf-8")))

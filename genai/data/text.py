@@ -1,4 +1,4 @@
-"""Text that is already somewhere: the standard library's source, or a file, a folder, a glob of one's own."""
+"""Text from a file, a folder or a glob, or from the source code of the Python standard library."""
 
 import glob
 import hashlib
@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Gt, Lt
 
-from genai.core.data import Divided, Example, Split
+from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
 from genai.media.text import Document
 
@@ -22,20 +22,19 @@ SUFFIXES = frozenset(
 )
 
 
-class TextFolder(Divided):
+class TextFolder(SplitSource):
     """Documents from a file, a folder or a glob.
 
-    A file is one document; each line of ``.jsonl`` and each row of ``.parquet`` is one by itself. Several documents are
-    split as wholes, with equal ones on the same side; a single one is cut in two by position.
+    A file is one document; so is each line of a ``.jsonl`` and each row of a ``.parquet``. Documents are not divided
+    between the splits, and identical ones count once; a single document is split by position.
 
     Args:
-        path: a file, a folder (searched through by ``SUFFIXES``, hidden ones left out) or a glob such
-            as ``books/**/*.txt``.
-        val_fraction: what is held out.
-        field: of a JSON line or a Parquet row that holds the text.
+        path: a file, a folder (searched for ``SUFFIXES``, without hidden files) or a glob such as ``books/**/*.txt``.
+        val_fraction: fraction for validation.
+        field: field of a JSON line, or column of a Parquet file, that holds the text.
 
     Raises:
-        UserError: nothing is there, or nothing in it can be used.
+        UserError: there are no files, or none that can be used.
     """
 
     media = Document
@@ -53,7 +52,7 @@ class TextFolder(Divided):
         )
 
     def files(self) -> list[Path]:
-        """The files to read, in order. Raises ``UserError`` where there are none."""
+        """Return the files to read, in order. Raises ``UserError`` if there are none."""
         if not self.path:
             raise UserError("data.path= is empty: give a file, a folder or a glob.")
         path = Path(self.path).expanduser()
@@ -61,16 +60,16 @@ class TextFolder(Divided):
             return [path]
         if path.is_dir():
             files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            found = sorted(file for file in files if not _hidden(file.relative_to(path)))
-            if not found:
+            matches = sorted(file for file in files if not _is_hidden(file.relative_to(path)))
+            if not matches:
                 raise UserError(
                     f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}."
                 )
-            return found
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
-        if not found:
+            return matches
+        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        if not matches:
             raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
-        return found
+        return matches
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -78,29 +77,30 @@ class TextFolder(Divided):
         skipped: list[str] = []
         for file in self.files():
             try:
-                for text in list(read_documents(file, self.field)):  # a file is taken whole or not at all
+                for text in list(read_documents(file, self.field)):  # list(): use a file completely or not at all
                     if text:
                         documents.setdefault(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), text)
             except UserError as error:
                 skipped.append(str(error))
         self.skipped = tuple(skipped)
         if not documents:
-            raise UserError(f"data.path={self.path}: nothing in it can be used. {' '.join(skipped[:3])}")
+            raise UserError(f"data.path={self.path}: it contains no usable text. {' '.join(skipped[:3])}")
         if len(documents) == 1:
             (text,) = documents.values()
-            cut = len(text) - max(1, int(len(text) * self.val_fraction))
-            return _split("train", [text[:cut]]), _split("val", [text[cut:]])
-        count = min(len(documents) - 1, max(1, round(len(documents) * self.val_fraction)))
-        held = set(sorted(documents)[:count])  # by hash: no order, no names
-        train = [text for digest, text in documents.items() if digest not in held]
-        return _split("train", train), _split("val", [documents[digest] for digest in documents if digest in held])
+            boundary = len(text) - max(1, int(len(text) * self.val_fraction))
+            return _make_split("train", [text[:boundary]]), _make_split("val", [text[boundary:]])
+        val_count = min(len(documents) - 1, max(1, round(len(documents) * self.val_fraction)))
+        val_hashes = set(sorted(documents)[:val_count])  # independent of order and names
+        train = [text for content_hash, text in documents.items() if content_hash not in val_hashes]
+        val = [text for content_hash, text in documents.items() if content_hash in val_hashes]
+        return _make_split("train", train), _make_split("val", val)
 
 
 class Stdlib(TextFolder):
-    """The Python standard library's own source on this machine, without its tests.
+    """Source code of the Python standard library on this machine, without its tests.
 
     Args:
-        val_fraction: of its files that are held out.
+        val_fraction: fraction of the files for validation.
     """
 
     metrics = (*TextFolder.metrics, "parses")
@@ -110,42 +110,42 @@ class Stdlib(TextFolder):
 
     @property
     def description(self) -> str:
-        return super().description.replace(self.path, f"Python {sys.version.split()[0]}'s own source")
+        return super().description.replace(self.path, f"source code of Python {sys.version.split()[0]}")
 
     def files(self) -> list[Path]:
-        left_out = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
+        excluded = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
         root = Path(self.path)
-        found = sorted(root.rglob("*.py"))
-        return [file for file in found if not left_out & set(file.relative_to(root).parts)]
+        files = sorted(root.rglob("*.py"))
+        return [file for file in files if not excluded & set(file.relative_to(root).parts)]
 
 
-def _hidden(file: Path) -> bool:
+def _is_hidden(file: Path) -> bool:
     return any(part.startswith(".") for part in file.parts)
 
 
 def read_documents(file: Path, field: str) -> Iterator[str]:
-    """The documents of one file. Raises ``UserError`` naming the file, and the line, that cannot be read."""
+    """Yield the documents of one file. Raises ``UserError`` naming the file, and the line, that cannot be read."""
     if file.suffix.lower() == ".jsonl":
         for number, line in enumerate(Document.read(file).split("\n"), 1):
             if line.strip():
-                yield _field(line, field, f"{file}:{number}")
+                yield _json_field(line, field, f"{file}:{number}")
     elif file.suffix.lower() == ".parquet":
-        yield from _parquet(file, field)
+        yield from _parquet_column(file, field)
     else:
         yield str(Document.read(file))
 
 
-def _field(line: str, field: str, where: str) -> str:
+def _json_field(line: str, field: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
     except ValueError as error:
-        raise UserError(f"{where} is not JSON ({error}), so the whole file is left out.") from error
+        raise UserError(f"{where} is not JSON ({error}); the file is skipped.") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
-        raise UserError(f"{where} has no text in a field '{field}', so the whole file is left out.")
+        raise UserError(f"{where} has no text in the field '{field}'; the file is skipped.")
     return str(value[field]).encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
 
 
-def _parquet(file: Path, field: str) -> Iterator[str]:
+def _parquet_column(file: Path, field: str) -> Iterator[str]:
     try:
         from pyarrow import ArrowException, parquet
     except ImportError:
@@ -156,6 +156,7 @@ def _parquet(file: Path, field: str) -> Iterator[str]:
         raise UserError(f"{file} has no readable column '{field}' ({str(error).splitlines()[0][:100]}).") from error
 
 
-def _split(name: str, texts: Sequence[str]) -> Split:
-    digest = hashlib.sha256("\0".join(hashlib.sha256(t.encode("utf-8", "replace")).hexdigest() for t in texts).encode())
-    return Split(name, len(texts), lambda index: Example(Document(texts[index])), digest.hexdigest())
+def _make_split(name: str, texts: Sequence[str]) -> Split:
+    hashes = (hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts)
+    content_hash = hashlib.sha256("\0".join(hashes).encode()).hexdigest()
+    return Split(name, len(texts), lambda index: Example(Document(texts[index])), content_hash)

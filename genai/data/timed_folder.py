@@ -1,24 +1,24 @@
-"""What folders of sounds and of clips have in common: they last."""
+"""Base class of folders whose files have a duration: sounds and clips."""
 
 from genai.data.folder import Folder
 
 
 class TimedFolder(Folder):
-    """A folder whose files last some time: ``look`` gives ``seconds``."""
+    """A folder of files with a duration, which ``inspect`` returns as ``seconds``."""
 
     @property
     def note(self) -> str:
-        return f", {_duration(self.seconds)} in all{super().note}"
+        return f", {_format_duration(self.seconds)} in all{super().note}"
 
     @property
     def seconds(self) -> float:
-        """Of both sides together."""
-        return sum(look.seconds for side in self._divided[:2] for _, look in side)
+        """Total duration of both splits."""
+        return sum(info.seconds for entries in self._partition[:2] for _, info in entries)
 
 
-def _duration(seconds: float) -> str:
-    """``12.5 seconds``, ``21.0 minutes``, ``23.9 hours``: as people say it."""
-    for unit, size in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
+def _format_duration(seconds: float) -> str:
+    """Format a duration as ``12.5 seconds``, ``21.0 minutes`` or ``23.9 hours``."""
+    for unit, unit_seconds in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * unit_seconds:
+            return f"{seconds / unit_seconds:.1f} {unit}"
     return f"{seconds:.1f} seconds"

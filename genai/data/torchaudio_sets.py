@@ -1,4 +1,4 @@
-"""Speech that torchaudio knows by name; what is said is the prompt."""
+"""Data sets of speech in torchaudio; the spoken words are the prompts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ from annotated_types import Ge, Gt, Le, Lt
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.data.audio_folder import AudioFolder
 from genai.data.folder import Item
-from genai.media.sound import RATES
+from genai.media.sound import SAMPLE_RATES
 
 
 @dataclass(frozen=True)
-class Known:
-    """How the files of a set are found. We read its sounds: torchaudio's own reading needs more than its wheel.
+class DatasetFiles:
+    """How to find the files of a data set, which are then read here; torchaudio needs more packages to read them.
 
     Attributes:
-        place: its folder below ``root``.
-        items: the files that torchaudio's class names, given a call that makes one for ``root``.
+        folder: the folder below ``root``.
+        list_items: lists the files, given a function that creates torchaudio's data set for ``root``.
     """
 
-    place: str
-    items: Callable[[Callable[..., Any]], list[Item]]
+    folder: str
+    list_items: Callable[[Callable[..., Any]], list[Item]]
 
 
 class TorchaudioSet(AudioFolder):
-    """A data set of torchaudio. Of Speech Commands its testing list is held out, and its validation list left alone.
+    """A data set of torchaudio. In Speech Commands, the testing list is validation data; the validation list is unused.
 
     Args:
-        name: as torchaudio spells it: ``SPEECHCOMMANDS``, ``LJSPEECH``, ``YESNO``.
-        path: the folder that torchaudio calls ``root``: it holds ``SpeechCommands``, ``LJSpeech-1.1``, ``waves_yesno``.
-        download: fetch what is missing there.
-        val_fraction: what is held out of a set that does not say so itself.
-        rate: samples a second that the sounds are needed in; their own where that is ``None``.
+        name: name of the data set, as in torchaudio: ``SPEECHCOMMANDS``, ``LJSPEECH``, ``YESNO``.
+        path: ``root`` in torchaudio, the folder of ``SpeechCommands``, ``LJSpeech-1.1`` or ``waves_yesno``.
+        download: download missing files.
+        val_fraction: fraction for validation, for data sets without an official split.
+        sample_rate: samples per second to read the sounds at; ``None``: the sample rate of each file.
 
     Raises:
-        UserError: there is no such set, or its files are not there.
+        UserError: the data set is not supported, or its files are missing.
     """
 
     def __init__(
@@ -46,13 +46,12 @@ class TorchaudioSet(AudioFolder):
         path: str,
         download: bool = False,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
-        rate: Annotated[int, Ge(RATES[0]), Le(RATES[-1])] | None = None,
+        sample_rate: Annotated[int, Ge(SAMPLE_RATES[0]), Le(SAMPLE_RATES[-1])] | None = None,
     ) -> None:
-        if name not in SETS:
-            raise UserError(
-                f"data.name={name}: there is no such set.{did_you_mean(name, SETS)} There are: {join_names(SETS)}."
-            )
-        super().__init__(path, val_fraction, rate)
+        if name not in DATASETS:
+            hint = did_you_mean(name, DATASETS)
+            raise UserError(f"data.name={name}: there is no such data set.{hint} There are: {join_names(DATASETS)}.")
+        super().__init__(path, val_fraction, sample_rate)
         self.name, self.download = name, download
 
     @property
@@ -62,53 +61,54 @@ class TorchaudioSet(AudioFolder):
     def items(self) -> tuple[Path, list[Item], list[str]]:
         from torchaudio import datasets
 
-        known, root = SETS[self.name], Path(self.path).expanduser()
-        place = root / known.place
+        dataset_files, root = DATASETS[self.name], Path(self.path).expanduser()
+        folder = root / dataset_files.folder
 
-        def make(**particular: Any) -> Any:
-            return getattr(datasets, self.name)(root, download=self.download, **particular)
+        def create(**arguments: Any) -> Any:
+            return getattr(datasets, self.name)(root, download=self.download, **arguments)
 
         try:
             if self.download:
                 root.mkdir(parents=True, exist_ok=True)
-            items = known.items(make)
-        except Exception as error:  # a different one for each set: missing, damaged, no network
+            items = dataset_files.list_items(create)
+        except Exception as error:  # another type for each data set: missing, damaged, no network
             if self.download:
-                raise UserError(f"data.name={self.name} cannot be had: {str(error)[:300]}") from error
-            raise UserError(self._missing(place, error)) from error
+                raise UserError(f"data.name={self.name} cannot be downloaded: {str(error)[:300]}") from error
+            raise UserError(self._missing_message(folder, error)) from error
         if not items:
-            raise UserError(f"{self.name} in {place} is not complete: there are no sounds.")
-        return place, items, []
+            raise UserError(f"{self.name} in {folder} is incomplete: there are no sounds.")
+        return folder, items, []
 
-    def _missing(self, place: Path, error: Exception) -> str:
-        if place.is_dir() and any(place.iterdir()):
-            return f"{self.name} in {place} is not complete: {type(error).__name__}: {str(error)[:200]}"
-        return f"{self.name} is not there: looked for {place}. Fetch it with data.download=true, or set data.path=."
+    def _missing_message(self, folder: Path, error: Exception) -> str:
+        if folder.is_dir() and any(folder.iterdir()):
+            return f"{self.name} in {folder} is incomplete: {type(error).__name__}: {str(error)[:200]}"
+        return f"{self.name} was not found in {folder}. Download it with data.download=true, or set data.path=."
 
 
-def _commands(make: Callable[..., Any]) -> list[Item]:
-    found = []
+def _list_speech_commands(create: Callable[..., Any]) -> list[Item]:
+    items = []
     for subset in ("training", "testing"):
-        data = make(subset=subset)
-        for index in range(len(data)):
-            file, _, word, *_ = data.get_metadata(index)
-            found.append(Item(Path(data._archive, file), word, subset == "testing"))
-    return found
+        dataset = create(subset=subset)
+        for index in range(len(dataset)):
+            file, _, word, *_ = dataset.get_metadata(index)
+            items.append(Item(Path(dataset._archive, file), word, subset == "testing"))
+    return items
 
 
-def _lj(make: Callable[..., Any]) -> list[Item]:
-    data = make()
-    return [Item(data._path / f"{name}.wav", text) for name, *_, text in data._flist]
+def _list_lj_speech(create: Callable[..., Any]) -> list[Item]:
+    dataset = create()
+    return [Item(dataset._path / f"{name}.wav", text) for name, *_, text in dataset._flist]
 
 
-def _yes_no(make: Callable[..., Any]) -> list[Item]:
-    data = make()
-    said = {"0": "no", "1": "yes"}
-    return [Item(data._path / f"{name}.wav", " ".join(said[each] for each in name.split("_"))) for name in data._walker]
+def _list_yesno(create: Callable[..., Any]) -> list[Item]:
+    dataset = create()
+    words = {"0": "no", "1": "yes"}
+    prompts = {name: " ".join(words[digit] for digit in name.split("_")) for name in dataset._walker}
+    return [Item(dataset._path / f"{name}.wav", prompt) for name, prompt in prompts.items()]
 
 
-SETS = {
-    "SPEECHCOMMANDS": Known("SpeechCommands/speech_commands_v0.02", _commands),
-    "LJSPEECH": Known("LJSpeech-1.1", _lj),
-    "YESNO": Known("waves_yesno", _yes_no),
+DATASETS = {
+    "SPEECHCOMMANDS": DatasetFiles("SpeechCommands/speech_commands_v0.02", _list_speech_commands),
+    "LJSPEECH": DatasetFiles("LJSpeech-1.1", _list_lj_speech),
+    "YESNO": DatasetFiles("waves_yesno", _list_yesno),
 }

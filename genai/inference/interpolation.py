@@ -1,4 +1,4 @@
-"""From one sample to another: pictures in between, which the model makes, as a strip and as one that moves."""
+"""Interpolation between two samples, as a strip of images and as an animation."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,43 +8,45 @@ from genai.core.errors import UserError
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
-PICTURES = 25
-"""On the way, both ends among them."""
-SHOWN = 9
-"""Of them in the strip."""
+NUM_STEPS = 25
+"""Images of an interpolation, including both ends."""
+STRIP_IMAGES = 9
+"""Images in the strip."""
 
 
-def passage(
+def interpolate(
     model: "Model", prompts: Sequence[str], n: int, seed: int, batch: int, options: Mapping[str, Any]
 ) -> tuple[Any, Any]:
-    """The strip, and the moving picture, of what lies between two prompts (drawn with the same seed) or two seeds.
+    """Interpolate between two prompts (with the same seed) or two seeds; return the strip and the animation.
 
     Raises:
-        UserError: they are not two; nothing lies between samples of this model.
+        UserError: the model cannot interpolate; not exactly two prompts or two seeds.
     """
     from genai.core.batch import Interpolation, batch_ranges
     from genai.core.progress import ProgressBar
     from genai.inference.model import Samples, Stream
 
-    kind = type(model.modality).__name__.lower()
-    if model.modality.animated is None or not model.method.blends:
-        raise UserError(f"interpolate=true: nothing can be made between two samples of this model, which is of {kind}.")
+    modality = type(model.modality).__name__.lower()
+    if model.modality.animation_class is None or not model.method.supports_interpolation:
+        raise UserError(f"interpolate=true is not supported by this {modality} model.")
     if (len(prompts), n) not in ((2, 1), (1, 2)):
         raise UserError(
-            f"interpolate=true leads from one sample to another: give two prompts, or one and n=2, not {len(prompts)} "
+            f"interpolate=true needs two samples: give two prompts, or one prompt and n=2, not {len(prompts)} prompts "
             f"and n={n}."
         )
     start, end = prompts[0], prompts[-1]
-    ways = [Interpolation(end, seed + n - 1, number / (PICTURES - 1)) for number in range(PICTURES)]
-    made = Samples()
-    with ProgressBar("pictures", PICTURES) as bar:
-        for rows in batch_ranges(PICTURES, batch):
-            stream = Stream(model, [start] * len(rows), [seed] * len(rows), None, options, ways[rows.start : rows.stop])
+    steps = [Interpolation(end, seed + n - 1, index / (NUM_STEPS - 1)) for index in range(NUM_STEPS)]
+    images = Samples()
+    with ProgressBar("pictures", NUM_STEPS) as bar:
+        for rows in batch_ranges(NUM_STEPS, batch):
+            batch_steps = steps[rows.start : rows.stop]
+            stream = Stream(model, [start] * len(rows), [seed] * len(rows), None, options, batch_steps)
             for _ in stream:
                 pass
-            made += stream.results()
+            images += stream.results()
             bar.step(len(rows))
     ends = (start, end) if n == 1 else (f"{start}, seed {seed}", f"seed {seed + 1}")
-    said = [ends[0], *[""] * (SHOWN - 2), ends[1]]
-    strip = model.modality.strip(list(zip(said, made[:: (PICTURES - 1) // (SHOWN - 1)], strict=True)))
-    return strip, model.modality.animated(made)
+    captions = [ends[0], *[""] * (STRIP_IMAGES - 2), ends[1]]
+    strip_images = images[:: (NUM_STEPS - 1) // (STRIP_IMAGES - 1)]
+    interpolation_strip = model.modality.interpolation_strip(list(zip(captions, strip_images, strict=True)))
+    return interpolation_strip, model.modality.animation_class(images)

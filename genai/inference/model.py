@@ -1,11 +1,11 @@
-"""A trained model as a Python value: the face that the command line, the previews and every tool stand on."""
+"""A trained model for use from Python; the commands, previews and tools are built on it."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,15 @@ from genai.runs.run import Run, find_run, latest_run
 
 
 class Model:
-    """A modality and a method that was trained on it.
+    """A trained method with its modality.
 
     Attributes:
-        modality: media <-> tensors.
-        method: the network, and how it samples.
-        record: the ``record.json`` of its run; empty where there is none.
-        file, digest, step: the checkpoint that it comes from, its sha256, the training step it was saved at.
+        modality: converts between media and tensors.
+        method: the network and its sampling procedure.
+        record: the run's ``record.json``; empty if there is none.
+        file, digest, step: the checkpoint, its sha256, and the training step at which it was saved.
         weights: ``ema`` or ``raw``.
-        notes: a line about each damaged checkpoint that was passed over.
+        notes: one message per damaged checkpoint that was skipped.
     """
 
     def __init__(
@@ -65,27 +65,27 @@ class Model:
         """Draw ``n`` samples of each prompt.
 
         Args:
-            prompt: a text, or several.
-            n: samples of each.
-            seed: of the first sample; the others count on from it.
-            init: what to start from or to continue: media, or the path of a file.
-            batch: samples made at once.
+            prompt: one text or several.
+            n: number of samples per prompt.
+            seed: of the first sample; sample ``i`` has ``seed + i``.
+            init: media, or the path of a file, to start from or to continue.
+            batch: number of samples per batch.
             options: of the modality and the method, such as ``length``, ``temperature``, ``stop``.
 
         Returns:
-            Media, prompt by prompt.
+            The samples, prompt by prompt.
 
         Raises:
             UserError: an unknown option, a value out of range, a prompt that does not fit.
         """
-        prompts, seeds = items(prompt, n, seed)
-        made = Samples()
+        prompts, seeds = expand_prompts(prompt, n, seed)
+        samples = Samples()
         for rows in batch_ranges(len(prompts), batch):
             stream = Stream(self, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
             for _ in stream:
                 pass
-            made += stream.results()
-        return made
+            samples += stream.results()
+        return samples
 
     def stream(
         self,
@@ -96,52 +96,53 @@ class Model:
         init: Media | str | Path | None = None,
         **options: Any,
     ) -> "Stream":
-        """Like ``sample``, in one batch, but as it is made.
+        """Draw samples like ``sample``, in one batch, and yield intermediate results.
 
-        Iterating gives at each step a list with one piece of media a sample: of texts and sounds the next part (often
-        empty), of pictures and clips the whole so far. ``results()`` are then the samples.
+        Each step yields a list with one media value per sample: the next part (often empty) of a text or sound, the
+        whole current state of a picture or clip. ``results()`` returns the samples.
         """
-        return Stream(self, *items(prompt, n, seed), init, options)
+        return Stream(self, *expand_prompts(prompt, n, seed), init, options)
 
-    def split_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
-        """``values`` as the modality's and the method's ``Options``. ``strict=False`` reads numbers out of strings.
+    def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
+        """Build the modality's and the method's ``Options``. ``strict=False`` parses numbers from strings.
 
         Raises:
-            UserError: a name that neither has, a wrong type, a value out of range.
+            UserError: an unknown name, a wrong type, a value out of range.
         """
-        ours = {field.name for field in dataclass_fields(self.modality.Options)}
-        theirs = {field.name for field in dataclass_fields(self.method.Options)}
+        modality_names = {field.name for field in dataclass_fields(self.modality.Options)}
+        method_names = {field.name for field in dataclass_fields(self.method.Options)}
         for name in values:
-            if name not in ours | theirs:
-                raise self.no_option(name, ours | theirs)
-        modality = parse_dataclass(self.modality.Options, {k: v for k, v in values.items() if k in ours}, strict=strict)
-        chosen = {**self.method.sampling, **{k: v for k, v in values.items() if k in theirs}}
-        return modality, parse_dataclass(self.method.Options, chosen, strict=strict)
+            if name not in modality_names | method_names:
+                raise self.unknown_option_error(name, modality_names | method_names)
+        modality_values = {name: value for name, value in values.items() if name in modality_names}
+        method_values = {name: value for name, value in values.items() if name in method_names}
+        return (
+            parse_dataclass(self.modality.Options, modality_values, strict=strict),
+            parse_dataclass(self.method.Options, {**self.method.sampling, **method_values}, strict=strict),
+        )
 
-    def no_option(self, name: str, known: Iterable[str]) -> UserError:
-        """What to say of an option that is not among the ``known`` ones."""
+    def unknown_option_error(self, name: str, allowed: Iterable[str]) -> UserError:
+        """Return the error for an option that is not among the ``allowed`` ones."""
         if name in signature(type(self.modality)).parameters:
-            return UserError(
-                f"{name}= was decided in training, by modality.{name}=: this model knows no other. Leave it out."
-            )
-        return UserError(f"There is no option '{name}'.{did_you_mean(name, known)} There are: {join_names(known)}.")
+            return UserError(f"{name}= was fixed in training, by modality.{name}=, and cannot change. Leave it out.")
+        return UserError(f"There is no option '{name}'.{did_you_mean(name, allowed)} There are: {join_names(allowed)}.")
 
 
 class Samples(list[Any]):
-    """A list of media that shows itself in a notebook."""
+    """A list of media with a notebook display."""
 
     def _repr_html_(self) -> str:
         return "".join(media._repr_html_() for media in self)
 
 
 class Stream:
-    """Samples while they are made: see ``Model.stream``.
+    """Samples in progress; see ``Model.stream``.
 
     Attributes:
-        init: the media that it starts from, read.
-        unit: what the modality counts the length of a sample in; ``None``: nothing.
-        made, total: how long each sample is, and will be at most, in that unit.
-        share: of the work that is done, where the length of samples does not tell.
+        init: the media to start from; ``None`` if there is none.
+        unit: unit in which the modality measures length; ``None``: samples have no length.
+        length, max_length: current and maximum length of each sample, in that unit.
+        progress: completed fraction of the work, from 0 to 1; ``None`` if ``length`` shows it.
     """
 
     def __init__(
@@ -151,51 +152,52 @@ class Stream:
         seeds: list[int],
         init: Media | str | Path | None,
         options: Mapping[str, Any],
-        between: list[Interpolation] | None = None,
+        interpolation: list[Interpolation] | None = None,
     ) -> None:
         self.prompts, self.seeds = prompts, seeds
         modality = model.modality
-        ours, theirs = model.split_options(options)
-        if init is not None and not model.method.edits:
-            raise UserError("init=: this model makes everything anew and cannot start from a file. Leave it out.")
+        modality_options, method_options = model.build_options(options)
+        if init is not None and not model.method.supports_init:
+            raise UserError("init=: this model cannot start from a file. Leave it out.")
         if isinstance(init, str | Path) and not isinstance(init, modality.media):
             init = modality.media.read(Path(init).expanduser())
         self.init = init
-        request: Request = replace(modality.request(prompts, seeds, init, ours), between=between)
-        given: Sequence[Tensor | None] = request.init or [None] * len(prompts)
-        self.decoders = [modality.decoder(tensor, ours) for tensor in given]
-        self.unit, self._per_unit = modality.unit, modality.per_unit
-        self.made, self.total = 0.0, request.size[0] / modality.per_unit
-        self.share: float | None = None
+        request: Request = modality.request(prompts, seeds, init, modality_options)
+        request = replace(request, interpolation=interpolation)
+        init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
+        self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
+        self.unit, self._elements_per_unit = modality.unit, modality.elements_per_unit
+        self.length, self.max_length = 0.0, request.size[0] / modality.elements_per_unit
+        self.progress: float | None = None
         model.method.eval()
-        self.pieces = model.method.stream(request, theirs)
+        self._chunks = model.method.stream(request, method_options)
 
-    def given(self, item: int) -> str:
-        """What a terminal can show of the beginning that an item was given, before anything is added to it."""
-        return str(self.decoders[item].given.on_terminal)
+    def init_text(self, item: int) -> str:
+        """Terminal text of the beginning that an item continues."""
+        return str(self.decoders[item].initial.on_terminal)
 
     def __iter__(self) -> Iterator[list[Any]]:
-        for piece in self.pieces:
-            self.made = (piece.start + piece.x.shape[1]) / self._per_unit
-            self.share = piece.share
-            yield [decoder.push(piece.start, x) for decoder, x in zip(self.decoders, piece.x, strict=True)]
+        for chunk in self._chunks:
+            self.length = (chunk.start + chunk.x.shape[1]) / self._elements_per_unit
+            self.progress = chunk.progress
+            yield [decoder.push(chunk.start, x) for decoder, x in zip(self.decoders, chunk.x, strict=True)]
             if all(decoder.done for decoder in self.decoders):
                 return
 
     def results(self) -> Samples:
-        """The samples as far as they have been made."""
+        """Return the samples in their current state."""
         return Samples(decoder.result() for decoder in self.decoders)
 
 
-def items(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
-    """The prompt and the seed of each sample. Raises ``UserError``."""
+def expand_prompts(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
+    """Return the prompt and the seed of each sample. Raises ``UserError``."""
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if n < 1 or not prompts:
         raise UserError(f"n={n} samples of {len(prompts)} prompts: both have to be 1 or more.")
     if not 0 <= seed < 2**62:
         raise UserError(f"seed={seed}: it should be between 0 and {2**62 - 1}.")
-    repeated = [text for text in prompts for _ in range(n)]
-    return repeated, [seed + index for index in range(len(repeated))]
+    sample_prompts = [text for text in prompts for _ in range(n)]
+    return sample_prompts, [seed + index for index in range(len(sample_prompts))]
 
 
 def load(
@@ -207,89 +209,102 @@ def load(
     runs_folder: str | Path = "runs",
     plugins: Sequence[str] = (),
 ) -> Model:
-    """The model of a run folder or a checkpoint file; of the newest run (of ``modality``) where ``source`` is ``None``.
+    """Load the model of a run folder or a checkpoint file.
 
     Args:
-        weights: ``ema``, averaged over training, or ``raw``, as the optimizer had left them.
+        source: the run folder or checkpoint file; ``None``: the newest run.
+        modality: of the newest run, or the one that ``source`` must have.
+        weights: ``ema`` (averaged over training) or ``raw`` (as the optimizer left them).
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        runs_folder: where to look for the newest run.
         plugins: packages besides genai whose classes the checkpoint may name.
 
     Raises:
-        UserError: there is no such run or file; ``CorruptCheckpoint``: it is not a good checkpoint.
+        UserError: there is no such run or file.
+        CorruptCheckpoint: the checkpoint is damaged or refused.
     """
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
-    target = select_device(device)
+    torch_device = select_device(device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
-    about = state["genai"]
+    metadata = state["genai"]
     try:
-        codec, method = rebuild(about, state["state_dict"], file.stat().st_size, plugins)
-        restore(method, state["state_dict"], weights)
-        if any(not torch.isfinite(value).all() for value in method.sampled.state_dict().values()):
+        built_modality, method = build_from_checkpoint(metadata, state["state_dict"], file.stat().st_size, plugins)
+        load_weights(method, state["state_dict"], weights)
+        if any(not torch.isfinite(value).all() for value in method.ema_module.state_dict().values()):
             raise CorruptCheckpoint("it has weights that are not numbers.")
     except UserError as error:
         raise type(error)(f"{file}: {error}") from error
-    except Exception as error:  # whatever comes of building what a stranger describes
+    except Exception as error:  # an untrusted description can cause any error
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
-        raise CorruptCheckpoint(f"{file} does not describe the model of its weights ({reason}).") from error
+        raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
     record = Run(file.parent.parent).record
     if modality is not None and record.get("modality", modality) != modality:
         raise UserError(f"{file} is a model of {record['modality']}, not of {modality}.")
-    digest = file_hash(file)
-    return Model(codec, method.to(target).eval(), record, file, digest, about["step"], notes, weights)
+    method = method.to(torch_device).eval()
+    return Model(built_modality, method, record, file, file_hash(file), metadata["step"], notes, weights)
 
 
 def open_checkpoint(
     source: str | Path | None, modality: str | None = None, root: Path = Path("runs")
 ) -> tuple[Path, dict[str, Any], list[str]]:
-    """The checkpoint that ``source`` means: its path, content, and notes about damaged ones. Raises ``UserError``."""
+    """Find and read the checkpoint that ``source`` names.
+
+    Returns:
+        Its path, its content, and one message per damaged checkpoint that was skipped.
+
+    Raises:
+        UserError: there is none.
+    """
     if source is None:
         return latest_run(root, modality).load("best")
     if "://" in str(source):
-        raise UserError(f"'{source}' looks like an address: only files on this machine are loaded.")
+        raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
     path = Path(source).expanduser().absolute()
     if path.is_dir():
         return find_run(path).load("best")
     if not path.exists():
-        near = (
-            did_you_mean(path.name, [sibling.name for sibling in path.parent.glob("*")]) if path.parent.is_dir() else ""
-        )
-        raise UserError(f"there is no run folder or checkpoint {source}.{near}")
+        names = [file.name for file in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise UserError(f"there is no run folder or checkpoint {source}.{did_you_mean(path.name, names)}")
     return path, load_checkpoint(path), []
 
 
-def rebuild(
-    about: Mapping[str, Any], weights: Mapping[str, Tensor], size: int, plugins: Sequence[str] = ()
+def build_from_checkpoint(
+    metadata: Mapping[str, Any], weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
 ) -> tuple[Modality, Method]:
-    """The modality and the untrained method that a checkpoint of ``size`` bytes describes.
+    """Build the modality and the untrained method that a checkpoint of ``num_bytes`` bytes describes.
 
-    The method's shapes are compared with the ``weights`` before any memory is spent on it. That is not enough: a
-    tensor can have any shape over a single number, or share it with others.
+    The method is first built on the meta device, and its shapes are compared with the ``weights``, before any memory
+    is allocated. Its number of elements is compared with the file size too, because a stored tensor can repeat a
+    single element (stride 0) or share storage with others.
 
     Raises:
-        UserError: a class that may not be built; ``CorruptCheckpoint``: a description that does not fit. Whatever else a
-        description of nonsense can lead to.
+        UserError: a class that is not allowed.
+        CorruptCheckpoint: a description that does not fit the weights.
+        Exception: any other error from building an invalid description.
     """
-    modality = instantiate(about["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-    modality.restore(about["modality_state"])
-    with torch.device("meta"), Uninitialised(), at_most(5_000):
-        described = build_method(about["model"], modality, plugins)
-    numbers = sum(tensor.numel() for tensor in (*described.parameters(), *described.buffers()))
-    if numbers > size:
-        raise CorruptCheckpoint(f"it describes a model of {numbers:,} numbers in {size:,} bytes.")
-    shapes = {name: value.shape for name, value in described.state_dict().items()}
-    stored = {name: value.shape for name, value in _below(weights, "method.").items()}
-    if wrong := next((name for name in shapes.keys() | stored.keys() if shapes.get(name) != stored.get(name)), None):
+    modality = instantiate(metadata["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality.restore(metadata["modality_state"])
+    with torch.device("meta"), SkipInit(), limit_parameters(5_000):
+        meta_method = build_method(metadata["model"], modality, plugins)
+    num_elements = sum(tensor.numel() for tensor in (*meta_method.parameters(), *meta_method.buffers()))
+    if num_elements > num_bytes:
+        raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
+    expected = {name: value.shape for name, value in meta_method.state_dict().items()}
+    stored = {name: value.shape for name, value in _strip_prefix(weights, "method.").items()}
+    names = expected.keys() | stored.keys()
+    if wrong := next((name for name in names if expected.get(name) != stored.get(name)), None):
         raise CorruptCheckpoint(
-            f"its weights do not fit its model: {short_repr(wrong)} is {stored.get(wrong)}, not {shapes.get(wrong)}."
+            f"its weights do not fit its model: {short_repr(wrong)} is {stored.get(wrong)}, not {expected.get(wrong)}."
         )
-    return modality, build_method(about["model"], modality, plugins)
+    return modality, build_method(metadata["model"], modality, plugins)
 
 
-class Uninitialised(TorchFunctionMode):
-    """Within it random initialisation does nothing.
+class SkipInit(TorchFunctionMode):
+    """Context in which random initialization does nothing.
 
-    Shapes need no values, and torch's random functions on the meta device import its compiler, a second and a half.
+    Only shapes are needed there, and torch's random functions on the meta device import its compiler, which takes a
+    second and a half.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -300,12 +315,12 @@ class Uninitialised(TorchFunctionMode):
 
 
 @contextmanager
-def at_most(limit: int) -> Iterator[None]:
-    """Within it modules may register ``limit`` parameters. Raises ``CorruptCheckpoint`` at the next one."""
-    numbers = count(1)
+def limit_parameters(limit: int) -> Iterator[None]:
+    """Context in which at most ``limit`` parameters may be registered. Raises ``CorruptCheckpoint`` at the next one."""
+    counter = itertools.count(1)
 
     def check(*_: Any) -> None:
-        if next(numbers) > limit:
+        if next(counter) > limit:
             raise CorruptCheckpoint(f"it describes a model of more than {limit:,} tensors.")
 
     hook = register_module_parameter_registration_hook(check)
@@ -316,21 +331,21 @@ def at_most(limit: int) -> Iterator[None]:
 
 
 def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:
-    """The method that a model config describes, with the sizes of ``modality``. Raises ``UserError``."""
+    """Build the method that a model config describes, with the sizes of ``modality``. Raises ``UserError``."""
     return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
 
 
-def restore(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
-    """Put a checkpoint's weights into ``method``. Raises ``RuntimeError`` where they do not fit."""
-    method.load_state_dict(_below(state, "method."))
+def load_weights(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
+    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit."""
+    method.load_state_dict(_strip_prefix(state, "method."))
     if weights == "ema":
-        method.sampled.load_state_dict(_below(state, "ema.module."))
+        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."))
 
 
-def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
-def parameters(module: nn.Module) -> int:
-    """Trainable parameters."""
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -1,4 +1,4 @@
-"""The sound of clips by a second model, beside the one that makes the clips: which it is, and what it makes of them."""
+"""Soundtracks for generated clips, by a second model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,38 +9,40 @@ from genai.inference.model import Model, load
 from genai.media.clip import Clip
 
 
-def model_of(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]) -> Model | None:
-    """The model that ``sound=`` means; ``None`` where it is not said.
+def load_soundtrack_model(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]) -> Model | None:
+    """Load the soundtrack model that the key ``soundtrack`` names; ``None`` if it is not set.
 
     Args:
-        values: the keys of a command.
-        model: that makes the samples, with these ``options``.
+        values: the config of a command.
+        model: the model that generates the samples.
+        options: of the samples.
 
     Raises:
-        UserError: such samples have no place for a sound; there is no such run; it makes no sound of clips.
+        UserError: the samples cannot hold sound; there is no such run; it is not a soundtrack model.
     """
-    if values["sound"] is None:
+    source = values["soundtrack"]
+    if source is None:
         return None
-    model.modality.check_sound(model.split_options(options)[0])
+    model.modality.check_soundtrack(model.build_options(options)[0])
     try:
-        sound = load(values["sound"], device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
+        soundtrack_model = load(source, device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
     except UserError as error:
-        raise type(error)(f"sound=: {error}") from error
-    if sound.modality.needs != "clip":
+        raise type(error)(f"soundtrack=: {error}") from error
+    if soundtrack_model.modality.required_option != "clip":
         raise UserError(
-            f"sound={values['sound']} makes no sound of clips. Train what does: python -m genai.train modality=audio "
+            f"soundtrack={source} is not a soundtrack model. Train one: python -m genai.train modality=audio "
             "data=world_soundtrack"
         )
-    return sound
+    return soundtrack_model
 
 
-def with_sounds(sound: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> Iterator[Clip]:
-    """One by one each clip with a sound that the model ``sound`` makes of it, whatever the clips beside it are."""
-    with ProgressBar("s of sound", sum(clip.seconds for clip in clips), patience=0) as bar:
-        bar.step(0)  # before the first sound a loop may have to be compiled
+def add_soundtracks(soundtrack_model: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> Iterator[Clip]:
+    """Yield each clip with a generated sound, which depends only on the clip and its seed."""
+    with ProgressBar("s of sound", sum(clip.seconds for clip in clips), delay=0) as bar:
+        bar.step(0)  # a loop may have to be compiled before the first sound
         for clip, seed in zip(clips, seeds, strict=True):
-            stream, before = sound.stream("", seed=seed, clip=clip), 0.0
+            stream, previous_length = soundtrack_model.stream("", seed=seed, clip=clip), 0.0
             for _ in stream:
-                bar.step(stream.made - before)
-                before = stream.made
+                bar.step(stream.length - previous_length)
+                previous_length = stream.length
             yield clip.with_sound(stream.results()[0])

@@ -1,4 +1,4 @@
-"""The held-out losses of a method, with noise that is the same every time: of a run as it goes, and of ``evaluate``."""
+"""Validation losses of a method with fixed noise, for training runs and for ``genai.evaluate``."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,53 +7,54 @@ import torch
 from torch import Tensor
 
 from genai.core.data import PackedDataset
-from genai.core.loader import held_out
+from genai.core.loader import validation_batches
 from genai.core.seeding import seed_noise
 from genai.methods.base import Method
 
-NUMBERS = 16_384
-"""Of the examples of a batch, about: more are not faster, and take memory."""
+BATCH_ELEMENTS = 16_384
+"""Elements of a validation batch, approximately; larger batches use more memory and are not faster."""
 
 
-def at_once(packed: PackedDataset, batch: int = 1) -> int:
-    """Examples of a batch: ``batch`` at least, more where they are small."""
-    return max(batch, min(128, NUMBERS // max(1, packed.batch([0], None).x[0].numel())))
+def validation_batch_size(dataset: PackedDataset, min_size: int = 1) -> int:
+    """Return the number of examples per batch: ``min_size`` or, for small examples, more."""
+    return max(min_size, min(128, BATCH_ELEMENTS // max(1, dataset.batch([0], None).x[0].numel())))
 
 
 @torch.no_grad()
-def held_out_losses(
+def validation_losses(
     method: Method,
-    packed: PackedDataset,
+    dataset: PackedDataset,
     *,
-    items: int | None = None,
-    batch: int = 1,
+    max_items: int | None = None,
+    batch_size: int = 1,
     seed: int = 0,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
     precision: Callable[[], AbstractContextManager[None]] = nullcontext,
-    between: Callable[[], object] = lambda: None,
+    before_batch: Callable[[], object] = lambda: None,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """The losses of the first player over ``items`` evenly spaced examples (``None``: all), and what they weigh.
+    """Sum the method's validation losses over ``max_items`` evenly spaced examples (``None``: all).
 
     Args:
-        batch: examples at once, at least; more where they are small.
-        precision: the context of the computation, such as autocast.
-        between: called before each batch; what it raises ends the validation.
+        batch_size: minimum number of examples per batch; small examples use larger batches.
+        precision: context of the computation, such as autocast.
+        before_batch: called before each batch; an exception from it ends the validation.
 
     Returns:
-        Weighted sums by name, and the weight: their quotients are means. Each is this process's share.
+        Weighted sums by name, and the total weight, both of this process alone: divide the sums by the weight to get
+        means.
     """
     sums: dict[str, Tensor] = {}
-    exact = torch.float32 if method.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-    weight = torch.zeros((), device=method.device, dtype=exact)
-    size = at_once(packed, batch)
+    dtype = torch.float32 if method.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    total_weight = torch.zeros((), device=method.device, dtype=dtype)
+    size = validation_batch_size(dataset, batch_size)
     with torch.random.fork_rng([method.device] if method.device.type == "cuda" else []):
-        for number, (drawn, counts) in enumerate(held_out(packed, size, items, rank, world)):
-            between()
-            seed_noise(seed, -1 - number, rank)
+        for index, (batch, weight) in enumerate(validation_batches(dataset, size, max_items, rank, world_size)):
+            before_batch()
+            seed_noise(seed, -1 - index, rank)
             with precision():
-                losses = method.held_out(drawn.to(method.device))
+                losses = method.validation_loss(batch.to(method.device))
             for name, value in losses.items():
-                sums[name] = sums.get(name, torch.zeros_like(weight)) + value.to(exact) * counts
-            weight += counts
-    return sums, weight
+                sums[name] = sums.get(name, torch.zeros_like(total_weight)) + value.to(dtype) * weight
+            total_weight += weight
+    return sums, total_weight

@@ -1,4 +1,4 @@
-"""Animated pictures (GIF, WebP, APNG), single ones, and folders of numbered ones -> frames; and frames -> WebP."""
+"""Animated and single images, and folders of numbered images -> frames; frames -> WebP."""
 
 import io
 import re
@@ -11,23 +11,23 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from genai.core.errors import UserError
-from genai.media.picture import Picture, opened
-from genai.media.resample_frames import Frames, Kept, Shown, fitted, steady
+from genai.media.picture import Picture, open_picture
+from genai.media.resample_frames import FrameBuffer, PixelArray, TimedFrame, fit_short_side, resample_frames
 
-FORMATS = ("PNG", "GIF", "WEBP", "JPEG", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
-"""That tell themselves by their first bytes: no video is taken for one."""
-MOVING = ("PNG", "GIF", "WEBP", "AVIF")
-STILLS = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .tga .ppm .avif".split())
-"""Suffixes of the numbered pictures in a folder."""
-FPS = 8.0
-"""Of pictures without any time."""
-warnings.filterwarnings("ignore", "Invalid APNG")  # it is a single picture then, and is treated as one
+IMAGE_FORMATS = ("PNG", "GIF", "WEBP", "JPEG", "AVIF", "BMP", "TIFF", "JPEG2000", "PPM")
+"""Pillow's names of formats that the first bytes identify, so that no video is mistaken for an image."""
+MULTI_FRAME_FORMATS = ("PNG", "GIF", "WEBP", "AVIF")
+FRAME_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .tga .ppm .avif".split())
+"""Suffixes of the numbered images in a folder."""
+DEFAULT_FPS = 8.0
+"""Frame rate of images without times."""
+warnings.filterwarnings("ignore", "Invalid APNG")  # it is then a single image
 
 
-def is_picture(path: Path) -> bool:
-    """Whether Pillow is to read it, and to say what is wrong with it. Raises ``OSError``."""
+def is_image_file(path: Path) -> bool:
+    """Return whether Pillow should read the file, even if it is damaged. Raises ``OSError``."""
     try:
-        with Pillow.open(path, formats=FORMATS):
+        with Pillow.open(path, formats=IMAGE_FORMATS):
             return True
     except UnidentifiedImageError:
         return False
@@ -37,40 +37,54 @@ def is_picture(path: Path) -> bool:
         return True
 
 
-def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, float]:
-    """(time, height, width, channels) and frames a second, as ``Clip.read`` says. Raises ``UserError``."""
-    with opened(path, FORMATS) as image:
-        if image.format in MOVING and getattr(image, "is_animated", False):
-            return steady(path, _shown(image, about), fps, slack=0.006 if image.format == "GIF" else 0.001)
-    return _still(path, about)[None], fps or FPS
+def read_image_frames(path: Path, fps: float | None, short_side: int | None) -> tuple[PixelArray, float]:
+    """Read the frames of an image file as described in ``Clip.read``.
 
-
-def folder(path: Path, fps: float | None, about: int | None) -> tuple[Frames, float]:
-    """All pictures of a folder, 2 before 10. Raises ``UserError`` for none, and where one has another size."""
-    kept = Kept(path)
-    for file in numbered(path):
-        kept.add(_still(file, about))
-    if not kept.count:
-        raise UserError(f"{path} is a folder without pictures.")
-    return kept.frames, fps or FPS
-
-
-def numbered(path: Path) -> list[Path]:
-    """The pictures in a folder, in the order of their numbers; none that is hidden."""
-    files = [file for file in path.iterdir() if file.suffix.lower() in STILLS and not file.name.startswith(".")]
-    parts = {file: re.split(r"(\d+)", file.name) for file in files}
-    return sorted(files, key=lambda file: [int(part) if at % 2 else part for at, part in enumerate(parts[file])])
-
-
-def webp(frames: Frames, fps: float) -> bytes:
-    """Lossless. Its times are whole milliseconds: each is rounded, so that they do not drift.
+    Returns:
+        Frames (time, height, width, channels), and frames per second.
 
     Raises:
-        UserError: WebP has no pictures of that size.
+        UserError: naming the file.
     """
-    first, *others = [Picture(frame).image for frame in frames]
-    ends = (np.arange(len(frames) + 1) * 1000 / fps).round().astype(int)
-    options = {"append_images": others, "duration": np.diff(ends).tolist(), "loop": 0, "lossless": True, "exact": True}
+    with open_picture(path, IMAGE_FORMATS) as image:
+        if image.format in MULTI_FRAME_FORMATS and getattr(image, "is_animated", False):
+            tolerance = 0.006 if image.format == "GIF" else 0.001
+            return resample_frames(path, _timed_frames(image, short_side), fps, tolerance=tolerance)
+    return _read_image(path, short_side)[None], fps or DEFAULT_FPS
+
+
+def read_frame_folder(path: Path, fps: float | None, short_side: int | None) -> tuple[PixelArray, float]:
+    """Read all images of a folder, 2 before 10. Raises ``UserError`` for no image, or images of several sizes."""
+    buffer = FrameBuffer(path)
+    for file in frame_files(path):
+        buffer.add(_read_image(file, short_side))
+    if not buffer.count:
+        raise UserError(f"{path} is a folder without pictures.")
+    return buffer.frames, fps or DEFAULT_FPS
+
+
+def frame_files(path: Path) -> list[Path]:
+    """Return the images in a folder sorted by number, without hidden files."""
+    files = [file for file in path.iterdir() if file.suffix.lower() in FRAME_SUFFIXES and not file.name.startswith(".")]
+    parts = {file: re.split(r"(\d+)", file.name) for file in files}
+    return sorted(files, key=lambda file: [int(part) if index % 2 else part for index, part in enumerate(parts[file])])
+
+
+def encode_webp(frames: PixelArray, fps: float) -> bytes:
+    """Encode frames as a lossless WebP. Times are rounded to whole milliseconds without accumulating errors.
+
+    Raises:
+        UserError: WebP does not support that size.
+    """
+    first, *rest = [Picture(frame).image for frame in frames]
+    end_times = (np.arange(len(frames) + 1) * 1000 / fps).round().astype(int)
+    options = {
+        "append_images": rest,
+        "duration": np.diff(end_times).tolist(),
+        "loop": 0,
+        "lossless": True,
+        "exact": True,
+    }
     file = io.BytesIO()
     try:
         first.save(file, "webp", save_all=True, **options)
@@ -79,24 +93,27 @@ def webp(frames: Frames, fps: float) -> bytes:
     return file.getvalue()
 
 
-def _shown(image: Pillow.Image, about: int | None) -> Iterator[Shown]:
+def _timed_frames(image: Pillow.Image, short_side: int | None) -> Iterator[TimedFrame]:
     start = 0.0
     count = getattr(image, "n_frames", 1)
-    for index in range(1 if getattr(image, "default_image", False) else 0, count):  # which is for those who see no APNG
+    first = 1 if getattr(image, "default_image", False) else 0  # a fallback for viewers that do not support APNG
+    for index in range(first, count):
         image.seek(index)
-        pixels = _smaller(Picture.of(image), about)
-        told = image.info.get("duration") or 0
-        end = start + (100 if told <= 10 and image.format == "GIF" else told or 100) / 1000  # as browsers have it
-        yield Shown(start, end, lambda pixels=pixels: pixels)  # type: ignore[misc]
+        pixels = _downscale(Picture.from_pil(image), short_side)
+        duration = image.info.get("duration") or 0
+        if not duration or (duration <= 10 and image.format == "GIF"):
+            duration = 100  # as in browsers
+        end = start + duration / 1000
+        yield TimedFrame(start, end, lambda pixels=pixels: pixels)  # type: ignore[misc]
         start = end
 
 
-def _still(path: Path, about: int | None) -> Frames:
-    return _smaller(Picture.read(path, about), about)
+def _read_image(path: Path, short_side: int | None) -> PixelArray:
+    return _downscale(Picture.read(path, short_side), short_side)
 
 
-def _smaller(picture: Picture, about: int | None) -> Frames:
-    sides = fitted(*picture.image.size, about)
-    if sides == picture.image.size:
+def _downscale(picture: Picture, short_side: int | None) -> PixelArray:
+    size = fit_short_side(*picture.image.size, short_side)
+    if size == picture.image.size:
         return picture.pixels
-    return Picture.of(picture.image.resize(sides, Pillow.Resampling.BOX)).pixels
+    return Picture.from_pil(picture.image.resize(size, Pillow.Resampling.BOX)).pixels

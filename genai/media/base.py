@@ -1,45 +1,45 @@
-"""What media are: values that people have, and files of them."""
+"""Interfaces of media: values such as texts, pictures and sounds, and the files that hold them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self
 
 FileName = Annotated[str, "file"]
-"""The type of an option that names a file: a recipe keeps its absolute path and its hash."""
+"""Type of an option that names a file; a recipe records its absolute path and its hash."""
 
 
 class Media(Protocol):
-    """A value that people have: a text, a picture, a sound, a clip."""
+    """A value that a model reads or samples: a text, a picture, a sound, a clip."""
 
     @property
     def suffix(self) -> str:
-        """Of the file that it is written to by default: ``".txt"``."""
+        """Suffix of the file that it is written to by default, such as ``".txt"``."""
         ...
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Any file type that its users have. Raises ``UserError`` naming the file."""
+        """Read a file of any common type. Raises ``UserError`` naming the file."""
         ...
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
-        """The content of a file with that suffix."""
+        """Return the content of a file with that suffix."""
         ...
 
     @property
     def on_terminal(self) -> str:
-        """What a terminal can show of it; empty where that is nothing."""
+        """Text to print in a terminal; empty if it cannot be shown there."""
         ...
 
     @classmethod
     def on_page(cls, path: Path) -> str:
-        """HTML that shows or plays a file of it, all in itself: no script, no address. Raises ``UserError`` naming it."""
+        """Return self-contained HTML (no scripts, no links) that shows a file. Raises ``UserError`` naming the file."""
         ...
 
 
-class Growing(Protocol):
-    """A file of media to which parts are added; what is on the disk is whole at every moment."""
+class StreamWriter(Protocol):
+    """A media file to which parts are appended; the file on disk is valid at every moment."""
 
     def append(self, part: Any) -> None: ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: Any) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None: ...

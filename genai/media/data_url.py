@@ -1,11 +1,11 @@
-"""Files inside a page: no folder beside it, no network."""
+"""Data URLs: files embedded in a page, so that it needs no folder and no network."""
 
 import base64
 from pathlib import Path
 
 from genai.core.errors import UserError, join_names
 
-TYPES = {
+MIME_TYPES = {
     ".png": "image/png",
     ".webp": "image/webp",
     ".wav": "audio/wav",
@@ -14,19 +14,19 @@ TYPES = {
     ".mp4": "video/mp4",
     ".webm": "video/webm",
 }
-"""What samples are written as, by suffix."""
+"""MIME types of the files that samples are written to, by suffix."""
 
 
 def data_url(content: bytes, suffix: str) -> str:
-    """An address that is the content. ``suffix`` is one of ``TYPES``."""
-    return f"data:{TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
+    """Return a data URL of ``content``. ``suffix`` is one of ``MIME_TYPES``."""
+    return f"data:{MIME_TYPES[suffix]};base64,{base64.b64encode(content).decode()}"
 
 
-def of_file(path: Path) -> str:
-    """``data_url`` of a file, byte for byte. Raises ``UserError`` naming it: another suffix, it cannot be read."""
+def file_data_url(path: Path) -> str:
+    """Return the data URL of a file. Raises ``UserError`` naming the file for another suffix or an unreadable file."""
     suffix = path.suffix.lower()
-    if suffix not in TYPES:
-        raise UserError(f"{path} cannot be put on a page. There are: {join_names(TYPES)}.")
+    if suffix not in MIME_TYPES:
+        raise UserError(f"{path} cannot be shown on a page. There are: {join_names(MIME_TYPES)}.")
     try:
         return data_url(path.read_bytes(), suffix)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures as people have them: any image file <-> uint8 pixels; contact sheets; how one came out of the noise."""
+"""Pictures: image files <-> uint8 pixels; contact sheets; animations of the denoising steps."""
 
 import io
 import warnings
@@ -16,61 +16,62 @@ from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 from genai.core.errors import UserError
 from genai.media.data_url import data_url
 
-LARGEST = 100_000_000
-"""Pixels of a file that is still opened; a larger one would fill the memory of a laptop."""
-SEEN = 192
-"""Pixels of the longer side, about, that a small one is enlarged to in a notebook and on a page."""
+MAX_PIXELS = 100_000_000
+"""Largest image that is opened, in pixels; a larger one would fill the memory of a laptop."""
+PREVIEW_PIXELS = 192
+"""Approximate longer side, in pixels, to which a small picture is enlarged in notebooks and pages."""
 warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image.
+    """A picture.
 
     Attributes:
-        pixels: (height, width, channels) uint8, one channel (grey) or three (RGB).
+        pixels: (height, width, channels) uint8, one channel (gray) or three (RGB).
     """
 
     pixels: NDArray[np.uint8]
     suffix: ClassVar[str] = ".png"
 
     @classmethod
-    def read(cls, path: Path, about: int | None = None) -> Self:
-        """Any file that Pillow opens, upright, 16 bits scaled to 8, transparency on white; the first of its frames.
+    def read(cls, path: Path, short_side: int | None = None) -> Self:
+        """Read the first frame of any file that Pillow opens.
+
+        EXIF orientation is applied, 16 bits are scaled to 8, and transparent areas become white.
 
         Args:
-            path: of the file.
-            about: a JPEG may come out at a fraction of its size, no smaller than this, which takes a fraction of the
-                time.
+            path: the file.
+            short_side: decode a JPEG faster, at a reduced size whose shorter side has at least this many pixels.
 
         Raises:
-            UserError: naming the file: missing, no image, damaged, numbers without a known white, or more than
-                ``LARGEST`` pixels.
+            UserError: naming the file: missing, not an image, damaged, with values of an unknown range, or with more
+                than ``MAX_PIXELS`` pixels.
         """
-        with opened(path) as image:
+        with open_picture(path) as image:
             if image.format == "PNG":
-                _check_sums(path)
-            if about:
-                image.draft(None, (about, about))
-            upright = ImageOps.exif_transpose(image)
+                _verify_png(path)
+            if short_side:
+                image.draft(None, (short_side, short_side))
+            rotated = ImageOps.exif_transpose(image)
             if image.format == "PPM" and image.mode == "I":  # Pillow has scaled it to 16 bits
-                upright = upright.convert("I;16")
-            return cls.of(upright)
+                rotated = rotated.convert("I;16")
+            return cls.from_pil(rotated)
 
     @classmethod
-    def of(cls, image: Pillow.Image) -> Self:
-        """A Pillow image of any mode. Raises ``ValueError`` where its numbers do not tell what is white."""
+    def from_pil(cls, image: Pillow.Image) -> Self:
+        """Convert a Pillow image of any mode. Raises ``ValueError`` if the range of its values is unknown."""
         return cls(_to_array(image))
 
     @property
     def image(self) -> Pillow.Image:
-        """As a Pillow image."""
+        """The picture as a Pillow image."""
         return Pillow.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
         file = io.BytesIO()
-        kind = {"jpg": "jpeg"}.get(name := (suffix or self.suffix).lstrip(".").lower(), name)
-        self.image.save(file, kind)
+        file_format = (suffix or self.suffix).lstrip(".").lower()
+        self.image.save(file, "jpeg" if file_format == "jpg" else file_format)
         return file.getvalue()
 
     @property
@@ -85,93 +86,93 @@ class Picture:
         return cls.read(path)._repr_html_()
 
     def _repr_html_(self) -> str:
-        """A small one is enlarged without blur."""
-        scale = max(1, SEEN // max(self.image.size))
-        sharp = " style='image-rendering: pixelated'" if scale > 1 else ""
+        """Show the picture; a small one is enlarged without smoothing."""
+        scale = max(1, PREVIEW_PIXELS // max(self.image.size))
+        style = " style='image-rendering: pixelated'" if scale > 1 else ""
         source = data_url(self.to_bytes(self.suffix), self.suffix)
-        return f"<img src='{source}' width='{scale * self.image.width}' alt=''{sharp}>"
+        return f"<img src='{source}' width='{scale * self.image.width}' alt=''{style}>"
 
 
 @contextmanager
-def opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillow.Image]:
-    """The file in Pillow's hands. Whatever it raises there is a ``UserError`` that names the file, as ``read`` says."""
+def open_picture(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillow.Image]:
+    """Open a file with Pillow; what Pillow raises becomes a ``UserError`` naming the file (see ``Picture.read``)."""
     try:
         with Pillow.open(path, formats=formats) as image:
-            if image.width * image.height > LARGEST:
-                raise UserError(f"{path} has {image.width} x {image.height} pixels, more than {LARGEST:,}.")
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}.")
             if image.format == "EPS":
-                raise UserError(f"{path} is PostScript, a program, which is not run.")
+                raise UserError(f"{path} is PostScript, which is a program and is not run.")
             yield image
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} {_what_else(path)}.") from error
+        raise UserError(f"{path} {_describe_unknown(path)}.") from error
     except Pillow.DecompressionBombError as error:
-        raise UserError(f"{path} has more than {LARGEST:,} pixels.") from error
+        raise UserError(f"{path} has more than {MAX_PIXELS:,} pixels.") from error
     except Exception as error:  # on damaged files Pillow's decoders raise almost anything
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
 @dataclass(frozen=True)
-class Making:
-    """How a picture came out of the noise: an animated PNG, enlarged to be seen, that rests on its end."""
+class DenoisingAnimation:
+    """Denoising steps of a picture as an enlarged animated PNG that pauses on the last step."""
 
     pictures: Sequence[Picture]
     suffix: ClassVar[str] = ".png"
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
         scale = max(1, 128 // max(self.pictures[0].image.size))
-        frames = [ImageOps.scale(each.image, scale, Pillow.Resampling.NEAREST) for each in self.pictures]
+        frames = [ImageOps.scale(picture.image, scale, Pillow.Resampling.NEAREST) for picture in self.pictures]
         file = io.BytesIO()
         durations = [*[120] * (len(frames) - 1), 1500]
         frames[0].save(file, "png", save_all=True, append_images=frames[1:], duration=durations, loop=0)
         return file.getvalue()
 
 
-def contact_sheet(samples: Sequence[tuple[str, Picture]], least: int = 128, columns: int | None = None) -> Picture:
-    """``(prompt, picture)`` pairs of one size in rows, enlarged to about ``least`` pixels, each over its prompt."""
+def contact_sheet(samples: Sequence[tuple[str, Picture]], min_width: int = 128, columns: int | None = None) -> Picture:
+    """Draw ``(prompt, picture)`` pairs of one size in a grid, enlarged to a width of about ``min_width`` pixels."""
     first = samples[0][1].image
     columns = columns or min(len(samples), 4 if len(samples) <= 16 else 8)
-    scale = max(1, least // first.width)
-    width, height, text = first.width * scale, first.height * scale, 30
+    scale = max(1, min_width // first.width)
+    width, height, text_height = first.width * scale, first.height * scale, 30
     rows = -(-len(samples) // columns)
-    canvas = Pillow.new("RGB", (columns * (width + 8) + 8, rows * (height + text + 8) + 8), "white")
+    canvas = Pillow.new("RGB", (columns * (width + 8) + 8, rows * (height + text_height + 8) + 8), "white")
     draw = ImageDraw.Draw(canvas)
-    for number, (prompt, picture) in enumerate(samples):
-        x, y = 8 + number % columns * (width + 8), 8 + number // columns * (height + text + 8)
+    for index, (prompt, picture) in enumerate(samples):
+        x, y = 8 + index % columns * (width + 8), 8 + index // columns * (height + text_height + 8)
         canvas.paste(picture.image.convert("RGB").resize((width, height), Pillow.Resampling.NEAREST), (x, y))
-        draw.multiline_text((x, y + height + 2), _wrapped(prompt, width // 6), "black", spacing=1)
+        draw.multiline_text((x, y + height + 2), _wrap_text(prompt, width // 6), "black", spacing=1)
     return Picture(np.asarray(canvas).copy())
 
 
-def _wrapped(text: str, width: int, lines: int = 2) -> str:
-    """``text`` in at most ``lines`` lines of ``width`` characters."""
+def _wrap_text(text: str, width: int, max_lines: int = 2) -> str:
+    """Wrap ``text`` to at most ``max_lines`` lines of ``width`` characters."""
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, max(4, width), max_lines=lines, placeholder="..."))
+    return "\n".join(textwrap.wrap(text, max(4, width), max_lines=max_lines, placeholder="..."))
 
 
-def _what_else(path: Path) -> str:
-    """What a file is that Pillow does not know."""
+def _describe_unknown(path: Path) -> str:
+    """Say what a file is that Pillow cannot identify."""
     with path.open("rb") as file:
         head = file.read(12)
     if not head:
         return "is an empty file"
     if head[4:11] in (b"ftyphei", b"ftyphev", b"ftypmif"):
-        return "is HEIC, which cannot be read: make a JPEG of it"
+        return "is HEIC, which cannot be read: convert it to JPEG"
     return "is not an image that can be read"
 
 
-def _check_sums(path: Path) -> None:
-    """Those of a PNG, which Pillow passes over when it reads the pixels. Raises what Pillow raises."""
+def _verify_png(path: Path) -> None:
+    """Check the checksums of a PNG, which Pillow ignores when it reads the pixels. Raises what Pillow raises."""
     with Pillow.open(path, formats=("PNG",)) as image:
         image.verify()
 
 
 def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        return _from_numbers(image)
+        return _scale_gray(image)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
@@ -180,22 +181,22 @@ def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB")).copy()
 
 
-def _from_numbers(image: Pillow.Image) -> NDArray[np.uint8]:
-    """Grey of 16 or 32 bits, or of floats.
+def _scale_gray(image: Pillow.Image) -> NDArray[np.uint8]:
+    """Convert gray of 16 or 32 bits, or of floats, to 8 bits.
 
-    16 bits reach to 65,535. Others do not say what is white: floats within 0..1 have it at 1, whole numbers at 255 or
-    at 65,535, the smallest that they do not exceed. Raises ``ValueError`` for any else.
+    White is 65,535 for 16 bits. Other types do not say: it is 1 for floats within 0..1, and for whole numbers 255 or
+    65,535, the smaller one that they do not exceed. Raises ``ValueError`` for anything else.
     """
     values = np.asarray(image).astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
-        raise ValueError("it has values that are not numbers")
-    tops = [1, 255, 65_535] if image.mode == "F" else [255, 65_535]
+        raise ValueError("it has values that are not finite")
+    max_values = [1, 255, 65_535] if image.mode == "F" else [255, 65_535]
     if image.mode.startswith("I;16"):
-        tops = [65_535]
+        max_values = [65_535]
     elif (values != np.rint(values)).any():
-        tops = [1]
-    white = next((top for top in tops if low >= 0 and high <= top), None)
+        max_values = [1]
+    white = next((value for value in max_values if low >= 0 and high <= value), None)
     if white is None:
         raise ValueError(f"values from {low:g} to {high:g}: it should be 0 to 1, or whole numbers to 255 or 65535")
     if "transparency" in image.info:

@@ -1,4 +1,4 @@
-"""A text as a file: any encoding that people have in, UTF-8 out."""
+"""Texts as files: read in any common encoding, written as UTF-8."""
 
 import codecs
 import html
@@ -7,32 +7,35 @@ from typing import ClassVar, Self
 
 from genai.core.errors import UserError
 
-_MARKS = {"utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
+_BYTE_ORDER_MARKS = {
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
 
 
 class Document(str):
-    """A piece of text; a ``str`` that knows how to be a file."""
+    """A text: a ``str`` that can be read from and written to a file."""
 
     suffix: ClassVar[str] = ".txt"
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one.
+        """Read UTF-8 with or without a byte order mark, or UTF-16 or UTF-32 with one.
 
         Raises:
-            UserError: the file is missing, or in another encoding.
+            UserError: the file is missing or has another encoding.
         """
         try:
             content = path.read_bytes()
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}.") from error
-        encoding = next((name for name, marks in _MARKS.items() if content.startswith(marks)), "utf-8-sig")
+        encoding = next((name for name, marks in _BYTE_ORDER_MARKS.items() if content.startswith(marks)), "utf-8-sig")
         try:
             text = cls(content.decode(encoding))
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not UTF-8 text (byte {error.start} is {content[error.start]:#04x}).") from error
         if "\0" in text:
-            raise UserError(f"{path} has NUL characters: it is no text, or UTF-16 without a byte order mark.")
+            raise UserError(f"{path} has NUL characters: it is not a text, or it is UTF-16 without a byte order mark.")
         return text
 
     def to_bytes(self, suffix: str | None = None) -> bytes:

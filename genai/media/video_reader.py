@@ -1,4 +1,4 @@
-"""Videos of any kind -> frames at equal intervals, by FFmpeg."""
+"""Video files -> frames at equal intervals, by FFmpeg."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 
 from genai.core.errors import UserError
-from genai.media.resample_frames import Frames, Shown, check, fitted, steady
-from genai.media.sound import CONTAINERS
+from genai.media.resample_frames import PixelArray, TimedFrame, check_frame_size, fit_short_side, resample_frames
+from genai.media.sound import FFMPEG_FORMATS
 
-RECORDED = ("mpegts", "mpeg")
-"""FFmpeg's names of containers without a beginning or an end."""
+STREAM_FORMATS = ("mpegts", "mpeg")
+"""FFmpeg's names of containers that can be cut anywhere, such as recorded broadcasts."""
 
 
-def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, float, bool]:
-    """(time, height, width, 3) and frames a second, as ``Clip.read`` says; and whether there is a sound beside them.
+def read_video(path: Path, fps: float | None, short_side: int | None) -> tuple[PixelArray, float, bool]:
+    """Read a video file as described in ``Clip.read``.
+
+    Returns:
+        Frames (time, height, width, 3), frames per second, and whether the file has a sound.
 
     Raises:
         UserError: naming the file.
@@ -23,81 +26,88 @@ def read(path: Path, fps: float | None, about: int | None) -> tuple[Frames, floa
     import av
 
     try:
-        # "file:", so that no part of a name is taken for a protocol
-        with av.open(f"file:{path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace") as container:
-            stream = _stream(path, container)
-            own = stream.average_rate or stream.guessed_rate
+        # "file:" keeps a file name from being read as a protocol
+        with av.open(
+            f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS}, metadata_errors="replace"
+        ) as container:
+            stream = _video_stream(path, container)
+            declared_fps = stream.average_rate or stream.guessed_rate
             seconds = (container.duration or 0) / 1e6
-            sides = fitted(stream.codec_context.width or 1, stream.codec_context.height or 1, about)
-            check(path, seconds * 0.9 * float(fps or own or 1), *sides)
-            shown = _shown(path, container, stream, seconds, about)
-            return *steady(path, shown, fps, own and float(own)), bool(container.streams.audio)
+            size = fit_short_side(stream.codec_context.width or 1, stream.codec_context.height or 1, short_side)
+            check_frame_size(path, seconds * 0.9 * float(fps or declared_fps or 1), *size)
+            timed_frames = _timed_frames(path, container, stream, seconds, short_side)
+            frames, fps = resample_frames(path, timed_frames, fps, declared_fps and float(declared_fps))
+            return frames, fps, bool(container.streams.audio)
     except av.error.FFmpegError as error:
-        raise UserError(f"{path} is not a video or picture that can be read, or damaged.") from error
+        raise UserError(f"{path} is not a video or picture that can be read, or is damaged.") from error
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
-def _stream(path: Path, container: Any) -> Any:
-    """The best of those with pictures; the cover of a record is none."""
+def _video_stream(path: Path, container: Any) -> Any:
+    """Return the best video stream; cover art does not count."""
     from av.stream import Disposition
 
     stream = container.streams.best("video")
     if stream is None or stream.disposition & Disposition.attached_pic:
-        raise UserError(f"{path} has no picture in it, sound alone.")
+        raise UserError(f"{path} has no pictures, only sound.")
     if stream.codec_context is None:
-        raise UserError(f"{path} has pictures of an unknown kind.")
-    check(path, 0, stream.codec_context.width, stream.codec_context.height)
+        raise UserError(f"{path} has video of an unknown codec.")
+    check_frame_size(path, 0, stream.codec_context.width, stream.codec_context.height)
     return stream
 
 
-def _shown(path: Path, container: Any, stream: Any, seconds: float, about: int | None) -> Iterator[Shown]:
-    """Raises ``UserError`` at the end where all streams together end long before the ``seconds`` that the file says."""
+def _timed_frames(
+    path: Path, container: Any, stream: Any, seconds: float, short_side: int | None
+) -> Iterator[TimedFrame]:
+    """Decode frames; raise ``UserError`` at the end if all streams end long before the declared ``seconds``."""
     interval = float(1 / (stream.average_rate or stream.guessed_rate or 8))
-    sides: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
     start, latest = 0.0, 0.0
     for packet in container.demux():
         if packet.pts is not None and packet.time_base:
             latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        joined = sides is None and container.format.name in RECORDED
-        for frame in _decoded(packet, joined) if packet.stream.index == stream.index else ():
-            shape = float(stream.sample_aspect_ratio or 1)  # of a pixel, which is not a square on a DVD
-            sides = sides or fitted(frame.width * shape, frame.height, about)
-            check(path, 0, *sides)
+        is_start = size is None and container.format.name in STREAM_FORMATS
+        for frame in _decode_packet(packet, is_start) if packet.stream.index == stream.index else ():
+            pixel_aspect = float(stream.sample_aspect_ratio or 1)  # not square on a DVD
+            size = size or fit_short_side(frame.width * pixel_aspect, frame.height, short_side)
+            check_frame_size(path, 0, *size)
             start = start if frame.time is None else frame.time
-            lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else interval
-            yield Shown(start, start + lasts, lambda frame=frame, sides=sides: _pixels(frame, sides))  # type: ignore[misc]
-            start += lasts
+            duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else interval
+            yield TimedFrame(start, start + duration, lambda frame=frame, size=size: _to_pixels(frame, size))  # type: ignore[misc]
+            start += duration
     if latest - (container.start_time or 0) / 1e6 < 0.9 * (seconds - 0.1):
         raise UserError(f"{path} is cut short.")
 
 
-def _decoded(packet: Any, joined: bool) -> list[Any]:
-    """The frames in a packet. Where a recording ``joined`` a broadcast on its way, it lacks what they build on."""
+def _decode_packet(packet: Any, is_start: bool) -> list[Any]:
+    """Decode the frames in a packet. At the start of a recorded broadcast, their reference frames may be missing."""
     import av
 
     try:
         return list(packet.decode())
     except av.error.InvalidDataError:
-        if joined:
+        if is_start:
             return []
         raise
 
 
-def _pixels(frame: Any, sides: tuple[int, int]) -> Frames:
-    """(height, width, 3), upright, with ``sides`` before it is turned; on white where it is transparent."""
-    from av.video.reformatter import Interpolation as By
+def _to_pixels(frame: Any, size: tuple[int, int]) -> PixelArray:
+    """Scale a frame to ``size``, rotate it and put it on white. Returns (height, width, 3)."""
+    from av.video.reformatter import Interpolation as Mode
 
-    clear = any(part.is_alpha for part in frame.format.components)
-    width, height = sides
-    way = By.BILINEAR
-    if width < frame.width:  # without these, colours would come out half a pixel aside
-        way = By.AREA | By.ACCURATE_RND | By.FULL_CHR_H_INT | By.FULL_CHR_H_INP
-    kind = "rgba" if clear else "rgb24"
-    small = frame.reformat(width, height, kind, interpolation=way, src_color_range=frame.color_range, threads=1)
-    pixels = small.to_ndarray()
-    if clear:
-        opaque = pixels[..., 3:] / np.float32(255)
-        pixels = (pixels[..., :3] * opaque + 255 * (1 - opaque)).round().astype(np.uint8)
+    has_alpha = any(component.is_alpha for component in frame.format.components)
+    width, height = size
+    mode = Mode.BILINEAR
+    if width < frame.width:  # without these flags, colors are shifted by half a pixel
+        mode = Mode.AREA | Mode.ACCURATE_RND | Mode.FULL_CHR_H_INT | Mode.FULL_CHR_H_INP
+    pixel_format = "rgba" if has_alpha else "rgb24"
+    scaled = frame.reformat(
+        width, height, pixel_format, interpolation=mode, src_color_range=frame.color_range, threads=1
+    )
+    pixels = scaled.to_ndarray()
+    if has_alpha:
+        alpha = pixels[..., 3:] / np.float32(255)
+        pixels = (pixels[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
     return np.rot90(pixels, round(frame.rotation / 90))

@@ -1,4 +1,4 @@
-"""Frames at equal intervals and a sound -> a file that browsers and players open, by FFmpeg."""
+"""Frames at equal intervals and a sound -> video files that browsers and players open, by FFmpeg."""
 
 import tempfile
 from dataclasses import dataclass
@@ -9,67 +9,71 @@ from typing import Any
 import numpy as np
 
 from genai.core.errors import UserError
-from genai.media.resample_frames import Frames
+from genai.media.resample_frames import PixelArray
 from genai.media.sound import Sound
 
-RATE = 48_000
-"""Of the sound: the one that Opus has."""
-SEEN = 256
-"""Pixels of the shorter side, at least: players show a video in its own size."""
-WIDEST = 4096
+SAMPLE_RATE = 48_000
+"""Sample rate of the sound, in samples per second: the one of Opus."""
+MIN_SIDE = 256
+"""Smallest shorter side, in pixels; players show a video in its own size."""
+MAX_SIDE = 4096
+"""Largest side, in pixels, of an enlarged clip."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of file.
+class FileFormat:
+    """Settings for one type of file.
 
     Attributes:
-        format: FFmpeg's name of the container.
-        codec: of the frames.
-        options: of that codec.
-        sound: codec of the sound; ``None``: there is no place for one, and frames are kept as they are.
-        more: options of the container.
+        container: FFmpeg's name of the container.
+        video_codec: codec of the frames.
+        video_options: options of that codec.
+        audio_codec: codec of the sound; ``None`` for a lossless image format without sound.
+        container_options: options of the container.
     """
 
-    format: str
-    codec: str
-    options: dict[str, str]
-    sound: str | None
-    more: dict[str, str]
+    container: str
+    video_codec: str
+    video_options: dict[str, str]
+    audio_codec: str | None
+    container_options: dict[str, str]
 
 
-KINDS = {
-    ".mp4": Kind("mp4", "libx264", {"crf": "18"}, "aac", {"movflags": "+faststart"}),
-    ".webm": Kind("webm", "libvpx-vp9", {"crf": "20", "b": "0", "cpu-used": "5", "row-mt": "1"}, "libopus", {}),
-    ".png": Kind("apng", "apng", {}, None, {"plays": "0"}),
+FILE_FORMATS = {
+    ".mp4": FileFormat("mp4", "libx264", {"crf": "18"}, "aac", {"movflags": "+faststart"}),
+    ".webm": FileFormat("webm", "libvpx-vp9", {"crf": "20", "b": "0", "cpu-used": "5", "row-mt": "1"}, "libopus", {}),
+    ".png": FileFormat("apng", "apng", {}, None, {"plays": "0"}),
 }
 
 
 def can_write(suffix: str) -> bool:
-    """Whether the FFmpeg that came with PyAV has what that kind of file needs."""
+    """Return whether the FFmpeg of PyAV has the codecs for files with this suffix."""
     import av
 
-    return {KINDS[suffix].codec, KINDS[suffix].sound} <= {*av.codecs_available, None}
+    return {FILE_FORMATS[suffix].video_codec, FILE_FORMATS[suffix].audio_codec} <= {*av.codecs_available, None}
 
 
-def write(suffix: str, frames: Frames, fps: Fraction, sound: Sound | None) -> bytes:
-    """The file. ``suffix`` is one of ``KINDS``, ``frames`` are as in ``Clip``.
+def encode_video(suffix: str, frames: PixelArray, fps: Fraction, sound: Sound | None) -> bytes:
+    """Return the content of a video file. ``suffix`` is one of ``FILE_FORMATS``, ``frames`` are as in ``Clip``.
 
     Raises:
-        UserError: the codec is missing, or has no frames of that size.
+        UserError: the codec is missing, or does not support frames of this size.
     """
     import av
 
-    kind = KINDS[suffix]
+    file_format = FILE_FORMATS[suffix]
     if not can_write(suffix):
-        raise UserError(f"cannot write a clip as {suffix}: this build of PyAV has no {kind.codec}. Take .png or .webp.")
-    with tempfile.TemporaryDirectory() as folder:  # "+faststart" reads what has been written, by its name
+        raise UserError(
+            f"cannot write a clip as {suffix}: this build of PyAV has no {file_format.video_codec}. Use .png or .webp."
+        )
+    with tempfile.TemporaryDirectory() as folder:  # "+faststart" reads the written file by its name
         path = Path(folder, f"clip{suffix}")
         try:
-            with av.open(str(path), "w", format=kind.format, options={"fflags": "+bitexact", **kind.more}) as container:
-                streams = [_pictures(container, kind, frames, fps)]
-                if sound is not None and kind.sound:
-                    streams.append(_samples(container, kind.sound, sound))
+            options = {"fflags": "+bitexact", **file_format.container_options}
+            with av.open(str(path), "w", format=file_format.container, options=options) as container:
+                streams = [_video_packets(container, file_format, frames, fps)]
+                if sound is not None and file_format.audio_codec:
+                    streams.append(_audio_packets(container, file_format.audio_codec, sound))
                 packets = [packet for stream in streams for packet in stream]
                 for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
                     container.mux(packet)
@@ -79,52 +83,52 @@ def write(suffix: str, frames: Frames, fps: Fraction, sound: Sound | None) -> by
         return path.read_bytes()
 
 
-def _pictures(container: Any, kind: Kind, frames: Frames, fps: Fraction) -> list[Any]:
-    """The packets of the frames."""
-    first = _frame(kind, frames[0])
-    stream = container.add_stream(kind.codec, rate=fps, options=kind.options)
+def _video_packets(container: Any, file_format: FileFormat, frames: PixelArray, fps: Fraction) -> list[Any]:
+    """Encode the frames."""
+    first = _to_video_frame(file_format, frames[0])
+    stream = container.add_stream(file_format.video_codec, rate=fps, options=file_format.video_options)
     stream.width, stream.height, stream.pix_fmt = first.width, first.height, first.format.name
-    if kind.sound:  # said, or browsers guess the colours by the size
+    if file_format.audio_codec:  # BT.709; without it browsers guess the color space from the size
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
     packets = []
-    for number, pixels in enumerate(frames):
-        frame = _frame(kind, pixels)
-        frame.pts, frame.time_base = number, 1 / fps
+    for index, pixels in enumerate(frames):
+        frame = _to_video_frame(file_format, pixels)
+        frame.pts, frame.time_base = index, 1 / fps
         packets += stream.encode(frame)
     return packets + stream.encode(None)
 
 
-def _frame(kind: Kind, pixels: Frames) -> Any:
-    """Of FFmpeg, from (height, width, channels): as it is, or such that players show it."""
+def _to_video_frame(file_format: FileFormat, pixels: PixelArray) -> Any:
+    """Convert (height, width, channels) to an FFmpeg frame: unchanged for image formats, else YUV with even sides."""
     import av
 
-    if kind.sound is None:
-        grey = pixels.shape[2] == 1
+    if file_format.audio_codec is None:
+        is_gray = pixels.shape[2] == 1
         return av.VideoFrame.from_ndarray(
-            np.ascontiguousarray(pixels[..., 0] if grey else pixels), "gray" if grey else "rgb24"
+            np.ascontiguousarray(pixels[..., 0] if is_gray else pixels), "gray" if is_gray else "rgb24"
         )
-    return av.VideoFrame.from_ndarray(_seen(pixels), "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+    return av.VideoFrame.from_ndarray(_enlarge(pixels), "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
 
 
-def _seen(pixels: Frames) -> Frames:
-    """(height, width, 3), enlarged where they are small, with even sides.
+def _enlarge(pixels: PixelArray) -> PixelArray:
+    """Enlarge a small frame by an even factor and pad its sides to even lengths. Returns (height, width, 3).
 
-    The factor is even as well: halved, as H.264 has them, the colours of the squares stay as they are.
+    H.264 halves the resolution of colors; an even factor keeps the colors of the original pixels.
     """
     height, width = pixels.shape[:2]
-    factor = min(2 * -(-SEEN // (2 * min(height, width))), WIDEST // max(height, width))
-    if min(height, width) >= SEEN or factor < 2:
+    factor = min(2 * -(-MIN_SIDE // (2 * min(height, width))), MAX_SIDE // max(height, width))
+    if min(height, width) >= MIN_SIDE or factor < 2:
         factor = 1
-    large = np.broadcast_to(pixels, (height, width, 3)).repeat(factor, 0).repeat(factor, 1)
-    return np.pad(large, ((0, height * factor % 2), (0, width * factor % 2), (0, 0)), "edge")
+    enlarged = np.broadcast_to(pixels, (height, width, 3)).repeat(factor, 0).repeat(factor, 1)
+    return np.pad(enlarged, ((0, height * factor % 2), (0, width * factor % 2), (0, 0)), "edge")
 
 
-def _samples(container: Any, codec: str, sound: Sound) -> list[Any]:
-    """The packets of a sound."""
+def _audio_packets(container: Any, codec: str, sound: Sound) -> list[Any]:
+    """Encode the sound."""
     import av
 
-    stream = container.add_stream(codec, rate=RATE, layout="mono", bit_rate=128_000)
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.at(RATE).samples[None]), "fltp", "mono")
-    frame.sample_rate, frame.pts, frame.time_base = RATE, 0, Fraction(1, RATE)
+    stream = container.add_stream(codec, rate=SAMPLE_RATE, layout="mono", bit_rate=128_000)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.resample(SAMPLE_RATE).samples[None]), "fltp", "mono")
+    frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
     return [*stream.encode(frame), *stream.encode(None)]

@@ -1,4 +1,4 @@
-"""A sound that is written while it is made: at every moment what is on the disk can be played."""
+"""WAV files written in parts while a sound is generated; the file can be played at every moment."""
 
 import wave
 from contextlib import nullcontext, suppress
@@ -11,29 +11,29 @@ import numpy as np
 from genai.media.sound import Sound
 
 
-class Growing:
-    """A WAV of 16 bits that grows. Its header counts the samples before those that are being added, then all.
+class WavWriter:
+    """Writer of a 16-bit mono WAV file in parts.
 
-    So a reader, or a kill at any moment, finds a whole file.
+    The header counts the new samples only after they are written, so the file is valid even if the process is killed.
 
     Args:
-        path: of the file, which is made anew.
-        rate: samples a second.
+        path: the file, which is overwritten.
+        sample_rate: in samples per second.
     """
 
-    def __init__(self, path: Path, rate: int) -> None:
+    def __init__(self, path: Path, sample_rate: int) -> None:
         self._file = path.open("wb")
         self._wave = wave.Wave_write(self._file)
-        self._wave.setparams((1, 2, rate, 0, "NONE", ""))
+        self._wave.setparams((1, 2, sample_rate, 0, "NONE", ""))
         try:
-            self.append(Sound(np.empty(0, np.float32), rate))
+            self.append(Sound(np.empty(0, np.float32), sample_rate))
         except OSError:
             with suppress(OSError):
                 self.close()
             raise
 
     def append(self, part: Sound) -> None:
-        """``part`` has the file's rate."""
+        """Append ``part``, which has the sample rate of the file."""
         self._wave.writeframes(part.pcm.tobytes())
         self._file.flush()
 
@@ -44,6 +44,8 @@ class Growing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with nullcontext() if error is None else suppress(OSError):  # where the disk is full it is so at the end, too
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with nullcontext() if error is None else suppress(OSError):  # a full disk fails again here
             self.close()

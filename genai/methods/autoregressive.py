@@ -1,6 +1,6 @@
-"""One class after another: the next one's distribution is learnt, and samples are drawn from it step by step.
+"""Autoregressive models: next-class prediction, and sampling one class at a time.
 
-It knows nothing of text: the classes may be tokens, or levels of a waveform.
+Nothing here is specific to text: classes may be tokens, or levels of a waveform.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
+from genai.core.renamed import old_names
 from genai.methods.base import Method
 
 
 @dataclass(frozen=True)
 class AutoregressiveOptions:
-    """How the next class is drawn.
+    """Options of sampling the next class.
 
     Attributes:
         temperature: below 1 sharper, above 1 flatter; 0 takes the most probable class.
-        top_k: only the k most probable classes; 0: all.
-        top_p: only the most probable classes that together reach p (nucleus sampling, arXiv:1904.09751).
-        min_p: only classes at least so probable, relative to the most probable one (arXiv:2407.01082).
-        repetition_penalty: divides the (positive) logits of classes seen before (CTRL, arXiv:1909.05858, sec. 4.1).
+        top_k: keep only the k most probable classes; 0: all.
+        top_p: keep only the most probable classes whose sum reaches p (nucleus sampling, arXiv:1904.09751).
+        min_p: keep only classes with at least this probability relative to the most probable one (arXiv:2407.01082).
+        repetition_penalty: divides positive logits of classes that occurred before (CTRL, arXiv:1909.05858, sec. 4.1).
     """
 
     temperature: Annotated[float, Ge(0), Le(100)] = 1.0
@@ -38,53 +39,53 @@ class AutoregressiveOptions:
 
 @dataclass(frozen=True)
 class GuidedOptions(AutoregressiveOptions):
-    """How the next class is drawn by a model that was also trained without prompts.
+    """Options of sampling from a model that was also trained without prompts.
 
     Attributes:
-        guidance: how far to go from the unprompted logits to the prompted ones, and beyond (arXiv:2207.12598, in the
-            manner of arXiv:2209.15352, section 2.3); 1 is the prompt alone, and costs half.
+        guidance: scale of classifier-free guidance on the logits (arXiv:2207.12598, as in arXiv:2209.15352, section
+            2.3); 1 uses the conditional logits only and costs half.
     """
 
     guidance: Annotated[float, Ge(0), Le(100)] = 1.0
 
 
 class AutoregressiveNetwork(Protocol):
-    """Logits of the next class: of whole sequences, and one step at a time with a cache; both agree.
+    """A network that gives logits of the next class, for whole sequences or step by step with a cache.
 
-    Where prompts are heard, both take ``local`` and ``context`` besides, and the whole sequence its ``span``.
+    If it is conditioned on prompts, both also take ``local`` and ``context``, and whole sequences take ``span``.
 
     Attributes:
-        chunk: classes that people want at once: one token, or a tenth of a second.
-        classes: how many there are.
+        chunk: number of classes per streamed chunk: one token, or a tenth of a second.
+        num_classes: number of classes.
     """
 
     chunk: int
-    classes: int
+    num_classes: int
 
-    def __call__(self, x: Tensor, valid: Tensor | None = None, **heard: Any) -> Tensor: ...
+    def __call__(self, x: Tensor, valid: Tensor | None = None, **conditioning: Any) -> Tensor: ...
 
-    def prefill(self, x: Tensor, valid: Tensor | None = None, new: int = 1, **heard: Any) -> tuple[Tensor, Any]: ...
+    def prefill(
+        self, x: Tensor, valid: Tensor | None = None, new: int = 1, **conditioning: Any
+    ) -> tuple[Tensor, Any]: ...
 
     def step(self, x: Tensor, cache: Any) -> Tensor: ...
 
-    def engine(self, logits: Tensor, cache: Any, **how: float) -> Any:
-        """What draws chunks of classes by itself, or ``None``: it is then done step by step."""
+    def engine(self, logits: Tensor, cache: Any, **options: float) -> Any:
+        """Return a native engine that samples chunks of classes, or ``None`` to sample step by step."""
 
 
-class Prompted(nn.Module):
-    """A network and the encoder of its prompts: what learns, is averaged, and samples."""
+class PromptConditionedNetwork(nn.Module):
+    """A network with its prompt encoder."""
 
     def __init__(self, network: nn.Module, prompt: nn.Module) -> None:
         super().__init__()
         if getattr(prompt, "width", None) != getattr(prompt, "word_width", None):
-            raise ValueError(
-                "prompt.width and prompt.word_width have to be equal: a prompt is heard as one of its words"
-            )
+            raise ValueError("prompt.width and prompt.word_width must be equal")
         self.network, self.prompt = network, prompt
 
-    def forward(self, x: Tensor, prompts: Sequence[str], **heard: Tensor | None) -> Tensor:
-        """Logits of what follows each of ``x`` (batch, time); ``heard``: what else the network takes."""
-        logits: Tensor = self.network(x, None, context=self.prompt(list(prompts)), **heard)
+    def forward(self, x: Tensor, prompts: Sequence[str], **conditioning: Tensor | None) -> Tensor:
+        """Return the logits (batch, time, classes) of the classes that follow ``x`` (batch, time)."""
+        logits: Tensor = self.network(x, None, context=self.prompt(list(prompts)), **conditioning)
         return logits
 
 
@@ -93,12 +94,12 @@ class Autoregressive(Method):
 
     Args:
         network: an ``AutoregressiveNetwork``.
-        prompt: the encoder of prompts; ``None``: they are not heard, or are a beginning to continue.
-        prompt_drop: share of the prompts, with what they say about time, that are left out in training; samples can
-            then be guided.
-        jitter: share of the inputs that are moved by one or two classes in training, where classes are levels: a model
-            that hears its own little mistakes learns to live with them.
-        sampling: this model's own defaults among the ``Options``.
+        prompt: prompt encoder; ``None``: unconditional, or the prompt is a beginning to continue.
+        prompt_drop: fraction of prompts, with their ``local`` features, that are dropped in training; needed for
+            guidance.
+        jitter: fraction of inputs that are shifted by one or two classes in training, where classes are levels: the
+            model learns to tolerate its own small errors.
+        sampling: this model's own defaults for ``Options``.
     """
 
     Options: type = AutoregressiveOptions
@@ -112,29 +113,30 @@ class Autoregressive(Method):
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if getattr(network, "classes", 0) is None:
-            raise ValueError("modality.classes=null is of model=enhancer: there are no classes to draw")
-        self.sampled = network if prompt is None else Prompted(network, prompt)
+        if getattr(network, "num_classes", 0) is None:
+            raise ValueError("modality.num_classes=null is for model=enhancer: there are no classes to sample")
+        self.ema_module = network if prompt is None else PromptConditionedNetwork(network, prompt)
         self.Options = GuidedOptions if prompt is not None and prompt_drop else AutoregressiveOptions
         self.prompt_drop, self.jitter = prompt_drop, jitter
         self.sampling = sampling or {}
 
     @property
     def network(self) -> AutoregressiveNetwork:
-        return cast(AutoregressiveNetwork, getattr(self.sampled, "network", self.sampled))
+        return cast(AutoregressiveNetwork, getattr(self.ema_module, "network", self.ema_module))
 
-    def loss(self, batch: Batch, player: str = "model") -> dict[str, Tensor]:
-        """Cross-entropy in nats a class, over the valid targets ``x[:, 1:]``."""
+    def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
+        """Return the mean cross-entropy, in nats per class, over the valid targets ``x[:, 1:]``."""
         inputs, targets = batch.x[:, :-1], batch.x[:, 1:].long()
         prompts, local = list(batch.prompts) or [""] * len(inputs), batch.local
         if self.training and self.prompt_drop:
-            kept = torch.rand(len(inputs)) >= self.prompt_drop
-            prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept.tolist(), strict=True)]
-            local = None if local is None else local * kept.to(local)[:, None, None]
+            keep_mask = torch.rand(len(inputs)) >= self.prompt_drop
+            prompts = [prompt if keep else "" for prompt, keep in zip(prompts, keep_mask.tolist(), strict=True)]
+            local = None if local is None else local * keep_mask.to(local)[:, None, None]
         if self.training and self.jitter:
-            inputs = self._jittered(inputs)
-        heard = {} if local is None else {"local": local, "span": batch.span}
-        logits = self.sampled(inputs, prompts, **heard) if self._prompted else self.sampled(inputs, **heard)
+            inputs = self._jitter_levels(inputs)
+        conditioning = {} if local is None else {"local": local, "span": batch.span}
+        arguments = (inputs, prompts) if isinstance(self.ema_module, PromptConditionedNetwork) else (inputs,)
+        logits = self.ema_module(*arguments, **conditioning)
         losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
         if batch.valid is None:
             return {"loss": losses.mean()}
@@ -143,116 +145,127 @@ class Autoregressive(Method):
 
     @torch.inference_mode()
     def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Chunk]:
-        """``network.chunk`` classes an item and piece, until ``request.size`` or until every item has ended."""
+        """Yield ``network.chunk`` classes per item and chunk, until ``request.size`` or until every item has ended."""
         start = 0
-        for drawn in self._chunks(request, options):
-            yield Chunk(start, drawn.cpu())
-            start += drawn.shape[1]
+        for classes in self._generate_chunks(request, options):
+            yield Chunk(start, classes.cpu())
+            start += classes.shape[1]
 
     def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:
         assert request.init is not None
-        drawn = torch.cat([piece.x for piece in self.stream(request, options)], 1)
-        return [torch.cat([given, new]) for given, new in zip(request.init, drawn, strict=True)]
+        classes = torch.cat([chunk.x for chunk in self.stream(request, options)], 1)
+        return [torch.cat([init, new]) for init, new in zip(request.init, classes, strict=True)]
 
-    @property
-    def _prompted(self) -> bool:
-        return isinstance(self.sampled, Prompted)
-
-    def _jittered(self, x: Tensor) -> Tensor:
-        """Levels moved by -2, -1, 1 or 2: ``jitter`` of them."""
-        moved = x.long() + torch.tensor([-2, -1, 1, 2], device=x.device)[torch.randint(4, x.shape, device=x.device)]
+    def _jitter_levels(self, x: Tensor) -> Tensor:
+        """Shift a fraction ``jitter`` of levels by -2, -1, 1 or 2."""
+        shifted = x.long() + torch.tensor([-2, -1, 1, 2], device=x.device)[torch.randint(4, x.shape, device=x.device)]
         return torch.where(
-            torch.rand(x.shape, device=x.device) < self.jitter, moved.clamp(0, self.network.classes - 1), x
+            torch.rand(x.shape, device=x.device) < self.jitter, shifted.clamp(0, self.network.num_classes - 1), x
         )
 
-    def _heard(self, request: Request, guided: bool) -> dict[str, Any]:
-        """What the network hears of the prompts; where it is guided, all rows again without them."""
-        heard: dict[str, Any] = {}
+    def _conditioning(self, request: Request, guided: bool) -> dict[str, Any]:
+        """Return the network's conditioning; with guidance all rows are repeated without prompts."""
+        conditioning: dict[str, Any] = {}
         prompts = [*request.prompts, *[""] * (len(request.prompts) * guided)]
         if request.local is not None:
             local = torch.stack(request.local).to(self.device)
-            heard["local"] = torch.cat([local, torch.zeros_like(local)]) if guided else local
-        if isinstance(self.sampled, Prompted):
-            heard["context"] = self.sampled.prompt(prompts)
-        return heard
+            conditioning["local"] = torch.cat([local, torch.zeros_like(local)]) if guided else local
+        if isinstance(self.ema_module, PromptConditionedNetwork):
+            conditioning["context"] = self.ema_module.prompt(prompts)
+        return conditioning
 
-    def _chunks(self, request: Request, options: AutoregressiveOptions) -> Iterator[Tensor]:
-        """The next classes of each item (batch, n), again and again."""
+    def _generate_chunks(self, request: Request, options: AutoregressiveOptions) -> Iterator[Tensor]:
+        """Yield the next classes (batch, n) of all items, with a native engine if there is one."""
         assert request.init is not None
-        new, guidance = request.size[0], getattr(options, "guidance", 1.0)
-        x, valid = left_padded(request.init * (1 if guidance == 1 else 2), self.device)
-        noise = Uniforms(request.seeds, self.device)
-        logits, cache = self.network.prefill(x, valid, new, **self._heard(request, guidance != 1))
-        seen = _seen(x, valid, logits)[: len(request.init)] if options.repetition_penalty != 1 else None
+        length, guidance = request.size[0], getattr(options, "guidance", 1.0)
+        x, valid = left_pad(request.init * (1 if guidance == 1 else 2), self.device)
+        uniforms = UniformSampler(request.seeds, self.device)
+        logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
+        history = (
+            _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
+            if options.repetition_penalty != 1
+            else None
+        )
         engine = None
-        if seen is None and request.end is None:
-            how = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
-            engine = self.network.engine(logits, cache, **how, guidance=guidance)
+        if history is None and request.end_token is None:
+            filters = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
+            engine = self.network.engine(logits, cache, **filters, guidance=guidance)
         if engine is not None:
-            for start in range(0, new, self.network.chunk):
-                yield engine.draw(noise.take(min(self.network.chunk, new - start)))
+            for start in range(0, length, self.network.chunk):
+                yield engine.sample(uniforms.take(min(self.network.chunk, length - start)))
             return
-        steps = self._steps(logits, cache, noise, seen, request, options)
-        while drawn := list(islice(steps, self.network.chunk)):
-            yield torch.stack(drawn, 1)
+        steps = self._generate_steps(logits, cache, uniforms, history, request, options)
+        while classes := list(islice(steps, self.network.chunk)):
+            yield torch.stack(classes, 1)
 
-    def _steps(
-        self, logits: Tensor, cache: Any, noise: "Uniforms", seen: Tensor | None, request: Request, options: Any
+    def _generate_steps(
+        self,
+        logits: Tensor,
+        cache: Any,
+        uniforms: "UniformSampler",
+        history: Tensor | None,
+        request: Request,
+        options: Any,
     ) -> Iterator[Tensor]:
-        """The next class of each item (batch,), again and again, as any network can give it."""
-        new, guidance = request.size[0], getattr(options, "guidance", 1.0)
+        """Yield the next class (batch,) of all items, for any network.
+
+        Args:
+            history: (batch, classes) bool, the classes that occurred before; ``None``: no repetition penalty.
+        """
+        length, guidance = request.size[0], getattr(options, "guidance", 1.0)
         ended = torch.zeros(len(request.prompts), dtype=torch.bool, device=self.device)
-        for position in range(new):
+        for position in range(length):
             if guidance != 1:
-                prompted, free = logits.chunk(2)
-                logits = free + guidance * (prompted - free)
-            if seen is not None:
-                logits = torch.where(seen, _penalised(logits, options.repetition_penalty), logits)
-            drawn = draw(logits, noise.take(1)[:, 0], options)
-            if request.end is not None:
-                drawn = drawn.masked_fill(ended, request.end)
-                ended |= drawn == request.end
-            yield drawn
-            if position + 1 == new or bool(ended.all()):
+                conditional, unconditional = logits.chunk(2)
+                logits = unconditional + guidance * (conditional - unconditional)
+            logits = logits[:, : request.num_classes]  # reserved ids are never sampled
+            if history is not None:
+                logits = torch.where(history, _apply_repetition_penalty(logits, options.repetition_penalty), logits)
+            classes = sample_categorical(logits, uniforms.take(1)[:, 0], options)
+            if request.end_token is not None:
+                classes = classes.masked_fill(ended, request.end_token)
+                ended |= classes == request.end_token
+            yield classes
+            if position + 1 == length or bool(ended.all()):
                 return
-            if seen is not None:
-                seen.scatter_(1, drawn[:, None], True)
-            logits = self.network.step(drawn if guidance == 1 else drawn.repeat(2), cache)
+            if history is not None:
+                history.scatter_(1, classes[:, None], True)
+            logits = self.network.step(classes if guidance == 1 else classes.repeat(2), cache)
 
 
-class Uniforms:
-    """An endless row of uniform numbers for each item, from a generator of its own."""
+class UniformSampler:
+    """Draws uniform numbers for each item from its own generator."""
 
-    def __init__(self, seeds: list[int], device: torch.device, ahead: int = 256) -> None:
+    def __init__(self, seeds: list[int], device: torch.device, buffer_size: int = 256) -> None:
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.device, self.ahead = device, ahead
+        self.device, self.buffer_size = device, buffer_size
         self.numbers = torch.empty(len(seeds), 0)
 
     def take(self, count: int) -> Tensor:
-        """The next ``count`` of each, (items, count); made many at a time, which changes nothing but the speed."""
+        """Return the next ``count`` numbers of each item (items, count). Buffering changes only the speed."""
         while self.numbers.shape[1] < count:
-            rows = [torch.rand(self.ahead, generator=generator) for generator in self.generators]
+            rows = [torch.rand(self.buffer_size, generator=generator) for generator in self.generators]
             self.numbers = torch.cat([self.numbers, torch.stack(rows)], 1)
-        taken, self.numbers = self.numbers[:, :count], self.numbers[:, count:]
-        return taken.to(self.device)
+        numbers, self.numbers = self.numbers[:, :count], self.numbers[:, count:]
+        return numbers.to(self.device)
 
 
-def draw(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Tensor:
-    """Classes (batch,) from ``logits`` (batch, classes) by inverting the distribution at ``uniform`` (batch,)."""
+def sample_categorical(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Tensor:
+    """Sample classes (batch,) from ``logits`` (batch, classes) by inverting the CDF at ``uniform`` (batch,)."""
     if options.temperature < 1e-6:  # any lower, and float32 overflows
         return logits.argmax(-1)
     probabilities = (logits.float() / options.temperature).softmax(-1)
-    probabilities = probabilities * kept(probabilities, options)
+    probabilities = probabilities * filter_mask(probabilities, options)
     exact = torch.float32 if logits.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
     cumulative = probabilities.to(exact).cumsum(-1)
     target = uniform.to(exact)[:, None] * cumulative[:, -1:]
-    drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
+    classes = torch.searchsorted(cumulative, target, right=True)[:, 0]
     last = logits.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(-1)  # rounding must not pass the last one
-    return torch.minimum(drawn, last)
+    return torch.minimum(classes, last)
 
 
-def kept(probabilities: Tensor, options: AutoregressiveOptions) -> Tensor:
-    """Which classes top-k, top-p and min-p leave: bool (batch, classes). The best one always stays."""
+def filter_mask(probabilities: Tensor, options: AutoregressiveOptions) -> Tensor:
+    """Return the mask (batch, classes) of classes that top-k, top-p and min-p keep; always the most probable one."""
     best = probabilities.amax(-1, keepdim=True)
     keep = probabilities >= options.min_p * best
     if 0 < options.top_k < probabilities.shape[-1]:
@@ -260,13 +273,13 @@ def kept(probabilities: Tensor, options: AutoregressiveOptions) -> Tensor:
     if options.top_p < 1:
         ordered = probabilities.sort(-1, descending=True).values
         needed = ordered.cumsum(-1) - ordered < options.top_p
-        smallest = ordered.masked_fill(~needed, 2).amin(-1, keepdim=True)
-        keep &= probabilities >= smallest
+        threshold = ordered.masked_fill(~needed, 2).amin(-1, keepdim=True)
+        keep &= probabilities >= threshold
     return keep | (probabilities == best)
 
 
-def left_padded(items: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Sequences of unequal length side by side, (batch, time), ending together; and which elements are not padding."""
+def left_pad(items: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Pad sequences on the left to (batch, time), and return the mask of what is not padding; ``None``: no padding."""
     time = max(len(item) for item in items)
     x = torch.stack([F.pad(item, (time - len(item), 0)) for item in items]).to(device).long()
     if all(len(item) == time for item in items):
@@ -275,12 +288,15 @@ def left_padded(items: list[Tensor], device: torch.device) -> tuple[Tensor, Tens
     return x, torch.arange(time, device=device) >= time - lengths[:, None]
 
 
-def _seen(x: Tensor, valid: Tensor | None, logits: Tensor) -> Tensor:
-    """(batch, classes): which classes occur in ``x``."""
+def _class_mask(x: Tensor, valid: Tensor | None, logits: Tensor) -> Tensor:
+    """Return the mask (batch, classes) of the classes that occur in ``x``."""
     counts = torch.zeros(logits.shape, dtype=torch.int32, device=logits.device)
     ones = torch.ones_like(x, dtype=torch.int32) if valid is None else valid.int()
     return counts.scatter_add_(1, x, ones) > 0
 
 
-def _penalised(logits: Tensor, penalty: float) -> Tensor:
+def _apply_repetition_penalty(logits: Tensor, penalty: float) -> Tensor:
     return torch.where(logits > 0, logits / penalty, logits * penalty)
+
+
+__getattr__ = old_names(__name__)

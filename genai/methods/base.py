@@ -1,4 +1,4 @@
-"""What a method is: how a network learns, and how it draws samples. A plain module that anyone's loop can train."""
+"""Base class of methods: a loss to train networks with, and a way to sample from them. Any training loop can use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,33 +11,38 @@ from genai.core.batch import Batch, Chunk, Request
 
 
 class Method(nn.Module, ABC):
-    """Wraps one network, or the several that take turns in learning."""
+    """A network, or several that are trained in turns, with a loss and a sampler."""
 
     Options: type
-    """A dataclass of the knobs of sampling, with types, ranges and defaults."""
+    """A dataclass of sampling options with types, ranges and defaults."""
 
     sampling: dict[str, Any]
-    """This model's own defaults among them."""
+    """This model's own defaults for ``Options``."""
 
     metrics: Sequence[str] = ()
-    """By name, what ``genai.evaluate`` measures of it where it is not told; empty: what the data say."""
+    """Names of the metrics that ``genai.evaluate`` computes by default; empty: the defaults of the data."""
 
-    blends: bool = False
-    """Whether it makes samples between two prompts, or two seeds (``Request.between``)."""
+    supports_interpolation: bool = False
+    """Whether it can sample between two prompts or two seeds (``Request.interpolation``)."""
 
-    edits: bool = True
-    """Whether it can start from media that are given, or go on with them (``init``)."""
+    supports_init: bool = True
+    """Whether it can start from given media or continue them (``init``)."""
 
-    sampled: nn.Module
-    """What sampling uses, and so what is averaged over training."""
+    ema_module: nn.Module
+    """The module that samples; its weights are averaged over training."""
 
-    def players(self) -> dict[str, nn.Module]:
-        """The modules that take turns, each with an optimizer of its own, by name."""
-        return {"model": self.sampled}
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks that are trained in turns, by name; each has its own optimizer."""
+        return {"model": self.ema_module}
+
+    def compile_networks(self) -> None:
+        """Compile the networks with torch.compile, but not prompt encoders, whose inputs are texts."""
+        for network in self.networks().values():
+            getattr(network, "network", network).compile()
 
     @property
-    def partial(self) -> bool:
-        """Whether a loss may have no use for some parameters, and for others in each process."""
+    def has_unused_parameters(self) -> bool:
+        """Whether a loss may leave some parameters unused, possibly others in each process."""
         return False
 
     @property
@@ -45,26 +50,26 @@ class Method(nn.Module, ABC):
         return next(self.parameters()).device
 
     @abstractmethod
-    def loss(self, batch: Batch, player: str) -> dict[str, Tensor]:
-        """``"loss"``, the scalar that ``player`` minimises, and its named parts, each a mean over the batch."""
+    def loss(self, batch: Batch, network_name: str) -> dict[str, Tensor]:
+        """Return ``"loss"``, the scalar that ``network_name`` minimizes, and its named parts, as batch means."""
 
-    def held_out(self, batch: Batch) -> dict[str, Tensor]:
-        """What validation says of held-out examples: ``"loss"``, which ``best`` is lowest in, and named parts, each a
-        mean over the batch. The first player's loss, where a method knows nothing better."""
-        return self.loss(batch, next(iter(self.players())))
+    def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses of held-out examples, all means over the batch: ``"loss"``, by which the best checkpoint
+        is chosen, and named parts. By default the loss of the first network."""
+        return self.loss(batch, next(iter(self.networks())))
 
-    def spoilt(self, x: Tensor) -> Tensor | None:
-        """Of a method that learns to undo a damage: ``x`` (batch, ...) with such damage. ``None``: it undoes none."""
+    def degrade(self, x: Tensor) -> Tensor | None:
+        """Return ``x`` (batch, ...) with the degradation that the method learns to remove, or ``None``."""
         return None
 
-    def complaint(self, held_out: Mapping[str, float]) -> str | None:
-        """What a person should be told, in a line, of the means of ``held_out``; ``None``: nothing."""
+    def health_warning(self, losses: Mapping[str, float]) -> str | None:
+        """Return a one-line warning about the mean ``validation_loss`` values, or ``None``."""
         return None
 
     @abstractmethod
     def stream(self, request: Request, options: Any) -> Iterator[Chunk]:
-        """Draw samples, piece by piece. An item's noise comes from its own seed and a CPU generator."""
+        """Yield samples chunk by chunk. An item's noise depends on its own seed and a CPU generator."""
 
     @abstractmethod
     def sample(self, request: Request, options: Any) -> list[Tensor]:
-        """The drained stream, one tensor an item, with what was given as its beginning."""
+        """Return the final samples of ``stream``, one tensor per item, including the beginning that was given."""

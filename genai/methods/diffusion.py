@@ -1,9 +1,9 @@
-"""Diffusion: a network learns to take noise away; samples start as noise and are cleaned step by step.
+"""Diffusion: a network learns to remove noise; samples start as noise and are denoised step by step.
 
 Time runs from 0 (data) to 1 (noise) along the straight path ``x_t = (1 - t) x + t n`` of rectified flow (Liu et al.
-2022, arXiv:2209.03003). Any network that takes (x, time, pooled prompt) will do; samplers are free functions of a
-denoiser. Of clips every frame has a time of its own (Chen et al. 2024, Diffusion Forcing, arXiv:2407.01392): so what is
-known of a clip, such as its first frame or the end of the window before, is just less noisy than the rest.
+2022, arXiv:2209.03003). Any network that takes (x, time, pooled prompt) fits; samplers are functions of a denoiser. In
+clips every frame has its own time (Chen et al. 2024, Diffusion Forcing, arXiv:2407.01392), so known frames, such as the
+first one or the end of the previous window, are frames with less noise.
 """
 
 import math
@@ -16,90 +16,89 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods import interpolation as between
-from genai.methods.frame_schedule import parts, spaced
-from genai.methods.guidance import GuidanceOptions, combined, lanes
-from genai.methods.interpolation import Prompt
+from genai.methods.frame_schedule import generation_order, uniform_indices
+from genai.methods.guidance import GuidanceOptions, combine_terms, guidance_terms
+from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
 from genai.methods.pixel_scaling import PixelMethod
-from genai.methods.samplers import Denoise, Fresh, Name, sampler
+from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, get_sampler
 from genai.networks.layers import append_dims, fast_bfloat16
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionOptions(GuidanceOptions):
-    """How samples are drawn; how far they go towards their prompt is said in ``GuidanceOptions``.
+    """Options of sampling, with those of ``GuidanceOptions``.
 
     Attributes:
-        steps: of the sampler, from noise to data.
-        shift: of the steps towards noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spreads them evenly, more
-            decides better what goes where, less draws it better; ``None``: as training times are.
-        sampler: ``euler``; ``euler_ancestral``, which takes fresh noise at each step; ``heun``, two evaluations a
-            step; ``dpmpp_2m`` (arXiv:2211.01095).
-        strength: of the noise that is put on ``init``: 0 leaves it as it is, 1 forgets it. With a mask it has no say:
-            what is white there is painted from nothing.
-        keyframes: of a window, that are made first of all, spread over it, the very first one alone before them: where
-            things go is decided among few frames; 0: all frames at once; ``None``: as many as the model learnt from.
-        overlap: frames of a window that are known from the one before, in a clip longer than the network sees at once;
+        steps: number of sampler steps from noise to data.
+        shift: shift of the steps towards noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
+            more improves the layout, less the details; ``None``: like the training times.
+        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two evaluations per step;
+            ``dpmpp_2m`` (arXiv:2211.01095).
+        strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
+            white areas are generated from noise.
+        keyframes: number of evenly spaced frames of a window that are generated first, after the first frame alone;
+            few frames decide the motion; 0: all frames at once; ``None``: as in training.
+        overlap: frames of a window that are known from the previous one, in a clip longer than the network's window;
             ``None``: half of them.
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
     shift: Annotated[float, Gt(0), Le(1000)] | None = None
-    sampler: Name = "euler"
+    sampler: SamplerName = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
     keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
     overlap: Annotated[int, Ge(1)] | None = None
 
 
-ALONE = 1.0
-"""How much lower the mean of training times is, before the sigmoid, for single frames: one alone hides behind less
-noise than many that are seen together."""
-CONTEXT = 0.02
-"""Time of known frames: a little noise, for what was made before is never as clean as data."""
+SINGLE_FRAME_SHIFT = 1.0
+"""Subtracted from ``logit_mean`` for single frames: less noise hides one frame than many frames together."""
+CONTEXT_TIME = 0.02
+"""Time of known frames: slightly noisy, because generated frames are never as clean as data."""
 
 
 class Denoiser(nn.Module):
-    """The network and the encoder of its prompts: what learns, is averaged, and samples."""
+    """A denoising network with its prompt encoder."""
 
     def __init__(self, network: nn.Module, prompt: nn.Module | None) -> None:
         super().__init__()
         self.network, self.prompt = network, prompt
 
     def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
-        """A prompt a row -> the network's output, in float32.
+        """Return the network's output in float32.
 
         Args:
-            x: (batch, channels, height, width), or (batch, frames, ...) of clips.
+            x: (batch, channels, height, width), or (batch, frames, ...) for clips.
             time: (batch,), or (batch, frames).
-            seconds: (batch, frames), when the frames of clips are.
+            prompts: one per row.
+            seconds: (batch, frames), times of the frames of clips.
         """
-        pooled = between.pooled(self.prompt, prompts)
-        timed = () if seconds is None else (seconds,)
-        return self.network(x, time, pooled, *timed).float()
+        pooled = pool_prompts(self.prompt, prompts)
+        frame_times = () if seconds is None else (seconds,)
+        return self.network(x, time, pooled, *frame_times).float()
 
 
 class Diffusion(PixelMethod):
-    """Learns from uint8 images, and clips of them.
+    """Learns from uint8 images or clips.
 
     Args:
-        network: (x, time, pooled) -> the shape of x; of clips (x, time, pooled, seconds).
-        prompt: the encoder of prompts; ``None``: unprompted.
-        mean, std: of the data in [-1, 1], so that the network sees zero mean and unit variance.
+        network: (x, time, pooled) -> the shape of x; for clips (x, time, pooled, seconds).
+        prompt: prompt encoder; ``None``: unconditional.
+        mean, std: mean and standard deviation of the data in [-1, 1]; the network sees zero mean and unit variance.
         objective: the network predicts the data (``x0``) or the velocity n - x (``velocity``).
-        time_mean, time_std: training times are the sigmoid of a normal variable; the mean shifts them, and the
-            sampler's steps, to where layout is decided.
-        floor: times below it weigh as if they were it: 1 / time^2 at most 1 / floor^2.
-        prompt_drop: share of prompts that are replaced by "", which guidance needs.
-        frames: of clips, that the network sees at once; 1: images.
-        keyframes: of a clip, spread over it, that are known to the network at times, and made first; 0: none.
-        horizon: seconds, the latest time of a frame in training; ``None``: whatever comes.
-        independent: share of clips whose frames have a time each, rather than one for all.
-        context: share of clips of which some frames are known: the first, the first few, or some spread over all.
-        sampling: this model's own defaults among ``DiffusionOptions``.
+        logit_mean, logit_std: mean and standard deviation of the logit-normal training times (P_mean and P_std in EDM);
+            the mean shifts them, and the sampler's steps, to where the layout is decided.
+        floor: smallest time in the loss weight 1 / time^2.
+        prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
+        frames: number of frames that the network sees at once; 1: images.
+        keyframes: number of evenly spaced frames that are sometimes known in training, and generated first; 0: none.
+        horizon: largest time in seconds of a frame in training; ``None``: no limit.
+        per_frame_prob: fraction of clips in which every frame has its own time.
+        context_prob: fraction of clips with known frames: the first, the first few, or evenly spaced ones.
+        sampling: this model's own defaults for ``DiffusionOptions``.
     """
 
     Options = DiffusionOptions
-    blends = True
+    supports_interpolation = True
 
     def __init__(
         self,
@@ -108,39 +107,42 @@ class Diffusion(PixelMethod):
         mean: float = 0.0,
         std: Annotated[float, Gt(0)] = 0.5,
         objective: Literal["x0", "velocity"] = "velocity",
-        time_mean: float = 2.0,
-        time_std: Annotated[float, Gt(0)] = 1.3,
+        logit_mean: float = 2.0,
+        logit_std: Annotated[float, Gt(0)] = 1.3,
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         frames: Annotated[int, Ge(1)] = 1,
         keyframes: Annotated[int, Ge(0)] = 0,
         horizon: Annotated[float, Ge(0)] | None = None,
-        independent: Annotated[float, Ge(0), Le(1)] = 0.2,
-        context: Annotated[float, Ge(0), Le(1)] = 0.5,
+        per_frame_prob: Annotated[float, Ge(0), Le(1)] = 0.2,
+        context_prob: Annotated[float, Ge(0), Le(1)] = 0.5,
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.sampled = Denoiser(network, prompt)
+        self.ema_module = Denoiser(network, prompt)
         self.mean, self.std = mean, std
-        self.objective, self.time_mean, self.time_std = objective, time_mean, time_std
+        self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
         self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
-        self.independent, self.context = independent, context
+        self.per_frame_prob, self.context_prob = per_frame_prob, context_prob
 
     @property
-    def partial(self) -> bool:
-        return self.frames > 1  # single frames have no use for what sees time
+    def has_unused_parameters(self) -> bool:
+        return self.frames > 1  # single frames do not use the temporal layers
 
     def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
-        """The data that ``x`` (batch, ...) at ``time`` (batch,) or (batch, frames) is predicted to come from."""
+        """Predict the data from ``x`` (batch, ...) at ``time`` (batch,) or (batch, frames)."""
         t = append_dims(time, x.ndim)
-        predicted = self.sampled(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, seconds)
+        predicted = self.ema_module(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, seconds)
         return predicted if self.objective == "x0" else x - t * predicted
 
-    def loss(self, batch: Batch, player: str = "model") -> dict[str, Tensor]:
-        """Squared error of the predicted data, weighted by ``1 / max(t, floor)^2``: that of the velocity, bounded."""
+    def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
+        """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
+
+        This is the squared error of the velocity with a bounded weight.
+        """
         x = self.scale(batch.x)
-        time, counts = self._levels(x.shape[:-3], x.device)
+        time, mask = self._sample_times(x.shape[:-3], x.device)
         prompts = list(batch.prompts) or [""] * len(x)
         if self.training:
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
@@ -150,145 +152,152 @@ class Diffusion(PixelMethod):
         predicted = self.denoise(noisy, time, prompts, None if batch.local is None else batch.local[..., 0])
         error = (predicted - x).square().flatten(-3).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
-            counts = counts * batch.valid
-        return {"loss": (error * counts).sum() / counts.sum().clamp(min=1)}
+            mask = mask * batch.valid
+        return {"loss": (error * mask).sum() / mask.sum().clamp(min=1)}
 
-    def _levels(self, shape: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Times to train at of images (batch,) or clips (batch, frames); and which of them count, those of known
-        frames do not."""
+    def _sample_times(self, shape: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Sample training times of images (batch,) or clips (batch, frames).
 
-        def drawn(*sides: int, mean: float = self.time_mean) -> Tensor:
-            return torch.sigmoid(torch.randn(*sides, device=device) * self.time_std + mean)
+        Also return the mask of the loss, which is 0 for known frames.
+        """
 
-        counts = torch.ones(*shape, device=device)
+        def logit_normal(*size: int, mean: float = self.logit_mean) -> Tensor:
+            return torch.sigmoid(torch.randn(*size, device=device) * self.logit_std + mean)
+
+        mask = torch.ones(*shape, device=device)
         if len(shape) == 1:
-            return drawn(shape[0]), counts
+            return logit_normal(shape[0]), mask
         batch, frames = shape
         if frames == 1:
-            return drawn(batch, 1, mean=self.time_mean - ALONE), counts
-        time = drawn(batch, 1).expand(batch, frames)
-        time = torch.where(torch.rand(batch, 1, device=device) < self.independent, drawn(batch, frames), time)
-        first, spread = torch.zeros(2, frames, dtype=torch.bool, device=device)
+            return logit_normal(batch, 1, mean=self.logit_mean - SINGLE_FRAME_SHIFT), mask
+        time = logit_normal(batch, 1).expand(batch, frames)
+        per_frame = torch.rand(batch, 1, device=device) < self.per_frame_prob
+        time = torch.where(per_frame, logit_normal(batch, frames), time)
+        first, spaced = torch.zeros(2, frames, dtype=torch.bool, device=device)
         first[0] = True
-        spread[spaced(frames, self.keyframes if 0 < self.keyframes < frames else 1)] = True
-        few = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
-        kind, share = torch.rand(batch, 1, device=device), self.context
-        known = torch.where(kind < 0.6 * share, spread, torch.where(kind < 0.8 * share, few, first)) & (kind < share)
-        return torch.where(known, CONTEXT, time), counts * ~known
+        spaced[uniform_indices(frames, self.keyframes if 0 < self.keyframes < frames else 1)] = True
+        prefix = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
+        kind, prob = torch.rand(batch, 1, device=device), self.context_prob
+        known = torch.where(kind < 0.6 * prob, spaced, torch.where(kind < 0.8 * prob, prefix, first)) & (kind < prob)
+        return torch.where(known, CONTEXT_TIME, time), mask * ~known
 
     @torch.inference_mode()
     def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Chunk]:
-        """At each step all that there is of the samples, as predicted so far, (batch, ...) uint8.
+        """Yield all samples (batch, ...), uint8, as predicted at each step.
 
-        Clips longer than the network sees at once are made window by window.
+        Clips longer than the network's window are generated window by window.
         """
-        noise, prompts = between.noise(request, request.size).to(self.device), between.prompts(request)
-        fresh = between.fresh_noise(request)
-        clips = len(request.size) == 4
-        given = None if request.init is None else torch.stack(request.init).to(self.device)
-        known = None if request.known is None else torch.stack(request.known).to(self.device)
-        if not clips:
-            for share, x in self._drawn(noise, given, known, None, prompts, options, fresh):
-                yield Chunk(0, x, share)
+        noise, prompts = initial_noise(request, request.size).to(self.device), interpolated_prompts(request)
+        sample_noise = noise_sampler(request)
+        is_video = len(request.size) == 4
+        init = None if request.init is None else torch.stack(request.init).to(self.device)
+        mask = None if request.init_mask is None else torch.stack(request.init_mask).to(self.device)
+        if not is_video:
+            for progress, x in self._denoise_loop(noise, init, mask, None, prompts, options, sample_noise):
+                yield Chunk(0, x, progress)
             return
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
-        made = torch.zeros_like(noise, dtype=torch.uint8) if given is None else given.clone()
-        done = torch.zeros_like(noise, dtype=torch.bool) if known is None else known.clone()
-        few = self.keyframes if options.keyframes is None else options.keyframes
-        order = parts(done.flatten(-3).all(-1).all(0), self._at_once(seconds[0]), few, options.overlap)
-        for number, (end, part) in enumerate(order):
-            here = seconds[:, part]
-            if self.horizon is not None:  # no network knows a time that it never saw
-                late = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
-                here = here - torch.minimum(late, here[:, :1])
-            inputs = noise[:, part], made[:, part], done[:, part], here
-            for share, x in self._drawn(*inputs, prompts, options, fresh):
-                made[:, part] = x.to(made.device)
-                yield Chunk(0, made[:, :end].cpu(), (number + share) / len(order))
-            done[:, part] = True
+        clips = torch.zeros_like(noise, dtype=torch.uint8) if init is None else init.clone()
+        known = torch.zeros_like(noise, dtype=torch.bool) if mask is None else mask.clone()
+        known_frames = known.flatten(-3).all(-1).all(0)
+        keyframes = self.keyframes if options.keyframes is None else options.keyframes
+        order = generation_order(known_frames, self._window_frames(seconds[0]), keyframes, options.overlap)
+        for number, (end, group) in enumerate(order):
+            group_seconds = seconds[:, group]
+            if self.horizon is not None:  # shift times back into the range of training
+                offset = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
+                group_seconds = group_seconds - torch.minimum(offset, group_seconds[:, :1])
+            inputs = noise[:, group], clips[:, group], known[:, group], group_seconds
+            for progress, x in self._denoise_loop(*inputs, prompts, options, sample_noise):
+                clips[:, group] = x.to(clips.device)
+                yield Chunk(0, clips[:, :end].cpu(), (number + progress) / len(order))
+            known[:, group] = True
 
-    def _at_once(self, seconds: Tensor) -> int:
-        """How many frames at ``seconds`` (total,) the network sees at once: of slow clips as many as last no longer
-        than what it learnt from."""
+    def _window_frames(self, seconds: Tensor) -> int:
+        """Return the window size for frames at ``seconds`` (total,): at most ``frames``, and within ``horizon``."""
         if self.horizon is None:
             return self.frames
-        fits = int((seconds - seconds[0] <= self.horizon + 1e-3).sum())
-        return min(self.frames, max(2, fits))
+        frames_in_horizon = int((seconds - seconds[0] <= self.horizon + 1e-3).sum())
+        return min(self.frames, max(2, frames_in_horizon))
 
-    def _drawn(
+    def _denoise_loop(
         self,
         noise: Tensor,
-        given: Tensor | None,
-        known: Tensor | None,
+        init: Tensor | None,
+        mask: Tensor | None,
         seconds: Tensor | None,
         prompts: Sequence[Prompt],
         options: DiffusionOptions,
-        fresh: Fresh,
+        sample_noise: NoiseSampler,
     ) -> Iterator[tuple[float, Tensor]]:
-        """What is made of ``noise`` so far, and which share of the work that was.
+        """Yield the progress, 0 to 1, and the samples as predicted so far, uint8 on the CPU.
 
-        It is uint8 on the CPU; where ``known``, what was ``given``, bit for bit.
+        Where ``mask`` is true the samples are ``init``, bit for bit.
         """
         times, x = self.times(options), noise
-        if given is not None and known is None:
+        if init is not None and mask is None:
             start = [options.strength] if options.strength > 0 else []
             times = [*start, *(time for time in times if time < options.strength)] or [0.0]
-            x = (1 - times[0]) * self.scale(given) + times[0] * noise
-        context = None if given is None or known is None else (self.scale(given), known, noise)
+            x = (1 - times[0]) * self.scale(init) + times[0] * noise
+        context = None if init is None or mask is None else (self.scale(init), mask, noise)
         if len(times) == 1:
-            yield 1.0, self._finished(x, given, known)
-        denoise = self._guided(prompts, seconds, context, options)
-        steps = sampler(options.sampler, fresh)(denoise, x, times)
-        for step, (end, moved, predicted) in enumerate(steps, 1):
-            if context is not None:  # in place: the sampler goes on from here
-                moved.copy_(torch.where(context[1], (1 - end) * context[0] + end * noise, moved))
-            yield step / (len(times) - 1), self._finished(predicted if end else moved, given, known)
+            yield 1.0, self._to_uint8(x, init, mask)
+        denoise = self._guided_denoiser(prompts, seconds, context, options)
+        steps = get_sampler(options.sampler, sample_noise)(denoise, x, times)
+        for step, (time, x_t, predicted) in enumerate(steps, 1):
+            if context is not None:  # in place, because the sampler continues from x_t
+                x_t.copy_(torch.where(context[1], (1 - time) * context[0] + time * noise, x_t))
+            yield step / (len(times) - 1), self._to_uint8(predicted if time else x_t, init, mask)
 
     def sample(self, request: Request, options: DiffusionOptions) -> list[Tensor]:
         x = torch.empty(0)
-        for piece in self.stream(request, options):
-            x = piece.x
+        for chunk in self.stream(request, options):
+            x = chunk.x
         return list(x)
 
     def times(self, options: DiffusionOptions) -> list[float]:
-        """Of the sampler, from 1 to 0: one more than steps."""
-        shift, steps = math.exp(self.time_mean) if options.shift is None else options.shift, options.steps
+        """Return the sampler's times from 1 to 0, one more than steps."""
+        shift, steps = math.exp(self.logit_mean) if options.shift is None else options.shift, options.steps
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]
 
-    def _guided(
+    def _guided_denoiser(
         self,
         prompts: Sequence[Prompt],
         seconds: Tensor | None,
         context: tuple[Tensor, Tensor, Tensor] | None,
         options: DiffusionOptions,
     ) -> Denoise:
-        """A denoiser that obeys ``prompts``, and, of clips, sees the known frames of ``context`` (data, known, noise)
-        as they are at ``CONTEXT``."""
+        """Return a denoiser with guidance by ``prompts`` and, for clips, by known frames.
+
+        Args:
+            context: (data, mask of what is known, noise); known frames are presented at ``CONTEXT_TIME``.
+        """
 
         def denoise(x: Tensor, t: float) -> Tensor:
             inputs: list[Tensor] = []
             times: list[Tensor] = []
-            said: list[Prompt] = []
-            guided = 1.0 if self.sampled.prompt is None else options.at(t)
-            summed = lanes(guided, 1.0 if context is None or seconds is None else options.context_guidance)
-            for _, prompted, held in summed:
-                seen, time = x, torch.full(x.shape[:-3], t, device=x.device)
-                if context is not None and seconds is not None and held:
-                    data, known, noise = context
-                    seen = torch.where(known, (1 - CONTEXT) * data + CONTEXT * noise, x)
-                    time = torch.where(known.flatten(-3).all(-1), CONTEXT, time)
-                inputs, times = [*inputs, seen], [*times, time]
-                said += prompts if prompted else [""] * len(x)
-            when = None if seconds is None else seconds.repeat(len(summed), 1)
+            term_prompts: list[Prompt] = []
+            prompt_scale = 1.0 if self.ema_module.prompt is None else options.at(t)
+            context_scale = 1.0 if context is None or seconds is None else options.context_guidance
+            terms = guidance_terms(prompt_scale, context_scale)
+            for _, use_prompt, use_context in terms:
+                x_t, time = x, torch.full(x.shape[:-3], t, device=x.device)
+                if context is not None and seconds is not None and use_context:
+                    data, mask, noise = context
+                    x_t = torch.where(mask, (1 - CONTEXT_TIME) * data + CONTEXT_TIME * noise, x)
+                    time = torch.where(mask.flatten(-3).all(-1), CONTEXT_TIME, time)
+                inputs, times = [*inputs, x_t], [*times, time]
+                term_prompts += prompts if use_prompt else [""] * len(x)
+            term_seconds = None if seconds is None else seconds.repeat(len(terms), 1)
             device = x.device.type
             with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
-                predicted = self.denoise(torch.cat(inputs), torch.cat(times), said, when).chunk(len(summed))
-            return combined(summed, predicted, options.guidance_rescale)
+                predicted = self.denoise(torch.cat(inputs), torch.cat(times), term_prompts, term_seconds)
+            return combine_terms(terms, predicted.chunk(len(terms)), options.guidance_rescale)
 
         return denoise
 
-    def _finished(self, x: Tensor, given: Tensor | None, known: Tensor | None) -> Tensor:
-        """As uint8 on the CPU, with what was given where it is known, bit for bit."""
-        made = self.unscale(x)
-        return (torch.where(known, given, made) if known is not None and given is not None else made).cpu()
+    def _to_uint8(self, x: Tensor, init: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Convert to uint8 on the CPU; where ``mask`` is true, return ``init`` bit for bit."""
+        output = self.unscale(x)
+        return (torch.where(mask, init, output) if mask is not None and init is not None else output).cpu()

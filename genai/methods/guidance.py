@@ -1,4 +1,4 @@
-"""Guidance: from what a network predicts without a prompt towards what it predicts with it, and beyond."""
+"""Classifier-free guidance by the prompt and by known frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,41 +9,42 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 Factor = Annotated[float, Ge(0), Le(100)]
-Share = Annotated[float, Ge(0), Le(1)]
+Fraction = Annotated[float, Ge(0), Le(1)]
 
-Lane = tuple[float, bool, bool]
-"""A prediction of several that are summed up: (its factor, with the prompt, with the known frames)."""
+GuidanceTerm = tuple[float, bool, bool]
+"""A term of the guided prediction: (factor, is conditioned on the prompt, is conditioned on the known frames)."""
 
-EARLY = 0.95
-"""Down to this time guidance is early."""
+EARLY_TIME = 0.95
+"""``early_guidance`` applies above this time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceOptions:
-    """How far samples go towards their prompt, and when.
+    """Strength of guidance and when it applies.
 
-    Time falls from 1, noise, to 0, data. Above ``EARLY`` it is ``early_guidance`` that counts, if there is one,
-    whatever the interval; else ``guidance``, from ``guidance_from`` until ``guidance_until``; outside of that 1, the
-    prompt alone. Where it is 1 nothing is predicted without the prompt, which saves half of the work.
+    Time decreases from 1 (noise) to 0 (data). Above ``EARLY_TIME``, ``early_guidance`` applies if it is set, regardless
+    of the interval. Otherwise ``guidance`` applies from ``guidance_from`` until ``guidance_until``, and 1 outside of
+    that. At 1 no unconditional prediction is needed, which saves half of the work.
 
     Attributes:
-        guidance: how far to go from the unprompted prediction to the prompted one, and beyond (Ho and Salimans 2022,
-            arXiv:2207.12598); 1 is the prompt alone, more obeys it better and varies less.
-        guidance_from, guidance_until: the times between which ``guidance`` counts (Kynkäänniemi et al. 2024,
+        guidance: guidance scale from the unconditional to the conditional prediction (Ho and Salimans 2022,
+            arXiv:2207.12598); 1 is the conditional prediction; more follows the prompt better and varies less.
+        guidance_from, guidance_until: interval of times in which ``guidance`` applies (Kynkäänniemi et al. 2024,
             arXiv:2404.07724); 1 and 0: always.
-        guidance_rescale: how much of the contrast that guidance adds is taken away again (Lin et al. 2023,
-            arXiv:2305.08891, eq. 15 and 16, of the predicted data): 0 nothing, 1 all.
-        early_guidance: while nearly all is noise, when it is decided what goes where; ``None``: as at other times.
-        context_guidance: likewise of the frames of a clip that are known, at all times; 1: as learnt.
+        guidance_rescale: how much of the contrast that guidance adds is removed (Lin et al. 2023, arXiv:2305.08891,
+            eq. 15 and 16, applied to the predicted data): 0 nothing, 1 all.
+        early_guidance: guidance scale at times above ``EARLY_TIME``, when the layout is decided; ``None``: as at other
+            times.
+        context_guidance: guidance scale of the known frames of a clip, at all times; 1: no guidance.
 
     Raises:
-        ValueError: an interval that ends before it begins.
+        ValueError: the interval ends before it begins.
     """
 
     guidance: Factor = 2.0
-    guidance_from: Share = 1.0
-    guidance_until: Share = 0.0
-    guidance_rescale: Share = 0.0
+    guidance_from: Fraction = 1.0
+    guidance_until: Fraction = 0.0
+    guidance_rescale: Fraction = 0.0
     early_guidance: Factor | None = None
     context_guidance: Factor = 1.0
 
@@ -55,26 +56,25 @@ class GuidanceOptions:
             )
 
     def at(self, t: float) -> float:
-        """The guidance by the prompt that counts at time ``t``."""
-        if self.early_guidance is not None and t > EARLY:
+        """Return the guidance scale of the prompt at time ``t``."""
+        if self.early_guidance is not None and t > EARLY_TIME:
             return self.early_guidance
         return self.guidance if self.guidance_until <= t <= self.guidance_from else 1.0
 
 
-def lanes(prompt: float, context: float) -> list[Lane]:
-    """What is to be predicted for guidance by the prompt and by known frames; the first knows most."""
-    summed = [(prompt, True, True), (context - prompt, False, True), (1 - context, False, False)]
-    return [lane for lane in summed if lane[0]]
+def guidance_terms(prompt: float, context: float) -> list[GuidanceTerm]:
+    """Return the terms for the guidance scales of prompt and known frames; the first term is fully conditional."""
+    terms = [(prompt, True, True), (context - prompt, False, True), (1 - context, False, False)]
+    return [term for term in terms if term[0]]
 
 
-def combined(summed: Sequence[Lane], predicted: Sequence[Tensor], rescale: float) -> Tensor:
-    """The sum of what was ``predicted`` (batch, ..., channels, height, width) in each lane.
+def combine_terms(terms: Sequence[GuidanceTerm], predicted: Sequence[Tensor], rescale: float) -> Tensor:
+    """Return the weighted sum of the ``predicted`` (batch, ..., channels, height, width), one tensor per term.
 
-    With ``rescale`` every image of it, a frame of a clip likewise, is brought nearer to its standard deviation in the
-    first lane.
+    ``rescale`` moves the standard deviation of every image or frame towards that of the first, fully conditional term.
     """
-    total = sum((lane[0] * each for lane, each in zip(summed, predicted, strict=True)), torch.zeros_like(predicted[0]))
-    if rescale == 0 or len(summed) == 1:
+    total = sum((term[0] * x for term, x in zip(terms, predicted, strict=True)), torch.zeros_like(predicted[0]))
+    if rescale == 0 or len(terms) == 1:
         return total
-    wanted, found = (x.std((-3, -2, -1), keepdim=True) for x in (predicted[0], total))
-    return total * (1 + rescale * (wanted / found.clamp(min=1e-6) - 1))
+    conditional_std, guided_std = (x.std((-3, -2, -1), keepdim=True) for x in (predicted[0], total))
+    return total * (1 + rescale * (conditional_std / guided_std.clamp(min=1e-6) - 1))

@@ -1,4 +1,4 @@
-"""What a sample begins with and is asked for: its own noise and prompt, or those on the way between two samples."""
+"""Noise and prompts of samples, and their interpolation between two samples."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,70 +9,75 @@ from torch import Tensor, nn
 from genai.core.batch import Interpolation, Request
 
 Prompt = str | tuple[str, str, float]
-"""A prompt; or two, and the share of the way from the first to the second."""
+"""One prompt, or (first, second, weight of the second)."""
 
 
-def noise(request: Request, size: Sequence[int]) -> Tensor:
-    """(items, *size), normal, each item from its own seed and a CPU generator; between two, by ``slerp``."""
-    drawn = _drawn(request.seeds, size)
-    if request.between is None:
-        return drawn
-    return slerp(drawn, _drawn([way.seed for way in request.between], size), _shares(request.between))
+def initial_noise(request: Request, size: Sequence[int]) -> Tensor:
+    """Draw normal noise (items, *size), each item from its own seed on the CPU; interpolated by ``slerp``."""
+    noise = _noise_from_seeds(request.seeds, size)
+    if request.interpolation is None:
+        return noise
+    end = _noise_from_seeds([target.seed for target in request.interpolation], size)
+    return slerp(noise, end, _weights(request.interpolation))
 
 
-def fresh_noise(request: Request) -> Callable[[Tensor], Tensor]:
-    """Each call gives more, in the shape of what it is given, (items, ...): never what they begin with."""
-    own = _generators(request.seeds)
-    if request.between is None:
-        return lambda x: _drawn_by(own, x.shape[1:]).to(x)
-    other, shares = _generators([way.seed for way in request.between]), _shares(request.between)
-    return lambda x: slerp(_drawn_by(own, x.shape[1:]), _drawn_by(other, x.shape[1:]), shares).to(x)
+def noise_sampler(request: Request) -> Callable[[Tensor], Tensor]:
+    """Return a function that draws noise in the shape of its argument (items, ...), new at each call.
+
+    It is independent of the initial noise.
+    """
+    start = _step_generators(request.seeds)
+    if request.interpolation is None:
+        return lambda x: _noise(start, x.shape[1:]).to(x)
+    end = _step_generators([target.seed for target in request.interpolation])
+    weights = _weights(request.interpolation)
+    return lambda x: slerp(_noise(start, x.shape[1:]), _noise(end, x.shape[1:]), weights).to(x)
 
 
-def prompts(request: Request) -> list[Prompt]:
-    """One an item."""
-    if request.between is None:
+def interpolated_prompts(request: Request) -> list[Prompt]:
+    """Return the prompt of each item, as a pair with a weight where the request interpolates."""
+    if request.interpolation is None:
         return [*request.prompts]
-    pairs = zip(request.prompts, request.between, strict=True)
-    return [(prompt, way.prompt, way.share) for prompt, way in pairs]
+    pairs = zip(request.prompts, request.interpolation, strict=True)
+    return [(prompt, target.prompt, target.weight) for prompt, target in pairs]
 
 
-def pooled(encoder: nn.Module | None, prompts: Sequence[Prompt]) -> Tensor | None:
-    """(items, width): the pooled vectors of prompts, mixed between two; ``None`` without an encoder."""
+def pool_prompts(encoder: nn.Module | None, prompts: Sequence[Prompt]) -> Tensor | None:
+    """Encode prompts into pooled vectors (items, width), interpolated linearly; ``None`` without an encoder."""
     if encoder is None:
         return None
-    own: Tensor = encoder([prompt if isinstance(prompt, str) else prompt[0] for prompt in prompts]).pooled
+    start: Tensor = encoder([prompt if isinstance(prompt, str) else prompt[0] for prompt in prompts]).pooled
     if all(isinstance(prompt, str) for prompt in prompts):
-        return own
-    other: Tensor = encoder([prompt if isinstance(prompt, str) else prompt[1] for prompt in prompts]).pooled
-    shares = [0.0 if isinstance(prompt, str) else prompt[2] for prompt in prompts]
-    return torch.lerp(own, other, torch.tensor(shares, device=own.device, dtype=own.dtype)[:, None])
+        return start
+    end: Tensor = encoder([prompt if isinstance(prompt, str) else prompt[1] for prompt in prompts]).pooled
+    weights = [0.0 if isinstance(prompt, str) else prompt[2] for prompt in prompts]
+    return torch.lerp(start, end, torch.tensor(weights, device=start.device, dtype=start.dtype)[:, None])
 
 
-def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
-    """(items, ...) at ``shares`` (items,) of the arc from ``start`` to ``end`` (Shoemake 1985).
+def slerp(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
+    """Interpolate (items, ...) spherically from ``start`` to ``end`` by ``weights`` (items,) (Shoemake 1985).
 
-    So noise on the way is as long as noise is; the straight line would cut across, where none ever is.
+    This keeps the norm that noise has; linear interpolation would shorten it.
     """
-    shares = shares.reshape(-1, *[1] * (start.ndim - 1))
+    weights = weights.reshape(-1, *[1] * (start.ndim - 1))
     cosine = torch.cosine_similarity(start.flatten(1), end.flatten(1)).clamp(-1, 1)
-    angle = cosine.acos().clamp(min=1e-4, max=math.pi - 1e-4).view_as(shares)  # equal ends have no arc between them
-    return (torch.sin((1 - shares) * angle) * start + torch.sin(shares * angle) * end) / torch.sin(angle)
+    angle = cosine.acos().clamp(min=1e-4, max=math.pi - 1e-4).view_as(weights)  # equal ends: no division by 0
+    return (torch.sin((1 - weights) * angle) * start + torch.sin(weights * angle) * end) / torch.sin(angle)
 
 
-def _drawn(seeds: Sequence[int], size: Sequence[int]) -> Tensor:
-    return _drawn_by([torch.Generator().manual_seed(seed) for seed in seeds], size)
+def _noise_from_seeds(seeds: Sequence[int], size: Sequence[int]) -> Tensor:
+    return _noise([torch.Generator().manual_seed(seed) for seed in seeds], size)
 
 
-def _drawn_by(generators: Sequence[torch.Generator], size: Sequence[int]) -> Tensor:
+def _noise(generators: Sequence[torch.Generator], size: Sequence[int]) -> Tensor:
     return torch.stack([torch.randn(tuple(size), generator=generator) for generator in generators])
 
 
-def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
-    """For what comes after the beginning: each has a seed that was drawn with the item's own."""
-    drawn = [torch.randint(2**32, (), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return [torch.Generator().manual_seed(int(seed)) for seed in drawn]
+def _step_generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return generators for noise after the initial one, each with a seed derived from the item's own."""
+    step_seeds = [torch.randint(2**32, (), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    return [torch.Generator().manual_seed(int(seed)) for seed in step_seeds]
 
 
-def _shares(between: Sequence[Interpolation]) -> Tensor:
-    return torch.tensor([way.share for way in between])
+def _weights(targets: Sequence[Interpolation]) -> Tensor:
+    return torch.tensor([target.weight for target in targets])

@@ -1,7 +1,7 @@
-"""Regression: a network learns to undo a damage. What is spoilt is its input, what is not is its target.
+"""Regression: a network learns to remove a degradation. Its input is degraded data, its target the clean data.
 
-Of sound it is speech enhancement with a WaveNet that is not causal (Rethage et al. 2018, arXiv:1706.07162). Each input
-is brought to one loudness before the network and back behind it, so how loud a recording is makes no difference.
+For sound this is speech enhancement with a non-causal WaveNet (Rethage et al. 2018, arXiv:1706.07162). Inputs are
+normalized to the same loudness and outputs scaled back, so the loudness of a recording makes no difference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,31 +14,31 @@ from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method
-from genai.methods.degradation import FAINT, Damage, loudness
+from genai.methods.degradation import MIN_LEVEL, Degradation, loudness
 
-WINDOW = 2**14
-"""Samples that are made at once, about: a long recording passes by in bounded memory."""
+WINDOW_SAMPLES = 2**14
+"""Approximate number of samples that are processed at once, so that a long recording needs bounded memory."""
 
-LEAST = 0.01
-"""Share of the power, -20 dB, below which an error is not worth learning from."""
+MIN_ERROR_POWER = 0.01
+"""Added to the relative power of the error: errors far below it (-20 dB) hardly change the loss."""
 
 
 @dataclass(frozen=True)
 class RegressionOptions:
-    """How a sound is restored.
+    """Options of restoring a sound.
 
     Attributes:
-        strength: how much of what was found to be damage is taken away: 0 nothing, 1 all of it.
+        strength: fraction of the detected degradation that is removed, 0 to 1.
     """
 
     strength: Annotated[float, Ge(0), Le(1)] = 1.0
 
 
-class Centred(Protocol):
-    """A waveform from a waveform (batch, time).
+class NonCausalNetwork(Protocol):
+    """A network that maps a waveform (batch, time) to a waveform.
 
     Attributes:
-        patch: samples that belong together: the same patches give the same wherever they stand.
+        patch: the network is equivariant to shifts by whole patches of this many samples.
         reach: samples on either side of a patch that its output depends on, in whole patches.
     """
 
@@ -49,19 +49,19 @@ class Centred(Protocol):
 
 
 class Regression(Method):
-    """Learns from clean waveforms, which it spoils itself.
+    """Learns from clean waveforms, which it degrades itself.
 
-    The loss is the power of the error in dB of the clean one, so that faint damage counts as much as heavy damage; and,
-    beside it, a distance of spectra, which hears what the first one misses: quiet high frequencies. The
-    energy-conserving loss of Rethage et al. (equation 6), an absolute error with that of the background ``noisy -
-    restored``, is twice the absolute error, no more.
+    The loss is the power of the error relative to the clean waveform in dB, so that weak degradation counts as much as
+    strong one, plus a spectral distance, which is sensitive to what the first term misses: quiet high frequencies. The
+    energy-conserving loss of Rethage et al. (equation 6), the absolute error plus that of the background ``noisy -
+    restored``, is no more than twice the absolute error.
 
     Args:
-        network: a ``Centred``.
-        damage: what spoils.
-        spectral: weight of the distance of spectra, in dB.
-        windows: seconds of their windows.
-        sampling: this model's own defaults among ``RegressionOptions``.
+        network: a ``NonCausalNetwork``.
+        degradation: degrades clean waveforms.
+        spectral: weight in dB of the spectral distance.
+        window_seconds: lengths of the windows of the spectral distance.
+        sampling: this model's own defaults for ``RegressionOptions``.
     """
 
     Options = RegressionOptions
@@ -70,82 +70,83 @@ class Regression(Method):
     def __init__(
         self,
         network: nn.Module,
-        damage: Damage,
+        degradation: Degradation,
         spectral: Annotated[float, Ge(0), Le(1000)] = 20.0,
-        windows: Sequence[Annotated[float, Gt(0), Le(1)]] = (0.016, 0.064),
+        window_seconds: Sequence[Annotated[float, Gt(0), Le(1)]] = (0.016, 0.064),
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if not windows:
-            raise ValueError("windows=[]: one is needed at least")
-        self.sampled, self.damage = network, damage
+        if not window_seconds:
+            raise ValueError("window_seconds=[]: give at least one")
+        self.ema_module, self.degradation = network, degradation
         self.spectral, self.sampling = spectral, sampling or {}
-        self.windows = [max(4, round(seconds * damage.rate)) for seconds in windows]
+        self.window_sizes = [max(4, round(seconds * degradation.sample_rate)) for seconds in window_seconds]
 
     @property
-    def network(self) -> Centred:
-        return cast(Centred, self.sampled)
+    def network(self) -> NonCausalNetwork:
+        return cast(NonCausalNetwork, self.ema_module)
 
-    def loss(self, batch: Batch, player: str = "model") -> dict[str, Tensor]:
-        """``waveform``, in dB, and ``spectrum`` are its parts, of what is valid."""
+    def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
+        """Return the loss over valid samples and its parts ``waveform``, in dB, and ``spectrum``."""
         valid = torch.ones_like(batch.x, dtype=torch.bool) if batch.valid is None else batch.valid
         clean = batch.x * valid
-        noisy = self.damage(clean, valid)
+        noisy = self.degradation(clean, valid)
         level = self.level(noisy)
-        restored = self.restored(noisy / level) * valid
-        target, share = clean / level, valid.float().mean(1)
-        error = (restored - target).square().sum(1) / target.square().sum(1).clamp(min=FAINT)
-        decibels = 10 * (error + LEAST).log10()
-        waveform = (decibels * share).sum() / share.sum().clamp(min=FAINT)
-        spectrum = torch.stack([distance(restored, target, window) for window in self.windows]).mean()
-        spectrum = spectrum / share.mean().clamp(min=FAINT)
+        restored = self.restore(noisy / level) * valid
+        target, weight = clean / level, valid.float().mean(1)
+        error = (restored - target).square().sum(1) / target.square().sum(1).clamp(min=MIN_LEVEL)
+        error_db = 10 * (error + MIN_ERROR_POWER).log10()
+        waveform = (error_db * weight).sum() / weight.sum().clamp(min=MIN_LEVEL)
+        spectrum = torch.stack([spectral_distance(restored, target, size) for size in self.window_sizes]).mean()
+        spectrum = spectrum / weight.mean().clamp(min=MIN_LEVEL)
         return {"loss": waveform + self.spectral * spectrum, "waveform": waveform, "spectrum": spectrum}
 
-    def spoilt(self, x: Tensor) -> Tensor:
-        noisy: Tensor = self.damage(x)
+    def degrade(self, x: Tensor) -> Tensor:
+        noisy: Tensor = self.degradation(x)
         return noisy
 
     @torch.inference_mode()
     def stream(self, request: Request, options: RegressionOptions) -> Iterator[Chunk]:
-        """``request.init``, sounds of one length, restored window by window; where windows meet cannot be told.
+        """Restore the sounds ``request.init``, which have the same length, window by window.
 
-        Each sees as much around it as the network does, so the result is that of the whole at once.
+        Each window is computed with its whole receptive field, so the result is that of the whole sound at once.
         """
         assert request.init is not None
-        given = torch.stack(request.init)
-        level, reach = self.level(given).to(self.device), self.network.reach
-        window = max(1, WINDOW // self.network.patch) * self.network.patch
-        for start in range(0, given.shape[1], window):
-            first = max(0, start - reach)
-            noisy = given[:, first : start + window + reach].to(self.device)
-            made = torch.lerp(noisy, self.restored(noisy / level) * level, options.strength)
-            yield Chunk(start, made[:, start - first :][:, :window].cpu())
+        init = torch.stack(request.init)
+        level, reach = self.level(init).to(self.device), self.network.reach
+        window = max(1, WINDOW_SAMPLES // self.network.patch) * self.network.patch
+        for start in range(0, init.shape[1], window):
+            context_start = max(0, start - reach)
+            noisy = init[:, context_start : start + window + reach].to(self.device)
+            output = torch.lerp(noisy, self.restore(noisy / level) * level, options.strength)
+            yield Chunk(start, output[:, start - context_start :][:, :window].cpu())
 
     def sample(self, request: Request, options: RegressionOptions) -> list[Tensor]:
-        return list(torch.cat([piece.x for piece in self.stream(request, options)], 1))
+        return list(torch.cat([chunk.x for chunk in self.stream(request, options)], 1))
 
-    def restored(self, x: Tensor) -> Tensor:
-        """(batch, time) of a loudness of 1 -> the same without its damage."""
+    def restore(self, x: Tensor) -> Tensor:
+        """Remove the degradation of (batch, time) with a loudness of 1."""
         return self.network(x).float()
 
     def level(self, x: Tensor) -> Tensor:
-        """(batch, 1), the loudness of (batch, time)."""
-        return loudness(x, self.damage.rate // 50).clamp(min=FAINT)
+        """Return the loudness (batch, 1) of (batch, time)."""
+        return loudness(x, self.degradation.sample_rate // 50).clamp(min=MIN_LEVEL)
 
 
-def distance(x: Tensor, target: Tensor, window: int) -> Tensor:
-    """Mean absolute difference of the square roots of magnitudes, which weigh quiet frequencies more (in the manner of
-    Ephrat et al. 2018, arXiv:1804.03619, section 4.2), of (batch, time) in windows of so many samples."""
-    shape = torch.hann_window(window, device=x.device)
-    both = torch.stft(
+def spectral_distance(x: Tensor, target: Tensor, window_size: int) -> Tensor:
+    """Return the mean absolute difference of the square roots of STFT magnitudes of (batch, time).
+
+    The roots give quiet frequencies more weight (as in Ephrat et al. 2018, arXiv:1804.03619, section 4.2).
+    """
+    spectra = torch.stft(
         torch.cat([x, target]),
-        window,
-        window // 4,
-        window=shape,
+        window_size,
+        window_size // 4,
+        window=torch.hann_window(window_size, device=x.device),
         normalized=True,
         pad_mode="constant",
         return_complex=True,
     )
-    roots = (both.real.square() + both.imag.square() + 1e-5) ** 0.25  # not abs(), whose gradient at 0 is none
-    restored, real = roots.chunk(2)
-    return (restored - real).abs().mean()
+    roots = (spectra.real.square() + spectra.imag.square() + 1e-5) ** 0.25  # abs() has no gradient at 0
+    output_roots, target_roots = roots.chunk(2)
+    return (output_roots - target_roots).abs().mean()

@@ -1,4 +1,4 @@
-"""What a metric is: it looks at a trained model and its data, and returns named figures."""
+"""Base class of metrics, the registry of their names, and what they share: data, samples and losses of a model."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,215 +13,222 @@ from genai.core.data import PackedDataset, Source
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
 from genai.core.progress import ProgressBar
+from genai.core.renamed import current_metrics, old_names
 from genai.inference.model import Model
-from genai.inference.validation import at_once, held_out_losses
+from genai.inference.validation import validation_batch_size, validation_losses
 
 REGISTRY: dict[str, tuple[str, ...]] = {
-    "val_loss": ("genai.metrics.loss.HeldOutLoss",),
+    "val_loss": ("genai.metrics.loss.ValidationLoss",),
     "bits_per_byte": ("genai.metrics.text.text.BitsPerByte",),
-    "parses": ("genai.metrics.text.text.Parses",),
+    "parses": ("genai.metrics.text.text.ParseRate",),
     "longest_copy": ("genai.metrics.text.text.LongestCopy",),
     "nearest": (
-        "genai.metrics.image.nearest.Nearest",
-        "genai.metrics.audio.nearest.NearestClip",
-        "genai.metrics.video.nearest.NearestFilm",
+        "genai.metrics.image.nearest.NearestPicture",
+        "genai.metrics.audio.nearest.NearestSound",
+        "genai.metrics.video.nearest.NearestClip",
     ),
-    "classification_accuracy": ("genai.metrics.image.classification_accuracy.Serves",),
+    "classification_accuracy": ("genai.metrics.image.classification_accuracy.ClassificationAccuracy",),
     "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
-    "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.Judge",),
+    "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.PromptAccuracy",),
     "enhancement": ("genai.metrics.audio.enhancement.Enhancement",),
-    "motion": ("genai.metrics.video.motion.Motion",),
-    "frechet": ("genai.metrics.video.frechet_video.FilmDistance",),
-    "prediction": ("genai.metrics.video.prediction.Prediction",),
+    "motion": ("genai.metrics.video.motion.MotionStatistics",),
+    "frechet": ("genai.metrics.video.frechet_video.FrechetVideo",),
+    "prediction": ("genai.metrics.video.prediction.ClipPrediction",),
     "drift": ("genai.metrics.video.drift.Drift",),
 }
-"""Classes by the name that people type, one for each kind of media where they differ.
+"""Metric classes by name; several classes share a name if each is for another kind of media.
 
-A source adds its own (``Source.own_metrics``); a metric of a plugin goes by its class, ``mypackage.metrics.Mine``.
+A source adds its own (``Source.own_metrics``). A metric of a plugin is named by its class: ``mypackage.metrics.Mine``.
 """
 
 
 @dataclass(frozen=True)
 class Result:
-    """A number, and what it is to be read beside.
+    """A measured value with its standard error and a reference value.
 
     Attributes:
-        value: ``None`` where nothing could be measured.
-        about: what it is, with its unit.
-        error: its standard error, of the draw of prompts and samples.
-        beside: the same of real, held-out data.
+        value: ``None`` if it could not be measured.
+        description: what was measured, with its unit.
+        standard_error: of ``value``, over the random choice of prompts and samples.
+        reference: the same measurement on real held-out data.
     """
 
     value: float | None
-    about: str
-    error: float | None = None
-    beside: float | None = None
+    description: str
+    standard_error: float | None = None
+    reference: float | None = None
 
 
 @dataclass
 class EvalContext:
-    """A model and data, and what several metrics need of them, made once.
+    """A model, its data, and what several metrics share: packed splits, losses and samples, each computed once.
 
     Attributes:
-        model: with the weights to measure.
+        model: the model to evaluate.
         source: the data.
-        own: whether they are what the model was trained on and held out from, shown by their hash.
-        n: samples, or pairs, of each kind.
-        seed: of prompts and of samples.
-        batch: samples made at once.
-        options: of the modality and the method, in their types.
-        sound: a second model, that makes the sound of the samples.
+        own_data: whether the model was trained on the training split of ``source``, verified by content hash.
+        n: number of samples, or pairs, of each kind.
+        seed: of prompts and samples.
+        batch: samples generated at once.
+        options: parsed options of the modality and the method.
+        soundtrack_model: second model that generates the soundtracks of samples.
     """
 
     model: Model
     source: Source
-    own: bool = True
+    own_data: bool = True
     n: int = 160
     seed: int = 0
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
-    sound: Model | None = None
-    _drawn: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
+    soundtrack_model: Model | None = None
+    _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
     def train(self) -> PackedDataset:
-        """The training split as tensors of the model's modality."""
+        """The training split, encoded by the model's modality."""
         return self.model.modality.pack(self.source.train, cache_dir())
 
     @cached_property
     def val(self) -> PackedDataset:
-        """The held-out split."""
+        """The held-out split, encoded by the model's modality."""
         return self.model.modality.pack(self.source.val, cache_dir())
 
     @cached_property
     def losses(self) -> dict[str, float]:
-        """The losses of the method by name, means over the whole held-out split."""
-        with ProgressBar("held-out loss", -(-len(self.val) // at_once(self.val))) as bar:
-            sums, weight = held_out_losses(self.model.method, self.val, seed=self.seed, between=bar.step)
+        """Validation losses of the method by name, averaged over the whole held-out split."""
+        with ProgressBar("held-out loss", -(-len(self.val) // validation_batch_size(self.val))) as bar:
+            sums, weight = validation_losses(self.model.method, self.val, seed=self.seed, before_batch=bar.step)
         return {name: float(value / weight) for name, value in sums.items()}
 
-    def asked(self) -> dict[str, tuple[list[str], str]]:
-        """``n`` fresh prompts of each kind, by the suffix of their figures, and the name of the kind.
+    def prompt_sets(self) -> dict[str, tuple[list[str], str]]:
+        """Return ``n`` new prompts of each kind: metric name suffix -> (prompts, description of the kind).
 
-        For other data than the model's own it is not known what was held out, so both kinds are put together.
+        The kinds are combinations of the training split and, with suffix ``_held_out``, of the held-out split. For data
+        other than the model's own it is unknown what was held out, so both kinds are merged.
         """
-        trained, held = (
+        trained, held_out = (
             self.source.prompts(split, self.n, self.seed) for split in (self.source.train, self.source.val)
         )
-        if not self.own:
-            return {"": (trained + held, "all combinations")}
-        return {"": (trained, "trained combinations"), "_held_out": (held, "held-out combinations")}
+        if not self.own_data:
+            return {"": (trained + held_out, "all combinations")}
+        return {"": (trained, "trained combinations"), "_held_out": (held_out, "held-out combinations")}
 
     def samples(self, prompts: Sequence[str]) -> list[Any]:
-        """One sample of each prompt; drawn once, whoever asks for them."""
+        """Return one sample for each prompt. Samples are cached, so that metrics share them."""
         key = tuple(prompts)
-        if key not in self._drawn:
-            made: list[Any] = []
+        if key not in self._sample_cache:
+            samples: list[Any] = []
             with ProgressBar("samples", len(prompts)) as bar:
                 for rows in batch_ranges(len(prompts), self.batch):
-                    asked, seed = prompts[rows.start : rows.stop], self.seed + rows.start
-                    made += self.model.sample(asked, seed=seed, batch=self.batch, **self.options)
+                    batch_prompts, seed = prompts[rows.start : rows.stop], self.seed + rows.start
+                    samples += self.model.sample(batch_prompts, seed=seed, batch=self.batch, **self.options)
                     bar.step(len(rows))
-            self._drawn[key] = made
-        return self._drawn[key]
+            self._sample_cache[key] = samples
+        return self._sample_cache[key]
 
 
 class Metric(ABC):
-    """One way to look at a model. Built without arguments."""
+    """A metric computes named results for a model. It is constructed without arguments."""
 
     media: ClassVar[type] = object
-    """What the data have to hold."""
+    """Kind of media that the data must have."""
 
     source: ClassVar[type] = object
-    """What the data have to be."""
+    """Class that the data source must have."""
 
-    of_training: ClassVar[bool] = False
-    """Whether it compares with what was trained on, so that other data would make it say something false."""
+    compares_with_training: ClassVar[bool] = False
+    """Whether it compares samples with the training data, so that it is meaningless for other data."""
 
-    hears: ClassVar[bool] = False
-    """Whether it hears the sound that another model makes of samples."""
+    requires_soundtrack: ClassVar[bool] = False
+    """Requires a soundtrack model."""
 
     @abstractmethod
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """The figures by name."""
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return the results by name."""
 
 
-def chosen(
+def select_metrics(
     names: Sequence[str] | None,
     source: Source,
-    own: bool,
+    own_data: bool,
     plugins: Sequence[str] = (),
-    usual: Sequence[str] = (),
+    default_names: Sequence[str] = (),
 ) -> tuple[dict[str, Metric], list[str]]:
-    """The metrics that ``names`` mean, and the names of what has to be left out.
+    """Return the metrics by name, and the names of those that were skipped because the data are not the model's own.
 
-    Where ``names`` is ``None``, they are the ``usual`` ones of the method, or else those of the data.
+    If ``names`` is ``None``, ``default_names`` are selected or, if these are empty, the default metrics of ``source``.
 
     Raises:
-        UserError: for a name that there is not, and for one that does not fit the data.
+        UserError: a name is unknown or does not fit the data.
     """
-    wanted = (usual or source.metrics) if names is None else names
-    if not wanted:
-        raise UserError(f"metrics=[]: name at least one. There are: {_fitting(source)}.")
-    metrics = {name: metric_class(name, source, plugins)() for name in dict.fromkeys(wanted)}
-    left_out = [name for name, metric in metrics.items() if metric.of_training and not own]
-    if left_out and names is not None:
+    selected = (default_names or source.metrics) if names is None else current_metrics(names)
+    if not selected:
+        raise UserError(f"metrics=[]: name at least one. There are: {_fitting_names(source)}.")
+    metrics = {name: metric_class(name, source, plugins)() for name in dict.fromkeys(selected)}
+    skipped = [name for name, metric in metrics.items() if metric.compares_with_training and not own_data]
+    if skipped and names is not None:
         raise UserError(
-            f"'{left_out[0]}' compares with what the model was trained on, and these data are not that: leave out "
-            f"'{left_out[0]}', or data=."
+            f"'{skipped[0]}' compares samples with the data that the model was trained on, and these are other data: "
+            f"leave out '{skipped[0]}' or data=."
         )
-    return {name: metric for name, metric in metrics.items() if name not in left_out}, left_out
+    return {name: metric for name, metric in metrics.items() if name not in skipped}, skipped
 
 
-def share(hits: Sequence[bool], about: str, beside: Sequence[bool] | None = None) -> Result:
-    """The share of ``hits`` with its binomial standard error, beside that of real data."""
+def proportion_result(hits: Sequence[bool], description: str, reference: Sequence[bool] | None = None) -> Result:
+    """Return the proportion of ``hits`` with its binomial standard error, and that of ``reference``."""
     if not hits:
-        return Result(None, about)
+        return Result(None, description)
     value = sum(hits) / len(hits)
-    real = sum(beside) / len(beside) if beside else None
-    return Result(value, about, math.sqrt(value * (1 - value) / len(hits)), real)
+    reference_value = sum(reference) / len(reference) if reference else None
+    return Result(value, description, math.sqrt(value * (1 - value) / len(hits)), reference_value)
 
 
-def attributes(
-    ours: Sequence[Mapping[str, bool]], theirs: Sequence[Mapping[str, bool]], said: Mapping[str, str]
+def attribute_results(
+    answers: Sequence[Mapping[str, bool]],
+    reference_answers: Sequence[Mapping[str, bool]],
+    descriptions: Mapping[str, str],
 ) -> dict[str, Result]:
-    """One figure an attribute that was asked for: the share of answers of samples, beside that of real data.
+    """Return, for each attribute of the prompts, the proportion of samples that have it right.
 
     Args:
-        said: what is said of an attribute, where it is not "share with the <name> right".
+        answers: for each sample, whether each attribute is right.
+        reference_answers: the same for real data.
+        descriptions: of attributes; the default is "share with the <name> right".
     """
     return {
-        name: share(
-            [answer[name] for answer in ours],
-            said.get(name, f"share with the {name} right"),
-            [answer[name] for answer in theirs],
+        name: proportion_result(
+            [answer[name] for answer in answers],
+            descriptions.get(name, f"share with the {name} right"),
+            [answer[name] for answer in reference_answers],
         )
-        for name in ours[0]
+        for name in answers[0]
     }
 
 
-def registry(source: Source) -> dict[str, tuple[str, ...]]:
-    """The classes by name for ``source``: its own before the general ones."""
-    own = {name: (target,) for name, target in source.own_metrics.items()}
-    return {**REGISTRY, **own}
+def available_metrics(source: Source) -> dict[str, tuple[str, ...]]:
+    """Return the metric classes by name for ``source``; its own metrics take precedence."""
+    own_metrics = {name: (target,) for name, target in source.own_metrics.items()}
+    return {**REGISTRY, **own_metrics}
 
 
 def metric_class(name: str, source: Source, plugins: Sequence[str] = ()) -> type[Metric]:
-    """The class that ``name`` means for ``source``. Raises ``UserError`` for a name that does not fit."""
-    known = registry(source)
-    if name not in known and "." not in name:
+    """Return the metric class called ``name`` that fits ``source``. Raises ``UserError`` if there is none."""
+    available = available_metrics(source)
+    if name not in available and "." not in name:
         raise UserError(
-            f"There is no metric '{name}'.{did_you_mean(name, known)} For these data there are: {_fitting(source)}."
+            f"There is no metric '{name}'.{did_you_mean(name, available)} "
+            f"For these data there are: {_fitting_names(source)}."
         )
-    candidates = [_locate(target, plugins) for target in known.get(name, (name,))]
+    candidates = [_import_metric(target, plugins) for target in available.get(name, (name,))]
     fitting = [candidate for candidate in candidates if _fits(candidate, source)]
     if not fitting:
         kind = f"{type(source).__name__}, which holds values of type {source.media.__name__}"
-        raise UserError(f"'{name}' does not fit {kind}. For it there are: {_fitting(source)}.")
+        raise UserError(f"'{name}' does not fit {kind}. For it there are: {_fitting_names(source)}.")
     return fitting[0]
 
 
-def _locate(target: str, plugins: Sequence[str] = ()) -> type[Metric]:
+def _import_metric(target: str, plugins: Sequence[str] = ()) -> type[Metric]:
     return import_class(target, Metric, "metrics", plugins)  # type: ignore[type-abstract]
 
 
@@ -229,7 +236,12 @@ def _fits(metric: type[Metric], source: Source) -> bool:
     return issubclass(source.media, metric.media) and isinstance(source, metric.source)
 
 
-def _fitting(source: Source) -> str:
-    """Names of the metrics that fit ``source``."""
-    known = registry(source).items()
-    return join_names(name for name, targets in known if any(_fits(_locate(each), source) for each in targets))
+def _fitting_names(source: Source) -> str:
+    """List the names of the metrics that fit ``source``."""
+    available = available_metrics(source).items()
+    return join_names(
+        name for name, targets in available if any(_fits(_import_metric(target), source) for target in targets)
+    )
+
+
+__getattr__ = old_names(__name__)

@@ -1,4 +1,4 @@
-"""The Frechet distance of features of samples to those of held-out data (Heusel et al. 2017, arXiv:1706.08500)."""
+"""Frechet distance between features of samples and of held-out data (Heusel et al. 2017, arXiv:1706.08500)."""
 
 import numpy as np
 import torch
@@ -7,28 +7,32 @@ from torch import Tensor
 from genai.metrics.base import Result
 
 
-def frechet(made: Tensor, real: Tensor, seed: int, judge: str) -> Result:
-    """Beside that of as many other real ones: it depends on how many there are, so these are equally many everywhere.
+def frechet_result(samples: Tensor, real: Tensor, seed: int, extractor: str) -> Result:
+    """Return the Frechet distance of samples to one half of the real items; the reference is that of the other half.
+
+    The distance depends on the number of items, so all three sets have the same size.
 
     Args:
-        made: (samples, features).
-        real: (items, features) of held-out data; twice as many as samples, or fewer samples count.
-        seed: of the halves of them.
-        judge: whose features they are.
+        samples: (samples, features).
+        real: (items, features) of held-out data; fewer samples are used if there are not twice as many items.
+        seed: of the split into halves.
+        extractor: name of the network that computed the features, for the description.
     """
     from torchaudio.functional import frechet_distance
 
-    count, features = min(len(made), len(real) // 2), made.shape[1]
-    if count < 2 * features:
-        return Result(None, f"needs {2 * features} samples and twice as many held-out clips")
-    about = f"Frechet distance on {features} features of {judge}, {count} samples against as many held-out clips"
+    count, num_features = min(len(samples), len(real) // 2), samples.shape[1]
+    if count < 2 * num_features:
+        return Result(None, f"needs {2 * num_features} samples and twice as many held-out clips")
+    description = (
+        f"Frechet distance on {num_features} features of {extractor}, {count} samples against as many held-out clips"
+    )
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(real)))
-    one, other = (moments(real[rows]) for rows in (order[:count], order[-count:]))
-    ours = moments(made[:count])
-    return Result(float(frechet_distance(*ours, *one)), about, beside=float(frechet_distance(*other, *one)))
+    first_half, second_half = (mean_and_covariance(real[rows]) for rows in (order[:count], order[-count:]))
+    distance = frechet_distance(*mean_and_covariance(samples[:count]), *first_half)
+    return Result(float(distance), description, reference=float(frechet_distance(*second_half, *first_half)))
 
 
-def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of (clips, features)."""
-    exact = features.cpu().double()
-    return exact.mean(0), exact.T.cov()
+def mean_and_covariance(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (features,) and covariance (features, features) of (clips, features), in float64."""
+    features = features.cpu().double()
+    return features.mean(0), features.T.cov()

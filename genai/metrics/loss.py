@@ -1,13 +1,15 @@
-"""The loss on what was held out."""
+"""The loss on the held-out split."""
 
 from genai.metrics.base import EvalContext, Metric, Result
 
 
-class HeldOutLoss(Metric):
-    """What validation says of the whole held-out split, with noise that is the same every time: the loss that training
-    minimises, or what the method knows better."""
+class ValidationLoss(Metric):
+    """Validation loss over the whole held-out split, with the same noise every time.
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``val_loss``, and ``val_<part>`` of each part that the method names."""
-        of = "on the whole held-out split" if study.own else "on the held-out split of other data"
-        return {f"val_{name}": Result(value, f"{name} {of}") for name, value in study.losses.items()}
+    It is the loss that training minimizes, unless the method defines a better one for validation.
+    """
+
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``val_loss``, and ``val_<part>`` for each part that the method names."""
+        split = "on the whole held-out split" if context.own_data else "on the held-out split of other data"
+        return {f"val_{name}": Result(value, f"{name} {split}") for name, value in context.losses.items()}

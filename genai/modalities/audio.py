@@ -1,4 +1,4 @@
-"""Audio: sounds <-> the levels of a companded waveform, in a memory-mapped cache; crops of whole frames."""
+"""The audio modality: sounds as mu-law levels or as waveforms."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,25 +24,25 @@ from genai.media.base import FileName
 from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.media.sound import Sound
-from genai.media.wav_stream import Growing
-from genai.modalities.audio_dataset import LONGEST, PackedAudio, SoundLayout, write
+from genai.media.wav_stream import WavWriter
+from genai.modalities.audio_dataset import MAX_ITEM_FRAMES, PackedAudio, SoundLayout, write_packed_audio
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.visual_onsets import SIDE, VisualOnsets, sharp_turns
+from genai.modalities.visual_onsets import MAX_ANALYSIS_SIDE, VisualOnsets, sharp_direction_changes
 
-UNASKED = 10.0
-"""The most seconds of a sound that are made, or shown, where nobody says how many."""
-SHOWN = 64
-"""The most sounds of one picture."""
+DEFAULT_MAX_SECONDS = 10.0
+"""Longest sound that is generated, or shown in a preview, if no length is given."""
+MAX_SHEET_SOUNDS = 64
+"""Most sounds on one contact sheet."""
 
 
 @dataclass(frozen=True)
 class AudioOptions:
-    """What a request for sounds may say.
+    """Options of a request for sounds.
 
     Attributes:
-        seconds: of new sound; where it is not said, as long as a typical clip of the training data, and ten seconds at
-            most. Where there is a clip, as long as that.
-        clip: that the sound is made for: a file, or a value.
+        seconds: length of the new sound. Default: the median length of the training sounds, up to ten seconds. A
+            soundtrack is as long as its clip.
+        clip: the clip to make a soundtrack for: a file or a value.
         format: of the files.
     """
 
@@ -55,12 +55,13 @@ class Audio(Modality):
     """Mono sounds of one sample rate.
 
     Args:
-        rate: samples a second.
-        classes: levels of mu-law companding (ITU-T G.711 has 256); ``None``: the waveform itself, for what does not
-            draw it level by level.
-        crop: frames, of 10 ms, of a training example.
-        score: reads what a prompt says about time; the data know which.
-        sight: sees what happens in the clips that sounds go along with, where they do; the data know that, too.
+        sample_rate: samples per second.
+        num_classes: levels of mu-law companding (ITU-T G.711 has 256); ``None``: waveforms, for methods that do not
+            generate level by level.
+        crop: frames (of 10 ms) per training example.
+        prompt_features: reads time-aligned features from prompts, such as notes; provided by the data source.
+        clip_features: computes features of the clips that sounds belong to, for soundtracks; provided by the data
+            source.
     """
 
     media = Sound
@@ -69,154 +70,163 @@ class Audio(Modality):
 
     def __init__(
         self,
-        rate: Annotated[int, Ge(1000), Le(192_000)] = 8000,
-        classes: Literal[256, 1024] | None = 256,
-        crop: Annotated[int, Ge(1), Le(LONGEST)] = 13,
-        score: PromptFeatures | None = None,
-        sight: VisualOnsets | None = None,
+        sample_rate: Annotated[int, Ge(1000), Le(192_000)] = 8000,
+        num_classes: Literal[256, 1024] | None = 256,
+        crop: Annotated[int, Ge(1), Le(MAX_ITEM_FRAMES)] = 13,
+        prompt_features: PromptFeatures | None = None,
+        clip_features: VisualOnsets | None = None,
     ) -> None:
-        self.rate, self.classes, self.crop, self.score, self.sight = rate, classes, crop, score, sight
-        self.hop, self.per_unit = round(rate / PromptFeatures.RATE), float(rate)
-        self.needs = "init" if classes is None else "clip" if sight else ""
-        self.typical = 1.0
+        self.sample_rate, self.num_classes, self.crop = sample_rate, num_classes, crop
+        self.prompt_features, self.clip_features = prompt_features, clip_features
+        self.hop_length, self.elements_per_unit = round(sample_rate / PromptFeatures.FRAME_RATE), float(sample_rate)
+        self.required_option = "init" if num_classes is None else "clip" if clip_features else ""
+        self.typical_seconds = 1.0
         self.references: dict[str, Sound] = {}
         self.noisy: dict[str, Sound] = {}
         self.clips: dict[str, Clip] = {}
 
-    def growing(self, path: Path, given: Any) -> Growing | None:
-        if given.suffix != ".wav":
+    def stream_writer(self, path: Path, initial: Any) -> WavWriter | None:
+        if initial.suffix != ".wav":
             return None
-        file = Growing(path, self.rate)
-        file.append(given)
-        return file
+        writer = WavWriter(path, self.sample_rate)
+        writer.append(initial)
+        return writer
 
     @cached_property
     def layout(self) -> SoundLayout:
-        """How its data set stores sounds and cuts them into examples."""
-        levels = None if self.classes is None else self.levels
-        return SoundLayout(self.rate, self.hop, levels, self.crop, self.score, self.sight)
+        """How ``PackedAudio`` stores sounds and cuts them into examples."""
+        levels = None if self.num_classes is None else self.levels
+        return SoundLayout(
+            self.sample_rate, self.hop_length, levels, self.crop, self.prompt_features, self.clip_features
+        )
 
     @property
     def interface(self) -> dict[str, Any]:
-        local = sum(each.features for each in (self.score, self.sight) if each)
-        return {"rate": self.rate, "classes": self.classes, "hop": self.hop, "local": local}
+        return {
+            "sample_rate": self.sample_rate,
+            "num_classes": self.num_classes,
+            "hop_length": self.hop_length,
+            "local": sum(source.features for source in (self.prompt_features, self.clip_features) if source),
+        }
 
     def fit(self, split: Split, cache: Path) -> None:
-        """The median length of the training clips, in seconds."""
-        lengths = [clip.length for clip in self.pack(split, cache).clips]
-        self.typical = round(float(np.median(lengths)) / self.rate, 4)
+        """Set ``typical_seconds`` to the median length of the training sounds."""
+        lengths = [sound.length for sound in self.pack(split, cache).sounds]
+        self.typical_seconds = round(float(np.median(lengths)) / self.sample_rate, 4)
 
     def state(self) -> dict[str, Any]:
-        return {"typical": self.typical}
+        return {"typical": self.typical_seconds}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        typical = float(state["typical"])
-        if not 0 < typical < math.inf:
-            raise ValueError(f"its typical length is {typical} s")
-        self.typical = typical
+        typical_seconds = float(state["typical"])
+        if not 0 < typical_seconds < math.inf:
+            raise ValueError(f"its typical length is {typical_seconds} s")
+        self.typical_seconds = typical_seconds
 
     def encode(self, media: Any) -> Tensor:
-        """(time,) uint8 or int16 classes of a sound of any rate; float32 samples where there are no classes."""
-        samples = torch.from_numpy(media.at(self.rate).samples)
-        if self.classes is None:
+        """Convert a sound of any sample rate to (time,) uint8 or int16 classes; without classes, float32 samples."""
+        samples = torch.from_numpy(media.resample(self.sample_rate).samples)
+        if self.num_classes is None:
             return samples
         from torchaudio.functional import mu_law_encoding
 
-        return mu_law_encoding(samples.clamp(-1, 1), self.classes).to(self._storage)
+        return mu_law_encoding(samples.clamp(-1, 1), self.num_classes).to(self._storage)
 
     def decode(self, x: Tensor) -> Sound:
-        if self.classes is not None:
+        if self.num_classes is not None:
             from torchaudio.functional import mu_law_decoding
 
-            x = mu_law_decoding(x, self.classes)
-        return Sound(x.float().numpy(), self.rate)
+            x = mu_law_decoding(x, self.num_classes)
+        return Sound(x.float().numpy(), self.sample_rate)
 
-    def decoder(self, given: Tensor | None, options: AudioOptions) -> Decoder:
-        return AudioDecoder(self, given, options)
+    def decoder(self, init: Tensor | None, options: AudioOptions) -> Decoder:
+        return AudioDecoder(self, init, options)
 
     def pack(self, split: Split, cache: Path) -> "PackedAudio":
-        seen = [] if self.sight is None else [type(self.sight).__qualname__, self.sight.version]
-        path = cache / f"{cache_key(split.fingerprint, 'audio', 2, self.rate, *seen)}.i2"
-        return PackedAudio(cached_file(path, lambda temporary: write(split, self.layout, path, temporary)), self.layout)
+        extractor = (
+            [] if self.clip_features is None else [type(self.clip_features).__qualname__, self.clip_features.version]
+        )
+        path = cache / f"{cache_key(split.content_hash, 'audio', 2, self.sample_rate, *extractor)}.i2"
+        cached_file(path, lambda temporary: write_packed_audio(split, self.layout, path, temporary))
+        return PackedAudio(path, self.layout)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
-        """A sound given as ``init`` is the beginning, and what is not known begins in silence.
+        """Build a request; the sound ``init`` is the beginning to continue, or the input of an enhancer.
 
-        Without classes it is what there is to work on. A sound of a clip is as long as that. Raises ``UserError`` where
-        either is missing, or not wanted, or a length is given besides.
+        Raises:
+            UserError: ``init`` or a clip is missing or not supported; a length is given though another one determines
+                it.
         """
-        clip = self._watched(options)
-        if self.needs == "init":
+        clip = self._soundtrack_clip(options)
+        if self.required_option == "init":
             if init is None:
                 raise UserError(
-                    "this is an enhancer: say what it is to clean with init=FILE, or take another ckpt=RUN."
+                    "this model is an enhancer: give the sound to clean with init=FILE, or another ckpt=RUN."
                 )
             if options.seconds is not None:
-                raise UserError(f"seconds={options.seconds:g}: here a sound is as long as that of init=. Leave it out.")
-            given = self.encode(init)
-            return Request(prompts, seeds, (len(given),), init=[given] * len(prompts))
+                raise UserError(
+                    f"seconds={options.seconds:g}: the output of an enhancer is as long as init=. Leave it out."
+                )
+            noisy = self.encode(init)
+            return Request(prompts, seeds, (len(noisy),), init=[noisy] * len(prompts))
         begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
-        new = max(1, round((options.seconds or min(self.typical, UNASKED)) * self.rate))
-        if clip is not None and (new := round(clip.seconds * self.rate) - len(begin)) < 1:
-            raise UserError(f"clip= has {clip.seconds:g} s, and init= is not shorter: nothing is left to be made.")
-        frames = -(-(len(begin) + new) // self.hop)
-        seen = (
-            np.zeros((frames, 0), np.float32) if clip is None else cast(VisualOnsets, self.sight).frames(clip, frames)
-        )
+        new = max(1, round((options.seconds or min(self.typical_seconds, DEFAULT_MAX_SECONDS)) * self.sample_rate))
+        if clip is not None and (new := round(clip.seconds * self.sample_rate) - len(begin)) < 1:
+            raise UserError(f"clip= has {clip.seconds:g} s, and init= is not shorter: nothing is left to generate.")
+        frames = -(-(len(begin) + new) // self.hop_length)
+        visual = np.zeros((frames, 0), np.float32)
+        if clip is not None:
+            visual = cast(VisualOnsets, self.clip_features).frames(clip, frames)
         return Request(
             prompts,
             seeds,
             (new,),
             init=[torch.cat([self.silence, begin])] * len(prompts),
             local=[
-                torch.from_numpy(np.concatenate([self.layout.frames(prompt, frames), seen], 1)) for prompt in prompts
+                torch.from_numpy(np.concatenate([self.layout.frames(prompt, frames), visual], 1)) for prompt in prompts
             ],
         )
 
-    def _watched(self, options: AudioOptions) -> Clip | None:
-        """The clip that a sound is asked for; ``None`` where a model has no use for one. Raises ``UserError``."""
-        if self.needs != "clip":
+    def _soundtrack_clip(self, options: AudioOptions) -> Clip | None:
+        """Return the clip of a soundtrack model; ``None`` for other models. Raises ``UserError``."""
+        if self.required_option != "clip":
             if options.clip is not None:
-                raise UserError(
-                    f"clip={short_repr(options.clip)}: this model does not make the sound of a clip. Leave it out."
-                )
+                raise UserError(f"clip={short_repr(options.clip)}: this model does not make soundtracks. Leave it out.")
             return None
         if options.clip is None:
-            raise UserError("this model makes the sound of a clip: say of which with clip=FILE.")
+            raise UserError("this model makes soundtracks: give a clip with clip=FILE.")
         if options.seconds is not None:
-            raise UserError(f"seconds={options.seconds:g}: here a sound is as long as its clip. Leave it out.")
-        return (
-            options.clip if isinstance(options.clip, Clip) else Clip.read(Path(options.clip).expanduser(), about=SIDE)
-        )
+            raise UserError(f"seconds={options.seconds:g}: a soundtrack is as long as its clip. Leave it out.")
+        if isinstance(options.clip, Clip):
+            return options.clip
+        return Clip.read(Path(options.clip).expanduser(), short_side=MAX_ANALYSIS_SIDE)
 
-    def remarks(self, prompts: Sequence[str], init: Any) -> list[str]:
-        """On another rate than the model's, and on prompts that its score cannot read."""
-        rate = [] if init is None or init.rate == self.rate else [f"{init.rate:,} Hz become {self.rate:,}, the model's"]
-        if self.score is None or self.needs == "init":
-            return rate
-        unread = {prompt: self.score.complaint(prompt) for prompt in prompts if prompt}
-        return rate + [f"prompt {prompt!r} is {why}" for prompt, why in unread.items() if why]
+    def request_notes(self, prompts: Sequence[str], init: Any) -> list[str]:
+        """Return notes about another sample rate than the model's, and about prompts without features."""
+        notes = []
+        if init is not None and init.sample_rate != self.sample_rate:
+            notes.append(f"init= is resampled from {init.sample_rate:,} Hz to {self.sample_rate:,} Hz")
+        if self.prompt_features is None or self.required_option == "init":
+            return notes
+        warnings = {prompt: self.prompt_features.warning(prompt) for prompt in prompts if prompt}
+        return notes + [f"prompt {prompt!r} is {warning}" for prompt, warning in warnings.items() if warning]
 
     def preview_prompts(self, split: Split) -> list[str]:
-        """Four different prompts of held-out clips, which are kept as references to look at beside.
+        """Choose four different prompts of held-out sounds, and keep these sounds as references.
 
-        Where sounds are not made of prompts, the names of four clips.
+        Without classes sounds have no prompts; then names for four sounds are returned.
         """
-        count = min(len(split), 4 if self.classes is None else 32)
-        spread = [at * len(split) // count for at in range(count)]
-        indices = {f"clip {at}" if self.classes is None else split.prompt(at): at for at in spread}
-        chosen = dict(list(indices.items())[:4])
-        whole = {prompt: split[index] for prompt, index in chosen.items()}
-        sounds = {prompt: example.media for prompt, example in whole.items()}
-        self.references = {
-            prompt: Sound(sound.samples[: round(UNASKED * sound.rate)], sound.rate) for prompt, sound in sounds.items()
-        }
-        if self.needs == "clip":
-            self.clips = {prompt: _beginning(example.beside) for prompt, example in whole.items()}
-        return list(chosen)
+        count = min(len(split), 4 if self.num_classes is None else 32)
+        candidates = [number * len(split) // count for number in range(count)]
+        indices = {f"clip {i}" if self.num_classes is None else split.prompt(i): i for i in candidates}
+        examples = {prompt: split[index] for prompt, index in list(indices.items())[:4]}
+        self.references = {prompt: _shorten_sound(example.media) for prompt, example in examples.items()}
+        if self.required_option == "clip":
+            self.clips = {prompt: _shorten_clip(example.conditioning) for prompt, example in examples.items()}
+        return list(examples)
 
     def preview_options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
-        """The clips of the references, whatever the prompts are."""
+        """Return the clips of the references in turn, also for other prompts."""
         if not self.clips:
             return None
         for prompt, name in zip(prompts, cycle(list(self.clips)), strict=False):
@@ -224,73 +234,83 @@ class Audio(Modality):
             self.references.setdefault(prompt, self.references[name])
         return [{"clip": self.clips[prompt]} for prompt in prompts]
 
-    def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Sound] | None:
-        """The references, spoilt in the same way each time; kept, to look at beside."""
+    def preview_inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Sound] | None:
+        """Return the references degraded with a fixed seed, and keep them to be shown."""
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             for prompt, clean in zip(prompts, cycle(list(self.references.values())), strict=False):
-                noisy = None if self.classes is not None else spoilt(self.encode(clean)[None])
+                noisy = None if self.num_classes is not None else degrade(self.encode(clean)[None])
                 if noisy is None:
                     return None
                 self.references[prompt], self.noisy[prompt] = clean, self.decode(noisy[0])
         return [self.noisy[prompt] for prompt in prompts]
 
-    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """A player of each sound, and a picture of all."""
-        for number, pair in enumerate(samples):
-            for kind, (_, sound) in self._row(*pair).items():
-                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.rate)
-        writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
+    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
+        """Log each sound, and a picture of all."""
+        for number, sample in enumerate(samples):
+            for kind, (_, sound) in self._with_references(*sample).items():
+                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.sample_rate)
+        writer.add_image(tag, self.contact_sheet(samples).pixels, step, dataformats="HWC")
 
-    def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        """Where a preview's sound is of a clip, with dotted lines where things turn round in that."""
-        rows = [(prompt, each) for prompt, sound in samples[:SHOWN] for each in self._row(prompt, sound).values()]
-        marks = [sharp_turns(self.clips[prompt]) if prompt in self.clips else [] for prompt, _ in rows]
-        return spectrogram.picture([each for _, each in rows], marks)
+    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+        """Return spectrograms of the sounds; dotted lines mark abrupt changes of direction in their preview clips."""
+        rows = [
+            (prompt, titled_sound)
+            for prompt, sound in samples[:MAX_SHEET_SOUNDS]
+            for titled_sound in self._with_references(prompt, sound).values()
+        ]
+        marks = [sharp_direction_changes(self.clips[prompt]) if prompt in self.clips else [] for prompt, _ in rows]
+        return spectrogram.draw_spectrograms([titled_sound for _, titled_sound in rows], marks)
 
-    def _row(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
-        """A sound between what a preview made it of and a real one of its prompt, where there are such."""
+    def _with_references(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
+        """Return (title, sound) of the degraded input of a preview, the sample, and the reference, if they exist."""
         noisy, real = self.noisy.get(prompt), self.references.get(prompt)
         row = {"-noisy": (f"noisy: {prompt}", noisy), "": (prompt, sound), "-real": (f"real: {prompt}", real)}
-        return {kind: (label, each) for kind, (label, each) in row.items() if each is not None}
+        return {kind: (title, value) for kind, (title, value) in row.items() if value is not None}
 
     @property
     def silence(self) -> Tensor:
-        """(1,), the class of a sample of 0."""
-        return self.encode(Sound(np.zeros(1, np.float32), self.rate))
+        """The class of a sample of 0, (1,)."""
+        return self.encode(Sound(np.zeros(1, np.float32), self.sample_rate))
 
     @cached_property
     def levels(self) -> NDArray[Any]:
-        """(65_536,): what ``encode`` makes of every 16-bit sample, -32_768 first."""
-        every = np.arange(-32_768, 32_768, dtype=np.float32) / np.float32(32_768)
-        return self.encode(Sound(every, self.rate)).numpy()
+        """The encoding of every 16-bit sample, from -32_768 up: (65_536,)."""
+        samples = np.arange(-32_768, 32_768, dtype=np.float32) / np.float32(32_768)
+        return self.encode(Sound(samples, self.sample_rate)).numpy()
 
     @property
     def _storage(self) -> torch.dtype:
-        return torch.uint8 if self.classes == 256 else torch.int16
+        return torch.uint8 if self.num_classes == 256 else torch.int16
 
 
 class AudioDecoder:
-    """Each push is the next part of a sound."""
+    """A ``Decoder`` whose ``push`` returns the next part of the sound."""
 
     done = False
 
-    def __init__(self, audio: Audio, given: Tensor | None, options: AudioOptions) -> None:
+    def __init__(self, audio: Audio, init: Tensor | None, options: AudioOptions) -> None:
         self.audio, self.suffix = audio, f".{options.format}"
-        begin = torch.zeros(0, dtype=torch.int64) if given is None or audio.classes is None else given[1:]
-        self.given = self._sound(begin)
-        self.parts = [self.given]
+        begin = torch.zeros(0, dtype=torch.int64) if init is None or audio.num_classes is None else init[1:]
+        self.initial = self._sound(begin)
+        self.parts = [self.initial]
 
     def push(self, start: int, x: Tensor) -> Sound:
         self.parts.append(self._sound(x))
         return self.parts[-1]
 
     def result(self) -> Sound:
-        return Sound(np.concatenate([part.samples for part in self.parts]), self.audio.rate, self.suffix)
+        return Sound(np.concatenate([part.samples for part in self.parts]), self.audio.sample_rate, self.suffix)
 
     def _sound(self, x: Tensor) -> Sound:
-        return Sound(self.audio.decode(x).samples, self.audio.rate, self.suffix)
+        return Sound(self.audio.decode(x).samples, self.audio.sample_rate, self.suffix)
 
 
-def _beginning(clip: Clip) -> Clip:
-    return replace(clip, frames=clip.frames[: max(1, round(UNASKED * clip.fps))])
+def _shorten_sound(sound: Sound) -> Sound:
+    """Return the first ``DEFAULT_MAX_SECONDS`` of a sound."""
+    return Sound(sound.samples[: round(DEFAULT_MAX_SECONDS * sound.sample_rate)], sound.sample_rate)
+
+
+def _shorten_clip(clip: Clip) -> Clip:
+    """Return the first ``DEFAULT_MAX_SECONDS`` of a clip."""
+    return replace(clip, frames=clip.frames[: max(1, round(DEFAULT_MAX_SECONDS * clip.fps))])

@@ -1,4 +1,4 @@
-"""Many sounds as one memory-mapped row of samples, and batches of crops of them."""
+"""Packed data sets of sounds: one memory-mapped array of samples, and batches of random crops."""
 
 import json
 from collections.abc import Sequence
@@ -18,16 +18,22 @@ from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
 from genai.modalities.visual_onsets import VisualOnsets
 
-LONGEST = 400
-"""Frames of an item: a longer clip is several."""
+MAX_ITEM_FRAMES = 400
+"""Frames per item; longer sounds are split into several items."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a clip lies in the packed samples, and in the frames of all clips; and its prompt."""
+class PackedSound:
+    """The position of a sound in the packed data set.
+
+    Attributes:
+        start, length: its first sample, and number of samples.
+        first_frame: its first frame in the arrays of all frames.
+        prompt: its prompt.
+    """
 
     start: int
-    frame: int
+    first_frame: int
     length: int
     prompt: str
 
@@ -37,150 +43,161 @@ class SoundLayout:
     """How sounds are stored and cut into training examples.
 
     Attributes:
-        rate, hop: samples a second, samples a frame.
-        levels: (65_536,), the class of every 16-bit sample, -32_768 first; ``None``: the waveform itself.
-        crop: frames of a training example.
-        score: features of a prompt along time.
-        sight: features of a clip along time.
+        sample_rate, hop_length: samples per second, and per frame.
+        levels: (65_536,), the class of every 16-bit sample, from -32_768 up; ``None``: waveforms.
+        crop: frames per training example.
+        prompt_features: time-aligned features of a prompt.
+        clip_features: time-aligned features of a clip.
     """
 
-    rate: int
-    hop: int
+    sample_rate: int
+    hop_length: int
     levels: NDArray[Any] | None
     crop: int
-    score: PromptFeatures | None
-    sight: VisualOnsets | None
+    prompt_features: PromptFeatures | None
+    clip_features: VisualOnsets | None
 
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
-        """(count, features) of what the prompt says about time."""
-        return self.score.frames(prompt, count) if self.score else np.zeros((count, 0), np.float32)
+        """Return the features of a prompt for ``count`` frames: (count, features)."""
+        return self.prompt_features.frames(prompt, count) if self.prompt_features else np.zeros((count, 0), np.float32)
 
 
 class PackedAudio:
-    """A split as one memory-mapped row of 16-bit samples.
+    """A split as one memory-mapped array of 16-bit samples.
 
-    Item ``i`` is a clip, or ``LONGEST`` frames of one. For validation it is whole, and padded; in training a crop of
-    ``SoundLayout.crop`` frames of it, which begins as often at the item's beginning as if it could begin before it:
-    onsets there would hardly be learnt otherwise. Without classes it begins anywhere, and runs on into the next clips: what
-    mends a sound must not rely on where a recording begins and ends.
+    An item is a sound, or ``MAX_ITEM_FRAMES`` frames of a longer one. For validation it is whole, and padded. In
+    training it is a crop of ``SoundLayout.crop`` frames. The start of the crop is drawn as if it could lie before the
+    start of the item, and then clipped: otherwise onsets at the start would hardly be learned. Without classes a crop
+    starts anywhere and continues into the next sounds, since an enhancer must not rely on where a recording starts and
+    ends.
     """
 
     def __init__(self, path: Path, layout: SoundLayout) -> None:
         self.path, self.layout = path, layout
         self.samples: NDArray[Any] = np.memmap(path, np.int16, "r")
-        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        lengths = np.array(about["lengths"], np.int64)
-        frames = -(-lengths // layout.hop)
-        places = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
-        self.clips = [
-            Place(int(start), int(frame), int(length), prompt)
-            for (start, frame, length), prompt in zip(places, about["prompts"], strict=True)
+        index = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        lengths = np.array(index["lengths"], np.int64)
+        frames = -(-lengths // layout.hop_length)
+        columns = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
+        self.sounds = [
+            PackedSound(int(start), int(first_frame), int(length), prompt)
+            for (start, first_frame, length), prompt in zip(columns, index["prompts"], strict=True)
         ]
-        self.loudness: NDArray[Any] = np.memmap(path.with_suffix(".f8"), np.float64, "r")  # summed up to each frame
-        longest = LONGEST * layout.hop
-        self.items = [(clip, at) for clip in self.clips for at in range(0, clip.length, longest)]
-        self.whole = min(longest, max(clip.length for clip in self.clips))
-        self._frames = lru_cache(maxsize=8192)(layout.frames)
-        self.seen: NDArray[Any] = np.zeros((int(frames.sum()), 0), np.float16)  # of all clips that are watched
-        if layout.sight:
-            self.seen = np.memmap(path.with_suffix(".f2"), np.float16, "r").reshape(-1, layout.sight.features)
+        self.loudness: NDArray[Any] = np.memmap(path.with_suffix(".f8"), np.float64, "r")  # cumulative, per frame
+        item_length = MAX_ITEM_FRAMES * layout.hop_length
+        self.items = [(sound, begin) for sound in self.sounds for begin in range(0, sound.length, item_length)]
+        self.max_length = min(item_length, max(sound.length for sound in self.sounds))
+        self._prompt_frames = lru_cache(maxsize=8192)(layout.frames)
+        self.clip_frames: NDArray[Any] = np.zeros((int(frames.sum()), 0), np.float16)  # (frames, features)
+        if layout.clip_features:
+            self.clip_frames = np.memmap(path.with_suffix(".f2"), np.float16, "r").reshape(
+                -1, layout.clip_features.features
+            )
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "layout": self.layout}  # a worker process maps the file itself
+        return {"path": self.path, "layout": self.layout}  # each worker process maps the file itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """``x``: (batch, time + 1) classes, of which ``x[:, 1:]`` are targets; or (batch, time) samples.
+        """Return a batch.
 
-        ``local``: (batch, frames, features); ``span``: (batch, 2).
+        Its ``x`` is (batch, time + 1) classes, of which ``x[:, 1:]`` are the targets, or (batch, time) samples;
+        ``local`` is (batch, frames, features), ``span`` (batch, 2).
         """
-        hop, chosen = self.layout.hop, [self.items[index] for index in indices]
-        frames = self.layout.crop if random is not None else -(-self.whole // hop)
-        lengths = ends = np.array([clip.length for clip, _ in chosen])
-        begins = np.array([at for _, at in chosen])
-        if random is not None and self.layout.levels is None:  # on into the next clips
+        hop_length, items = self.layout.hop_length, [self.items[index] for index in indices]
+        frames = self.layout.crop if random is not None else -(-self.max_length // hop_length)
+        lengths = ends = np.array([sound.length for sound, _ in items])
+        begins = np.array([begin for _, begin in items])
+        if random is not None and self.layout.levels is None:  # continues into the next sounds
             begins = np.floor(random.uniform(purpose="crop")[:, 0] * lengths).astype(int)
-            ends = np.array([len(self.samples) - clip.start for clip, _ in chosen])
+            ends = np.array([len(self.samples) - sound.start for sound, _ in items])
         elif random is not None:
-            spare = np.array([-(-(clip.length - at) // hop) - frames for clip, at in chosen]).clip(0, LONGEST - frames)
-            candidates = 4 if self.layout.sight else 2  # a soundtrack is mostly silence
-            drawn = np.floor(random.uniform(candidates, "crop") * (spare + frames + 1)[:, None]).astype(int) - frames
-            begins += self._louder(chosen, drawn.clip(0)) * hop
-        first = begins // hop
-        totals = -(-lengths // hop)
-        at = begins[:, None] + np.arange(-1 if self.layout.levels is not None else 0, frames * hop)
-        inside = (at >= 0) & (at < ends[:, None])
+            extra_frames = np.array([-(-(sound.length - begin) // hop_length) - frames for sound, begin in items])
+            extra_frames = extra_frames.clip(0, MAX_ITEM_FRAMES - frames)
+            candidates = 4 if self.layout.clip_features else 2  # a soundtrack is mostly silence
+            offsets = (
+                np.floor(random.uniform(candidates, "crop") * (extra_frames + frames + 1)[:, None]).astype(int) - frames
+            )
+            begins += self._loudest_offset(items, offsets.clip(0)) * hop_length
+        first = begins // hop_length
+        totals = -(-lengths // hop_length)
+        times = begins[:, None] + np.arange(-1 if self.layout.levels is not None else 0, frames * hop_length)
+        inside = (times >= 0) & (times < ends[:, None])
         valid = inside[:, 1:] if self.layout.levels is not None else inside
-        place = np.array([clip.start for clip, _ in chosen])[:, None] + at
-        samples = np.where(inside, self.samples[np.where(inside, place, 0)], 0)
-        spans = [(clip, int(f), int(total)) for (clip, _), f, total in zip(chosen, first, totals, strict=True)]
-        local = [self._local(clip, f, f + frames, total) for clip, f, total in spans]
+        positions = np.array([sound.start for sound, _ in items])[:, None] + times
+        samples = np.where(inside, self.samples[np.where(inside, positions, 0)], 0)
+        local = [
+            self._local(sound, int(begin), int(begin) + frames, int(total))
+            for (sound, _), begin, total in zip(items, first, totals, strict=True)
+        ]
         return Batch(
-            torch.from_numpy(self._values(samples)),
-            [clip.prompt for clip, _ in chosen],
+            torch.from_numpy(self._encode(samples)),
+            [sound.prompt for sound, _ in items],
             valid=None if valid.all() else torch.from_numpy(valid),
             local=torch.from_numpy(np.stack(local)),
             span=torch.from_numpy(np.stack([first, totals], 1)),
         )
 
-    def _local(self, clip: Place, first: int, end: int, total: int) -> NDArray[np.float32]:
-        """(end - first, features) of frames of a clip that has ``total``; nothing is to be seen behind it."""
-        seen = self.seen[clip.frame + min(first, total) : clip.frame + min(end, total)].astype(np.float32)
-        score = self._frames(clip.prompt, max(total, end))[first:end]
-        return np.concatenate([score, np.pad(seen, ((0, end - first - len(seen)), (0, 0)))], 1)
+    def _local(self, sound: PackedSound, begin: int, end: int, total: int) -> NDArray[np.float32]:
+        """Return the features of frames ``begin`` to ``end`` of a sound that has ``total``: (end - begin, features)."""
+        offset = sound.first_frame
+        clip_frames = self.clip_frames[offset + min(begin, total) : offset + min(end, total)].astype(np.float32)
+        padding = end - begin - len(clip_frames)
+        prompt_frames = self._prompt_frames(sound.prompt, max(total, end))[begin:end]
+        return np.concatenate([prompt_frames, np.pad(clip_frames, ((0, padding), (0, 0)))], 1)
 
-    def _louder(self, chosen: Sequence[tuple[Place, int]], drawn: NDArray[Any]) -> NDArray[Any]:
-        """(batch,) of ``drawn`` (batch, candidates), frames after the begin of an item: where more is to be heard."""
-        hop, crop = self.layout.hop, self.layout.crop
-        starts = np.array([clip.frame + at // hop for clip, at in chosen])[:, None] + drawn
-        heard = self.loudness[np.minimum(starts + crop, len(self.loudness) - 1)] - self.loudness[starts]
-        return np.take_along_axis(drawn, heard.argmax(1)[:, None], 1)[:, 0]
+    def _loudest_offset(self, items: Sequence[tuple[PackedSound, int]], offsets: NDArray[Any]) -> NDArray[Any]:
+        """Return the one of the ``offsets`` (batch, candidates), in frames, with the loudest crop of each item."""
+        hop_length, crop = self.layout.hop_length, self.layout.crop
+        starts = np.array([sound.first_frame + begin // hop_length for sound, begin in items])[:, None] + offsets
+        loudness = self.loudness[np.minimum(starts + crop, len(self.loudness) - 1)] - self.loudness[starts]
+        return np.take_along_axis(offsets, loudness.argmax(1)[:, None], 1)[:, 0]
 
-    def _values(self, samples: NDArray[Any]) -> NDArray[Any]:
+    def _encode(self, samples: NDArray[Any]) -> NDArray[Any]:
+        """Convert 16-bit samples to classes, or to float32 in [-1, 1]."""
         if self.layout.levels is None:
             return samples.astype(np.float32) / np.float32(32_768)
         return self.layout.levels[samples.astype(np.int32) + 32_768]
 
 
-def loudness_of(pcm: NDArray[np.int16], hop: int) -> NDArray[np.float64]:
-    """(frames,): the root mean square of each frame."""
-    padded = np.pad(pcm.astype(np.float64), (0, -len(pcm) % hop)).reshape(-1, hop)
+def frame_loudness(pcm: NDArray[np.int16], hop_length: int) -> NDArray[np.float64]:
+    """Root mean square of each frame of 16-bit samples: (frames,)."""
+    padded = np.pad(pcm.astype(np.float64), (0, -len(pcm) % hop_length)).reshape(-1, hop_length)
     return np.sqrt(np.square(padded).mean(1))
 
 
-def write(split: Split, layout: SoundLayout, path: Path, temporary: Path) -> None:
-    """Put the samples of ``split`` into ``temporary``, and what else ``PackedAudio`` wants beside ``path``."""
-    about: dict[str, list[Any]] = {"lengths": [], "prompts": []}
+def write_packed_audio(split: Split, layout: SoundLayout, path: Path, temporary: Path) -> None:
+    """Write the samples of ``split`` to ``temporary``, and the other files of ``PackedAudio`` next to ``path``."""
+    index: dict[str, list[Any]] = {"lengths": [], "prompts": []}
     loudness = [np.zeros(1)]
-    seen = temporary.with_suffix(".f2")
-    with ExitStack() as opened:
-        opened.callback(seen.unlink, missing_ok=True)
-        file = opened.enter_context(temporary.open("wb"))
-        features = opened.enter_context(seen.open("wb")) if layout.sight else None
+    clip_path = temporary.with_suffix(".f2")
+    with ExitStack() as stack:
+        stack.callback(clip_path.unlink, missing_ok=True)
+        file = stack.enter_context(temporary.open("wb"))
+        clip_file = stack.enter_context(clip_path.open("wb")) if layout.clip_features else None
         for example in track_progress(split, f"reading sounds ({split.name})", len(split)):
-            pcm = example.media.at(layout.rate).pcm
+            pcm = example.media.resample(layout.sample_rate).pcm
             file.write(pcm.tobytes())
-            loudness.append(loudness_of(pcm, layout.hop))
-            about["lengths"].append(len(pcm))
-            about["prompts"].append(example.prompt)
-            if layout.sight and features:
-                features.write(layout.sight.frames(_clip(example), len(loudness[-1])).astype(np.float16).tobytes())
-        if features:
-            features.close()
-            seen.replace(path.with_suffix(".f2"))
-    cached_file(path.with_suffix(".json"), lambda beside: write_json(beside, about))
-    cached_file(path.with_suffix(".f8"), lambda beside: np.concatenate(loudness).cumsum().tofile(beside))
+            loudness.append(frame_loudness(pcm, layout.hop_length))
+            index["lengths"].append(len(pcm))
+            index["prompts"].append(example.prompt)
+            if layout.clip_features and clip_file:
+                clip_frames = layout.clip_features.frames(_clip(example), len(loudness[-1]))
+                clip_file.write(clip_frames.astype(np.float16).tobytes())
+        if clip_file:
+            clip_file.close()
+            clip_path.replace(path.with_suffix(".f2"))
+    cached_file(path.with_suffix(".json"), lambda target: write_json(target, index))
+    cached_file(path.with_suffix(".f8"), lambda target: np.concatenate(loudness).cumsum().tofile(target))
 
 
 def _clip(example: Example) -> Any:
-    """The clip beside a sound. Raises ``UserError`` where there is none."""
-    if example.beside is None:
-        raise UserError(
-            "modality.sight is for sounds that go along with clips; in these data there are none beside them."
-        )
-    return example.beside
+    """Return the clip that a sound belongs to. Raises ``UserError`` if there is none."""
+    if example.conditioning is None:
+        raise UserError("modality.clip_features needs sounds that belong to clips; these data have no clips.")
+    return example.conditioning

@@ -1,4 +1,4 @@
-"""What a modality is: media that people have on one side, tensors that networks learn on the other."""
+"""The interface of modalities, which convert between media and tensors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -10,117 +10,128 @@ from torch import Tensor
 from genai.core.batch import Request
 from genai.core.data import PackedDataset, Split
 from genai.core.errors import UserError
-from genai.media.base import Growing, Media
+from genai.core.renamed import old_names
+from genai.media.base import Media, StreamWriter
 
 
 class Decoder(Protocol):
-    """Turns the growing tensor of one item into media, piece by piece."""
+    """Converts the tensor of one item to media while it is generated."""
 
-    given: Any
-    """Media: the beginning that was given; empty where there was none."""
+    initial: Any
+    """Media before anything is generated: the beginning to continue; empty if there is none."""
 
     done: bool
-    """Nothing more is wanted, as after a stop string."""
+    """The item needs no more input, as after a stop string."""
 
     def push(self, start: int, x: Tensor) -> Media:
-        """``x`` replaces all from ``start``. Returns the next part of a text or sound; the whole picture so far."""
+        """Replace everything from position ``start`` on by ``x``.
+
+        Returns:
+            The next part of a text or sound; the whole picture or clip so far.
+        """
         ...
 
     def result(self) -> Media:
-        """The sample, with what was given as its beginning."""
+        """Return the sample, including its given beginning."""
         ...
 
 
 class Modality(ABC):
-    """Media <-> tensors, and how people see, hear and keep them."""
+    """Converts media to tensors and back, packs data sets, and presents samples."""
 
     media: ClassVar[type[Media]]
-    animated: ClassVar[Any] = None
-    """Of media that are seen as a whole: of several, such as all pieces of one item's stream, one that moves."""
+    animation_class: ClassVar[Any] = None
+    """Class that animates a list of media, such as the states of one item's stream; ``None``: not supported."""
     unit: ClassVar[str | None] = None
-    """What people count the length of a sample in, where it is made bit by bit and cannot be read on a terminal."""
-    per_unit: float = 1.0
-    """Elements of a sample in one such unit."""
-    needs: str = ""
-    """What a request cannot do without, and names a file: ``init`` where that is mended, ``clip`` where it is heard."""
-    kin: ClassVar[tuple[str, ...]] = ()
-    """Other modalities, as configs name them, whose statistics it can take over, along with their weights."""
+    """Unit of a sample's length in progress messages, if samples grow over time and a terminal cannot show them."""
+    elements_per_unit: float = 1.0
+    """Tensor elements of a sample per ``unit``."""
+    required_option: str = ""
+    """Name of the required option: ``init`` for enhancement, ``clip`` for soundtracks; "": none."""
+    compatible_modalities: ClassVar[tuple[str, ...]] = ()
+    """Full class names of other modalities whose weights and statistics a new training can start from."""
     Options: ClassVar[type]
-    """A dataclass of what a request may say besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
+    """A dataclass of the options of a request besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 
     @property
     @abstractmethod
     def interface(self) -> dict[str, Any]:
-        """The sizes that networks need, by the name of their argument: ``{"vocab_size": 2048, "block": 256}``."""
+        """Sizes for networks, by the names of their arguments: ``{"vocab_size": 2048, "block": 256}``."""
 
     @abstractmethod
     def fit(self, split: Split, cache: Path) -> None:
-        """Learn from the training split what encoding needs: a tokenizer, statistics."""
+        """Fit what encoding needs to the training split: a tokenizer, statistics."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What ``fit`` learnt, in plain types and tensors."""
+        """Return what ``fit`` determined, as plain types and tensors."""
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state()`` gave. Raises ``ValueError`` where it is not such a state."""
+        """Load what ``state()`` returned. Raises ``ValueError`` if it does not fit."""
 
     @abstractmethod
     def encode(self, media: Media) -> Tensor:
-        """Storage type; ``decode`` is its exact inverse."""
+        """Convert one medium to a tensor of the storage type; ``decode`` is the exact inverse."""
 
     @abstractmethod
     def decode(self, x: Tensor) -> Media:
-        """One item, without the batch dimension."""
+        """Convert the tensor of one item, without batch dimension, to media."""
 
     @abstractmethod
-    def decoder(self, given: Tensor | None, options: Any) -> Decoder:
-        """For one item of a stream; ``given`` is its part of ``Request.init``."""
+    def decoder(self, init: Tensor | None, options: Any) -> Decoder:
+        """Return a decoder for one item of a stream; ``init`` is the item's element of ``Request.init``."""
 
     @abstractmethod
     def pack(self, split: Split, cache: Path) -> PackedDataset:
-        """The split as tensors, made once and kept in the folder ``cache`` under the hash of its content."""
+        """Return the split as tensors, cached in the folder ``cache`` under the hash of the split's content."""
 
     @abstractmethod
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
-        """What to ask of a method; ``init`` is media or ``None``. Raises ``UserError`` where they do not fit."""
+        """Build the request for a method; ``init`` is media or ``None``. Raises ``UserError`` if they do not fit."""
 
     @abstractmethod
     def preview_prompts(self, split: Split) -> list[str]:
-        """A few prompts from held-out data for the previews."""
+        """Choose a few prompts from held-out data for the previews."""
 
-    def remarks(self, prompts: Sequence[str], init: Any) -> list[str]:
-        """What people should know before samples are made of these prompts and the media ``init``, a line each."""
+    def request_notes(self, prompts: Sequence[str], init: Any) -> list[str]:
+        """Return notes for the user about these prompts and the media ``init``, a line each."""
         return []
 
-    def check_sound(self, options: Any) -> None:
-        """Raises ``UserError`` where samples made with these ``Options`` have no place for a sound besides."""
-        raise UserError(f"sound=: it is made for clips, not for {type(self).__name__.lower()}. Leave it out.")
+    def check_soundtrack(self, options: Any) -> None:
+        """Raise ``UserError`` if samples made with these ``Options`` cannot hold a soundtrack."""
+        raise UserError(
+            f"soundtrack=: only clips can have a soundtrack, not {type(self).__name__.lower()}. Leave it out."
+        )
 
-    def growing(self, path: Path, given: Any) -> Growing | None:
-        """A file that can be seen or heard while a sample is made; it begins with what was ``given``."""
+    def stream_writer(self, path: Path, initial: Any) -> StreamWriter | None:
+        """Open a file that can be played during generation, starting with ``initial``; ``None``: unsupported."""
         return None
 
-    def preview_inits(self, prompts: list[str], spoilt: Callable[[Tensor], Tensor | None]) -> list[Any] | None:
-        """What previews start from, a medium a prompt; ``None``: from nothing. Comes after ``preview_prompts``.
+    def preview_inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Any] | None:
+        """Return the media that previews start from, one per prompt; ``None``: none. Call ``preview_prompts`` first.
 
         Args:
-            spoilt: of a method that learns to undo it, what is done to (batch, ...); of others it gives ``None``.
+            prompts: of the previews.
+            degrade: the method's degradation of clean data (batch, ...); returns ``None`` for other methods.
         """
         return None
 
     def preview_options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
-        """What previews are asked for besides, options a prompt; ``None``: nothing. Comes after ``preview_prompts``."""
+        """Return further options of the previews, a dict per prompt; ``None``: none. Call ``preview_prompts`` first."""
         return None
 
-    def sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
-        """All ``(prompt, media)`` pairs on one picture, where that is how people like to look at them."""
+    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
+        """Return one picture of all ``(prompt, media)`` pairs; ``None``: unsupported."""
         return None
 
-    def strip(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
-        """``(prompt, media)`` pairs in one row, where ``animated`` is of use."""
+    def interpolation_strip(self, samples: Sequence[tuple[str, Any]]) -> Media | None:
+        """Return one picture with ``(prompt, media)`` pairs in a row; ``None``: unsupported."""
         return None
 
     @abstractmethod
-    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """Put ``(prompt, media)`` pairs into a TensorBoard ``SummaryWriter``."""
+    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
+        """Log ``(prompt, media)`` pairs to a TensorBoard ``SummaryWriter``."""
+
+
+__getattr__ = old_names(__name__)

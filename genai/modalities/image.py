@@ -1,4 +1,4 @@
-"""Images: pictures <-> uint8 tensors of one size, in a memory-mapped cache."""
+"""The image modality: pictures as uint8 tensors of one size."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,39 +18,40 @@ from genai.core.cache import cache_key, cached_file, track_progress, write_json
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.media.base import FileName
-from genai.media.picture import Making, Picture, contact_sheet
+from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.outpainting import Rest, placed
+from genai.modalities.outpainting import OutpaintSide, place_on_canvas
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What a request for images may say.
+    """Options of a request for images.
 
     Attributes:
-        mask: an image file; where it is white, ``init`` is painted anew, where it is black, it comes back bit for bit.
-        outpaint: the part of the canvas that is made; ``init`` stands whole in the other half, or in the middle,
-            resized once, and so comes back bit for bit.
+        mask: an image file for inpainting: white areas of ``init`` are generated, black ones are kept bit for bit.
+        outpaint: the part of the canvas that is generated. ``init`` is placed in the other half, or with ``around`` in
+            the middle; it is resized once, and then kept bit for bit.
     """
 
     mask: FileName | None = None
-    outpaint: Rest | None = None
+    outpaint: OutpaintSide | None = None
 
 
 class Image(Modality):
     """Images of one size.
 
     Args:
-        size: of a side of a square, or height and width, in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        flip: mirror half of the training images; not where left and right matter.
-        resize: how a picture gets that shape: ``crop`` keeps its middle, ``pad`` adds white, ``stretch`` distorts.
+        size: side of a square, or height and width, in pixels.
+        channels: 1 (gray) or 3 (RGB).
+        flip: mirror half of the training images; not for data in which left and right matter.
+        resize: how pictures of other shapes are fitted: ``crop`` keeps the middle, ``pad`` adds white, ``stretch``
+            distorts.
     """
 
     media = Picture
-    animated = Making
+    animation_class = DenoisingAnimation
     Options = ImageOptions
 
     def __init__(
@@ -74,8 +75,8 @@ class Image(Modality):
         return {"shape": self.shape, "mean": self.mean, "std": self.std}
 
     def fit(self, split: Split, cache: Path) -> None:
-        """Mean and standard deviation of the training pixels in [-1, 1]."""
-        self.mean, self.std = moments(self.pack(split, cache).pixels)
+        """Compute mean and standard deviation of the training pixels in [-1, 1]."""
+        self.mean, self.std = pixel_mean_std(self.pack(split, cache).pixels)
 
     def state(self) -> dict[str, Any]:
         return {"mean": self.mean, "std": self.std}
@@ -84,22 +85,22 @@ class Image(Modality):
         self.mean, self.std = float(state["mean"]), float(state["std"])
 
     def encode(self, media: Any) -> Tensor:
-        """(channels, height, width) uint8 of a picture of any size and shape."""
+        """Convert a picture of any size to (channels, height, width) uint8."""
         image: Pillow.Image = media.image.convert("L" if self.channels == 1 else "RGB")
         _, height, width = self.shape
         if image.size != (width, height):
-            image = _resized(image, width, height, self.resize)
+            image = _resize(image, width, height, self.resize)
         pixels = np.asarray(image).reshape(height, width, self.channels)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def decode(self, x: Tensor) -> Picture:
         return Picture(x.permute(1, 2, 0).contiguous().numpy())
 
-    def decoder(self, given: Tensor | None, options: ImageOptions) -> Decoder:
-        return ImageDecoder(self, given)
+    def decoder(self, init: Tensor | None, options: ImageOptions) -> Decoder:
+        return ImageDecoder(self, init)
 
     def pack(self, split: Split, cache: Path) -> "PackedImages":
-        key = cache_key(split.fingerprint, "images", self.shape, self.resize)
+        key = cache_key(split.content_hash, "images", self.shape, self.resize)
 
         def write(path: Path) -> None:
             prompts = []
@@ -107,62 +108,62 @@ class Image(Modality):
                 for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(example.prompt)
-            cached_file(cache / f"{key}.json", lambda beside: write_json(beside, prompts))
+            cached_file(cache / f"{key}.json", lambda target: write_json(target, prompts))
 
         path = cached_file(cache / f"{key}.u1", write)
         return PackedImages(path, self.shape, self.flip)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
         if options.mask is not None and init is None:
-            raise UserError("mask= says what to paint anew of an image: give init= as well.")
+            raise UserError("mask= selects a part of an image to generate: give init= as well.")
         if options.outpaint is not None and init is None:
-            raise UserError("outpaint= says what to paint beside an image: give init= as well.")
+            raise UserError("outpaint= extends an image: give init= as well.")
         if options.outpaint is not None and options.mask is not None:
-            raise UserError("mask= and outpaint= both say what is painted: give one of them.")
+            raise UserError("mask= and outpaint= cannot be combined: give one of them.")
         mask = None if options.mask is None else Picture.read(Path(options.mask).expanduser())
         if options.outpaint is not None:
-            canvas = placed(init.image.convert("RGB"), self.shape[:0:-1], options.outpaint)
-            init, mask = (Picture.of(each) for each in canvas)
-        given = None if init is None else [self.encode(init)] * len(prompts)
-        known = None
+            canvas = place_on_canvas(init.image.convert("RGB"), self.shape[:0:-1], options.outpaint)
+            init, mask = (Picture.from_pil(image) for image in canvas)
+        encoded = None if init is None else [self.encode(init)] * len(prompts)
+        init_mask = None
         if mask is not None:
-            painted = Image(self.size, 1, resize=self.resize).encode(mask) >= 128
-            known = [(~painted).expand(self.shape)] * len(prompts)
-        return Request(prompts, seeds, self.shape, init=given, known=known)
+            generated = Image(self.size, 1, resize=self.resize).encode(mask) >= 128
+            init_mask = [(~generated).expand(self.shape)] * len(prompts)
+        return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
     def preview_prompts(self, split: Split) -> list[str]:
-        """Eight different prompts of held-out images."""
+        """Choose eight different prompts of held-out images."""
         count = min(len(split), 64)
         prompts = dict.fromkeys(split.prompt(index * len(split) // count) for index in range(count))
         return list(prompts)[:8] or [""]
 
-    def show(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """One contact sheet."""
-        writer.add_image(tag, self.sheet(samples).pixels, step, dataformats="HWC")
+    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
+        """Log a contact sheet."""
+        writer.add_image(tag, self.contact_sheet(samples).pixels, step, dataformats="HWC")
 
-    def sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
         return contact_sheet(samples)
 
-    def strip(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        return contact_sheet(samples, least=96, columns=len(samples))
+    def interpolation_strip(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+        return contact_sheet(samples, min_width=96, columns=len(samples))
 
 
 class ImageDecoder:
-    """Each push is the whole picture as it is so far."""
+    """A ``Decoder`` whose ``push`` returns the whole picture so far."""
 
     done = False
 
-    def __init__(self, image: Image, given: Tensor | None) -> None:
+    def __init__(self, image: Image, init: Tensor | None) -> None:
         blank = torch.zeros(image.shape, dtype=torch.uint8)
-        self.image, self.newest = image, image.decode(blank if given is None else given)
-        self.given = self.newest
+        self.image, self.latest = image, image.decode(blank if init is None else init)
+        self.initial = self.latest
 
     def push(self, start: int, x: Tensor) -> Picture:
-        self.newest = self.image.decode(x)
-        return self.newest
+        self.latest = self.image.decode(x)
+        return self.latest
 
     def result(self) -> Picture:
-        return self.newest
+        return self.latest
 
 
 class PackedImages:
@@ -183,37 +184,39 @@ class PackedImages:
         self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """``x``: (batch, channels, height, width) uint8, with their prompts."""
+        """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts."""
         pixels = self.pixels[np.asarray(indices)]
         if self.flip and random is not None:
-            mirrored = random.uniform(purpose="flip")[:, 0] < 0.5
-            pixels[mirrored] = pixels[mirrored, ..., ::-1]
+            flip = random.uniform(purpose="flip")[:, 0] < 0.5
+            pixels[flip] = pixels[flip, ..., ::-1]
         return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
 
 
-def moments(pixels: NDArray[np.uint8]) -> tuple[float, float]:
-    """Mean and standard deviation in [-1, 1] of (items, ...) uint8, of 256 of them."""
+def pixel_mean_std(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Return mean and standard deviation in [-1, 1] of ``pixels`` (items, ...), estimated from 256 items."""
     count = min(len(pixels), 256)
-    some = (pixels[index * len(pixels) // count].astype(np.float32) / 127.5 - 1 for index in range(count))
-    averages = np.array([(x.mean(), (x * x).mean()) for x in some], np.float64).mean(0)
+    subset = (pixels[index * len(pixels) // count].astype(np.float32) / 127.5 - 1 for index in range(count))
+    averages = np.array([(x.mean(), (x * x).mean()) for x in subset], np.float64).mean(0)
     mean, square = float(averages[0]), float(averages[1])
     return round(mean, 4), round(max(0.05, max(0.0, square - mean**2) ** 0.5), 4)
 
 
-def _resized(image: Pillow.Image, width: int, height: int, how: str) -> Pillow.Image:
-    def sized(width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Pillow.Image:
+def _resize(image: Pillow.Image, width: int, height: int, mode: str) -> Pillow.Image:
+    """Resize to ``width`` x ``height``; ``mode`` is ``crop``, ``pad`` or ``stretch``."""
+
+    def resample(width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Pillow.Image:
         return image.resize((width, height), Pillow.Resampling.LANCZOS, box, reducing_gap=3.0)
 
-    if how == "stretch":
-        return sized(width, height)
+    if mode == "stretch":
+        return resample(width, height)
     too_wide = image.width * height > image.height * width
-    if how == "crop":
-        wide = image.height * width / height if too_wide else image.width
-        high = image.height if too_wide else image.width * height / width
-        left, top = (image.width - wide) / 2, (image.height - high) / 2
-        return sized(width, height, (left, top, left + wide, top + high))
-    inside = width if too_wide else max(1, round(height * image.width / image.height))
-    along = max(1, round(width * image.height / image.width)) if too_wide else height
+    if mode == "crop":
+        crop_width = image.height * width / height if too_wide else image.width
+        crop_height = image.height if too_wide else image.width * height / width
+        left, top = (image.width - crop_width) / 2, (image.height - crop_height) / 2
+        return resample(width, height, (left, top, left + crop_width, top + crop_height))
+    inner_width = width if too_wide else max(1, round(height * image.width / image.height))
+    inner_height = max(1, round(width * image.height / image.width)) if too_wide else height
     padded = Pillow.new(image.mode, (width, height), "white")
-    padded.paste(sized(inside, along), ((width - inside) // 2, (height - along) // 2))
+    padded.paste(resample(inner_width, inner_height), ((width - inner_width) // 2, (height - inner_height) // 2))
     return padded

@@ -1,9 +1,10 @@
-"""What of a clip may be heard: how much moves and where, and each time that something turns round, what it was.
+"""Visual features that predict sound: amount and place of motion, and abrupt changes of direction.
 
-Nothing is learnt, and nothing has to be told from its ground. A clip is seen as maps (colours, hues, edges) whose
-centres of mass go straight on while things go straight on. What turns round bends the way of the centre in the maps of
-its own colours and edges: so the bend says what it is, and how it is shared by two frames, when it happened between
-them. Sounds are at sudden changes of motion: Davis and Agrawala, "Visual rhythm and beat", 2018.
+Nothing is learned, and no foreground has to be segmented. A clip is converted to maps (colors, hues, edges), whose
+centers of mass move in straight lines while objects do. An object that changes its direction bends the path of the
+center in the maps of its own colors and edges. So the bend tells what the object looks like; and its distribution over
+two frames tells when, between them, it happened. Sounds occur at abrupt changes of motion: Davis and Agrawala, "Visual
+rhythm and beat", 2018.
 """
 
 from dataclasses import dataclass, replace
@@ -21,34 +22,35 @@ from genai.media.clip import Clip
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-SIDE = 32
-"""Pixels of the longer side of what is looked at."""
-PACE = 8
-"""Looks a second that are enough: of a faster clip several frames are one."""
-REACH = 7
-"""Pixels of ``SIDE`` within which what moves is one thing."""
-THINGS = 4
-"""That move by themselves: smaller ones are not looked at."""
-DECAYS = (0.01, 0.03, 0.1)
-"""Seconds in which a turn has faded to 1/e, for as many features."""
-AROUND = (0.007, 0.03)
-"""Seconds about a turn that are marked as such."""
-HUES = 6
+MAX_ANALYSIS_SIDE = 32
+"""Pixels of the longer side of the analyzed frames."""
+ANALYSIS_FPS = 8
+"""Analyzed frames per second, about; the frames of faster clips are averaged in groups."""
+MERGE_PIXELS = 7
+"""Moving regions that are closer than this are one object."""
+MAX_OBJECTS = 4
+"""Objects that are analyzed at a time, the largest first."""
+DECAY_SECONDS = (0.01, 0.03, 0.1)
+"""Time constants of the features that decay after a change of direction."""
+NEAR_SECONDS = (0.007, 0.03)
+"""Widths of the Gaussian features around a change of direction."""
+NUM_HUES = 6
 
-_LATEST = 0.06  # seconds in which what turned gives way to what turns next
-_SHARP = 0.25  # of turns: with half of that they are hardly seen
-_LEAST_CHANGE = 0.02  # of full contrast
-_EDGES = 5
+_LOOKS_DECAY = 0.06  # seconds in which the looks of a change give way to those of the next one
+_SHARP = 0.25  # sharpness with half weight; changes of half of that have almost none
+_MIN_CHANGE = 0.02  # of full contrast
+_NUM_EDGE_MAPS = 5
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Something changes its motion.
+class DirectionChange:
+    """An object changes its direction.
 
     Attributes:
         time: in s.
-        sharpness: from 0, it goes on as before, to 0.5, back the way that it came.
-        looks: (maps,) what it is: its contrast with the ground in red, green and blue, its hues, its edges.
+        sharpness: from 0 (straight on) to 0.5 (straight back).
+        looks: (maps,), what the object looks like: its contrast with the background in red, green and blue, its hues,
+            its edges.
     """
 
     time: float
@@ -57,144 +59,152 @@ class Turn:
 
 
 class VisualOnsets:
-    """Features of a clip, ``PromptFeatures.RATE`` frames a second."""
+    """Compute features of a clip, ``PromptFeatures.FRAME_RATE`` frames per second."""
 
     version: ClassVar[int] = 1
-    """To be raised when features change: part of the key of what is cached."""
+    """Part of the cache key of packed data; to be increased when the features change."""
 
-    features: ClassVar[int] = len(DECAYS) + len(AROUND) + 1 + (3 + HUES + _EDGES) + 3
-    """Of turns: how long ago, about now, how sharp, the looks. Of all that moves: how much, and where."""
+    features: ClassVar[int] = len(DECAY_SECONDS) + len(NEAR_SECONDS) + 1 + (3 + NUM_HUES + _NUM_EDGE_MAPS) + 3
+    """Number of features per frame: for changes of direction the time since, nearness, sharpness and looks; for all
+    motion its amount, x and y."""
 
     def frames(self, clip: Clip, count: int) -> Floats:
-        """(count, features) of the first ``count`` frames of 10 ms; zeros behind the end of the clip."""
-        maps, at = _maps(clip)
-        times = (np.arange(count) + 0.5) / PromptFeatures.RATE
-        since = np.zeros((count, len(DECAYS) + len(AROUND)), np.float32)
+        """Return (count, features) for the first ``count`` frames of 10 ms; zeros after the end of the clip."""
+        maps, map_times = _feature_maps(clip)
+        times = (np.arange(count) + 0.5) / PromptFeatures.FRAME_RATE
+        timing = np.zeros((count, len(DECAY_SECONDS) + len(NEAR_SECONDS)), np.float32)
         looks = np.zeros((count, 1 + maps.shape[1]), np.float32)
-        known = np.full((count, 1), 0.02, np.float32)
-        for turn in _turns(maps, at):
-            ago = times[:, None] - turn.time
-            seen = 1 / (1 + (_SHARP / max(turn.sharpness, 1e-3)) ** 6)
-            since += seen * np.hstack([(ago >= 0) * np.exp(-ago.clip(0) / DECAYS), np.exp(-((ago / AROUND) ** 2))])
-            weight = seen * (ago > -0.01) * np.exp(-ago.clip(0) / _LATEST)
-            looks += weight * np.append(turn.sharpness, turn.looks)
-            known += weight
-        change, centres = _motion(maps)
-        moving = np.stack([np.log1p(change / _step(at) * 30), *centres.T])
-        moving = np.stack([np.interp(times, at, line) for line in moving], 1)
-        return np.hstack([since, looks / known, moving]).astype(np.float32) * (times < clip.seconds)[:, None]
+        total_weight = np.full((count, 1), 0.02, np.float32)
+        for change in _direction_changes(maps, map_times):
+            elapsed = times[:, None] - change.time
+            strength = 1 / (1 + (_SHARP / max(change.sharpness, 1e-3)) ** 6)
+            decay = (elapsed >= 0) * np.exp(-elapsed.clip(0) / DECAY_SECONDS)
+            timing += strength * np.hstack([decay, np.exp(-((elapsed / NEAR_SECONDS) ** 2))])
+            weight = strength * (elapsed > -0.01) * np.exp(-elapsed.clip(0) / _LOOKS_DECAY)
+            looks += weight * np.append(change.sharpness, change.looks)
+            total_weight += weight
+        amount, centers = _motion(maps)
+        motion = np.stack([np.log1p(amount / _interval(map_times) * 30), *centers.T])
+        motion = np.stack([np.interp(times, map_times, row) for row in motion], 1)
+        features = np.hstack([timing, looks / total_weight, motion]).astype(np.float32)
+        return features * (times < clip.seconds)[:, None]
 
 
-def turns(clip: Clip) -> list[Turn]:
-    """What changes its motion in a clip, however little, in the order of time."""
-    return _turns(*_maps(clip))
+def direction_changes(clip: Clip) -> list[DirectionChange]:
+    """Return all changes of direction in a clip, however small, in temporal order."""
+    return _direction_changes(*_feature_maps(clip))
 
 
-def sharp_turns(clip: Clip) -> list[float]:
-    """When what ``VisualOnsets`` marks plainly happens, in s."""
-    return [turn.time for turn in turns(clip) if turn.sharpness >= _SHARP]
+def sharp_direction_changes(clip: Clip) -> list[float]:
+    """Return the times in s of the changes of direction that ``VisualOnsets`` marks clearly."""
+    return [change.time for change in direction_changes(clip) if change.sharpness >= _SHARP]
 
 
-# What is looked at.
+# Feature maps.
 
 
-def _maps(clip: Clip) -> tuple[Floats, Doubles]:
-    """(looks, maps, height, width), and when each look is, in s."""
+def _feature_maps(clip: Clip) -> tuple[Floats, Doubles]:
+    """Return (steps, maps, height, width) and the time of each step in s."""
     frames = torch.from_numpy(np.ascontiguousarray(clip.frames)).movedim(3, 1)
     sides = frames.shape[2:]
-    size = [max(2, round(side * SIDE / max(sides))) for side in sides]
-    together = max(1, min(int(clip.fps // PACE), len(frames)))
-    frames = frames[: len(frames) // together * together]
-    looks = []
-    for part in frames.split(32 * together):  # a clip as bytes may just fit the memory
+    size = [max(2, round(side * MAX_ANALYSIS_SIDE / max(sides))) for side in sides]
+    group_size = max(1, min(int(clip.fps // ANALYSIS_FPS), len(frames)))
+    frames = frames[: len(frames) // group_size * group_size]
+    steps = []
+    for part in frames.split(32 * group_size):  # the whole clip as floats may not fit into memory
         small = F.interpolate(part.float() / 255, size, mode="area").expand(-1, 3, -1, -1)
-        looks += [group.mean(0) for group in small.split(together)]
-    times = (np.arange(len(looks), dtype=np.float64) + (1 - 1 / together) / 2) * (together / clip.fps)
-    return _seen(torch.stack(looks)).numpy(), times
+        steps += [group.mean(0) for group in small.split(group_size)]
+    times = (np.arange(len(steps), dtype=np.float64) + (1 - 1 / group_size) / 2) * (group_size / clip.fps)
+    return _maps_of_images(torch.stack(steps)).numpy(), times
 
 
-def _step(at: Doubles) -> float:
-    return float(at[1] - at[0]) if len(at) > 1 else 1.0
+def _interval(times: Doubles) -> float:
+    return float(times[1] - times[0]) if len(times) > 1 else 1.0
 
 
-def _seen(looks: Tensor) -> Tensor:
-    """(looks, 3, height, width) from 0 to 1 -> colours, chroma by hue, edges by their angles."""
-    red, green, blue = looks.unbind(1)
-    hue = torch.atan2(3**0.5 * (green - blue), 2 * red - green - blue) * (HUES / (2 * torch.pi))
-    apart = (hue[:, None] - torch.arange(HUES)[:, None, None] + HUES / 2).remainder(HUES) - HUES / 2
-    hues = (looks.amax(1) - looks.amin(1))[:, None] * (1 - apart.abs()).clamp(min=0)
-    across, down = torch.gradient(looks, dim=(3, 2))
-    size = (across**2 + down**2).sum(1, keepdim=True).sqrt() + 1e-6
-    twice = torch.complex(across**2 - down**2, 2 * across * down).sum(1, keepdim=True) / size**2  # the angle
-    edges = (
-        2
-        * size
-        * torch.cat([torch.ones_like(size), *(part for z in (twice, twice**2) for part in (z.real, z.imag))], 1)
-    )
-    return torch.cat([looks, hues, edges], 1)
+def _maps_of_images(images: Tensor) -> Tensor:
+    """Convert (steps, 3, height, width) in [0, 1] to maps of colors, of chroma by hue, and of edges by angle."""
+    red, green, blue = images.unbind(1)
+    hue = torch.atan2(3**0.5 * (green - blue), 2 * red - green - blue) * (NUM_HUES / (2 * torch.pi))
+    distance = (hue[:, None] - torch.arange(NUM_HUES)[:, None, None] + NUM_HUES / 2).remainder(NUM_HUES) - NUM_HUES / 2
+    hues = (images.amax(1) - images.amin(1))[:, None] * (1 - distance.abs()).clamp(min=0)
+    dx, dy = torch.gradient(images, dim=(3, 2))
+    size = (dx**2 + dy**2).sum(1, keepdim=True).sqrt() + 1e-6
+    double_angle = torch.complex(dx**2 - dy**2, 2 * dx * dy).sum(1, keepdim=True) / size**2
+    harmonics = [part for z in (double_angle, double_angle**2) for part in (z.real, z.imag)]
+    edges = 2 * size * torch.cat([torch.ones_like(size), *harmonics], 1)
+    return torch.cat([images, hues, edges], 1)
 
 
 def _motion(maps: Floats) -> tuple[Floats, Floats]:
-    """(looks,): the mean change about then; (looks, 2): where it is, x and y from -0.5 to 0.5."""
+    """Return the mean change around each step (steps,), and its center (steps, 2), x and y from -0.5 to 0.5."""
     changes = np.abs(np.diff(maps[:, :3], axis=0)).mean(1)
     changes = np.concatenate([changes[:1], changes, changes[-1:]]) if len(changes) else np.zeros_like(maps[[0, 0], 0])
-    about = (changes[1:] + changes[:-1]) / 2
-    total = about.mean((1, 2))
-    centres = [(about * line).mean((1, 2)) / (total + 1e-4) for line in _lines(maps)]
-    return total, np.stack(centres, 1)
+    around = (changes[1:] + changes[:-1]) / 2
+    total = around.mean((1, 2))
+    centers = [(around * coordinate).mean((1, 2)) / (total + 1e-4) for coordinate in _coordinates(maps)]
+    return total, np.stack(centers, 1)
 
 
-def _lines(maps: Floats) -> tuple[Floats, Floats]:
-    """x of the pixels (1, width) and y (height, 1), from -0.5 to 0.5 each."""
+def _coordinates(maps: Floats) -> tuple[Floats, Floats]:
+    """Return x (1, width) and y (height, 1) of the pixels, from -0.5 to 0.5."""
     x, y = (((np.arange(side) + 0.5) / side - 0.5).astype(np.float32) for side in (maps.shape[3], maps.shape[2]))
     return x[None], y[:, None]
 
 
-# What changes its motion.
+# Changes of direction.
 
 
-def _turns(maps: Floats, times: Doubles) -> list[Turn]:
-    """At each look, in each part of the picture that moves about then."""
+def _direction_changes(maps: Floats, times: Doubles) -> list[DirectionChange]:
+    """Search each step, and each region that moves around it, for changes of direction."""
     if len(maps) < 3:
         return []
-    first, last = maps[1] - maps[0], maps[-1] - maps[-2]  # straight on, as far as one can know
-    known = np.stack([maps[0] - 2 * first, maps[0] - first, *maps, maps[-1] + last, maps[-1] + 2 * last])
+    first, last = maps[1] - maps[0], maps[-1] - maps[-2]  # linear extrapolation at both ends
+    padded = np.stack([maps[0] - 2 * first, maps[0] - first, *maps, maps[-1] + last, maps[-1] + 2 * last])
     found = []
-    for at in range(1, len(maps) - 1):
-        around = known[at - 1 : at + 6]
-        changes = np.abs(np.diff(around[1:-1, :3], axis=0)).sum((0, 1))
-        for part in _parts(changes):
-            centres = [((changes * part * line).sum() / (changes * part).sum(), line) for line in _lines(maps)]
-            moments = np.stack([(around * (part * (line - centre))).sum((2, 3)) for centre, line in centres])
-            found += [replace(turn, time=float(times[at]) + turn.time * _step(times)) for turn in _turning(moments)]
-    return sorted(found, key=lambda turn: turn.time)
+    for step in range(1, len(maps) - 1):
+        window = padded[step - 1 : step + 6]
+        changes = np.abs(np.diff(window[1:-1, :3], axis=0)).sum((0, 1))
+        for mask in _moving_regions(changes):
+            centers = [((changes * mask * axis).sum() / (changes * mask).sum(), axis) for axis in _coordinates(maps)]
+            moments = np.stack([(window * (mask * (axis - center))).sum((2, 3)) for center, axis in centers])
+            found += [
+                replace(change, time=float(times[step]) + change.time * _interval(times))
+                for change in _changes_of_region(moments)
+            ]
+    return sorted(found, key=lambda change: change.time)
 
 
-def _parts(changes: Floats) -> list[Floats]:
-    """Masks (height, width) of what moves apart from each other, the largest first."""
-    least = max(_LEAST_CHANGE, 0.05 * float(changes.max()), 3 * float(np.median(changes)))
-    moving = torch.from_numpy(changes > least).float()[None, None]
-    moving = F.max_pool2d(moving, REACH, 1, REACH // 2)
-    names = moving * torch.arange(1, moving.numel() + 1).view_as(moving)
-    while not (spread := F.max_pool2d(names, 3, 1, 1) * moving).equal(names):
-        names = spread
-    parts = [(names[0, 0] == name).float().numpy() for name in names.unique() if name > 0]
-    return sorted(parts, key=lambda part: -float((changes * part).sum()))[:THINGS]
+def _moving_regions(changes: Floats) -> list[Floats]:
+    """Return masks (height, width) of the separate moving regions, the largest first."""
+    minimum = max(_MIN_CHANGE, 0.05 * float(changes.max()), 3 * float(np.median(changes)))
+    moving = torch.from_numpy(changes > minimum).float()[None, None]
+    moving = F.max_pool2d(moving, MERGE_PIXELS, 1, MERGE_PIXELS // 2)
+    labels = moving * torch.arange(1, moving.numel() + 1).view_as(moving)
+    while not (spread := F.max_pool2d(labels, 3, 1, 1) * moving).equal(labels):  # connected components
+        labels = spread
+    masks = [(labels[0, 0] == label).float().numpy() for label in labels.unique() if label > 0]
+    return sorted(masks, key=lambda mask: -float((changes * mask).sum()))[:MAX_OBJECTS]
 
 
-def _turning(moments: Floats) -> list[Turn]:
-    """What turns at the middle one of seven looks, by its ``moments`` (axes, 7, maps); times are in looks from there.
+def _changes_of_region(moments: Floats) -> list[DirectionChange]:
+    """Return the changes of direction at the middle one of seven steps; times are in steps from there.
 
-    Where a thing turns a share s of the way from one look to the next, the bends at these two are as 1 - s to s.
+    An object that changes its direction a fraction s of the way from one step to the next bends the path at these two
+    steps in the ratio 1 - s to s.
+
+    Args:
+        moments: (axes, 7, maps), first moments of the maps.
     """
-    before, after = ((moments[:, at] - moments[:, at - 2]) / 2 for at in (2, 6))
+    before, after = ((moments[:, step] - moments[:, step - 2]) / 2 for step in (2, 6))
     speed = float(np.linalg.norm(before[:, :3]) + np.linalg.norm(after[:, :3]))
     found = []
     for bends, change in zip(np.diff(moments, 2, axis=1), after - before, strict=True):
         if np.linalg.norm(bends[:, :3], axis=1).argmax() != 2:
             continue
-        shares = (bends[1:4, :3] @ bends[2, :3]).clip(1e-12)
+        weights = (bends[1:4, :3] @ bends[2, :3]).clip(1e-12)
         size = float(np.linalg.norm(change[:3])) + 1e-9
-        looks = change * np.sign(change[-_EDGES] or 1) / size  # the more edges there, the nearer it came
-        found.append(Turn(float(shares @ (-1, 0, 1) / shares.sum()), size / (speed + size), looks.clip(-3, 3)))
+        looks = change * np.sign(change[-_NUM_EDGE_MAPS] or 1) / size  # sign such that edges of the object are positive
+        time = float(weights @ (-1, 0, 1) / weights.sum())
+        found.append(DirectionChange(time, size / (speed + size), looks.clip(-3, 3)))
     return found

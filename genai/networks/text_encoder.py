@@ -1,4 +1,4 @@
-"""Prompts -> vectors, learnt along with the network that they guide. No word is unknown to it."""
+"""A text encoder that is trained together with the network it conditions. It accepts any word."""
 
 import re
 from typing import Annotated
@@ -9,23 +9,24 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Context, attention, heads_for, rms_norm
+from genai.networks.layers import PromptEmbedding, attention, choose_num_heads, rms_norm
 
 Count = Annotated[int, Ge(1), Le(65_536)]
 
 
 class PromptEncoder(nn.Module):
-    """A sum of word vectors, and a small transformer that adds what depends on their order.
+    """A sum of word embeddings, plus a small transformer for what depends on word order.
 
-    The sum learns at once and composes to combinations never seen; the transformer, whose readout starts at zero, tells
-    "a red circle left of a blue square" from its opposite. A word's vector is the sum of two rows found by two hashes
-    (Svenstrup et al. 2017, arXiv:1709.03933), so that two words all but never share both.
+    The sum learns quickly and generalizes to new combinations of words. The transformer, whose output starts at zero,
+    tells "a red circle left of a blue square" from its opposite. A word's embedding is the sum of two rows, found by
+    two hash functions (hash embeddings, Svenstrup et al. 2017, arXiv:1709.03933), so two words hardly ever share both.
 
     Args:
-        width: of the vectors it gives.
-        word_width, layers: of the transformer.
-        rows: of each of the two tables.
-        longest: words of a prompt that are heard; the rest is not.
+        width: size of the pooled embedding.
+        word_width: size of the word embeddings and width of the transformer.
+        layers: number of transformer blocks.
+        rows: rows of each of the two embedding tables.
+        max_words: words per prompt; later words are ignored.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class PromptEncoder(nn.Module):
         word_width: Count = 64,
         layers: Annotated[int, Ge(0), Le(64)] = 1,
         rows: Annotated[int, Ge(1), Le(10_000_000)] = 2048,
-        longest: Annotated[int, Ge(1), Le(4096)] = 64,
+        max_words: Annotated[int, Ge(1), Le(4096)] = 64,
     ) -> None:
         super().__init__()
-        self.width, self.word_width, self.rows, self.longest = width, word_width, rows, longest
+        self.width, self.word_width, self.rows, self.max_words = width, word_width, rows, max_words
         self.words = nn.ModuleList(nn.Embedding(rows + 1, word_width, padding_idx=rows) for _ in range(2))
-        self.places = nn.Embedding(longest + 1, word_width)
+        self.places = nn.Embedding(max_words + 1, word_width)
         self.mlp = nn.Sequential(
             nn.Linear(word_width, 2 * word_width), nn.SiLU(), nn.Linear(2 * word_width, word_width)
         )
@@ -52,26 +53,26 @@ class PromptEncoder(nn.Module):
         nn.init.zeros_(self.order_out.weight)
         nn.init.zeros_(self.order_out.bias)
 
-    def forward(self, prompts: list[str]) -> Context:
-        """The ``Context`` of each prompt; "" is the null prompt of guidance."""
+    def forward(self, prompts: list[str]) -> PromptEmbedding:
+        """Encode prompts; "" is the null prompt of classifier-free guidance."""
         rows, mask = self._rows(prompts)
         embedded: list[Tensor] = [table(ids) for table, ids in zip(self.words, rows, strict=True)]
         words = (embedded[0] + embedded[1]) * mask[..., None]
-        total = words.sum(1) / mask.sum(1, keepdim=True).clamp(min=1).sqrt()
-        x = words + self.places.weight[: words.shape[1]]
+        total = words.sum(1) / mask.sum(1, keepdim=True).clamp(min=1).sqrt()  # bag of words
+        x = words + self.places.weight[: words.shape[1]]  # learned positions
         for block in self.blocks:
             x = block(x, mask)
         x = rms_norm(x)
         mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         pooled = self.sum_out(total + self.mlp(total)) + self.order_out(mean)
-        return Context(pooled, x, mask)
+        return PromptEmbedding(pooled, x, mask)
 
     def _rows(self, prompts: list[str]) -> tuple[list[Tensor], Tensor]:
-        """The two tables' rows of each word (batch, words), and the mask; the begin mark is the word ""."""
-        words = [["", *split_words(prompt)[: self.longest]] for prompt in prompts]
-        longest = max(map(len, words))
+        """Return the row of each word in both tables, (batch, words) each, and the mask; "" is the begin token."""
+        words = [["", *split_words(prompt)[: self.max_words]] for prompt in prompts]
+        length = max(map(len, words))
         device = self.places.weight.device
-        padded = [[*line, *[None] * (longest - len(line))] for line in words]
+        padded = [[*line, *[None] * (length - len(line))] for line in words]
         rows = [
             torch.tensor(
                 [
@@ -86,22 +87,22 @@ class PromptEncoder(nn.Module):
 
 
 class WordBlock(nn.Module):
-    """A pre-norm transformer block over words, each seeing all."""
+    """A pre-norm transformer block with bidirectional attention over words."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = heads_for(width, 32)
+        self.heads = choose_num_heads(width, 32)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(batch, words, width) -> the same; ``mask`` (batch, words) says which words are there."""
+        """Map (batch, words, width) to the same shape; ``mask`` (batch, words) is False at padding."""
         q, k, v = self.qkv(rms_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = attention(q, k, v, mask[:, None, None])
-        x = x + self.out(attended.transpose(1, 2).flatten(2))
+        output = attention(q, k, v, mask[:, None, None])  # (B, H, words, D)
+        x = x + self.out(output.transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(rms_norm(x)), approximate="tanh"))
 
 
 def split_words(prompt: str) -> list[str]:
-    """Lower-case words and marks: ``"A red circle."`` is a, red, circle, and a full stop."""
+    """Split into lower-case words and punctuation marks: ``"A red circle."`` gives a, red, circle, "."."""
     return re.findall(r"\w+|[^\w\s]", prompt.lower())

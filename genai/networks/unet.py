@@ -1,8 +1,8 @@
-"""A U-Net for small and medium images and clips of them, guided by a time and a prompt.
+"""A U-Net for small and medium images and video clips, conditioned on a time and a prompt.
 
-What makes it obey prompts within minutes on a CPU: the prompt has a spatial route of its own (a layout map, drawn from
-the pooled prompt and added behind the stem), each level has a learnt map of positions, and attention stands only where
-it is cheap.
+Three things make it follow prompts within minutes on a CPU. The prompt has a spatial path of its own: a layout map,
+computed from the pooled prompt, is added after the stem. Each level has a learned position map. Attention is used only
+at the lowest resolutions, where it is cheap.
 """
 
 import math
@@ -14,31 +14,32 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures, attention, heads_for, zeroed
-from genai.networks.temporal import Moment, Pyramid, Temporal, near
+from genai.networks.layers import FourierFeatures, attention, choose_num_heads, zero_module
+from genai.networks.temporal import FrameTimeEmbedding, TemporalAttention, TemporalPyramid, frames_in_windows
 
 Count = Annotated[int, Ge(1), Le(16_384)]
 
 
 class UNet(nn.Module):
-    """(batch, channels, height, width), or (batch, frames, channels, height, width), -> the same shape.
+    """A denoising U-Net for images (batch, channels, height, width) or clips (batch, frames, channels, height, width).
 
-    Clips are images that see each other: behind every block a temporal unit follows, which one frame alone skips. A
-    network of images is a part of one of clips, by the names of its weights, and equals it until that has learnt.
+    For clips, each block ends with a temporal layer, which single frames skip. The weights of an image network are a
+    subset of those of a video network, under the same names, and both compute the same until the temporal layers are
+    trained.
 
     Args:
-        shape: of one image.
-        frames: of a clip; 1: there are images alone.
-        context: width of the prompt's pooled vector; 0: no prompt.
+        shape: (channels, height, width) of an image or a frame.
+        frames: number of frames of a clip; 1: images only.
+        context: width of the pooled prompt embedding; 0: unconditional.
         width: channels of the first level.
-        multipliers: of ``width``, one a level; each level halves the sides.
-        blocks: residual blocks of a level on the way down, and as many on the way up, each fed by its counterpart.
-        patch: pixels of a side that are folded into channels first.
-        attention: number of the lowest levels that attend.
+        multipliers: multiples of ``width``, one per level; each further level halves the resolution.
+        blocks: residual blocks per level, on the way down and on the way up; each of the latter gets a skip connection.
+        patch: pixels per side that are folded into channels at the input (pixel unshuffle).
+        attention: number of lowest levels with spatial attention.
         layout: channels of the prompt's layout map; 0: none.
 
     Raises:
-        ValueError: sides that patch and levels do not divide.
+        ValueError: height or width is not divisible by patch size and levels.
     """
 
     def __init__(
@@ -57,67 +58,68 @@ class UNet(nn.Module):
         channels, *sides = shape
         stride = patch * 2 ** (len(multipliers) - 1)
         if any(side % stride for side in sides):
-            near = " x ".join(str(max(1, round(side / stride)) * stride) for side in sides)
-            given = f"sides of {sides[0]} x {sides[1]} pixels"
-            raise ValueError(f"{given} have to be multiples of {stride} (patch and levels), as in {near}.")
-        height, breadth = (side // patch for side in sides)
+            nearest = " x ".join(str(max(1, round(side / stride)) * stride) for side in sides)
+            size = f"sides of {sides[0]} x {sides[1]} pixels"
+            raise ValueError(f"{size} have to be multiples of {stride} (patch and levels), as in {nearest}.")
+        map_height, map_width = (side // patch for side in sides)
         widths = [width * multiplier for multiplier in multipliers]
         condition = 4 * width
         self.patch = patch
-        clips = frames > 1
+        is_video = frames > 1
         self.time = nn.Sequential(
             FourierFeatures(condition), nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
         )
         self.prompt = nn.Linear(context, condition) if context else None
         self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
-        self.layout = Layout(condition, layout, width, (height, breadth)) if layout and context else None
-        self.moment = Moment(condition) if clips else None
+        self.layout = LayoutMap(condition, layout, width, (map_height, map_width)) if layout and context else None
+        self.moment = FrameTimeEmbedding(condition) if is_video else None
         self.pyramid = nn.ModuleList()
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.positions = nn.ParameterList()
         skips, current = [], width
         for level, out in enumerate(widths):
-            attends = level >= len(widths) - attention
-            positions = nn.Parameter(torch.empty(1, current, height >> level, breadth >> level))
+            use_attention = level >= len(widths) - attention
+            positions = nn.Parameter(torch.empty(1, current, map_height >> level, map_width >> level))
             self.positions.append(nn.init.normal_(positions, std=0.3))
-            if clips:
-                self.pyramid.append(Pyramid(channels, patch << level, current))
+            if is_video:
+                self.pyramid.append(TemporalPyramid(channels, patch << level, current))
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(Block(current, out, condition, attends, clips))
+                stage.append(ResBlock(current, out, condition, use_attention, is_video))
                 current = out
                 skips.append(out)
             if level < len(widths) - 1:
                 stage.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
             self.down.append(stage)
-        self.middle = Block(current, current, condition, attention > 0, clips)
+        self.middle = ResBlock(current, current, condition, attention > 0, is_video)
         for level, out in reversed(list(enumerate(widths))):
-            attends = level >= len(widths) - attention
+            use_attention = level >= len(widths) - attention
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(Block(current + skips.pop(), out, condition, attends, clips))
+                stage.append(ResBlock(current + skips.pop(), out, condition, use_attention, is_video))
                 current = out
             if level:
                 current = widths[level - 1]
-                stage.append(nn.Conv2d(out, current, 3, padding=1))  # before the enlargement, where it is cheap
+                stage.append(nn.Conv2d(out, current, 3, padding=1))  # before upsampling, where it is cheaper
             self.up.append(stage)
         self.norm = group_norm(current)
-        self.out = zeroed(nn.Conv2d(current, channels * patch**2, 3, padding=1))
+        self.out = zero_module(nn.Conv2d(current, channels * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, time: Tensor, pooled: Tensor | None = None, seconds: Tensor | None = None) -> Tensor:
-        """The prediction, in the shape of ``x``.
+        """Return a prediction of the shape of ``x``.
 
         Args:
-            x: on the path (1 - time) data + time noise, divided by the root of (1 - time)^2 + time^2.
-            time: (batch,) or (batch, frames) in [0, 1].
-            pooled: (batch, context), the prompt.
-            seconds: (batch, frames), when the frames are; ``None``: images.
+            x: ((1 - time) data + time noise) / sqrt((1 - time)^2 + time^2).
+            time: (batch,), or for clips (batch, frames), diffusion times in [0, 1].
+            pooled: (batch, context), pooled prompt embeddings.
+            seconds: (batch, frames), the time of each frame in the clip; ``None``: ``x`` holds images.
         """
         if seconds is None:
-            return self._images(x, time, pooled, time[:, None])
-        return self._images(x.flatten(0, 1), time.flatten(), pooled, seconds).view_as(x)
+            return self._forward_frames(x, time, pooled, time[:, None])
+        return self._forward_frames(x.flatten(0, 1), time.flatten(), pooled, seconds).view_as(x)
 
-    def _images(self, x: Tensor, time: Tensor, pooled: Tensor | None, seconds: Tensor) -> Tensor:
+    def _forward_frames(self, x: Tensor, time: Tensor, pooled: Tensor | None, seconds: Tensor) -> Tensor:
+        """Process ``x`` (batch * frames, channels, height, width) with ``seconds`` (batch, frames)."""
         frames = seconds.shape[1]
         condition = self.time(time)
         if self.prompt is not None and pooled is not None:
@@ -125,17 +127,17 @@ class UNet(nn.Module):
         if self.moment is not None:
             condition = self.moment(condition, seconds)
         condition = F.silu(condition)
-        means = self._means(x, time, seconds)
+        pyramid_inputs = self._pyramid_inputs(x, time, seconds)
         x = self.stem(F.pixel_unshuffle(x, self.patch))
         if self.layout is not None:
             x = x + self.layout(condition, x.shape[-2:])
         skips = []
         for level, (stage, positions) in enumerate(zip(self.down, self.positions, strict=True)):
-            x = x + fitted(positions, x.shape[-2:])
+            x = x + resize_to(positions, x.shape[-2:])
             if self.pyramid:
-                x = x + self.pyramid[level](*means)
+                x = x + self.pyramid[level](*pyramid_inputs)
             for layer in stage:  # type: ignore[attr-defined]
-                if isinstance(layer, Block):
+                if isinstance(layer, ResBlock):
                     x = layer(x, condition, seconds)
                     skips.append(x)
                 else:
@@ -143,35 +145,44 @@ class UNet(nn.Module):
         x = self.middle(x, condition, seconds)
         for stage in self.up:
             for layer in stage:  # type: ignore[attr-defined]
-                if isinstance(layer, Block):
+                if isinstance(layer, ResBlock):
                     x = layer(torch.cat([x, skips.pop()], 1), condition, seconds)
                 else:
                     x = F.interpolate(layer(x), scale_factor=2.0)
         return F.pixel_shuffle(self.out(F.silu(self.norm(x))), self.patch)
 
-    def _means(self, x: Tensor, time: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the pyramid looks at: data plus noise, the noise's precision, and which frames are near each other."""
+    def _pyramid_inputs(self, x: Tensor, time: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return data plus noise (B, T, C, H, W), the noise's precision (B, T), and the windows of ``seconds``."""
         t = time.clamp(1e-4, 1 - 1e-4)
         scale = ((1 - t) ** 2 + t**2).sqrt() / (1 - t)
         raw = (x.float() * scale[:, None, None, None]).unflatten(0, seconds.shape)
-        return raw, ((1 - t) / t).square().clamp(max=1e3).view_as(seconds), near(seconds)
+        return raw, ((1 - t) / t).square().clamp(max=1e3).view_as(seconds), frames_in_windows(seconds)
 
 
-class Block(nn.Module):
-    """Two convolutions; the condition scales and shifts between them (FiLM, arXiv:1709.07871); attention behind."""
+class ResBlock(nn.Module):
+    """A residual block of two convolutions, followed by optional spatial and temporal attention.
 
-    def __init__(self, channels: int, out: int, condition: int, attends: bool, clips: bool) -> None:
+    The condition scales and shifts the features between the convolutions (FiLM, arXiv:1709.07871).
+    """
+
+    def __init__(self, channels: int, out: int, condition: int, use_attention: bool, is_video: bool) -> None:
         super().__init__()
         self.first = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
         self.norm = group_norm(out)
-        self.scale_shift = zeroed(nn.Linear(condition, 2 * out))
-        self.second = zeroed(nn.Conv2d(out, out, 3, padding=1))
+        self.scale_shift = zero_module(nn.Linear(condition, 2 * out))
+        self.second = zero_module(nn.Conv2d(out, out, 3, padding=1))
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
-        self.attention = Attention(out) if attends else None
-        self.temporal = Temporal(out, condition, joint=attends) if clips else None
+        self.attention = SpatialAttention(out) if use_attention else None
+        self.temporal = TemporalAttention(out, condition, joint=use_attention) if is_video else None
 
     def forward(self, x: Tensor, condition: Tensor, seconds: Tensor) -> Tensor:
-        """(batch * frames, channels, height, width), condition likewise, (batch, frames) -> ... out ..."""
+        """Map (batch * frames, channels, height, width) to (batch * frames, out, height, width).
+
+        Args:
+            x: the feature maps.
+            condition: (batch * frames, width).
+            seconds: (batch, frames), the time of each frame.
+        """
         scale, shift = self.scale_shift(condition)[:, :, None, None].chunk(2, 1)
         h = self.norm(self.first(x)) * (1 + scale) + shift
         x = self.skip(x) + self.second(F.silu(h))
@@ -180,25 +191,26 @@ class Block(nn.Module):
         return x if self.temporal is None else self.temporal(x, condition, seconds)
 
 
-class Attention(nn.Module):
-    """Every pixel sees every other."""
+class SpatialAttention(nn.Module):
+    """Self-attention over the pixels of a feature map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = heads_for(channels, 32)
+        self.heads = choose_num_heads(channels, 32)
         self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = zeroed(nn.Conv2d(channels, channels, 1))
+        self.out = zero_module(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, height, width) -> the same."""
-        q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
-        attended = attention(q, k, v).transpose(-1, -2)
-        return x + self.out(attended.reshape(x.shape))
+        """Map (batch, channels, height, width) to the same shape."""
+        qkv = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))  # (B, 3, heads, D, H * W)
+        q, k, v = qkv.transpose(-1, -2).unbind(1)
+        output = attention(q, k, v).transpose(-1, -2)
+        return x + self.out(output.reshape(x.shape))
 
 
-class Layout(nn.Module):
-    """A map drawn from the condition alone: where things are to be. At most 16 x 16, enlarged to the image."""
+class LayoutMap(nn.Module):
+    """A feature map computed from the condition alone, which places objects: at most 16 x 16, resized to the image."""
 
     def __init__(self, condition: int, channels: int, out: int, sides: tuple[int, int]) -> None:
         super().__init__()
@@ -207,15 +219,15 @@ class Layout(nn.Module):
         self.out = nn.Conv2d(channels, out, 1)
 
     def forward(self, condition: Tensor, sides: Sequence[int]) -> Tensor:
-        """(batch, condition) -> (batch, out, *sides)."""
-        return self.out(fitted(self.draw(condition).unflatten(1, self.grid), sides))
+        """Map (batch, condition) to (batch, out, *sides)."""
+        return self.out(resize_to(self.draw(condition).unflatten(1, self.grid), sides))
 
 
-def fitted(x: Tensor, sides: Sequence[int]) -> Tensor:
-    """Enlarge or shrink the last two dimensions to ``sides`` where they differ."""
+def resize_to(x: Tensor, sides: Sequence[int]) -> Tensor:
+    """Resize the last two dimensions of ``x`` to ``sides`` if they differ."""
     return x if tuple(x.shape[-2:]) == tuple(sides) else F.interpolate(x, tuple(sides), mode="bilinear")
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Groups of 16 channels, or what divides them."""
+    """Group norm with groups of about 16 channels; their number divides ``channels``."""
     return nn.GroupNorm(math.gcd(max(1, channels // 16), channels), channels)

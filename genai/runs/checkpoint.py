@@ -1,11 +1,11 @@
-"""Checkpoint files that survive a kill, show damage, and never run code.
+"""Checkpoint files: saved atomically, verified by a hash, loaded without running code.
 
-Saving: a temporary file in the same folder, fsync, the hash beside it, then ``os.replace``. The hash file names the new
-and the previous content, so that a kill between the two renames leaves a pair that still fits.
+Saving: write a temporary file in the same folder, fsync, write the hash file, then ``os.replace``. The hash file lists
+the new and the previous content, so that a kill between the two renames leaves a valid pair.
 
-Loading: the file may come from a stranger. The zip must be stored (a compressed one can be a bomb), and its pickle may
-name nothing but tensors and plain containers, which is checked before anything is unpickled (and torch's own
-``weights_only=True`` stays on besides).
+Loading: the file may be untrusted. The zip must be uncompressed (a compressed one can be a bomb), and its pickle may
+name only tensors and plain containers. This is checked before unpickling, in addition to torch's
+``weights_only=True``.
 """
 
 import hashlib
@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import CorruptCheckpoint, RunError, short_repr
+from genai.core.renamed import current_node, current_weights
 
 CHECKPOINT_FORMAT = 1
-_PICKLE_BYTES = 32 * 2**20
-_PICKLE_OPCODES = 2_000_000
-_ENTRIES = 100_000
+_MAX_PICKLE_BYTES = 32 * 2**20
+_MAX_PICKLE_OPS = 2_000_000
+_MAX_ENTRIES = 100_000
 _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _ALLOWED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch Size"} | {
     f"torch {name}Storage" for name in _STORAGES
@@ -32,10 +33,10 @@ _ALLOWED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     """Write ``state`` (plain types and tensors) to ``path`` and return its sha256.
 
-    The former file stays as ``previous.ckpt`` where ``path`` is ``last.ckpt``.
+    If ``path`` is ``last.ckpt``, the previous file is kept as ``previous.ckpt``.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written; the former file is untouched.
+        RunError: the disk is full or the folder cannot be written; the previous file is unchanged.
     """
     import torch
 
@@ -47,63 +48,62 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
         digest = file_hash(temporary)
-        previous = path.with_name("previous.ckpt")
-        if path.name == "last.ckpt" and path.exists() and _fits(path):  # a damaged one must not replace a good one
-            _keep(path, previous)
-        former = _hashes(path)[:1]
-        _write_hashes(path, [digest, *former])
+        if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
+            _keep_previous(path, path.with_name("previous.ckpt"))
+        _write_hashes(path, [digest, *_read_hashes(path)[:1]])
         os.replace(temporary, path)
         _write_hashes(path, [digest])
-        _sync(path.parent)
+        _fsync_folder(path.parent)
         return digest
     except (OSError, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
         written = 0
         if path.parent.is_dir() and temporary.exists():
             written = temporary.stat().st_size
             temporary.unlink()
-        free = shutil.disk_usage(_existing(path.parent)).free
+        free = shutil.disk_usage(_nearest_existing(path.parent)).free
         raise RunError(
-            f"cannot save {path}: {_reason(error)} after {written:,} bytes; {free:,} bytes are free there.\n"
-            "The checkpoint before it is untouched."
+            f"cannot save {path}: {_root_cause(error)} after {written:,} bytes; {free:,} bytes are free there.\n"
+            "The previous checkpoint is unchanged."
         ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. Raises ``CorruptCheckpoint`` where the hash does not fit or the content is not ours."""
+    """Read a checkpoint onto the CPU. Raises ``CorruptCheckpoint`` if it is damaged or refused."""
     import torch
 
     inspect_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch makes of a file that is not what it says
+    except Exception as error:  # torch raises various errors for an invalid file
         raise CorruptCheckpoint(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
-    about, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
-    if not (isinstance(about, dict) and isinstance(about.get("step"), int) and isinstance(weights, dict)):
+    metadata, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
+    if not (isinstance(metadata, dict) and isinstance(metadata.get("step"), int) and isinstance(weights, dict)):
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai.")
     if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()):
-        raise CorruptCheckpoint(f"{path} is refused: its weights are not tensors by name.")
-    number = about.get("format")
-    if not isinstance(number, int) or number != CHECKPOINT_FORMAT:
+        raise CorruptCheckpoint(f"{path} is refused: its weights are not named tensors.")
+    format_number = metadata.get("format")
+    if not isinstance(format_number, int) or format_number != CHECKPOINT_FORMAT:
         raise CorruptCheckpoint(
-            f"{path} has format {short_repr(number)}; this version of genai reads {CHECKPOINT_FORMAT}."
+            f"{path} has format {short_repr(format_number)}; this version of genai reads {CHECKPOINT_FORMAT}."
         )
-    return dict(state)
+    nodes = {key: current_node(metadata[key]) for key in ("model", "modality") if key in metadata}
+    return {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
 
 
 def inspect_checkpoint(path: Path) -> None:
-    """Refuse a file that is truncated, altered, a bomb, or names code. Opens nothing that it has not measured.
+    """Check that a file is complete, unaltered, no zip bomb, and names no code; check sizes before reading.
 
     Raises:
-        CorruptCheckpoint: saying which.
+        CorruptCheckpoint: names the reason.
     """
-    if path.exists() and not path.is_file():  # a device or a pipe never ends
+    if path.exists() and not path.is_file():  # a device or a pipe may never end
         raise CorruptCheckpoint(f"{path} is not a file.")
-    if not _fits(path):
-        raise CorruptCheckpoint(f"{path} is damaged: its content does not fit {path.name}.sha256.")
+    if not _matches_hash(path):
+        raise CorruptCheckpoint(f"{path} is damaged: its content does not match {path.name}.sha256.")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            if len(entries) > _ENTRIES:
+            if len(entries) > _MAX_ENTRIES:
                 raise CorruptCheckpoint(f"{path} is refused: {len(entries)} parts in one file.")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise CorruptCheckpoint(f"{path} is refused: a compressed part, which can be a zip bomb.")
@@ -113,8 +113,8 @@ def inspect_checkpoint(path: Path) -> None:
                 raise CorruptCheckpoint(f"{path} is refused: a part with two names.")
             pickles = [entry for entry in entries if entry.filename.lower().endswith(".pkl")]  # torch takes DATA.PKL
             name = entries[0].filename.partition("/")[0] + "/data.pkl" if entries else ""
-            if [entry.filename for entry in pickles] != [name] or pickles[0].file_size > _PICKLE_BYTES:
-                raise CorruptCheckpoint(f"{path} is refused: it is not one that genai wrote.")
+            if [entry.filename for entry in pickles] != [name] or pickles[0].file_size > _MAX_PICKLE_BYTES:
+                raise CorruptCheckpoint(f"{path} is refused: genai did not write it.")
             _inspect_pickle(path, archive.read(pickles[0]))
     except zipfile.BadZipFile as error:
         raise CorruptCheckpoint(f"{path} is damaged, or not a checkpoint ({str(error)[:80]}).") from error
@@ -123,15 +123,15 @@ def inspect_checkpoint(path: Path) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def atomic_write(path: Path, content: str) -> None:
-    """Replace a small text file so that a reader, or a kill, never meets half of it.
+    """Replace a small text file atomically.
 
-    Bytes of a file name that are no UTF-8 become ``\\udcff``, which JSON and YAML read back.
+    Bytes of file names that are not UTF-8 are written as ``\\udcff``, which JSON and YAML read back.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -153,15 +153,16 @@ def _inspect_pickle(path: Path, content: bytes) -> None:
                 )
             if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
                 raise CorruptCheckpoint(f"{path} is refused: it builds objects ({opcode.name}), which is code.")
-            if count > _PICKLE_OPCODES:
-                raise CorruptCheckpoint(f"{path} is refused: more than {_PICKLE_OPCODES:,} instructions in its pickle.")
+            if count > _MAX_PICKLE_OPS:
+                raise CorruptCheckpoint(f"{path} is refused: more than {_MAX_PICKLE_OPS:,} instructions in its pickle.")
     except (ValueError, IndexError, KeyError) as error:
         raise CorruptCheckpoint(f"{path} is damaged: {str(error)[:100]}") from error
 
 
-def _hashes(path: Path) -> list[str]:
-    beside = path.with_name(f"{path.name}.sha256")
-    lines = beside.read_text(errors="replace").splitlines() if beside.exists() else []
+def _read_hashes(path: Path) -> list[str]:
+    """Return the hashes in the hash file of ``path``; empty if there is none."""
+    file = path.with_name(f"{path.name}.sha256")
+    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
     return [line.split()[0] for line in lines if line.strip()]
 
 
@@ -170,27 +171,27 @@ def _write_hashes(path: Path, hashes: list[str]) -> None:
     atomic_write(path.with_name(f"{path.name}.sha256"), lines)
 
 
-def _fits(path: Path) -> bool:
-    """Whether a file has the content that the hash beside it names; without one there is nothing to say against it."""
-    hashes = _hashes(path)
+def _matches_hash(path: Path) -> bool:
+    """Return whether a file matches its hash file; True if it has none."""
+    hashes = _read_hashes(path)
     return not hashes or file_hash(path) in hashes
 
 
-def _keep(path: Path, previous: Path) -> None:
-    """``previous`` becomes what ``path`` is now; both exist at every moment."""
+def _keep_previous(path: Path, previous: Path) -> None:
+    """Replace ``previous`` by the content of ``path``; both exist at every moment."""
     link = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
     except OSError:  # a file system without hard links
         shutil.copyfile(path, link)
-    kept = _hashes(path)
-    _write_hashes(previous, [*kept, *_hashes(previous)])
+    hashes = _read_hashes(path)
+    _write_hashes(previous, [*hashes, *_read_hashes(previous)])
     os.replace(link, previous)
-    _write_hashes(previous, kept)
+    _write_hashes(previous, hashes)
 
 
-def _sync(folder: Path) -> None:
+def _fsync_folder(folder: Path) -> None:
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -199,11 +200,11 @@ def _sync(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _existing(folder: Path) -> Path:
+def _nearest_existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
 
 
-def _reason(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> str:
     while not (isinstance(error, OSError) and error.strerror) and (error.__cause__ or error.__context__):
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
     return (

@@ -1,4 +1,4 @@
-"""A run on disk: its folder, its record, which one is newest, which of its checkpoints is good.
+"""Run folders: their records, their checkpoints, and how to find them.
 
 runs/2026-01-31/12-00-00-text-gpt/
     config.yaml  record.json  metrics.csv  checkpoints/{best,last}.ckpt  tensorboard/  previews/
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
 from genai.runs.checkpoint import atomic_write, load_checkpoint
 
-_KINDS: dict[str, type] = {
+_RECORD_TYPES: dict[str, type] = {
     "overrides": list,
     "prompts": list,
     "data": dict,
@@ -29,7 +29,7 @@ _KINDS: dict[str, type] = {
     "steps": int,
     "started": str,
 }
-"""What others rely on of a record, which can come from a stranger."""
+"""Types of the entries of a record that are relied on; a record may be untrusted."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What ``record.json`` says; empty where there is none yet. Raises ``UserError`` where it is not readable."""
+        """Content of ``record.json``; empty if there is none yet. Raises ``UserError`` if it cannot be read."""
         try:
             record = dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
-            if wrong := [key for key, kind in _KINDS.items() if not isinstance(record.get(key, kind()), kind)]:
-                raise ValueError(f"{wrong[0]} is no {_KINDS[wrong[0]].__name__}")
+            if wrong := [key for key, kind in _RECORD_TYPES.items() if not isinstance(record.get(key, kind()), kind)]:
+                raise ValueError(f"{wrong[0]} is not a {_RECORD_TYPES[wrong[0]].__name__}")
             return record
         except FileNotFoundError:
             return {}
@@ -63,49 +63,49 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the lowest validation loss, the one to sample from."""
+        """The checkpoint with the lowest validation loss, to sample from."""
         return self.folder / "checkpoints" / "best.ckpt"
 
     @property
-    def trained(self) -> bool:
-        """Whether there is a checkpoint."""
+    def has_checkpoint(self) -> bool:
+        """Whether the run has a checkpoint."""
         return any((self.folder / "checkpoints").glob("*.ckpt"))
 
     @property
-    def digests(self) -> set[str]:
-        """sha256 of its checkpoints, as the files beside them have it."""
-        beside = (self.folder / "checkpoints").glob("*.ckpt.sha256")
-        lines = (line.split() for file in beside for line in file.read_text(errors="replace").splitlines())
+    def checkpoint_hashes(self) -> set[str]:
+        """sha256 of the checkpoints, from their hash files."""
+        hash_files = (self.folder / "checkpoints").glob("*.ckpt.sha256")
+        lines = (line.split() for file in hash_files for line in file.read_text(errors="replace").splitlines())
         return {words[0] for words in lines if words}
 
     def load(self, *names: str) -> tuple[Path, dict[str, Any], list[str]]:
-        """The first undamaged checkpoint among ``names`` (``"best"``), then among the others, newest first.
+        """Load the first undamaged checkpoint of ``names`` (``"best"``), then of the others, newest first.
 
         Returns:
-            Its path, its content, and a line about each damaged one that was passed over.
+            Its path, its content, and one message per damaged checkpoint that was skipped.
 
         Raises:
             CorruptCheckpoint: there is none.
         """
         folder = self.folder / "checkpoints"
         files = [folder / f"{name}.ckpt" for name in (*names, "last", "previous", "best")]
-        passed_over: list[str] = []
+        notes: list[str] = []
         for file in dict.fromkeys(file for file in files if file.exists()):
             try:
-                return file, load_checkpoint(file), passed_over
+                return file, load_checkpoint(file), notes
             except CorruptCheckpoint as error:
-                passed_over.append(str(error))
-        if passed_over:
-            raise CorruptCheckpoint("no checkpoint is left in this run. " + " ".join(passed_over))
-        raise UserError(f"{self.folder} has no checkpoint yet: there is nothing to go on from. Start a new run.")
+                notes.append(str(error))
+        if notes:
+            raise CorruptCheckpoint("this run has no undamaged checkpoint. " + " ".join(notes))
+        raise UserError(f"{self.folder} has no checkpoint yet, so it cannot be resumed. Start a new run.")
 
-    def tidy(self) -> None:
-        """Remove what a process that was killed while it saved has left."""
+    def remove_temporary_files(self) -> None:
+        """Remove the temporary files of a process that was killed while saving."""
         for file in (self.folder / "checkpoints").glob(".*.tmp"):
             file.unlink(missing_ok=True)
 
     def lock(self) -> FileLock:
-        """Held while a process trains in this folder. Raises ``UserError`` where another one does."""
+        """Acquire the lock for training in this folder. Raises ``UserError`` if another process holds it."""
         lock = FileLock(self.folder / ".lock", blocking=False)
         try:
             lock.acquire()
@@ -116,8 +116,8 @@ class Run:
         return lock
 
     @property
-    def busy(self) -> bool:
-        """Whether a process trains in this folder now."""
+    def is_locked(self) -> bool:
+        """Whether a process is training in this folder."""
         try:
             self.lock().release()
         except UserError:
@@ -126,12 +126,12 @@ class Run:
 
 
 def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
-    """Make a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` where that fails."""
+    """Create a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` if that fails."""
     now = datetime.now()
-    wanted = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
+    target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
     try:
         for count in range(1, 1000):
-            unique = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
+            unique = target if count == 1 else target.with_name(f"{target.name}-{count}")
             try:
                 unique.mkdir(parents=True, exist_ok=folder is not None)
             except FileExistsError:
@@ -140,27 +140,27 @@ def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
                 continue
             return Run(unique)
     except OSError as error:
-        raise UserError(f"cannot make the run folder {wanted}: {error.strerror}.") from error
-    raise UserError(f"{wanted} and 999 more like it exist already.")
+        raise UserError(f"cannot create the run folder {target}: {error.strerror}.") from error
+    raise UserError(f"{target} and 999 numbered copies exist already.")
 
 
 def all_runs(root: Path) -> Iterator[Run]:
-    """The runs below ``root``, newest first; one whose record cannot be read is passed over, and that is said."""
-    found = []
+    """Yield the runs below ``root``, newest first; skip runs with an unreadable record, with a message."""
+    entries = []
     for pattern in ("*/*/record.json", "*/*/*/record.json"):
         for file in root.glob(pattern):
             run = Run(file.parent)
             try:
-                found.append((str(run.record.get("started", "")), run.folder.name, run))
+                entries.append((str(run.record.get("started", "")), run.folder.name, run))
             except UserError as error:
-                print(f"{error} It is passed over.", file=sys.stderr)
-    yield from (run for _, _, run in sorted(found, key=lambda entry: entry[:2], reverse=True))
+                print(f"{error} It is skipped.", file=sys.stderr)
+    yield from (run for _, _, run in sorted(entries, key=lambda entry: entry[:2], reverse=True))
 
 
 def latest_run(root: Path, modality: str | None = None) -> Run:
-    """The newest run that has a checkpoint, of ``modality`` where it is named. Raises ``UserError`` for none."""
+    """Return the newest run (of ``modality``, if given) that has a checkpoint. Raises ``UserError`` for none."""
     for run in all_runs(root):
-        if modality in (None, run.record.get("modality")) and run.trained:
+        if modality in (None, run.record.get("modality")) and run.has_checkpoint:
             return run
     kind = f"{modality} run" if modality else "run"
     raise UserError(
@@ -169,20 +169,20 @@ def latest_run(root: Path, modality: str | None = None) -> Run:
 
 
 def latest_run_per_modality(root: Path) -> list[Run]:
-    """Of each modality the newest run that has a checkpoint, in the order they were started in.
+    """Return the newest run with a checkpoint of each modality, oldest first.
 
     Raises:
         UserError: there is none at all.
     """
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     for run in all_runs(root):
-        if run.trained:
-            found.setdefault(str(run.record.get("modality")), run)
-    return list(reversed(found.values())) or [latest_run(root)]
+        if run.has_checkpoint:
+            runs.setdefault(str(run.record.get("modality")), run)
+    return list(reversed(runs.values())) or [latest_run(root)]
 
 
 def shell_path(path: Path) -> str:
-    """A path as one would type it from here."""
+    """Quote a path for the shell, relative to the working folder if possible."""
     try:
         return shlex.quote(str(path.absolute().relative_to(Path.cwd())))
     except ValueError:
@@ -190,17 +190,17 @@ def shell_path(path: Path) -> str:
 
 
 def find_run(path: str | Path) -> Run:
-    """The run whose folder is ``path``, or a file in it. Raises ``UserError`` naming the nearest one."""
+    """Return the run whose folder is ``path`` or contains it. Raises ``UserError`` with the nearest name."""
     folder = Path(path).expanduser()
     for candidate in (folder, *list(folder.parents)[:2]):
         if (candidate / "record.json").is_file():
             return Run(candidate)
-    siblings = [str(run.folder) for run in all_runs(folder.parent.parent)]
-    raise UserError(f"{path} is not a run folder.{did_you_mean(str(folder), siblings)}")
+    existing = [str(run.folder) for run in all_runs(folder.parent.parent)]
+    raise UserError(f"{path} is not a run folder.{did_you_mean(str(folder), existing)}")
 
 
 def environment_info() -> dict[str, Any]:
-    """Versions, git commit and hardware, for the record."""
+    """Collect versions, git commit and hardware for the record."""
     packages = {}
     for package in ("genai", "torch", "lightning", "hydra-core", "tokenizers", "numpy"):
         try:
@@ -216,7 +216,7 @@ def environment_info() -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any] | None:
-    """The commit of the working folder, and whether it has changes."""
+    """Return the commit of the working folder, and whether there are uncommitted changes."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
         status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True)
@@ -226,9 +226,9 @@ def _git() -> dict[str, Any] | None:
 
 
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
+    file = Path("/proc/cpuinfo")
+    if file.exists():
+        for line in file.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

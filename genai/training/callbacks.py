@@ -1,4 +1,4 @@
-"""What happens between the steps of a run: numbers, validation, previews, checkpoints, and ending well."""
+"""Callback between the steps of a run: metrics, validation, previews, checkpoints, and a clean stop on signals."""
 
 import math
 import signal
@@ -6,7 +6,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 from types import FrameType
@@ -23,30 +24,28 @@ from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
-from genai.training.loggers import Logs
+from genai.training.loggers import Logger, RunLogger
 from genai.training.module import TrainingModule
-from genai.training.progress import Progress
+from genai.training.progress import TrainingProgress
 
 
-class Stopped(BaseException):
-    """The run was told to end by a signal, and has been saved."""
+class StoppedBySignal(BaseException):
+    """The run was stopped by a signal, after it was saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
 
 
-class Told(Exception):
-    """A signal came while the weights were not in their places."""
+class SignalReceived(Exception):
+    """A signal arrived during validation, while the averaged weights were swapped in."""
 
 
-class Loop(Callback):
-    """The rhythm of a run.
-
-    All that is due after a step is done in one place and one order: numbers, validation, checkpoint, preview, end.
+class TrainingLoop(Callback):
+    """Does everything that is due after a step, in this order: metrics, validation, checkpoint, preview, end.
 
     Args:
-        moved: called once, after the first step.
+        on_first_step: called once, after the first step.
     """
 
     def __init__(
@@ -55,78 +54,83 @@ class Loop(Callback):
         modality: Modality,
         prompts: list[str],
         settings: TrainSettings,
-        moved: Callable[[], None] | None = None,
+        logger: Logger,
+        on_first_step: Callable[[], None] | None = None,
     ) -> None:
-        self.run, self.modality, self.prompts, self.moved = run, modality, prompts, moved
-        self.log_every, self.validate_every = settings.log_every, settings.validate_every
+        self.run, self.modality, self.prompts, self.on_first_step = run, modality, prompts, on_first_step
+        self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
+        self.durations: dict[str, list[float]] = {"step": [], "validation": [], "preview": [], "checkpoint": []}
+        self.log_every, self.val_every = settings.log_every, settings.val_every
         self.preview_every = Interval.parse(settings.preview_every, "preview_every")
         self.checkpoint_every = Interval.parse(settings.checkpoint_every, "checkpoint_every")
-        self.logs: Logs | None = None
-        self.progress = Progress()
-        self.saved_step = self.previewed_step = -1
+        self.logs: RunLogger | None = None
+        self.progress = TrainingProgress()
+        self.last_saved_step = self.last_preview_step = -1
         self.signal: int | None = None
-        self.saving = self.complained = False
+        self.is_saving = self.has_warned = False
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
-    def listen(self) -> None:
-        """From now on these signals end the run: after the step, the batch or the sample that is under way."""
+    def install_signal_handlers(self) -> None:
+        """Stop the run on signals, after the current step, validation batch or preview sample."""
         if threading.current_thread() is not threading.main_thread():
-            return  # Python lets only the main thread listen
+            return  # only the main thread can set signal handlers
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 handler = signal.signal(number, self._on_signal)
                 self.handlers.setdefault(number, handler)
 
-    # -- Lightning's moments
+    # -- Lightning hooks
 
-    def on_train_start(self, trainer: Trainer, learner: TrainingModule) -> None:  # type: ignore[override]
-        self.listen()  # again: Lightning has put its own handler for SIGTERM in between
+    def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        self.install_signal_handlers()  # again, because Lightning has set its own handler for SIGTERM
         now = time.monotonic()
         self.preview_every.start(now, first=10)
         self.checkpoint_every.start(now, first=10)
-        unlogged = learner.unlogged
+        pending_metrics = module.pending_metrics
         if trainer.is_global_zero:
-            self.logs = Logs(self.run.folder, learner.step - (unlogged is not None))
-            self.progress.start(learner)
-        self.saved_step = learner.step
-        learner.best = min(learner.best, self._best_so_far())
-        self.times.append((learner.step, now))
-        if unlogged is not None:  # the run was saved while it validated
-            self._log(trainer, learner, unlogged, validate=True)
+            self.logs = RunLogger(self.run.folder, module.step - (pending_metrics is not None), self.logger)
+            self.progress.start(module)
+        self.last_saved_step = module.step
+        module.best_val_loss = min(module.best_val_loss, self._best_saved_loss())
+        self.times.append((module.step, now))
+        if pending_metrics is not None:  # the run was saved during validation
+            self._log(trainer, module, pending_metrics, validate=True)
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: Trainer, learner: TrainingModule, outputs: Any, batch: Batch, index: int
+        self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Batch, index: int
     ) -> None:
-        step = learner.step
+        step = module.step
         self.times.append((step, time.monotonic()))
-        if self.moved:
-            self.moved()
-            self.moved = None
-        course, open_ended = learner.course, learner.course.total is None
-        course.look_at_clock(step, self._agreed(trainer, learner.seconds) if course.seconds else 0.0)
-        begins_to_cool = open_ended and course.total is not None
-        finished = course.total is not None and step >= course.total
-        values = self._numbers(trainer, learner, batch) if step % self.log_every == 0 or step == 1 or finished else {}
-        self._log(trainer, learner, values, validate=step % self.validate_every == 0 or finished)
-        self.progress.update(learner, self._speed(len(batch) * trainer.world_size))
-        if self._any(trainer, self.signal is not None):
-            self._end(trainer, learner)
-        if self._due(trainer, self.checkpoint_every, step) or begins_to_cool or finished:
-            self._save(trainer, learner)
-        if self._due(trainer, self.preview_every, step) or finished:
-            self._preview(trainer, learner)
+        if self.on_first_step:
+            self.on_first_step()
+            self.on_first_step = None
+        lr_schedule, had_no_end = module.lr_schedule, module.lr_schedule.total is None
+        lr_schedule.update_estimate(step, self._broadcast(trainer, module.seconds) if lr_schedule.seconds else 0.0)
+        cooldown_starts = had_no_end and lr_schedule.total is not None
+        finished = step >= self.max_steps or (lr_schedule.total is not None and step >= lr_schedule.total)
+        self.durations["step"].append(self.times[-1][1] - self.times[-2][1])
+        log_step = step % self.log_every == 0 or step == 1 or finished
+        metrics = self._collect_metrics(trainer, module, batch) if log_step else {}
+        self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
+        self.progress.update(module, self._samples_per_second(len(batch) * trainer.world_size))
+        if self._any_process(trainer, self.signal is not None):
+            self._stop(trainer, module)
+        if self._is_due(trainer, self.checkpoint_every, step) or cooldown_starts or finished:
+            self._save(trainer, module)
+        if self._is_due(trainer, self.preview_every, step) or finished:
+            self._preview(trainer, module)
         if finished:
             trainer.should_stop = True
 
-    def on_exception(self, trainer: Trainer, learner: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
-        """Save what can be saved; a run that went wrong in its numbers keeps the checkpoint before."""
-        good = learner.between_steps and learner.step > self.saved_step >= 0
-        if good and trainer.world_size == 1 and not isinstance(exception, RunError | Stopped):
-            self._save(trainer, learner)
+    def on_exception(self, trainer: Trainer, module: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
+        """Save the run if its state is consistent; after a ``RunError`` the previous checkpoint is kept."""
+        can_save = module.between_steps and module.step > self.last_saved_step >= 0
+        if can_save and trainer.world_size == 1 and not isinstance(exception, RunError | StoppedBySignal):
+            self._save(trainer, module)
 
-    def teardown(self, trainer: Trainer, learner: TrainingModule, stage: str) -> None:  # type: ignore[override]
+    def teardown(self, trainer: Trainer, module: TrainingModule, stage: str) -> None:  # type: ignore[override]
         self.progress.stop()
         if self.logs:
             self.logs.close()
@@ -135,154 +139,170 @@ class Loop(Callback):
             signal.signal(number, handler)
         self.handlers = {}
 
-    # -- what is due
+    # -- tasks after a step
 
-    def _numbers(self, trainer: Trainer, learner: TrainingModule, batch: Batch) -> dict[str, float]:
-        speed = self._speed(len(batch) * trainer.world_size)
-        return {**learner.logged, "samples_per_s": speed, "memory_mb": memory_mb(learner.device)}
+    def _collect_metrics(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> dict[str, float]:
+        speed = self._samples_per_second(len(batch) * trainer.world_size)
+        return {**module.step_metrics, "samples_per_s": speed, "memory_mb": peak_memory_mb(module.device)}
 
-    def _log(self, trainer: Trainer, learner: TrainingModule, values: dict[str, float], validate: bool) -> None:
-        """Write the numbers of a step in one row, those of its validation with them.
+    def _log(self, trainer: Trainer, module: TrainingModule, metrics: dict[str, float], validate: bool) -> None:
+        """Write the metrics of a step, with those of its validation, as one row.
 
-        What is saved during the validation carries ``values`` along, so that a resumed run makes this row.
+        A checkpoint that is saved during validation contains ``metrics``, so that the resumed run writes this row.
         """
         if validate:
-            learner.unlogged = values
-            values = values | self._validate(trainer, learner)
-            learner.unlogged = None
-        if values and self.logs:
-            self.logs.add(learner.step, values)
+            module.pending_metrics = metrics
+            metrics = metrics | self._validate(trainer, module)
+            module.pending_metrics = None
+        if metrics and self.logs:
+            self.logs.add(module.step, metrics)
 
-    def _validate(self, trainer: Trainer, learner: TrainingModule) -> dict[str, float]:
-        self.progress.say("validating")
+    def _validate(self, trainer: Trainer, module: TrainingModule) -> dict[str, float]:
+        self.progress.set_status("validating")
         try:
-            values = learner.validate(between=lambda: self._raise_if_told(trainer))
-        except Told:
-            self._end(trainer, learner)
-        self._tell(learner, values)
-        if values["val_loss"] < learner.best:
-            learner.best = values["val_loss"]
-            self._write(trainer, self.run.best)
+            with self._timed("validation"):
+                metrics = module.validate(before_batch=lambda: self._raise_on_signal(trainer))
+        except SignalReceived:
+            self._stop(trainer, module)
+        self._print_health_warning(module, metrics)
+        if metrics["val_loss"] < module.best_val_loss:
+            module.best_val_loss = metrics["val_loss"]
+            self._save_checkpoint(trainer, self.run.best)
             if trainer.is_global_zero:
-                self.run.write_record(best={"step": learner.step, "val_loss": learner.best})
-        return values
+                self.run.write_record(best={"step": module.step, "val_loss": module.best_val_loss})
+        return metrics
 
-    def _tell(self, learner: TrainingModule, values: dict[str, float]) -> None:
-        """One line on the terminal where the method has something to say of its validation, and had not before."""
-        complaint = learner.method.complaint({name.removeprefix("val_"): value for name, value in values.items()})
-        if complaint and not self.complained:
-            self.progress.tell(f"step {learner.step}: {complaint}")
-        self.complained = complaint is not None
+    def _print_health_warning(self, module: TrainingModule, metrics: dict[str, float]) -> None:
+        """Print the method's warning about its validation losses, unless the previous validation had one too."""
+        losses = {name.removeprefix("val_"): value for name, value in metrics.items()}
+        warning = module.method.health_warning(losses)
+        if warning and not self.has_warned:
+            self.progress.print_line(f"step {module.step}: {warning}")
+        self.has_warned = warning is not None
 
-    def _preview(self, trainer: Trainer, learner: TrainingModule) -> None:
-        """Samples of the same prompts and seeds each time, by the first process.
+    def _preview(self, trainer: Trainer, module: TrainingModule) -> None:
+        """Sample the same prompts and seeds each time, in the first process.
 
-        TensorBoard shows those of the averaged and of the newest weights; files are made of the averaged ones' alone.
+        The logger gets samples of averaged and current weights; files are written for the averaged weights only.
         """
-        if self.previewed_step == learner.step:
+        if self.last_preview_step == module.step:
             return
-        self.progress.say("preview")
-        self.previewed_step = learner.step
-        for tag, raw in (("preview/averaged", False), ("preview/newest", True)):
-            with learner.sampling_weights(raw), torch.random.fork_rng([]):
-                samples = self._samples(learner) if self.logs else None
-            if self.logs and samples:
-                shown = list(zip(self.prompts, samples, strict=True))
-                self.modality.show(self.logs.writer, tag, shown, learner.step)
-                self.logs.writer.flush()
-                if not raw:
-                    self._keep_files(learner.step, shown)
+        self.progress.set_status("preview")
+        self.last_preview_step = module.step
+        with self._timed("preview"):
+            self._log_previews(module)
 
-    def _samples(self, learner: TrainingModule) -> list[Any] | None:
-        """One of each prompt; ``None`` where a signal came: the other processes hear of it at the next step."""
-        model = Model(self.modality, learner.method)
-        inits = self.modality.preview_inits(self.prompts, learner.method.spoilt)
+    def _log_previews(self, module: TrainingModule) -> None:
+        for tag, raw in (("preview/averaged", False), ("preview/newest", True)):
+            with module.sampling_weights(raw), torch.random.fork_rng([]):
+                samples = self._sample_previews(module) if self.logs else None
+            if self.logs and samples:
+                previews = list(zip(self.prompts, samples, strict=True))
+                if writer := self.logs.writer:
+                    self.modality.log_samples(writer, tag, previews, module.step)
+                    writer.flush()
+                if not raw:
+                    self._write_preview_files(module.step, previews)
+
+    def _sample_previews(self, module: TrainingModule) -> list[Any] | None:
+        """Sample one preview per prompt; ``None`` after a signal, which other processes see at the next step."""
+        model = Model(self.modality, module.method)
+        inits = self.modality.preview_inits(self.prompts, module.method.degrade)
         options = self.modality.preview_options(self.prompts)
-        each = zip(self.prompts, inits or repeat(None), options or repeat({}), strict=False)
-        alike = inits is None and options is None
-        streams = [model.stream(self.prompts)] if alike else [model.stream(p, init=i, **o) for p, i, o in each]
+        if inits is None and options is None:
+            streams = [model.stream(self.prompts)]
+        else:
+            requests = zip(self.prompts, inits or repeat(None), options or repeat({}), strict=False)
+            streams = [model.stream(prompt, init=init, **kwargs) for prompt, init, kwargs in requests]
         for stream in streams:
             for _ in stream:
                 if self.signal is not None:
                     return None
         return [sample for stream in streams for sample in stream.results()]
 
-    def _keep_files(self, step: int, shown: list[tuple[str, Any]]) -> None:
+    def _write_preview_files(self, step: int, previews: list[tuple[str, Any]]) -> None:
         folder = self.run.folder / "previews" / f"{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
-        for number, (_, media) in enumerate(shown):
+        for number, (_, media) in enumerate(previews):
             (folder / f"{number:03d}{media.suffix}").write_bytes(media.to_bytes())
-        if sheet := self.modality.sheet(shown):
-            (folder / f"sheet{sheet.suffix}").write_bytes(sheet.to_bytes())
+        if contact_sheet := self.modality.contact_sheet(previews):
+            (folder / f"sheet{contact_sheet.suffix}").write_bytes(contact_sheet.to_bytes())
 
-    def _save(self, trainer: Trainer, learner: TrainingModule) -> None:
-        if self.saved_step != learner.step or not self.run.last.exists():
-            self._write(trainer, self.run.last)
-            self.saved_step = learner.step
+    def _save(self, trainer: Trainer, module: TrainingModule) -> None:
+        if self.last_saved_step != module.step or not self.run.last.exists():
+            with self._timed("checkpoint"):
+                self._save_checkpoint(trainer, self.run.last)
+            self.last_saved_step = module.step
         if trainer.is_global_zero:
             self.run.write_record(
-                steps=learner.step,
-                total_steps=learner.course.total,
-                seconds=round(learner.seconds, 3),
-                cpu_seconds=round(learner.cpu_seconds, 3),
+                steps=module.step,
+                total_steps=module.lr_schedule.total,
+                seconds=round(module.seconds, 3),
+                cpu_seconds=round(module.cpu_seconds, 3),
             )
 
-    def _write(self, trainer: Trainer, path: Path) -> None:
-        self.saving = True
+    def _save_checkpoint(self, trainer: Trainer, path: Path) -> None:
+        self.is_saving = True
         try:
             trainer.save_checkpoint(path)
         finally:
-            self.saving = False
+            self.is_saving = False
 
-    def _end(self, trainer: Trainer, learner: TrainingModule) -> NoReturn:
-        self._save(trainer, learner)
-        raise Stopped(self.signal or signal.SIGTERM)
+    def _stop(self, trainer: Trainer, module: TrainingModule) -> NoReturn:
+        self._save(trainer, module)
+        raise StoppedBySignal(self.signal or signal.SIGTERM)
 
-    def _raise_if_told(self, trainer: Trainer) -> None:
-        """All processes have to come by here equally often."""
-        if self._any(trainer, self.signal is not None):
-            raise Told
+    def _raise_on_signal(self, trainer: Trainer) -> None:
+        """Raise ``SignalReceived`` if any process got a signal; all processes have to call this equally often."""
+        if self._any_process(trainer, self.signal is not None):
+            raise SignalReceived
 
-    # -- help
+    # -- helpers
 
-    def _best_so_far(self) -> float:
-        """The loss of a good ``best.ckpt``; the checkpoint that a run resumes from may be older than that."""
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self.durations[name].append(time.monotonic() - start)
+
+    def _best_saved_loss(self) -> float:
+        """Return the loss of ``best.ckpt``, which may be newer than the checkpoint that a run resumes from."""
         try:
             return float(load_checkpoint(self.run.best)["genai"]["best"]) if self.run.best.exists() else math.inf
         except CorruptCheckpoint:
             return math.inf
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.saving:  # what is being written is finished first
+        if self.is_saving:  # finish writing first
             self.signal = self.signal or number
             return
-        if self.signal is not None:  # asked twice: do not wait for the step to end
+        if self.signal is not None:  # the second signal does not wait for the end of the step
             raise KeyboardInterrupt
         self.signal = number
-        self.progress.say("saving" if number == signal.SIGTERM else "saving; Ctrl-C again to give up")
+        self.progress.set_status("saving" if number == signal.SIGTERM else "saving; Ctrl-C again to stop at once")
 
-    def _speed(self, examples: int) -> float:
-        """Examples a second over the last steps."""
-        (first, then), (last, now) = self.times[0], self.times[-1]
-        return examples * (last - first) / max(1e-9, now - then)
+    def _samples_per_second(self, batch_size: int) -> float:
+        """Return the speed over the last steps."""
+        (first_step, start), (last_step, end) = self.times[0], self.times[-1]
+        return batch_size * (last_step - first_step) / max(1e-9, end - start)
 
-    def _due(self, trainer: Trainer, every: Interval, step: int) -> bool:
-        """Whether it is time by the first process's clock: what is due, all do together."""
-        return self._any(trainer, trainer.is_global_zero and every.due(step, time.monotonic()))
+    def _is_due(self, trainer: Trainer, interval: Interval, step: int) -> bool:
+        """Return whether the interval has passed by the first process's clock; the same in all processes."""
+        return self._any_process(trainer, trainer.is_global_zero and interval.is_due(step, time.monotonic()))
 
     @staticmethod
-    def _any(trainer: Trainer, decision: bool) -> bool:
-        """Whether any process says so: they have to save and to stop together."""
+    def _any_process(trainer: Trainer, decision: bool) -> bool:
+        """Return whether ``decision`` is true in any process, because they have to save and stop together."""
         return trainer.strategy.reduce_boolean_decision(decision, all=False) if trainer.world_size > 1 else decision
 
     @staticmethod
-    def _agreed(trainer: Trainer, seconds: float) -> float:
-        """The first process's clock, for all."""
+    def _broadcast(trainer: Trainer, seconds: float) -> float:
+        """Return the first process's value in all processes."""
         return trainer.strategy.broadcast(seconds) if trainer.world_size > 1 else seconds
 
 
-def memory_mb(device: torch.device) -> float:
-    """Peak memory: of the GPU where there is one, else of this process; not a number where neither can be told."""
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the peak memory of the GPU or, without one, of this process; NaN if unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

@@ -1,4 +1,4 @@
-"""Lightning saves and loads through our checkpoint files."""
+"""Plugin with which Lightning reads and writes this package's checkpoint files."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from genai.runs.checkpoint import load_checkpoint, save_checkpoint
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Atomic, hashed, plain: see ``genai.runs.checkpoint``."""
+    """Writes atomically, with a hash, and only plain types: see ``genai.runs.checkpoint``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         save_checkpoint(checkpoint, Path(path))

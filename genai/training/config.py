@@ -1,4 +1,4 @@
-"""The keys of ``configs/train.yaml`` that are not built: their types and ranges."""
+"""Types and ranges of the plain keys of ``configs/train.yaml``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +14,15 @@ DEFAULT_MINUTES = 5.0
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What each key means stands in ``configs/train.yaml``."""
+    """Settings of a run; ``configs/train.yaml`` explains each key."""
 
     batch: Count
     accumulate: Count
     seed: Annotated[int, Ge(0), Lt(2**31)]
-    clip: Annotated[float, Gt(0)]
+    grad_clip: Annotated[float, Gt(0)]
     ema: Annotated[float, Ge(0), Lt(1)]
-    validate_every: Count
-    validate_items: Count | None
+    val_every: Count
+    val_items: Count | None
     preview_every: int | str
     checkpoint_every: int | str
     log_every: Count
@@ -34,9 +34,12 @@ class TrainSettings:
     minutes: Annotated[float, Gt(0), Le(525_600)] | None = None
     resume: str | None = None
     init_from: str | None = None
+    fast_dev_run: Count | None = None
+    overfit_items: Count | None = None
+    profile: bool = False
 
-    def checked(self) -> "TrainSettings":
-        """With the length of the run decided. Raises ``UserError`` where keys contradict each other."""
+    def resolve_length(self) -> "TrainSettings":
+        """Return settings with ``steps`` or ``minutes`` set. Raise ``UserError`` if keys contradict each other."""
         if self.steps and self.minutes:
             raise UserError(f"steps={self.steps} and minutes={self.minutes:g}: give one, and the other as null.")
         if self.accumulate > self.batch:

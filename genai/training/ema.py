@@ -1,4 +1,4 @@
-"""The average of the weights over training, which sampling and validation use."""
+"""Exponential moving average of the weights, which sampling and validation use."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 
-def averaged(module: nn.Module, decay: float) -> AveragedModel:
-    """A copy of ``module`` that follows it with decay ``min(decay, (1 + n) / (10 + n))`` at its n-th update.
+def create_ema(module: nn.Module, decay: float) -> AveragedModel:
+    """Create the EMA of ``module``, with decay ``min(decay, (1 + n) / (10 + n))`` at the n-th update.
 
-    The warm-up lets it forget the random start, which a fixed decay would show for thousands of steps.
+    The warm-up forgets the initial weights, which would remain visible for thousands of steps with a constant decay.
     """
-    average = AveragedModel(module, multi_avg_fn=_warmed_up(decay), use_buffers=True)
+    average = AveragedModel(module, multi_avg_fn=_warmup_average(decay), use_buffers=True)
     return average.requires_grad_(False)
 
 
 @contextmanager
-def swapped(module: nn.Module, average: AveragedModel) -> Iterator[None]:
-    """Within it ``module`` has the averaged weights. No number changes: the two trade places, and back."""
+def use_averaged_weights(module: nn.Module, average: AveragedModel) -> Iterator[None]:
+    """Swap the weights of ``module`` and ``average``, and swap them back at the end, bit for bit."""
     pairs = list(zip(_tensors(module), _tensors(average.module), strict=True))
     _swap(pairs)
     try:
@@ -31,23 +31,23 @@ def swapped(module: nn.Module, average: AveragedModel) -> Iterator[None]:
 
 @torch.no_grad()
 def _swap(pairs: list[tuple[Tensor, Tensor]]) -> None:
-    """By value, as a shard's storage is known elsewhere, too."""
-    for ours, theirs in pairs:
-        kept = ours.clone()
-        ours.copy_(theirs)
-        theirs.copy_(kept)
+    """Swap values, not storage: FSDP keeps references to the storage of shards."""
+    for first, second in pairs:
+        copy = first.clone()
+        first.copy_(second)
+        second.copy_(copy)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
-def _warmed_up(decay: float) -> Callable[..., None]:
+def _warmup_average(decay: float) -> Callable[..., None]:
     @torch.no_grad()
     def update(averages: Any, currents: Any, count: Any) -> None:
         n = int(count)
         weight = 1 - min(decay, (1 + n) / (10 + n))
-        if averages[0].is_floating_point():  # they come sorted by type
+        if averages[0].is_floating_point():  # AveragedModel groups tensors by type
             torch._foreach_lerp_(averages, currents, weight)
         else:
             torch._foreach_copy_(averages, currents)

@@ -1,4 +1,4 @@
-"""Weights, gradients, averages and the optimizer's state in shards, one a process (FSDP2, ``fully_shard``)."""
+"""Sharding of weights, gradients, averages and optimizer states over processes (FSDP2, ``fully_shard``)."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,56 +13,56 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 
-class Sharded(DDPStrategy):
-    """Lightning's processes for DDP, with shards in place of replicas.
+class ShardedStrategy(DDPStrategy):
+    """Lightning's DDP strategy, with shards in place of replicas.
 
-    What it saves is whole, named and numbered as in any other run, so that any kind of run can go on from it.
+    Checkpoints are unsharded and have the same format as those of other strategies, so any strategy can resume them.
     """
 
     def model_to_device(self) -> None:
-        """Not yet: the whole model may be too much for one device."""
+        """Do nothing yet, because the unsharded model may not fit on one device."""
 
     def configure_ddp(self) -> None:
-        learner: Any = self.lightning_module
+        module: Any = self.lightning_module
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
-        before = list(learner.method.parameters())
-        for module in (*learner.method.players().values(), learner.ema.module):
-            shard(module, mesh)
-        after = dict(zip(before, learner.method.parameters(), strict=True))
-        for optimizer in learner.configure_optimizers():
+        unsharded = list(module.method.parameters())
+        for network in (*module.method.networks().values(), module.ema.module):
+            shard(network, mesh)
+        sharded = dict(zip(unsharded, module.method.parameters(), strict=True))
+        for optimizer in module.configure_optimizers():
             for group in optimizer.param_groups:
-                group["params"] = [after[parameter] for parameter in group["params"]]
-        learner.to(self.root_device)
+                group["params"] = [sharded[parameter] for parameter in group["params"]]
+        module.to(self.root_device)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        return self._whole(super().lightning_module_state_dict())
+        return self._gather_state(super().lightning_module_state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        return self._whole(super().optimizer_state(optimizer))
+        return self._gather_state(super().optimizer_state(optimizer))
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             for number, values in state["state"].items():
-                values.update({name: _like(value, parameters[number]) for name, value in values.items()})
+                values.update({name: _shard_like(value, parameters[number]) for name, value in values.items()})
         super().load_optimizer_state_dict(checkpoint)
 
-    def _whole(self, state: dict[str, Any]) -> dict[str, Any]:
-        """With every tensor gathered: all processes have to call it, the first one, which writes, gets the values."""
+    def _gather_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Gather all tensors in the first process, which writes them; all processes have to call this."""
 
-        def gathered(value: DTensor) -> Tensor:
-            whole = value.full_tensor()
-            return whole.cpu() if self.is_global_zero else whole.new_empty(0)
+        def gather(value: DTensor) -> Tensor:
+            tensor = value.full_tensor()
+            return tensor.cpu() if self.is_global_zero else tensor.new_empty(0)
 
-        return apply_to_collection(state, DTensor, gathered)
+        return apply_to_collection(state, DTensor, gather)
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Cut ``module`` up: the members of its plain ``ModuleList``s are gathered one at a time, the rest together.
+    """Shard ``module``: members of its plain ``ModuleList``s are gathered one at a time, the rest together.
 
-    Such a member has to be used by calling it.
+    Such members must be used by calling them, because gathering is a forward hook.
     """
-    for part in reversed(list(module.modules())):  # the inner ones first
+    for part in reversed(list(module.modules())):  # inner modules first
         for child in part if type(part) is nn.ModuleList else ():
             if type(child) is not nn.ModuleList:
                 fully_shard(child, mesh=mesh)
@@ -70,10 +70,10 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
 
 
 @contextmanager
-def gathered(module: nn.Module) -> Iterator[None]:
-    """Within it every process has all of ``module``'s weights, and may use them alone. All have to enter together.
+def gather_weights(module: nn.Module) -> Iterator[None]:
+    """Gather all weights of ``module`` in every process, which may then use it alone. All have to enter together.
 
-    A module that is not sharded stays as it is.
+    A module that is not sharded does not change.
     """
     parts = [part for part in module.modules() if isinstance(part, FSDPModule)]
     for part in parts:
@@ -87,8 +87,8 @@ def gathered(module: nn.Module) -> Iterator[None]:
             part.set_reshard_after_forward(part is not module, recurse=False)
 
 
-def _like(value: Tensor, parameter: DTensor) -> Tensor:
-    """The shard of ``value`` that belongs to that of ``parameter``; what is no tensor of its shape stays whole."""
+def _shard_like(value: Tensor, parameter: DTensor) -> Tensor:
+    """Shard ``value`` like ``parameter``; a tensor of another shape is not sharded."""
     if value.shape != parameter.shape:
         return value
     return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)

@@ -1,22 +1,27 @@
 """The numbers of a run: ``metrics.csv``, written as it goes, and TensorBoard. Both go on where a resumed run does."""
 
 import csv
+import hashlib
 import io
 import time
+from abc import ABC, abstractmethod
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from genai.core.errors import UserError
 from genai.runs.checkpoint import atomic_write
 
 
-class Metrics:
-    """``metrics.csv`` with ``step`` as its first column.
+class MetricsFile:
+    """Writes ``metrics.csv``, with ``step`` as its first column.
 
     Args:
-        path: the file; rows after ``step`` (from a run that was killed beyond its checkpoint) are dropped.
-        step: the last one that counts.
+        path: the file; its rows after ``step``, from a run that was killed after its checkpoint, are dropped.
+        step: last step to keep.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -24,14 +29,14 @@ class Metrics:
         self.columns, rows = ["step"], []
         if path.exists():
             text = path.read_text(encoding="utf-8")
-            reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without a last line that is torn
+            reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without an incomplete last line
             self.columns = list(reader.fieldnames or ["step"])
             complete = [row for row in reader if None not in (*row, *row.values()) and row["step"].isdecimal()]
             rows = [row for row in complete if int(row["step"]) <= step]
         self._write(rows)
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        """Append a row; a value that is new adds a column."""
+        """Append a row; a new metric adds a column."""
         row = {"step": str(step), **{name: f"{value:.8g}" for name, value in values.items()}}
         if new := [name for name in row if name not in self.columns]:
             rows = list(csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8"))))
@@ -49,35 +54,157 @@ class Metrics:
         atomic_write(self.path, text.getvalue())
 
 
-class Logs:
-    """Both logs of a run from ``step`` on. Only the first process has one."""
+class Logger(ABC):
+    """Where the numbers of a run go besides ``metrics.csv``. Built before there is a run folder."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.metrics = Metrics(folder / "metrics.csv", step)
+    writer: SummaryWriter | None = None
+    """TensorBoard's writer, for previews; ``None``: previews are files alone."""
+
+    @abstractmethod
+    def start(self, folder: Path, step: int) -> None:
+        """Open it for the run in ``folder``, from ``step`` on."""
+
+    @abstractmethod
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Log the numbers of a step."""
+
+    def close(self) -> None:  # noqa: B027
+        """Write what is left."""
+
+
+class CSVLogger(Logger):
+    """``metrics.csv`` alone."""
+
+    def start(self, folder: Path, step: int) -> None:
+        pass
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        pass
+
+
+class TensorBoardLogger(Logger):
+    """Event files in the folder ``tensorboard`` of the run."""
+
+    def start(self, folder: Path, step: int) -> None:
         purge = step + 1 if step else None
         while any((folder / "tensorboard").glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
-            time.sleep(0.05)  # TensorBoard reads files in the order of their names, which begin with the second
+            time.sleep(0.05)  # TensorBoard orders files by name, which starts with the time in seconds
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
         both = ["^loss/(train|generator|discriminator)$", "^loss/val$"]
         self.writer.add_custom_scalars({"loss": {"train and held-out": ["Multiline", both]}})
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Scalars; those of validation stand beside those of training in one group."""
-        self.metrics.add(step, values)
+        assert self.writer is not None
         for name, value in values.items():
-            self.writer.add_scalar(tag(name), value, step)
+            self.writer.add_scalar(tensorboard_tag(name), value, step)
 
     def close(self) -> None:
-        self.writer.close()
+        if self.writer is not None:
+            self.writer.close()
 
 
-def tag(name: str) -> str:
-    """Under which name TensorBoard shows a number: losses together, each player's others, and those of validation."""
+class WandbLogger(Logger):
+    """Weights & Biases.
+
+    Args:
+        project: name of the project.
+        name: name of the run; ``None``: that of its folder.
+
+    Raises:
+        UserError: wandb is not installed.
+    """
+
+    def __init__(self, project: str = "genai", name: str | None = None) -> None:
+        self.project, self.name = project, name
+        self.wandb = _import("wandb", "logger=wandb")
+
+    def start(self, folder: Path, step: int) -> None:
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        self.run = self.wandb.init(
+            project=self.project, name=self.name or folder.name, dir=str(folder), config=config, id=_run_id(folder),
+            resume="allow",
+        )  # fmt: skip
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        self.run.log({tensorboard_tag(name): value for name, value in values.items()}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+class MLflowLogger(Logger):
+    """MLflow.
+
+    Args:
+        experiment: name of the experiment.
+        tracking_uri: a folder or the address of a server; ``None``: MLflow's own default.
+
+    Raises:
+        UserError: mlflow is not installed.
+    """
+
+    def __init__(self, experiment: str = "genai", tracking_uri: str | None = None) -> None:
+        self.experiment, self.tracking_uri = experiment, tracking_uri
+        self.mlflow = _import("mlflow", "logger=mlflow")
+
+    def start(self, folder: Path, step: int) -> None:
+        if self.tracking_uri:
+            self.mlflow.set_tracking_uri(self.tracking_uri)
+        self.mlflow.set_experiment(self.experiment)
+        self.mlflow.start_run(run_name=folder.name)
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        self.mlflow.log_metrics({tensorboard_tag(name): value for name, value in values.items()}, step=step)
+
+    def close(self) -> None:
+        self.mlflow.end_run()
+
+
+class RunLogger:
+    """``metrics.csv`` and the chosen logger of a run, from ``step`` on. Only the first process has one."""
+
+    def __init__(self, folder: Path, step: int, logger: Logger) -> None:
+        self.metrics, self.logger = MetricsFile(folder / "metrics.csv", step), logger
+        logger.start(folder, step)
+
+    @property
+    def writer(self) -> SummaryWriter | None:
+        """TensorBoard's writer, for previews."""
+        return self.logger.writer
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        """Log the numbers of a step."""
+        self.metrics.add(step, values)
+        self.logger.add(step, values)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.logger.close()
+
+
+def _import(package: str, choice: str) -> Any:
+    """An optional package. Raises ``UserError`` with the line that installs it."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise UserError(f"{choice} needs the package {package}: pip install {package}") from error
+
+
+def _run_id(folder: Path) -> str:
+    """An id that a resumed run has again."""
+    return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
+
+
+def tensorboard_tag(name: str) -> str:
+    """Return the tag of a metric: grouped into losses, other metrics of each network, validation, and speed."""
     group, _, rest = name.partition("_")
-    return _TAGS.get(name) or (f"{group}/{rest}" if group in ("val", "generator", "discriminator") and rest else name)
+    return TENSORBOARD_TAGS.get(name) or (
+        f"{group}/{rest}" if group in ("val", "generator", "discriminator") and rest else name
+    )
 
 
-_TAGS = {
+TENSORBOARD_TAGS = {
     "loss": "loss/train",
     "val_loss": "loss/val",
     "generator_loss": "loss/generator",

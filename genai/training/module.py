@@ -1,6 +1,7 @@
-"""The one bridge to Lightning: it trains any method.
+"""LightningModule that trains any method.
 
-Optimizer, averaged weights, noise seeding, clipping, accumulation, validation and the content of a checkpoint are here.
+It handles optimizers, averaged weights, noise seeding, gradient clipping and accumulation, validation and the content
+of checkpoints.
 """
 
 import time
@@ -18,31 +19,32 @@ from torch.utils.data import DataLoader
 from genai.core.batch import Batch
 from genai.core.data import PackedDataset
 from genai.core.errors import RunError
-from genai.core.loader import Batches, train_loader
+from genai.core.loader import TrainBatches, train_loader
 from genai.core.seeding import seed_noise
-from genai.inference.validation import held_out_losses
+from genai.inference.validation import validation_losses
 from genai.methods.base import Method
 from genai.runs.checkpoint import CHECKPOINT_FORMAT
 from genai.training.config import TrainSettings
-from genai.training.ema import averaged, swapped
-from genai.training.fsdp import gathered
+from genai.training.ema import create_ema, use_averaged_weights
+from genai.training.fsdp import gather_weights
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import LRSchedule
 
 
 class TrainingModule(LightningModule):
-    """Trains ``method`` on ``train``, step by step.
+    """Trains ``method`` on ``train``.
 
-    The step counter is its own: Lightning's counts every optimizer's steps. So is the clock, which resumes, too.
+    It has its own step counter, because Lightning's counts the steps of every optimizer, and its own clock, which
+    continues when a run is resumed.
 
     Attributes:
-        about: what makes its checkpoints self-describing: nodes and states, in plain types.
-        step: optimizer steps done.
-        seconds, cpu_seconds: of training so far, validation and previews included.
-        logged: numbers of the newest step, by name.
-        between_steps: no player has moved yet in a step that others still have to make.
-        best: the lowest validation loss.
-        unlogged: numbers of this step that wait for its validation; ``None``: all is logged.
+        metadata: config nodes and states, in plain types, that make checkpoints self-describing.
+        step: number of optimizer steps so far.
+        seconds, cpu_seconds: time of training so far, including validation and previews.
+        step_metrics: metrics of the latest step, by name.
+        between_steps: false while only some of the networks have been updated in a step.
+        best_val_loss: lowest validation loss so far.
+        pending_metrics: metrics of this step that are logged after its validation; ``None``: there are none.
     """
 
     def __init__(
@@ -51,179 +53,185 @@ class TrainingModule(LightningModule):
         optimizers: dict[str, MuonAdamW],
         train: PackedDataset,
         val: PackedDataset,
-        course: LRSchedule,
+        lr_schedule: LRSchedule,
         settings: TrainSettings,
-        about: dict[str, Any],
+        metadata: dict[str, Any],
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.method = method
-        self.ema = averaged(method.sampled, settings.ema)
-        self.course, self.settings, self.about = course, settings, about
-        self.step, self.best = 0, float("inf")
-        self.seconds_before = self.cpu_seconds_before = 0.0
-        self.logged: dict[str, float] = {}
+        self.ema = create_ema(method.ema_module, settings.ema)
+        self.lr_schedule, self.settings, self.metadata = lr_schedule, settings, metadata
+        self.step, self.best_val_loss = 0, float("inf")
+        self.previous_seconds = self.previous_cpu_seconds = 0.0
+        self.step_metrics: dict[str, float] = {}
         self.between_steps = True
-        self.unlogged: dict[str, float] | None = None
+        self.pending_metrics: dict[str, float] | None = None
         self._optimizers, self._train, self._val = optimizers, train, val
-        self._started: tuple[float, float] | None = None
+        self._start_times: tuple[float, float] | None = None
 
-    # -- what Lightning asks for
+    # -- Lightning hooks
 
     def configure_optimizers(self) -> list[MuonAdamW]:
         return list(self._optimizers.values())
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        batches = Batches(
+        batches = TrainBatches(
             self._train, self.settings.batch, self.settings.seed, self.global_rank, self.trainer.world_size
         )
-        return train_loader(batches, self.step, self.settings.workers, pin=self.device.type == "cuda")
+        return train_loader(batches, self.step, self.settings.workers, pin_memory=self.device.type == "cuda")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
 
     def on_train_start(self) -> None:
-        if self._started is None:
-            self._started = (time.monotonic(), time.process_time())
+        if self._start_times is None:
+            self._start_times = (time.monotonic(), time.process_time())
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
-        """One optimizer step of every player."""
+        """Make one optimizer step for every network."""
         seed_noise(self.settings.seed, self.step, self.global_rank)
-        factor = self.course.factor(self.step)
+        factor = self.lr_schedule.factor(self.step)
         self.method.train()
-        self.logged = {}
-        for (player, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
-            module = self.method.players()[player]
-            with self._alone(module):
-                losses = self._backward(batch, player)
-            norm = get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
-            self._keep(losses, norm, player, module)
-            clip_grads_with_norm_(module.parameters(), self.settings.clip, norm)
+        self.step_metrics = {}
+        for (network_name, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
+            network = self.method.networks()[network_name]
+            with self._freeze_others(network):
+                losses = self._backward(batch, network_name)
+            norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+            self._record_metrics(losses, norm, network_name, network)
+            clip_grads_with_norm_(network.parameters(), self.settings.grad_clip, norm)
             optimizer.optimizer.set_factor(factor)
             self.between_steps = False
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            self.logged[f"{self._prefix(player)}lr"] = max(group["lr"] for group in optimizer.param_groups)
-        self.ema.update_parameters(self.method.sampled)
+            self.step_metrics[f"{self._prefix(network_name)}lr"] = max(group["lr"] for group in optimizer.param_groups)
+        self.ema.update_parameters(self.method.ema_module)
         self.step += 1
         self.between_steps = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["genai"] = {
-            **self.about,
+            **self.metadata,
             "format": CHECKPOINT_FORMAT,
             "step": self.step,
-            "best": self.best,
-            "unlogged": self.unlogged,
+            "best": self.best_val_loss,
+            "unlogged": self.pending_metrics,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
-            "course": self.course.state(),
+            "course": self.lr_schedule.state(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        about = checkpoint["genai"]
-        self.step, self.best, self.unlogged = about["step"], about["best"], about["unlogged"]
-        self.seconds_before, self.cpu_seconds_before = about["seconds"], about["cpu_seconds"]
+        metadata = checkpoint["genai"]
+        self.step, self.best_val_loss, self.pending_metrics = metadata["step"], metadata["best"], metadata["unlogged"]
+        self.previous_seconds, self.previous_cpu_seconds = metadata["seconds"], metadata["cpu_seconds"]
 
-    # -- what callbacks ask for
+    # -- used by callbacks
 
     @property
     def seconds(self) -> float:
-        return self.seconds_before + (time.monotonic() - self._started[0] if self._started else 0.0)
+        return self.previous_seconds + (time.monotonic() - self._start_times[0] if self._start_times else 0.0)
 
     @property
     def cpu_seconds(self) -> float:
-        return self.cpu_seconds_before + (time.process_time() - self._started[1] if self._started else 0.0)
+        return self.previous_cpu_seconds + (time.process_time() - self._start_times[1] if self._start_times else 0.0)
 
     @contextmanager
     def sampling_weights(self, raw: bool = False) -> Iterator[None]:
-        """Within it the method is not training, and has all of its weights: the averaged ones, or the newest.
+        """Set the method to evaluation mode with averaged or, if ``raw``, current weights, unsharded.
 
-        Processes enter together.
+        All processes have to enter together.
         """
         self.method.eval()
-        average = nullcontext() if raw else swapped(self.method.sampled, self.ema)
-        with average, gathered(self.method.sampled):
+        average = nullcontext() if raw else use_averaged_weights(self.method.ema_module, self.ema)
+        with average, gather_weights(self.method.ema_module):
             yield
         self.method.train()
 
-    def validate(self, between: Callable[[], object] = lambda: None) -> dict[str, float]:
-        """Mean held-out losses of the weights that sampling uses; ``between`` is called before each batch."""
+    def validate(self, before_batch: Callable[[], object] = lambda: None) -> dict[str, float]:
+        """Return the mean validation losses of the averaged weights; ``before_batch`` is called before each batch."""
         with self.sampling_weights():
-            sums, weight = held_out_losses(
+            sums, weight = validation_losses(
                 self.method,
                 self._val,
-                items=self.settings.validate_items,
-                batch=self.settings.batch,
+                max_items=self.settings.val_items,
+                batch_size=self.settings.batch,
                 seed=self.settings.seed,
                 rank=self.global_rank,
-                world=self.trainer.world_size,
+                world_size=self.trainer.world_size,
                 precision=self.trainer.precision_plugin.forward_context,
-                between=between,
+                before_batch=before_batch,
             )
-        total = self._reduced(weight, "sum")
-        return {f"val_{name}": float(self._reduced(value, "sum") / total) for name, value in sums.items()}
+        total = self._reduce(weight, "sum")
+        return {f"val_{name}": float(self._reduce(value, "sum") / total) for name, value in sums.items()}
 
-    # -- inside
+    # -- helpers
 
     def _lightning_optimizers(self) -> list[Any]:
         optimizers = self.optimizers()
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
     @contextmanager
-    def _alone(self, module: torch.nn.Module) -> Iterator[None]:
-        """Within it no other player's weights want gradients: they get none, and none are computed for them."""
-        mine = set(module.parameters())
-        others = [p for p in self.method.parameters() if p.requires_grad and p not in mine]
-        for parameter in others:
+    def _freeze_others(self, network: torch.nn.Module) -> Iterator[None]:
+        """Disable gradients of all other networks, so that none are computed for them."""
+        own_parameters = set(network.parameters())
+        frozen = [p for p in self.method.parameters() if p.requires_grad and p not in own_parameters]
+        for parameter in frozen:
             parameter.requires_grad_(False)
         try:
             yield
         finally:
-            for parameter in others:
+            for parameter in frozen:
                 parameter.requires_grad_(True)
 
-    def _prefix(self, player: str) -> str:
-        """Of the names of its numbers, where there are several players."""
-        return "" if len(self._optimizers) == 1 else f"{player}_"
+    def _prefix(self, network_name: str) -> str:
+        """Return the prefix of this network's log keys; empty if there is only one network."""
+        return "" if len(self._optimizers) == 1 else f"{network_name}_"
 
-    def _backward(self, batch: Batch, player: str) -> dict[str, Tensor]:
-        """Gradients of the batch's mean loss, accumulated over its parts; the losses, detached."""
+    def _backward(self, batch: Batch, network_name: str) -> dict[str, Tensor]:
+        """Accumulate gradients of the batch's mean loss over its parts; return the mean losses, detached."""
         parts = batch.split(self.settings.accumulate)
-        whole = sum(part.weight for part in parts)
+        total_weight = sum(part.weight for part in parts)
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts, 1):
-            share = part.weight / whole
+            weight = part.weight / total_weight
             with nullcontext() if number == len(parts) else self._no_sync():
-                losses = self.method.loss(part, player)
-                self.manual_backward(losses["loss"] * share)
+                losses = self.method.loss(part, network_name)
+                self.manual_backward(losses["loss"] * weight)
             for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach() * share
+                sums[name] = sums.get(name, 0) + value.detach() * weight
         return sums
 
     def _no_sync(self) -> Any:
-        """Gradients of all but the last part stay in this process."""
+        """Return a context in which gradients are not reduced over processes."""
         strategy_model = self.trainer.strategy.model
         return getattr(strategy_model, "no_sync", nullcontext)()
 
-    def _keep(self, losses: dict[str, Tensor], norm: Tensor, player: str, module: torch.nn.Module) -> None:
-        """Log the numbers of this step; stop the run where one is not finite, before it reaches a weight."""
-        prefix = self._prefix(player)
+    def _record_metrics(
+        self, losses: dict[str, Tensor], norm: Tensor, network_name: str, network: torch.nn.Module
+    ) -> None:
+        """Add losses and gradient norm to ``step_metrics``.
+
+        Raises:
+            RunError: a value is not finite; the weights are not updated.
+        """
+        prefix = self._prefix(network_name)
         for name, value in losses.items():
-            self.logged[f"{prefix}{name}"] = float(self._reduced(value, "mean"))
-        self.logged[f"{prefix}grad_norm"] = float(norm)
-        for name, number in self.logged.items():
-            if not np.isfinite(number):
-                named = module.named_parameters()
-                culprit = next((n for n, p in named if p.grad is not None and not torch.isfinite(p.grad).all()), None)
-                where = f", and so is the gradient of {culprit}" if culprit else ""
+            self.step_metrics[f"{prefix}{name}"] = float(self._reduce(value, "mean"))
+        self.step_metrics[f"{prefix}grad_norm"] = float(norm)
+        for name, metric in self.step_metrics.items():
+            if not np.isfinite(metric):
+                gradients = [(key, p.grad) for key, p in network.named_parameters() if p.grad is not None]
+                parameter = next((key for key, gradient in gradients if not torch.isfinite(gradient).all()), None)
+                where = f", and so is the gradient of {parameter}" if parameter else ""
                 raise RunError(
-                    f"step {self.step + 1}: {name} is {number}{where}. Checkpoints before it are kept.\n"
-                    "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or clip=0.5."
+                    f"step {self.step + 1}: {name} is {metric}{where}. Earlier checkpoints are kept.\n"
+                    "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or grad_clip=0.5."
                 )
 
-    def _reduced(self, value: Tensor, how: str) -> Tensor:
-        """The sum or the mean over processes."""
+    def _reduce(self, value: Tensor, operation: str) -> Tensor:
+        """Reduce over processes by ``"sum"`` or ``"mean"``."""
         if self.trainer.world_size == 1:
             return value
-        return torch.as_tensor(self.trainer.strategy.reduce(value.clone(), reduce_op=how))
+        return torch.as_tensor(self.trainer.strategy.reduce(value.clone(), reduce_op=operation))

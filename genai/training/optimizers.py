@@ -1,4 +1,4 @@
-"""One optimizer with two kinds of group: Muon for hidden matrices, AdamW for everything else."""
+"""Optimizer with Muon for hidden matrices and AdamW for all other parameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from torch.optim.adamw import adamw
 from genai.core.errors import UserError
 from genai.networks.layers import Readout, fast_bfloat16
 
-Rate = Annotated[float, Ge(0), Le(10)]
+LearningRate = Annotated[float, Ge(0), Le(10)]
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
@@ -21,23 +21,23 @@ class MuonAdamW(Optimizer):
     AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) for embeddings, readouts, tables, gains and biases.
 
     Args:
-        module: whose trainable parameters it moves.
-        lr: of AdamW.
-        embedding_lr, head_lr: of embeddings and of ``Readout``s.
-        matrix_lr: of Muon; ``None``: AdamW with ``lr`` for the matrices too.
+        module: its trainable parameters are optimized.
+        lr: learning rate of AdamW.
+        embedding_lr, head_lr: learning rates of embeddings and of ``Readout``s.
+        matrix_lr: learning rate of Muon; ``None``: AdamW with ``lr`` for matrices too.
         betas, eps: of AdamW.
-        momentum: of Muon (Nesterov).
-        iterations: of Newton-Schulz.
-        weight_decay: decoupled, of matrices and tables.
+        momentum: Nesterov momentum of Muon.
+        iterations: number of Newton-Schulz iterations of Muon.
+        weight_decay: decoupled weight decay of matrices and tables.
     """
 
     def __init__(
         self,
         module: nn.Module,
-        lr: Rate = 0.01,
-        embedding_lr: Rate = 0.02,
-        head_lr: Rate = 0.004,
-        matrix_lr: Rate | None = 0.02,
+        lr: LearningRate = 0.01,
+        embedding_lr: LearningRate = 0.02,
+        head_lr: LearningRate = 0.004,
+        matrix_lr: LearningRate | None = 0.02,
         betas: Sequence[Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.95),
         eps: Annotated[float, Ge(0)] = 1e-10,
         momentum: Annotated[float, Ge(0), Lt(1)] = 0.95,
@@ -46,12 +46,12 @@ class MuonAdamW(Optimizer):
     ) -> None:
         if len(betas) != 2:
             raise ValueError(f"betas={list(betas)}: it should be two numbers.")
-        kinds = parameters_by_kind(module)
-        matrices = kinds.pop("matrix")
+        by_kind = parameters_by_kind(module)
+        matrices = by_kind.pop("matrix")
         rates = {"embedding": embedding_lr, "head": head_lr, "table": lr, "other": lr}
         groups: list[dict[str, Any]] = [
             {"params": parameters, "lr": rates[kind], "muon": False, "weight_decay": weight_decay * (kind == "table")}
-            for kind, parameters in kinds.items()
+            for kind, parameters in by_kind.items()
         ]
         groups.append({"params": matrices, "lr": lr if matrix_lr is None else matrix_lr, "muon": matrix_lr is not None})
         shared = {"betas": tuple(betas), "eps": eps, "momentum": momentum, "iterations": iterations}
@@ -60,22 +60,22 @@ class MuonAdamW(Optimizer):
             group["base_lr"] = group["lr"]
 
     def set_factor(self, factor: float) -> None:
-        """Scale every group's learning rate."""
+        """Scale the learning rate of every group."""
         for group in self.param_groups:
             group["lr"] = group["base_lr"] * factor
 
-    def check(self, state_dict: dict[str, Any]) -> None:
-        """Raises ``UserError`` where the state is that of another kind of optimizer."""
+    def check_state(self, state_dict: dict[str, Any]) -> None:
+        """Raise ``UserError`` if the state belongs to another kind of optimizer."""
         kinds = [[group.get("muon") for group in groups] for groups in (self.param_groups, state_dict["param_groups"])]
         if kinds[0] != kinds[1]:
             raise UserError("the run was trained with another optimizer; a resumed run keeps its kind of optimizer.")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what was learnt; rates and decays stay those of this optimizer. Raises ``UserError``: ``check``."""
-        mine = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
-        self.check(state_dict)
+        """Load the state, but keep this optimizer's own rates and decays. Raise ``UserError`` as ``check_state``."""
+        own_settings = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
+        self.check_state(state_dict)
         super().load_state_dict(state_dict)
-        for group, values in zip(self.param_groups, mine, strict=True):
+        for group, values in zip(self.param_groups, own_settings, strict=True):
             group.update(values)
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class MuonAdamW(Optimizer):
         )
 
     def _muon(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """All weights of one shape at once; a convolution's is the matrix (out, in x kernel)."""
+        """Update all weights of one shape at once; that of a convolution is the matrix (out, in x kernel)."""
         for parameter in parameters:
             if not self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
@@ -126,7 +126,7 @@ class MuonAdamW(Optimizer):
         updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"]))).flatten(2)
         _, rows, columns = updates.shape
         half = fast_bfloat16(updates.device.type)
-        orthogonal = orthogonalised(updates.bfloat16() if half else updates, group["iterations"])
+        orthogonal = orthogonalize(updates.bfloat16() if half else updates, group["iterations"])
         updates = orthogonal.to(weights[0].dtype).reshape(-1, *parameters[0].shape)
         scale = max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
@@ -138,27 +138,27 @@ def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def orthogonalised(matrices: Tensor, iterations: int) -> Tensor:
-    """The nearest (semi-)orthogonal matrices to (n, rows, columns), roughly: a quintic Newton-Schulz iteration."""
+def orthogonalize(matrices: Tensor, iterations: int) -> Tensor:
+    """Approximate the nearest (semi-)orthogonal matrices to (n, rows, columns) by a quintic Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
     x = matrices
-    tall = x.shape[1] > x.shape[2]
-    x = x.mT if tall else x
+    transpose = x.shape[1] > x.shape[2]
+    x = x.mT if transpose else x
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(iterations):
         gram = x @ x.mT
         x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    return (x.mT if transpose else x).to(matrices.dtype)
 
 
 def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
-    """Trainable parameters as ``matrix`` (of linear layers and convolutions), ``embedding``, ``head``, ``table`` (what
-    else has more than one dimension, such as learnt positions) or ``other``.
+    """Group trainable parameters by kind.
 
-    One that several layers share counts as the first one's.
+    Kinds are ``matrix`` (weights of linear layers and convolutions), ``embedding``, ``head``, ``table`` (others with
+    several dimensions, such as learnt positions) and ``other``. A shared parameter has the kind of its first layer.
     """
     kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("matrix", "embedding", "head", "table", "other")}
-    taken: set[int] = set()
+    added: set[int] = set()
     for child in module.modules():
         for name, parameter in child.named_parameters(recurse=False):
             kind = "other"
@@ -170,7 +170,7 @@ def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
                 kind = "matrix"
             elif parameter.ndim > 1:
                 kind = "table"
-            if parameter.requires_grad and id(parameter) not in taken:
-                taken.add(id(parameter))
+            if parameter.requires_grad and id(parameter) not in added:
+                added.add(id(parameter))
                 kinds[kind].append(parameter)
     return kinds

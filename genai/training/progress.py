@@ -1,4 +1,4 @@
-"""One bar for the whole run, or a line every few seconds where nobody is watching a terminal."""
+"""Progress bar of a run, or a line every few seconds if the output is not a terminal."""
 
 import math
 import sys
@@ -12,22 +12,22 @@ from rich.progress import Progress as RichProgress
 from genai.training.module import TrainingModule
 
 
-class Progress:
-    """Steps, loss, samples a second, time left."""
+class TrainingProgress:
+    """Shows steps, losses, samples per second and time left."""
 
     def __init__(self, line_every: float = 5.0) -> None:
         self.console = Console(file=sys.stderr)
         self.line_every, self.next_line = line_every, 0.0
         self.bar: RichProgress | None = None
         self.task = TaskID(0)
-        self.began_at = 0.0
+        self.start_fraction = 0.0
         self.losses: dict[str, float] = {}
         self.active = False
 
-    def start(self, learner: TrainingModule) -> None:
+    def start(self, module: TrainingModule) -> None:
         self.active = True
-        self.began_at = self._share(learner)
-        self.began = time.monotonic()
+        self.start_fraction = self._fraction_done(module)
+        self.start_time = time.monotonic()
         if not self.console.is_terminal:
             return
         columns: list[Any] = [
@@ -35,74 +35,74 @@ class Progress:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%  loss {task.fields[loss]}  {task.fields[speed]} samples/s "),
             TimeElapsedColumn(),
-            TextColumn("left {task.fields[left]} {task.fields[doing]}"),
+            TextColumn("left {task.fields[left]} {task.fields[status]}"),
         ]
         self.bar = RichProgress(*columns, console=self.console, transient=False)
-        self.task = self.bar.add_task("", total=1.0, step="0", loss="-", speed="-", left="-", doing="")
+        self.task = self.bar.add_task("", total=1.0, step="0", loss="-", speed="-", left="-", status="")
         self.bar.start()
 
-    def update(self, learner: TrainingModule, speed: float) -> None:
+    def update(self, module: TrainingModule, speed: float) -> None:
         if not self.active:
             return
-        self._take(learner.logged)
-        share = self._share(learner)
-        total = learner.course.estimate(learner.step, learner.seconds)
+        self._smooth_losses(module.step_metrics)
+        fraction = self._fraction_done(module)
+        total = module.lr_schedule.estimate(module.step, module.seconds)
         fields: dict[str, Any] = {
-            "step": f"{learner.step:,}/{f'{total:,}' if total else '?'}",
-            "loss": " ".join(f"{player}{loss:.4f}" for player, loss in self.losses.items()) or "-",
+            "step": f"{module.step:,}/{f'{total:,}' if total else '?'}",
+            "loss": " ".join(f"{label}{loss:.4f}" for label, loss in self.losses.items()) or "-",
             "speed": f"{speed:,.0f}",
-            "left": clock(self._left(share)),
+            "left": format_duration(self._seconds_left(fraction)),
         }
         if self.bar:
-            self.bar.update(self.task, completed=share, doing="", **fields)
-        elif time.monotonic() >= self.next_line or share >= 1:
+            self.bar.update(self.task, completed=fraction, status="", **fields)
+        elif time.monotonic() >= self.next_line or fraction >= 1:
             self.next_line = time.monotonic() + self.line_every
             print(
                 "step {step}  loss {loss}  {speed} samples/s  left {left}".format(**fields), file=sys.stderr, flush=True
             )
 
-    def say(self, doing: str) -> None:
-        """What the run is busy with besides training."""
+    def set_status(self, status: str) -> None:
+        """Show what the run does besides training, until the next update."""
         if self.bar:
-            self.bar.update(self.task, doing=f"({doing})")
+            self.bar.update(self.task, status=f"({status})")
 
-    def tell(self, line: str) -> None:
-        """A line for a person, above the bar where there is one."""
+    def print_line(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
         if self.bar:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif self.active:
             print(line, file=sys.stderr, flush=True)
 
-    def _take(self, logged: dict[str, float]) -> None:
-        """The losses of a step, ``loss`` or one of each player, smoothed."""
-        for name, newest in logged.items():
+    def _smooth_losses(self, step_metrics: dict[str, float]) -> None:
+        """Smooth the loss of a step, or that of each network."""
+        for name, value in step_metrics.items():
             if name.endswith("loss"):
-                player = name.removesuffix("loss").replace("_", " ")
-                self.losses[player] = 0.9 * self.losses.get(player, newest) + 0.1 * newest
+                label = name.removesuffix("loss").replace("_", " ")
+                self.losses[label] = 0.9 * self.losses.get(label, value) + 0.1 * value
 
     def stop(self) -> None:
         if self.bar:
             self.bar.stop()
         self.bar, self.active = None, False
 
-    def _left(self, share: float) -> float:
-        """Seconds to the end at the speed so far."""
-        done = share - self.began_at
-        return (time.monotonic() - self.began) * (1 - share) / done if done > 0 else math.nan
+    def _seconds_left(self, fraction: float) -> float:
+        """Estimate the seconds to the end from the speed so far."""
+        progress = fraction - self.start_fraction
+        return (time.monotonic() - self.start_time) * (1 - fraction) / progress if progress > 0 else math.nan
 
     @staticmethod
-    def _share(learner: TrainingModule) -> float:
-        """How much of the run is done, 0 to 1."""
-        course = learner.course
-        if course.total is not None:
-            return min(1.0, learner.step / course.total)
-        return min(1.0, learner.seconds / course.seconds) if course.seconds else 0.0
+    def _fraction_done(module: TrainingModule) -> float:
+        """Return the fraction of the run that is done."""
+        lr_schedule = module.lr_schedule
+        if lr_schedule.total is not None:
+            return min(1.0, module.step / lr_schedule.total)
+        return min(1.0, module.seconds / lr_schedule.seconds) if lr_schedule.seconds else 0.0
 
 
-def clock(seconds: float) -> str:
-    """``1:02:03``"""
+def format_duration(seconds: float) -> str:
+    """Format as ``1:02:03`` or ``2:03``; NaN as ``?``."""
     if math.isnan(seconds):
         return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    total_minutes, remainder = divmod(round(seconds), 60)
+    hours, minutes = divmod(total_minutes, 60)
+    return f"{hours}:{minutes:02d}:{remainder:02d}" if hours else f"{minutes}:{remainder:02d}"

@@ -1,4 +1,4 @@
-"""What people read of a run: its config and record on disk, the table at its start, the lines at its end."""
+"""Report of a run: its config and record on disk, the table at its start, the lines at its end."""
 
 import sys
 from datetime import datetime
@@ -6,88 +6,88 @@ from pathlib import Path
 
 import yaml
 
-from genai.inference.model import parameters
+from genai.inference.model import count_parameters
 from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
 
-SAMPLES_KEPT = "--samples_per_plugin images=200,audio=200,text=200"
-"""TensorBoard keeps ten pictures, sounds and texts of a run where it is not told more."""
+TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
+"""Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
 
 
-FEW = 8
-"""Held-out examples that are too few to judge by."""
+MIN_VAL_EXAMPLES = 8
+"""Fewer held-out examples give a warning."""
 
 
 def resume_command(run: Run) -> str:
-    """What to type to go on."""
+    """Return the command that continues the run."""
     return f"python -m genai.train resume={shell_path(run.folder)}"
 
 
-def record(plan: TrainingSetup, run: Run) -> None:
-    """Write what the run was asked for, and what it runs on. One that is resumed keeps the old until it has moved."""
-    composed = plan.composed
-    config = yaml.safe_dump(composed.values, sort_keys=False, allow_unicode=True)
-    atomic_write(run.folder / "config.yaml", config)
+def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
+    """Write config, data, hardware and versions; for a resumed run only after its first step."""
+    config = setup.config
+    text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
+    atomic_write(run.folder / "config.yaml", text)
     now = datetime.now().isoformat(timespec="microseconds")
-    began = {"resumed": [*run.record.get("resumed", []), now]} if plan.resumed else {"started": now}
+    start_time = {"resumed": [*run.record.get("resumed", []), now]} if setup.resumed else {"started": now}
     run.write_record(
-        **began,
+        **start_time,
         finished=None,
-        modality=composed.choices.get("modality"),
-        model=composed.choices.get("model"),
-        overrides=[word for word in composed.overrides if "=" in word or word.startswith("~")],
-        seed=plan.settings.seed,
+        modality=config.choices.get("modality"),
+        model=config.choices.get("model"),
+        overrides=[word for word in config.overrides if "=" in word or word.startswith("~")],
+        seed=setup.settings.seed,
         data={
-            "description": plan.source.description,
-            "train": len(plan.source.train),
-            "val": len(plan.source.val),
-            "hash": plan.source.train.fingerprint,
-            "hash_val": plan.source.val.fingerprint,
-            "skipped": list(plan.source.skipped),
+            "description": setup.source.description,
+            "train": len(setup.source.train),
+            "val": len(setup.source.val),
+            "hash": setup.source.train.content_hash,
+            "hash_val": setup.source.val.content_hash,
+            "skipped": list(setup.source.skipped),
         },
-        prompts=plan.prompts,
-        parameters=parameters(plan.method),
-        device=plan.hardware.accelerator,
-        devices=plan.hardware.devices,
-        threads=plan.hardware.threads,
-        precision=plan.hardware.precision,
+        prompts=setup.prompts,
+        parameters=count_parameters(setup.method),
+        device=setup.hardware.accelerator,
+        devices=setup.hardware.devices,
+        threads=setup.hardware.threads,
+        precision=setup.hardware.precision,
         **environment_info(),
     )
 
 
-def describe(plan: TrainingSetup, run: Run) -> None:
+def print_setup(setup: TrainingSetup, run: Run) -> None:
     """Print the table at the start."""
-    composed, settings = plan.composed, plan.settings
-    hardware = plan.hardware
-    length = f"{plan.course.total:,} steps" if plan.course.total else f"{(plan.course.seconds or 0) / 60:g} minutes"
+    config, settings = setup.config, setup.settings
+    hardware, lr_schedule = setup.hardware, setup.lr_schedule
+    length = f"{lr_schedule.total:,} steps" if lr_schedule.total else f"{(lr_schedule.seconds or 0) / 60:g} minutes"
     rows = {
-        "modality": composed.choices.get("modality", "?"),
-        "model": f"{composed.choices.get('model', '?')}, {parameters(plan.method):,} parameters",
-        "data": plan.source.description,
+        "modality": config.choices.get("modality", "?"),
+        "model": f"{config.choices.get('model', '?')}, {count_parameters(setup.method):,} parameters",
+        "data": setup.source.description,
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{length}, batch {settings.batch}",
         "run": shell_path(run.folder),
-        "watch": f"tensorboard --logdir {shell_path(Path(settings.runs))} {SAMPLES_KEPT}",
+        "watch": f"tensorboard --logdir {shell_path(Path(settings.runs))} {TENSORBOARD_SAMPLES}",
     }
     for name, value in rows.items():
         print(f"{name:<10}{value}", flush=True)
-    if plan.checkpoint and plan.resumed:
-        print(f"resuming from step {plan.start} ({plan.checkpoint.name})", flush=True)
-    if len(plan.val) < FEW:
-        print(f"held-out examples: only {len(plan.val)}; val_loss, and so `best`, says little", file=sys.stderr)
-    for line in plan.source.skipped[:5]:
+    if setup.checkpoint and setup.resumed:
+        print(f"resuming from step {setup.start} ({setup.checkpoint.name})", flush=True)
+    if len(setup.val) < MIN_VAL_EXAMPLES:
+        print(f"only {len(setup.val)} held-out examples: val_loss, and so `best`, is unreliable", file=sys.stderr)
+    for line in setup.source.skipped[:5]:
         print(f"skipped: {line}", file=sys.stderr)
-    if len(plan.source.skipped) > 5:
-        print(f"skipped: {len(plan.source.skipped) - 5} more, named in record.json", file=sys.stderr)
+    if len(setup.source.skipped) > 5:
+        print(f"skipped: {len(setup.source.skipped) - 5} more, named in record.json", file=sys.stderr)
 
 
-def conclude(plan: TrainingSetup, run: Run, step: int) -> None:
-    """Print what the run came to, and what to type next."""
+def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
+    """Print the result of the run and the command that samples from it."""
     record = run.record
     best = record.get("best")
     print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
     if best:
         print(f"best      {shell_path(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
-    given = f" {needed}=FILE" if (needed := plan.modality.needs) else ""
-    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{given}", flush=True)
+    option = f" {name}=FILE" if (name := setup.modality.required_option) else ""
+    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{option}", flush=True)

@@ -1,4 +1,4 @@
-"""A training run from its composed config to its last checkpoint."""
+"""Training run, from its config to its last checkpoint."""
 
 import os
 import shutil
@@ -13,38 +13,39 @@ from typing import Any
 
 import torch
 
-import genai
 from genai.cli.compose import CommandConfig
 from genai.core.device import DeviceConfig, reuse_memory
 from genai.core.errors import RunError, UserError
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
-from genai.training.report import conclude, describe, record, resume_command
-from genai.training.setup import TrainingSetup, prepare
+from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
+from genai.training.setup import TrainingSetup, prepare_training
+from genai.version import __version__
 
 
-def train(composed: CommandConfig, resumed: Run | None = None) -> Run:
-    """Train what ``composed`` describes; go on in ``resumed`` where that is given.
+def train(config: CommandConfig, resumed: Run | None = None) -> Run:
+    """Train what ``config`` describes, or continue the run ``resumed``.
 
     Raises:
-        UserError: before anything is written. RunError: the run could not go on; its last good checkpoint is kept.
+        UserError: the config is wrong; nothing is written.
+        RunError: training failed; the last good checkpoint is kept.
     """
-    plan = prepare(composed, resumed)
+    setup = prepare_training(config, resumed)
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if not first and "GENAI_RUN" not in os.environ:
-        raise UserError("LOCAL_RANK is set: trainer=ddp starts its processes itself, without torchrun.")
+        raise UserError("LOCAL_RANK is set: trainer=ddp starts its own processes, without torchrun.")
     if not first:
-        return _fit(plan, Run(Path(os.environ["GENAI_RUN"])), first)
-    run = resumed or create_run(Path(plan.settings.runs).expanduser(), _name(composed), composed.folder)
+        return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
+    run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
     lock = run.lock()
     try:
-        run.tidy()
-        describe(plan, run)
+        run.remove_temporary_files()
+        print_setup(setup, run)
         if not resumed:
-            record(plan, run)
+            write_config_and_record(setup, run)
         os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
         os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
-        return _fit(plan, run, first)
+        return _fit(setup, run, first)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -56,63 +57,76 @@ def train(composed: CommandConfig, resumed: Run | None = None) -> Run:
         lock.release()
         for name in ("GENAI_RUN", "GENAI_RESUMED"):
             os.environ.pop(name, None)
-        if not any((run.folder / "checkpoints").glob("*.ckpt")) and not _has_numbers(run):
-            _discard(run, composed.folder)
+        if not any((run.folder / "checkpoints").glob("*.ckpt")) and not _has_metrics(run):
+            _remove_run(run, config.folder)
 
 
-def _fit(plan: TrainingSetup, run: Run, first: bool) -> Run:
-    from genai.training.callbacks import Loop, Stopped
+def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
+    from genai.training.callbacks import StoppedBySignal, TrainingLoop, peak_memory_mb
+    from genai.training.dev_run import estimate
     from genai.training.module import TrainingModule
+    from genai.training.profiler import ProfilerCallback
 
-    learner = TrainingModule(
-        plan.method, plan.optimizers, plan.train, plan.val, plan.course, plan.settings, _about(plan)
+    module = TrainingModule(
+        setup.method,
+        setup.optimizers,
+        setup.train,
+        setup.val,
+        setup.lr_schedule,
+        setup.settings,
+        _checkpoint_metadata(setup),
     )
-    moved = partial(record, plan, run) if first and plan.resumed else None
-    loop = Loop(run, plan.modality, plan.prompts, plan.settings, moved)
-    loop.listen()
+    on_first_step = partial(write_config_and_record, setup, run) if first and setup.resumed else None
+    loop = TrainingLoop(run, setup.modality, setup.prompts, setup.settings, setup.logger, on_first_step)
+    loop.install_signal_handlers()
+    if setup.hardware.compile:
+        setup.method.compile_networks()
     reuse_memory()
     try:
-        _trainer(plan.hardware, run, loop, plan.method.partial).fit(
-            learner, ckpt_path=plan.checkpoint if plan.resumed else None, weights_only=True
-        )
-    except Stopped as stopped:
+        profilers = [ProfilerCallback(run.folder)] if first and setup.settings.profile else []
+        trainer = _create_trainer(setup.hardware, run, [*profilers, loop], setup.method.has_unused_parameters)
+        trainer.fit(module, ckpt_path=setup.checkpoint if setup.resumed else None, weights_only=True)
+    except StoppedBySignal as stopped:
         if first:
-            with suppress(BrokenPipeError):  # Ctrl-C ends the reader of a pipe, too
-                print(f"stopped and saved at step {learner.step}. To go on:\n{resume_command(run)}", flush=True)
+            with suppress(BrokenPipeError):  # Ctrl-C also ends the reader of a pipe
+                print(f"stopped and saved at step {module.step}. To continue:\n{resume_command(run)}", flush=True)
         sys.exit(128 + stopped.number)
-    except SystemExit:  # Lightning's answer to KeyboardInterrupt
+    except SystemExit:  # raised by Lightning after KeyboardInterrupt
         sys.exit(128 + (loop.signal or signal.SIGINT))
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+        if isinstance(error, RuntimeError) and not _is_out_of_memory_error(error):
             raise
-        raise RunError(_out_of_memory(plan.settings)) from error
+        raise RunError(_out_of_memory_message(setup.settings)) from error
     if first:
         run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
-        conclude(plan, run, learner.step)
+        print_result(setup, run, module.step)
+        if setup.settings.fast_dev_run:
+            memory = peak_memory_mb(module.device)
+            print(*estimate(setup.settings, setup.lr_schedule.total, loop.durations, memory), sep="\n", flush=True)
     return run
 
 
-def _about(plan: TrainingSetup) -> dict[str, Any]:
-    """What makes a checkpoint self-describing, in plain types."""
+def _checkpoint_metadata(setup: TrainingSetup) -> dict[str, Any]:
+    """Return what makes a checkpoint self-describing, in plain types."""
     return {
-        "version": genai.__version__,
-        "model": plan.composed.values["model"],
-        "modality": plan.composed.values["modality"],
-        "modality_state": plan.modality.state(),
-        "interface": plan.modality.interface,
+        "version": __version__,
+        "model": setup.config.values["model"],
+        "modality": setup.config.values["modality"],
+        "modality_state": setup.modality.state(),
+        "interface": setup.modality.interface,
     }
 
 
-def _trainer(hardware: DeviceConfig, run: Run, loop: Any, partial: bool) -> Any:
-    """Lightning's trainer, quiet and without what the learner does itself."""
+def _create_trainer(hardware: DeviceConfig, run: Run, callbacks: list[Any], has_unused_parameters: bool) -> Any:
+    """Create Lightning's trainer, quiet and without what ``TrainingModule`` and ``TrainingLoop`` do."""
     import logging
 
     from lightning.pytorch import Trainer
 
     from genai.training.checkpoint_io import SafeCheckpointIO
-    from genai.training.fsdp import Sharded
+    from genai.training.fsdp import ShardedStrategy
 
-    replicas = "ddp_find_unused_parameters_true" if partial else "ddp"
+    ddp = "ddp_find_unused_parameters_true" if has_unused_parameters else "ddp"
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
@@ -120,7 +134,7 @@ def _trainer(hardware: DeviceConfig, run: Run, loop: Any, partial: bool) -> Any:
         accelerator={"cuda": "gpu"}.get(hardware.accelerator, hardware.accelerator),
         devices=hardware.devices,
         precision=hardware.precision,  # type: ignore[arg-type]
-        strategy=Sharded() if hardware.strategy == "fsdp" else {"single": "auto"}.get(hardware.strategy, replicas),
+        strategy=ShardedStrategy() if hardware.strategy == "fsdp" else {"single": "auto"}.get(hardware.strategy, ddp),
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,
@@ -129,38 +143,38 @@ def _trainer(hardware: DeviceConfig, run: Run, loop: Any, partial: bool) -> Any:
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
-        callbacks=[loop],
+        callbacks=callbacks,
         plugins=[SafeCheckpointIO()],
         default_root_dir=run.folder,
     )
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in said or "can't allocate memory" in said
+def _is_out_of_memory_error(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _out_of_memory(settings: TrainSettings) -> str:
+def _out_of_memory_message(settings: TrainSettings) -> str:
     batch, accumulate = settings.batch, settings.accumulate
-    helps = ["trainer.precision=bf16-mixed", "a smaller model.network.width"]
-    helps = [f"batch={batch // 2}", *helps] if batch > 1 else [*helps, "a smaller modality.block or modality.size"]
+    hints = ["trainer.precision=bf16-mixed", "a smaller model.network.width"]
+    hints = [f"batch={batch // 2}", *hints] if batch > 1 else [*hints, "a smaller modality.block or modality.size"]
     if accumulate * 2 <= batch:
-        helps.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
-    return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(helps)}"
+        hints.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
+    return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(hints)}"
 
 
-def _name(composed: CommandConfig) -> str:
-    return f"{composed.choices.get('modality', 'run')}-{composed.choices.get('model', 'model')}"
+def _run_name(config: CommandConfig) -> str:
+    return f"{config.choices.get('modality', 'run')}-{config.choices.get('model', 'model')}"
 
 
-def _has_numbers(run: Run) -> bool:
-    """Whether a step was logged."""
+def _has_metrics(run: Run) -> bool:
+    """Return whether a step was logged."""
     metrics = run.folder / "metrics.csv"
     return metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 1
 
 
-def _discard(run: Run, keep: Path | None) -> None:
-    """Remove the folder of a run that never had a checkpoint."""
+def _remove_run(run: Run, keep: Path | None) -> None:
+    """Remove the folder of a run without a checkpoint, and the runs folder if it is empty and not ``keep``."""
     shutil.rmtree(run.folder, ignore_errors=True)
     if keep is None and run.folder.parent.is_dir() and not any(run.folder.parent.iterdir()):
         run.folder.parent.rmdir()

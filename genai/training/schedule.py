@@ -1,20 +1,30 @@
-"""How long a run is, and how its learning rate goes: warm-up, constant, linear cool-down to zero.
+"""Learning-rate schedule: warm-up, constant, linear cool-down to zero, over a number of steps or minutes.
 
-A run of so many steps knows its end. A run of so many minutes does not: it stays at the constant rate until what is
-left of its time is the cool-down's share, then estimates its end by its speed, and again now and then, as a machine may
-become faster or slower. The rate falls straight from where it is to the newest end. All of that goes into the
-checkpoint, so that a resumed run follows it.
+A run of minutes does not know its last step. Its rate is constant until the remaining time is that of the cool-down;
+then the last step is estimated from the speed, and again from time to time, because the speed may change. The rate
+falls linearly from its current value to zero at the latest estimate. This state is part of the checkpoint, so that a
+resumed run continues in the same way.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
-LOOK = 0.05
-"""The share of its time after which a run of minutes estimates its end for the first time, and that is at least between
+ESTIMATE_FRACTION = 0.05
+"""Fraction of its time after which a run of minutes estimates its last step for the first time, and the minimum between
 two estimates, unless half of the estimated steps are done sooner."""
+
+STATE_KEYS = {
+    "total": "total",
+    "seconds": "seconds",
+    "cooling_from": "cooldown_start",
+    "level": "cooldown_factor",
+    "next_look": "next_estimate",
+}
+"""Key in checkpoints -> attribute of ``LRSchedule``."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Schedule:
 
     Args:
         warmup: steps from zero to the full rate.
-        cooldown: the share of the run in which the rate falls to zero.
+        cooldown: fraction of the run in which the rate falls to zero.
     """
 
     warmup: Annotated[int, Ge(0)] = 20
@@ -32,69 +42,78 @@ class Schedule:
 
 @dataclass
 class LRSchedule:
-    """A schedule on its way.
+    """A ``Schedule`` with the length of the run and, for a run of minutes, the latest estimate of it.
 
     Attributes:
-        total: the last step; ``None`` while a run of minutes has not estimated it.
-        seconds: the length of a run of minutes.
-        cooling_from: the step at which the end was last estimated.
-        level: what the rate was multiplied with at that step, the warm-up apart.
-        next_look: seconds after which it is estimated again at the latest.
-        since: the step and the second from which its speed is measured.
+        total: number of steps; ``None`` until a run of minutes has estimated it.
+        seconds: length of a run of minutes.
+        cooldown_start: step of the latest estimate, from which the rate falls.
+        cooldown_factor: factor of the rate at that step, without warm-up.
+        next_estimate: seconds of training after which the next estimate is due.
+        speed_start: step and seconds from which the speed is measured.
     """
 
     schedule: Schedule
     total: int | None = None
     seconds: Annotated[float, Gt(0)] | None = None
-    cooling_from: int | None = None
-    level: float = 1.0
-    next_look: float | None = None
-    since: tuple[int, float] | None = None
+    cooldown_start: int | None = None
+    cooldown_factor: float = 1.0
+    next_estimate: float | None = None
+    speed_start: tuple[int, float] | None = None
 
     def factor(self, step: int) -> float:
-        """What the learning rate is multiplied with at ``step`` (the first is 0)."""
+        """Return the factor of the learning rate at ``step`` (the first is 0)."""
         warm = min(1.0, (step + 1) / (self.schedule.warmup + 1))
-        return warm * self._cooled(step)
+        return warm * self._cooldown(step)
 
-    def look_at_clock(self, step: int, elapsed: float) -> None:
-        """After ``step`` steps in ``elapsed`` seconds of training: estimate the end if that is due."""
+    def update_estimate(self, step: int, elapsed: float) -> None:
+        """Estimate the last step if that is due, after ``step`` steps in ``elapsed`` seconds of training."""
         if self.seconds is None or step == 0:
             return
-        if self.since is None:  # the first step, and the first after a resume, is slow
-            self.since = (step, elapsed)
-        due = self.seconds * max(LOOK, 1 - self.schedule.cooldown) if self.next_look is None else self.next_look
-        known = step > self.since[0] or elapsed >= self.seconds
-        if known and (elapsed >= due or self._ahead(step)):
+        if self.speed_start is None:  # skip the first step, which is slow, also after a resume
+            self.speed_start = (step, elapsed)
+        first_estimate = self.seconds * max(ESTIMATE_FRACTION, 1 - self.schedule.cooldown)
+        due = first_estimate if self.next_estimate is None else self.next_estimate
+        speed_is_known = step > self.speed_start[0] or elapsed >= self.seconds
+        if speed_is_known and (elapsed >= due or self._half_done(step)):
             left = max(0.0, self.seconds - elapsed)
-            self.level, self.cooling_from = self._cooled(step), step
+            self.cooldown_factor, self.cooldown_start = self._cooldown(step), step
             self.total = step + max(1, round(left * self._speed(step, elapsed)))
-            self.since = (step, elapsed)
-            self.next_look = elapsed + max(left / 4, LOOK * self.seconds) if left else math.inf  # that end is the end
+            self.speed_start = (step, elapsed)
+            self.next_estimate = elapsed + max(left / 4, ESTIMATE_FRACTION * self.seconds) if left else math.inf
 
     def estimate(self, step: int, elapsed: float) -> int | None:
-        """The last step, as far as it can be told now."""
-        if self.total is not None or self.seconds is None or self.since is None or step <= self.since[0]:
+        """Estimate the last step for the progress bar; ``None`` if the speed is unknown."""
+        if self.total is not None or self.seconds is None or self.speed_start is None or step <= self.speed_start[0]:
             return self.total
         return step + max(1, round((self.seconds - elapsed) * self._speed(step, elapsed)))
 
-    def _cooled(self, step: int) -> float:
-        """The factor without warm-up."""
+    def _cooldown(self, step: int) -> float:
+        """Return the factor without warm-up."""
         if self.total is None:
             return 1.0
-        start = self.total * (1 - self.schedule.cooldown) if self.cooling_from is None else self.cooling_from
-        return self.level * min(1.0, max(0, self.total - step) / max(1e-9, self.total - start))
+        start = self.total * (1 - self.schedule.cooldown) if self.cooldown_start is None else self.cooldown_start
+        return self.cooldown_factor * min(1.0, max(0, self.total - step) / max(1e-9, self.total - start))
 
-    def _ahead(self, step: int) -> bool:
-        """Whether half of the steps of the last estimate are done: if it was made while a preview was, they are few."""
-        if self.total is None or self.cooling_from is None:
+    def _half_done(self, step: int) -> bool:
+        """Return whether half of the estimated steps are done.
+
+        An estimate may be too low, for example if a preview was made just before it.
+        """
+        if self.total is None or self.cooldown_start is None:
             return False
-        return (self.cooling_from + self.total) / 2 <= step < self.total
+        return (self.cooldown_start + self.total) / 2 <= step < self.total
 
     def _speed(self, step: int, elapsed: float) -> float:
-        """Steps a second."""
-        assert self.since is not None
-        return (step - self.since[0]) / max(1e-9, elapsed - self.since[1])
+        """Return the speed in steps per second."""
+        assert self.speed_start is not None
+        return (step - self.speed_start[0]) / max(1e-9, elapsed - self.speed_start[1])
 
     def state(self) -> dict[str, int | float | None]:
-        """Plain types, for the checkpoint."""
-        return {name: getattr(self, name) for name in ("total", "seconds", "cooling_from", "level", "next_look")}
+        """Return the state as plain types, for the checkpoint."""
+        return {key: getattr(self, name) for key, name in STATE_KEYS.items()}
+
+    @classmethod
+    def from_state(cls, schedule: Schedule, state: Mapping[str, Any]) -> "LRSchedule":
+        """Restore the schedule from a ``state``."""
+        return cls(schedule, **{STATE_KEYS[key]: value for key, value in state.items()})

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genai.cli.compose import FREE_TEXT, carry, compose, put_down
-from genai.cli.options import set_apart, texts
+from genai.cli.compose import FREE_TEXT_KEYS, compose, decode_override, encode_override
+from genai.cli.options import parse_prompts, split_options
 from genai.commands.sample import sample
 from genai.core.errors import UserError
 from tests.conftest import SMALL
@@ -45,16 +45,18 @@ NASTY = [
 
 
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
-CRUEL = st.lists(st.sampled_from([*NASTY, *".~-+_/1e:,=$%@*?|nx", "inf", "null", "\udcff"]), max_size=5).map("".join)
+HYDRA_SYNTAX = st.lists(st.sampled_from([*NASTY, *".~-+_/1e:,=$%@*?|nx", "inf", "null", "\udcff"]), max_size=5).map(
+    "".join
+)
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(ANY | CRUEL, min_size=len(FREE_TEXT["sample"]), max_size=len(FREE_TEXT["sample"])))
-@example(NASTY[: len(FREE_TEXT["sample"])])
-@example(NASTY[-len(FREE_TEXT["sample"]) :])
+@given(st.lists(ANY | HYDRA_SYNTAX, min_size=len(FREE_TEXT_KEYS["sample"]), max_size=len(FREE_TEXT_KEYS["sample"])))
+@example(NASTY[: len(FREE_TEXT_KEYS["sample"])])
+@example(NASTY[-len(FREE_TEXT_KEYS["sample"]) :])
 def test_any_text_arrives_as_it_was_sent(texts: list[str]) -> None:
-    sent = dict(zip(FREE_TEXT["sample"], texts, strict=True))
-    words, options = set_apart("sample", [*(f"{key}={text}" for key, text in sent.items()), f"stop={texts[0]}"])
+    sent = dict(zip(FREE_TEXT_KEYS["sample"], texts, strict=True))
+    words, options = split_options("sample", [*(f"{key}={text}" for key, text in sent.items()), f"stop={texts[0]}"])
     values = compose("sample", words).values
     nothing = {key: None for key, text in sent.items() if text == "null" and key != "prompt"}
     assert {key: values[key] for key in sent} == {**sent, **nothing}
@@ -63,7 +65,7 @@ def test_any_text_arrives_as_it_was_sent(texts: list[str]) -> None:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_nasty_texts_are_put_down_as_they_were_carried(text: str) -> None:
-    assert put_down(carry(f"prompt={text}", FREE_TEXT["sample"])) == f"prompt={text}"
+    assert decode_override(encode_override(f"prompt={text}", FREE_TEXT_KEYS["sample"])) == f"prompt={text}"
 
 
 @pytest.mark.parametrize("path", ["~/runs", "a, b/c=1.txt", ".5", "\udcff"])
@@ -78,7 +80,7 @@ def test_texts_that_look_carried_are_left_alone() -> None:
 
 def test_plain_words_stay_readable() -> None:
     for path in ("runs/2026-01-31/12-00-00-text-gpt", "../a.ckpt", "/a/.b", "abc"):
-        assert carry(f"ckpt={path}", FREE_TEXT["sample"]) == f"ckpt={path}"
+        assert encode_override(f"ckpt={path}", FREE_TEXT_KEYS["sample"]) == f"ckpt={path}"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_plain_words_stay_readable() -> None:
     ],
 )
 def test_only_a_json_list_of_texts_is_a_list(value: str, meant: list[str]) -> None:
-    assert texts(value) == meant
+    assert parse_prompts(value) == meant
 
 
 def test_names_below_a_node_need_not_be_listed() -> None:
@@ -103,19 +105,19 @@ def test_names_below_a_node_need_not_be_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "says"),
+    ("word", "message"),
     [
         ("stepz=3", "no option 'stepz'. Did you mean 'steps'"),
         ("model=gptt", "model=gptt: there is no such model. Did you mean 'gpt'"),
         ("experiment=nothing", "experiment=nothing.*shakespeare_char"),
         ("modality=[a", "Cannot read"),
-        ("data=null", "data=null: one has to be chosen"),
+        ("data=null", "data=null: data cannot be null"),
         (f"steps={'9' * 5000}", "Exceeds the limit"),
         ("steps", "Cannot read 'steps'; write key=value"),
     ],
 )
-def test_wrong_words_are_explained(word: str, says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_wrong_words_are_explained(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         compose("train", [word])
 
 
@@ -135,7 +137,7 @@ def run_sample(place: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     monkeypatch.chdir(place)
 
     def run(*words: str) -> None:
-        known, options = set_apart("sample", words)
+        known, options = split_options("sample", words)
         sample(compose("sample", known), options)
 
     return run
@@ -175,9 +177,9 @@ def test_the_same_command_gives_the_same_bytes_and_one_sample_comes_again(place:
 def test_a_file_of_prompts_has_one_a_line(place: Path, run_sample: Callable[..., None]) -> None:
     (place / "prompts.txt").write_bytes('\ufeff a, "b"\r\n\n["c"]\n'.encode())
     run_sample("prompts_file=prompts.txt", "n=2", "length=2", "out=lines")
-    made = [recipe(place / "lines", number) for number in range(6)]
-    assert [about["prompt"] for about in made] == [' a, "b"', ' a, "b"', "", "", '["c"]', '["c"]']
-    assert [about["seed"] for about in made] == [0, 1, 2, 3, 4, 5]
+    samples = [recipe(place / "lines", number) for number in range(6)]
+    assert [recipe_data["prompt"] for recipe_data in samples] == [' a, "b"', ' a, "b"', "", "", '["c"]', '["c"]']
+    assert [recipe_data["seed"] for recipe_data in samples] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_text_to_continue_needs_no_prompt(place: Path, run_sample: Callable[..., None]) -> None:
@@ -202,14 +204,14 @@ def test_a_recipe_knows_its_files_and_finds_a_checkpoint_that_has_moved(
     assert recipe(place / "begun")["files"] == {str(place / "begin.txt"): sha256(b"the cat").hexdigest()}
     (place / "runs").rename(place / "moved")
     try:
-        with pytest.raises(UserError, match=r"is not there, or has changed.*no other in runs/ is it"):
+        with pytest.raises(UserError, match=r"is missing or has changed.*no copy is in runs/"):
             run_sample("from=begun/000.json", "out=again")
         run_sample("from=begun/000.json", "out=again", "runs=moved")
         assert (place / "again" / "000.txt").read_bytes() == (place / "begun" / "000.txt").read_bytes()
         (place / "begin.txt").write_text("the dog")
-        with pytest.raises(UserError, match=r"begin\.txt is not there, or not what it was"):
+        with pytest.raises(UserError, match=r"begin\.txt is missing or has changed"):
             run_sample("from=begun/000.json", "out=again", "runs=moved")
-        with pytest.raises(UserError, match="text has no pictures of its making"):
+        with pytest.raises(UserError, match="animate=true is not supported for text"):
             run_sample("animate=true", "runs=moved")
     finally:
         (place / "moved").rename(place / "runs")
@@ -223,7 +225,7 @@ def test_samples_of_the_same_second_are_all_kept(place: Path, run_sample: Callab
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["temprature=1"], "Did you mean 'temperature'"),
         (["temperature=-1"], "temperature='-1': it should be greater than or equal to 0"),
@@ -236,19 +238,21 @@ def test_samples_of_the_same_second_are_all_kept(place: Path, run_sample: Callab
         (["modality=txt"], "Did you mean 'text'"),
         (["modality=image"], "no image run with a checkpoint"),
         (["ckpt=runs/nope"], "there is no run folder or checkpoint runs/nope"),
-        (["ckpt=https://example.org/a.ckpt"], "only files on this machine"),
+        (["ckpt=https://example.org/a.ckpt"], "only local files can be loaded"),
         (["init=nope.txt"], "cannot read .*nope.txt"),
         (["prompts_file=nope.txt"], "cannot read prompts_file=nope.txt"),
         (["prompts_file=/dev/null"], "prompts_file=/dev/null is empty"),
         (["from=nope.json"], "cannot read nope.json"),
         (["from=nope.json", "prompt=a"], "leave out prompt"),
         (["from=nope.json", "temperature=1"], "leave out temperature"),
-        (["out=/dev/null/x"], "cannot make the folder out=/dev/null/x"),
+        (["out=/dev/null/x"], "cannot create the folder out=/dev/null/x"),
         (["prompt=a", "prompts_file=b"], "give one of them"),
     ],
 )
-def test_wrong_samples_are_explained(words: list[str], says: str, place: Path, run_sample: Callable[..., None]) -> None:
-    with pytest.raises(UserError, match=says):
+def test_wrong_samples_are_explained(
+    words: list[str], message: str, place: Path, run_sample: Callable[..., None]
+) -> None:
+    with pytest.raises(UserError, match=message):
         run_sample(*words)
     assert not (place / "samples").exists()
 

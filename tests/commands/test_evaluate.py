@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import genai
-from genai.commands.evaluate import table
+from genai.commands.evaluate import format_table
 from genai.core.errors import UserError
-from genai.metrics.base import SHIPPED, Result
+from genai.metrics.base import REGISTRY, Result
 from genai.runs.run import Run, all_runs
 from tests.conftest import SMALL, SMALL_IMAGE
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TEXT = {"val_loss", "bits_per_byte", "perplexity", "longest_copy", "mean_copy"}
 WORLD = {
-    "val_loss", "fulfilment", "fulfilment_held_out", "strict", "strict_held_out", "shape", "colour", "size", "place",
+    "val_loss", "fulfilment", "fulfilment_held_out", "strict", "strict_held_out", "shape", "color", "size", "place",
     "place_spread", "nearest_train", "nearest_train_low",
 }  # fmt: skip
 
@@ -32,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
     (folder / "other.txt").write_text(corpus.read_text()[:3000])
     genai.fit(*SMALL_IMAGE, f"runs={folder / 'runs'}", "steps=2")
     data = ["data.path=" + str(folder / "mine.txt"), "data.val_fraction=0.2"]
-    model = genai.fit(*SMALL, *data, f"runs={folder / 'runs'}", "steps=4", "validate_items=null", "validate_every=4")
+    model = genai.fit(*SMALL, *data, f"runs={folder / 'runs'}", "steps=4", "val_items=null", "val_every=4")
     assert model.file
     shutil.copy(model.file, folder / "bare.ckpt")
     return folder
@@ -81,7 +81,7 @@ def test_the_world(here: Path) -> None:
     report = genai.measure("modality=image", "n=4", "steps=2", "guidance=1", "out=figures/world.json")
     assert report["metrics"].keys() == WORLD
     assert report == json.loads((here / "figures" / "world.json").read_text())
-    assert report["metrics"]["fulfilment"]["beside"] > 0.5
+    assert report["metrics"]["fulfilment"]["reference"] > 0.5
 
 
 @pytest.mark.parametrize("words", [["length=20"], ["modality=image", "steps=2"]])
@@ -111,8 +111,8 @@ def test_other_data_are_called_other(here: Path, capsys: pytest.CaptureFixture[s
     report = genai.measure("data.path=other.txt", "n=3", "length=9", "out=a.json")
     assert report["metrics"].keys() == {"val_loss", "bits_per_byte", "perplexity"}
     assert not report["data"]["own"]
-    assert "other data" in report["metrics"]["val_loss"]["about"]
-    assert "longest_copy, about what was trained on, is left out" in capsys.readouterr().err
+    assert "other data" in report["metrics"]["val_loss"]["description"]
+    assert "longest_copy, which compare with the training data, are left out" in capsys.readouterr().err
     same = genai.measure("data.path=mine.txt", "n=3", "length=9", "out=a.json")
     assert same["data"]["own"] and "longest_copy" in same["metrics"]
     split_elsewhere = genai.measure("data.val_fraction=0.1", "metrics=[val_loss]", "out=a.json")
@@ -133,8 +133,8 @@ def test_a_checkpoint_without_a_run(here: Path) -> None:
 
 def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "measuring_plugin.py").write_text(
-        "from genai.metrics.base import Figure, Metric\n"
-        "class Answer(Metric):\n    def measure(self, study):\n        return {'answer': Figure(42, 'to all')}\n"
+        "from genai.metrics.base import Metric, Result\n"
+        "class Answer(Metric):\n    def compute(self, context):\n        return {'answer': Result(42, 'to all')}\n"
     )
     monkeypatch.syspath_prepend(here)
     word = "metrics=[measuring_plugin.Answer]"
@@ -144,14 +144,15 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["metrics=[val_los]"], "no metric 'val_los'. Did you mean 'val_loss'"),
         (["metrics=val_loss"], "metrics='val_loss': it should be a list"),
         (["metrics=[]"], "name at least one"),
-        (["metrics=[world]"], "'world' does not fit TextFolder.*there are: .*parses"),
+        (["metrics=[nearest]"], "'nearest' does not fit TextFolder.*there are: .*parses"),
+        (["metrics=[toy_image]"], "no metric 'toy_image'.*there are: .*parses"),
         (["modality=image", "metrics=[parses]"], "'parses' does not fit ToyImages.*nearest"),
-        (["modality=image", "metrics=[serves]"], "the prompts have to be classes"),
+        (["modality=image", "metrics=[classification_accuracy]"], "the prompts have to be classes"),
         (["modality=smell"], "there is no such modality"),
         (["ckpt=runs/nope"], "there is no run folder or checkpoint runs/nope"),
         (["runs=nowhere"], "no run with a checkpoint is in nowhere"),
@@ -163,22 +164,22 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["metrix=[val_loss]"], "Did you mean 'metrics'"),
         (["guidance=2"], "no option 'guidance'"),
         (["out=runs"], "out=runs is a folder"),
-        (["out=/dev/null/a.json"], "cannot make the folder"),
-        (["ckpt=bare.ckpt"], "is in no run folder"),
+        (["out=/dev/null/a.json"], "cannot create the folder"),
+        (["ckpt=bare.ckpt"], "is not in a run folder"),
         (
             ["ckpt=bare.ckpt", "data=world"],
-            "data=world has nothing for modality=text. For it there are: stdlib, text_fold",
+            "data=world does not exist for modality=text. There are: stdlib, text_fold",
         ),
-        (["ckpt=bare.ckpt", "data=image_folder", "data.path=."], "values of type Picture, which Text is not for"),
+        (["ckpt=bare.ckpt", "data=image_folder", "data.path=."], "of type Picture, which Text does not support"),
         (["data=text_foldr"], "Did you mean 'text_folder'"),
         (["data.path=nowhere.txt"], "there is no such file"),
         (["data.val_fractoin=0.1"], "Did you mean 'val_fraction'"),
-        (["data.path=other.txt", "metrics=[longest_copy]"], "these data are not that"),
+        (["data.path=other.txt", "metrics=[longest_copy]"], "these are other data"),
     ],
 )
-def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, here: Path) -> None:
+def test_mistakes_are_explained_and_leave_nothing(words: list[str], message: str, here: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         genai.measure("n=2", *words)
     assert len(str(caught.value).splitlines()) <= 2
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*") if path.is_file()} == before
@@ -187,7 +188,7 @@ def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, h
 def test_data_that_have_changed_are_refused(here: Path, corpus: Path) -> None:
     (here / "mine.txt").write_text(corpus.read_text() + "one more line")
     try:
-        with pytest.raises(UserError, match=r"have changed since it was trained(.|\n)*data="):
+        with pytest.raises(UserError, match=r"have changed since training(.|\n)*data="):
             genai.measure("n=2")
         assert not genai.measure("data.path=mine.txt", "metrics=[val_loss]", "out=a.json")["data"]["own"]
     finally:
@@ -204,11 +205,11 @@ def test_every_shipped_metric_is_there() -> None:
     from genai.core.instantiate import import_class
     from genai.metrics.base import Metric
 
-    assert all(import_class(target, Metric, "metrics") for target in SHIPPED.values())  # type: ignore[type-abstract]
+    assert all(import_class(target, Metric, "metrics") for targets in REGISTRY.values() for target in targets)  # type: ignore[type-abstract]
 
 
 def test_the_table_is_aligned() -> None:
-    lines = table({"a": Result(0.5, "one", 0.01), "longer": Result(None, "two", beside=12)}).splitlines()
+    lines = format_table({"a": Result(0.5, "one", 0.01), "longer": Result(None, "two", reference=12)}).splitlines()
     assert [line.split() for line in lines] == [
         ["value", "real"], ["a", "0.5000", "±", "0.0100", "-", "one"], ["longer", "-", "12", "two"],
     ]  # fmt: skip

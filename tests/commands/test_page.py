@@ -15,7 +15,7 @@ import pytest
 
 import genai
 from genai.media.clip import Clip
-from genai.media.data_url import of_file
+from genai.media.data_url import file_data_url
 from genai.media.picture import Picture
 from genai.media.sound import Sound
 from genai.media.text import Document
@@ -59,8 +59,8 @@ def test_each_modality_is_shown(each: list[str], tmp_path: Path, inside: Command
     count = 3
     model = genai.fit(*each, "steps=6")
     asked = OPTIONS.get(model.record["model"]) or OPTIONS[model.record["modality"]]
-    made = inside("sample", "prompt=a ", f"n={count}", asked, "out=samples/here", cwd=tmp_path)
-    assert made.returncode == 0, made.stderr
+    process = inside("sample", "prompt=a ", f"n={count}", asked, "out=samples/here", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
     for recipe in sorted((tmp_path / "samples" / "here").glob("*.json"))[1:]:
         recipe.write_text(recipe.read_text().replace('"prompt": "a "', f'"prompt": {json.dumps(HOSTILE)}'))
     done = inside("page", cwd=tmp_path)
@@ -73,7 +73,7 @@ def test_each_modality_is_shown(each: list[str], tmp_path: Path, inside: Command
         if file.suffix == ".txt":
             assert file.read_text() in page.text
         elif file.suffix != ".json":
-            assert of_file(file) in page.addresses
+            assert file_data_url(file) in page.addresses
     record = model.record
     for shown in (f"{record['parameters']:,}", f"{record['best']['val_loss']:.4f}", record["data"]["description"]):
         assert shown in page.text
@@ -122,7 +122,7 @@ def test_a_run_without_samples_says_so(place: Path, inside: Command, tmp_path: P
     done = inside("page", "samples=samples/c", f"out={tmp_path / 'a.html'}", cwd=place)
     assert done.returncode == 0, done.stderr
     text = read(tmp_path / "a.html").text
-    assert "No samples of this run" in text and "sample 0" not in text
+    assert "This run has no samples yet" in text and "sample 0" not in text
 
 
 def test_what_cannot_be_shown_is_passed_over_by_name(place: Path, inside: Command, tmp_path: Path) -> None:
@@ -139,35 +139,35 @@ def test_what_cannot_be_shown_is_passed_over_by_name(place: Path, inside: Comman
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["runs=nowhere"], "no run with a checkpoint is in nowhere"),
         (["ckpt=runs/nope"], "runs/nope is not a run folder"),
         (["samples=nowhere"], "samples=nowhere: there is no such folder"),
         (["samples=null"], "samples=None: it should be"),
         (["out=runs"], "out=runs is a folder"),
-        (["out=/dev/null/a.html"], "cannot make the folder"),
+        (["out=/dev/null/a.html"], "cannot create the folder"),
         (["outt=a.html"], "There is no option 'outt'. Did you mean 'out'"),
         (["modality=text"], "There is no option 'modality'"),
         (["--verbose"], "There is no flag --verbose"),
     ],
 )
-def test_mistakes_are_explained_and_leave_nothing(words: list[str], says: str, place: Path, inside: Command) -> None:
+def test_mistakes_are_explained_and_leave_nothing(words: list[str], message: str, place: Path, inside: Command) -> None:
     before = sorted(place.rglob("*"))
     done = inside("page", *words, cwd=place)
     assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr and len(done.stderr.splitlines()) == 1
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
     assert sorted(place.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [({"best": 5, "seconds": "long", "steps": 10**400, "parameters": None, "overrides": [3]}, ""),
-     ({"modality": ["text"]}, "is of modality ['text'], which is not known"),
+     ({"modality": ["text"]}, "has an unknown modality ['text']"),
      ({"model": HOSTILE, "device": HOSTILE, "data": {"description": HOSTILE}}, "")],
 )  # fmt: skip
 def test_the_record_of_a_stranger(
-    changes: dict[str, object], says: str, place: Path, inside: Command, tmp_path: Path
+    changes: dict[str, object], message: str, place: Path, inside: Command, tmp_path: Path
 ) -> None:
     file = next((place / "runs").glob("*/*/record.json"))
     before = file.read_text()
@@ -176,8 +176,8 @@ def test_the_record_of_a_stranger(
         done = inside("page", f"out={tmp_path / 'a.html'}", cwd=place)
     finally:
         file.write_text(before)
-    assert done.returncode == (2 if says else 0) and says in done.stderr
-    assert says or read(tmp_path / "a.html")
+    assert done.returncode == (2 if message else 0) and message in done.stderr
+    assert message or read(tmp_path / "a.html")
 
 
 def test_media_on_a_page(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_media_on_a_page(tmp_path: Path) -> None:
     assert "pixelated" not in Picture.on_page(tmp_path / "b.png")
     for name in ("a.wav", "a.ogg"):
         page = Sound.on_page(tmp_path / name)
-        assert of_file(tmp_path / name) in page and Reader(page).tags == ["img", "audio"]
+        assert file_data_url(tmp_path / name) in page and Reader(page).tags == ["img", "audio"]
     assert Reader(Clip.on_page(tmp_path / "a.webp")).tags == ["img"]
-    with pytest.raises(genai.core.errors.UserError, match=r"a\.txt cannot be put on a page"):
+    with pytest.raises(genai.core.errors.UserError, match=r"a\.txt cannot be shown on a page"):
         Clip.on_page(tmp_path / "a.txt")
     with pytest.raises(genai.core.errors.UserError, match=r"cannot read .*gone\.mp4"):
         Clip.on_page(tmp_path / "gone.mp4")

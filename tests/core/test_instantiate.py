@@ -32,7 +32,7 @@ SIZES = {"vocab_size": 10, "block": 8}
         "genai.runs.run.Path",
         "genai.inference.model.Path",
         "genai.data.text.Stdlib",
-        "genai.networks.gpt.Cache",
+        "genai.networks.gpt.KVCache",
         "genai.runs.run.Run",
         "genai.core.instantiate.import_module",
         "genai.networks.gpt.nn.Module",
@@ -62,14 +62,14 @@ def test_a_plugin_is_built_only_when_it_is_named(tmp_path: Path, monkeypatch: py
 
 def test_sizes_come_from_what_is_given() -> None:
     method = instantiate(NODE, Method, "model", SIZES)  # type: ignore[type-abstract]
-    assert method.sampled.vocab_size == 10
+    assert method.ema_module.vocab_size == 10
 
 
 @pytest.mark.parametrize(
-    ("network", "given", "says"),
+    ("network", "given", "message"),
     [
         ({}, {"shape": (3, 8, 8)}, "model.network: GPT needs vocab_size; this modality gives shape"),
-        ({"vocab_size": 3}, SIZES, "model.network.vocab_size=3 is not yours to set"),
+        ({"vocab_size": 3}, SIZES, "model.network.vocab_size=3 cannot be set"),
         ({"widht": 3}, SIZES, "model.network.widht.*Did you mean 'width'"),
         ({"width": 0}, SIZES, "model.network.width=0: it should be greater than or equal to 1"),
         ({"width": True}, SIZES, "model.network.width=True"),
@@ -85,9 +85,9 @@ def test_sizes_come_from_what_is_given() -> None:
         ({"ngrams": 9}, SIZES, "model.network.ngrams=9: it should be less than or equal to 3"),
     ],
 )
-def test_what_does_not_fit_is_named(network: dict[str, Any], given: dict[str, Any], says: str) -> None:
+def test_what_does_not_fit_is_named(network: dict[str, Any], given: dict[str, Any], message: str) -> None:
     node = {**NODE, "network": {**NODE["network"], **network}}  # type: ignore[dict-item]
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         instantiate(node, Method, "model", given)  # type: ignore[type-abstract]
     assert len(str(caught.value)) < 800
 

@@ -66,13 +66,13 @@ def test_layouts_and_types_that_mean_the_same(array: np.ndarray, tmp_path: Path)
     other = ClipArrays(str(tmp_path / "clips.npy"))
     assert other.val[0].media.frames.shape == (6, 8, 10, 1)
     assert np.array_equal(other.val[0].media.frames, plain.val[0].media.frames)
-    assert (other.train.fingerprint, other.val.fingerprint) == (plain.train.fingerprint, plain.val.fingerprint)
+    assert (other.train.content_hash, other.val.content_hash) == (plain.train.content_hash, plain.val.content_hash)
 
 
 def test_the_layout_of_moving_mnist(tmp_path: Path) -> None:
-    plain, turned = ClipArrays(npz(tmp_path, a=CLIPS)).train.fingerprint, CLIPS.swapaxes(0, 1)
-    assert ClipArrays(npz(tmp_path, a=turned), frames_first=True).train.fingerprint == plain
-    assert ClipArrays(npz(tmp_path, a=CLIPS), fps=9).train.fingerprint != plain
+    plain, swapped = ClipArrays(npz(tmp_path, a=CLIPS)).train.content_hash, CLIPS.swapaxes(0, 1)
+    assert ClipArrays(npz(tmp_path, a=swapped), frames_first=True).train.content_hash == plain
+    assert ClipArrays(npz(tmp_path, a=CLIPS), fps=9).train.content_hash != plain
 
 
 def test_equal_things_are_on_one_side(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_equal_things_are_on_one_side(tmp_path: Path) -> None:
     assert (len(source.train), len(source.val)) == (15, 5)
     source = ClipArrays(npz(tmp_path, a=CLIPS, b=CLIPS[:5]), "a", val_array="b")
     assert (len(source.train), len(source.val)) == (15, 5)
-    assert source.skipped == ("5 of the clips are held out as well: they are not trained on.",)
+    assert source.skipped == ("5 of the clips are also in the validation data: they are not trained on.",)
 
 
 def test_pictures_are_not_taken_for_clips_nor_clips_for_pictures(tmp_path: Path) -> None:
@@ -97,22 +97,22 @@ class Dangerous:
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])
 @pytest.mark.parametrize(
-    ("array", "said"),
+    ("array", "message"),
     [
         (np.array([Dangerous()] * 20, object), "holds Python objects, which are not read"),
-        (np.full((20, 8, 8), np.nan), "numbers that are not finite"),
-        (CLIPS[..., 0] * 2.0, r"numbers from 0 to 5\d\d: pixels are in 0\.\.255"),
-        (CLIPS[..., 0] - 300.0, r"numbers from -300 to "),
+        (np.full((20, 8, 8), np.nan), "values that are not finite"),
+        (CLIPS[..., 0] * 2.0, r"values from 0 to 5\d\d: pixels are in 0\.\.255"),
+        (CLIPS[..., 0] - 300.0, r"values from -300 to "),
         (CLIPS[..., 0].astype(complex), "the type complex128 and the shape"),
-        (np.arange(5), r"the shape \(5,\): those are no pixels"),
-        (np.uint8(5), r"the shape \(\): those are no pixels"),
+        (np.arange(5), r"the shape \(5,\): these are not pixels"),
+        (np.uint8(5), r"the shape \(\): these are not pixels"),
         (np.zeros((1, 8, 8), np.uint8), "two different pictures are needed"),
     ],
 )
-def test_what_is_no_pixels_is_said_by_name(suffix: str, array: Any, said: str, tmp_path: Path) -> None:
+def test_what_is_no_pixels_is_said_by_name(suffix: str, array: Any, message: str, tmp_path: Path) -> None:
     path = npz(tmp_path, them=array) if suffix == ".npz" else str(tmp_path / "them.npy")
     np.save(tmp_path / "them.npy", array, allow_pickle=True)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         _ = PictureArrays(path).train
 
 
@@ -132,13 +132,13 @@ def test_damaged_files_and_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         archive.writestr("a.npy", head.getvalue())
     with pytest.raises(UserError, match=r"'a' in .* has 1048576 GiB, more than 8"):
         _ = PictureArrays(str(tmp_path / "bomb.npz")).train
-    monkeypatch.setattr(numpy_files, "LARGEST", 100)
+    monkeypatch.setattr(numpy_files, "MAX_ARRAY_BYTES", 100)
     with pytest.raises(UserError, match=r"save it as an .npy"):
         _ = PictureArrays(npz(tmp_path, a=PICTURES)).train
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({}, r"data\.array= is missing: which of 'clips', 'words', 'from', 'long'"),
         ({"array": "clip"}, r"data\.array='clip': .* no such array\. Did you mean 'clips'\?"),
@@ -146,19 +146,23 @@ def test_damaged_files_and_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ({"array": "clips", "val_captions": "words"}, r"goes with data\.val_array"),
         ({"array": "clips", "starts": "from"}, "go together"),
         ({"array": "frames", "starts": "from", "lengths": "long"}, "3 frames from 119 on are not in an array of 120"),
-        ({"array": "frames", "starts": "words", "lengths": "long"}, "rows of whole numbers"),
+        ({"array": "frames", "starts": "words", "lengths": "long"}, "one-dimensional arrays of whole numbers"),
     ],
 )
-def test_mistakes(arguments: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_mistakes(arguments: dict[str, str], message: str, tmp_path: Path) -> None:
     several = {"words": np.array(["a"] * 20), "from": np.array([0, 9, 119]), "long": np.array([9, 9, 3])}
     frames = {"frames": CLIPS.reshape(120, 8, 10)} if arguments else {}
     path = npz(tmp_path, clips=CLIPS, **several, **frames)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         _ = ClipArrays(path, **arguments).train  # type: ignore[arg-type]
 
 
 def test_paths_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
-    for path, said in (("", "is empty"), ("nowhere", "is not there"), (str(tmp_path / "a.txt"), "should be an .npz")):
-        with pytest.raises(UserError, match=said):
+    for path, message in (
+        ("", "is empty"),
+        ("nowhere", "does not exist"),
+        (str(tmp_path / "a.txt"), "should be an .npz"),
+    ):
+        with pytest.raises(UserError, match=message):
             _ = PictureArrays(path).train

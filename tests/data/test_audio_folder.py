@@ -15,9 +15,9 @@ from genai.data.image_folder import ImageFolder
 from genai.media.sound import Sound
 
 
-def put(path: Path, seed: int, rate: int = 8_000, seconds: float = 0.1) -> Path:
+def put(path: Path, seed: int, sample_rate: int = 8_000, seconds: float = 0.1) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.random.default_rng(seed).uniform(-0.5, 0.5, round(rate * seconds)), rate)
+    soundfile.write(path, np.random.default_rng(seed).uniform(-0.5, 0.5, round(sample_rate * seconds)), sample_rate)
     return path
 
 
@@ -60,10 +60,10 @@ def test_a_table_of_ljspeech_has_no_header(tmp_path: Path, third: str) -> None:
     rows = [f'LJ001-{number}|{number}, "path,' + third.format(number) for number in (0, 1, 2, 3, 9)]
     (tmp_path / "metadata.csv").write_text("\n".join(rows))
     source = AudioFolder(str(tmp_path))
-    said = "number {}, so" if third else '{}, "path,'
-    assert prompts(source) == [said.format(number) for number in range(4)]
+    template = "number {}, so" if third else '{}, "path,'
+    assert prompts(source) == [template.format(number) for number in range(4)]
     assert [line.partition("metadata.csv")[2] for line in source.skipped] == [
-        ":5 is about 'LJ001-9', which is not there."
+        ":5 names 'LJ001-9', which does not exist."
     ]
 
 
@@ -91,13 +91,13 @@ def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
     (folder / "gone.wav").symlink_to("nowhere")
     source = AudioFolder(str(folder))
     assert prompts(source) == ["", ""]
-    said = ["cut short", "empty file", "not a sound", "No such file", "not finite", "1 samples a second"]
+    messages = ["cut short", "empty file", "not a sound", "No such file", "not finite", "a sample rate of 1 Hz"]
     assert len(source.skipped) == 7 and source.skipped[-1].endswith("alone.txt is a caption without a sound.")
-    assert all(words in line for words, line in zip(said, source.skipped, strict=False))
+    assert all(words in line for words, line in zip(messages, source.skipped, strict=False))
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("absent", "there is no such folder"),
         ("empty", "no sounds. Looked for .aac"),
@@ -106,15 +106,15 @@ def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
         ("sided", "two different sounds are needed.*c.wav is an empty file"),
     ],
 )
-def test_where_there_are_no_sounds_the_path_is_named(folder: Path, path: str, says: str) -> None:
+def test_where_there_are_no_sounds_the_path_is_named(folder: Path, path: str, message: str) -> None:
     root = folder.parent
     (root / "empty").mkdir()
-    for place in ("bad/y.wav", "bad/z.wav", "sided/train/a.wav"):
-        put(root / place, 1)
-    for place in ("bad/x.wav", "sided/test/c.wav"):
-        (root / place).parent.mkdir(exist_ok=True)
-        (root / place).touch()
-    with pytest.raises(UserError, match=says) as caught:
+    for name in ("bad/y.wav", "bad/z.wav", "sided/train/a.wav"):
+        put(root / name, 1)
+    for name in ("bad/x.wav", "sided/test/c.wav"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    with pytest.raises(UserError, match=message) as caught:
         _ = AudioFolder(str(root / path)).train
     assert f"data.path={root / path}" in str(caught.value)
     with pytest.raises(UserError, match=r"data\.path= is empty: give a folder of sounds"):
@@ -135,28 +135,30 @@ def test_equal_files_are_on_one_side_and_content_decides(tmp_path: Path) -> None
     assert not samples(back.train) & samples(back.val)
 
 
-@pytest.mark.parametrize("held", ["val", "validation", "valid", "test"])
-def test_train_and_test_are_sides_and_no_prompts(tmp_path: Path, held: str) -> None:
-    for seed, name in enumerate(("train/a.wav", "train/bell/b.wav", f"{held}/c.wav", f"{held}/bell/d.wav", "e.wav")):
+@pytest.mark.parametrize("val_name", ["val", "validation", "valid", "test"])
+def test_train_and_test_are_sides_and_no_prompts(tmp_path: Path, val_name: str) -> None:
+    for seed, name in enumerate(
+        ("train/a.wav", "train/bell/b.wav", f"{val_name}/c.wav", f"{val_name}/bell/d.wav", "e.wav")
+    ):
         put(tmp_path / name, seed)
-    shutil.copy(tmp_path / held / "c.wav", tmp_path / "train" / "again.wav")
+    shutil.copy(tmp_path / val_name / "c.wav", tmp_path / "train" / "again.wav")
     (tmp_path / "train" / "metadata.csv").write_text("file_name,text\na.wav,a drum\n")
-    (tmp_path / held / "metadata.csv").write_text("file_name,text\nc.wav,a horn\n")
+    (tmp_path / val_name / "metadata.csv").write_text("file_name,text\nc.wav,a horn\n")
     source = AudioFolder(str(tmp_path))
     assert sorted(example.prompt for example in source.train) == ["a drum", "bell"]
     assert sorted(example.prompt for example in source.val) == ["a horn", "bell"]
     assert source.skipped == (
-        f"{tmp_path}/e.wav is in neither train nor {held}.",
-        f"{tmp_path}/train/again.wav is held out as well: it is not trained on.",
+        f"{tmp_path}/e.wav is in neither train nor {val_name}.",
+        f"{tmp_path}/train/again.wav is also in the validation data: it is not trained on.",
     )
 
 
 def test_train_alone_is_a_prompt_and_pictures_have_sides_too(tmp_path: Path) -> None:
     for number in range(3):
         put(tmp_path / "sounds" / "train" / f"{number}.wav", number)
-        place = tmp_path / "pictures" / ("train" if number else "val") / f"{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Pillow.new("RGB", (8, 8), (99 * number, 0, 0)).save(place)
+        path = tmp_path / "pictures" / ("train" if number else "val") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.new("RGB", (8, 8), (99 * number, 0, 0)).save(path)
     assert prompts(AudioFolder(str(tmp_path / "sounds"))) == ["train"] * 3
     pictures = ImageFolder(str(tmp_path / "pictures"))
     assert (len(pictures.train), len(pictures.val), prompts(pictures)) == (2, 1, [""] * 3)  # type: ignore[arg-type]
@@ -167,9 +169,9 @@ def test_train_alone_is_a_prompt_and_pictures_have_sides_too(tmp_path: Path) -> 
 
 def test_sounds_come_out_in_the_rate_that_is_wanted(folder: Path) -> None:
     put(folder / "three.wav", 3, 44_100)
-    source = AudioFolder(str(folder), rate=16_000)
+    source = AudioFolder(str(folder), sample_rate=16_000)
     media = [example.media for split in (source.train, source.val) for example in split]
-    assert {(each.rate, len(each.samples)) for each in media} == {(16_000, 1_600)}
+    assert {(each.sample_rate, len(each.samples)) for each in media} == {(16_000, 1_600)}
 
 
 def test_the_second_start_reads_no_sound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,32 +179,32 @@ def test_the_second_start_reads_no_sound(folder: Path, monkeypatch: pytest.Monke
         put(folder / f"{number}.wav", 10 + number)
     (folder / "bad.wav").write_text("bad")
     before = AudioFolder(str(folder))
-    told = before.description, before.skipped, before.train.fingerprint
-    asked: list[str] = []
+    state = before.description, before.skipped, before.train.content_hash
+    read_files: list[str] = []
     read = Sound.read
 
-    def watched(path: Path, rate: int | None = None) -> Sound:
-        asked.append(path.name)
-        return read(path, rate)
+    def recording_read(path: Path, sample_rate: int | None = None) -> Sound:
+        read_files.append(path.name)
+        return read(path, sample_rate)
 
-    monkeypatch.setattr(Sound, "read", watched)
-    again = AudioFolder(str(folder))
-    assert (again.description, again.skipped, again.train.fingerprint) == told
-    assert asked == []
+    monkeypatch.setattr(Sound, "read", recording_read)
+    reloaded = AudioFolder(str(folder))
+    assert (reloaded.description, reloaded.skipped, reloaded.train.content_hash) == state
+    assert read_files == []
     os.utime(folder / "bad.wav", (1, 1))
     put(folder / "new.wav", 99)
     _ = AudioFolder(str(folder)).train
-    assert sorted(asked) == ["bad.wav", "new.wav"]
+    assert sorted(read_files) == ["bad.wav", "new.wav"]
 
 
 def test_fingerprints_follow_content_captions_and_rate(folder: Path) -> None:
-    def prints(**options: Any) -> set[str]:
+    def hashes(**options: Any) -> set[str]:
         source = AudioFolder(str(folder), **options)
-        return {source.train.fingerprint, source.val.fingerprint}
+        return {source.train.content_hash, source.val.content_hash}
 
-    first = prints()
+    first = hashes()
     (folder / "one.wav").rename(folder / "another name.wav")
-    assert prints() == first
-    assert not prints(rate=16_000) & first
+    assert hashes() == first
+    assert not hashes(sample_rate=16_000) & first
     (folder / "two.txt").write_text("a caption")
-    assert len(prints() - first) == 1
+    assert len(hashes() - first) == 1

@@ -58,19 +58,19 @@ def mutated(content: bytes, other: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
-def wrong(file: Path) -> str:
-    """What is said of a file; empty where it can be read. Everything but a ``UserError`` comes through."""
+def read_error(file: Path) -> str:
+    """Return the error message about a file; empty if it can be read. Only a ``UserError`` is caught."""
     try:
-        Image(8).encode(Picture.read(file, about=16))
+        Image(8).encode(Picture.read(file, short_side=16))
     except UserError as error:
         return str(error)
     return ""
 
 
 def attempt(folder: Path, step: int, cache: Path) -> tuple[int, int]:
-    """Every ``step``th file is made and read as training reads it; how many were read, and how many were not.
+    """Write every ``step``th file and read it as in training. Return the numbers of readable and unreadable files.
 
-    A ``UserError`` about a file that the survey had passed comes through.
+    Raises ``UserError`` about a file that had passed the inspection.
     """
     draw = random.Random(0)
     for kind, count in KINDS.items():
@@ -78,8 +78,8 @@ def attempt(folder: Path, step: int, cache: Path) -> tuple[int, int]:
             content = mutated(original(kind, number), original(draw.choice(list(KINDS)), number + 1), draw)
             file = folder / f"{number}.{kind}"
             file.write_bytes(content)
-            said = wrong(file)
-            assert not said or (str(file) in said and len(said) < 400)
+            message = read_error(file)
+            assert not message or (str(file) in message and len(message) < 400)
     source = ImageFolder(str(folder), size=8)
     for split in (source.train, source.val):
         assert Image(8).pack(split, cache).pixels.shape[1:] == (3, 8, 8)

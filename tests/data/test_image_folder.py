@@ -76,7 +76,7 @@ def test_a_table_in_the_folder_has_captions(folder: Path, column: str, kind: str
     (folder / f"metadata.{kind}").write_text(table)
     source = ImageFolder(str(folder))
     assert prompts(source) == ["", "blue", "red, and round"]
-    assert source.skipped[-1].endswith("is about 'gone.png', which is not there.")
+    assert source.skipped[-1].endswith("names 'gone.png', which does not exist.")
     assert len(source.skipped) == (1 if kind == "csv" else 4)
     assert all(f"metadata.{kind}:" in line for line in source.skipped)
 
@@ -96,31 +96,31 @@ def test_a_sub_folder_is_a_prompt_where_nothing_else_is(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("one.txt", "naïve".encode("latin-1"), "one.txt is not UTF-8"),
         ("one.txt", b"\xff\xfe\x00", "one.txt is not UTF-8"),
         ("alone.txt", b"hello", "alone.txt is a caption without a picture"),
         ("metadata.csv", b"file_name,label\none.png,5\n", "metadata.csv:2 needs file_name, and one of text"),
         ("metadata.csv", b"file_name,text\none.png\n", "metadata.csv:2 needs file_name"),
-        ("metadata.csv", b"file_name,text\n../../../etc/passwd,x\n", "metadata.csv:2 is about '../../../etc/passwd'"),
+        ("metadata.csv", b"file_name,text\n../../../etc/passwd,x\n", "metadata.csv:2 names '../../../etc/passwd'"),
         ("metadata.csv", b"file_name,text\none.png," + b"x" * 200_000, "metadata.csv:1 cannot be read"),
         ("metadata.jsonl", "é".encode("latin-1"), "metadata.jsonl is not UTF-8"),
         ("metadata.jsonl", b"[" * 100_000, "metadata.jsonl:1 needs"),
-        ("metadata.jsonl", b'{"file_name": "a\\ud800\\u0000", "text": "b"}', "metadata.jsonl:1 is about"),
+        ("metadata.jsonl", b'{"file_name": "a\\ud800\\u0000", "text": "b"}', "metadata.jsonl:1 names"),
     ],
 )
-def test_a_caption_that_cannot_be_used_is_said(folder: Path, name: str, content: bytes, says: str) -> None:
+def test_a_caption_that_cannot_be_used_is_said(folder: Path, name: str, content: bytes, message: str) -> None:
     (folder / name).write_bytes(content)
     source = ImageFolder(str(folder))
     assert prompts(source) == ["", ""]
-    assert len(source.skipped) == 1 and says in source.skipped[0]
+    assert len(source.skipped) == 1 and message in source.skipped[0]
 
 
 # ------------------------------------------------------------------------------------------------- kinds of files
 
 
-def upright(path: Path) -> None:
+def rotated_by_exif(path: Path) -> None:
     exif = Pillow.Exif()
     exif[0x0112] = 6
     photo(3).save(path.with_suffix(".jpg"), exif=exif)
@@ -132,7 +132,7 @@ def animated(path: Path) -> None:
 
 
 KINDS: dict[str, Callable[[Path], object]] = {
-    "EXIF": upright,
+    "EXIF": rotated_by_exif,
     "16 bit": lambda path: Pillow.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100).save(path),
     "palette": lambda path: photo(3).convert("P").save(path),
     "CMYK": lambda path: photo(3).convert("CMYK").save(path.with_suffix(".JPG")),
@@ -189,7 +189,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_file_that_cannot_be_used_is_passed_over_by_name(folder: Path, kind: str) -> None:
-    content, says = BAD[kind]
+    content, message = BAD[kind]
     (folder / "bad.png").write_bytes(content)
     (folder / "bad.txt").write_text("a caption")
     began = time.perf_counter()
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_used_is_passed_over_by_name(folder: Path, kind: s
     tracemalloc.stop()
     assert time.perf_counter() - began < 1
     (line,) = source.skipped
-    assert f"{folder / 'bad.png'}" in line and says in line
+    assert f"{folder / 'bad.png'}" in line and message in line
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -225,7 +225,7 @@ def test_mutated_files_crash_nothing(folder: Path) -> None:
     source = ImageFolder(str(folder))
     assert len(source.train) + len(source.val) + len(source.skipped) == 302
     assert len(source.skipped) > 50
-    assert len(list(source.train)) == len(source.train)  # what was good for the survey is good for packing
+    assert len(list(source.train)) == len(source.train)  # files that pass the inspection can be packed
 
 
 def test_names_that_are_no_text(folder: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_folder_or_a_glob(folder: Path, path: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("absent", "there is no such folder"),
         ("empty", "no pictures. Looked for .avif"),
@@ -268,14 +268,14 @@ def test_a_folder_or_a_glob(folder: Path, path: str, count: int) -> None:
         ("bad", "two different pictures are needed.*x.png is an empty file"),
     ],
 )
-def test_where_there_are_no_pictures_the_path_is_named(folder: Path, path: str, says: str) -> None:
+def test_where_there_are_no_pictures_the_path_is_named(folder: Path, path: str, message: str) -> None:
     root = folder.parent
     (root / "empty").mkdir()
     (root / "empty" / "notes.txt").touch()
     put(root / "bad" / "y.png", 1)
     (root / "bad" / "z.png").write_bytes((root / "bad" / "y.png").read_bytes())
     (root / "bad" / "x.png").touch()
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         _ = ImageFolder(str(root / path)).train
     assert f"data.path={root / path}" in str(caught.value)
     with pytest.raises(UserError, match=r"data\.path= is empty"):
@@ -335,41 +335,41 @@ def test_the_second_start_reads_no_picture(folder: Path, tmp_path: Path, monkeyp
         (folder / f"{number}.txt").write_text(f"{number}")
     (folder / "bad.png").write_bytes(png()[:-5000])
     _, before = start(folder, tmp_path / "cache")
-    asked: list[Path] = []
+    read_files: list[Path] = []
     read = Picture.read
 
-    def watched(path: Path, about: int | None = None) -> Picture:
-        asked.append(path)
-        return read(path, about)
+    def recording_read(path: Path, short_side: int | None = None) -> Picture:
+        read_files.append(path)
+        return read(path, short_side)
 
-    monkeypatch.setattr(Picture, "read", watched)
-    _, again = start(folder, tmp_path / "cache")
-    assert again == before
-    assert asked == []
+    monkeypatch.setattr(Picture, "read", recording_read)
+    _, reloaded = start(folder, tmp_path / "cache")
+    assert reloaded == before
+    assert read_files == []
     os.utime(folder / "bad.png", (1, 1))
     put(folder / "new.png", 99)
     _ = ImageFolder(str(folder)).train
-    assert sorted(path.name for path in asked) == ["bad.png", "new.png"]
+    assert sorted(path.name for path in read_files) == ["bad.png", "new.png"]
 
 
 def test_fingerprints_follow_content_and_captions(folder: Path) -> None:
-    def prints() -> set[str]:
+    def hashes() -> set[str]:
         source = ImageFolder(str(folder))
-        return {source.train.fingerprint, source.val.fingerprint}
+        return {source.train.content_hash, source.val.content_hash}
 
-    first = prints()
+    first = hashes()
     (folder / "one.png").rename(folder / "another name.png")
-    assert prints() == first
+    assert hashes() == first
     (folder / "two.txt").write_text("a caption")
-    second = prints()
+    second = hashes()
     assert len(second - first) == 1
     put(folder / "two.png", 7)
-    assert len(prints() - second) >= 1
+    assert len(hashes() - second) >= 1
 
 
 def test_a_damaged_index_is_made_anew(folder: Path, cache: Path) -> None:
-    before = ImageFolder(str(folder)).train.fingerprint
+    before = ImageFolder(str(folder)).train.content_hash
     for file in cache.glob("*.json"):
         if b'"one.png"' in (content := file.read_bytes()):
             file.write_bytes(content[:-20])
-    assert ImageFolder(str(folder)).train.fingerprint == before
+    assert ImageFolder(str(folder)).train.content_hash == before

@@ -71,7 +71,7 @@ def wide(*channels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return values.astype(">u2").view(np.uint8).reshape(HEIGHT, -1)
 
 
-def turned(orientation: int, kind: str = "jpeg") -> bytes:
+def rotated(orientation: int, kind: str = "jpeg") -> bytes:
     """``photo`` as a camera keeps it that was held otherwise: it is upright for those who read EXIF."""
     back: dict[int, Pillow.Transpose] = {
         2: Pillow.Transpose.FLIP_LEFT_RIGHT,
@@ -200,8 +200,10 @@ GOOD: dict[str, tuple[str, Callable[[], bytes], Any, float]] = {
     "float TIFF in 0..255": ("x.tif", lambda: of(GREY.astype(np.float32), "tiff"), GREY, 0),
     "float TIFF in 0..65535": ("x.tif", lambda: of(RAMP.astype(np.float32), "tiff"), RAMP / 257, 1),
     "32-bit TIFF in 0..65535": ("x.tif", lambda: of(RAMP.astype(np.int32), "tiff"), RAMP / 257, 1),
-    **{f"EXIF orientation {n}": ("x.jpg", lambda n=n: turned(n), RGB, 12) for n in range(1, 9)},
-    **{f"EXIF in {kind}": (f"x.{kind}", lambda kind=kind: turned(6, kind), RGB, 0) for kind in ("png", "webp", "tiff")},
+    **{f"EXIF orientation {n}": ("x.jpg", lambda n=n: rotated(n), RGB, 12) for n in range(1, 9)},
+    **{
+        f"EXIF in {kind}": (f"x.{kind}", lambda kind=kind: rotated(6, kind), RGB, 0) for kind in ("png", "webp", "tiff")
+    },
     "animated GIF": ("x.gif", lambda: moving("gif"), np.asarray(photo(3).convert("P").convert("RGB")), 0),
     "animated WebP": ("x.webp", lambda: moving("webp", lossless=True), RGB, 0),
     "animated PNG": ("x.png", lambda: moving("png"), RGB, 0),
@@ -237,7 +239,7 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "float TIFF below 0": ("x.tif", lambda: of(np.float32(GREY) - 300, "tiff"), "values from -"),
     "float TIFF above 65535": ("x.tif", lambda: of(np.float32(GREY) * 1e6, "tiff"), "values from "),
     "float TIFF of light": ("x.tif", lambda: of(np.float32(GREY) / 100, "tiff"), "values from "),
-    "float TIFF with gaps": ("x.tif", lambda: of(np.where(GREY > 99, np.nan, np.float32(GREY)), "tiff"), "not numbers"),
+    "float TIFF with gaps": ("x.tif", lambda: of(np.where(GREY > 99, np.nan, np.float32(GREY)), "tiff"), "not finite"),
     "32-bit TIFF above 65535": ("x.tif", lambda: of(RAMP.astype(np.int32) * 1000, "tiff"), "values from "),
 }
 
@@ -258,15 +260,15 @@ def test_what_can_be_read_is_read_right(folder: Path, kind: str) -> None:
     source = ImageFolder(str(folder))
     assert source.skipped == ()
     assert len(source.train) + len(source.val) == 3
-    seen = Picture.read(folder / name).pixels.astype(float)
+    actual = Picture.read(folder / name).pixels.astype(float)
     expected = np.atleast_3d(np.asarray(expected, float))
-    assert seen.shape[:2] == expected.shape[:2]
-    assert np.abs(seen - expected).max() <= off
+    assert actual.shape[:2] == expected.shape[:2]
+    assert np.abs(actual - expected).max() <= off
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_what_cannot_be_read_is_passed_over_by_name(folder: Path, kind: str) -> None:
-    name, content, says = BAD[kind]
+    name, content, message = BAD[kind]
     (folder / name).write_bytes(content())
     tracemalloc.start()
     source = ImageFolder(str(folder))
@@ -274,7 +276,7 @@ def test_what_cannot_be_read_is_passed_over_by_name(folder: Path, kind: str) -> 
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()
     (line,) = source.skipped
-    assert str(folder / name) in line and says in line and "\n" not in line
+    assert str(folder / name) in line and message in line and "\n" not in line
 
 
 # ------------------------------------------------------------------------------------------------- odd folders
@@ -282,16 +284,16 @@ def test_what_cannot_be_read_is_passed_over_by_name(folder: Path, kind: str) -> 
 
 def names(source: ImageFolder) -> dict[str, str]:
     """The prompt of each picture that is used, by its name."""
-    return {item.file.name: item.prompt for side in source._divided[:2] for item, _ in side}
+    return {item.file.name: item.prompt for side in source._partition[:2] for item, _ in side}
 
 
 def test_a_bomb_makes_no_noise(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(enormous())
     code = "import sys, pathlib; from genai.media.picture import Picture; Picture.read(pathlib.Path(sys.argv[1]))"
     words = [sys.executable, "-W", "always", "-c", code, str(tmp_path / "x.png")]
-    said = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}).stderr
-    assert said.splitlines()[-1].endswith("17000 x 10000 pixels, more than 100,000,000.")
-    assert "Warning" not in said
+    stderr = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}).stderr
+    assert stderr.splitlines()[-1].endswith("17000 x 10000 pixels, more than 100,000,000.")
+    assert "Warning" not in stderr
 
 
 def test_a_picture_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -322,7 +324,7 @@ def test_a_folder_that_may_not_be_looked_into(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "scandir", refusing)
     source = ImageFolder(str(folder))
     assert len(names(source)) == 2
-    assert source.skipped == (f"cannot look into {folder / 'secret'}: Permission denied.",)
+    assert source.skipped == (f"cannot read folder {folder / 'secret'}: Permission denied.",)
 
 
 def test_copies_are_counted_and_named_and_on_one_side(folder: Path) -> None:
@@ -351,7 +353,7 @@ def test_pictures_without_a_caption_and_what_is_skipped_are_counted(folder: Path
         "x.png is an empty file.",
         "alone.txt is a caption without a picture.",
         "metadata.jsonl:1 needs file_name, and one of text, caption, prompt.",
-        "metadata.jsonl:2 is about 'gone.png', which is not there.",
+        "metadata.jsonl:2 names 'gone.png', which does not exist.",
     ]
 
 
@@ -407,6 +409,6 @@ def test_links_are_followed_once(folder: Path, tmp_path_factory: pytest.TempPath
         if path == folder:
             assert source.skipped == (
                 f"cannot read {folder / 'broken.png'}: No such file or directory.",
-                f"{folder / 'pipe.png'} is no file.",
+                f"{folder / 'pipe.png'} is not a file.",
                 f"cannot read {folder / 'self.png'}: Too many levels of symbolic links.",
             )

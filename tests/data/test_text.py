@@ -87,48 +87,48 @@ def test_the_split_depends_on_content_not_on_names_or_order(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("length", "fraction", "held"), [(100, 0.1, 10), (1000, 0.25, 250), (50, 0.001, 1), (2, 0.9, 1)]
+    ("length", "fraction", "val_length"), [(100, 0.1, 10), (1000, 0.25, 250), (50, 0.001, 1), (2, 0.9, 1)]
 )
-def test_one_document_is_cut_by_position(tmp_path: Path, length: int, fraction: float, held: int) -> None:
+def test_one_document_is_cut_by_position(tmp_path: Path, length: int, fraction: float, val_length: int) -> None:
     content = "".join(chr(0x4E00 + number) for number in range(length))
     (tmp_path / "x.txt").write_text(content)
     source = TextFolder(str(tmp_path / "x.txt"), fraction)
-    assert texts(source.train) == [content[:-held]]
-    assert texts(source.val) == [content[-held:]]
+    assert texts(source.train) == [content[:-val_length]]
+    assert texts(source.val) == [content[-val_length:]]
 
 
 def test_fingerprints_follow_the_content(tmp_path: Path) -> None:
     file = tmp_path / "x.txt"
-    prints = []
+    hashes = []
     for content in ("a" * 40 + "b" * 10, "a" * 40 + "b" * 10, "a" * 40 + "c" * 10):
         file.write_text(content)
         source = TextFolder(str(file), 0.2)
-        prints.append((source.train.fingerprint, source.val.fingerprint))
-    assert prints[0] == prints[1]
-    assert prints[0][0] == prints[2][0]
-    assert prints[0][1] != prints[2][1]
-    assert prints[0][0] != prints[0][1]
+        hashes.append((source.train.content_hash, source.val.content_hash))
+    assert hashes[0] == hashes[1]
+    assert hashes[0][0] == hashes[2][0]
+    assert hashes[0][1] != hashes[2][1]
+    assert hashes[0][0] != hashes[0][1]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("bad.txt", "naïve".encode("latin-1"), "bad.txt is not UTF-8"),
         ("bad.jsonl", b'{"text": "fine"}\n{"text": \n', "bad.jsonl:2 is not JSON"),
-        ("bad.jsonl", b'{"text": "fine"}\n{"words": "x"}\n', "bad.jsonl:2 has no text in a field 'text'"),
+        ("bad.jsonl", b'{"text": "fine"}\n{"words": "x"}\n', "bad.jsonl:2 has no text in the field 'text'"),
         ("bad.jsonl", b'{"text": 5}', "bad.jsonl:1 has no text"),
         ("bad.jsonl", b'["text"]', "bad.jsonl:1 has no text"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_passed_over_whole_and_named(
-    folder: Path, name: str, content: bytes, says: str
+    folder: Path, name: str, content: bytes, message: str
 ) -> None:
     (folder / name).write_bytes(content)
     source = TextFolder(str(folder))
     assert everything(source) == ["four", "one", "three", "two"]
     assert len(source.skipped) == 1
-    assert says in source.skipped[0]
-    with pytest.raises(UserError, match=r"nothing in it can be used.*bad"):
+    assert message in source.skipped[0]
+    with pytest.raises(UserError, match=r"it contains no usable text.*bad"):
         _ = TextFolder(str(folder / name)).train
 
 
@@ -143,17 +143,17 @@ def test_half_a_surrogate_pair_in_json_becomes_a_question_mark(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("", "no text in this folder. Looked for .*txt"),
         ("absent", "there is no such file, folder or glob"),
         ("*.txt", "there is no such file, folder or glob"),
-        ("empty.bin", "nothing in it can be used"),
+        ("empty.bin", "it contains no usable text"),
     ],
 )
-def test_where_there_is_no_text_the_path_is_named(tmp_path: Path, path: str, says: str) -> None:
+def test_where_there_is_no_text_the_path_is_named(tmp_path: Path, path: str, message: str) -> None:
     (tmp_path / "empty.bin").touch()
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         _ = TextFolder(str(tmp_path / path)).train
     assert f"data.path={tmp_path / path}" in str(caught.value)
 

@@ -6,7 +6,7 @@ import soundfile
 
 from genai.core.data import Split
 from genai.core.errors import UserError
-from genai.data.torchaudio_sets import SETS, TorchaudioSet
+from genai.data.torchaudio_sets import DATASETS, TorchaudioSet
 
 
 def put(path: Path, seed: int) -> None:
@@ -16,22 +16,22 @@ def put(path: Path, seed: int) -> None:
 
 def commands(root: Path) -> Path:
     """Two words of six recordings; of each the first is for testing, the second for validation."""
-    place = root / "SpeechCommands" / "speech_commands_v0.02"
+    folder = root / "SpeechCommands" / "speech_commands_v0.02"
     names = [f"{word}/{speaker:08x}_nohash_0.wav" for word in ("bed", "two") for speaker in range(6)]
     for seed, name in enumerate(names):
-        put(place / name, seed)
-    put(place / "_background_noise_" / "rain.wav", 99)
+        put(folder / name, seed)
+    put(folder / "_background_noise_" / "rain.wav", 99)
     for list_, rest in (("testing", "0_nohash_0.wav"), ("validation", "1_nohash_0.wav")):
-        (place / f"{list_}_list.txt").write_text("".join(f"{name}\n" for name in names if name.endswith(rest)))
-    return place
+        (folder / f"{list_}_list.txt").write_text("".join(f"{name}\n" for name in names if name.endswith(rest)))
+    return folder
 
 
 def lj(root: Path) -> None:
-    place = root / "LJSpeech-1.1"
+    folder = root / "LJSpeech-1.1"
     for number in range(10):
-        put(place / "wavs" / f"LJ001-{number:04}.wav", number)
+        put(folder / "wavs" / f"LJ001-{number:04}.wav", number)
     rows = [f'LJ001-{number:04}|Number {number}, "so|number {number}, so' for number in range(10)]
-    (place / "metadata.csv").write_text("\n".join(rows))
+    (folder / "metadata.csv").write_text("\n".join(rows))
 
 
 def texts(split: Split) -> list[str]:
@@ -39,16 +39,16 @@ def texts(split: Split) -> list[str]:
 
 
 def test_words_are_prompts_and_the_testing_list_is_held_out(tmp_path: Path) -> None:
-    place = commands(tmp_path)
-    source = TorchaudioSet("SPEECHCOMMANDS", str(tmp_path), rate=8_000)
+    folder = commands(tmp_path)
+    source = TorchaudioSet("SPEECHCOMMANDS", str(tmp_path), sample_rate=8_000)
     assert (texts(source.train), texts(source.val)) == (["bed"] * 4 + ["two"] * 4, ["bed", "two"])
-    assert (source.val[0].media.rate, len(source.val[0].media.samples)) == (8_000, 400)
+    assert (source.val[0].media.sample_rate, len(source.val[0].media.samples)) == (8_000, 400)
     assert source.description == (
         f"SPEECHCOMMANDS in {tmp_path}: 8 sounds to train on, 2 held out, 2 different prompts, 0.5 seconds in all"
     )
-    (place / "bed" / "00000000_nohash_0.wav").write_bytes(b"RIFF")
-    again = TorchaudioSet("SPEECHCOMMANDS", str(tmp_path), rate=8_000)
-    assert texts(again.val) == ["two"] and "00000000_nohash_0.wav" in again.skipped[0]
+    (folder / "bed" / "00000000_nohash_0.wav").write_bytes(b"RIFF")
+    reloaded = TorchaudioSet("SPEECHCOMMANDS", str(tmp_path), sample_rate=8_000)
+    assert texts(reloaded.val) == ["two"] and "00000000_nohash_0.wav" in reloaded.skipped[0]
 
 
 def test_transcripts_are_prompts(tmp_path: Path) -> None:
@@ -65,14 +65,14 @@ def test_yes_and_no(tmp_path: Path) -> None:
     assert sorted(texts(source.train) + texts(source.val)) == ["no yes yes", "yes no no"]
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_what_is_missing_is_said_and_never_fetched(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("a download"))
-    place = tmp_path / SETS[name].place
-    with pytest.raises(UserError, match=f"{name} is not there: looked for {place}.*data.download=true"):
+    folder = tmp_path / DATASETS[name].folder
+    with pytest.raises(UserError, match=f"{name} was not found in {folder}.*data.download=true"):
         _ = TorchaudioSet(name, str(tmp_path)).train
-    put(place / "other" / "x.wav", 1)
-    with pytest.raises(UserError, match=f"{name} in {place} is not complete") as caught:
+    put(folder / "other" / "x.wav", 1)
+    with pytest.raises(UserError, match=f"{name} in {folder} is incomplete") as caught:
         _ = TorchaudioSet(name, str(tmp_path)).train
     assert len(str(caught.value).splitlines()) == 1
 
@@ -82,12 +82,12 @@ def test_a_download_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no network")
 
     monkeypatch.setattr("torchaudio.datasets.yesno.download_url_to_file", no_network)
-    with pytest.raises(UserError, match=r"data\.name=YESNO cannot be had: no network"):
+    with pytest.raises(UserError, match=r"data\.name=YESNO cannot be downloaded: no network"):
         _ = TorchaudioSet("YESNO", str(tmp_path / "new"), download=True).train
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(
-        UserError, match=r"data\.name=SPEECHCOMMAND: there is no such set\. Did you mean 'SPEECHCOMMANDS"
+        UserError, match=r"data\.name=SPEECHCOMMAND: there is no such data set\. Did you mean 'SPEECHCOMMANDS"
     ):
         TorchaudioSet("SPEECHCOMMAND", "x")

@@ -25,9 +25,9 @@ def test_digits_are_their_own_prompts_and_content_is_the_fingerprint(fashion: Pa
     shutil.copytree(fashion / "FashionMNIST", tmp_path / "MNIST")
     digits, clothes = TorchvisionSet("MNIST", str(tmp_path)), TorchvisionSet("FashionMNIST", str(fashion))
     assert [example.prompt for example in digits.val] == list("0123456789")
-    prints = [split.fingerprint for source in (digits, clothes) for split in (source.train, source.val)]
-    assert len(set(prints)) == 4
-    assert prints[2] == TorchvisionSet("FashionMNIST", str(fashion)).train.fingerprint
+    hashes = [split.content_hash for source in (digits, clothes) for split in (source.train, source.val)]
+    assert len(set(hashes)) == 4
+    assert hashes[2] == TorchvisionSet("FashionMNIST", str(fashion)).train.content_hash
 
 
 def test_what_is_missing_is_said_and_never_fetched(
@@ -37,14 +37,14 @@ def test_what_is_missing_is_said_and_never_fetched(
         raise AssertionError("a download")
 
     monkeypatch.setattr("urllib.request.urlopen", no_network)
-    for name, place in (("FashionMNIST", "FashionMNIST/raw"), ("CIFAR10", "cifar-10-batches-py"), ("USPS", "")):
-        with pytest.raises(UserError, match=f"{name} is not there: looked for {tmp_path / place}.*data.download=true"):
+    for name, folder in (("FashionMNIST", "FashionMNIST/raw"), ("CIFAR10", "cifar-10-batches-py"), ("USPS", "")):
+        with pytest.raises(UserError, match=f"{name} was not found in {tmp_path / folder}.*data.download=true"):
             _ = TorchvisionSet(name, str(tmp_path)).train
     shutil.copytree(fashion / "FashionMNIST", tmp_path / "FashionMNIST")
     for file in list((raw := tmp_path / "FashionMNIST" / "raw").iterdir()):
         file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
         file.unlink()
-    with pytest.raises(UserError, match=f"still packed, in 4 files: gunzip --keep {raw}"):
+    with pytest.raises(UserError, match=f"still compressed, in 4 files: gunzip --keep {raw}"):
         _ = TorchvisionSet("FashionMNIST", str(tmp_path)).train
 
 
@@ -52,10 +52,10 @@ def test_damaged_files_are_said(fashion: Path, tmp_path: Path) -> None:
     shutil.copytree(fashion / "FashionMNIST", tmp_path / "FashionMNIST")
     file = tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"FashionMNIST in .* is not complete"):
+    with pytest.raises(UserError, match=r"FashionMNIST in .* is incomplete"):
         _ = TorchvisionSet("FashionMNIST", str(tmp_path)).train
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"data\.name=CIFAR: there is no such set\. Did you mean 'CIFAR10"):
+    with pytest.raises(UserError, match=r"data\.name=CIFAR: there is no such data set\. Did you mean 'CIFAR10"):
         TorchvisionSet("CIFAR", "x")

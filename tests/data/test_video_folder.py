@@ -61,7 +61,7 @@ def test_kinds_of_files_and_captions(folder: Path) -> None:
     source = VideoFolder(str(folder))
     assert prompts(source) == ["", "", "", "", "", "A red square,", "in a table", "ümläut 映画"]
     assert [line.partition("metadata.csv")[2] for line in source.skipped] == [
-        ":3 is about 'gone.mp4', which is not there."
+        ":3 names 'gone.mp4', which does not exist."
     ]
 
 
@@ -106,13 +106,20 @@ def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
     (folder / "wrong" / "3.png").write_bytes(b"x")
     source = VideoFolder(str(folder))
     assert prompts(source) == ["", ""]
-    said = ["cut.mp4", "empty file", "fake.mov is not a video", "gone.mkv", "still.webp has a single frame", "wrong/3"]
+    messages = [
+        "cut.mp4",
+        "empty file",
+        "fake.mov is not a video",
+        "gone.mkv",
+        "still.webp has only one frame",
+        "wrong/3",
+    ]
     assert len(source.skipped) == 7 and source.skipped[-1].endswith("alone.txt is a caption without a clip.")
-    assert all(words in line for words, line in zip(said, source.skipped, strict=False))
+    assert all(words in line for words, line in zip(messages, source.skipped, strict=False))
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("absent", "there is no such folder"),
         ("empty", "no clips. Looked for .3gp"),
@@ -121,14 +128,14 @@ def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
         ("bad", "two different clips are needed.*x.mp4 is an empty file"),
     ],
 )
-def test_where_there_are_no_clips_the_path_is_named(folder: Path, path: str, says: str) -> None:
+def test_where_there_are_no_clips_the_path_is_named(folder: Path, path: str, message: str) -> None:
     root = folder.parent
     (root / "empty").mkdir()
     put(root / "frames", 1)
     shutil.copytree(folder, root / "bad")
     (root / "bad" / "two.webm").unlink()
     (root / "bad" / "x.mp4").touch()
-    with pytest.raises(UserError, match=says) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         _ = VideoFolder(str(root / path)).train
     assert f"data.path={root / path}" in str(caught.value)
     with pytest.raises(UserError, match=r"data\.path= is empty: give a folder of clips"):
@@ -174,35 +181,38 @@ def test_the_second_start_reads_no_clip(folder: Path, monkeypatch: pytest.Monkey
     put(folder / "three", 3)
     (folder / "bad.mp4").write_text("bad")
     before = VideoFolder(str(folder))
-    told = before.description, before.skipped, before.train.fingerprint
-    asked: list[str] = []
+    state = before.description, before.skipped, before.train.content_hash
+    read_files: list[str] = []
     read = Clip.read
 
-    def watched(path: Path, *rest: Any, **more: Any) -> Clip:
-        asked.append(path.name)
+    def recording_read(path: Path, *rest: Any, **more: Any) -> Clip:
+        read_files.append(path.name)
         return read(path, *rest, **more)
 
-    monkeypatch.setattr(Clip, "read", watched)
-    again = VideoFolder(str(folder))
-    assert (again.description, again.skipped, again.train.fingerprint) == told and asked == []
+    monkeypatch.setattr(Clip, "read", recording_read)
+    reloaded = VideoFolder(str(folder))
+    assert (reloaded.description, reloaded.skipped, reloaded.train.content_hash) == state and read_files == []
     os.utime(folder / "bad.mp4", (1, 1))
     Pillow.fromarray(frames(9)[0]).save(folder / "three" / "3.png")
     changed = VideoFolder(str(folder))
-    assert {changed.train.fingerprint, changed.val.fingerprint} != {before.train.fingerprint, before.val.fingerprint}
-    assert sorted(asked) == ["bad.mp4", "three"]
+    assert {changed.train.content_hash, changed.val.content_hash} != {
+        before.train.content_hash,
+        before.val.content_hash,
+    }
+    assert sorted(read_files) == ["bad.mp4", "three"]
 
 
 def test_fingerprints_follow_content_captions_rate_and_size(folder: Path) -> None:
-    def prints(**options: Any) -> set[str]:
+    def hashes(**options: Any) -> set[str]:
         source = VideoFolder(str(folder), **options)
-        return {source.train.fingerprint, source.val.fingerprint}
+        return {source.train.content_hash, source.val.content_hash}
 
-    first = prints()
+    first = hashes()
     (folder / "one.mp4").rename(folder / "another name.mp4")
-    assert prints() == first
-    assert not prints(fps=8) & first and not prints(size=32) & first
+    assert hashes() == first
+    assert not hashes(fps=8) & first and not hashes(size=32) & first
     (folder / "two.txt").write_text("a caption")
-    assert len(prints() - first) == 1
+    assert len(hashes() - first) == 1
 
 
 def test_mutated_files_crash_nothing(folder: Path) -> None:
@@ -215,4 +225,4 @@ def test_mutated_files_crash_nothing(folder: Path) -> None:
         (folder / f"{number}.mp4").write_bytes(content)
     source = VideoFolder(str(folder), size=16)
     assert len(source.train) + len(source.val) + len(source.skipped) == 42
-    assert len(list(source.train)) == len(source.train)  # what was good for the survey is good for packing
+    assert len(list(source.train)) == len(source.train)  # files that pass the inspection can be packed

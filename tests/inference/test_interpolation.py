@@ -12,7 +12,7 @@ from torch import nn
 
 import genai
 from genai.core.errors import UserError
-from genai.inference.interpolation import PICTURES, SHOWN, passage
+from genai.inference.interpolation import NUM_STEPS, STRIP_IMAGES, interpolate
 from genai.inference.model import Model
 from tests.conftest import SMALL, SMALL_GAN, SMALL_IMAGE
 
@@ -20,10 +20,10 @@ from tests.conftest import SMALL, SMALL_GAN, SMALL_IMAGE
 @pytest.fixture(scope="module", params=["gan", "diffusion"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     words = SMALL_GAN if request.param == "gan" else SMALL_IMAGE
-    made = genai.fit(*words, "steps=2", f"runs={tmp_path_factory.mktemp('runs')}")
-    for parameter in made.method.sampled.parameters():
+    model = genai.fit(*words, "steps=2", f"runs={tmp_path_factory.mktemp('runs')}")
+    for parameter in model.method.ema_module.parameters():
         nn.init.normal_(parameter, std=0.2)  # prompts have no say at first
-    return made
+    return model
 
 
 def options(model: Model) -> dict[str, int]:
@@ -31,23 +31,23 @@ def options(model: Model) -> dict[str, int]:
 
 
 def test_it_leads_from_one_sample_to_the_other(model: Model) -> None:
-    strip, moving = passage(model, ["red", "blue"], 1, 3, 7, options(model))
+    strip, moving = interpolate(model, ["red", "blue"], 1, 3, 7, options(model))
     ends = [model.sample(prompt, seed=3, **options(model))[0] for prompt in ("red", "blue")]
     pictures = moving.pictures
-    assert len(pictures) == PICTURES
+    assert len(pictures) == NUM_STEPS
     for end, picture in zip(ends, (pictures[0], pictures[-1]), strict=True):
         np.testing.assert_allclose(end.pixels.astype(int), picture.pixels.astype(int), atol=2)
-    middle = pictures[PICTURES // 2].pixels
+    middle = pictures[NUM_STEPS // 2].pixels
     assert not any(np.array_equal(middle, end.pixels) for end in ends)
-    assert strip.image.width > SHOWN * 96
+    assert strip.image.width > STRIP_IMAGES * 96
     with Pillow.open(io.BytesIO(moving.to_bytes())) as image:
-        assert 1 < image.n_frames <= PICTURES  # equal frames are one
+        assert 1 < image.n_frames <= NUM_STEPS  # equal frames are one
 
 
 @pytest.mark.parametrize("sampler", ["euler", "euler_ancestral"])
 def test_between_two_seeds_of_one_prompt(model: Model, sampler: str) -> None:
     chosen = {**options(model), "sampler": sampler} if options(model) else {}
-    _, moving = passage(model, ["red"], 2, 3, 32, chosen)
+    _, moving = interpolate(model, ["red"], 2, 3, 32, chosen)
     ends = model.sample("red", n=2, seed=3, **chosen)
     for end, picture in zip(ends, (moving.pictures[0], moving.pictures[-1]), strict=True):
         np.testing.assert_allclose(end.pixels.astype(int), picture.pixels.astype(int), atol=2)
@@ -55,14 +55,14 @@ def test_between_two_seeds_of_one_prompt(model: Model, sampler: str) -> None:
 
 @pytest.mark.parametrize(("prompts", "n"), [(["a"], 1), (["a", "b"], 2), (["a", "b", "c"], 1), (["a"], 3)])
 def test_two_ends_are_needed(model: Model, prompts: list[str], n: int) -> None:
-    with pytest.raises(UserError, match="give two prompts, or one and n=2"):
-        passage(model, prompts, n, 0, 8, {})
+    with pytest.raises(UserError, match="give two prompts, or one prompt and n=2"):
+        interpolate(model, prompts, n, 0, 8, {})
 
 
 def test_nothing_lies_between_texts(corpus: Path, tmp_path: Path) -> None:
     model = genai.fit(*SMALL, f"data.path={corpus}", "steps=1", f"runs={tmp_path}")
-    with pytest.raises(UserError, match=r"nothing can be made between two samples.*text"):
-        passage(model, ["a", "b"], 1, 0, 8, {})
+    with pytest.raises(UserError, match=r"interpolate=true is not supported by this text model"):
+        interpolate(model, ["a", "b"], 1, 0, 8, {})
 
 
 def test_the_command(
@@ -73,11 +73,11 @@ def test_the_command(
     done = inside("sample", *asked, "truncation=0.5", "out=way", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "way").iterdir()} == {"strip.png", "interpolation.png"}
-    for words, says in [
+    for words, message in [
         ((*asked, "animate=true"), "interpolate=true and animate=: give one of them"),
         ((*asked, "truncation=2"), "truncation='2': it should be less than or equal to 1"),
-        (("init=way/strip.png",), "this model makes everything anew and cannot start from a file"),
+        (("init=way/strip.png",), "this model cannot start from a file"),
     ]:
-        refused = inside("sample", *words, "out=other", cwd=tmp_path)
-        assert refused.returncode == 2 and says in refused.stderr
+        process = inside("sample", *words, "out=other", cwd=tmp_path)
+        assert process.returncode == 2 and message in process.stderr
     assert not (tmp_path / "other").exists()

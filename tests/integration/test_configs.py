@@ -15,7 +15,7 @@ from genai.core.paths import config_dir
 from genai.media.clip import Clip
 from genai.training.run import train
 
-TINY = ("steps=2", "batch=2", "validate_items=2", "trainer=cpu", "trainer.threads=1")
+TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {
     "text": {
         "data": ["stdlib", "text_folder"],
@@ -149,8 +149,8 @@ def test_config_trains_samples_and_saves(
         rows = list(csv.reader(file))
     assert rows[0][0] == "step"
     assert {"val_loss", "samples_per_s", "memory_mb"} <= set(rows[0])
-    players = ("generator_", "discriminator_") if composed.choices["model"] == "gan" else ("",)
-    assert {f"{player}{name}" for player in players for name in ("loss", "lr", "grad_norm")} <= set(rows[0])
+    prefixes = ("generator_", "discriminator_") if composed.choices["model"] == "gan" else ("",)
+    assert {f"{prefix}{name}" for prefix in prefixes for name in ("loss", "lr", "grad_norm")} <= set(rows[0])
     record = json.loads((run.folder / "record.json").read_text())
     assert {"versions", "git", "hardware", "data", "seed", "steps", "seconds", "cpu_seconds"} <= record.keys()
     assert record["steps"] == 2 and record["data"]["train"] > 0 and record["data"]["hash"]

@@ -40,7 +40,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
 def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bits(
     each: list[str], tmp_path: Path, command: Command
 ) -> None:
-    words = [*each, "steps=60", "validate_every=20", *TWO]
+    words = [*each, "steps=60", "val_every=20", *TWO]
     done = command("train", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     whole = next(all_runs(tmp_path / "runs"))
@@ -73,14 +73,14 @@ def sharded(*words: str) -> None:
 
 def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(small: list[str], tmp_path: Path) -> None:
     """Clipping, averages, moments, previews, checkpoints and resuming, all of which need what other processes have."""
-    words = [*small, "optimizer=adamw", "clip=0.1", "preview_every=3", "steps=8"]
+    words = [*small, "optimizer=adamw", "grad_clip=0.1", "preview_every=3", "steps=8"]
     sharded(*words, "accumulate=2", "trainer=fsdp")
     two = next(all_runs(tmp_path / "runs"))
     one = run_to(words, "batch=8")
     assert_same_curve(one, two)
-    ours, theirs = (load_checkpoint(run.last) for run in (one, two))
+    state, other_state = (load_checkpoint(run.last) for run in (one, two))
     for part in ("state_dict", "optimizer_states"):
-        a, b = flat(ours[part]), flat(theirs[part])
+        a, b = flat(state[part]), flat(other_state[part])
         assert list(a) == list(b)
         for name, value in a.items():
             torch.testing.assert_close(b[name], value, rtol=1e-3, atol=1e-4)

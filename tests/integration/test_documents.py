@@ -15,7 +15,7 @@ from genai.runs.run import all_runs
 from tests.conftest import ROOT
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-TRAIN = ("minutes=null", "steps=4", "validate_items=4", "batch=2", "trainer.threads=1")
+TRAIN = ("minutes=null", "steps=4", "val_items=4", "batch=2", "trainer.threads=1")
 SMALL = {
     "text": ("model.network.width=16", "model.network.layers=1"),
     "image": ("model.network.width=16", "model.network.blocks=1"),
@@ -91,8 +91,8 @@ def place(
         ("modality=image", "data.items=16", *SMALL["image"]),
         ("modality=text", "data=text_folder", "data.path=my_texts", *SMALL["text"]),
     ):
-        made = command("train", *words, *TRAIN, cwd=folder)
-        assert made.returncode == 0, made.stderr
+        process = command("train", *words, *TRAIN, cwd=folder)
+        assert process.returncode == 0, process.stderr
         if "model=enhancer" in words:
             next(all_runs(folder / "runs")).folder.rename(enhancer := folder / "enhancer")
         if "data=world_soundtrack" in words:
@@ -103,8 +103,8 @@ def place(
     named = folder / "runs" / "2026-01-31" / "12-00-00-text-gpt"
     named.parent.mkdir()
     next(all_runs(folder / "runs")).folder.rename(named)
-    made = command("sample", "prompt=ROMEO:", "n=4", "out=samples/romeo", "length=4", cwd=folder)
-    assert made.returncode == 0, made.stderr
+    process = command("sample", "prompt=ROMEO:", "n=4", "out=samples/romeo", "length=4", cwd=folder)
+    assert process.returncode == 0, process.stderr
     return folder
 
 

@@ -34,10 +34,10 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_never_was(small
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     draw = random.Random(0)
-    command, goal = start, 20
+    command, target_step = start, 20
     for _ in range(6):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        metrics = wait_for_steps(tmp_path / "killed", goal)
+        metrics = wait_for_steps(tmp_path / "killed", target_step)
         time.sleep(
             draw.random() / 5
         )  # with a checkpoint at each step most of these moments are in the middle of saving
@@ -46,7 +46,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_never_was(small
         run = Run(metrics.parent)
         file, _, passed_over = run.load("last")
         assert file.name == "last.ckpt" and not passed_over
-        command, goal = [sys.executable, "-m", "genai.train", f"resume={run.folder}"], len(rows(run)) + 10
+        command, target_step = [sys.executable, "-m", "genai.train", f"resume={run.folder}"], len(rows(run)) + 10
     finished = go_on(run)
     assert_same_state(whole, finished)
     assert rows(whole) == rows(finished)
@@ -58,8 +58,8 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     original = Autoregressive.loss
     steps = iter(range(1000))
 
-    def poisoned(self: Autoregressive, batch: object, player: str = "model") -> dict[str, torch.Tensor]:
-        losses = original(self, batch, player)  # type: ignore[arg-type]
+    def poisoned(self: Autoregressive, batch: object, network_name: str = "model") -> dict[str, torch.Tensor]:
+        losses = original(self, batch, network_name)  # type: ignore[arg-type]
         return {"loss": losses["loss"] * float("nan")} if self.training and next(steps) == 7 else losses
 
     monkeypatch.setattr(Autoregressive, "loss", poisoned)
@@ -79,9 +79,9 @@ def test_out_of_memory_names_three_things_to_try(small: list[str], monkeypatch: 
     monkeypatch.setattr(Autoregressive, "loss", full)
     with pytest.raises(RunError, match=r"accumulate=2 .*batch=2, .*bf16"):
         run_to(small, "steps=20")
-    with pytest.raises(RunError, match=r"(?s)batch=1 accumulate=1.*bf16-mixed, a smaller") as said:
+    with pytest.raises(RunError, match=r"(?s)batch=1 accumulate=1.*bf16-mixed, a smaller") as output:
         run_to(small, "steps=20", "batch=1")
-    assert "accumulate=2" not in str(said.value)
+    assert "accumulate=2" not in str(output.value)
 
 
 def test_a_disk_that_is_full_ends_the_run_with_path_and_bytes(small: list[str], tmp_path: Path) -> None:

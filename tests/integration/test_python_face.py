@@ -31,7 +31,7 @@ def test_a_stream_adds_up_to_the_sample(model: Model) -> None:
     parts = ["".join(texts) for texts in zip(*stream, strict=True)]
     samples = model.sample(["a ", "the old "], n=2, seed=5, length=30)
     assert stream.results() == samples
-    assert [f"{stream.given(i)}{part}" for i, part in enumerate(parts)] == samples
+    assert [f"{stream.init_text(i)}{part}" for i, part in enumerate(parts)] == samples
 
 
 def test_stop_ends_a_sample_before_the_text(model: Model) -> None:
@@ -45,8 +45,10 @@ def test_stop_ends_a_sample_before_the_text(model: Model) -> None:
 
 def test_init_comes_before_the_prompt(model: Model, tmp_path: Path) -> None:
     (tmp_path / "begin.txt").write_text("the cat ")
-    ours = model.sample("and", init=tmp_path / "begin.txt", length=10)
-    assert ours == model.sample("the cat and", length=10) == model.sample("and", init=Document("the cat "), length=10)
+    from_file = model.sample("and", init=tmp_path / "begin.txt", length=10)
+    assert (
+        from_file == model.sample("the cat and", length=10) == model.sample("and", init=Document("the cat "), length=10)
+    )
 
 
 @pytest.mark.parametrize(

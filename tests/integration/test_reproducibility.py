@@ -24,7 +24,7 @@ SMALL = (
     "model.network.width=16",
     "model.prompt.width=16",
     "batch=4",
-    "validate_items=2",
+    "val_items=2",
     "preview_every=1",
     "trainer=cpu",
     "trainer.threads=1",
@@ -118,7 +118,7 @@ def test_a_checkpoint_with_an_integer_for_its_size_still_loads(portraits: Path, 
 def test_what_does_not_fit_is_said(
     inside: Callable[..., CompletedProcess[str]], portraits: Path, tmp_path: Path
 ) -> None:
-    said = {
+    expected_notes = {
         "modality.size=[26,16]": "sides of 26 x 16 pixels have to be multiples of 4 (patch and levels), as in 24 x 16",
         "modality.size=[24]": "modality.size=[24]: it should be 2 values, not 1",
         "modality.size=[24,16,3]": "modality.size=[24, 16, 3]: it should be 2 values, not 3",
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_said(
         "modality.size=24x16": "modality.size='24x16': it should be a valid integer",
         "data=world": "the toy world draws squares",
     }
-    for word, message in said.items():
+    for word, message in expected_notes.items():
         words = [*SMALL, f"runs={tmp_path / 'runs'}", "steps=2", word]
         words += [f"data.path={portraits}"] if word != "data=world" else []
         done = inside("train", *words, cwd=tmp_path)
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_said(
 
 @pytest.mark.parametrize("options", [{"size": 32}, {"size": [48, 32]}, {"channels": 1}])
 def test_a_model_draws_in_the_size_of_its_training(model: Model, options: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"was decided in training, by modality\.(size|channels)="):
+    with pytest.raises(UserError, match=r"was fixed in training, by modality\.(size|channels)="):
         model.sample("a", **options)
 
 
@@ -144,4 +144,4 @@ def test_size_of_the_command_line_is_refused_as_well(
     model: Model, inside: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:
     done = inside("sample", f"ckpt={folder_of(model)}", "size=64", cwd=tmp_path)
-    assert done.returncode == 2 and "size= was decided in training, by modality.size=" in done.stderr
+    assert done.returncode == 2 and "size= was fixed in training, by modality.size=" in done.stderr

@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from genai.cli.compose import compose
-from genai.cli.overrides import located, resumption
+from genai.cli.overrides import resolve_resume, with_absolute_paths
 from genai.core.errors import RunError, UserError
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
@@ -31,7 +31,7 @@ def run_to(words: list[str], *more: str) -> Run:
 
 
 def go_on(run: Run, *more: str) -> Run:
-    words, found = resumption(list(more), str(run.folder))
+    words, found = resolve_resume(list(more), str(run.folder))
     return train(compose("train", words), found)
 
 
@@ -45,9 +45,9 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def assert_same_state(one: Run, other: Run) -> None:
-    ours, theirs = (load_checkpoint(run.last) for run in (one, other))
+    first_state, other_state = (load_checkpoint(run.last) for run in (one, other))
     for part in ("state_dict", "optimizer_states", "genai"):
-        a, b = flat(ours[part]), flat(theirs[part])
+        a, b = flat(first_state[part]), flat(other_state[part])
         assert a.keys() == b.keys()
         for name, value in a.items():
             assert torch.equal(value, b[name]) if isinstance(value, Tensor) else value == b[name], name
@@ -78,18 +78,18 @@ class Killed(Exception):
 
 def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """The run whose process is gone after ``step`` steps, without a chance to save."""
-    from genai.training.callbacks import Loop
+    from genai.training.callbacks import TrainingLoop
 
-    original = Loop.on_train_batch_end
+    original = TrainingLoop.on_train_batch_end
 
-    def until(loop: Loop, trainer: Any, learner: Any, *rest: Any) -> None:
+    def until(loop: TrainingLoop, trainer: Any, learner: Any, *rest: Any) -> None:
         original(loop, trainer, learner, *rest)
         if learner.step == step:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "on_train_batch_end", until)
-        patch.setattr(Loop, "on_exception", lambda *_: None)
+        patch.setattr(TrainingLoop, "on_train_batch_end", until)
+        patch.setattr(TrainingLoop, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
             run_to(words, f"steps={STEPS}", "checkpoint_every=10")
     root = Path(next(word for word in words if word.startswith("runs=")).partition("=")[2])
@@ -120,21 +120,21 @@ def test_killed_and_resumed_is_bit_equal(
 def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
     each: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genai.training.callbacks import Loop
+    from genai.training.callbacks import TrainingLoop
 
-    words = [*each, "validate_items=4", "batch=2"]
-    monkeypatch.setattr("genai.inference.validation.NUMBERS", 1)  # two batches a validation
+    words = [*each, "val_items=4", "batch=2"]
+    monkeypatch.setattr("genai.inference.validation.BATCH_ELEMENTS", 1)  # two batches a validation
     whole = run_to(words, "steps=12")
-    original, calls = Loop._raise_if_told, []
+    original, calls = TrainingLoop._raise_on_signal, []
 
-    def told(loop: Loop, trainer: Any) -> None:
+    def told(loop: TrainingLoop, trainer: Any) -> None:
         calls.append(trainer)
         if len(calls) == 4:  # the second batch of the second validation
             loop.signal = signal.SIGTERM
         original(loop, trainer)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_raise_if_told", told)
+        patch.setattr(TrainingLoop, "_raise_on_signal", told)
         with pytest.raises(SystemExit) as ended:
             run_to(words, "steps=12")
     assert ended.value.code == 143 and len(calls) == 4
@@ -178,10 +178,10 @@ def test_other_data_is_refused_and_a_change_is_named(
     words = [word for word in small if not word.startswith("data.path")]
     with monkeypatch.context() as patch:
         patch.chdir(tmp_path)
-        run = train(compose("train", located([*words, "data.path=text.txt", "steps=4"])))
+        run = train(compose("train", with_absolute_paths([*words, "data.path=text.txt", "steps=4"])))
     capfd.readouterr()
     go_on(run, "steps=6", "batch=2", "log_every=3")  # from another folder: the path was recorded as an absolute one
-    assert "batch: 4 -> 2" in (said := capfd.readouterr().err) and "log_every: 1 -> 3" in said
+    assert "batch: 4 -> 2" in (stderr := capfd.readouterr().err) and "log_every: 1 -> 3" in stderr
     before = {file: file.read_bytes() for file in run.folder.rglob("*") if file.is_file()}
     path.write_text("seven six five four three two one " * 40)
     with pytest.raises(UserError, match=r"the data is not what this run was trained on"):
@@ -216,9 +216,9 @@ def test_auto_takes_the_unfinished_run_of_the_same_configuration(
 ) -> None:
     broken = stopped_at(13, small, monkeypatch)
     words = [*small, f"steps={STEPS}", "checkpoint_every=10"]
-    assert resumption([*words, "seed=5", "resume=auto"], "auto") == ([*words, "seed=5"], None)
+    assert resolve_resume([*words, "seed=5", "resume=auto"], "auto") == ([*words, "seed=5"], None)
     assert "starting a new one" in capfd.readouterr().err
-    found = resumption([*words, "resume=auto"], "auto")[1]
+    found = resolve_resume([*words, "resume=auto"], "auto")[1]
     assert found is not None and found.folder == broken.folder
 
 
@@ -232,9 +232,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     broken.last.write_bytes(content)
     best = load_checkpoint(broken.best)["genai"]["best"]
     resumed = go_on(broken)
-    said = capfd.readouterr()
+    captured = capfd.readouterr()
     assert load_checkpoint(resumed.best)["genai"]["best"] <= best
-    assert "last.ckpt is damaged" in said.err and "resuming from step 10" in said.out
+    assert "last.ckpt is damaged" in captured.err and "resuming from step 10" in captured.out
     assert_same_state(whole, resumed)
 
 

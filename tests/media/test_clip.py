@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from genai.core.errors import UserError
-from genai.media import picture, video_writer
-from genai.media import resample_frames as steady
-from genai.media.clip import SOUNDING, WRITTEN, Clip, best_suffix
+from genai.media import picture, resample_frames, video_writer
+from genai.media.clip import OUTPUT_SUFFIXES, SUFFIXES_WITH_SOUND, Clip, best_suffix
 from genai.media.sound import Sound
-from genai.toy.world.soundtrack import onsets
+from genai.toy.world.soundtrack import detect_onsets
 
-Frames = NDArray[np.uint8]
+PixelArray = NDArray[np.uint8]
 
 
-def moving(count: int = 12, height: int = 32, width: int = 32) -> Frames:
+def moving(count: int = 12, height: int = 32, width: int = 32) -> PixelArray:
     """A red square on dark blue that goes right, one pixel a frame, over a green corner."""
     frames = np.full((count, height, width, 3), (10, 20, 60), np.uint8)
     frames[:, height * 3 // 4 :, width * 3 // 4 :] = (30, 200, 40)
@@ -33,14 +32,14 @@ def moving(count: int = 12, height: int = 32, width: int = 32) -> Frames:
     return frames
 
 
-def grey(levels: Sequence[int], side: int = 32) -> Frames:
+def gray_frames(levels: Sequence[int], side: int = 32) -> PixelArray:
     """Frames that are of one brightness each, by which they can be told."""
     return np.array(levels, np.uint8)[:, None, None, None].repeat(side, 1).repeat(side, 2).repeat(3, 3)
 
 
 def film(
     path: Path,
-    frames: Frames,
+    frames: PixelArray,
     codec: str = "mpeg4",
     fps: Fraction = Fraction(8),
     times: Sequence[int] | None = None,
@@ -53,8 +52,8 @@ def film(
         stream.pix_fmt = layout
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        if "turned" in more:
-            stream.set_display_rotation(more["turned"])
+        if "rotation" in more:
+            stream.set_display_rotation(more["rotation"])
         if "shape" in more:
             stream.codec_context.sample_aspect_ratio = more["shape"]
         for number, pixels in enumerate(frames):
@@ -65,7 +64,7 @@ def film(
     return path
 
 
-def psnr(one: Frames, other: Frames) -> float:
+def psnr(one: PixelArray, other: PixelArray) -> float:
     assert one.shape == other.shape
     return float(10 * np.log10(255**2 / max(1e-9, np.square(one.astype(float) - other).mean())))
 
@@ -106,8 +105,8 @@ def test_every_kind_of_video_is_read(tmp_path: Path, name: str, codec: str) -> N
 
 
 def test_titles_in_old_letters_do_no_harm(tmp_path: Path) -> None:
-    made = Clip(moving(8), 8, Sound(clicks(8_000, 1), 8_000))
-    (tmp_path / "a.mp4").write_bytes(made.to_bytes())
+    clip = Clip(moving(8), 8, Sound(clicks(8_000, 1), 8_000))
+    (tmp_path / "a.mp4").write_bytes(clip.to_bytes())
     with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
         target.metadata["title"] = "caf\u00e9"
         streams = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
@@ -126,7 +125,7 @@ def test_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(Clip.read(Path("http:x#%d.mp4")).frames) == 12
 
 
-def animation(path: Path, frames: Frames, **options: Any) -> Path:
+def animation(path: Path, frames: PixelArray, **options: Any) -> Path:
     images = [Pillow.fromarray(frame) for frame in frames]
     if path.suffix == ".gif":
         images = [image.convert("P", palette=Pillow.Palette.ADAPTIVE) for image in images]
@@ -154,9 +153,9 @@ def test_a_gif_that_is_drawn_over_what_was_there(tmp_path: Path) -> None:
         assert last[3, 3].tolist() == ([255, 0, 0] if red else [255, 255, 255])
 
 
-@pytest.mark.parametrize(("told", "fps"), [(0, 10), (10, 10), (20, 50)])
-def test_a_gif_as_fast_as_it_can_be_is_as_slow_as_browsers_have_it(tmp_path: Path, told: int, fps: float) -> None:
-    assert Clip.read(animation(tmp_path / "a.gif", moving(), duration=told)).fps == fps
+@pytest.mark.parametrize(("duration", "fps"), [(0, 10), (10, 10), (20, 50)])
+def test_a_gif_as_fast_as_it_can_be_is_as_slow_as_browsers_have_it(tmp_path: Path, duration: int, fps: float) -> None:
+    assert Clip.read(animation(tmp_path / "a.gif", moving(), duration=duration)).fps == fps
 
 
 def test_the_picture_for_those_who_see_no_animation_is_left_out(tmp_path: Path) -> None:
@@ -174,7 +173,7 @@ def test_a_still_is_one_frame(tmp_path: Path) -> None:
     assert (one.frames.shape, one.fps, one.seconds) == ((1, 24, 16, 3), 8, 0.125)
     assert Clip.read(tmp_path / "b.png", 24).fps == 24
     assert (Clip.read(tmp_path / "b.png").frames == 255).all()
-    assert Clip.read(tmp_path / "c.webp", about=4).frames.shape[:3] == (1, 4, 4)
+    assert Clip.read(tmp_path / "c.webp", short_side=4).frames.shape[:3] == (1, 4, 4)
 
 
 def test_a_folder_of_numbered_frames(tmp_path: Path) -> None:
@@ -184,7 +183,7 @@ def test_a_folder_of_numbered_frames(tmp_path: Path) -> None:
         Pillow.fromarray(frame).save(tmp_path / f"frame{number}.png")
     clip = Clip.read(tmp_path)
     assert np.array_equal(clip.frames, moving(11, 16, 24)) and clip.fps == 8
-    assert Clip.read(tmp_path, fps=12, about=8).frames.shape == (11, 8, 12, 3)
+    assert Clip.read(tmp_path, fps=12, short_side=8).frames.shape == (11, 8, 12, 3)
     Pillow.new("L", (24, 16)).save(tmp_path / "frame11.png")
     assert Clip.read(tmp_path).frames.shape == (12, 16, 24, 3)
     Pillow.new("L", (24, 17)).save(tmp_path / "frame12.png")
@@ -202,17 +201,17 @@ def test_grey_frames_stay_grey(tmp_path: Path) -> None:
     assert clip.frames.shape == (3, 8, 8, 1)
     (tmp_path / "a.png").write_bytes(clip.to_bytes(".png"))
     assert np.array_equal(Clip.read(tmp_path / "a.png").frames, clip.frames)
-    for suffix in WRITTEN:
+    for suffix in OUTPUT_SUFFIXES:
         (tmp_path / f"b{suffix}").write_bytes(clip.to_bytes(suffix))
         assert len(Clip.read(tmp_path / f"b{suffix}", 8).frames) == 3
 
 
-@pytest.mark.parametrize("turned", [90, 180, -90])
-def test_what_a_phone_filmed_on_its_side_is_upright(tmp_path: Path, turned: int) -> None:
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_what_a_phone_filmed_on_its_side_is_upright(tmp_path: Path, rotation: int) -> None:
     plain = Clip.read(film(tmp_path / "a.mp4", moving(3, 32, 64)))
-    upright = Clip.read(film(tmp_path / "b.mp4", moving(3, 32, 64), turned=turned))
-    assert np.array_equal(upright.frames, np.rot90(plain.frames, turned // 90, (1, 2)))
-    assert min(Clip.read(tmp_path / "b.mp4", about=16).frames.shape[1:3]) == 16
+    rotated = Clip.read(film(tmp_path / "b.mp4", moving(3, 32, 64), rotation=rotation))
+    assert np.array_equal(rotated.frames, np.rot90(plain.frames, rotation // 90, (1, 2)))
+    assert min(Clip.read(tmp_path / "b.mp4", short_side=16).frames.shape[1:3]) == 16
 
 
 def test_pixels_that_are_not_square_and_those_that_are_clear(tmp_path: Path) -> None:
@@ -228,7 +227,7 @@ def test_pixels_that_are_not_square_and_those_that_are_clear(tmp_path: Path) -> 
 
 
 def test_what_is_shown_at_a_time_is_the_last_that_has_begun(tmp_path: Path) -> None:
-    film(tmp_path / "a.mkv", grey([0, 50, 100, 200]), "ffv1", times=[0, 100, 400, 900])
+    film(tmp_path / "a.mkv", gray_frames([0, 50, 100, 200]), "ffv1", times=[0, 100, 400, 900])
     assert levels(Clip.read(tmp_path / "a.mkv", 10))[:10] == [0, 50, 50, 50, 100, 100, 100, 100, 100, 200]
     assert levels(Clip.read(tmp_path / "a.mkv", 4))[:4] == [0, 50, 100, 100]
     slow = Clip.read(tmp_path / "a.mkv")
@@ -236,109 +235,115 @@ def test_what_is_shown_at_a_time_is_the_last_that_has_begun(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("own", "wanted", "shown"),
+    ("source_fps", "target_fps", "expected"),
     [(24, 8, [0, 30, 60, 90]), (30, 10, [0, 30, 60, 90]), (8, 16, [0, 0, 10, 10, 20, 20]), (12, 12, [0, 10, 20, 30])],
 )
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".gif", ".webp", ".png"])
-def test_any_rate_is_made_another(tmp_path: Path, own: int, wanted: int, shown: list[int], suffix: str) -> None:
-    frames = grey(range(0, 240, 10))
+def test_any_rate_is_made_another(
+    tmp_path: Path, source_fps: int, target_fps: int, expected: list[int], suffix: str
+) -> None:
+    frames = gray_frames(range(0, 240, 10))
     if suffix in (".mp4", ".mkv"):
-        film(tmp_path / f"a{suffix}", frames, "libx264" if suffix == ".mp4" else "ffv1", Fraction(own))
+        film(tmp_path / f"a{suffix}", frames, "libx264" if suffix == ".mp4" else "ffv1", Fraction(source_fps))
     else:
         step = 10 if suffix == ".gif" else 1
-        ends = (np.arange(25) * 1000 / own / step).round() * step
-        durations = [int(each) for each in np.diff(ends)]
+        ends = (np.arange(25) * 1000 / source_fps / step).round() * step
+        durations = [int(duration) for duration in np.diff(ends)]
         animation(
             tmp_path / f"a{suffix}", frames, duration=durations, **({"lossless": True} if suffix == ".webp" else {})
         )
-    clip = Clip.read(tmp_path / f"a{suffix}", wanted)
-    assert levels(clip)[: len(shown)] == shown
-    assert len(clip.frames) == 24 * wanted // own and clip.fps == wanted
+    clip = Clip.read(tmp_path / f"a{suffix}", target_fps)
+    assert levels(clip)[: len(expected)] == expected
+    assert len(clip.frames) == 24 * target_fps // source_fps and clip.fps == target_fps
     whole = Clip.read(tmp_path / f"a{suffix}")
-    assert np.array_equal(levels(whole), range(0, 240, 10)) and whole.fps == pytest.approx(own, rel=0.01)
+    assert np.array_equal(levels(whole), range(0, 240, 10)) and whole.fps == pytest.approx(source_fps, rel=0.01)
 
 
 def test_a_large_film_comes_out_small(tmp_path: Path) -> None:
     frames = moving().repeat(4, 1).repeat(8, 2)
     film(tmp_path / "a.mp4", frames, "libx264")
-    clip = Clip.read(tmp_path / "a.mp4", about=32)
+    clip = Clip.read(tmp_path / "a.mp4", short_side=32)
     assert clip.frames.shape == (12, 32, 64, 3)
     assert psnr(clip.frames, moving().repeat(2, 2)) > 35
-    assert Clip.read(tmp_path / "a.mp4", about=500).frames.shape == frames.shape
+    assert Clip.read(tmp_path / "a.mp4", short_side=500).frames.shape == frames.shape
     animation(tmp_path / "a.gif", frames, duration=80)
-    assert np.array_equal(Clip.read(tmp_path / "a.gif", about=32).frames, moving().repeat(2, 2))
+    assert np.array_equal(Clip.read(tmp_path / "a.gif", short_side=32).frames, moving().repeat(2, 2))
 
 
-def clicks(rate: int, seconds: int = 2) -> NDArray[np.float32]:
+def clicks(sample_rate: int, seconds: int = 2) -> NDArray[np.float32]:
     """Soft noises at the beginning of each half second."""
     draw = np.random.default_rng(0)
-    samples = np.zeros(rate * seconds, np.float32)
-    for at in range(0, len(samples), rate // 2):
-        samples[at : at + rate // 20] = draw.uniform(-0.5, 0.5, rate // 20) * np.hanning(rate // 20)
+    samples = np.zeros(sample_rate * seconds, np.float32)
+    for at in range(0, len(samples), sample_rate // 2):
+        samples[at : at + sample_rate // 20] = draw.uniform(-0.5, 0.5, sample_rate // 20) * np.hanning(
+            sample_rate // 20
+        )
     return samples
 
 
-@pytest.mark.parametrize("rate", [8_000, 44_100])
+@pytest.mark.parametrize("sample_rate", [8_000, 44_100])
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
-def test_the_sound_is_in_time(tmp_path: Path, suffix: str, rate: int) -> None:
-    made = Clip(moving(16), 8, Sound(clicks(rate), rate))
-    (tmp_path / f"a{suffix}").write_bytes(made.to_bytes(suffix))
+def test_the_sound_is_in_time(tmp_path: Path, suffix: str, sample_rate: int) -> None:
+    clip = Clip(moving(16), 8, Sound(clicks(sample_rate), sample_rate))
+    (tmp_path / f"a{suffix}").write_bytes(clip.to_bytes(suffix))
     with av.open(str(tmp_path / f"a{suffix}")) as container:
         assert container.duration / 1e6 == pytest.approx(2, abs=0.01)
     assert Clip.read(tmp_path / f"a{suffix}").sound is None
-    heard = Clip.read(tmp_path / f"a{suffix}", sound=True).sound
-    assert heard is not None and heard.seconds == pytest.approx(2, abs=0.01)
-    wanted = made.sound.at(heard.rate).samples  # type: ignore[union-attr]
-    there = heard.samples[: len(wanted)]
-    shifted = {lag: float(np.roll(there, -lag) @ wanted[: len(there)]) for lag in range(-480, 481)}
+    audio = Clip.read(tmp_path / f"a{suffix}", sound=True).sound
+    assert audio is not None and audio.seconds == pytest.approx(2, abs=0.01)
+    expected = clip.sound.resample(audio.sample_rate).samples  # type: ignore[union-attr]
+    actual = audio.samples[: len(expected)]
+    shifted = {lag: float(np.roll(actual, -lag) @ expected[: len(actual)]) for lag in range(-480, 481)}
     assert max(shifted, key=shifted.__getitem__) == 0
     assert len(Clip.read(tmp_path / f"a{suffix}").frames) == 16
 
 
-@pytest.mark.parametrize("rate", [8_000, 44_100])
+@pytest.mark.parametrize("sample_rate", [8_000, 44_100])
 @pytest.mark.parametrize(("frames", "fps"), [(16, 8), (128, 8), (31, 12.5), (5, 24)])
-@pytest.mark.parametrize("suffix", SOUNDING)
-def test_each_click_is_heard_at_its_time(tmp_path: Path, suffix: str, frames: int, fps: float, rate: int) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES_WITH_SOUND)
+def test_each_click_is_heard_at_its_time(
+    tmp_path: Path, suffix: str, frames: int, fps: float, sample_rate: int
+) -> None:
     seconds = frames / fps
     times = np.arange(0.1, seconds - 0.05, 0.37)
-    samples = np.zeros(round(seconds * rate), np.float32)
-    for at in times:
-        click = np.sin(np.arange(round(0.03 * rate)) * (2 * np.pi * 1_000 / rate))
-        samples[round(at * rate) :][: len(click)] = 0.8 * click[: len(samples) - round(at * rate)]
+    samples = np.zeros(round(seconds * sample_rate), np.float32)
+    for time in times:
+        click = np.sin(np.arange(round(0.03 * sample_rate)) * (2 * np.pi * 1_000 / sample_rate))
+        samples[round(time * sample_rate) :][: len(click)] = 0.8 * click[: len(samples) - round(time * sample_rate)]
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(Clip(moving(frames), fps).with_sound(Sound(samples, rate)).to_bytes(suffix))
+    path.write_bytes(Clip(moving(frames), fps).with_sound(Sound(samples, sample_rate)).to_bytes(suffix))
     with av.open(str(path)) as container:
-        heard = list(container.decode(audio=0))
+        audio = list(container.decode(audio=0))
         container.seek(0)
-        shown = [frame.time for frame in container.decode(video=0)]
-    assert shown == pytest.approx(np.arange(frames) / fps, abs=0.001)
-    begin, level = heard[0].time or 0.0, np.concatenate([frame.to_ndarray()[0] for frame in heard])
+        frame_times = [frame.time for frame in container.decode(video=0)]
+    assert frame_times == pytest.approx(np.arange(frames) / fps, abs=0.001)
+    begin, level = audio[0].time or 0.0, np.concatenate([frame.to_ndarray()[0] for frame in audio])
     assert begin == pytest.approx(0, abs=0.001)
-    assert begin + len(level) / heard[0].sample_rate == pytest.approx(seconds, abs=0.025)  # the last packet is full
-    assert begin + np.array(onsets(level, heard[0].sample_rate)) == pytest.approx(times, abs=0.010)
+    assert begin + len(level) / audio[0].sample_rate == pytest.approx(seconds, abs=0.025)  # the last packet is full
+    assert begin + np.array(detect_onsets(level, audio[0].sample_rate)) == pytest.approx(times, abs=0.010)
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
 
 
 @pytest.mark.parametrize("fps", [8, 12, 24, 30_000 / 1001, 12.5, 0.5])
-@pytest.mark.parametrize("suffix", WRITTEN)
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 def test_what_is_written_comes_back(tmp_path: Path, suffix: str, fps: float) -> None:
-    made = Clip(moving(24), fps, suffix=suffix)
-    (tmp_path / f"a{suffix}").write_bytes(made.to_bytes())
-    back = Clip.read(tmp_path / f"a{suffix}", about=32)
-    assert back.fps == pytest.approx(fps, rel=1e-3) and back.seconds == pytest.approx(made.seconds, rel=1e-3)
+    clip = Clip(moving(24), fps, suffix=suffix)
+    (tmp_path / f"a{suffix}").write_bytes(clip.to_bytes())
+    back = Clip.read(tmp_path / f"a{suffix}", short_side=32)
+    assert back.fps == pytest.approx(fps, rel=1e-3) and back.seconds == pytest.approx(clip.seconds, rel=1e-3)
     if suffix in (".png", ".webp"):
-        assert np.array_equal(back.frames, made.frames)
+        assert np.array_equal(back.frames, clip.frames)
         return
     whole = Clip.read(tmp_path / f"a{suffix}").frames
-    assert psnr(whole, made.frames.repeat(8, 1).repeat(8, 2)) > 35
-    assert psnr(back.frames, made.frames) > 35
+    assert psnr(whole, clip.frames.repeat(8, 1).repeat(8, 2)) > 35
+    assert psnr(back.frames, clip.frames) > 35
     assert np.abs(whole[0, -8:, -8:].mean((0, 1)) - (30, 200, 40)).max() < 4
-    assert made.to_bytes() == made.to_bytes()
+    assert clip.to_bytes() == clip.to_bytes()
 
 
-@pytest.mark.parametrize("suffix", WRITTEN)
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 @pytest.mark.parametrize("shape", [(1, 32, 32), (3, 1, 1), (3, 31, 17), (2, 257, 301), (2, 2, 3000)])
 def test_any_size_and_a_single_frame_are_written(tmp_path: Path, suffix: str, shape: tuple[int, int, int]) -> None:
     draw = np.random.default_rng(0)
@@ -379,13 +384,13 @@ def test_what_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(av, "codecs_available", av.codecs_available - missing)
         assert best_suffix() == left
     assert "<img src='data:image/png" in clip._repr_html_()
-    with pytest.raises(UserError, match=r"this build of PyAV has no libx264\. Take \.png or \.webp\."):
+    with pytest.raises(UserError, match=r"this build of PyAV has no libx264\. Use \.png or \.webp\."):
         clip.to_bytes(".mp4")
     assert clip.on_terminal == ""
 
 
 def test_nothing_is_said_while_writing(capfd: pytest.CaptureFixture[str]) -> None:
-    for suffix in WRITTEN:
+    for suffix in OUTPUT_SUFFIXES:
         Clip(moving(3), 8, Sound(clicks(8_000), 8_000)).to_bytes(suffix)
     assert capfd.readouterr() == ("", "")
 
@@ -407,7 +412,7 @@ def audio_only(path: Path) -> Path:
 def test_a_file_without_a_picture(tmp_path: Path) -> None:
     path = audio_only(tmp_path / "a.mp4")
     assert Sound.read(path).seconds > 1
-    with pytest.raises(UserError, match=f"^{path} has no picture in it, sound alone"):
+    with pytest.raises(UserError, match=f"^{path} has no pictures, only sound"):
         Clip.read(path)
 
 
@@ -428,10 +433,10 @@ BAD = {
 def test_a_file_that_cannot_be_used_is_named_in_a_line(
     tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    name, content, says = BAD[kind]
+    name, content, message = BAD[kind]
     (tmp_path / name).write_bytes(content)
     film(tmp_path / "b.mp4", moving(3))
-    with pytest.raises(UserError, match=f"^{tmp_path / name} {says}[^\n]*$"):
+    with pytest.raises(UserError, match=f"^{tmp_path / name} {message}[^\n]*$"):
         Clip.read(tmp_path / name)
     assert capfd.readouterr() == ("", "")
 
@@ -444,7 +449,7 @@ def test_where_there_is_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*: embedded null byte\.$"):
         Clip.read(Path("a\0b"))
     for fps in (0, -1, 2000, float("nan")):
-        with pytest.raises(UserError, match="it should be above 0, and at most 1,000"):
+        with pytest.raises(UserError, match="it should be above 0 and at most 1,000"):
             Clip.read(tmp_path, fps)
 
 
@@ -462,7 +467,7 @@ def test_a_film_that_is_cut_short_is_refused(tmp_path: Path, name: str, codec: s
             Clip.read(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", WRITTEN)
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
 def test_what_was_written_here_and_cut_is_refused(tmp_path: Path, suffix: str) -> None:
     content = Clip(moving(24), 8, Sound(clicks(8_000, 3), 8_000)).to_bytes(suffix)
     for share in (0.1, 0.3, 0.5, 0.8):
@@ -493,22 +498,22 @@ def test_a_gif_that_is_cut_is_refused_or_ends_there(tmp_path: Path) -> None:
 def test_what_is_too_large_is_refused_before_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film(tmp_path / "a.mp4", moving(48))
     animation(tmp_path / "a.gif", moving(48), duration=80)
-    monkeypatch.setattr(steady, "LARGEST", 100_000)
+    monkeypatch.setattr(resample_frames, "MAX_BYTES", 100_000)
     for name in ("a.mp4", "a.gif"):
-        with pytest.raises(UserError, match=rf"{name} has \d+ frames of 32 x 32, more than is read at once"):
+        with pytest.raises(UserError, match=rf"{name} has \d+ frames of 32 x 32, too large to read at once"):
             Clip.read(tmp_path / name)
-        assert len(Clip.read(tmp_path / name, about=8).frames) == 48
-        with pytest.raises(UserError, match="more than is read at once"):
+        assert len(Clip.read(tmp_path / name, short_side=8).frames) == 48
+        with pytest.raises(UserError, match="too large to read at once"):
             Clip.read(tmp_path / name, fps=900)
-    monkeypatch.setattr(picture, "LARGEST", 1_000)
+    monkeypatch.setattr(picture, "MAX_PIXELS", 1_000)
     for name in ("a.mp4", "a.gif"):
         with pytest.raises(UserError, match=rf"{name} has 32 x 32 pixels, more than 1,000"):
-            Clip.read(tmp_path / name, about=8)
+            Clip.read(tmp_path / name, short_side=8)
 
 
 def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     draw, small = random.Random(0), Clip(moving(6), 8, Sound(clicks(8_000, 1), 8_000))
-    contents = [small.to_bytes(suffix) for suffix in WRITTEN]
+    contents = [small.to_bytes(suffix) for suffix in OUTPUT_SUFFIXES]
     contents += [animation(tmp_path / "a.gif", moving(6)).read_bytes()]
     contents += [film(tmp_path / f"b{end}", moving(6), "mpeg4").read_bytes() for end in (".avi", ".mkv")]
     contents += [film(tmp_path / "c.ts", moving(6), "mpeg2video", Fraction(25)).read_bytes()]
@@ -519,7 +524,7 @@ def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixtur
             mutated[draw.randrange(len(mutated)) if number % 3 else draw.randrange(400)] = draw.randrange(256)
         (tmp_path / "x").write_bytes(mutated)
         try:
-            clip = Clip.read(tmp_path / "x", draw.choice([None, 8, 30]), about=16, sound=True)
+            clip = Clip.read(tmp_path / "x", draw.choice([None, 8, 30]), short_side=16, sound=True)
         except UserError as error:
             refused.append(str(error))
         else:
@@ -535,11 +540,11 @@ def test_neither_pyav_nor_torchaudio_is_imported_before_it_is_needed() -> None:
 
 
 def test_every_kind_that_can_be_written_is_known() -> None:
-    assert {*video_writer.KINDS, ".webp"} == set(WRITTEN)
+    assert {*video_writer.FILE_FORMATS, ".webp"} == set(OUTPUT_SUFFIXES)
 
 
 def test_at_another_rate_the_same_moments_are_shown() -> None:
     clip = Clip(np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8), 12)
-    assert np.array_equal(clip.at(6).frames, clip.frames[::2])
-    assert np.array_equal(clip.at(24).frames, clip.frames.repeat(2, 0))
-    assert clip.at(12).frames is clip.frames
+    assert np.array_equal(clip.resample(6).frames, clip.frames[::2])
+    assert np.array_equal(clip.resample(24).frames, clip.frames.repeat(2, 0))
+    assert clip.resample(12).frames is clip.frames

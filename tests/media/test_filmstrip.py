@@ -5,23 +5,23 @@ import pytest
 from PIL import Image as Pillow
 
 from genai.media.clip import Clip
-from genai.media.filmstrip import animated, filmstrip
+from genai.media.filmstrip import animated_contact_sheet, filmstrip
 from genai.media.picture import Picture, contact_sheet
-from tests.media.test_clip import grey, moving
+from tests.media.test_clip import gray_frames, moving
 
 
-def colours(picture: Picture) -> list[int]:
+def gray_levels(picture: Picture) -> list[int]:
     """The brightness along the middle of the first row, each once in turn, without the white between."""
     row = picture.pixels[8 + 48, :, 0].tolist()
     return [level for at, level in enumerate(row) if level != 255 and (at == 0 or row[at - 1] != level)]
 
 
 def test_the_first_and_the_last_frame_are_on_the_strip() -> None:
-    clip = Clip(grey(range(0, 240, 10)), 8)
-    assert colours(filmstrip([("", clip)])) == [0, 30, 70, 100, 130, 160, 200, 230]
-    assert colours(filmstrip([("", clip)], most=2)) == [0, 230]
-    assert colours(filmstrip([("", Clip(grey([0, 50, 100]), 8))])) == [0, 50, 100]
-    assert colours(filmstrip([("", Clip(grey([70])[..., :1], 8))])) == [70]
+    clip = Clip(gray_frames(range(0, 240, 10)), 8)
+    assert gray_levels(filmstrip([("", clip)])) == [0, 30, 70, 100, 130, 160, 200, 230]
+    assert gray_levels(filmstrip([("", clip)], max_frames=2)) == [0, 230]
+    assert gray_levels(filmstrip([("", Clip(gray_frames([0, 50, 100]), 8))])) == [0, 50, 100]
+    assert gray_levels(filmstrip([("", Clip(gray_frames([70])[..., :1], 8))])) == [70]
 
 
 def test_a_row_for_each_clip_over_its_prompt() -> None:
@@ -40,9 +40,9 @@ def test_large_frames_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 17])
 def test_clips_play_side_by_side(count: int) -> None:
-    clips = [("a prompt", Clip(grey([number, number + 100, number + 200]), 8)) for number in range(count)]
-    longer = ("", Clip(grey(range(0, 240, 20)), 12))
-    with Pillow.open(io.BytesIO(animated([*clips, longer]))) as image:
+    clips = [("a prompt", Clip(gray_frames([number, number + 100, number + 200]), 8)) for number in range(count)]
+    longer = ("", Clip(gray_frames(range(0, 240, 20)), 12))
+    with Pillow.open(io.BytesIO(animated_contact_sheet([*clips, longer]))) as image:
         assert (image.n_frames, image.info["loop"]) == (12, 0)
         shown = []
         for number in range(12):

@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from genai.core.errors import UserError
 from genai.media import sound as module
 from genai.media.sound import Sound
-from genai.media.wav_stream import Growing
+from genai.media.wav_stream import WavWriter
 
 
-def tone(rate: int = 16_000, seconds: float = 0.5, pitch: float = 440) -> NDArray[np.float32]:
-    return (0.5 * np.sin(2 * np.pi * pitch * np.arange(round(rate * seconds)) / rate)).astype(np.float32)
+def tone(sample_rate: int = 16_000, seconds: float = 0.5, pitch: float = 440) -> NDArray[np.float32]:
+    return (0.5 * np.sin(2 * np.pi * pitch * np.arange(round(sample_rate * seconds)) / sample_rate)).astype(np.float32)
 
 
-def with_ffmpeg(path: Path, codec: str | None, rate: int = 16_000, video: bool = False) -> None:
+def with_ffmpeg(path: Path, codec: str | None, sample_rate: int = 16_000, video: bool = False) -> None:
     with av.open(str(path), "w") as container:
         streams: list[Any] = []
         if video:
             streams.append(container.add_stream("mpeg4", rate=10, width=32, height=32, pix_fmt="yuv420p"))
         if codec:
-            streams.append(container.add_stream(codec, rate=rate, layout="mono"))
-            frame = av.AudioFrame.from_ndarray(tone(rate)[None], "fltp", "mono")
-            frame.sample_rate, frame.pts = rate, 0
+            streams.append(container.add_stream(codec, rate=sample_rate, layout="mono"))
+            frame = av.AudioFrame.from_ndarray(tone(sample_rate)[None], "fltp", "mono")
+            frame.sample_rate, frame.pts = sample_rate, 0
             container.mux(streams[-1].encode(frame))
         if video:
             container.mux(packet for _ in range(5) for packet in streams[0].encode(av.VideoFrame(32, 32, "yuv420p")))
@@ -87,24 +87,24 @@ def same(sound: Sound, pitch: float = 440) -> None:
 
 
 @pytest.mark.parametrize(("name", "subtype"), BY_LIBSNDFILE)
-@pytest.mark.parametrize("rate", [None, 24_000])
-def test_what_libsndfile_writes_is_read(tmp_path: Path, name: str, subtype: str, rate: int | None) -> None:
+@pytest.mark.parametrize("sample_rate", [None, 24_000])
+def test_what_libsndfile_writes_is_read(tmp_path: Path, name: str, subtype: str, sample_rate: int | None) -> None:
     path = tmp_path / name
     soundfile.write(path, tone(), 16_000, subtype, format="OGG" if subtype == "OPUS" else None)
-    sound = Sound.read(path, rate)
-    assert sound.rate == (rate or 16_000)
+    sound = Sound.read(path, sample_rate)
+    assert sound.sample_rate == (sample_rate or 16_000)
     same(sound)
 
 
-@pytest.mark.parametrize(("name", "codec", "rate"), BY_FFMPEG)
+@pytest.mark.parametrize(("name", "codec", "sample_rate"), BY_FFMPEG)
 def test_what_ffmpeg_writes_is_read(
-    tmp_path: Path, name: str, codec: str, rate: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, codec: str, sample_rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with_ffmpeg(plain := Path(name).with_stem("plain"), codec, rate)
+    with_ffmpeg(plain := Path(name).with_stem("plain"), codec, sample_rate)
     plain.rename(name)
     same(Sound.read(Path(name)))
-    assert Sound.read(Path(name), 8_000).rate == 8_000
+    assert Sound.read(Path(name), 8_000).sample_rate == 8_000
 
 
 def test_the_sound_of_a_video_is_read(tmp_path: Path) -> None:
@@ -133,13 +133,15 @@ def test_frames_of_ffmpeg_of_every_width_are_scaled_and_averaged(tmp_path: Path,
     assert np.allclose(Sound.read(path).samples, tone() / 4, atol=1 / 64 if codec == "pcm_u8" else 1 / 16_000)
 
 
-@pytest.mark.parametrize(("own", "wanted"), [(96_000, 16_000), (8_000, 44_100), (44_100, 16_001), (47_999, 48_000)])
-def test_a_sound_is_resampled(tmp_path: Path, own: int, wanted: int) -> None:
-    soundfile.write(tmp_path / "a.wav", tone(own), own)
-    sound = Sound.read(tmp_path / "a.wav", wanted)
-    middle = slice(wanted // 10, wanted // 3)
-    assert np.allclose(sound.samples[middle], tone(wanted)[middle], atol=0.02)
-    assert sound.at(wanted) is sound
+@pytest.mark.parametrize(
+    ("source_rate", "target_rate"), [(96_000, 16_000), (8_000, 44_100), (44_100, 16_001), (47_999, 48_000)]
+)
+def test_a_sound_is_resampled(tmp_path: Path, source_rate: int, target_rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(source_rate), source_rate)
+    sound = Sound.read(tmp_path / "a.wav", target_rate)
+    middle = slice(target_rate // 10, target_rate // 3)
+    assert np.allclose(sound.samples[middle], tone(target_rate)[middle], atol=0.02)
+    assert sound.resample(target_rate) is sound
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
@@ -154,14 +156,14 @@ def test_samples_beyond_one_are_scaled_down(tmp_path: Path, subtype: str) -> Non
 # ------------------------------------------------------------------------------------------------------ bad files
 
 
-def written(samples: Any, rate: int = 8_000, kind: str = "WAV", subtype: str | None = None) -> bytes:
+def sound_file(samples: Any, sample_rate: int = 8_000, kind: str = "WAV", subtype: str | None = None) -> bytes:
     file = io.BytesIO()
-    soundfile.write(file, samples, rate, subtype, format=kind)
+    soundfile.write(file, samples, sample_rate, subtype, format=kind)
     return file.getvalue()
 
 
 def broken(value: float) -> bytes:
-    return written(np.array([0, value, 0], np.float32), subtype="FLOAT")
+    return sound_file(np.array([0, value, 0], np.float32), subtype="FLOAT")
 
 
 def half(content: bytes) -> bytes:
@@ -172,21 +174,21 @@ NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000)
 BAD = {
     "0 bytes": ("a.wav", b"", "is an empty file"),
     "0 bytes mp3": ("a.mp3", b"", "is an empty file"),
-    "no samples": ("a.wav", written(np.zeros(0)), "has no samples"),
-    "no samples ogg": ("a.ogg", written(np.zeros(0), kind="OGG"), "has no samples"),
+    "no samples": ("a.wav", sound_file(np.zeros(0)), "has no samples"),
+    "no samples ogg": ("a.ogg", sound_file(np.zeros(0), kind="OGG"), "has no samples"),
     "text": ("a.wav", b"hello " * 50, "is not a sound that can be read"),
     "text mp3": ("a.mp3", b"\xff\xfbhello " * 50, "is not a sound that can be read"),
     "random": ("a.m4a", random.Random(0).randbytes(9_999), "is not a sound that can be read"),
     "NaN": ("a.wav", broken(float("nan")), "has samples that are not finite numbers"),
     "inf": ("a.wav", broken(float("inf")), "has samples that are not finite numbers"),
-    "beyond float32": ("a.wav", written([0, 1e300], subtype="DOUBLE"), "has samples that are not finite numbers"),
-    "1 Hz": ("a.wav", written(NOISE, 1), "has 1 samples a second: it should be from 1,000 to 768,000"),
-    "1 GHz": ("a.wav", written(NOISE, 10**9), "has 1,000,000,000 samples a second"),
-    "cut wav": ("a.wav", half(written(NOISE)), "is cut short"),
-    "cut aiff": ("a.aiff", half(written(NOISE, kind="AIFF")), "is cut short"),
-    "cut flac": ("a.flac", half(written(NOISE, kind="FLAC")), "is damaged"),
-    "cut ogg": ("a.ogg", half(written(NOISE, kind="OGG")), "has no samples"),
-    "cut mp3": ("a.mp3", half(written(NOISE, kind="MP3")), "is cut short"),
+    "beyond float32": ("a.wav", sound_file([0, 1e300], subtype="DOUBLE"), "has samples that are not finite numbers"),
+    "1 Hz": ("a.wav", sound_file(NOISE, 1), "has a sample rate of 1 Hz: it should be from 1,000 to 768,000"),
+    "1 GHz": ("a.wav", sound_file(NOISE, 10**9), "has a sample rate of 1,000,000,000 Hz"),
+    "cut wav": ("a.wav", half(sound_file(NOISE)), "is cut short"),
+    "cut aiff": ("a.aiff", half(sound_file(NOISE, kind="AIFF")), "is cut short"),
+    "cut flac": ("a.flac", half(sound_file(NOISE, kind="FLAC")), "is damaged"),
+    "cut ogg": ("a.ogg", half(sound_file(NOISE, kind="OGG")), "has no samples"),
+    "cut mp3": ("a.mp3", half(sound_file(NOISE, kind="MP3")), "is cut short"),
     "play list": ("a.mp3", b"#EXTM3U\n#EXTINF:10,\n/etc/hosts\n#EXT-X-ENDLIST\n", "is not a sound"),
     "list of files": ("a.mp3", b"ffconcat version 1.0\nfile 'b.wav'\n", "is not a sound"),
 }
@@ -196,16 +198,16 @@ BAD = {
 def test_a_file_that_cannot_be_used_is_named_in_a_line(
     tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    name, content, says = BAD[kind]
+    name, content, message = BAD[kind]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=f"^{tmp_path / name} {says}[^\n]*$"):
+    with pytest.raises(UserError, match=f"^{tmp_path / name} {message}[^\n]*$"):
         Sound.read(tmp_path / name)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_video_without_sound(tmp_path: Path) -> None:
     with_ffmpeg(tmp_path / "a.mp4", None, video=True)
-    with pytest.raises(UserError, match=r"a\.mp4 has no sound in it"):
+    with pytest.raises(UserError, match=r"a\.mp4 has no sound"):
         Sound.read(tmp_path / "a.mp4")
 
 
@@ -213,7 +215,7 @@ def test_a_video_without_sound(tmp_path: Path) -> None:
 def test_what_ffmpeg_wrote_and_somebody_cut(tmp_path: Path, name: str) -> None:
     with_ffmpeg(tmp_path / name, {"a.m4a": "aac", "a.webm": "libopus"}[name], 48_000)
     (tmp_path / name).write_bytes(half((tmp_path / name).read_bytes()))
-    with pytest.raises(UserError, match=r"is cut short|or damaged"):
+    with pytest.raises(UserError, match=r"is cut short|or is damaged"):
         Sound.read(tmp_path / name)
 
 
@@ -222,7 +224,7 @@ def test_where_there_is_no_file(tmp_path: Path) -> None:
         Sound.read(tmp_path / "absent.wav")
     with pytest.raises(UserError, match=r"cannot read .*: Is a directory\.$"):
         Sound.read(tmp_path)
-    with pytest.raises(UserError, match="a rate of 1 samples a second: it should be from"):
+    with pytest.raises(UserError, match="sample_rate=1: it should be from"):
         Sound.read(tmp_path, 1)
 
 
@@ -230,19 +232,19 @@ def test_where_there_is_no_file(tmp_path: Path) -> None:
 def test_a_sound_that_is_too_long_is_refused_before_it_is_decoded(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LARGEST", 10_000)
-    monkeypatch.setattr(module, "_mono", lambda frame: pytest.fail("decoded"))
-    (tmp_path / "a").write_bytes(written(NOISE, kind=kind))
-    with pytest.raises(UserError, match=r"has 0\.0 hours of sound at 8,000 Hz, more than is read at once"):
+    monkeypatch.setattr(module, "MAX_SAMPLES", 10_000)
+    monkeypatch.setattr(module, "_to_mono", lambda frame: pytest.fail("decoded"))
+    (tmp_path / "a").write_bytes(sound_file(NOISE, kind=kind))
+    with pytest.raises(UserError, match=r"has 0\.0 hours of sound at 8,000 Hz: too long to read"):
         Sound.read(tmp_path / "a")
 
 
 def test_a_recorder_that_never_knew_the_end_is_read(tmp_path: Path) -> None:
-    content = bytearray(written(NOISE))
+    content = bytearray(sound_file(NOISE))
     content[4:8] = content[40:44] = b"\xff" * 4
     (tmp_path / "a.wav").write_bytes(content)
     assert Sound.read(tmp_path / "a.wav").seconds == 2
-    content = bytearray(written(NOISE, kind="FLAC"))
+    content = bytearray(sound_file(NOISE, kind="FLAC"))
     content[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(content)
     assert Sound.read(tmp_path / "a.flac").seconds == 2
@@ -252,7 +254,7 @@ def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixtur
     draw = random.Random(0)
     with_ffmpeg(tmp_path / "a.m4a", "aac")
     with_ffmpeg(tmp_path / "a.webm", "libopus", 48_000)
-    contents = [written(tone(), 16_000, kind) for kind in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF")]
+    contents = [sound_file(tone(), 16_000, kind) for kind in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "CAF")]
     contents += [(tmp_path / name).read_bytes() for name in ("a.m4a", "a.webm")]
     read = 0
     for number in range(400):
@@ -269,7 +271,7 @@ def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixtur
 
 
 def test_an_ogg_which_does_not_say_its_length_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    (tmp_path / "a.ogg").write_bytes(half(written(np.tile(NOISE, 10), kind="OGG")))
+    (tmp_path / "a.ogg").write_bytes(half(sound_file(np.tile(NOISE, 10), kind="OGG")))
     assert Sound.read(tmp_path / "a.ogg").seconds == pytest.approx(10, abs=2)
 
 
@@ -281,12 +283,12 @@ def test_a_round_trip(tmp_path: Path, suffix: str | None) -> None:
     exact = np.random.default_rng(0).integers(-32_768, 32_768, 5_000).astype(np.int16)
     sound = Sound((exact / np.float32(32_768)).astype(np.float32), 22_050)
     (tmp_path / "a").write_bytes(content := sound.to_bytes(suffix))
-    again = Sound.read(tmp_path / "a")
-    assert again.rate == 22_050
+    reloaded = Sound.read(tmp_path / "a")
+    assert reloaded.sample_rate == 22_050
     if suffix == ".OGG":
-        assert content.startswith(b"OggS") and len(again.samples) == 5_000
+        assert content.startswith(b"OggS") and len(reloaded.samples) == 5_000
     else:
-        assert np.array_equal(again.samples, sound.samples) and np.array_equal(again.pcm, exact)
+        assert np.array_equal(reloaded.samples, sound.samples) and np.array_equal(reloaded.pcm, exact)
         assert soundfile.info(tmp_path / "a").subtype == "PCM_16"
 
 
@@ -295,7 +297,7 @@ def test_its_own_suffix_and_one_that_nobody_knows() -> None:
     assert sound.to_bytes().startswith(b"fLaC")
     with pytest.raises(UserError, match=r"cannot write a sound as \.mp5\. There are: \.flac, \.ogg, \.wav\."):
         sound.to_bytes("mp5")
-    with pytest.raises(UserError, match=r"cannot write 700,000 samples a second as \.flac"):
+    with pytest.raises(UserError, match=r"cannot write 700,000 Hz as \.flac"):
         Sound(tone(), 700_000).to_bytes("flac")
     assert len(Sound(tone(seconds=300), 16_000).to_bytes("ogg")) > 100_000
 
@@ -312,11 +314,11 @@ def test_a_notebook_plays_it_and_a_terminal_shows_nothing() -> None:
 
 def test_a_growing_file_is_whole_after_each_part(tmp_path: Path) -> None:
     samples, path = tone(seconds=1), tmp_path / "a.wav"
-    with Growing(path, 16_000) as growing:
+    with WavWriter(path, 16_000) as writer:
         for count in range(0, 16_000, 4_000):
             with wave.open(str(path)) as file:
                 assert (file.getnframes(), file.getframerate()) == (count, 16_000)
-            growing.append(Sound(samples[count : count + 4_000], 16_000))
+            writer.append(Sound(samples[count : count + 4_000], 16_000))
             assert np.array_equal(Sound.read(path).pcm, Sound(samples[: count + 4_000], 16_000).pcm)
     assert path.read_bytes() == Sound(samples, 16_000).to_bytes()
 
@@ -326,12 +328,12 @@ def test_a_kill_leaves_a_file_that_is_whole(tmp_path: Path, where: str) -> None:
     """The second case dies after the samples and before the header: the file is that of the first append."""
     path = tmp_path / "a.wav"
     code = (
-        "import os, numpy, wave, pathlib; from genai.media.wav_stream import Growing, Sound\n"
-        f"growing = Growing(pathlib.Path({str(path)!r}), 8000)\n"
-        "growing.append(Sound(numpy.full(3000, 0.5, numpy.float32), 8000))\n"
+        "import os, numpy, wave, pathlib; from genai.media.wav_stream import WavWriter, Sound\n"
+        f"writer = WavWriter(pathlib.Path({str(path)!r}), 8000)\n"
+        "writer.append(Sound(numpy.full(3000, 0.5, numpy.float32), 8000))\n"
         f"if {where == 'within'}:\n"
         "    wave.Wave_write._patchheader = lambda self: (self._file.flush(), os.kill(os.getpid(), 9))\n"
-        "    growing.append(Sound(numpy.full(3000, 0.5, numpy.float32), 8000))\n"
+        "    writer.append(Sound(numpy.full(3000, 0.5, numpy.float32), 8000))\n"
         "os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code])
@@ -343,7 +345,7 @@ def test_a_kill_leaves_a_file_that_is_whole(tmp_path: Path, where: str) -> None:
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     with_ffmpeg(tmp_path / "a.m4a", "aac")
-    for name, make in {b"\xff.m4a": (tmp_path / "a.m4a").read_bytes(), b"\xfe.wav": written(NOISE)}.items():
+    for name, make in {b"\xff.m4a": (tmp_path / "a.m4a").read_bytes(), b"\xfe.wav": sound_file(NOISE)}.items():
         (tmp_path / os.fsdecode(name)).write_bytes(make)
         assert Sound.read(tmp_path / os.fsdecode(name)).seconds > 0.4
 
@@ -357,11 +359,11 @@ def test_its_libraries_are_imported_when_they_are_needed() -> None:
 
 def test_a_growing_file_on_a_full_disk_says_so_and_no_more(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OSError, match="No space"):
-        Growing(Path("/dev/full"), 8_000)
-    growing = Growing(tmp_path / "a.wav", 8_000)
-    os.dup2(os.open("/dev/full", os.O_WRONLY), growing._file.fileno())
-    with pytest.raises(OSError, match="No space"), growing:
-        growing.append(Sound(np.zeros(8_000, np.float32), 8_000))
-    del growing
+        WavWriter(Path("/dev/full"), 8_000)
+    writer = WavWriter(tmp_path / "a.wav", 8_000)
+    os.dup2(os.open("/dev/full", os.O_WRONLY), writer._file.fileno())
+    with pytest.raises(OSError, match="No space"), writer:
+        writer.append(Sound(np.zeros(8_000, np.float32), 8_000))
+    del writer
     gc.collect()
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""A GAN as a method: its losses by hand, who learns from which, what validation says, how samples are drawn."""
+"""A GAN as a method: its losses by hand, which network learns from which, validation and sampling."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Interpolation, Request
-from genai.methods.adversarial import Adversarial, AdversarialOptions, distance
+from genai.methods.adversarial import Adversarial, AdversarialOptions, rms_distance
 from genai.networks.gan import Discriminator, Generator
 from genai.networks.text_encoder import PromptEncoder
 
@@ -36,7 +36,7 @@ class Judge(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         return x.mean((1, 2, 3))[:, None]
 
-    def fits(self, features: Tensor, pooled: Tensor) -> Tensor:
+    def prompt_scores(self, features: Tensor, pooled: Tensor) -> Tensor:
         return features @ pooled.mT
 
     def scores(self, features: Tensor, pooled: Tensor | None = None) -> Tensor:
@@ -62,17 +62,17 @@ def normal(count: int) -> Batch:
 
 
 def test_the_losses_by_hand() -> None:
-    method = Adversarial(Painter(), Judge(2.0), mean=0.0, std=1.0, penalty=3.0, penalised=0.5, energy=7.0)
+    method = Adversarial(Painter(), Judge(2.0), mean=0.0, std=1.0, penalty=3.0, penalty_fraction=0.5, energy=7.0)
     white = Batch(torch.full((4, *SHAPE), 255, dtype=torch.uint8))  # 1 in the units of the networks
-    for player in ("generator", "discriminator"):
+    for network_name in ("generator", "discriminator"):
         torch.manual_seed(5)
-        losses = {name: value.detach() for name, value in method.loss(white, player).items()}
+        losses = {name: value.detach() for name, value in method.loss(white, network_name).items()}
         torch.manual_seed(5)
         torch.rand(4)  # which prompts are dropped
-        made, other = torch.randn(4, 1)[:, 0], torch.randn(4, 1)[:, 0]
-        fake = 2 * made
-        if player == "generator":
-            error, spread = (made - 1).abs().mean(), (made - other).abs().mean()
+        output, other = torch.randn(4, 1)[:, 0], torch.randn(4, 1)[:, 0]
+        fake = 2 * output
+        if network_name == "generator":
+            error, spread = (output - 1).abs().mean(), (output - other).abs().mean()
             torch.testing.assert_close(losses["adversarial"], F.softplus(2 - fake).mean())
             torch.testing.assert_close(losses["energy"], error - spread / 2)
             torch.testing.assert_close(losses["loss"], losses["adversarial"] + 7 * (error - spread))
@@ -96,7 +96,7 @@ def test_the_energy_score_pulls_samples_of_a_prompt_apart_as_far_as_real_ones_ar
 
 
 def test_a_share_of_the_penalty_is_the_whole_on_average() -> None:
-    whole, part = small(penalised=1.0, prompt_drop=0.0), small(penalised=0.25, prompt_drop=0.0)
+    whole, part = small(penalty_fraction=1.0, prompt_drop=0.0), small(penalty_fraction=0.25, prompt_drop=0.0)
     examples = batch(64)
     sums = {True: 0.0, False: 0.0}
     for seed in range(20):
@@ -111,36 +111,36 @@ def test_a_share_of_the_penalty_is_the_whole_on_average() -> None:
 def test_mismatch_is_the_cross_entropy_of_an_images_own_prompt_among_others() -> None:
     method = Adversarial(Painter(), Judge(0.0), mean=0.0, std=1.0)
     features, pooled = torch.tensor([[1.0], [-1.0], [-1.0], [9.0]]), torch.tensor([[2.0], [-3.0], [-3.0], [7.0]])
-    mismatch = method._mismatch(features, pooled, ["a", "b", "b", ""])  # the second and third are of one prompt
+    mismatch = method._mismatch_loss(features, pooled, ["a", "b", "b", ""])  # the second and third are of one prompt
     second = F.softplus(torch.tensor(-2.0 - 3.0))
     first = torch.logsumexp(torch.tensor([2.0, -3.0, -3.0]), 0) - 2
     torch.testing.assert_close(mismatch, (first + 2 * second) / 3)
-    assert float(method._mismatch(features, pooled, ["a", "", "", ""])) == 0
-    assert float(method._mismatch(features, pooled, [""] * 4)) == 0
+    assert float(method._mismatch_loss(features, pooled, ["a", "", "", ""])) == 0
+    assert float(method._mismatch_loss(features, pooled, [""] * 4)) == 0
 
 
-@pytest.mark.parametrize("player", ["generator", "discriminator"])
-def test_a_loss_asks_for_gradients_of_its_player(player: str) -> None:
+@pytest.mark.parametrize("network_name", ["generator", "discriminator"])
+def test_a_loss_asks_for_gradients_of_its_network(network_name: str) -> None:
     method = small(prompt_drop=0.0)
-    for name, module in method.players().items():
-        module.requires_grad_(name == player)
-    method.loss(batch(), player)["loss"].backward()
+    for name, module in method.networks().items():
+        module.requires_grad_(name == network_name)
+    method.loss(batch(), network_name)["loss"].backward()
     reached = {
-        name: any(p.grad is not None and p.grad.any() for p in m.parameters()) for name, m in method.players().items()
+        name: any(p.grad is not None and p.grad.any() for p in m.parameters()) for name, m in method.networks().items()
     }
-    assert reached == {name: name == player for name in method.players()}
+    assert reached == {name: name == network_name for name in method.networks()}
 
 
 def test_the_discriminator_never_learns_through_the_generator() -> None:
     method = small()
     method.loss(batch(), "discriminator")["loss"].backward()
-    assert all(parameter.grad is None for parameter in method.sampled.parameters())
+    assert all(parameter.grad is None for parameter in method.ema_module.parameters())
 
 
-def test_each_player_has_an_encoder_of_its_own() -> None:
-    players = small().players().values()
-    ours, theirs = ({id(p) for p in player.parameters()} for player in players)
-    assert ours and theirs and not ours & theirs
+def test_each_network_has_its_own_prompt_encoder() -> None:
+    networks = small().networks().values()
+    own, others = ({id(p) for p in network_name.parameters()} for network_name in networks)
+    assert own and others and not own & others
 
 
 def test_the_energy_score_is_lowest_for_the_distribution_of_the_data() -> None:
@@ -148,20 +148,20 @@ def test_the_energy_score_is_lowest_for_the_distribution_of_the_data() -> None:
     data, found = normal(4000), {}
     for gain in (0.0, 0.1, 0.25, 0.5):
         method = Adversarial(Painter(gain), Judge(), mean=0.0, std=1.0)
-        found[gain] = {name: float(value) for name, value in method.held_out(data).items()}
+        found[gain] = {name: float(value) for name, value in method.validation_loss(data).items()}
     assert min(found, key=lambda gain: found[gain]["loss"]) == 0.25
     assert found[0.25]["diversity"] == pytest.approx(1, abs=0.05)
     assert found[0.0]["diversity"] == pytest.approx(0, abs=1e-4) and found[0.5]["diversity"] > 1.1
 
 
-def test_collapse_is_complained_of() -> None:
+def test_collapse_gives_a_warning() -> None:
     method = small()
-    assert method.complaint({"diversity": 0.9}) is None
-    assert "10%" in str(method.complaint({"diversity": 0.1}))
+    assert method.health_warning({"diversity": 0.9}) is None
+    assert "10%" in str(method.health_warning({"diversity": 0.1}))
 
 
 def request(*prompts: str, between: list[Interpolation] | None = None) -> Request:
-    return Request(list(prompts), list(range(len(prompts))), SHAPE, between=between)
+    return Request(list(prompts), list(range(len(prompts))), SHAPE, interpolation=between)
 
 
 def test_a_sample_depends_on_its_own_seed_and_prompt() -> None:
@@ -177,8 +177,8 @@ def test_truncation_draws_the_latent_in() -> None:
     method = Adversarial(Painter(), Judge(), mean=0.0, std=1.0)
 
     def deviation(truncation: float) -> float:
-        made = torch.stack(method.sample(request(*["a"] * 64), AdversarialOptions(truncation=truncation)))
-        return float((made.float() / 127.5 - 1).std())
+        output = torch.stack(method.sample(request(*["a"] * 64), AdversarialOptions(truncation=truncation)))
+        return float((output.float() / 127.5 - 1).std())
 
     assert deviation(0.0) == pytest.approx(0, abs=1e-6)
     assert 0.2 < deviation(0.25) < 0.3 < deviation(0.5)
@@ -186,9 +186,9 @@ def test_truncation_draws_the_latent_in() -> None:
 
 def test_between_two_samples_lie_others() -> None:
     method = small().eval()
-    ways = [Interpolation("b", 1, share) for share in (0.0, 0.5, 1.0)]
-    asked = Request(["a"] * 3, [0] * 3, SHAPE, between=ways)
-    first, middle, last = method.sample(asked, AdversarialOptions())
+    targets = [Interpolation("b", 1, share) for share in (0.0, 0.5, 1.0)]
+    between_request = Request(["a"] * 3, [0] * 3, SHAPE, interpolation=targets)
+    first, middle, last = method.sample(between_request, AdversarialOptions())
     one, other = method.sample(request("a", "b"), AdversarialOptions())
     torch.testing.assert_close(first.int(), one.int(), atol=1, rtol=0)
     torch.testing.assert_close(last.int(), other.int(), atol=1, rtol=0)
@@ -196,29 +196,29 @@ def test_between_two_samples_lie_others() -> None:
 
 
 def test_clips_are_refused() -> None:
-    with pytest.raises(ValueError, match="of clips"):
+    with pytest.raises(ValueError, match="modality is video"):
         Adversarial(Painter(), Judge(), frames=16)
 
 
 def test_distance_is_of_each_item() -> None:
     one = torch.zeros(2, *SHAPE)
     torch.testing.assert_close(
-        distance(one, one + torch.tensor([1.0, 3.0])[:, None, None, None]), torch.tensor([1.0, 3.0])
+        rms_distance(one, one + torch.tensor([1.0, 3.0])[:, None, None, None]), torch.tensor([1.0, 3.0])
     )
 
 
 def test_a_short_training_tells_two_prompts_apart() -> None:
     torch.manual_seed(0)
     method = small(prompt_drop=0.0, penalty=0.5)
-    optimizers = {n: torch.optim.Adam(p.parameters(), 3e-3, (0.0, 0.99)) for n, p in method.players().items()}
+    optimizers = {n: torch.optim.Adam(p.parameters(), 3e-3, (0.0, 0.99)) for n, p in method.networks().items()}
     x = torch.zeros(8, *SHAPE, dtype=torch.uint8)
     x[::2] = 255
     for _ in range(60):
-        for player, optimizer in optimizers.items():
+        for network_name, optimizer in optimizers.items():
             method.requires_grad_(False)
-            method.players()[player].requires_grad_(True)
+            method.networks()[network_name].requires_grad_(True)
             optimizer.zero_grad()
-            method.loss(Batch(x, ["white", "black"] * 4), player)["loss"].backward()
+            method.loss(Batch(x, ["white", "black"] * 4), network_name)["loss"].backward()
             optimizer.step()
     white, black = method.sample(request("white", "black"), AdversarialOptions())
     assert white.float().mean() > black.float().mean() + 60

@@ -6,7 +6,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Request
-from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions, Uniforms, draw, kept, left_padded
+from genai.methods.autoregressive import (
+    Autoregressive,
+    AutoregressiveOptions,
+    UniformSampler,
+    filter_mask,
+    left_pad,
+    sample_categorical,
+)
 from genai.networks.gpt import GPT
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.wavenet.model import WaveNet
@@ -47,13 +54,13 @@ def model() -> Autoregressive:
 
 
 def request(items: list[list[int]], seeds: list[int], new: int, end: int | None = None) -> Request:
-    return Request([""] * len(items), seeds, (new,), init=[torch.tensor(item) for item in items], end=end)
+    return Request([""] * len(items), seeds, (new,), init=[torch.tensor(item) for item in items], end_token=end)
 
 
 def frequencies(logits: Tensor, options: AutoregressiveOptions, count: int = 10_000) -> Tensor:
     """Of each class, at evenly spaced uniform numbers."""
     uniform = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    drawn = draw(logits.expand(count, -1), uniform.float(), options)
+    drawn = sample_categorical(logits.expand(count, -1), uniform.float(), options)
     return torch.bincount(drawn, minlength=logits.shape[-1]) / count
 
 
@@ -63,9 +70,9 @@ def frequencies(logits: Tensor, options: AutoregressiveOptions, count: int = 10_
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_classes_come_as_often_as_their_probability_says(temperature: float) -> None:
     logits = PROBABILITIES.log()
-    wanted = (logits / temperature).softmax(-1)
+    expected = (logits / temperature).softmax(-1)
     options = AutoregressiveOptions(temperature=temperature)
-    torch.testing.assert_close(frequencies(logits, options), wanted, atol=3e-4, rtol=0)
+    torch.testing.assert_close(frequencies(logits, options), expected, atol=3e-4, rtol=0)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-45, 1e-38, 1e-10, 1e-5])
@@ -73,7 +80,7 @@ def test_no_temperature_takes_the_most_probable(temperature: float) -> None:
     options = AutoregressiveOptions(temperature=temperature)
     logits = torch.tensor([[1.0, 5.0, 3.0], [90.0, -40.0, 89.0]])
     for uniform in (0.0, 0.5, 0.999999):
-        assert draw(logits, torch.full((2,), uniform), options).tolist() == [1, 0]
+        assert sample_categorical(logits, torch.full((2,), uniform), options).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -97,16 +104,16 @@ def test_no_temperature_takes_the_most_probable(temperature: float) -> None:
 )
 def test_cuts_leave_the_right_classes_in_proportion(options: dict[str, Any], classes: set[int]) -> None:
     chosen = AutoregressiveOptions(**options)
-    keep = kept(PROBABILITIES[None], chosen)[0]
+    keep = filter_mask(PROBABILITIES[None], chosen)[0]
     assert set(keep.nonzero()[:, 0].tolist()) == classes
-    wanted = PROBABILITIES * keep / (PROBABILITIES * keep).sum()
-    torch.testing.assert_close(frequencies(PROBABILITIES.log(), chosen), wanted, atol=3e-4, rtol=0)
+    expected = PROBABILITIES * keep / (PROBABILITIES * keep).sum()
+    torch.testing.assert_close(frequencies(PROBABILITIES.log(), chosen), expected, atol=3e-4, rtol=0)
 
 
 def test_cuts_are_made_row_by_row() -> None:
     rows = torch.stack([PROBABILITIES, PROBABILITIES.flip(0)])
-    assert kept(rows, AutoregressiveOptions(top_p=0.5)).equal(
-        torch.stack([kept(row[None], AutoregressiveOptions(top_p=0.5))[0] for row in rows])
+    assert filter_mask(rows, AutoregressiveOptions(top_p=0.5)).equal(
+        torch.stack([filter_mask(row[None], AutoregressiveOptions(top_p=0.5))[0] for row in rows])
     )
 
 
@@ -117,7 +124,7 @@ def test_the_highest_number_draws_a_class_that_can_be(options: AutoregressiveOpt
     logits = torch.full((1, 50_000), -1e4)
     logits[0, : last + 1] = torch.linspace(0, 1, last + 1)
     for uniform in (0.0, 1 - 2**-24, 1.0):
-        drawn = int(draw(logits, torch.tensor([uniform]), options))
+        drawn = int(sample_categorical(logits, torch.tensor([uniform]), options))
         assert 0 <= drawn <= last
 
 
@@ -128,11 +135,11 @@ def test_impossible_classes_are_never_drawn() -> None:
 
 @pytest.mark.parametrize("seed", [0, 7, 2**62 - 1])
 def test_an_items_numbers_depend_on_its_seed_alone(seed: int) -> None:
-    alone, together = Uniforms([seed], torch.device("cpu")), Uniforms([3, seed, 5], torch.device("cpu"))
+    alone, together = UniformSampler([seed], torch.device("cpu")), UniformSampler([3, seed, 5], torch.device("cpu"))
     rows = [(alone.take(count), together.take(count)) for count in (1, 1, 7, 300, 1, 290)]
     assert all(one[0].equal(three[1]) for one, three in rows)
     numbers = torch.cat([one[0] for one, _ in rows])
-    assert numbers.equal(Uniforms([seed], torch.device("cpu")).take(600)[0])
+    assert numbers.equal(UniformSampler([seed], torch.device("cpu")).take(600)[0])
     assert len(numbers.unique()) > 590
     assert 0.45 < numbers.mean() < 0.55
 
@@ -177,15 +184,15 @@ def test_an_item_ends_with_its_end_class_and_the_stream_with_the_last_item() -> 
 
 
 def test_the_stream_is_the_sample_class_by_class(model: Autoregressive) -> None:
-    pieces = list(model.stream(request([[1], [2, 3]], [0, 1], 5), FLAT))
-    assert [piece.start for piece in pieces] == [0, 1, 2, 3, 4]
-    assert all(piece.x.shape == (2, 1) for piece in pieces)
+    chunks = list(model.stream(request([[1], [2, 3]], [0, 1], 5), FLAT))
+    assert [piece.start for piece in chunks] == [0, 1, 2, 3, 4]
+    assert all(piece.x.shape == (2, 1) for piece in chunks)
     sample = model.sample(request([[1], [2, 3]], [0, 1], 5), FLAT)
-    assert torch.cat([piece.x for piece in pieces], 1)[1].equal(sample[1][2:])
+    assert torch.cat([piece.x for piece in chunks], 1)[1].equal(sample[1][2:])
 
 
 @pytest.mark.parametrize(
-    ("logits", "penalty", "wanted"),
+    ("logits", "penalty", "expected"),
     [
         ([2.0, 1.9, 0.5, -0.1], 1.0, [0, 0, 0, 0]),
         ([2.0, 1.9, 0.5, -0.1], 1.5, [0, 1, 0, 0]),
@@ -195,11 +202,11 @@ def test_the_stream_is_the_sample_class_by_class(model: Autoregressive) -> None:
         ([1.0, 2.0, 0.0, -1.0], 0.5, [1, 1, 1, 1]),
     ],
 )
-def test_a_repetition_penalty_weakens_what_has_been(logits: list[float], penalty: float, wanted: list[int]) -> None:
+def test_a_repetition_penalty_weakens_what_has_been(logits: list[float], penalty: float, expected: list[int]) -> None:
     """Positive ones are divided by it, negative ones multiplied."""
     method = Autoregressive(Fixed(torch.tensor([*logits, -99.0])))
     options = AutoregressiveOptions(temperature=0, repetition_penalty=penalty)
-    assert method.sample(request([[4]], [0], 4), options)[0].tolist() == [4, *wanted]
+    assert method.sample(request([[4]], [0], 4), options)[0].tolist() == [4, *expected]
 
 
 def test_a_repetition_penalty_counts_the_prompt_but_no_padding() -> None:
@@ -212,7 +219,7 @@ def test_a_repetition_penalty_counts_the_prompt_but_no_padding() -> None:
 @pytest.mark.parametrize("lengths", [(3, 3), (1, 4, 2)])
 def test_left_padding_ends_together(lengths: tuple[int, ...]) -> None:
     items = [torch.arange(1, length + 1) for length in lengths]
-    x, valid = left_padded(items, torch.device("cpu"))
+    x, valid = left_pad(items, torch.device("cpu"))
     assert x.shape == (len(items), max(lengths))
     assert (valid is None) == (len(set(lengths)) == 1)
     mask = torch.ones_like(x, dtype=torch.bool) if valid is None else valid

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.methods.degradation import Damage, Kind, loudness
+from genai.methods.degradation import Degradation, Kind, loudness
 
 RATE = 8000
 KINDS = get_args(Kind)
@@ -27,7 +27,7 @@ def decibels(power: Tensor) -> Tensor:
 def test_the_ratio_is_that_of_the_active_part(kind: Kind, ratio: float) -> None:
     torch.manual_seed(0)
     clean = tones()
-    noise = Damage(RATE).damaged(clean, kind, ratio) - clean
+    noise = Degradation(RATE).degrade(clean, kind, ratio) - clean
     active = clean[:, : RATE // 2].square().mean(1)
     assert decibels(active / noise.square().mean(1)) == pytest.approx(torch.full((4,), ratio), abs=0.1)
 
@@ -35,11 +35,11 @@ def test_the_ratio_is_that_of_the_active_part(kind: Kind, ratio: float) -> None:
 @pytest.mark.parametrize("ratio", [3.0, 5.0, 20.0])
 def test_clipping_loses_what_it_says_and_keeps_the_rest(ratio: float) -> None:
     clean = tones()
-    spoilt = Damage(RATE).damaged(clean, "clipping", ratio)
-    lost = (clean - spoilt).square().sum(1)
+    noisy = Degradation(RATE).degrade(clean, "clipping", ratio)
+    lost = (clean - noisy).square().sum(1)
     assert decibels(clean.square().sum(1) / lost) == pytest.approx(torch.full((4,), ratio), abs=0.1)
-    peak = spoilt.abs().amax(1, keepdim=True)
-    torch.testing.assert_close(spoilt, clean.clamp(-peak, peak))
+    peak = noisy.abs().amax(1, keepdim=True)
+    torch.testing.assert_close(noisy, clean.clamp(-peak, peak))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,10 +47,10 @@ def test_padding_stays_silent_and_does_not_count(kind: Kind) -> None:
     clean, valid = tones(3), torch.ones(3, RATE, dtype=torch.bool)
     valid[1, 5000:] = False
     torch.manual_seed(0)
-    spoilt = Damage(RATE).damaged(clean, kind, 0.0, valid)
-    assert not spoilt[1, 5000:].any() and (spoilt != clean)[1, :5000].any()
+    noisy = Degradation(RATE).degrade(clean, kind, 0.0, valid)
+    assert not noisy[1, 5000:].any() and (noisy != clean)[1, :5000].any()
     if kind != "clipping":
-        noise = (spoilt - clean)[1, :5000]
+        noise = (noisy - clean)[1, :5000]
         assert float(noise.square().mean()) == pytest.approx(float(loudness(clean, 160)[1]) ** 2, rel=0.01)
 
 
@@ -59,7 +59,7 @@ def test_colours() -> None:
     silent = torch.ones(64, RATE)
 
     def octaves(kind: Kind) -> tuple[float, float]:
-        power = torch.fft.rfft(Damage(RATE).damaged(silent, kind, 0.0) - silent).abs().square().mean(0)
+        power = torch.fft.rfft(Degradation(RATE).degrade(silent, kind, 0.0) - silent).abs().square().mean(0)
         return float(power[100:200].sum()), float(power[1600:3200].sum())
 
     low, high = octaves("white")
@@ -71,11 +71,11 @@ def test_colours() -> None:
 
 
 def test_each_row_has_damage_of_its_own_and_a_seed_repeats_it() -> None:
-    damage, clean = Damage(RATE, worst=0, best=10), tones(1).repeat(64, 1)
+    degradation, clean = Degradation(RATE, min_snr=0, max_snr=10), tones(1).repeat(64, 1)
     torch.manual_seed(0)
-    first = damage(clean)
+    first = degradation(clean)
     torch.manual_seed(0)
-    assert torch.equal(damage(clean), first)
+    assert torch.equal(degradation(clean), first)
     noises = (first - clean).square().sum(1)
     assert len(noises.unique()) > 48 and first.isfinite().all()
 
@@ -83,12 +83,12 @@ def test_each_row_has_damage_of_its_own_and_a_seed_repeats_it() -> None:
 @pytest.mark.parametrize("batch", [1, 2])
 def test_silence_and_single_sounds_are_no_trouble(batch: int) -> None:
     for kind in KINDS:
-        assert Damage(RATE).damaged(torch.zeros(batch, 900), kind, 0.0).isfinite().all()
-        assert (Damage(RATE).damaged(tones(batch), kind, 0.0) != tones(batch)).any()
+        assert Degradation(RATE).degrade(torch.zeros(batch, 900), kind, 0.0).isfinite().all()
+        assert (Degradation(RATE).degrade(tones(batch), kind, 0.0) != tones(batch)).any()
 
 
 def test_ranges_make_sense() -> None:
-    with pytest.raises(ValueError, match="worst below best"):
-        Damage(RATE, worst=3, best=0)
-    with pytest.raises(ValueError, match="one kind"):
-        Damage(RATE, kinds=[])
+    with pytest.raises(ValueError, match="min_snr below max_snr"):
+        Degradation(RATE, min_snr=3, max_snr=0)
+    with pytest.raises(ValueError, match="at least one kind"):
+        Degradation(RATE, kinds=[])

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Request
-from genai.methods.diffusion import CONTEXT, Diffusion, DiffusionOptions
-from genai.methods.frame_schedule import stages, windows
-from genai.methods.samplers import Name, sampler
+from genai.methods.diffusion import CONTEXT_TIME, Diffusion, DiffusionOptions
+from genai.methods.frame_schedule import clip_windows, keyframe_stages
+from genai.methods.samplers import SamplerName, get_sampler
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 
@@ -20,7 +20,7 @@ SHAPE = (3, 8, 8)
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No bfloat16, in which samples are drawn where a machine is fast at it."""
+    """Disable bfloat16, in which samples are computed on machines that are fast at it."""
     monkeypatch.setattr("genai.methods.diffusion.fast_bfloat16", lambda device: False)
 
 
@@ -42,7 +42,7 @@ def image() -> Tensor:
 
 def perfect(image: Tensor, **more: Any) -> Diffusion:
     method = Diffusion(nn.Identity(), mean=-0.3, std=0.4, objective="x0", **more)
-    method.sampled.network = Perfect(method.scale(image))
+    method.ema_module.network = Perfect(method.scale(image))
     return method.eval()
 
 
@@ -56,12 +56,12 @@ def test_scale_is_undone_exactly(image: Tensor) -> None:
     assert torch.equal(method.unscale(method.scale(every)), every)
 
 
-@pytest.mark.parametrize("name", get_args(Name))
+@pytest.mark.parametrize("name", get_args(SamplerName))
 @pytest.mark.parametrize("steps", [1, 5, 20])
-def test_a_perfect_denoiser_gives_the_data(name: Name, steps: int, image: Tensor) -> None:
-    drawn = perfect(image).sample(request(), DiffusionOptions(steps=steps, guidance=1.0, sampler=name))
-    for made in drawn:
-        assert torch.equal(made, image)
+def test_a_perfect_denoiser_gives_the_data(name: SamplerName, steps: int, image: Tensor) -> None:
+    samples = perfect(image).sample(request(), DiffusionOptions(steps=steps, guidance=1.0, sampler=name))
+    for output in samples:
+        assert torch.equal(output, image)
 
 
 def test_its_loss_is_zero(image: Tensor) -> None:
@@ -79,12 +79,14 @@ def test_both_objectives_follow_the_flow(objective: str) -> None:
             x0 = noisy * (1 - t) * 0.25 / ((1 - t) ** 2 * 0.25 + t**2)
             return x0 if objective == "x0" else (noisy - x0) / t
 
-    method = Diffusion(Normal(), objective=objective, time_mean=0.0)  # type: ignore[arg-type]
+    method = Diffusion(Normal(), objective=objective, logit_mean=0.0)  # type: ignore[arg-type]
 
     def denoise(x: Tensor, t: float) -> Tensor:
         return method.denoise(x, torch.full((len(x),), t), [""])
 
-    *_, (_, moved, _) = sampler("heun")(denoise, torch.full((1, *SHAPE), 1.0), method.times(method.Options(steps=20)))
+    *_, (_, moved, _) = get_sampler("heun")(
+        denoise, torch.full((1, *SHAPE), 1.0), method.times(method.Options(steps=20))
+    )
     assert moved.mean().item() == pytest.approx(0.5, abs=0.01)
 
 
@@ -92,10 +94,12 @@ def test_what_is_known_comes_back_bit_for_bit(image: Tensor) -> None:
     other = 255 - image
     known = torch.zeros(SHAPE, dtype=torch.bool)
     known[:, :4] = True
-    drawn = perfect(image).sample(request(init=[other] * 2, known=[known] * 2), DiffusionOptions(steps=6, guidance=1.0))
-    for made in drawn:
-        assert torch.equal(made[:, :4], other[:, :4])
-        assert torch.equal(made[:, 4:], image[:, 4:])
+    samples = perfect(image).sample(
+        request(init=[other] * 2, init_mask=[known] * 2), DiffusionOptions(steps=6, guidance=1.0)
+    )
+    for output in samples:
+        assert torch.equal(output[:, :4], other[:, :4])
+        assert torch.equal(output[:, 4:], image[:, 4:])
 
 
 def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
@@ -103,15 +107,15 @@ def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
     method.denoise = lambda x, time, prompts, seconds: x  # type: ignore[method-assign]  # takes no noise away
 
     def change(strength: float) -> float:
-        made = method.sample(request(1, init=[image]), DiffusionOptions(steps=8, guidance=1.0, strength=strength))[0]
-        return float((made.float() - image.float()).abs().mean())
+        output = method.sample(request(1, init=[image]), DiffusionOptions(steps=8, guidance=1.0, strength=strength))[0]
+        return float((output.float() - image.float()).abs().mean())
 
     assert change(0.0) == 0
     assert 0 < change(0.1) < change(0.3) < change(0.9)
 
 
 @pytest.mark.parametrize("name", ["euler", "euler_ancestral"])
-def test_an_item_depends_on_its_own_seed_alone(name: Name) -> None:
+def test_an_item_depends_on_its_own_seed_alone(name: SamplerName) -> None:
     torch.manual_seed(0)
     method = Diffusion(UNet(SHAPE, 8, width=16, blocks=1), PromptEncoder(8, 32)).eval()
     for parameter in method.parameters():
@@ -134,7 +138,7 @@ def test_where_bfloat16_is_fast_samples_are_drawn_in_it(monkeypatch: pytest.Monk
 
 
 def test_steps_are_shifted_towards_noise() -> None:
-    method = Diffusion(UNet(SHAPE, width=16), time_mean=2.0)
+    method = Diffusion(UNet(SHAPE, width=16), logit_mean=2.0)
     assert method.times(DiffusionOptions(steps=4, shift=1)) == [1, 0.75, 0.5, 0.25, 0]
     assert method.times(DiffusionOptions(steps=2, shift=3)) == [1, 0.75, 0]
     assert method.times(DiffusionOptions(steps=2))[1] == pytest.approx(torch.tensor(2.0).sigmoid().item())
@@ -148,7 +152,7 @@ def test_guidance_reaches_beyond_the_prompt() -> None:
     x = torch.randn(1, *SHAPE)
     time = torch.full((1,), 0.5)
     prompted, free = method.denoise(x, time, ["a"]), method.denoise(x, time, [""])
-    guided = method._guided(["a"], None, None, DiffusionOptions(guidance=3.0))(x, 0.5)
+    guided = method._guided_denoiser(["a"], None, None, DiffusionOptions(guidance=3.0))(x, 0.5)
     torch.testing.assert_close(guided, free + 3 * (prompted - free), rtol=1e-4, atol=1e-4)
 
 
@@ -165,7 +169,7 @@ def of_clips(frames: int = 6) -> Diffusion:
     return method
 
 
-def asked(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
+def clip_request(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
     """Clips of which frames ``known`` are given."""
     given = torch.randint(0, 256, (frames, *SHAPE), generator=torch.Generator().manual_seed(1)).byte()
     held = torch.zeros(frames, *SHAPE, dtype=torch.bool)
@@ -175,7 +179,7 @@ def asked(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
         [3, 4][:count],
         (frames, *SHAPE),
         init=[given] * count if known else None,
-        known=[held] * count if known else None,
+        init_mask=[held] * count if known else None,
         local=[torch.arange(frames)[:, None] / 8] * count,
     )
 
@@ -183,25 +187,25 @@ def asked(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
 @pytest.mark.parametrize("keyframes", [0, 2, None])
 @pytest.mark.parametrize("known", [(), (0,), (0, 1, 2), (0, 5)])
 def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[int, ...]) -> None:
-    request = asked(6, known)
-    made = of_clips().sample(request, DiffusionOptions(steps=3, keyframes=keyframes))
-    assert [clip.shape for clip in made] == [CLIP] * 2
-    for clip in made:
+    request = clip_request(6, known)
+    output = of_clips().sample(request, DiffusionOptions(steps=3, keyframes=keyframes))
+    assert [clip.shape for clip in output] == [CLIP] * 2
+    for clip in output:
         for at in known:
             assert request.init is not None and torch.equal(clip[at], request.init[0][at])
-    assert not torch.equal(made[0], made[1])
+    assert not torch.equal(output[0], output[1])
 
 
 @pytest.mark.parametrize("overlap", [None, 1, 5])
 def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
     method, options = of_clips(), DiffusionOptions(steps=2, overlap=overlap)
-    pieces = [piece.x for piece in method.stream(asked(15), options)]
-    lengths = [piece.shape[1] for piece in pieces]
-    shares = [piece.share or 0 for piece in method.stream(asked(15), options)]
-    assert shares == sorted(shares) and 0 < shares[0] < 0.2 and shares[-1] == 1
+    chunks = [piece.x for piece in method.stream(clip_request(15), options)]
+    lengths = [piece.shape[1] for piece in chunks]
+    fractions = [piece.progress or 0 for piece in method.stream(clip_request(15), options)]
+    assert fractions == sorted(fractions) and 0 < fractions[0] < 0.2 and fractions[-1] == 1
     assert lengths == sorted(lengths) and lengths[0] == 6 and lengths[-1] == 15
     for length in set(lengths):  # what was made of a window stays as it is
-        assert torch.equal(pieces[-1][:, :length], [piece for piece in pieces if piece.shape[1] == length][-1])
+        assert torch.equal(chunks[-1][:, :length], [piece for piece in chunks if piece.shape[1] == length][-1])
 
 
 @pytest.mark.parametrize(("fps", "frames"), [(8, 20), (4, 20), (3, 2), (1, 20)])
@@ -218,37 +222,37 @@ def test_no_frame_has_a_time_that_was_not_trained_on(fps: float, frames: int) ->
         return inner(x, time, prompts, seconds)
 
     method.denoise = watched  # type: ignore[method-assign]
-    slow = replace(asked(frames), local=[torch.arange(frames)[:, None] / fps] * 2)
+    slow = replace(clip_request(frames), local=[torch.arange(frames)[:, None] / fps] * 2)
     method.sample(slow, DiffusionOptions(steps=1))
     assert min(earliest) == 0
     assert max(latest) <= max(7 / 8, 1 / fps)  # two frames there are, however far apart
 
 
 def test_windows_overlap_and_end_with_the_clip() -> None:
-    assert windows(6, 6, None) == [(0, 6)]
-    assert windows(4, 6, None) == [(0, 4)]
-    assert windows(16, 8, None) == [(0, 8), (4, 12), (8, 16)]
-    assert windows(9, 8, 20) == [(0, 8), (1, 9)]
-    assert windows(15, 8, 2) == [(0, 8), (6, 14), (7, 15)]
+    assert clip_windows(6, 6, None) == [(0, 6)]
+    assert clip_windows(4, 6, None) == [(0, 4)]
+    assert clip_windows(16, 8, None) == [(0, 8), (4, 12), (8, 16)]
+    assert clip_windows(9, 8, 20) == [(0, 8), (1, 9)]
+    assert clip_windows(15, 8, 2) == [(0, 8), (6, 14), (7, 15)]
 
 
 def test_stages_go_from_one_frame_to_all() -> None:
-    assert [each.tolist() for each in stages(7, 0)] == [list(range(7))]
-    assert [each.tolist() for each in stages(7, 3)] == [[0], [0, 3, 6], list(range(7))]
-    assert [each.tolist() for each in stages(3, 4)] == [[0], [0, 1, 2]]
+    assert [each.tolist() for each in keyframe_stages(7, 0)] == [list(range(7))]
+    assert [each.tolist() for each in keyframe_stages(7, 3)] == [[0], [0, 3, 6], list(range(7))]
+    assert [each.tolist() for each in keyframe_stages(3, 4)] == [[0], [0, 1, 2]]
 
 
 def test_known_frames_are_hardly_noisy_and_count_nothing() -> None:
     method = of_clips()
     torch.manual_seed(0)
-    time, counts = method._levels((2000, 6), torch.device("cpu"))
-    known = time == CONTEXT
+    time, counts = method._sample_times((2000, 6), torch.device("cpu"))
+    known = time == CONTEXT_TIME
     assert torch.equal(counts == 0, known)
-    assert known.any(1).float().mean().item() == pytest.approx(method.context, abs=0.05)
+    assert known.any(1).float().mean().item() == pytest.approx(method.context_prob, abs=0.05)
     assert not known.all(1).any()
     alike = (time.masked_fill(known, -1).amax(1, keepdim=True) == time)[~known]
-    assert 0.8 < alike.float().mean() < 0.97  # one time for all of a clip, but for the share ``independent``
-    assert (method._levels((50, 1), torch.device("cpu"))[1] == 1).all()
+    assert 0.8 < alike.float().mean() < 0.97  # one time for all of a clip, except in a fraction ``per_frame_prob``
+    assert (method._sample_times((50, 1), torch.device("cpu"))[1] == 1).all()
 
 
 def test_what_is_padding_costs_nothing() -> None:
@@ -275,7 +279,7 @@ def test_guidance_by_known_frames_goes_beyond_them() -> None:
     known[:, 0] = True
 
     def guided(**options: float) -> Tensor:
-        return method._guided(["a"], seconds, (data, known, noise), DiffusionOptions(**options))(x, 0.5)  # type: ignore[arg-type]
+        return method._guided_denoiser(["a"], seconds, (data, known, noise), DiffusionOptions(**options))(x, 0.5)  # type: ignore[arg-type]
 
     time = torch.full((1, 6), 0.5)
     free = method.denoise(x, time, [""], seconds)

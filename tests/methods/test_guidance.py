@@ -11,7 +11,7 @@ from genai.core.batch import Request
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
 from genai.methods.diffusion import Diffusion, DiffusionOptions
-from genai.methods.guidance import GuidanceOptions, combined, lanes
+from genai.methods.guidance import GuidanceOptions, combine_terms, guidance_terms
 from genai.networks.text_encoder import PromptEncoder
 
 SHAPE = (3, 8, 8)
@@ -33,10 +33,10 @@ def test_early_guidance_goes_before_the_interval(options: dict[str, float], at: 
 
 
 def test_what_has_no_weight_is_not_predicted() -> None:
-    assert lanes(1, 1) == [(1, True, True)]
-    assert lanes(3, 1) == [(3, True, True), (-2, False, True)]
-    assert lanes(1, 2) == [(1, True, True), (1, False, True), (-1, False, False)]
-    assert lanes(0, 1) == [(1, False, True)]
+    assert guidance_terms(1, 1) == [(1, True, True)]
+    assert guidance_terms(3, 1) == [(3, True, True), (-2, False, True)]
+    assert guidance_terms(1, 2) == [(1, True, True), (1, False, True), (-1, False, False)]
+    assert guidance_terms(0, 1) == [(1, False, True)]
 
 
 @pytest.mark.parametrize("shape", [(2, *SHAPE), (2, 5, *SHAPE)])
@@ -45,11 +45,11 @@ def test_rescaled_guidance_has_the_contrast_of_the_prompt_alone(shape: tuple[int
     prompted = prompted * torch.rand(*shape[:-3], 1, 1, 1) * 3  # each image, each frame its own
 
     def contrast(rescale: float) -> Tensor:
-        return combined([(4.0, True, True), (-3.0, False, True)], [prompted, free], rescale).std((-3, -2, -1))
+        return combine_terms([(4.0, True, True), (-3.0, False, True)], [prompted, free], rescale).std((-3, -2, -1))
 
     torch.testing.assert_close(contrast(1.0), prompted.std((-3, -2, -1)))
     torch.testing.assert_close(contrast(0.5), (contrast(0.0) + contrast(1.0)) / 2)
-    alone = combined([(1.0, True, True)], [prompted], 0.7)
+    alone = combine_terms([(1.0, True, True)], [prompted], 0.7)
     assert torch.equal(alone, prompted)
 
 
@@ -71,19 +71,19 @@ class Silent(nn.Module):
         return torch.zeros_like(x)
 
 
-def asked_at(request: Request, **options: Any) -> dict[float, list[str]]:
-    """The prompts that the network is asked for at each time, of images or clips of 4 frames."""
+def prompts_at(request: Request, **options: Any) -> dict[float, list[str]]:
+    """Prompts for which the network is called at each time, for images or clips of 4 frames."""
     method = Diffusion(Silent(), PromptEncoder(8, 32), frames=4).eval()
-    asked: dict[float, list[str]] = {}
+    prompts_by_time: dict[float, list[str]] = {}
     inner = method.denoise
 
     def watched(x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
-        asked[round(float(time.max()), 3)] = list(prompts)
+        prompts_by_time[round(float(time.max()), 3)] = list(prompts)
         return inner(x, time, prompts, seconds)
 
     method.denoise = watched  # type: ignore[method-assign]
     method.sample(request, DiffusionOptions(steps=4, shift=1.0, keyframes=0, **options))
-    return asked
+    return prompts_by_time
 
 
 def of_images() -> Request:
@@ -93,24 +93,24 @@ def of_images() -> Request:
 def of_clips(known: bool) -> Request:
     given, held = torch.zeros(4, *SHAPE, dtype=torch.uint8), torch.zeros(4, *SHAPE, dtype=torch.bool)
     held[0] = True
-    more: dict[str, Any] = {"init": [given] * 2, "known": [held] * 2} if known else {}
+    more: dict[str, Any] = {"init": [given] * 2, "init_mask": [held] * 2} if known else {}
     return Request(["a", "b"], [0, 1], (4, *SHAPE), local=[torch.arange(4)[:, None] / 8] * 2, **more)
 
 
 @pytest.mark.parametrize("request_of", [of_images, lambda: of_clips(False), lambda: of_clips(True)])
 def test_outside_of_the_interval_nothing_is_predicted_without_the_prompt(request_of: Any) -> None:
     both, alone = ["a", "b", "", ""], ["a", "b"]
-    assert asked_at(request_of()) == {1.0: both, 0.75: both, 0.5: both, 0.25: both}
-    interval = asked_at(request_of(), guidance_from=0.8, guidance_until=0.4)
+    assert prompts_at(request_of()) == {1.0: both, 0.75: both, 0.5: both, 0.25: both}
+    interval = prompts_at(request_of(), guidance_from=0.8, guidance_until=0.4)
     assert interval == {1.0: alone, 0.75: both, 0.5: both, 0.25: alone}
-    early = asked_at(request_of(), guidance=1.0, early_guidance=3.0)
+    early = prompts_at(request_of(), guidance=1.0, early_guidance=3.0)
     assert early == {1.0: both, 0.75: alone, 0.5: alone, 0.25: alone}
 
 
 def test_known_frames_guide_at_all_times() -> None:
-    """Outside of the interval too, by a lane without prompt and one without them."""
-    asked = asked_at(of_clips(True), context_guidance=2.0, guidance=3.0, guidance_until=0.5)
+    """Outside of the interval too, by a term without prompt and one without known frames."""
+    prompts_by_time = prompts_at(of_clips(True), context_guidance=2.0, guidance=3.0, guidance_until=0.5)
     two, three = ["a", "b", "", ""], ["a", "b", "", "", "", ""]
-    assert asked == {1.0: three, 0.75: three, 0.5: three, 0.25: three}
-    equal = asked_at(of_clips(True), context_guidance=2.0, guidance=2.0, guidance_until=0.5)
+    assert prompts_by_time == {1.0: three, 0.75: three, 0.5: three, 0.25: three}
+    equal = prompts_at(of_clips(True), context_guidance=2.0, guidance=2.0, guidance_until=0.5)
     assert equal == {1.0: two, 0.75: two, 0.5: two, 0.25: three}

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from genai.core.batch import Batch, Request
 from genai.methods import regression
-from genai.methods.degradation import Damage
-from genai.methods.regression import Regression, RegressionOptions, distance
+from genai.methods.degradation import Degradation
+from genai.methods.regression import Regression, RegressionOptions, spectral_distance
 from genai.networks.spectral import SpectralGain
 from genai.networks.wavenet.model import WaveNet
 
@@ -27,7 +27,7 @@ class Share(nn.Module):
         return x - self.share * x
 
 
-class Doubled(Damage):
+class Doubled(Degradation):
     """A damage by hand: everything is twice as loud."""
 
     def forward(self, clean: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -37,7 +37,7 @@ class Doubled(Damage):
 def small(patch: int = 1, layers: int = 4) -> Regression:
     torch.manual_seed(0)
     sizes = {"layers": layers, "cycle": 3, "residual": 8, "gate": 8, "skip": 8, "patch": patch}
-    return Regression(WaveNet(None, 80, frame=None, centred=True, **sizes), Damage(RATE)).eval()
+    return Regression(WaveNet(None, 80, frame=None, centered=True, **sizes), Degradation(RATE)).eval()
 
 
 def request(*sounds: Tensor) -> Request:
@@ -75,15 +75,15 @@ def test_it_learns_to_leave_out_what_is_too_much() -> None:
         optimizer.zero_grad()
         method.loss(Batch(torch.randn(2, 800)))["loss"].backward()
         optimizer.step()
-    assert method.sampled.share.item() == pytest.approx(0.5, abs=0.05)  # type: ignore[operator, union-attr]
+    assert method.ema_module.share.item() == pytest.approx(0.5, abs=0.05)  # type: ignore[operator, union-attr]
 
 
 def test_distance_of_spectra() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 1000)
-    assert float(distance(x, x, 128)) == 0
-    assert float(distance(x, -x, 128)) == 0  # magnitudes have no sign
-    assert float(distance(4 * x, x, 128)) == pytest.approx(float(distance(x, 0 * x, 128)), rel=0.1)
+    assert float(spectral_distance(x, x, 128)) == 0
+    assert float(spectral_distance(x, -x, 128)) == 0  # magnitudes have no sign
+    assert float(spectral_distance(4 * x, x, 128)) == pytest.approx(float(spectral_distance(x, 0 * x, 128)), rel=0.1)
 
 
 @pytest.mark.parametrize("patch", [1, 3, 8])
@@ -91,18 +91,18 @@ def test_distance_of_spectra() -> None:
 def test_windows_give_what_the_whole_gives(patch: int, time: int, monkeypatch: pytest.MonkeyPatch) -> None:
     method, sound = small(patch), torch.randn(time) * 0.1
     whole = method.sample(request(sound), RegressionOptions())[0]
-    monkeypatch.setattr(regression, "WINDOW", 64)
-    pieces = list(method.stream(request(sound), RegressionOptions()))
-    assert [piece.start for piece in pieces] == list(range(0, time, 64 - 64 % patch))
-    torch.testing.assert_close(torch.cat([piece.x[0] for piece in pieces]), whole, atol=1e-5, rtol=0)
+    monkeypatch.setattr(regression, "WINDOW_SAMPLES", 64)
+    chunks = list(method.stream(request(sound), RegressionOptions()))
+    assert [piece.start for piece in chunks] == list(range(0, time, 64 - 64 % patch))
+    torch.testing.assert_close(torch.cat([piece.x[0] for piece in chunks]), whole, atol=1e-5, rtol=0)
     assert len(whole) == time and not torch.equal(whole, sound)
 
 
 def test_windows_of_spectra_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = WaveNet(None, 80, frame=None, centred=True, layers=2, cycle=2, residual=8, gate=8, skip=8, patch=8)
-    method, sound = Regression(SpectralGain(stack, RATE), Damage(RATE)).eval(), torch.randn(4000) * 0.1
+    stack = WaveNet(None, 80, frame=None, centered=True, layers=2, cycle=2, residual=8, gate=8, skip=8, patch=8)
+    method, sound = Regression(SpectralGain(stack, RATE), Degradation(RATE)).eval(), torch.randn(4000) * 0.1
     whole = method.sample(request(sound), RegressionOptions())[0]
-    monkeypatch.setattr(regression, "WINDOW", 1000)
+    monkeypatch.setattr(regression, "WINDOW_SAMPLES", 1000)
     windows = method.sample(request(sound), RegressionOptions())[0]
     torch.testing.assert_close(windows, whole, atol=1e-5, rtol=0)
 
@@ -115,28 +115,28 @@ def test_loudness_makes_no_difference(gain: float) -> None:
 
 
 def test_silence_stays_silent() -> None:
-    made = small().sample(request(torch.zeros(900)), RegressionOptions())[0]
-    assert made.abs().max() < 1e-5
+    output = small().sample(request(torch.zeros(900)), RegressionOptions())[0]
+    assert output.abs().max() < 1e-5
 
 
 def test_strength_mixes_the_input_back() -> None:
-    method, sound = Regression(Share(1.0), Damage(RATE)), torch.randn(300)
+    method, sound = Regression(Share(1.0), Degradation(RATE)), torch.randn(300)
     for strength in (0.0, 0.25, 1.0):
-        made = method.sample(request(sound), RegressionOptions(strength=strength))[0]
-        torch.testing.assert_close(made, sound * (1 - strength))
+        output = method.sample(request(sound), RegressionOptions(strength=strength))[0]
+        torch.testing.assert_close(output, sound * (1 - strength))
 
 
 def test_items_do_not_depend_on_each_other() -> None:
     method, sounds = small(), [torch.randn(400), 0.01 * torch.randn(400)]
     together = method.sample(request(*sounds), RegressionOptions())
-    for sound, made in zip(sounds, together, strict=True):
-        torch.testing.assert_close(method.sample(request(sound), RegressionOptions())[0], made, atol=1e-5, rtol=1e-4)
+    for sound, output in zip(sounds, together, strict=True):
+        torch.testing.assert_close(method.sample(request(sound), RegressionOptions())[0], output, atol=1e-5, rtol=1e-4)
 
 
 def test_a_short_training_beats_doing_nothing() -> None:
     torch.manual_seed(0)
-    network = WaveNet(None, 80, frame=None, centred=True, layers=4, cycle=4, residual=16, gate=16, skip=16)
-    method = Regression(network, Damage(RATE, kinds=["white"], worst=0, best=0))
+    network = WaveNet(None, 80, frame=None, centered=True, layers=4, cycle=4, residual=16, gate=16, skip=16)
+    method = Regression(network, Degradation(RATE, kinds=["white"], min_snr=0, max_snr=0))
     optimizer = torch.optim.Adam(method.parameters(), 0.01)
     tone = 0.3 * torch.sin(2 * math.pi * 300 * torch.arange(1600) / RATE).repeat(4, 1)
     losses = []

@@ -1,4 +1,4 @@
-"""Models that nobody trained: they answer as a test wants them to; and sounds that a test makes."""
+"""Stubs for tests of metrics: a model with prepared samples and a constant loss, and a source of sounds."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -16,8 +16,8 @@ from genai.core.data import Example, Source, Split
 from genai.media.sound import Sound
 
 
-class Losing(nn.Module):
-    """A method whose loss is always the same number."""
+class ConstantLoss(nn.Module):
+    """A method with a constant loss."""
 
     def __init__(self, loss: float = 0.0) -> None:
         super().__init__()
@@ -27,31 +27,31 @@ class Losing(nn.Module):
     def device(self) -> torch.device:
         return self.value.device
 
-    def players(self) -> dict[str, nn.Module]:
+    def networks(self) -> dict[str, nn.Module]:
         return {"model": self}
 
-    def loss(self, batch: Batch, player: str) -> dict[str, Tensor]:
+    def loss(self, batch: Batch, network_name: str) -> dict[str, Tensor]:
         return {"loss": self.value}
 
-    def held_out(self, batch: Batch) -> dict[str, Tensor]:
-        return self.loss(batch, next(iter(self.players())))
+    def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
+        return self.loss(batch, next(iter(self.networks())))
 
 
-class Model:
-    """Samples are what ``answer`` makes of a list of prompts; ``asked`` counts them."""
+class StubModel:
+    """A model whose samples are ``answer(prompts)``; ``num_prompts`` counts the prompts."""
 
     def __init__(
         self, modality: Any, answer: Callable[[list[str]], list[Any]] | None = None, loss: float = 0.0
     ) -> None:
-        self.modality, self.answer, self.method, self.asked = modality, answer, Losing(loss), 0
+        self.modality, self.answer, self.method, self.num_prompts = modality, answer, ConstantLoss(loss), 0
 
     def sample(self, prompts: Sequence[str], **options: Any) -> list[Any]:
         assert self.answer is not None
-        self.asked += len(prompts)
+        self.num_prompts += len(prompts)
         return self.answer(list(prompts))
 
 
-class Sounds(Source):
+class SoundSource(Source):
     """Clips, each (samples at 8 kHz, prompt); every fourth is held out."""
 
     media = Sound

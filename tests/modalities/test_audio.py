@@ -13,14 +13,14 @@ from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
 from genai.media.sound import Sound
 from genai.modalities.audio import Audio, AudioOptions
-from genai.modalities.audio_dataset import LONGEST
+from genai.modalities.audio_dataset import MAX_ITEM_FRAMES
 from genai.toy.data.score import ToyNotes
 
 RATE, HOP = 8000, 80
 
 
 class Counting(PromptFeatures):
-    """A score that says the number of each frame, and how long its prompt is."""
+    """Features that are the number of each frame and the length of the prompt."""
 
     features: ClassVar[int] = 2
 
@@ -40,10 +40,10 @@ def chance(indices: Sequence[int], epoch: int = 0) -> ItemRandom:
     return ItemRandom(0, [epoch] * len(indices), indices)
 
 
-@pytest.mark.parametrize("classes", [256, 1024])
-def test_every_level_comes_back(classes: Any) -> None:
-    audio = Audio(classes=classes)
-    levels = torch.arange(classes).to(torch.uint8 if classes == 256 else torch.int16)
+@pytest.mark.parametrize("num_classes", [256, 1024])
+def test_every_level_survives_a_round_trip(num_classes: Any) -> None:
+    audio = Audio(num_classes=num_classes)
+    levels = torch.arange(num_classes).to(torch.uint8 if num_classes == 256 else torch.int16)
     assert audio.encode(audio.decode(levels)).equal(levels)
 
 
@@ -53,8 +53,8 @@ def test_levels_survive_a_file_of_16_bits(tmp_path: Path) -> None:
     assert audio.encode(Sound.read(tmp_path / "a.wav")).equal(levels)
 
 
-def test_a_waveform_comes_back_without_classes() -> None:
-    audio, wave = Audio(classes=None), Sound(np.linspace(-1, 1, 99, dtype=np.float32), RATE)
+def test_without_classes_a_waveform_is_kept_exactly() -> None:
+    audio, wave = Audio(num_classes=None), Sound(np.linspace(-1, 1, 99, dtype=np.float32), RATE)
     assert np.array_equal(audio.decode(audio.encode(wave)).samples, wave.samples)
 
 
@@ -63,23 +63,23 @@ def test_a_sound_of_another_rate_is_resampled() -> None:
 
 
 def test_validation_has_every_sample_once(tmp_path: Path) -> None:
-    lengths = [100, LONGEST * HOP + 30, 4000]
-    packed = Audio(score=Counting()).pack(split(lengths), tmp_path)
+    lengths = [100, MAX_ITEM_FRAMES * HOP + 30, 4000]
+    audio = Audio(prompt_features=Counting())
+    packed = audio.pack(split(lengths), tmp_path)
     assert len(packed) == 4
     batch = packed.batch(range(4), None)
-    assert batch.valid is not None and batch.valid.sum(1).tolist() == [100, LONGEST * HOP, 30, 4000]
+    assert batch.valid is not None and batch.valid.sum(1).tolist() == [100, MAX_ITEM_FRAMES * HOP, 30, 4000]
     assert batch.x.shape[1] == batch.valid.shape[1] + 1
-    audio = packed.audio
-    whole = audio.encode(split(lengths)[1].media)
-    assert batch.x[1, 1:].equal(whole[: LONGEST * HOP]) and batch.x[2, :31].equal(whole[LONGEST * HOP - 1 :])
+    whole, item_length = audio.encode(split(lengths)[1].media), MAX_ITEM_FRAMES * HOP
+    assert batch.x[1, 1:].equal(whole[:item_length]) and batch.x[2, :31].equal(whole[item_length - 1 :])
     assert batch.x[0, 0] == audio.silence[0]
     assert batch.span is not None and batch.span.tolist() == [[0, 2], [0, 401], [400, 401], [0, 50]]
     assert batch.local is not None and batch.local[2, :2].tolist() == [[400, 6], [401, 6]]
     assert batch.prompts == ["clip 0", "clip 1", "clip 1", "clip 2"]
 
 
-def test_crops_are_whole_frames_of_the_clip_and_its_score(tmp_path: Path) -> None:
-    audio = Audio(crop=7, score=Counting())
+def test_crops_are_whole_frames_with_their_prompt_features(tmp_path: Path) -> None:
+    audio = Audio(crop=7, prompt_features=Counting())
     packed = audio.pack(split([5000, 6000]), tmp_path)
     whole = [audio.encode(example.media) for example in split([5000, 6000])]
     starts = []
@@ -94,17 +94,17 @@ def test_crops_are_whole_frames_of_the_clip_and_its_score(tmp_path: Path) -> Non
             assert batch.x[row, 1 : 1 + len(inside)].equal(inside)
             assert batch.x[row, 0] == (whole[row][start * HOP - 1] if start else audio.silence[0])
     assert 0 in starts and max(starts) >= 50
-    again = packed.batch([0, 1], chance([0, 1], 59))
-    assert again.x.equal(batch.x)
+    repeated = packed.batch([0, 1], chance([0, 1], 59))
+    assert repeated.x.equal(batch.x)
 
 
-def test_crops_are_where_more_is_to_be_heard(tmp_path: Path) -> None:
+def test_crops_prefer_loud_parts(tmp_path: Path) -> None:
     wave = np.zeros(40_000, np.float32)
     wave[20_000:24_000] = 0.5
     source = Split("train", 1, lambda _: Example(Sound(wave, RATE), ""), "gap")
     packed = Audio(crop=13).pack(source, tmp_path)
-    heard = [float((packed.batch([0], chance([0], e)).x != 128).float().mean()) for e in range(200)]
-    assert 0.15 < np.mean([share > 0 for share in heard]) < 0.5  # of one draw each it would be an eighth
+    loud = [float((packed.batch([0], chance([0], e)).x != 128).float().mean()) for e in range(200)]
+    assert 0.15 < np.mean([fraction > 0 for fraction in loud]) < 0.5  # an eighth without the preference
 
 
 def test_a_clip_shorter_than_a_crop_is_padded(tmp_path: Path) -> None:
@@ -112,32 +112,32 @@ def test_a_clip_shorter_than_a_crop_is_padded(tmp_path: Path) -> None:
     assert batch.valid is not None and batch.valid.sum() == 90
 
 
-def test_what_is_packed_is_found_again_and_passes_to_workers(tmp_path: Path) -> None:
+def test_packed_data_are_cached_and_can_be_pickled(tmp_path: Path) -> None:
     audio = Audio()
     first = audio.pack(split([900, 500]), tmp_path)
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert json.loads(first.path.with_suffix(".json").read_text())["lengths"] == [900, 500]
-    again = pickle.loads(pickle.dumps(audio.pack(split([900, 500]), tmp_path)))
-    assert again.batch([1], chance([1])).x.equal(first.batch([1], chance([1])).x)
+    second = pickle.loads(pickle.dumps(audio.pack(split([900, 500]), tmp_path)))
+    assert second.batch([1], chance([1])).x.equal(first.batch([1], chance([1])).x)
     assert stamps == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
 
 
-def test_fitting_finds_the_typical_length(tmp_path: Path) -> None:
+def test_fit_computes_the_typical_length(tmp_path: Path) -> None:
     audio, other = Audio(), Audio()
     audio.fit(split([800, 1600, 8000]), tmp_path)
     other.restore(audio.state())
-    assert other.typical == 0.2
+    assert other.typical_seconds == 0.2
     assert other.request([""], [0], None, AudioOptions()).size == (1600,)
     with pytest.raises(ValueError, match="typical"):
         other.restore({"typical": float("nan")})
 
 
-def test_a_request_continues_what_is_given() -> None:
-    audio = Audio(score=Counting())
-    given = Sound(np.full(850, 0.25, np.float32), RATE)
-    request = audio.request(["abc"], [0], given, AudioOptions(seconds=0.1))
+def test_a_request_continues_init() -> None:
+    audio = Audio(prompt_features=Counting())
+    init = Sound(np.full(850, 0.25, np.float32), RATE)
+    request = audio.request(["abc"], [0], init, AudioOptions(seconds=0.1))
     assert request.size == (800,) and request.init is not None and request.local is not None
-    assert request.init[0].equal(torch.cat([audio.silence, audio.encode(given)]))
+    assert request.init[0].equal(torch.cat([audio.silence, audio.encode(init)]))
     assert request.local[0].shape == (21, 2)
     decoder = audio.decoder(request.init[0], AudioOptions(format="flac"))
     part = decoder.push(0, audio.encode(Sound(np.zeros(10, np.float32), RATE)))
@@ -145,38 +145,38 @@ def test_a_request_continues_what_is_given() -> None:
     assert decoder.result().suffix == ".flac" and decoder.result().to_bytes().startswith(b"fLaC")
 
 
-def test_a_growing_file_begins_with_what_was_given(tmp_path: Path) -> None:
-    audio, given = Audio(), Sound(np.full(50, 0.25, np.float32), RATE)
-    file = audio.growing(tmp_path / "a.wav", given)
-    assert file is not None
-    file.append(given)
+def test_a_stream_writer_starts_with_the_initial_sound(tmp_path: Path) -> None:
+    audio, initial = Audio(), Sound(np.full(50, 0.25, np.float32), RATE)
+    writer = audio.stream_writer(tmp_path / "a.wav", initial)
+    assert writer is not None
+    writer.append(initial)
     assert len(Sound.read(tmp_path / "a.wav").samples) == 100
-    file.close()
-    assert audio.growing(tmp_path / "a.flac", Sound(given.samples, RATE, ".flac")) is None
+    writer.close()
+    assert audio.stream_writer(tmp_path / "a.flac", Sound(initial.samples, RATE, ".flac")) is None
 
 
-def test_people_are_told_what_becomes_of_their_prompt_and_sound() -> None:
-    audio = Audio(score=ToyNotes())
-    told = audio.remarks(["a flute plays C4", "", "a banjo plays C4"], Sound(np.zeros(50, np.float32), 44_100))
-    assert told == [
-        "44,100 Hz become 8,000, the model's",
+def test_notes_name_unreadable_prompts_and_resampling() -> None:
+    audio = Audio(prompt_features=ToyNotes())
+    notes = audio.request_notes(["a flute plays C4", "", "a banjo plays C4"], Sound(np.zeros(50, np.float32), 44_100))
+    assert notes == [
+        "init= is resampled from 44,100 Hz to 8,000 Hz",
         "prompt 'a banjo plays C4' is no melody of the toy world: unknown word 'banjo'",
     ]
-    assert Audio().remarks(["a banjo plays C4"], Sound(np.zeros(50, np.float32), 8_000)) == []
-    assert Audio(classes=None, score=ToyNotes()).remarks(["hello"], None) == []
+    assert Audio().request_notes(["a banjo plays C4"], Sound(np.zeros(50, np.float32), 8_000)) == []
+    assert Audio(num_classes=None, prompt_features=ToyNotes()).request_notes(["hello"], None) == []
 
 
-def test_an_unasked_sound_is_ten_seconds_at_most() -> None:
+def test_the_default_length_is_ten_seconds_at_most() -> None:
     audio = Audio()
     audio.restore({"typical": 180.0})
-    given = Sound(np.zeros(RATE // 2, np.float32), RATE)
-    assert audio.request(["a"], [0], given, AudioOptions()).size == (10 * RATE,)
+    init = Sound(np.zeros(RATE // 2, np.float32), RATE)
+    assert audio.request(["a"], [0], init, AudioOptions()).size == (10 * RATE,)
     assert audio.request(["a"], [0], None, AudioOptions(seconds=12)).size == (12 * RATE,)
     audio.restore({"typical": 0.5})
-    assert audio.request(["a"], [0], given, AudioOptions()).size == (RATE // 2,)
+    assert audio.request(["a"], [0], init, AudioOptions()).size == (RATE // 2,)
 
 
-def test_sounds_are_shown_beside_real_ones(tmp_path: Path) -> None:
+def test_logs_include_real_sounds(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from torch.utils.tensorboard import SummaryWriter
 
@@ -184,12 +184,12 @@ def test_sounds_are_shown_beside_real_ones(tmp_path: Path) -> None:
     prompts = audio.preview_prompts(source)
     assert len(prompts) == 4
     with SummaryWriter(tmp_path) as writer:
-        audio.show(writer, "preview", [(prompts[0], source[0].media), ("another", source[1].media)], 3)
+        audio.log_samples(writer, "preview", [(prompts[0], source[0].media), ("another", source[1].media)], 3)
     events = EventAccumulator(str(tmp_path), {"audio": 9, "images": 9}).Reload()
     assert events.Tags()["audio"] == ["preview/0", "preview/0-real", "preview/1"]
     assert events.Tags()["images"] == ["preview"]
 
 
-def test_a_sound_cannot_be_written_as_what_it_is_not() -> None:
+def test_a_sound_cannot_be_written_in_an_unknown_format() -> None:
     with pytest.raises(UserError, match="mp3"):
         Sound(np.zeros(10, np.float32), RATE).to_bytes(".mp3")

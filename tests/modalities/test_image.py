@@ -22,12 +22,12 @@ def picture(height: int = 8, width: int = 8, channels: int = 3, seed: int = 0) -
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_encode_and_decode_are_inverse(channels: Any) -> None:
-    image, before = Image(8, channels), picture(channels=channels)
-    assert np.array_equal(image.decode(image.encode(before)).pixels, before.pixels)
+    image, original = Image(8, channels), picture(channels=channels)
+    assert np.array_equal(image.decode(image.encode(original)).pixels, original.pixels)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 50), (300, 7), (64, 64)])
-def test_any_size_becomes_the_models(shape: tuple[int, int]) -> None:
+def test_encode_resizes_to_the_model_size(shape: tuple[int, int]) -> None:
     for channels in (1, 3):
         assert Image(16).encode(picture(*shape, channels)).shape == (3, 16, 16)
         assert Image(16, 1).encode(picture(*shape, channels)).shape == (1, 16, 16)
@@ -35,11 +35,11 @@ def test_any_size_becomes_the_models(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (30, 40)])
 @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
-def test_any_shape_becomes_a_square(shape: tuple[int, int], resize: Any) -> None:
+def test_any_shape_is_resized_to_a_square(shape: tuple[int, int], resize: Any) -> None:
     assert Image(16, resize=resize).encode(picture(*shape)).shape == (3, 16, 16)
 
 
-def test_what_crop_pad_and_stretch_keep_of_a_wide_picture() -> None:
+def test_crop_pad_and_stretch_of_a_wide_picture() -> None:
     """It is black at both ends and grey in the middle."""
     pixels = np.zeros((8, 24, 1), np.uint8)
     pixels[:, 8:16] = 128
@@ -52,7 +52,7 @@ def test_what_crop_pad_and_stretch_keep_of_a_wide_picture() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (30, 40), (40, 30), (16, 8), (8, 16)])
 @pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
-def test_any_shape_becomes_height_by_width(shape: tuple[int, int], resize: Any) -> None:
+def test_any_shape_is_resized_to_height_by_width(shape: tuple[int, int], resize: Any) -> None:
     image = Image([8, 16], resize=resize)
     x = image.encode(picture(*shape))
     assert image.shape == x.shape == (3, 8, 16)
@@ -60,26 +60,26 @@ def test_any_shape_becomes_height_by_width(shape: tuple[int, int], resize: Any) 
     assert shape != (8, 16) or torch.equal(x, image.encode(image.decode(x)))
 
 
-def test_what_crop_pad_and_stretch_keep_where_the_shape_is_not_square() -> None:
+def test_crop_pad_and_stretch_to_a_rectangle() -> None:
     """It is black at the left, grey in the middle, light at the right."""
     pixels = np.repeat(np.array([0, 128, 200], np.uint8), 8)[None, :, None].repeat(12, 0)
 
-    def seen(size: list[int], resize: Any) -> Any:
+    def encoded(size: list[int], resize: Any) -> Any:
         return Image(size, 1, resize=resize).encode(Picture(pixels))[0].numpy()
 
-    assert np.array_equal(seen([12, 8], "crop"), pixels[:, 8:16, 0])  # what is higher loses both ends
-    assert np.array_equal(seen([6, 24], "crop"), pixels[3:9, :, 0])  # what is lower loses above and below
-    high, low = seen([20, 24], "pad"), seen([12, 40], "pad")
+    assert np.array_equal(encoded([12, 8], "crop"), pixels[:, 8:16, 0])  # what is higher loses both ends
+    assert np.array_equal(encoded([6, 24], "crop"), pixels[3:9, :, 0])  # what is lower loses above and below
+    high, low = encoded([20, 24], "pad"), encoded([12, 40], "pad")
     assert np.array_equal(high[4:16], pixels[..., 0]) and (high[[0, 3, 16, 19]] == 255).all()
     assert np.array_equal(low[:, 8:32], pixels[..., 0]) and (low[:, [0, 7, 32, 39]] == 255).all()
-    assert (seen([24, 24], "stretch")[:, [2, 12, 21]] == [0, 128, 200]).all()
+    assert (encoded([24, 24], "stretch")[:, [2, 12, 21]] == [0, 128, 200]).all()
 
 
 def test_png_keeps_every_bit(tmp_path: Path) -> None:
     for channels in (1, 3):
-        before = picture(channels=channels)
-        (tmp_path / "x.png").write_bytes(before.to_bytes())
-        assert np.array_equal(Picture.read(tmp_path / "x.png").pixels, before.pixels)
+        original = picture(channels=channels)
+        (tmp_path / "x.png").write_bytes(original.to_bytes())
+        assert np.array_equal(Picture.read(tmp_path / "x.png").pixels, original.pixels)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
@@ -91,7 +91,7 @@ def test_any_mode_is_read(mode: str, tmp_path: Path) -> None:
     assert read.dtype == np.uint8
 
 
-def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
+def test_16_bit_gray_is_scaled_and_not_clipped(tmp_path: Path) -> None:
     values = np.linspace(0, 65_535, 64).astype(np.uint16).reshape(8, 8)
     Pillow.fromarray(values).save(tmp_path / "x.png")
     read = Picture.read(tmp_path / "x.png").pixels[..., 0]
@@ -100,7 +100,7 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path: Path) -> None:
     assert (Picture.read(tmp_path / "x.png").pixels == 1).all()
 
 
-def test_orientation_is_honoured(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     image = Pillow.new("RGB", (6, 3))
     exif = image.getexif()
     exif[0x0112] = 6
@@ -108,13 +108,13 @@ def test_orientation_is_honoured(tmp_path: Path) -> None:
     assert Picture.read(tmp_path / "x.jpg").pixels.shape == (6, 3, 3)
 
 
-def test_transparency_lies_on_white(tmp_path: Path) -> None:
+def test_transparency_is_composited_on_white(tmp_path: Path) -> None:
     Pillow.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "x.png")
     assert (Picture.read(tmp_path / "x.png").pixels == 255).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
+def test_an_invalid_image_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(UserError, match=r"x\.png"):
         Picture.read(tmp_path / "x.png")
@@ -122,7 +122,7 @@ def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
         Picture.read(tmp_path / "nothing.png")
 
 
-def test_too_many_pixels_are_refused_before_they_are_read(tmp_path: Path) -> None:
+def test_too_large_images_are_rejected_before_decoding(tmp_path: Path) -> None:
     file = io.BytesIO()
     Pillow.new("1", (13_000, 13_000)).save(file, "png")
     (tmp_path / "x.png").write_bytes(file.getvalue())
@@ -139,25 +139,25 @@ def test_pack_keeps_pictures_and_prompts_and_flips_half(tmp_path: Path) -> None:
     assert plain.prompts == ["number 3", "number 1"]
     assert np.array_equal(plain.x[0].permute(1, 2, 0).numpy(), pictures[3].pixels)
     indices = list(range(40))
-    mirrored = packed.batch(indices, ItemRandom(0, [0] * 40, indices)).x
-    as_they_were = packed.batch(indices, None).x
-    same = sum(torch.equal(a, b) for a, b in zip(mirrored, as_they_were, strict=True))
-    turned = sum(torch.equal(a.flip(-1), b) for a, b in zip(mirrored, as_they_were, strict=True))
-    assert same + turned == 40
-    assert 8 < same < 32
+    flipped = packed.batch(indices, ItemRandom(0, [0] * 40, indices)).x
+    unflipped = packed.batch(indices, None).x
+    num_same = sum(torch.equal(a, b) for a, b in zip(flipped, unflipped, strict=True))
+    num_flipped = sum(torch.equal(a.flip(-1), b) for a, b in zip(flipped, unflipped, strict=True))
+    assert num_same + num_flipped == 40
+    assert 8 < num_same < 32
 
 
-def test_statistics_are_those_of_the_training_pictures(tmp_path: Path) -> None:
+def test_fit_computes_mean_and_std(tmp_path: Path) -> None:
     split = Split("train", 20, lambda index: Example(picture(seed=index), ""), "def")
     image = Image(8)
     image.fit(split, tmp_path)
-    again = Image(8)
-    again.restore(image.state())
-    assert abs(again.mean) < 0.05
-    assert again.std == pytest.approx(1 / 3**0.5, abs=0.02)
+    restored = Image(8)
+    restored.restore(image.state())
+    assert abs(restored.mean) < 0.05
+    assert restored.std == pytest.approx(1 / 3**0.5, abs=0.02)
 
 
-def test_statistics_of_many_pictures_read_a_few_of_them(tmp_path: Path) -> None:
+def test_fit_reads_a_subset_of_large_data(tmp_path: Path) -> None:
     """256 of 1024, evenly spaced: every fourth."""
     dark, light = Picture(np.zeros((8, 8, 3), np.uint8)), Picture(np.full((8, 8, 3), 255, np.uint8))
     split = Split("train", 1024, lambda index: Example(light if index % 4 == 0 else dark), "ghi")
@@ -180,20 +180,20 @@ def test_a_mask_needs_an_image(tmp_path: Path) -> None:
     options = ImageOptions(mask=str(tmp_path / "mask.png"))
     with pytest.raises(UserError, match="give init="):
         Image(8).request(["a"], [0], None, options)
-    asked = Image(8).request(["a"], [0], picture(), options)
-    assert asked.known is not None
-    assert not asked.known[0][:, :4].any()
-    assert asked.known[0][:, 4:].all()
+    image_request = Image(8).request(["a"], [0], picture(), options)
+    assert image_request.init_mask is not None
+    assert not image_request.init_mask[0][:, :4].any()
+    assert image_request.init_mask[0][:, 4:].all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_outpainting_keeps_the_picture_in_its_place(channels: Any) -> None:
-    before = picture(8, 4, channels)
-    asked = Image(8, channels).request(["a", "b"], [0, 1], before, ImageOptions(outpaint="left"))
-    assert asked.init is not None and asked.known is not None
-    assert np.array_equal(asked.init[1][:, :, 4:].permute(1, 2, 0).numpy(), before.pixels)
-    assert asked.known[1][:, :, 4:].all() and not asked.known[1][:, :, :4].any()
-    assert asked.known[1].shape == asked.init[1].shape == (channels, 8, 8)
+def test_outpainting_keeps_the_picture_unchanged(channels: Any) -> None:
+    original = picture(8, 4, channels)
+    image_request = Image(8, channels).request(["a", "b"], [0, 1], original, ImageOptions(outpaint="left"))
+    assert image_request.init is not None and image_request.init_mask is not None
+    assert np.array_equal(image_request.init[1][:, :, 4:].permute(1, 2, 0).numpy(), original.pixels)
+    assert image_request.init_mask[1][:, :, 4:].all() and not image_request.init_mask[1][:, :, :4].any()
+    assert image_request.init_mask[1].shape == image_request.init[1].shape == (channels, 8, 8)
 
 
 def test_outpainting_needs_an_image_and_no_mask() -> None:

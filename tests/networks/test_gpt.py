@@ -41,7 +41,7 @@ def network(request: pytest.FixtureRequest) -> GPT:
 
 @torch.no_grad()
 @pytest.mark.parametrize("changed", [0, 3, 9, 13])
-def test_a_token_changes_nothing_before_it(network: GPT, changed: int) -> None:
+def test_gpt_is_causal(network: GPT, changed: int) -> None:
     x = tokens(2, 14)
     other = x.clone()
     other[:, changed] = (x[:, changed] + 1) % VOCAB
@@ -51,21 +51,21 @@ def test_a_token_changes_nothing_before_it(network: GPT, changed: int) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("given", [1, 4, BLOCK, 9, 40])
-def test_steps_with_the_cache_agree_with_forward(network: GPT, given: int) -> None:
+@pytest.mark.parametrize("prefix", [1, 4, BLOCK, 9, 40])
+def test_steps_with_the_cache_agree_with_forward(network: GPT, prefix: int) -> None:
     """Before, at and beyond the end of the window."""
-    x = tokens(3, given + 10)
+    x = tokens(3, prefix + 10)
     whole = network(x)
-    logits, cache = network.prefill(x[:, :given], new=10)
-    torch.testing.assert_close(logits, whole[:, given - 1], atol=1e-5, rtol=1e-5)
-    for position in range(given, given + 10):
+    logits, cache = network.prefill(x[:, :prefix], new=10)
+    torch.testing.assert_close(logits, whole[:, prefix - 1], atol=1e-5, rtol=1e-5)
+    for position in range(prefix, prefix + 10):
         logits = network.step(x[:, position], cache)
         torch.testing.assert_close(logits, whole[:, position], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("lengths", [(1, 3, 5), (2, 9, 6), (7, 8, 20), (1, 40)])
-def test_padded_prompts_give_what_each_gives_alone(network: GPT, lengths: tuple[int, ...]) -> None:
+def test_padding_does_not_change_the_logits(network: GPT, lengths: tuple[int, ...]) -> None:
     items = [tokens(1, length + 8, seed)[0] for seed, length in enumerate(lengths)]
     time = max(lengths)
     x = torch.stack(
@@ -76,16 +76,16 @@ def test_padded_prompts_give_what_each_gives_alone(network: GPT, lengths: tuple[
     logits, cache = network.prefill(x, valid, new=8)
     for step in range(9):
         for row, (item, n) in enumerate(zip(items, lengths, strict=True)):
-            alone = network(item[None, : n + step])[0]
-            torch.testing.assert_close(logits[row], alone[-1], atol=1e-5, rtol=1e-5)
+            single = network(item[None, : n + step])[0]
+            torch.testing.assert_close(logits[row], single[-1], atol=1e-5, rtol=1e-5)
             if step == 0:
-                torch.testing.assert_close(padded[row, -n:], alone, atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(padded[row, -n:], single, atol=1e-5, rtol=1e-5)
         if step < 8:
             logits = network.step(torch.stack([item[n + step] for item, n in zip(items, lengths, strict=True)]), cache)
 
 
 @torch.no_grad()
-def test_what_stands_in_padding_does_not_matter() -> None:
+def test_padding_tokens_are_ignored() -> None:
     network, x, valid = gpt(), tokens(2, 8), torch.arange(8).expand(2, 8) >= torch.tensor([[0], [5]])
     other = x.masked_fill(~valid, 7)
     assert network(x, valid)[valid].equal(network(other, valid)[valid])
@@ -93,7 +93,7 @@ def test_what_stands_in_padding_does_not_matter() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("ngrams", [1, 3])
-def test_one_layer_sees_a_window_of_block_tokens(ngrams: int) -> None:
+def test_one_layer_attends_to_block_tokens(ngrams: int) -> None:
     """Its oldest key knows of the ``ngrams - 1`` tokens before it."""
     network, x = gpt(layers=1, ngrams=ngrams), tokens(1, 20)
     reached = []
@@ -106,7 +106,7 @@ def test_one_layer_sees_a_window_of_block_tokens(ngrams: int) -> None:
 
 
 @torch.no_grad()
-def test_a_prompt_far_longer_than_the_window_costs_no_more() -> None:
+def test_long_prompts_are_cut_to_the_receptive_field() -> None:
     """A mask over all of it would take ten gigabytes."""
     network, x = gpt(), tokens(1, 100_000)
     logits, cache = network.prefill(x, new=3)
@@ -117,7 +117,7 @@ def test_a_prompt_far_longer_than_the_window_costs_no_more() -> None:
 
 
 @torch.no_grad()
-def test_an_ngram_matters_beyond_its_tokens() -> None:
+def test_ngrams_contribute_beyond_single_tokens() -> None:
     """Without attention only the hashed tables see the token before."""
     for ngrams, matters in ((1, False), (2, True)):
         network = gpt(ngrams=ngrams, block=1)
@@ -127,7 +127,7 @@ def test_an_ngram_matters_beyond_its_tokens() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("ngrams", [2, 3])
-def test_ngrams_have_rows_of_their_own_where_there_are_enough(ngrams: int) -> None:
+def test_ngrams_do_not_collide_in_large_tables(ngrams: int) -> None:
     network = gpt(ngrams=ngrams, ngram_rows=(VOCAB + 1) ** ngrams, block=1)
     network.embedding.weight.zero_()
     every = torch.cartesian_prod(*[torch.arange(VOCAB)] * ngrams)
@@ -135,14 +135,14 @@ def test_ngrams_have_rows_of_their_own_where_there_are_enough(ngrams: int) -> No
     assert len(logits.round(decimals=6).unique(dim=0)) == VOCAB**ngrams
 
 
-def test_it_starts_from_even_odds() -> None:
+def test_initial_predictions_are_uniform() -> None:
     torch.manual_seed(0)
     logits = GPT(VOCAB, BLOCK, layers=1)(tokens(2, 5))
     assert logits.shape == (2, 5, VOCAB)
     assert logits.abs().max() < 0.1
 
 
-def test_every_weight_learns() -> None:
+def test_every_parameter_gets_a_gradient() -> None:
     network = gpt()
     network(tokens(4, 14)).square().sum().backward()
     silent = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum()]
@@ -150,7 +150,7 @@ def test_every_weight_learns() -> None:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_dropout_is_for_training_alone(dropout: float) -> None:
+def test_dropout_is_only_active_in_training(dropout: float) -> None:
     network, x = gpt(dropout=dropout), tokens(1, 5)
     assert network(x).equal(network(x))
     network.train()
@@ -158,7 +158,7 @@ def test_dropout_is_for_training_alone(dropout: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"width": 30}, "width=30 has to be a multiple of 2 x heads=8"),
         ({"width": 4}, "width=4 has to be a multiple of 2 x heads=8"),
@@ -166,6 +166,6 @@ def test_dropout_is_for_training_alone(dropout: float) -> None:
         ({"kv_heads": 8}, "heads=4 has to be a multiple of kv_heads=8"),
     ],
 )
-def test_widths_that_do_not_divide_are_refused(options: dict[str, int], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_indivisible_widths_are_rejected(options: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         gpt(**options)

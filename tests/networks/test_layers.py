@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genai.networks.layers import FEW, attention
+from genai.networks.layers import MAX_EXPLICIT_PAIRS, attention
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("queries", [1, 16, FEW // 32, FEW // 32 + 1])
-def test_attention_is_torchs(queries: int, masked: bool, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("queries", [1, 16, MAX_EXPLICIT_PAIRS // 32, MAX_EXPLICIT_PAIRS // 32 + 1])
+def test_attention_agrees_with_torch(queries: int, masked: bool, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     q = torch.randn(2, 3, queries, 8, dtype=dtype)
     k, v = torch.randn(2, 2, 3, 32, 8, dtype=dtype)

@@ -2,16 +2,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genai.networks.temporal import Pyramid, near
+from genai.networks.temporal import TemporalPyramid, frames_in_windows
 from genai.networks.unet import UNet
 
 FRAMES, SHAPE = 6, (3, 16, 16)
 
 
-def network(frames: int = FRAMES, learnt: bool = True) -> UNet:
+def network(frames: int = FRAMES, randomized: bool = True) -> UNet:
     torch.manual_seed(0)
     unet = UNet(SHAPE, frames=frames, context=8, width=16, patch=4)
-    for parameter in unet.parameters() if learnt else []:
+    for parameter in unet.parameters() if randomized else []:
         nn.init.normal_(parameter, std=0.1)
     return unet
 
@@ -22,29 +22,29 @@ def inputs(frames: int = FRAMES, batch: int = 2) -> tuple[Tensor, Tensor, Tensor
     return torch.randn(batch, frames, *SHAPE), torch.rand(batch, frames), torch.randn(batch, 8), seconds
 
 
-def with_images() -> tuple[UNet, UNet]:
+def image_and_video_networks() -> tuple[UNet, UNet]:
     """A network of images that has learnt something, and one of clips that has taken it over."""
-    images, clips = network(frames=1), network(learnt=False)
+    images, clips = network(frames=1), network(randomized=False)
     missing = clips.load_state_dict(images.state_dict(), strict=False)
     assert missing.missing_keys
     assert not missing.unexpected_keys
     return images, clips
 
 
-def test_one_frame_is_an_image_bit_for_bit() -> None:
-    images, clips = with_images()
+def test_a_single_frame_equals_an_image() -> None:
+    images, clips = image_and_video_networks()
     x, time, pooled, seconds = inputs(1)
     assert torch.equal(clips(x, time, pooled, seconds)[:, 0], images(x[:, 0], time[:, 0], pooled))
 
 
-def test_many_frames_begin_as_many_images() -> None:
-    images, clips = with_images()
+def test_an_untrained_video_network_processes_frames_independently() -> None:
+    images, clips = image_and_video_networks()
     x, time, pooled, seconds = inputs()
     each = torch.stack([images(x[:, at], time[:, at], pooled) for at in range(FRAMES)], 1)
     torch.testing.assert_close(clips(x, time, pooled, seconds), each)
 
 
-def test_each_frame_sees_every_other() -> None:
+def test_each_frame_depends_on_every_other() -> None:
     unet = network()
     x, time, pooled, seconds = inputs(batch=1)
     before = unet(x, time, pooled, seconds)
@@ -54,7 +54,7 @@ def test_each_frame_sees_every_other() -> None:
         assert ((unet(changed, time, pooled, seconds) - before).abs().amax((0, 2, 3, 4)) > 1e-6).all()
 
 
-def test_it_is_their_times_that_order_frames() -> None:
+def test_frames_are_ordered_by_time() -> None:
     unet = network()
     x, time, pooled, seconds = inputs()
     order = torch.randperm(FRAMES)
@@ -62,35 +62,35 @@ def test_it_is_their_times_that_order_frames() -> None:
     torch.testing.assert_close(made, unet(x, time, pooled, seconds)[:, order], rtol=1e-4, atol=1e-4)
 
 
-def test_the_rate_of_frames_counts() -> None:
+def test_the_output_depends_on_the_frame_rate() -> None:
     unet = network()
     x, time, pooled, seconds = inputs()
     assert (unet(x, time, pooled, seconds) - unet(x, time, pooled, 2 * seconds)).abs().max() > 1e-3
 
 
 def test_a_mean_over_a_window_is_weighted_by_precision() -> None:
-    pyramid = Pyramid(1, 2, 6)
+    pyramid = TemporalPyramid(1, 2, 6)
     with torch.no_grad():
         pyramid.out.weight.zero_()
         for at in range(6):
             pyramid.out.weight[at, at, 1, 1] = 1
     raw = torch.tensor([1.0, 5.0, 9.0]).view(1, 3, 1, 1, 1).expand(1, 3, 1, 2, 2).contiguous()
     precision = torch.tensor([[1.0, 3.0, 1.0]])
-    made = pyramid(raw, precision, near(torch.arange(3)[None] / 8)).view(3, 6)
+    made = pyramid(raw, precision, frames_in_windows(torch.arange(3)[None] / 8)).view(3, 6)
     alone, both = 5.0 / (0.4 + 1 / 12) ** 0.5, (1 + 15 + 9) / 5 / (0.4 + 1 / 20) ** 0.5
     assert made[1, 0].item() == pytest.approx(alone)
     assert made[1, 1].item() == pytest.approx(both)
     assert made[0, 3].item() == pytest.approx(1.0 / (0.4 + 1 / 4) ** 0.5)  # the first frame's past is itself
 
 
-def test_frames_far_apart_are_not_near() -> None:
-    windows = near(torch.tensor([[0.0, 0.125, 1.0]]))[0]
+def test_distant_frames_share_only_the_largest_window() -> None:
+    windows = frames_in_windows(torch.tensor([[0.0, 0.125, 1.0]]))[0]
     assert windows[0].tolist() == torch.eye(3).tolist()
     assert windows[1].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
     assert windows[5].min() == 1
 
 
-def test_windows_are_spans_of_time_at_any_rate() -> None:
-    windows = near(torch.arange(5)[None] / 24)[0]
+def test_windows_are_constant_in_seconds() -> None:
+    windows = frames_in_windows(torch.arange(5)[None] / 24)[0]
     assert windows[0].tolist() == torch.eye(5).tolist()
     assert windows[1][0].tolist() == [1, 1, 1, 1, 0]  # an eighth of a second, three frames

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import genai
-from genai.cli.overrides import resumption
+from genai.cli.overrides import resolve_resume
 from genai.core.errors import CorruptCheckpoint, RunError, UserError
 from genai.core.instantiate import instantiate
 from genai.inference.model import build_method
@@ -163,8 +163,8 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     ),
     "code by a newer opcode": (zipped(pickle.dumps(Shell(), protocol=4)), "STACK_GLOBAL"),
     "code in a name of 10 MB": (zipped(b"\x80\x02cos\n" + b"x" * 10_000_000 + b"\n."), "which is code"),
-    "a second pickle": (decoy("data"), "not one that genai wrote"),
-    "a pickle by another name": (decoy("nothing"), "not one that genai wrote"),
+    "a second pickle": (decoy("data"), "genai did not write it"),
+    "a pickle by another name": (decoy("nothing"), "genai did not write it"),
     **{
         f"{target} as network": (changed(node(_target_=target)), rf"model.network: refused '{target}'")
         for target in (
@@ -183,7 +183,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     "a compressed bomb": (zipped(EMPTY, zipfile.ZIP_DEFLATED, **{"data/0": bytes(200 * 2**20)}), "zip bomb"),
     "overlapping parts": (overlapping_parts, "larger than the file"),
     "a false size": (false_size, "larger than the file"),
-    "a large pickle": (zipped(b"\x80\x02" + b"N0" * (25 * 2**20) + b"N."), "not one that genai wrote"),
+    "a large pickle": (zipped(b"\x80\x02" + b"N0" * (25 * 2**20) + b"N."), "genai did not write it"),
     "many instructions": (zipped(b"\x80\x02" + b"N0" * 1_500_000 + b"N."), "more than 2,000,000 instructions"),
     "deep marks": (zipped(b"\x80\x02" + b"(" * 100_000 + b"l" * 100_000 + b"."), "damaged|not a checkpoint"),
     "deep lists": (zipped(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."), "not a checkpoint"),
@@ -200,10 +200,10 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     "another format": (changed(about(format=99)), "has format 99"),
     "a format of many": (changed(about(format=torch.ones(3))), "has format"),
     "no weights": (changed(lambda state: state.update(state_dict={})), "do not fit"),
-    "weights of text": (changed(lambda state: state.update(state_dict={"a": "b"})), "not tensors"),
+    "weights of text": (changed(lambda state: state.update(state_dict={"a": "b"})), "not named tensors"),
     "weights without names": (changed(lambda state: state.update(state_dict=[1])), "not a checkpoint"),
     "a wrong shape": (
-        changed(lambda state: state["state_dict"].update({"method.sampled.readout.weight": torch.zeros(3)})),
+        changed(lambda state: state["state_dict"].update({"method.ema_module.readout.weight": torch.zeros(3)})),
         "do not fit",
     ),
     "a text": (lambda good, path: path.write_text("hello"), "not a checkpoint"),
@@ -251,17 +251,17 @@ def loader() -> Iterator[subprocess.Popen[str]]:
 def test_hostile_files_are_refused_by_name_quickly_and_in_little_memory(
     kind: str, good: Path, loader: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    make, says = HOSTILE[kind]
+    make, message = HOSTILE[kind]
     path = tmp_path / "hostile.ckpt"
     make(good, path)
     assert loader.stdin
     assert loader.stdout
     print(path, file=loader.stdin, flush=True)
-    said, seconds, megabytes = json.loads(loader.stdout.readline())
-    assert said.startswith(str(path))
-    assert re.search(says, said)
-    assert len(said) < 700
-    assert len(said.splitlines()) == 1
+    reply, seconds, megabytes = json.loads(loader.stdout.readline())
+    assert reply.startswith(str(path))
+    assert re.search(message, reply)
+    assert len(reply) < 700
+    assert len(reply.splitlines()) == 1
     assert seconds < 5
     assert megabytes < 200  # on top of torch, whose CUDA build takes half a gigabyte by itself
     assert not Path("/tmp/genai-was-here").exists()
@@ -286,7 +286,7 @@ def test_training_does_not_start_from_hostile_weights(kind: str, good: Path, sma
 
 
 def test_a_file_of_too_many_parts_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_ENTRIES", 9)
+    monkeypatch.setattr(checkpoints, "_MAX_ENTRIES", 9)
     zipped(EMPTY, **{str(number): b"" for number in range(9)})(tmp_path, tmp_path / "many.ckpt")
     with pytest.raises(CorruptCheckpoint, match="12 parts"):
         inspect_checkpoint(tmp_path / "many.ckpt")
@@ -305,7 +305,7 @@ def test_a_strange_run_makes_hydra_build_nothing(good: Path, tmp_path: Path) -> 
         "data.download=true", "+data.download=true", "workers=900", "init_from=x",
     ):  # fmt: skip
         run.write_record(overrides=["batch=2", word, "seed=3"])
-        assert resumption(["resume=x", "steps=3"], str(run.folder))[0] == ["batch=2", "seed=3", "steps=3"]
+        assert resolve_resume(["resume=x", "steps=3"], str(run.folder))[0] == ["batch=2", "seed=3", "steps=3"]
 
 
 def test_weights_that_are_not_numbers_are_refused(good: Path, tmp_path: Path) -> None:
@@ -337,10 +337,10 @@ def test_one_flipped_bit_is_found_anywhere(tmp_path: Path) -> None:
             load_checkpoint(path)
 
 
-@pytest.mark.parametrize("beside", [b"\xff\xfe", b"0" * 64, b"x"])
-def test_a_damaged_hash_is_damage(beside: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hash_bytes", [b"\xff\xfe", b"0" * 64, b"x"])
+def test_a_damaged_hash_is_damage(hash_bytes: bytes, tmp_path: Path) -> None:
     save_checkpoint(GOOD, tmp_path / "last.ckpt")
-    (tmp_path / "last.ckpt.sha256").write_bytes(beside)
+    (tmp_path / "last.ckpt.sha256").write_bytes(hash_bytes)
     with pytest.raises(CorruptCheckpoint, match=r"last\.ckpt is damaged"):
         load_checkpoint(tmp_path / "last.ckpt")
 
@@ -359,13 +359,13 @@ def test_a_truncated_file_is_passed_over_for_the_one_before(share: float, tmp_pa
     assert load_checkpoint(file)["genai"]["step"] == 1  # the damaged one has not taken its place
     run.last.write_bytes(b"")
     file.unlink()
-    with pytest.raises(CorruptCheckpoint, match="no checkpoint is left"):
+    with pytest.raises(CorruptCheckpoint, match="no undamaged checkpoint"):
         run.load("last")
 
 
-@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize("kill_index", range(8))
 def test_a_kill_at_any_rename_leaves_a_good_newest_checkpoint(
-    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kill_index: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "last.ckpt"
     for step in (1, 2):
@@ -373,10 +373,10 @@ def test_a_kill_at_any_rename_leaves_a_good_newest_checkpoint(
     renames = iter(range(100))
     original = os.replace
 
-    def replace(source: Path, goal: Path) -> None:
-        if next(renames) == moment:
+    def replace(source: Path, destination: Path) -> None:
+        if next(renames) == kill_index:
             raise KeyboardInterrupt
-        original(source, goal)
+        original(source, destination)
 
     monkeypatch.setattr(os, "replace", replace)
     try:
@@ -384,7 +384,7 @@ def test_a_kill_at_any_rename_leaves_a_good_newest_checkpoint(
     except KeyboardInterrupt:
         pass
     else:
-        assert moment > 4  # so many renames there are
+        assert kill_index > 4  # so many renames there are
     monkeypatch.undo()
     assert load_checkpoint(path)["genai"]["step"] in (2, 3)
     assert load_checkpoint(tmp_path / "previous.ckpt")["genai"]["step"] in (1, 2)
@@ -395,7 +395,8 @@ def test_a_full_disk_names_path_and_bytes_and_keeps_the_old_file(good: Path, sma
     save_checkpoint(GOOD, path)
     before = path.read_bytes()
     code = (
-        "import resource, sys, torch, genai; from pathlib import Path; from genai.runs import checkpoint as checkpoints, errors\n"
+        "import resource, sys, torch, genai; from pathlib import Path; "
+        "from genai.core import errors; from genai.runs.checkpoint import save_checkpoint\n"
         "limit = lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, 100_000))\n"
         "limit(100_000)\n"
         "try: save_checkpoint({'genai': {'format': 1}, 'state_dict': {'a': torch.rand(10**6)}}, Path(sys.argv[1]))\n"
@@ -424,5 +425,5 @@ def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_no_address_is_ever_opened() -> None:
-    with pytest.raises(UserError, match="only files on this machine"):
+    with pytest.raises(UserError, match="only local files can be loaded"):
         genai.load("http://localhost/a.ckpt")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genai.training.ema import averaged, swapped
+from genai.training.ema import create_ema, use_averaged_weights
 
 
 def moved(module: nn.Module, number: int) -> None:
@@ -26,19 +26,19 @@ def values(module: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.999])
 def test_the_average_follows_its_formula(decay: float) -> None:
     module = nn.Linear(3, 2, bias=False)
-    average = averaged(module, decay)
-    wanted = torch.zeros(2, 3)
+    average = create_ema(module, decay)
+    expected = torch.zeros(2, 3)
     for n in range(30):
         moved(module, n)
         average.update_parameters(module)
         keep = min(decay, (1 + n) / (10 + n)) if n else 0.0  # the first is a copy
-        wanted = keep * wanted + (1 - keep) * module.weight.detach()
-        torch.testing.assert_close(average.module.weight, wanted)
+        expected = keep * expected + (1 - keep) * module.weight.detach()
+        torch.testing.assert_close(average.module.weight, expected)
 
 
 def test_buffers_are_followed_and_those_that_count_are_copied() -> None:
     module = net()
-    average = averaged(module, 0.999)
+    average = create_ema(module, 0.999)
     for number in range(4):
         module(torch.randn(5, 3, generator=torch.Generator().manual_seed(number)))
         average.update_parameters(module)
@@ -49,7 +49,7 @@ def test_buffers_are_followed_and_those_that_count_are_copied() -> None:
 
 def test_the_average_has_no_gradient_and_is_a_copy() -> None:
     module = net()
-    average = averaged(module, 0.9)
+    average = create_ema(module, 0.9)
     assert not any(parameter.requires_grad for parameter in average.parameters())
     assert all(parameter.requires_grad for parameter in module.parameters())
     before = values(average.module)
@@ -60,21 +60,21 @@ def test_the_average_has_no_gradient_and_is_a_copy() -> None:
 @pytest.mark.parametrize("fails", [False, True])
 def test_swapping_lends_the_average_and_gives_every_bit_back(fails: bool) -> None:
     module = net()
-    average = averaged(module, 0.5)
+    average = create_ema(module, 0.5)
     for number in range(3):
         moved(module, number)
         average.update_parameters(module)
-    ours, theirs = values(module), values(average.module)
+    own, theirs = values(module), values(average.module)
     places = [parameter.data_ptr() for parameter in module.parameters()]
     try:
-        with swapped(module, average):
+        with use_averaged_weights(module, average):
             assert all(theirs[name].equal(value) for name, value in module.state_dict().items())
-            assert all(ours[name].equal(value) for name, value in average.module.state_dict().items())
+            assert all(own[name].equal(value) for name, value in average.module.state_dict().items())
             if fails:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         assert fails
-    assert all(ours[name].equal(value) for name, value in module.state_dict().items())
+    assert all(own[name].equal(value) for name, value in module.state_dict().items())
     assert all(theirs[name].equal(value) for name, value in average.module.state_dict().items())
     assert [parameter.data_ptr() for parameter in module.parameters()] == places
     assert all(parameter.requires_grad for parameter in module.parameters())
@@ -83,17 +83,17 @@ def test_swapping_lends_the_average_and_gives_every_bit_back(fails: bool) -> Non
 def test_shared_weights_stay_shared_in_a_swap() -> None:
     module = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
     module[1].weight = module[0].weight
-    average = averaged(module, 0.9)
+    average = create_ema(module, 0.9)
     before = module[0].weight.detach().clone()
     average.module[0].weight.fill_(7)
-    with swapped(module, average):
+    with use_averaged_weights(module, average):
         assert module[0].weight.eq(7).all() and module[1].weight.eq(7).all()
     assert module[0].weight.equal(before) and module[1].weight is module[0].weight
 
 
 def test_the_average_goes_on_from_its_state() -> None:
     module, other = net(), net()
-    whole, again = averaged(module, 0.9), averaged(other, 0.9)
+    whole, again = create_ema(module, 0.9), create_ema(other, 0.9)
     for number in range(6):
         moved(module, number)
         whole.update_parameters(module)

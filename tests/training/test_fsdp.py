@@ -15,7 +15,7 @@ from genai.methods.diffusion import Diffusion
 from genai.networks.gpt import GPT
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
-from genai.training.fsdp import gathered, shard
+from genai.training.fsdp import gather_weights, shard
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def test_a_sharded_network_learns_and_samples_as_before(make: object, mesh: Devi
         return found
 
     whole = gradients()
-    shard(method.sampled, mesh)
+    shard(method.ema_module, mesh)
     assert list(method.state_dict()) == names
     for _ in range(2):
-        with gathered(method.sampled), torch.inference_mode():
+        with gather_weights(method.ema_module), torch.inference_mode():
             assert not any(isinstance(parameter, DTensor) for parameter in method.parameters())
             method.loss(batch, "model")
             assert not any(isinstance(parameter, DTensor) for parameter in method.parameters())
@@ -67,6 +67,6 @@ def test_a_sharded_network_learns_and_samples_as_before(make: object, mesh: Devi
 def test_a_network_that_is_not_sharded_is_left_alone() -> None:
     module = nn.Linear(2, 2)
     weight = module.weight
-    with gathered(module):
+    with gather_weights(module):
         assert module.weight is weight
     assert module.weight is weight

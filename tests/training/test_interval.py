@@ -22,18 +22,18 @@ def test_anything_else_is_refused_by_name(value: int | str) -> None:
 def test_steps_are_due_at_their_multiples() -> None:
     every = Interval.parse(3, "key")
     every.start(now=0.0)
-    assert [step for step in range(1, 10) if every.due(step, now=1e9)] == [3, 6, 9]
+    assert [step for step in range(1, 10) if every.is_due(step, now=1e9)] == [3, 6, 9]
 
 
 def test_seconds_are_due_one_interval_after_the_last_time() -> None:
     every = Interval.parse("10s", "key")
     every.start(now=100.0)
-    assert [now for now in (101, 109, 110, 111, 119, 125, 134, 135) if every.due(1, now)] == [110, 125, 135]
+    assert [now for now in (101, 109, 110, 111, 119, 125, 134, 135) if every.is_due(1, now)] == [110, 125, 135]
 
 
 @pytest.mark.parametrize(("interval", "first"), [("60s", 10), ("4s", 4)])
 def test_the_first_time_can_come_sooner_but_never_later(interval: str, first: int) -> None:
     every = Interval.parse(interval, "key")
     every.start(now=0.0, first=10)
-    assert not every.due(1, first - 0.1)
-    assert every.due(1, first)
+    assert not every.is_due(1, first - 0.1)
+    assert every.is_due(1, first)

@@ -1,9 +1,13 @@
 import csv
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from genai.training.loggers import Metrics
+import genai
+from genai.core.errors import UserError
+from genai.training.loggers import MetricsFile
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def steps(path: Path) -> list[int]:
 
 
 def test_rows_are_there_as_soon_as_they_are_added(path: Path) -> None:
-    metrics = Metrics(path, 0)
+    metrics = MetricsFile(path, 0)
     assert path.read_bytes() == b"step\n"
     metrics.add(1, {"loss": 0.5, "lr": 1 / 3})
     assert path.read_bytes() == b"step,loss,lr\n1,0.5,0.33333333\n"
@@ -30,7 +34,7 @@ def test_rows_are_there_as_soon_as_they_are_added(path: Path) -> None:
 
 
 def test_a_new_value_adds_a_column_behind_the_others(path: Path) -> None:
-    metrics = Metrics(path, 0)
+    metrics = MetricsFile(path, 0)
     metrics.add(1, {"loss": 1.0})
     metrics.add(2, {"val_loss": 3.0, "loss": 2.0})
     metrics.add(3, {"val_loss": 4.0})
@@ -40,11 +44,11 @@ def test_a_new_value_adds_a_column_behind_the_others(path: Path) -> None:
 
 @pytest.mark.parametrize(("at", "kept"), [(0, []), (3, [1, 2, 3]), (99, [1, 2, 3, 4, 5])])
 def test_a_resumed_run_drops_what_came_after_its_checkpoint(path: Path, at: int, kept: list[int]) -> None:
-    metrics = Metrics(path, 0)
+    metrics = MetricsFile(path, 0)
     for step in range(1, 6):
         metrics.add(step, {"loss": step / 10})
     before = path.read_text()
-    resumed = Metrics(path, at)
+    resumed = MetricsFile(path, at)
     assert steps(path) == kept
     assert before.startswith(path.read_text())
     resumed.add(at + 1, {"loss": 0.9, "lr": 1.0})
@@ -55,13 +59,13 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(path: Path, at: int,
 @pytest.mark.parametrize("cut", range(1, 9))
 def test_a_torn_last_line_is_dropped(path: Path, cut: int) -> None:
     """However little is missing: half a number is a number, too."""
-    metrics = Metrics(path, 0)
+    metrics = MetricsFile(path, 0)
     metrics.add(7, {"loss": 0.25})
     metrics.add(8, {"loss": 0.125})
     whole = path.read_bytes()
     assert whole.endswith(b"\n8,0.125\n")
     path.write_bytes(whole[:-cut])
-    resumed = Metrics(path, 8)
+    resumed = MetricsFile(path, 8)
     assert steps(path) == [7]
     resumed.add(8, {"loss": 0.125})
     assert path.read_bytes() == whole
@@ -70,17 +74,83 @@ def test_a_torn_last_line_is_dropped(path: Path, cut: int) -> None:
 @pytest.mark.parametrize("line", ["9", "9,1,2,3", "nonsense,1", "9.5,1", ",1"])
 def test_a_line_that_does_not_fit_is_dropped(path: Path, line: str) -> None:
     path.write_text(f"step,loss\n7,0.5\n{line}\n8,0.25\n")
-    Metrics(path, 100)
+    MetricsFile(path, 100)
     assert path.read_text() == "step,loss\n7,0.5\n8,0.25\n"
 
 
 @pytest.mark.parametrize("content", ["", "\n", "step\n"])
 def test_an_empty_file_is_begun_anew(path: Path, content: str) -> None:
     path.write_text(content)
-    Metrics(path, 5).add(6, {"loss": 1.0})
+    MetricsFile(path, 5).add(6, {"loss": 1.0})
     assert path.read_text() == "step,loss\n6,1\n"
 
 
 def test_numbers_that_are_not_finite_are_written_as_such(path: Path) -> None:
-    Metrics(path, 0).add(1, {"a": float("nan"), "b": float("inf"), "c": 1e-12})
+    MetricsFile(path, 0).add(1, {"a": float("nan"), "b": float("inf"), "c": 1e-12})
     assert rows(path) == [{"step": "1", "a": "nan", "b": "inf", "c": "1e-12"}]
+
+
+class FakeWandb:
+    """The calls of wandb that are used."""
+
+    def __init__(self) -> None:
+        self.inits: list[dict[str, Any]] = []
+        self.logs: list[tuple[int, dict[str, float]]] = []
+        self.finished = False
+
+    def init(self, **arguments: Any) -> "FakeWandb":
+        self.inits.append(arguments)
+        return self
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logs.append((step, values))
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+class FakeMLflow:
+    """The calls of MLflow that are used."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: self.calls.append((name, (*args, *kwargs.values())))
+
+
+def test_csv_alone_writes_no_event_files(small: list[str]) -> None:
+    model = genai.fit(*small, "logger=csv", "steps=2")
+    assert model.file
+    run = model.file.parent.parent
+    assert not (run / "tensorboard").exists() and len(rows(run / "metrics.csv")) == 2
+    assert any((run / "previews").iterdir())
+
+
+def test_wandb_gets_every_row_and_the_config(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", fake := FakeWandb())  # type: ignore[arg-type]
+    model = genai.fit(*small, "logger=wandb", "logger.project=mine", "steps=3")
+    assert fake.inits[0]["project"] == "mine" and fake.inits[0]["config"]["steps"] == 3
+    assert model.file and fake.inits[0]["name"] == model.file.parent.parent.name
+    assert [step for step, _ in fake.logs] == [1, 2, 3] and "loss/train" in fake.logs[0][1]
+    assert fake.finished
+    genai.fit(f"resume={model.file.parent.parent}", "steps=4")
+    assert fake.inits[1]["id"] == fake.inits[0]["id"] and fake.logs[-1][0] == 4
+
+
+def test_mlflow_gets_every_row(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", fake := FakeMLflow())  # type: ignore[arg-type]
+    genai.fit(*small, "logger=mlflow", "logger.tracking_uri=there", "steps=2")
+    names = [name for name, _ in fake.calls]
+    assert names == ["set_tracking_uri", "set_experiment", "start_run", "log_metrics", "log_metrics", "end_run"]
+    assert fake.calls[0][1] == ("there",) and fake.calls[4][1][1] == 2
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_said_before_anything_is_written(
+    name: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=f"logger={name} needs the package {name}: pip install {name}"):
+        genai.fit(*small, f"logger={name}", "steps=1")
+    assert not (tmp_path / "runs").exists()

@@ -11,7 +11,7 @@ from genai.core.errors import UserError
 from genai.methods.autoregressive import Autoregressive
 from genai.networks.gpt import GPT
 from genai.networks.layers import Readout
-from genai.training.optimizers import MuonAdamW, orthogonalised, parameters_by_kind
+from genai.training.optimizers import MuonAdamW, orthogonalize, parameters_by_kind
 
 
 class Net(nn.Module):
@@ -107,9 +107,9 @@ def test_betas_are_two(betas: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_without_muon_it_is_torchs_adamw(weight_decay: float) -> None:
-    ours, theirs = net(), net()
+    own, theirs = net(), net()
     optimizer = MuonAdamW(
-        ours, lr=0.01, embedding_lr=0.02, head_lr=0.004, matrix_lr=None, eps=1e-8, weight_decay=weight_decay
+        own, lr=0.01, embedding_lr=0.02, head_lr=0.004, matrix_lr=None, eps=1e-8, weight_decay=weight_decay
     )
     kinds = parameters_by_kind(theirs)
     rates = {"matrix": 0.01, "embedding": 0.02, "head": 0.004, "table": 0.01, "other": 0.01}
@@ -118,11 +118,11 @@ def test_without_muon_it_is_torchs_adamw(weight_decay: float) -> None:
         for kind, group in kinds.items()
     ]
     reference = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
-    steps(ours, optimizer, range(5))
+    steps(own, optimizer, range(5))
     steps(theirs, reference, range(5))
-    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+    for (name, mine), other in zip(own.named_parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-7, msg=name)
-    assert not ours.up.weight.equal(net().up.weight)
+    assert not own.up.weight.equal(net().up.weight)
 
 
 # ------------------------------------------------------------ Muon
@@ -141,8 +141,8 @@ def newton_schulz(matrix: Tensor, iterations: int) -> Tensor:
 @pytest.mark.parametrize("iterations", [1, 3, 5])
 def test_orthogonalising_is_a_polynomial_of_the_singular_values(shape: tuple[int, int], iterations: int) -> None:
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    wanted = torch.stack([newton_schulz(matrix, iterations) for matrix in matrices])
-    torch.testing.assert_close(orthogonalised(matrices, iterations).double(), wanted, atol=1e-4, rtol=1e-4)
+    expected = torch.stack([newton_schulz(matrix, iterations) for matrix in matrices])
+    torch.testing.assert_close(orthogonalize(matrices, iterations).double(), expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (64, 16), (16, 64)])
@@ -152,12 +152,12 @@ def test_singular_values_end_near_one(shape: tuple[int, int], scale: float) -> N
     generator = torch.Generator().manual_seed(0)
     u, _, vh = torch.linalg.svd(torch.randn(2, *shape, generator=generator), full_matrices=False)
     matrices = scale * u @ torch.linspace(1, 0.01, min(shape)).diag() @ vh
-    values = torch.linalg.svdvals(orthogonalised(matrices, 6))
+    values = torch.linalg.svdvals(orthogonalize(matrices, 6))
     assert values.min() > 0.6 and values.max() < 1.3
 
 
 def test_a_zero_gradient_stays_zero() -> None:
-    assert orthogonalised(torch.zeros(1, 4, 4), 3).equal(torch.zeros(1, 4, 4))
+    assert orthogonalize(torch.zeros(1, 4, 4), 3).equal(torch.zeros(1, 4, 4))
 
 
 class Matrices(nn.Module):
@@ -199,15 +199,15 @@ def test_muon_follows_its_definition(weight_decay: float, iterations: int) -> No
 
 
 def test_muon_is_torchs_muon_within_its_bfloat16() -> None:
-    ours, theirs, start = (Matrices(convolutions=False) for _ in range(3))  # torch's takes matrices alone
+    own, theirs, start = (Matrices(convolutions=False) for _ in range(3))  # torch's takes matrices alone
     options: dict[str, Any] = {"momentum": 0.95, "weight_decay": 0.1}
-    optimizer = MuonAdamW(ours, matrix_lr=0.05, iterations=5, **options)
+    optimizer = MuonAdamW(own, matrix_lr=0.05, iterations=5, **options)
     reference = torch.optim.Muon(theirs.parameters(), lr=0.05, ns_steps=5, adjust_lr_fn="original", **options)
     for number in range(5):
-        for module, moved in ((ours, optimizer), (theirs, reference)):
+        for module, moved in ((own, optimizer), (theirs, reference)):
             module.differentiate(number)
             moved.step()
-    for mine, other, before in zip(ours.parameters(), theirs.parameters(), start.parameters(), strict=True):
+    for mine, other, before in zip(own.parameters(), theirs.parameters(), start.parameters(), strict=True):
         assert (mine - other).norm() < 0.02 * (other - before).norm()
 
 

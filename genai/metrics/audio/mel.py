@@ -1,4 +1,4 @@
-"""Mel spectrograms of clips, real and made: what metrics compare sounds by."""
+"""Mel spectrograms of samples and of real clips, for metrics that compare sounds."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,83 +10,89 @@ from torch.nn.functional import pad
 from genai.core.batch import Batch
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError
-from genai.core.loader import held_out
+from genai.core.loader import validation_batches
 from genai.core.progress import ProgressBar
 from genai.metrics.base import EvalContext
 from genai.modalities.audio import Audio
 
-BANDS = 32
-HIGHEST = 8000
-"""Hertz of the highest band, where the rate reaches so far."""
-WINDOW = 0.025
-"""Seconds, rounded up to a power of two of samples."""
-RANGE = 40.0
-"""Decibels below the loudest spot of a clip that count: the noise of mu-law companding lies below."""
-AT_ONCE = 32
+NUM_MELS = 32
+MAX_HZ = 8000
+"""Upper limit of the highest band; half the sample rate if that is lower."""
+WINDOW_SECONDS = 0.025
+"""Length of the analysis window, rounded up to a power of two of samples."""
+DYNAMIC_RANGE_DB = 40.0
+"""Range below the loudest point of a clip. The noise of mu-law companding lies below it."""
+BATCH_SIZE = 32
 
 
-class Spectra:
-    """Power in mel bands, a column each 10 ms, of the first ``length`` samples of clips; silence behind shorter ones.
+class MelSpectrograms:
+    """Power in mel bands, every 10 ms, of the first ``length`` samples of clips; shorter clips are padded with silence.
 
-    Real clips go through the modality and back, so that what its levels do to a sound is on both sides.
+    Real clips are encoded and decoded by the modality, so that quantization affects samples and real clips alike.
     """
 
     def __init__(self, audio: Audio, length: int, device: torch.device) -> None:
         from torchaudio.transforms import MelSpectrogram
 
-        size = max(256, 2 ** (round(WINDOW * audio.rate) - 1).bit_length())
+        size = max(256, 2 ** (round(WINDOW_SECONDS * audio.sample_rate) - 1).bit_length())
         self.audio, self.length, self.device = audio, max(length, size), device
-        top = min(HIGHEST, audio.rate / 2)
-        self.mel = MelSpectrogram(audio.rate, size, hop_length=audio.hop, f_max=top, n_mels=BANDS, center=False)
+        self.mel = MelSpectrogram(
+            audio.sample_rate,
+            size,
+            hop_length=audio.hop_length,
+            f_max=min(MAX_HZ, audio.sample_rate / 2),
+            n_mels=NUM_MELS,
+            center=False,
+        )
         self.mel.to(device)
 
     def __call__(self, sounds: Sequence[Any]) -> Tensor:
-        """(sounds, bands, frames)"""
-        waves = [torch.from_numpy(sound.at(self.audio.rate).samples[: self.length]) for sound in sounds]
+        """Return (sounds, bands, frames)."""
+        waves = [torch.from_numpy(sound.resample(self.audio.sample_rate).samples[: self.length]) for sound in sounds]
         return self._power(torch.stack([pad(wave, (0, self.length - len(wave))) for wave in waves]))
 
-    def real(
-        self, packed: PackedDataset, limit: int | None, label: str, around: int = 0
+    def iterate(
+        self, packed: PackedDataset, limit: int | None, label: str, margin: int = 0
     ) -> Iterator[tuple[Tensor, list[str]]]:
-        """Of ``limit`` evenly spaced items (``None``: all) in batches: (items, bands, frames), and their prompts.
+        """Yield batches of (items, bands, frames) and their prompts, for ``limit`` evenly spaced items (``None``: all).
 
         Args:
-            around: frames more at each end: silence before, what follows in the clip behind.
+            margin: extra frames at each end: silence before the clip, its continuation after it.
         """
-        more = around * self.audio.hop
-        for batch in batches_of(packed, limit, label):
-            x = batch.x if self.audio.classes is None else batch.x[:, 1:]
+        extra = margin * self.audio.hop_length
+        for batch in iterate_batches(packed, limit, label):
+            x = batch.x if self.audio.num_classes is None else batch.x[:, 1:]
             waves = torch.from_numpy(self.audio.decode(x).samples)
             if batch.valid is not None:
                 waves = waves * batch.valid
-            yield self._power(pad(waves, (more, self.length + more - waves.shape[1]))), batch.prompts
+            yield self._power(pad(waves, (extra, self.length + extra - waves.shape[1]))), batch.prompts
 
     def _power(self, waves: Tensor) -> Tensor:
         return self.mel(waves.to(self.device))
 
 
-def audio_of(study: EvalContext, name: str) -> Audio:
-    """The modality of the model. Raises ``UserError`` where it does not make sounds."""
-    modality = study.model.modality
+def require_audio(context: EvalContext, name: str) -> Audio:
+    """Return the modality of the model. Raises ``UserError`` if it is not ``Audio``."""
+    modality = context.model.modality
     if not isinstance(modality, Audio):
-        raise UserError(f"'{name}' is about sounds, which {type(modality).__name__} does not make.")
+        raise UserError(f"'{name}' needs a model of sounds, and {type(modality).__name__} is none.")
     return modality
 
 
-def decibels(power: Tensor, around: int = 0) -> Tensor:
-    """Of (..., bands, frames): from 0, ``RANGE`` below the loudest spot or lower, to ``RANGE`` there.
+def power_to_db(power: Tensor, margin: int = 0) -> Tensor:
+    """Convert power (..., bands, frames) to decibels in 0..``DYNAMIC_RANGE_DB``; the loudest point has the maximum.
 
     Args:
-        around: frames at each end in which the loudest spot is not looked for.
+        margin: frames at each end that are ignored when the loudest point is determined.
     """
-    inner = power[..., around : power.shape[-1] - around]
-    loudest = inner.amax((-2, -1), keepdim=True).clamp(min=1e-10)
-    return 10 * torch.log10((power / loudest).clamp(10 ** (-RANGE / 10), 1)) + RANGE
+    inner = power[..., margin : power.shape[-1] - margin]
+    peak = inner.amax((-2, -1), keepdim=True).clamp(min=1e-10)
+    return 10 * torch.log10((power / peak).clamp(10 ** (-DYNAMIC_RANGE_DB / 10), 1)) + DYNAMIC_RANGE_DB
 
 
-def batches_of(packed: PackedDataset, limit: int | None, label: str) -> Iterator[Batch]:
-    """``limit`` evenly spaced items (``None``: all), under a bar."""
+def iterate_batches(packed: PackedDataset, limit: int | None, label: str) -> Iterator[Batch]:
+    """Yield batches of ``limit`` evenly spaced items (``None``: all), with a progress bar."""
     with ProgressBar(label, len(packed) if limit is None else min(limit, len(packed))) as bar:
-        for batch, _ in held_out(packed, AT_ONCE, limit):
+        for batch, _ in validation_batches(packed, BATCH_SIZE, limit):
             yield batch
             bar.step(len(batch))

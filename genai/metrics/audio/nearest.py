@@ -1,4 +1,4 @@
-"""Are the samples copies? How far each sound is from its nearest training clip, at any level, a little off in time."""
+"""Are the samples copies? Distance of each sound to its nearest training clip, at equal level and the best shift."""
 
 import numpy as np
 import torch
@@ -7,49 +7,51 @@ from torch import Tensor
 
 from genai.core.data import PackedDataset
 from genai.media.sound import Sound
-from genai.metrics.audio.mel import Spectra, audio_of, decibels
+from genai.metrics.audio.mel import MelSpectrograms, power_to_db, require_audio
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.image.nearest import squared, summary
+from genai.metrics.image.nearest import distance_results, squared_distances
 
-SHIFT = 5
-"""Frames, of 10 ms, that a copy may be early or late."""
-LONGEST = 2.0
-"""Seconds that are compared, from the beginning."""
+MAX_SHIFT_FRAMES = 5
+"""Maximum shift in time of a copy, in frames of 10 ms."""
+MAX_SECONDS = 2.0
+"""Seconds of a clip that are compared, from its start."""
 
 
-class NearestClip(Metric):
-    """Distance of the log-mel spectrogram to the nearest training clip, of samples beside held-out clips.
+class NearestSound(Metric):
+    """Distance of log-mel spectrograms of samples to their nearest training clips; the reference is held-out clips.
 
-    The samples are asked for with prompts of the held-out split, and all is cut to the length of the samples. Samples
-    that are much nearer than held-out clips are copies; noise is further away than they are.
+    Samples have prompts of the held-out split, and all clips are cut to the length of the samples. Samples that are
+    much nearer than held-out clips are copies; noise is farther away than they are.
     """
 
     media = Sound
-    of_training = True
+    compares_with_training = True
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``nearest_clip`` (mean) and ``nearest_clip_low`` (5 % quantile), each beside that of held-out clips."""
-        audio = audio_of(study, "nearest_clip")
-        samples = study.samples(study.source.prompts(study.source.val, study.n, study.seed))
-        seconds = min(LONGEST, *(sample.seconds for sample in samples))
-        spectra = Spectra(audio, round(seconds * audio.rate), study.model.method.device)
-        held = [power for power, _ in spectra.real(study.val, min(study.n, len(study.val)), "held-out clips")]
-        distances = nearest_clips(decibels(torch.cat([spectra(samples), *held])), spectra, study.train)
-        about = f"in dB of log-mel, of {seconds:.2f} s at equal level, to the nearest training clip"
-        return summary("nearest_clip", distances[: len(samples)], distances[len(samples) :], about)
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``nearest_train`` (mean) and ``nearest_train_low`` (5 % quantile)."""
+        audio = require_audio(context, "nearest")
+        samples = context.samples(context.source.prompts(context.source.val, context.n, context.seed))
+        seconds = min(MAX_SECONDS, *(sample.seconds for sample in samples))
+        spectrograms = MelSpectrograms(audio, round(seconds * audio.sample_rate), context.model.method.device)
+        limit = min(context.n, len(context.val))
+        held_out = [power for power, _ in spectrograms.iterate(context.val, limit, "held-out clips")]
+        power = torch.cat([spectrograms(samples), *held_out])
+        distances = nearest_sound_distances(power_to_db(power), spectrograms, context.train)
+        description = f"in dB of log-mel, of {seconds:.2f} s at equal level, to the nearest training clip"
+        return distance_results(distances[: len(samples)], distances[len(samples) :], description)
 
 
-def nearest_clips(clips: Tensor, spectra: Spectra, train: PackedDataset) -> NDArray[np.float64]:
-    """Root-mean-square distance in decibels of each of ``clips`` to the nearest of ``train``, shifted to fit best.
+def nearest_sound_distances(clips: Tensor, spectrograms: MelSpectrograms, train: PackedDataset) -> NDArray[np.float64]:
+    """Return the root-mean-square distance in dB of each clip to the nearest of ``train``, at the best shift.
 
     Args:
-        clips: (clips, bands, frames) of ``decibels``.
+        clips: (clips, bands, frames) from ``power_to_db``.
     """
-    frames, flat = clips.shape[-1], clips.flatten(1)
+    num_frames, flat = clips.shape[-1], clips.flatten(1)
     best = torch.full((len(clips),), torch.inf, device=clips.device)
-    for power, _ in spectra.real(train, None, "nearest training clips", around=SHIFT):
-        others = decibels(power, around=SHIFT)
-        for start in range(2 * SHIFT + 1):
-            found = squared(flat, others[..., start : start + frames].flatten(1))
-            best = torch.minimum(best, found.amin(1))
+    for power, _ in spectrograms.iterate(train, None, "nearest training clips", margin=MAX_SHIFT_FRAMES):
+        train_clips = power_to_db(power, margin=MAX_SHIFT_FRAMES)
+        for start in range(2 * MAX_SHIFT_FRAMES + 1):
+            distances = squared_distances(flat, train_clips[..., start : start + num_frames].flatten(1))
+            best = torch.minimum(best, distances.amin(1))
     return (best.clamp(min=0) / flat.shape[1]).sqrt().double().cpu().numpy()

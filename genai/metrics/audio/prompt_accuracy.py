@@ -1,4 +1,4 @@
-"""Do the samples sound like what their prompts say? A small network, trained on the real clips, judges them."""
+"""Do samples match their prompts? A small network, trained on the real clips, classifies them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,89 +10,104 @@ from torch import Tensor
 from genai.core.cache import cache_dir, cache_key, cached_file
 from genai.core.data import PackedDataset
 from genai.media.sound import Sound
-from genai.metrics.audio.classifier import VERSION, Listener, learn, listener
-from genai.metrics.audio.mel import Spectra, audio_of
-from genai.metrics.audio.prompt_attributes import OFTEN, UNKNOWN, Attribute, attributes
-from genai.metrics.base import EvalContext, Metric, Result, share
-from genai.metrics.frechet import frechet
+from genai.metrics.audio.classifier import (
+    CACHE_VERSION,
+    AudioClassifier,
+    load_audio_classifier,
+    train_audio_classifier,
+)
+from genai.metrics.audio.mel import MelSpectrograms, require_audio
+from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, MIN_COUNT, PromptAttribute, find_attributes
+from genai.metrics.base import EvalContext, Metric, Result, proportion_result
+from genai.metrics.frechet import frechet_result
 
-LONGEST = 2.0
-"""Seconds that are listened to, from the beginning."""
-BEYOND = 1.5
-"""Of the typical length: more of a clip is not listened to."""
-ITEMS = 20_000
-"""Of the training split to learn from, at most, evenly spaced; and a tenth of that to be judged beside the samples."""
+MAX_SECONDS = 2.0
+"""Seconds of a clip that are classified, from its start."""
+MAX_RELATIVE_LENGTH = 1.5
+"""Upper limit of the same, relative to the typical length of clips."""
+MAX_ITEMS = 20_000
+"""Evenly spaced training items that the classifier is trained on; a tenth as many held-out items are classified."""
 
 
-class Judge(Metric):
-    """The share of samples in which a network hears each attribute of the prompt, beside that of held-out clips.
+class PromptAccuracy(Metric):
+    """Proportion of samples that a classifier recognizes as what the prompt says; the reference is held-out clips.
 
-    It fits prompts that are the names of classes, or alike but for a few words. ``frechet_judge`` compares features of
-    the same network: it is no distance that others report, and means something only beside that of real clips.
+    Prompts must be class names, or differ in a few words only. ``frechet`` compares features of the same network. It
+    cannot be compared with distances that others report, only with its reference value.
     """
 
     media = Sound
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``judge_<attribute>`` of each, such as ``judge_word_1``, and ``frechet_judge``."""
-        audio, split = audio_of(study, "judge"), study.source.train
-        known = split.prompts if split.prompts is not None else [example.prompt for example in split]
-        found = attributes(known)
-        if not found:
-            return {
-                "judge": Result(
-                    None, f"nothing to judge: the prompts are not made of a few words, each in {OFTEN} clips"
-                )
-            }
-        length = round(min(LONGEST, BEYOND * audio.typical) * audio.rate)
-        spectra = Spectra(audio, length, study.model.method.device)
-        net = trained(study, spectra, found)
-        prompts = study.source.prompts(study.source.val, study.n, study.seed)
-        made = spectra(study.samples(prompts))
-        real, said = heard(spectra, study.val, ITEMS // 10, "held-out clips")
-        right, real_right = (hits(net, *pair, found) for pair in ((made, prompts), (real, said)))
-        figures = {f"judge_{a.name}": share(right[a], _about(a, known), real_right[a]) for a in found}
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``prompt_accuracy_<attribute>``, such as ``prompt_accuracy_word_1``, and ``frechet``."""
+        audio, split = require_audio(context, "prompt_accuracy"), context.source.train
+        train_prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
+        attributes = find_attributes(train_prompts)
+        if not attributes:
+            description = f"nothing to classify: the prompts are not made of a few words, each in {MIN_COUNT} clips"
+            return {"prompt_accuracy": Result(None, description)}
+        length = round(min(MAX_SECONDS, MAX_RELATIVE_LENGTH * audio.typical_seconds) * audio.sample_rate)
+        spectrograms = MelSpectrograms(audio, length, context.model.method.device)
+        network = cached_classifier(context, spectrograms, attributes)
+        prompts = context.source.prompts(context.source.val, context.n, context.seed)
+        power = spectrograms(context.samples(prompts))
+        real_power, real_prompts = collect_items(spectrograms, context.val, MAX_ITEMS // 10, "held-out clips")
+        hits = classify(network, power, prompts, attributes)
+        real_hits = classify(network, real_power, real_prompts, attributes)
+        results = {
+            f"prompt_accuracy_{attribute.name}": proportion_result(
+                hits[attribute], _describe(attribute, train_prompts), real_hits[attribute]
+            )
+            for attribute in attributes
+        }
         with torch.no_grad():
-            features = net.features(made), net.features(real)
-        return figures | {"frechet_judge": frechet(*features, study.seed, "the judge")}
+            features = network.features(power), network.features(real_power)
+        return results | {"frechet": frechet_result(*features, context.seed, "the classifier")}
 
 
-def trained(study: EvalContext, spectra: Spectra, found: Sequence[Attribute]) -> Listener:
-    """The judge of this training split; trained where the cache does not have it yet."""
-    audio, sizes = spectra.audio, [len(attribute.values) for attribute in found]
-    values = [[attribute.name, *attribute.values] for attribute in found]
-    hears = [audio.rate, audio.classes, spectra.length]
-    key = cache_key(study.source.train.fingerprint, "judge", VERSION, hears, values)
+def cached_classifier(
+    context: EvalContext, spectrograms: MelSpectrograms, attributes: Sequence[PromptAttribute]
+) -> AudioClassifier:
+    """Return the classifier for this training split; it is trained if it is not in the cache."""
+    audio, sizes = spectrograms.audio, [len(attribute.values) for attribute in attributes]
+    values = [[attribute.name, *attribute.values] for attribute in attributes]
+    input_format = [audio.sample_rate, audio.num_classes, spectrograms.length]
+    key = cache_key(context.source.train.content_hash, "judge", CACHE_VERSION, input_format, values)
 
     def write(path: Path) -> None:
-        power, prompts = heard(spectra, study.train, ITEMS, "training clips")
-        labels = torch.tensor([[attribute.label(prompt) for attribute in found] for prompt in prompts])
-        learn(power, labels.to(power.device), sizes, path)
+        power, prompts = collect_items(spectrograms, context.train, MAX_ITEMS, "training clips")
+        labels = torch.tensor([[attribute.label(prompt) for attribute in attributes] for prompt in prompts])
+        train_audio_classifier(power, labels.to(power.device), sizes, path)
 
-    return listener(cached_file(cache_dir() / f"{key}.safetensors", write), sizes, spectra.device)
+    path = cached_file(cache_dir() / f"{key}.safetensors", write)
+    return load_audio_classifier(path, sizes, spectrograms.device)
 
 
-def heard(spectra: Spectra, packed: PackedDataset, limit: int, label: str) -> tuple[Tensor, list[str]]:
-    """(items, bands, frames) of at most so many evenly spaced items, and their prompts."""
-    parts = list(spectra.real(packed, min(limit, len(packed)), label))
-    return torch.cat([power for power, _ in parts]), [prompt for _, prompts in parts for prompt in prompts]
+def collect_items(
+    spectrograms: MelSpectrograms, packed: PackedDataset, limit: int, label: str
+) -> tuple[Tensor, list[str]]:
+    """Return (items, bands, frames) of up to ``limit`` evenly spaced items, and their prompts."""
+    batches = list(spectrograms.iterate(packed, min(limit, len(packed)), label))
+    return torch.cat([power for power, _ in batches]), [prompt for _, prompts in batches for prompt in prompts]
 
 
 @torch.no_grad()
-def hits(
-    net: Listener, power: Tensor, prompts: Sequence[str], found: Sequence[Attribute]
-) -> dict[Attribute, list[bool]]:
-    """Whether each clip sounds like what its prompt says, where that says something of the attribute."""
-    guesses = [logits.argmax(1).tolist() for logits in net(power)]
-    labels = {attribute: [attribute.label(prompt) for prompt in prompts] for attribute in found}
-    return {
-        attribute: [guess == label for guess, label in zip(guessed, labels[attribute], strict=True) if label != UNKNOWN]
-        for attribute, guessed in zip(found, guesses, strict=True)
-    }
+def classify(
+    network: AudioClassifier, power: Tensor, prompts: Sequence[str], attributes: Sequence[PromptAttribute]
+) -> dict[PromptAttribute, list[bool]]:
+    """For each attribute, return whether clips are classified as their prompts say; prompts without it are skipped."""
+    predictions = [logits.argmax(1).tolist() for logits in network(power)]
+    hits = {}
+    for attribute, predicted in zip(attributes, predictions, strict=True):
+        labels = [attribute.label(prompt) for prompt in prompts]
+        hits[attribute] = [
+            value == label for value, label in zip(predicted, labels, strict=True) if label != IGNORE_INDEX
+        ]
+    return hits
 
 
-def _about(attribute: Attribute, prompts: Sequence[str]) -> str:
-    """Chance is how often a model is right that makes what is in the training split, whatever it is asked for."""
-    counts = Counter(label for prompt in prompts if (label := attribute.label(prompt)) != UNKNOWN)
+def _describe(attribute: PromptAttribute, prompts: Sequence[str]) -> str:
+    """Describe the accuracy of an attribute, and that of a model that draws values by their training frequencies."""
+    counts = Counter(label for prompt in prompts if (label := attribute.label(prompt)) != IGNORE_INDEX)
     chance = sum(count**2 for count in counts.values()) / counts.total() ** 2
-    return f"share of samples in which a judge hears what was asked for, {attribute}; chance is {chance:.2f}"
+    return f"share of samples that a classifier recognizes as what was prompted, {attribute}; chance is {chance:.2f}"

@@ -1,4 +1,4 @@
-"""Do samples serve in the place of data? A classifier trained on them is tested on real pictures."""
+"""Classification accuracy score: classifiers that are trained on samples are tested on real pictures."""
 
 from collections.abc import Sequence
 from statistics import mean, variance
@@ -9,95 +9,117 @@ from torch import Tensor
 
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError
-from genai.core.loader import held_out
+from genai.core.loader import validation_batches
 from genai.media.picture import Picture
-from genai.metrics.audio.prompt_attributes import MOST, OFTEN, classes
+from genai.metrics.audio.prompt_attributes import MAX_VALUES, MIN_COUNT, find_classes
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.image.classifier import AT_ONCE, hits, learn, numbered
+from genai.metrics.image.classifier import EVAL_BATCH_SIZE, class_indices, correct_predictions, train_image_classifier
 
-STEPS, TRIES = 300, 3
-"""Of each classifier's training; classifiers on each side, with a seed each."""
-HELD_OUT = 10_000
-"""Pictures of the held-out split that are looked at, at most, evenly spaced."""
+STEPS = 300
+"""Training steps of each classifier."""
+NUM_CLASSIFIERS = 3
+"""Classifiers that are trained on samples, and as many on real pictures; each has its own seed."""
+MAX_VAL_ITEMS = 10_000
+"""Maximum number of held-out pictures that the classifiers are tested on, evenly spaced."""
 
 
-class Serves(Metric):
-    """The accuracy on held-out pictures of classifiers that saw samples alone, beside that of classifiers that saw as
-    many real training pictures of the same classes (classification accuracy score: Ravuri & Vinyals 2019,
-    arXiv:1905.10887). Prompts have to be classes.
+class ClassificationAccuracy(Metric):
+    """Accuracy on held-out pictures of classifiers that are trained on samples alone (Ravuri & Vinyals 2019,
+    arXiv:1905.10887).
+
+    The reference is the accuracy of classifiers that are trained on as many real training pictures of the same classes.
+    Prompts must be class names.
     """
 
     media = Picture
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``serves``, the accuracy, and ``serves_ratio``, its share of that of real pictures.
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``classification_accuracy``, and ``classification_accuracy_ratio`` to that of real pictures.
 
         Raises:
-            UserError: the prompts are no classes.
+            UserError: the prompts are not class names.
         """
-        names = named(study)
-        asked = study.source.prompts(study.source.val, study.n, study.seed)
-        samples = study.samples(asked)
-        pairs = [(sample, prompt) for sample, prompt in zip(samples, asked, strict=True) if prompt in names]
+        names = training_classes(context)
+        all_prompts = context.source.prompts(context.source.val, context.n, context.seed)
+        samples = context.samples(all_prompts)
+        pairs = [(sample, prompt) for sample, prompt in zip(samples, all_prompts, strict=True) if prompt in names]
         prompts = [prompt for _, prompt in pairs]
-        made = torch.stack([study.model.modality.encode(sample) for sample, _ in pairs])
-        real = alike(study.train, study.source.train.prompts, prompts, study.seed)
-        device, labels = study.model.method.device, numbered(prompts, names)
-        tested = tuple(each.to(device) for each in held_pictures(study.val, names))
-        ours, theirs = (accuracy(pixels.to(device), labels.to(device), len(names), *tested) for pixels in (made, real))
-        count = f"{len(prompts):,} of {len(names)} classes; {TRIES} classifiers, tested on {len(tested[1]):,} held out"
-        figures = {
-            "serves": Result(ours[0], f"accuracy of classifiers trained on samples alone, {count}", ours[1], theirs[0])
-        }
-        if theirs[0]:
-            ratio = ours[0] / theirs[0]
-            error = sum((error / theirs[0]) ** 2 for error in (ours[1], ratio * theirs[1])) ** 0.5
-            about = "the same as a share of that of classifiers trained on as many real pictures"
-            figures["serves_ratio"] = Result(ratio, about, error)
-        return figures
+        sample_pixels = torch.stack([context.model.modality.encode(sample) for sample, _ in pairs])
+        real_pixels = matching_pictures(context.train, context.source.train.prompts, prompts, context.seed)
+        device = context.model.method.device
+        labels = class_indices(prompts, names).to(device)
+        val_pixels, val_labels = (part.to(device) for part in held_out_pictures(context.val, names))
+        (accuracy, standard_error), (real_accuracy, real_error) = (
+            classifier_accuracy(pixels.to(device), labels, len(names), val_pixels, val_labels)
+            for pixels in (sample_pixels, real_pixels)
+        )
+        description = (
+            f"accuracy of classifiers trained on samples alone, {len(prompts):,} of {len(names)} classes; "
+            f"{NUM_CLASSIFIERS} classifiers, tested on {len(val_labels):,} held out"
+        )
+        results = {"classification_accuracy": Result(accuracy, description, standard_error, real_accuracy)}
+        if real_accuracy:
+            ratio = accuracy / real_accuracy
+            ratio_error = sum((error / real_accuracy) ** 2 for error in (standard_error, ratio * real_error)) ** 0.5
+            description = "the same, divided by that of classifiers trained on as many real pictures"
+            results["classification_accuracy_ratio"] = Result(ratio, description, ratio_error)
+        return results
 
 
-def named(study: EvalContext) -> tuple[str, ...]:
-    """The classes that the prompts of the training split are. Raises ``UserError`` where they are something else."""
-    split = study.source.train
-    known = split.prompts if split.prompts is not None else [example.prompt for example in split]
-    if not (names := classes(known)):
+def training_classes(context: EvalContext) -> tuple[str, ...]:
+    """Return the class names among the prompts of the training split. Raises ``UserError`` if they are not classes."""
+    split = context.source.train
+    prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
+    if not (names := find_classes(prompts)):
         raise UserError(
-            f"'serves' trains a classifier, so the prompts have to be classes: 2 to {MOST}, each of {OFTEN} or "
-            f"more pictures. Here {len(known):,} have {len(set(known)):,} different ones. Leave it out of metrics=."
+            f"'classification_accuracy' trains a classifier, so the prompts have to be classes: 2 to {MAX_VALUES}, "
+            f"each of {MIN_COUNT} or more pictures. Here {len(prompts):,} have {len(set(prompts)):,} different ones. "
+            "Leave it out of metrics=."
         )
     return names
 
 
-def alike(train: PackedDataset, known: Sequence[str] | None, prompts: Sequence[str], seed: int) -> Tensor:
-    """(prompts, channels, height, width) uint8: training pictures of these prompts, drawn at random.
+def matching_pictures(
+    train: PackedDataset, train_prompts: Sequence[str] | None, prompts: Sequence[str], seed: int
+) -> Tensor:
+    """Draw random training pictures with these prompts: (prompts, channels, height, width) uint8.
 
-    None comes twice before all of its prompt have come once.
+    A picture repeats only if all pictures with its prompt have been used.
+
+    Args:
+        train_prompts: prompts of the training pictures; ``None``: read them from ``train``.
     """
-    if known is None:
-        known = [prompt for batch, _ in held_out(train, AT_ONCE, None) for prompt in batch.prompts]
-    draw = np.random.default_rng(seed)
-    of, found = np.array(known), np.empty(len(prompts), np.int64)
+    if train_prompts is None:
+        batches = validation_batches(train, EVAL_BATCH_SIZE, None)
+        train_prompts = [prompt for batch, _ in batches for prompt in batch.prompts]
+    rng = np.random.default_rng(seed)
+    train_names, indices = np.array(train_prompts), np.empty(len(prompts), np.int64)
     for name in sorted(set(prompts)):
         rows = np.flatnonzero(np.array(prompts) == name)
-        found[rows] = np.resize(draw.permutation(np.flatnonzero(of == name)), len(rows))
-    return train.batch(found.tolist(), None).x
+        indices[rows] = np.resize(rng.permutation(np.flatnonzero(train_names == name)), len(rows))
+    return train.batch(indices.tolist(), None).x
 
 
-def held_pictures(val: PackedDataset, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """(pictures, channels, height, width) uint8 of the held-out split, and their classes; others are left out."""
-    batches = [batch for batch, _ in held_out(val, AT_ONCE, HELD_OUT)]
-    said = [prompt for batch in batches for prompt in batch.prompts]
-    kept = [prompt in names for prompt in said]
-    pixels = torch.cat([batch.x for batch in batches])[torch.tensor(kept)]
-    return pixels, numbered([prompt for prompt, keep in zip(said, kept, strict=True) if keep], names)
+def held_out_pictures(val: PackedDataset, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return held-out pictures (pictures, channels, height, width) uint8 of the classes ``names``, and their labels."""
+    batches = [batch for batch, _ in validation_batches(val, EVAL_BATCH_SIZE, MAX_VAL_ITEMS)]
+    prompts = [prompt for batch in batches for prompt in batch.prompts]
+    mask = torch.tensor([prompt in names for prompt in prompts])
+    pixels = torch.cat([batch.x for batch in batches])[mask]
+    return pixels, class_indices([prompt for prompt in prompts if prompt in names], names)
 
 
-def accuracy(pixels: Tensor, labels: Tensor, count: int, tested: Tensor, right: Tensor) -> tuple[float, float]:
-    """The mean of classifiers of these pictures on those ``tested``, and its standard error: of what was tested, and of
-    the classifiers' seeds."""
-    shares = [
-        hits(learn(pixels, labels, count, STEPS, seed), tested, right).float().mean().item() for seed in range(TRIES)
-    ]
-    share = mean(shares)
-    return share, (share * (1 - share) / len(right) + variance(shares) / TRIES) ** 0.5
+def classifier_accuracy(
+    pixels: Tensor, labels: Tensor, num_classes: int, val_pixels: Tensor, val_labels: Tensor
+) -> tuple[float, float]:
+    """Return the mean validation accuracy of classifiers that are trained on ``pixels``, and its standard error.
+
+    The error covers the choice of validation pictures and the seeds of the classifiers.
+    """
+    accuracies = []
+    for seed in range(NUM_CLASSIFIERS):
+        classifier = train_image_classifier(pixels, labels, num_classes, STEPS, seed)
+        accuracies.append(correct_predictions(classifier, val_pixels, val_labels).float().mean().item())
+    accuracy = mean(accuracies)
+    error = (accuracy * (1 - accuracy) / len(val_labels) + variance(accuracies) / NUM_CLASSIFIERS) ** 0.5
+    return accuracy, error

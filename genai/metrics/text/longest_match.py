@@ -1,4 +1,4 @@
-"""The longest run of characters that a text has in common with another, much longer one."""
+"""Length of the longest run of characters that a text shares with a much longer one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -7,54 +7,54 @@ from numpy.typing import NDArray
 
 from genai.core.progress import ProgressBar
 
-FIRST = 24
-"""The first length to look for: longer windows can be shared only where one so long is, which is in few places."""
-CHUNK = 2**20
+FIRST_LENGTH = 24
+"""First length to search for. It occurs in few places, and longer matches can only be at the same places."""
+WINDOWS_PER_CHUNK = 2**20
 """Windows of the long text that are looked up at once."""
-BUCKETS = 22
-"""Bits of a hash that are looked up first: most windows are nowhere in the short texts, and are told by these."""
+BUCKET_BITS = 22
+"""Bits of a hash that are compared first: they rule out most windows of the long text."""
 
 Hashes = NDArray[np.uint64]
-Places = NDArray[np.int64]
+Positions = NDArray[np.int64]
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
-_ENDS = "\U0010ffff", "\U0010fffe"  # behind a document, behind a text: no characters, so no window reaches over them
+_SEPARATORS = "\U0010ffff", "\U0010fffe"  # after a document, after a text: no characters, so no match crosses an end
 
 
-def longest_shared(texts: Sequence[str], documents: Iterable[str], label: str = "longest copies") -> list[int]:
-    """For each of ``texts`` the length in characters of its longest run that is also in one of ``documents``.
+def longest_match_lengths(texts: Sequence[str], documents: Iterable[str], label: str = "longest copies") -> list[int]:
+    """For each of ``texts``, return the length in characters of its longest run that is also in one of ``documents``.
 
-    Bisection over the length of a window: a text that shares one of length L shares shorter ones too, at the same
-    places. All windows of a length are compared by a hash of 64 bits (Karp & Rabin 1987), which leaves a chance of
-    about one in ten million for 10 MB that a length is too large. At its peak it takes some 50 bytes of memory a
-    character of ``documents``.
+    The length is found by bisection: a text that shares a window of length L also shares shorter ones, at the same
+    positions. All windows of a length are compared by 64-bit hashes (Karp & Rabin 1987); for 10 MB the chance that a
+    collision makes a length too large is about one in ten million. Peak memory is about 50 bytes per character of
+    ``documents``.
     """
-    long, short = Windows(documents, _ENDS[0]), Windows(texts, _ENDS[1])
-    owner = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
+    long, short = HashedWindows(documents, _SEPARATORS[0]), HashedWindows(texts, _SEPARATORS[1])
+    text_index = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
     low, high = np.zeros(len(texts), np.int64), np.array([len(text) for text in texts], np.int64)
-    shared: dict[int, tuple[Places | None, Places | None]] = {0: (None, None)}  # where, by length; None: anywhere
+    # length -> positions of shared windows in the short and the long texts; None: anywhere
+    matches: dict[int, tuple[Positions | None, Positions | None]] = {0: (None, None)}
     with ProgressBar(label, int(high.sum())) as bar:
         while (low < high).any():
             middles = np.sort(((low + high + 1) // 2)[low < high])
             length = int(middles[len(middles) // 2])  # one answer narrows the search for every text
-            length = length if len(shared) > 1 else min(FIRST, int(high.max()))
-            here, there = shared[max(known for known in shared if known <= length)]
-            found, places = compare(short, long, length, here, there)
-            shared[length] = found, places
-            hit = np.zeros(len(texts), bool)
-            hit[owner[found]] = True
-            before = int((high - low).sum())
-            low = np.where(hit, np.maximum(low, length), low)
-            high = np.where(hit, high, np.minimum(high, length - 1))
-            bar.step(before - int((high - low).sum()))
-    return [int(value) for value in low]
+            length = length if len(matches) > 1 else min(FIRST_LENGTH, int(high.max()))
+            short_candidates, long_candidates = matches[max(shorter for shorter in matches if shorter <= length)]
+            matches[length] = shared_windows(short, long, length, short_candidates, long_candidates)
+            is_shared = np.zeros(len(texts), bool)
+            is_shared[text_index[matches[length][0]]] = True
+            remaining = int((high - low).sum())
+            low = np.where(is_shared, np.maximum(low, length), low)
+            high = np.where(is_shared, high, np.minimum(high, length - 1))
+            bar.step(remaining - int((high - low).sum()))
+    return [int(length) for length in low]
 
 
-class Windows:
-    """All windows of texts, hashed: the sum over j of character[i + j] base^j, modulo 2^64."""
+class HashedWindows:
+    """Hashes of all windows of texts: the sum over j of character[i + j] base^j, modulo 2^64."""
 
-    def __init__(self, texts: Iterable[str], end: str) -> None:
-        content = "".join(f"{text}{end}" for text in texts) or end
+    def __init__(self, texts: Iterable[str], separator: str) -> None:
+        content = "".join(f"{text}{separator}" for text in texts) or separator
         codes = np.frombuffer(content.encode("utf-32-le", "surrogatepass"), np.uint32)
         powers = _powers(_BASE, len(codes))
         self.sums = np.zeros(len(codes) + 1, np.uint64)
@@ -62,36 +62,48 @@ class Windows:
         del powers
         self.inverse = _powers(pow(_BASE, -1, 2**64), len(codes))
 
-    def chunks(self, length: int, among: Places | None) -> Iterator[tuple[Places, Hashes]]:
-        """Windows of ``length`` that begin ``among`` places (``None``: everywhere): where, and their hashes."""
-        count = len(self.inverse) - length + 1
-        for start in range(0, count if among is None else len(among), CHUNK):
-            places = np.arange(start, min(count, start + CHUNK)) if among is None else among[start : start + CHUNK]
-            places = places[places < count]
-            yield places, (self.sums[places + length] - self.sums[places]) * self.inverse[places]
+    def chunks(self, length: int, candidates: Positions | None) -> Iterator[tuple[Positions, Hashes]]:
+        """Yield positions and hashes of the windows of ``length`` that start at ``candidates`` (``None``: anywhere)."""
+        count, step = len(self.inverse) - length + 1, WINDOWS_PER_CHUNK
+        for start in range(0, count if candidates is None else len(candidates), step):
+            if candidates is None:
+                positions = np.arange(start, min(count, start + step))
+            else:
+                positions = candidates[start : start + step]
+            positions = positions[positions < count]
+            yield positions, (self.sums[positions + length] - self.sums[positions]) * self.inverse[positions]
 
 
-def compare(
-    short: Windows, long: Windows, length: int, here: Places | None, there: Places | None
-) -> tuple[Places, Places]:
-    """Where the windows of ``length`` begin that both texts have, in each: looked for ``here`` and ``there``."""
-    none = np.empty(0, np.int64), np.empty(0, np.uint64)
-    mine, wanted = (np.concatenate(parts) for parts in zip(none, *short.chunks(length, here), strict=True))
-    order = np.argsort(wanted)
-    mine, wanted = mine[order], wanted[order]
-    bits = np.uint64(64 - BUCKETS)
-    likely = np.zeros(2**BUCKETS, bool)
-    likely[wanted >> bits] = True
-    seen = np.zeros(len(wanted), bool)
-    found = [none[0]]
-    for places, hashes in long.chunks(length, there):
-        kept = np.flatnonzero(likely[hashes >> bits])
-        rows = np.minimum(np.searchsorted(wanted, hashes[kept]), len(wanted) - 1)
-        same = wanted[rows] == hashes[kept]
-        seen[rows[same]] = True
-        found.append(places[kept[same]])
-    first = np.searchsorted(wanted, wanted)  # equal windows share the first of their rows
-    return mine[seen[first]], np.concatenate(found)
+def shared_windows(
+    short: HashedWindows,
+    long: HashedWindows,
+    length: int,
+    short_candidates: Positions | None,
+    long_candidates: Positions | None,
+) -> tuple[Positions, Positions]:
+    """Return the positions in ``short`` and in ``long`` of the windows of ``length`` that occur in both.
+
+    Only windows that start at the candidates are compared (``None``: all).
+    """
+    empty = np.empty(0, np.int64), np.empty(0, np.uint64)
+    positions, hashes = (
+        np.concatenate(parts) for parts in zip(empty, *short.chunks(length, short_candidates), strict=True)
+    )
+    order = np.argsort(hashes)
+    positions, hashes = positions[order], hashes[order]
+    shift = np.uint64(64 - BUCKET_BITS)
+    bucket_used = np.zeros(2**BUCKET_BITS, bool)
+    bucket_used[hashes >> shift] = True
+    is_matched = np.zeros(len(hashes), bool)
+    long_matches = [empty[0]]
+    for long_positions, long_hashes in long.chunks(length, long_candidates):
+        candidates = np.flatnonzero(bucket_used[long_hashes >> shift])
+        rows = np.minimum(np.searchsorted(hashes, long_hashes[candidates]), len(hashes) - 1)
+        is_equal = hashes[rows] == long_hashes[candidates]
+        is_matched[rows[is_equal]] = True
+        long_matches.append(long_positions[candidates[is_equal]])
+    first_rows = np.searchsorted(hashes, hashes)  # equal windows share the first of their rows
+    return positions[is_matched[first_rows]], np.concatenate(long_matches)
 
 
 def _powers(base: int, count: int) -> Hashes:

@@ -1,4 +1,4 @@
-"""Of texts: how well they are predicted, whether code is code, and whether they are copies."""
+"""Metrics of text: bits per byte, the share of valid Python, and copies of the training text."""
 
 import ast
 import math
@@ -10,141 +10,151 @@ import numpy as np
 
 from genai.core.data import PackedDataset, Split
 from genai.core.errors import UserError
-from genai.core.loader import held_out
-from genai.inference.validation import at_once
+from genai.core.loader import validation_batches
+from genai.inference.validation import validation_batch_size
 from genai.media.text import Document
-from genai.metrics.base import EvalContext, Metric, Result, share
-from genai.metrics.text.longest_match import longest_shared
+from genai.metrics.base import EvalContext, Metric, Result, proportion_result
+from genai.metrics.text.longest_match import longest_match_lengths
 from genai.modalities.base import Modality
 from genai.modalities.text import Text
 
-PROMPT = 40
-"""Characters of a real beginning, at most, that a sample goes on from."""
-LEFT = 400
-"""Characters that should follow a place, where there are places with so many."""
+MAX_PROMPT_CHARS = 40
+"""Maximum length of the real text that a sample continues."""
+MIN_REMAINING_CHARS = 400
+"""Characters that should follow a starting point, if there are such points."""
 
 
 class BitsPerByte(Metric):
-    """The held-out loss in units that do not depend on the tokenizer."""
+    """Validation loss in units that do not depend on the tokenizer."""
 
     media = Document
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``bits_per_byte`` and, a token, ``perplexity``.
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``bits_per_byte`` and ``perplexity`` per token.
 
-        Both are over all targets of the held-out split. The token behind each document is predicted and paid for, too,
-        but has no bytes.
+        Both are over all targets of the held-out split. The token after each document counts as a target, but has no
+        bytes.
         """
-        nats = study.losses["loss"]
-        tokens, size = targets(study.val, study.model.modality)
-        held = "held-out text" if study.own else "held-out text of other data"
+        nats = context.losses["loss"]
+        num_tokens, num_bytes = count_targets(context.val, context.model.modality)
+        split = "held-out text" if context.own_data else "held-out text of other data"
+        bits_per_byte = nats / math.log(2) * num_tokens / num_bytes if num_bytes else None
         return {
-            "bits_per_byte": Result(nats / math.log(2) * tokens / size if size else None, f"of UTF-8, {held}"),
-            "perplexity": Result(math.exp(min(nats, 700)), f"a token ({tokens:,} of them, {size:,} bytes), {held}"),
+            "bits_per_byte": Result(bits_per_byte, f"of UTF-8, {split}"),
+            "perplexity": Result(
+                math.exp(min(nats, 700)), f"per token ({num_tokens:,} tokens, {num_bytes:,} bytes), {split}"
+            ),
         }
 
 
-class Parses(Metric):
-    """Is it Python? Of samples, beside real text from the same places, cut to the same number of characters."""
+class ParseRate(Metric):
+    """Proportion of samples that are valid Python; the reference is real text at the same places, equally long."""
 
     media = Document
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``parses``: the share that ``ast.parse`` accepts, up to the last complete line.
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``parses``: the proportion that ``ast.parse`` accepts, up to the last complete line.
 
-        Real text fails as well where the cut falls within brackets, a text, or right behind a ``def`` line.
+        Real text can fail too: if it is cut inside brackets, inside a string, or right after a ``def`` line.
         """
-        pairs = continuations(study)
-        made, real = [parses(p.prompt + p.made) for p in pairs], [parses(p.prompt + p.real) for p in pairs]
-        return {"parses": share(made, "share that is Python up to its last complete line", real)}
+        completions = sample_completions(context)
+        valid = [is_python(each.prompt + each.sample) for each in completions]
+        real_valid = [is_python(each.prompt + each.real) for each in completions]
+        return {"parses": proportion_result(valid, "share that is Python up to its last complete line", real_valid)}
 
 
 class LongestCopy(Metric):
-    """Runs of characters that are also in the training text, beside those of held-out text of the same length."""
+    """Longest runs of characters that are also in the training text; the reference is held-out text, equally long."""
 
     media = Document
-    of_training = True
+    compares_with_training = True
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``longest_copy`` of all samples, and ``mean_copy``, the mean over samples of the longest run in each."""
-        pairs = continuations(study)
-        texts = [pair.made for pair in pairs] + [pair.real for pair in pairs]
-        lengths = longest_shared(texts, (str(example.media) for example in study.source.train))
-        ours, theirs = lengths[: len(pairs)], lengths[len(pairs) :]
-        error = float(np.std(ours, ddof=1) / len(ours) ** 0.5) if len(ours) > 1 else None
-        total = sum(len(pair.made) for pair in pairs)
-        about = "characters that are verbatim in the training text"
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``longest_copy`` over all samples and ``mean_copy``, the mean of the longest run in each sample."""
+        completions = sample_completions(context)
+        texts = [each.sample for each in completions] + [each.real for each in completions]
+        lengths = longest_match_lengths(texts, (str(example.media) for example in context.source.train))
+        sample_lengths, real_lengths = lengths[: len(completions)], lengths[len(completions) :]
+        count = len(sample_lengths)
+        standard_error = float(np.std(sample_lengths, ddof=1) / count**0.5) if count > 1 else None
+        total = sum(len(each.sample) for each in completions)
+        copied = "characters that are verbatim in the training text"
         return {
-            "longest_copy": Result(max(ours), f"longest run of {about}, in {total:,}", beside=max(theirs)),
+            "longest_copy": Result(
+                max(sample_lengths), f"longest run of {copied}, in {total:,}", reference=max(real_lengths)
+            ),
             "mean_copy": Result(
-                sum(ours) / len(ours), f"longest run of a sample of {about}, mean", error, sum(theirs) / len(theirs)
+                sum(sample_lengths) / count,
+                f"mean over samples of the longest run of {copied}",
+                standard_error,
+                sum(real_lengths) / len(real_lengths),
             ),
         }
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What a model wrote after ``prompt``, and as many characters of what really stands there."""
+class Completion:
+    """What a model wrote after ``prompt``, and as many characters of the real text there."""
 
     prompt: str
-    made: str
+    sample: str
     real: str
 
 
-def continuations(study: EvalContext) -> list[Pair]:
-    """``study.n`` samples that go on from real beginnings in held-out text, each beside the text itself."""
-    found = places(study.source.val, study.n, study.seed)
-    samples = study.samples([prompt for prompt, _ in found])
-    pairs = []
-    for (prompt, real), sample in zip(found, samples, strict=True):
-        made = str(sample)[len(prompt) :]
-        count = min(len(made), len(real))
-        pairs.append(Pair(prompt, made[:count], real[:count]))
-    return pairs
+def sample_completions(context: EvalContext) -> list[Completion]:
+    """Return ``context.n`` completions of real prompts from held-out text."""
+    prompts = random_prompts(context.source.val, context.n, context.seed)
+    samples = context.samples([prompt for prompt, _ in prompts])
+    completions = []
+    for (prompt, real), document in zip(prompts, samples, strict=True):
+        sample = str(document)[len(prompt) :]
+        count = min(len(sample), len(real))
+        completions.append(Completion(prompt, sample[:count], real[:count]))
+    return completions
 
 
-def places(split: Split, count: int, seed: int) -> list[tuple[str, str]]:
-    """Beginnings drawn at random, (prompt, what follows it): of documents, and of paragraphs that are not indented.
+def random_prompts(split: Split, count: int, seed: int) -> list[tuple[str, str]]:
+    """Draw random pairs (prompt, text after it) from starts of documents and of paragraphs that are not indented.
 
-    A prompt is the first line there, whole words of it and ``PROMPT`` characters at most. Places repeat where there are
-    too few.
+    A prompt is the start of the first line: whole words, at most ``MAX_PROMPT_CHARS`` characters. Pairs repeat if there
+    are fewer than ``count`` places.
     """
     documents = [str(example.media) for example in split]
     starts = [(i, 0) for i in range(len(documents))]
     starts += [(i, m.end()) for i, text in enumerate(documents) for m in re.finditer(r"\n[ \t\r]*\n(?=\S)", text)]
-    starts = [(i, at) for i, at in starts if len(documents[i]) - at >= LEFT] or starts
-    drawn = np.random.default_rng(seed).choice(len(starts), count, replace=len(starts) < count)
-    rests = [documents[i][at:] for i, at in (starts[index] for index in drawn)]
-    prompts = [_beginning(rest) for rest in rests]
-    return [(prompt, rest[len(prompt) :]) for prompt, rest in zip(prompts, rests, strict=True)]
+    starts = [(i, start) for i, start in starts if len(documents[i]) - start >= MIN_REMAINING_CHARS] or starts
+    indices = np.random.default_rng(seed).choice(len(starts), count, replace=len(starts) < count)
+    texts = [documents[i][start:] for i, start in (starts[index] for index in indices)]
+    prompts = [_first_words(text) for text in texts]
+    return [(prompt, text[len(prompt) :]) for prompt, text in zip(prompts, texts, strict=True)]
 
 
-def parses(text: str) -> bool:
-    """Whether ``text``, up to its last complete line, is Python and says something."""
-    complete = text[: text.rfind("\n") + 1] or text
+def is_python(text: str) -> bool:
+    """Whether ``text``, up to its last complete line, is valid Python with at least one statement."""
+    complete_lines = text[: text.rfind("\n") + 1] or text
     try:
         with warnings.catch_warnings(action="ignore"):
-            return bool(ast.parse(complete).body)
+            return bool(ast.parse(complete_lines).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
 
 
-def targets(packed: PackedDataset, modality: Modality) -> tuple[int, int]:
-    """How many tokens are predicted in a split, and how many bytes they stand for."""
+def count_targets(packed: PackedDataset, modality: Modality) -> tuple[int, int]:
+    """Return the number of target tokens of a split, and the number of bytes that they encode."""
     if not isinstance(modality, Text):
-        raise UserError(f"'bits_per_byte' counts the bytes of tokens, which {type(modality).__name__} does not have.")
-    sizes = np.array([*map(len, modality.tokenizer.pieces), 0])
-    tokens = size = 0
-    for batch, _ in held_out(packed, at_once(packed), None):
-        predicted = batch.x[:, 1:] if batch.valid is None else batch.x[:, 1:][batch.valid]
-        tokens += predicted.numel()
-        size += int(sizes[predicted.numpy()].sum())
-    return tokens, size
+        raise UserError(f"'bits_per_byte' needs a tokenizer, and {type(modality).__name__} has none.")
+    sizes = np.array([*map(len, modality.tokenizer.token_bytes), 0])
+    num_tokens = num_bytes = 0
+    for batch, _ in validation_batches(packed, validation_batch_size(packed), None):
+        targets = batch.x[:, 1:] if batch.valid is None else batch.x[:, 1:][batch.valid]
+        num_tokens += targets.numel()
+        num_bytes += int(sizes[targets.numpy()].sum())
+    return num_tokens, num_bytes
 
 
-def _beginning(rest: str) -> str:
-    line = rest.partition("\n")[0]
-    if len(line) <= PROMPT:
+def _first_words(text: str) -> str:
+    line = text.partition("\n")[0]
+    if len(line) <= MAX_PROMPT_CHARS:
         return line
-    words = line[: PROMPT + 1].rpartition(" ")[0]  # tokens begin with a space
-    return words or line[:PROMPT]
+    words = line[: MAX_PROMPT_CHARS + 1].rpartition(" ")[0]  # tokens start with a space
+    return words or line[:MAX_PROMPT_CHARS]

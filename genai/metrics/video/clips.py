@@ -1,4 +1,4 @@
-"""Clips, made and real, as tensors of one length: what metrics compare films by."""
+"""Samples and real clips as tensors of one length, for metrics that compare clips."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
@@ -14,7 +14,7 @@ from genai.core.errors import UserError
 from genai.metrics.base import EvalContext
 
 
-class Films(Protocol):
+class ClipDataset(Protocol):
     """A packed split of clips."""
 
     prompts: list[str]
@@ -22,52 +22,63 @@ class Films(Protocol):
     def __len__(self) -> int: ...
 
     def clip(self, index: int) -> NDArray[np.uint8]:
-        """(time, channels, height, width) of a whole clip."""
+        """Return a whole clip (time, channels, height, width)."""
         ...
 
 
-def made(study: EvalContext, prompts: Sequence[str] | None = None) -> Tensor:
-    """(samples, time, channels, height, width) uint8; ``None``: of prompts of the held-out split."""
-    check_rate(study)
-    asked = study.source.prompts(study.source.val, study.n, study.seed) if prompts is None else prompts
-    return stacked(study.samples(asked))
+def sample_clips(context: EvalContext, prompts: Sequence[str] | None = None) -> Tensor:
+    """Return samples (clips, time, channels, height, width) uint8.
+
+    Args:
+        prompts: one for each sample; ``None``: prompts of the held-out split.
+    """
+    check_frame_rate(context)
+    if prompts is None:
+        prompts = context.source.prompts(context.source.val, context.n, context.seed)
+    return stack_clips(context.samples(prompts))
 
 
-def check_rate(study: EvalContext) -> None:
-    """Raises ``UserError`` where samples have another frame rate than the clips of the data."""
-    fps = study.options.get("fps")
-    own = cast(Any, study.model.modality).fps
-    if fps is not None and fps != own:
-        raise UserError(f"fps={fps:g}: samples are held against clips of {own:g} frames a second. Leave fps= out.")
+def check_frame_rate(context: EvalContext) -> None:
+    """Raise ``UserError`` if samples have another frame rate than the clips of the data."""
+    sample_fps = context.options.get("fps")
+    fps = cast(Any, context.model.modality).fps
+    if sample_fps is not None and sample_fps != fps:
+        raise UserError(
+            f"fps={sample_fps:g}: samples are compared with clips of {fps:g} frames a second. Leave fps= out."
+        )
 
 
-def stacked(clips: Sequence[Any]) -> Tensor:
-    """(clips, time, channels, height, width) uint8 of clips of one size, cut to the length of the shortest."""
-    frames = min(len(clip.frames) for clip in clips)
-    return torch.from_numpy(np.stack([clip.frames[:frames].transpose(0, 3, 1, 2) for clip in clips]))
+def stack_clips(clips: Sequence[Any]) -> Tensor:
+    """Stack clips of one size, cut to the length of the shortest: (clips, time, channels, height, width) uint8."""
+    num_frames = min(len(clip.frames) for clip in clips)
+    return torch.from_numpy(np.stack([clip.frames[:num_frames].transpose(0, 3, 1, 2) for clip in clips]))
 
 
-def real(packed: PackedDataset, frames: int, limit: int | None = None) -> Tensor:
-    """(clips, frames, channels, height, width) uint8: the beginnings of the clips of ``long_enough``."""
-    films = cast(Films, packed)
-    return torch.from_numpy(np.stack([films.clip(index)[:frames] for index in long_enough(packed, frames, limit)]))
+def real_clips(packed: PackedDataset, num_frames: int, limit: int | None = None) -> Tensor:
+    """Return the first frames of the clips of ``long_clip_indices``: (clips, time, channels, height, width) uint8."""
+    dataset, indices = cast(ClipDataset, packed), long_clip_indices(packed, num_frames, limit)
+    return torch.from_numpy(np.stack([dataset.clip(index)[:num_frames] for index in indices]))
 
 
-def long_enough(packed: PackedDataset, frames: int, limit: int | None = None) -> list[int]:
-    """``limit`` evenly spaced ones (``None``: all) of the clips that have ``frames``. Raises ``UserError`` for none."""
-    films = cast(Films, packed)
-    found = [index for index in range(len(films)) if len(films.clip(index)) >= frames]
-    if not found:
-        raise UserError(f"no clip of the data has {frames} frames, which the samples have: ask for fewer, frames=.")
-    count = len(found) if limit is None else min(limit, len(found))
-    return [found[position * len(found) // count] for position in range(count)]
+def long_clip_indices(packed: PackedDataset, num_frames: int, limit: int | None = None) -> list[int]:
+    """Return the indices of clips with at least ``num_frames``: ``limit`` evenly spaced ones, or all.
+
+    Raises:
+        UserError: there is no such clip.
+    """
+    dataset = cast(ClipDataset, packed)
+    indices = [index for index in range(len(dataset)) if len(dataset.clip(index)) >= num_frames]
+    if not indices:
+        raise UserError(f"no clip of the data has {num_frames} frames, which the samples have: ask for fewer, frames=.")
+    count = len(indices) if limit is None else min(limit, len(indices))
+    return [indices[position * len(indices) // count] for position in range(count)]
 
 
-def smaller(clips: Tensor, side: int) -> Tensor:
-    """Float clips in 0..1, shrunk by means over areas so that no side is longer than ``side`` pixels."""
+def shrink(clips: Tensor, max_side: int) -> Tensor:
+    """Convert uint8 clips to floats in 0..1, and downscale them by area to at most ``max_side`` pixels a side."""
     values = clips.float() / 255
     height, width = values.shape[-2:]
-    if max(height, width) <= side:
+    if max(height, width) <= max_side:
         return values
-    size = tuple(max(1, round(length * side / max(height, width))) for length in (height, width))
+    size = tuple(max(1, round(length * max_side / max(height, width))) for length in (height, width))
     return interpolate(values.flatten(0, 1), size=size, mode="area").unflatten(0, values.shape[:2])

@@ -1,6 +1,7 @@
-"""What goes wrong with clips, made on purpose: to learn to tell it, and to test who sees it.
+"""Corruptions of clips: to train a classifier that detects them, and to test metrics.
 
-Each takes (clips, time, channels, height, width) floats in 0..1 and gives the same. Random numbers come from torch.
+Each function maps floats in 0..1 (clips, time, channels, height, width) to the same shape. Random numbers come from
+torch.
 """
 
 from collections.abc import Callable
@@ -10,72 +11,72 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 
-def shuffled(clips: Tensor) -> Tensor:
-    """The same frames in an order of chance."""
+def shuffle_frames(clips: Tensor) -> Tensor:
+    """Shuffle the frames of each clip."""
     order = torch.rand(clips.shape[:2], device=clips.device).argsort(1)
-    return _frames(clips, order)
+    return _select_frames(clips, order)
 
 
-def stuttered(clips: Tensor) -> Tensor:
-    """Every second or third frame, or fourth, stands until the next of them."""
+def repeat_frames(clips: Tensor) -> Tensor:
+    """Repeat every second, third or fourth frame until the next of them."""
     times = torch.arange(clips.shape[1], device=clips.device)
-    every = torch.randint(2, 5, (len(clips), 1), device=clips.device)
-    return _frames(clips, times // every * every)
+    interval = torch.randint(2, 5, (len(clips), 1), device=clips.device)
+    return _select_frames(clips, times // interval * interval)
 
 
-def frozen(clips: Tensor) -> Tensor:
-    """From some frame in the first half on nothing moves."""
+def freeze(clips: Tensor) -> Tensor:
+    """Repeat some frame of the first half until the end."""
     times = torch.arange(clips.shape[1], device=clips.device)
     last = torch.randint(0, max(1, clips.shape[1] // 2), (len(clips), 1), device=clips.device)
-    return _frames(clips, torch.minimum(times, last))
+    return _select_frames(clips, torch.minimum(times, last))
 
 
-def backwards(clips: Tensor) -> Tensor:
-    """From the last frame to the first."""
+def reverse(clips: Tensor) -> Tensor:
+    """Reverse the order of the frames."""
     return clips.flip(1)
 
 
-def switched(clips: Tensor) -> Tensor:
-    """From some frame in the middle half on it is the next clip."""
+def switch_clips(clips: Tensor) -> Tensor:
+    """Continue with the next clip from some frame in the middle half."""
     times = torch.arange(clips.shape[1], device=clips.device)
-    quarter = clips.shape[1] // 4
-    start = torch.randint(max(1, quarter), max(2, clips.shape[1] - quarter), (len(clips), 1), device=clips.device)
+    margin = clips.shape[1] // 4
+    start = torch.randint(max(1, margin), max(2, clips.shape[1] - margin), (len(clips), 1), device=clips.device)
     return torch.where((times < start)[..., None, None, None], clips, clips.roll(1, 0))
 
 
-def noisy(clips: Tensor) -> Tensor:
-    """Noise of a standard deviation of 0.02 to 0.15, other in each frame."""
+def add_noise(clips: Tensor) -> Tensor:
+    """Add noise with a standard deviation of 0.02 to 0.15, independent in each frame."""
     level = 0.02 + 0.13 * torch.rand(len(clips), 1, 1, 1, 1, device=clips.device)
     return (clips + level * torch.randn_like(clips)).clamp(0, 1)
 
 
-def blurred(clips: Tensor) -> Tensor:
-    """Means over 3 x 3 pixels, of some clips over 5 x 5, as much of them as chance says."""
+def blur(clips: Tensor) -> Tensor:
+    """Blend each clip with its mean over 3 x 3 or 5 x 5 pixels, by a random amount."""
     flat = clips.flatten(0, 1)
     wide = torch.rand(len(clips), 1, 1, 1, 1, device=clips.device) < 0.5
     small, large = (avg_pool2d(flat, k, 1, k // 2, count_include_pad=False).view_as(clips) for k in (3, 5))
-    share = 0.5 + 0.5 * torch.rand_like(wide.float())
-    return clips + share * (torch.where(wide, large, small) - clips)
+    weight = 0.5 + 0.5 * torch.rand_like(wide.float())
+    return clips + weight * (torch.where(wide, large, small) - clips)
 
 
-def flickering(clips: Tensor) -> Tensor:
-    """Each frame brighter or darker, by a fifth at most."""
+def flicker(clips: Tensor) -> Tensor:
+    """Change the brightness of each frame by up to 20 %."""
     level = 0.2 * torch.rand(len(clips), 1, 1, 1, 1, device=clips.device)
     return (clips * (1 + level * (2 * torch.rand(*clips.shape[:2], 1, 1, 1, device=clips.device) - 1))).clamp(0, 1)
 
 
-DAMAGES: tuple[Callable[[Tensor], Tensor], ...] = (
-    shuffled,
-    stuttered,
-    frozen,
-    backwards,
-    switched,
-    noisy,
-    blurred,
-    flickering,
+CORRUPTIONS: tuple[Callable[[Tensor], Tensor], ...] = (
+    shuffle_frames,
+    repeat_frames,
+    freeze,
+    reverse,
+    switch_clips,
+    add_noise,
+    blur,
+    flicker,
 )
 
 
-def _frames(clips: Tensor, times: Tensor) -> Tensor:
-    """Frames ``times`` (clips, time) of each clip."""
+def _select_frames(clips: Tensor, times: Tensor) -> Tensor:
+    """Select the frames ``times`` (clips, time) of each clip."""
     return clips[torch.arange(len(clips), device=clips.device)[:, None], times]

@@ -1,4 +1,4 @@
-"""What becomes of clips that are made much longer than those the model learnt from? Their parts beside real clips."""
+"""Drift of clips that are much longer than the training clips: statistics of later frames, compared with real clips."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,16 +9,16 @@ from torch import Tensor
 from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.video.clips import made, real, smaller
-from genai.metrics.video.motion import SIDE, looked_at, standard_error
+from genai.metrics.video.clips import real_clips, sample_clips, shrink
+from genai.metrics.video.motion import MAX_SIDE_PIXELS, change_and_warp_error, standard_error_of_mean
 
-MARKS = (16, 32, 64, 128)
-"""Frames at which a clip is looked at."""
-PART = 16
-"""Frames up to there that are looked at."""
-MOST = 32
-"""Clips, however many samples are wanted: they are long."""
-_SAID = {
+END_FRAMES = (16, 32, 64, 128)
+"""Numbers of frames at whose end a clip is measured."""
+WINDOW_FRAMES = 16
+"""Frames that are measured at each end."""
+MAX_CLIPS = 32
+"""Maximum number of clips, whatever ``n`` is: they are long."""
+_DESCRIPTIONS = {
     "contrast": "standard deviation of the pixels of a frame, in 0..1",
     "motion": "change from frame to frame, in 0..1",
     "warp": "warp error",
@@ -26,56 +26,60 @@ _SAID = {
 
 
 class Drift(Metric):
-    """Long clips of prompts of the held-out split, looked at wherever they have as many frames as ``MARKS`` say.
+    """Contrast, motion and warp error of long clips, measured in the frames before each of ``END_FRAMES``.
 
-    What fades loses contrast, what freezes loses motion, what falls apart gains warp error (see ``motion``). The first
-    frames are those of any sample; the later ones should be like them. ``frames=`` makes the clips shorter.
+    Clips that fade lose contrast, clips that freeze lose motion, and clips that fall apart gain warp error (see
+    ``MotionStatistics``). The reference is held-out clips. Prompts are from the held-out split. ``frames=`` makes the
+    clips shorter.
     """
 
     media = Clip
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``drift_contrast_16``, ``drift_motion_16``, ``drift_warp_16``, and the same of each further mark."""
-        frames = int(study.options.get("frames") or MARKS[-1])
-        marks = [mark for mark in MARKS if mark <= frames]
-        if len(marks) < 2:
-            raise UserError(f"'drift' needs clips of {MARKS[1]} frames or more, not {frames}: frames=.")
-        modality: Any = study.model.modality
-        prompts = study.source.prompts(study.source.val, min(study.n, MOST), study.seed)
-        clips = made(replace(study, options={**study.options, "frames": frames}, _drawn={}), prompts)
-        held = real(study.val, min(PART, modality.frames), len(prompts))
-        figures = looks(clips.to(study.model.method.device), held.to(study.model.method.device), marks)
-        return figures | self.attributes(study, prompts, clips, marks)
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``drift_contrast_16``, ``drift_motion_16``, ``drift_warp_16``, and the same for the later frames."""
+        num_frames = int(context.options.get("frames") or END_FRAMES[-1])
+        end_frames = [end for end in END_FRAMES if end <= num_frames]
+        if len(end_frames) < 2:
+            raise UserError(f"'drift' needs clips of {END_FRAMES[1]} frames or more, not {num_frames}: frames=.")
+        modality: Any = context.model.modality
+        device = context.model.method.device
+        prompts = context.source.prompts(context.source.val, min(context.n, MAX_CLIPS), context.seed)
+        options = {**context.options, "frames": num_frames}
+        clips = sample_clips(replace(context, options=options, _sample_cache={}), prompts)
+        held_out = real_clips(context.val, min(WINDOW_FRAMES, modality.frames), len(prompts))
+        results = drift_results(clips.to(device), held_out.to(device), end_frames)
+        return results | self.attribute_results(context, prompts, clips, end_frames)
 
-    def attributes(
-        self, study: EvalContext, prompts: Sequence[str], clips: Tensor, marks: Sequence[int]
+    def attribute_results(
+        self, context: EvalContext, prompts: Sequence[str], clips: Tensor, end_frames: Sequence[int]
     ) -> dict[str, Result]:
-        """Further figures of the ``clips`` of ``prompts`` at each mark, where the data can tell more."""
+        """Return further results of the ``clips`` of ``prompts``; subclasses for special data override it."""
         return {}
 
 
-def looks(clips: Tensor, held: Tensor, marks: Sequence[int]) -> dict[str, Result]:
-    """How (clips, time, channels, height, width) look up to each of ``marks``, beside the clips ``held``."""
-    theirs, ours = _look(held), {mark: _look(clips[:, mark - PART : mark]) for mark in marks}
+def drift_results(clips: Tensor, held_out: Tensor, end_frames: Sequence[int]) -> dict[str, Result]:
+    """Measure (clips, time, channels, height, width) before each of ``end_frames``; the reference is ``held_out``."""
+    reference = _window_statistics(held_out)
+    windows = {end: _window_statistics(clips[:, end - WINDOW_FRAMES : end]) for end in end_frames}
     return {
-        f"drift_{name}_{mark}": Result(
-            float(values[name].mean()),
-            f"{said}, {frames_label(mark, len(clips))}",
-            standard_error(values[name]),
-            float(theirs[name].mean()),
+        f"drift_{name}_{end}": Result(
+            float(statistics[name].mean()),
+            f"{description}, {frames_label(end, len(clips))}",
+            standard_error_of_mean(statistics[name]),
+            float(reference[name].mean()),
         )
-        for name, said in _SAID.items()
-        for mark, values in ours.items()
+        for name, description in _DESCRIPTIONS.items()
+        for end, statistics in windows.items()
     }
 
 
-def _look(clips: Tensor) -> dict[str, Tensor]:
-    """(clips,) of each name of ``_SAID``."""
-    change, left = looked_at(clips)
-    contrast = smaller(clips, SIDE).flatten(3).std(3).mean((1, 2)).cpu()
-    return {"contrast": contrast, "motion": change.mean(1), "warp": left.mean(1)}
+def _window_statistics(clips: Tensor) -> dict[str, Tensor]:
+    """Return a value per clip (clips,) for each name in ``_DESCRIPTIONS``."""
+    change, warp_error = change_and_warp_error(clips)
+    contrast = shrink(clips, MAX_SIDE_PIXELS).flatten(3).std(3).mean((1, 2)).cpu()
+    return {"contrast": contrast, "motion": change.mean(1), "warp": warp_error.mean(1)}
 
 
-def frames_label(mark: int, count: int) -> str:
-    """Which frames of how many clips a figure is of."""
-    return f"frames {mark - PART + 1} to {mark} of {count} clips"
+def frames_label(end: int, num_clips: int) -> str:
+    """Describe the frames before ``end`` and the number of clips."""
+    return f"frames {end - WINDOW_FRAMES + 1} to {end} of {num_clips} clips"

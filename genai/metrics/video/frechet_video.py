@@ -1,4 +1,4 @@
-"""How far are samples from real clips, for a judge who knows what goes wrong with clips? Frechet, but not FVD."""
+"""Frechet distance of clips, on features of a network that detects corruptions. This is not FVD."""
 
 import hashlib
 from pathlib import Path
@@ -10,56 +10,63 @@ from genai.core.batch import batch_ranges
 from genai.core.cache import cache_dir, cache_key, cached_file
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.frechet import frechet
-from genai.metrics.video.classifier import VERSION, FilmJudge, judge, learn
-from genai.metrics.video.clips import made, real, smaller
+from genai.metrics.frechet import frechet_result
+from genai.metrics.video.classifier import (
+    CACHE_VERSION,
+    ClipClassifier,
+    load_clip_classifier,
+    train_clip_classifier,
+)
+from genai.metrics.video.clips import real_clips, sample_clips, shrink
 
-SIDE = 32
-"""Pixels that frames are shrunk to."""
-LONGEST = 16
-"""Frames that are judged, from the beginning."""
-ITEMS = 2_000
-"""Of the training split to learn from, at most, evenly spaced."""
-AT_ONCE = 64
+MAX_SIDE_PIXELS = 32
+"""Larger frames are downscaled to this side."""
+MAX_FRAMES = 16
+"""Frames of a clip that are compared, from its start."""
+MAX_TRAIN_ITEMS = 2_000
+"""Maximum number of training clips that the classifier is trained on, evenly spaced."""
+BATCH_SIZE = 64
 
 
-class FilmDistance(Metric):
-    """The Frechet distance of a judge's features of samples to those of held-out clips.
+class FrechetVideo(Metric):
+    """Frechet distance between features of samples and of held-out clips; the reference is that of real clips.
 
-    The judge is a small 3-D convolutional network that learns, from the user's own training clips, to tell whole ones
-    from those that are shuffled, stuttering, frozen, backwards, switched, noisy, blurred or flickering. Features that
-    are learnt from the content of frames, or not learnt at all, hardly see the first four of these (Ge et al. 2024,
-    arXiv:2404.12391). So this distance is about damage, more than about content: it cannot be compared with the FVD
-    of others, nor between data sets, and means something only beside that of real clips.
+    The features are those of a small 3-D convolutional network. It is trained on the user's own training clips to tell
+    real clips from shuffled, stuttering, frozen, reversed, switched, noisy, blurred or flickering ones. Features that
+    are trained on the content of frames, or not trained, are nearly blind to the first four of these (Ge et al. 2024,
+    arXiv:2404.12391). So this distance measures corruption rather than content. It cannot be compared with FVD, nor
+    between data sets, only with its reference value.
     """
 
     media = Clip
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``film_distance``."""
-        samples = made(study)[:, :LONGEST]
-        frames = samples.shape[1]
-        clips, held = smaller(samples, SIDE), smaller(real(study.val, frames, 2 * len(samples)), SIDE)
-        net = trained(study, frames)
-        return {"film_distance": frechet(features(net, clips), features(net, held), study.seed, "a judge of damage")}
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``frechet``."""
+        samples = sample_clips(context)[:, :MAX_FRAMES]
+        num_frames = samples.shape[1]
+        clips = shrink(samples, MAX_SIDE_PIXELS)
+        held_out = shrink(real_clips(context.val, num_frames, 2 * len(samples)), MAX_SIDE_PIXELS)
+        network = cached_classifier(context, num_frames)
+        features = clip_features(network, clips), clip_features(network, held_out)
+        return {"frechet": frechet_result(*features, context.seed, "a classifier of corruptions")}
 
 
-def trained(study: EvalContext, frames: int) -> FilmJudge:
-    """The judge of the first ``frames`` of these training clips; trained where the cache does not have it yet."""
-    device = study.model.method.device
-    clips = smaller(real(study.train, frames, ITEMS), SIDE)
-    content = hashlib.sha256(clips.numpy().tobytes()).hexdigest()
-    key = cache_key("film_judge", VERSION, list(clips.shape), content)
+def cached_classifier(context: EvalContext, num_frames: int) -> ClipClassifier:
+    """Return the classifier for the first frames of the training clips; it is trained if it is not in the cache."""
+    device = context.model.method.device
+    clips = shrink(real_clips(context.train, num_frames, MAX_TRAIN_ITEMS), MAX_SIDE_PIXELS)
+    content_hash = hashlib.sha256(clips.numpy().tobytes()).hexdigest()
+    key = cache_key("film_judge", CACHE_VERSION, list(clips.shape), content_hash)
 
     def write(path: Path) -> None:
-        learn(clips.to(device), path)
+        train_clip_classifier(clips.to(device), path)
 
-    return judge(cached_file(cache_dir() / f"{key}.safetensors", write), clips.shape[2], device)
+    return load_clip_classifier(cached_file(cache_dir() / f"{key}.safetensors", write), clips.shape[2], device)
 
 
 @torch.no_grad()
-def features(net: FilmJudge, clips: Tensor) -> Tensor:
-    """(clips, features) of (clips, time, channels, height, width) in 0..1."""
-    device = next(net.parameters()).device
-    parts = [net.features(clips[rows.start : rows.stop].to(device)) for rows in batch_ranges(len(clips), AT_ONCE)]
-    return torch.cat(parts)
+def clip_features(network: ClipClassifier, clips: Tensor) -> Tensor:
+    """Compute features (clips, features) of (clips, time, channels, height, width) in 0..1, in batches."""
+    device = next(network.parameters()).device
+    batches = batch_ranges(len(clips), BATCH_SIZE)
+    return torch.cat([network.features(clips[rows.start : rows.stop].to(device)) for rows in batches])

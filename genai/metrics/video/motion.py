@@ -1,4 +1,4 @@
-"""How do samples move, beside real clips? How much, how smoothly, and whether they jump where they begin."""
+"""Motion of samples, compared with real clips: amount, smoothness, and whether they jump at the first step."""
 
 import torch
 from torch import Tensor
@@ -8,96 +8,103 @@ from genai.core.batch import batch_ranges
 from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.video.clips import made, real, smaller
+from genai.metrics.video.clips import real_clips, sample_clips, shrink
 
-SIDE = 64
-"""Pixels: larger frames are shrunk to it."""
-BLOCK = 8
-"""Pixels of a side of what moves as one."""
-REACH = 1 / 8
-"""Of the longer side: the farthest that something is looked for in the next frame."""
-AT_ONCE = 16
+MAX_SIDE_PIXELS = 64
+"""Larger frames are downscaled to this side."""
+BLOCK_PIXELS = 8
+"""Side of the blocks that are matched between frames."""
+MAX_RELATIVE_MOTION = 1 / 8
+"""Search radius for a block in the next frame, relative to the longer side."""
+BATCH_SIZE = 16
 
 
-class Motion(Metric):
-    """Change from frame to frame, and what of it no movement explains, of samples beside held-out clips.
+class MotionStatistics(Metric):
+    """Change from frame to frame, and the part of it that motion does not explain; the reference is held-out clips.
 
-    The warp error (after Lai et al. 2018, arXiv:1808.00449) is what is left of the next frame when each of its blocks
-    is taken from where in this frame it fits best (full search: Jain and Jain 1981, doi:10.1109/TCOM.1981.1094950),
-    as a share of the contrast of the frames: things that teleport, change or flicker leave much, still ones nothing. So
-    it means nothing without the amount of motion beside it.
+    The warp error (after Lai et al. 2018, arXiv:1808.00449) is the difference between the next frame and its blocks,
+    each taken from where it fits best in this frame (full search: Jain and Jain 1981, doi:10.1109/TCOM.1981.1094950),
+    relative to the contrast of the frames. It is large for things that teleport, change or flicker, and zero for still
+    clips. So it is meaningful only together with the amount of motion.
     """
 
     media = Clip
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``motion_ratio``, ``warp_error`` and ``first_jump``."""
-        clips = made(study)
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``motion_ratio``, ``warp_error`` and ``first_jump``."""
+        device = context.model.method.device
+        clips = sample_clips(context)
         if clips.shape[1] < 3:
             raise UserError(f"'motion' needs clips of 3 frames or more, not {clips.shape[1]}: frames=.")
-        held = real(study.val, clips.shape[1], study.n)
-        (ours, left), (theirs, real_left) = (looked_at(each.to(study.model.method.device)) for each in (clips, held))
+        held_out = real_clips(context.val, clips.shape[1], context.n)
+        change, warp_error = change_and_warp_error(clips.to(device))
+        real_change, real_warp_error = change_and_warp_error(held_out.to(device))
         return {
-            "motion_ratio": _ratio(ours, theirs),
+            "motion_ratio": _motion_ratio(change, real_change),
             "warp_error": Result(
-                float(left.mean()),
-                "what moving blocks do not explain of the next frame, as a share of the contrast",
-                standard_error(left.mean(1)),
-                float(real_left.mean()),
+                float(warp_error.mean()),
+                "difference to the next frame after block motion, as a share of the contrast",
+                standard_error_of_mean(warp_error.mean(1)),
+                float(real_warp_error.mean()),
             ),
             "first_jump": Result(
-                _jump(left),
+                _first_jump(warp_error),
                 "warp error of the first step over that of the others: 1 is no jump",
-                beside=_jump(real_left),
+                reference=_first_jump(real_warp_error),
             ),
         }
 
 
-def looked_at(clips: Tensor) -> tuple[Tensor, Tensor]:
-    """Of (clips, time, channels, height, width) uint8: change and warp error of each step, (clips, time - 1) both.
+def change_and_warp_error(clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the change and the warp error of each step, (clips, time - 1) both.
 
     The change is the mean absolute difference in 0..1.
+
+    Args:
+        clips: (clips, time, channels, height, width) uint8.
     """
-    changes, errors = [], []
-    for rows in batch_ranges(len(clips), AT_ONCE):
-        frames = smaller(clips[rows.start : rows.stop], SIDE)
+    changes, warp_errors = [], []
+    for rows in batch_ranges(len(clips), BATCH_SIZE):
+        frames = shrink(clips[rows.start : rows.stop], MAX_SIDE_PIXELS)
         changes.append((frames[:, 1:] - frames[:, :-1]).abs().mean((2, 3, 4)))
         contrast = (frames - frames.mean((3, 4), keepdim=True)).abs().mean((1, 2, 3, 4))
-        errors.append(_unexplained(frames) / contrast.clamp(min=1e-3)[:, None])
-    return torch.cat(changes).cpu(), torch.cat(errors).cpu()
+        warp_errors.append(_block_matching_error(frames) / contrast.clamp(min=1e-3)[:, None])
+    return torch.cat(changes).cpu(), torch.cat(warp_errors).cpu()
 
 
-def _unexplained(frames: Tensor) -> Tensor:
-    """(clips, time - 1): mean absolute difference of the blocks of a frame to what fits best in the one before."""
-    before, after = (part.flatten(0, 1) for part in (frames[:, :-1], frames[:, 1:]))
-    height, width = after.shape[-2:]
-    reach = max(1, round(REACH * max(height, width)))
-    ground = pad(before, (reach,) * 4, mode="replicate")
+def _block_matching_error(frames: Tensor) -> Tensor:
+    """Mean absolute difference of the blocks of a frame to their best match in the previous one: (clips, time - 1)."""
+    previous, current = (part.flatten(0, 1) for part in (frames[:, :-1], frames[:, 1:]))
+    height, width = current.shape[-2:]
+    radius = max(1, round(MAX_RELATIVE_MOTION * max(height, width)))
+    padded = pad(previous, (radius,) * 4, mode="replicate")
     best = None
-    for y in range(2 * reach + 1):
-        for x in range(2 * reach + 1):
-            there = ground[..., y : y + height, x : x + width]
-            found = avg_pool2d((there - after).abs().mean(1, keepdim=True), BLOCK, ceil_mode=True)
-            best = found if best is None else torch.minimum(best, found)
+    for y in range(2 * radius + 1):
+        for x in range(2 * radius + 1):
+            shifted = padded[..., y : y + height, x : x + width]
+            error = avg_pool2d((shifted - current).abs().mean(1, keepdim=True), BLOCK_PIXELS, ceil_mode=True)
+            best = error if best is None else torch.minimum(best, error)
     assert best is not None
     return best.mean((1, 2, 3)).view(len(frames), -1)
 
 
-def _ratio(ours: Tensor, theirs: Tensor) -> Result:
-    """Change of samples over that of real clips, beside that of half of these over the other half."""
-    about = "change from frame to frame over that of held-out clips: 1 is as much motion as theirs"
-    least = 1e-6
-    scale = max(least, float(theirs.mean()))
-    halves = float(theirs[::2].mean()) / max(least, float(theirs[1::2].mean())) if len(theirs) > 1 else None
-    error = standard_error(ours.mean(1))
-    return Result(float(ours.mean()) / scale, about, None if error is None else error / scale, halves)
+def _motion_ratio(change: Tensor, real_change: Tensor) -> Result:
+    """Return the change of samples over that of real clips; the reference is the ratio of two halves of real clips."""
+    description = "change from frame to frame over that of held-out clips: 1 is the same amount of motion"
+    min_change = 1e-6
+    scale = max(min_change, float(real_change.mean()))
+    reference = None
+    if len(real_change) > 1:
+        reference = float(real_change[::2].mean()) / max(min_change, float(real_change[1::2].mean()))
+    error = standard_error_of_mean(change.mean(1))
+    return Result(float(change.mean()) / scale, description, None if error is None else error / scale, reference)
 
 
-def _jump(errors: Tensor) -> float | None:
-    others = float(errors[:, 1:].mean())
-    return float(errors[:, 0].mean()) / others if others > 1e-6 else None
+def _first_jump(warp_error: Tensor) -> float | None:
+    later_steps = float(warp_error[:, 1:].mean())
+    return float(warp_error[:, 0].mean()) / later_steps if later_steps > 1e-6 else None
 
 
-def standard_error(values: Tensor) -> float | None:
-    """Of the mean of ``values``; ``None`` of a single one."""
+def standard_error_of_mean(values: Tensor) -> float | None:
+    """Standard error of the mean of ``values``; ``None`` for a single value."""
     return float(values.std() / len(values) ** 0.5) if len(values) > 1 else None

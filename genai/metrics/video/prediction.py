@@ -1,4 +1,4 @@
-"""How well are real clips continued from their first frames, beside a film that stands still? In dB and SSIM."""
+"""Continuation of real clips from their first frames: PSNR and SSIM, with those of repeating the last given frame."""
 
 from typing import Any, cast
 
@@ -10,83 +10,87 @@ from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.video.clips import Films, check_rate, long_enough, real, stacked
+from genai.metrics.video.clips import ClipDataset, check_frame_rate, long_clip_indices, real_clips, stack_clips
 
-GIVEN = 4
-"""The share of a clip that is given is one over this."""
-MOST = 64
-"""Clips that are continued, however many samples are wanted: each is made by itself."""
-LEAST_SIDE = 11
-"""Pixels of the window of SSIM."""
+INIT_DIVISOR = 4
+"""One in so many frames of a clip is given to the model."""
+MAX_CLIPS = 64
+"""Maximum number of clips, whatever ``n`` is: each is generated separately."""
+SSIM_WINDOW_PIXELS = 11
 
 
-class Prediction(Metric):
-    """PSNR, and SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861), of how held-out clips go on for a model.
+class ClipPrediction(Metric):
+    """PSNR and SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) of continuations of held-out clips.
 
-    The first quarter of a clip is given, with its prompt, and does not count. Where there are several ways to go on, a
-    sample takes one of them, and the blurred mean of all would score higher: the figures tell whether what is given
-    decides what comes, not whether that looks real.
+    The model is given the first quarter of a clip and its prompt; these frames are not scored. If a clip can continue
+    in several ways, a sample shows one of them, and the blurred mean of all would score higher. So these scores measure
+    how well the given frames determine the continuation, not how real it looks.
     """
 
     media = Clip
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``prediction_psnr`` and, of frames that are large enough, ``prediction_ssim``.
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``prediction_psnr`` and, for frames that are large enough, ``prediction_ssim``.
 
-        What the last given frame scores, standing, is said with each.
+        Each description has the score of repeating the last given frame.
         """
-        modality: Any = study.model.modality
-        check_rate(study)
-        frames = int(study.options.get("frames") or modality.frames)
-        if frames < 2:
-            raise UserError(f"'prediction' needs clips of 2 frames or more, not {frames}: frames=.")
-        given, limit = max(1, frames // GIVEN), min(study.n, MOST)
-        clips = real(study.val, frames, limit)
-        said = [cast(Films, study.val).prompts[index] for index in long_enough(study.val, frames, limit)]
-        ours = _continued(study, clips, said, given)
-        theirs = clips[:, given : given + ours.shape[1]]
-        still = clips[:, given - 1 : given].expand_as(theirs)
-        about = f"of {theirs.shape[1]} frames after the {given} given ones of {len(clips)} held-out clips"
-        figures = {"prediction_psnr": _figure(_psnr(ours, theirs), _psnr(still, theirs), f"PSNR in dB {about}")}
-        if min(clips.shape[-2:]) >= LEAST_SIDE:
-            figures["prediction_ssim"] = _figure(_ssim(ours, theirs), _ssim(still, theirs), f"SSIM {about}")
-        return figures
+        modality: Any = context.model.modality
+        check_frame_rate(context)
+        num_frames = int(context.options.get("frames") or modality.frames)
+        if num_frames < 2:
+            raise UserError(f"'prediction' needs clips of 2 frames or more, not {num_frames}: frames=.")
+        num_given, limit = max(1, num_frames // INIT_DIVISOR), min(context.n, MAX_CLIPS)
+        clips = real_clips(context.val, num_frames, limit)
+        indices = long_clip_indices(context.val, num_frames, limit)
+        prompts = [cast(ClipDataset, context.val).prompts[index] for index in indices]
+        predicted = _continue_clips(context, clips, prompts, num_given)
+        target = clips[:, num_given : num_given + predicted.shape[1]]
+        repeated = clips[:, num_given - 1 : num_given].expand_as(target)
+        frames = f"of {target.shape[1]} frames after the {num_given} given ones of {len(clips)} held-out clips"
+        psnr = _psnr(predicted, target), _psnr(repeated, target)
+        results = {"prediction_psnr": _score_result(*psnr, f"PSNR in dB {frames}")}
+        if min(clips.shape[-2:]) >= SSIM_WINDOW_PIXELS:
+            ssim = _ssim(predicted, target), _ssim(repeated, target)
+            results["prediction_ssim"] = _score_result(*ssim, f"SSIM {frames}")
+        return results
 
 
-def _continued(study: EvalContext, clips: Tensor, prompts: list[str], given: int) -> Tensor:
-    """What comes behind the first ``given`` frames of each of ``clips``, no longer than these.
+def _continue_clips(context: EvalContext, clips: Tensor, prompts: list[str], num_given: int) -> Tensor:
+    """Generate the frames after the first ``num_given`` of each of ``clips``, up to the length of these.
 
-    Raises ``UserError`` where a model makes none of it.
+    Raises:
+        UserError: the model generates no such frames.
     """
-    modality: Any = study.model.modality
-    options = {**study.options, "frames": clips.shape[1]}
-    made: list[Any] = []
+    modality: Any = context.model.modality
+    options = {**context.options, "frames": clips.shape[1]}
+    samples: list[Any] = []
     with ProgressBar("continued clips", len(clips)) as bar:
-        for number, (clip, prompt) in enumerate(zip(clips, prompts, strict=True)):
-            init = Clip(np.ascontiguousarray(clip[:given].permute(0, 2, 3, 1).numpy()), modality.fps)
-            made += study.model.sample(prompt, seed=study.seed + number, init=init, **options)
+        for index, (clip, prompt) in enumerate(zip(clips, prompts, strict=True)):
+            init = Clip(np.ascontiguousarray(clip[:num_given].permute(0, 2, 3, 1).numpy()), modality.fps)
+            samples += context.model.sample(prompt, seed=context.seed + index, init=init, **options)
             bar.step()
-    ours = stacked(made)[:, given : clips.shape[1]]
-    if not ours.shape[1]:
-        raise UserError("'prediction' is of models that continue a clip, and this one adds nothing to what is given.")
-    return ours
+    predicted = stack_clips(samples)[:, num_given : clips.shape[1]]
+    if not predicted.shape[1]:
+        raise UserError("'prediction' needs a model that continues clips; this one adds nothing to what is given.")
+    return predicted
 
 
-def _psnr(ours: Tensor, theirs: Tensor) -> Tensor:
-    """(clips,) dB, means over frames; of equal frames what one level of one pixel would give."""
-    least = 1 / ours[0, 0].numel()
-    squares = (ours.double() - theirs.double()).square().mean((2, 3, 4)).clamp(min=least)
-    return (10 * torch.log10(255**2 / squares)).mean(1)
+def _psnr(predicted: Tensor, target: Tensor) -> Tensor:
+    """PSNR in dB, averaged over frames: (clips,). Its limit is the PSNR of an error of one level in one pixel."""
+    min_error = 1 / predicted[0, 0].numel()
+    squared_errors = (predicted.double() - target.double()).square().mean((2, 3, 4)).clamp(min=min_error)
+    return (10 * torch.log10(255**2 / squared_errors)).mean(1)
 
 
-def _ssim(ours: Tensor, theirs: Tensor) -> Tensor:
-    """(clips,) means over frames."""
+def _ssim(predicted: Tensor, target: Tensor) -> Tensor:
+    """SSIM, averaged over frames: (clips,)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    pairs = zip(ours.float(), theirs.float(), strict=True)
+    pairs = zip(predicted.float(), target.float(), strict=True)
     return torch.stack([cast(Tensor, structural_similarity_index_measure(*pair, data_range=255.0)) for pair in pairs])
 
 
-def _figure(values: Tensor, copied: Tensor, about: str) -> Result:
-    error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    return Result(float(values.mean()), f"{about}; the last given frame, standing: {float(copied.mean()):.3f}", error)
+def _score_result(scores: Tensor, baseline: Tensor, description: str) -> Result:
+    standard_error = float(scores.std() / len(scores) ** 0.5) if len(scores) > 1 else None
+    description = f"{description}; of repeating the last given frame: {float(baseline.mean()):.3f}"
+    return Result(float(scores.mean()), description, standard_error)

@@ -1,8 +1,8 @@
-"""WaveNet: a stack of gated dilated convolutions over samples, steered by features of frames (arXiv:1609.03499).
+"""WaveNet (arXiv:1609.03499): gated dilated convolutions over audio samples, conditioned on features of frames.
 
-What is known ahead (words of a prompt, a score, the time) changes a hundred times a second, not at each sample: a small
-network turns it into biases of the gates, one set a frame. So it costs next to nothing per sample, and a fast
-generation loop needs no more than weights, biases and rings of past samples.
+What is known in advance (words of a prompt, notes, the time) changes 100 times per second, not at each sample. A small
+network turns it into biases of the gates, one set per frame. So conditioning costs next to nothing per sample, and a
+fast generation loop needs only weights, biases and ring buffers of past samples.
 """
 
 import math
@@ -13,9 +13,9 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Context, Readout
-from genai.networks.wavenet.conditioning import Frames
-from genai.networks.wavenet.gated_stack import Cache, GatedStack, Layer
+from genai.networks.layers import PromptEmbedding, Readout
+from genai.networks.wavenet.conditioning import FrameEncoder
+from genai.networks.wavenet.gated_stack import GatedLayer, GatedStack, WaveNetCache
 
 if TYPE_CHECKING:
     from genai.networks.wavenet.engine import Engine
@@ -24,25 +24,29 @@ Count = Annotated[int, Ge(1), Le(65_536)]
 
 
 class WaveNet(nn.Module):
-    """Logits of the next level of a waveform; or, with centred kernels and no classes, another waveform.
+    """Predict logits of the next level of a waveform; or, with ``num_classes=None``, map a waveform to another one.
 
     Args:
-        classes: levels; ``None``: the input is a waveform, and so is the output.
-        hop: samples a frame.
-        local: features that a frame comes with, such as a score's; 0: none but the time.
-        layers, cycle: dilations are 1, 2, 4, ..., and begin again after ``cycle`` layers.
-        residual, gate, skip: widths; half of ``gate`` is filter, half is gate.
-        frame: width of the network that turns frames into biases; ``None``: there is none, all frames are the same.
-        context: width of a prompt and of its words; ``None``: it hears no prompt.
-        centred: kernels of three that also look ahead, for what is not generated in time.
-        patch: samples that are one step of the stack, where the input is a waveform: as much cheaper, and a field as
-            much longer.
+        num_classes: number of levels; ``None``: input and output are waveforms.
+        hop_length: samples per frame.
+        local: local features per frame, such as notes; 0: only the time.
+        layers: number of layers.
+        cycle: dilations are 1, 2, 4, ..., and start again after ``cycle`` layers.
+        residual, gate, skip: numbers of channels; half of ``gate`` is the filter, half the gate.
+        frame: width of the network that turns frames into biases; ``None``: no conditioning.
+        context: width of a prompt's pooled and word embeddings; ``None``: no prompts.
+        centered: non-causal kernels of three taps instead of causal ones of two, for waveforms only.
+        patch: samples per step of the stack, for waveforms without frames only: a patch of n makes the network n times
+            cheaper and its receptive field n times longer.
+
+    Raises:
+        ValueError: ``gate`` is odd, or arguments exclude each other.
     """
 
     def __init__(
         self,
-        classes: Annotated[int, Ge(2), Le(65_536)] | None,
-        hop: Count,
+        num_classes: Annotated[int, Ge(2), Le(65_536)] | None,
+        hop_length: Count,
         local: Annotated[int, Ge(0), Le(4096)] = 0,
         layers: Annotated[int, Ge(1), Le(512)] = 8,
         cycle: Annotated[int, Ge(1), Le(16)] = 8,
@@ -51,28 +55,28 @@ class WaveNet(nn.Module):
         skip: Count = 64,
         frame: Count | None = 64,
         context: Count | None = None,
-        centred: bool = False,
+        centered: bool = False,
         patch: Annotated[int, Ge(1), Le(1024)] = 1,
     ) -> None:
         super().__init__()
         if gate % 2:
-            raise ValueError(f"gate={gate} is not even: half of it is filter, half is gate")
-        if classes is not None and (centred or not frame):
-            raise ValueError("classes are drawn in time, steered by frames: centred and frame=null are of classes=null")
-        if patch > 1 and (classes is not None or frame):
-            raise ValueError(f"patch={patch} is of waveforms without frames: classes and frame have to be null")
-        self.hop, self.classes, self.centred, self.patch = hop, classes, centred, patch
+            raise ValueError(f"gate={gate} has to be even: half of it is the filter, half the gate")
+        if num_classes is not None and (centered or not frame):
+            raise ValueError("centered=true and frame=null need num_classes=null: classes are generated causally")
+        if patch > 1 and (num_classes is not None or frame):
+            raise ValueError(f"patch={patch} needs num_classes=null and frame=null")
+        self.hop_length, self.num_classes, self.centered, self.patch = hop_length, num_classes, centered, patch
         self.dilations = [2 ** (layer % cycle) for layer in range(layers)]
-        self.levels = nn.Linear(patch, residual) if classes is None else nn.Embedding(classes, residual)
-        self.frames = Frames(local, frame, context) if frame else None
+        self.levels = nn.Linear(patch, residual) if num_classes is None else nn.Embedding(num_classes, residual)
+        self.frames = FrameEncoder(local, frame, context) if frame else None
         self.biases = nn.Linear(frame, layers * gate) if frame else None
-        self.layers = GatedStack(residual, gate, skip, self.dilations, centred)
+        self.layers = GatedStack(residual, gate, skip, self.dilations, centered)
         self.hidden = nn.Linear(skip, skip)
-        self.out = Readout(skip, classes or patch)
-        if classes is not None:
+        self.out = Readout(skip, num_classes or patch)
+        if num_classes is not None:
             with torch.no_grad():
-                self.levels.weight.copy_(level_features(classes, residual))
-                self.out.weight.copy_(smooth_readout(classes, skip))
+                self.levels.weight.copy_(level_features(num_classes, residual))
+                self.out.weight.copy_(smooth_readout(num_classes, skip))
         if self.biases is not None and frame:
             nn.init.normal_(self.biases.weight, std=0.3 / math.sqrt(frame))
             nn.init.zeros_(self.biases.bias)
@@ -80,17 +84,17 @@ class WaveNet(nn.Module):
 
     @property
     def chunk(self) -> int:
-        """Samples that a stream gives at once: a tenth of a second."""
-        return 10 * self.hop
+        """Samples per chunk of a stream: a tenth of a second."""
+        return 10 * self.hop_length
 
     @property
     def receptive_field(self) -> int:
-        """Samples that one output depends on."""
-        return self.patch * (1 + sum(self.dilations) * (2 if self.centred else 1))
+        """Number of samples that one output depends on."""
+        return self.patch * (1 + sum(self.dilations) * (2 if self.centered else 1))
 
     @property
     def reach(self) -> int:
-        """Samples on either side of a patch that its output depends on."""
+        """Number of samples on either side of a patch that its output depends on."""
         return self.patch * sum(self.dilations)
 
     def forward(
@@ -99,23 +103,23 @@ class WaveNet(nn.Module):
         valid: Tensor | None = None,
         local: Tensor | None = None,
         span: Tensor | None = None,
-        context: Context | None = None,
+        context: PromptEmbedding | None = None,
     ) -> Tensor:
-        """Logits (batch, time, classes) of what follows each of ``x`` (batch, time); of a waveform (batch, time).
+        """Return next-class logits (batch, time, classes), or a waveform (batch, time).
 
         Args:
-            x: classes, or samples in [-1, 1]; time t belongs to frame t // hop.
-            valid: has no say here: sounds are padded behind their end.
+            x: (batch, time), classes or samples in [-1, 1]; time t belongs to frame t // hop_length.
+            valid: ignored: sounds are padded at their end, which a causal network does not see.
             local: (batch, frames, features).
-            span: (batch, 2), the frame that x begins with, and the frames of its whole clip; ``None``: x is all of it.
+            span: (batch, 2), the first frame of x, and the number of frames of the whole sound; ``None``: x is whole.
             context: the prompts.
         """
-        inner, biases = self._enter(x), self.condition(local, span, context)
-        made = self._read(self.layers(*self._whole(inner, biases))[:, : inner.shape[1]])
-        return made.flatten(1)[:, : x.shape[1]] if self.classes is None else made
+        inputs, biases = self._embed(x), self.gate_biases(local, span, context)
+        output = self._head(self.layers(*self._pad_to_frames(inputs, biases))[:, : inputs.shape[1]])
+        return output.flatten(1)[:, : x.shape[1]] if self.num_classes is None else output
 
-    def condition(self, local: Tensor | None, span: Tensor | None, context: Context | None) -> Tensor | None:
-        """Biases of the gates (batch, frames, layers, gate); ``None``: there are no frames."""
+    def gate_biases(self, local: Tensor | None, span: Tensor | None, context: PromptEmbedding | None) -> Tensor | None:
+        """Return the biases of the gates (batch, frames, layers, gate); ``None``: no frames."""
         if self.frames is None or self.biases is None or local is None:
             return None
         return self.biases(self.frames(local, span, context)).unflatten(-1, (len(self.dilations), -1))
@@ -126,93 +130,105 @@ class WaveNet(nn.Module):
         valid: Tensor | None = None,
         new: int = 1,
         local: Tensor | None = None,
-        context: Context | None = None,
-    ) -> tuple[Tensor, Cache]:
-        """Logits (batch, classes) of what follows ``x`` (batch, time), and the cache for the ``new`` ones behind it.
+        context: PromptEmbedding | None = None,
+    ) -> tuple[Tensor, WaveNetCache]:
+        """Run the beginning ``x`` (batch, time) and fill the cache for the generation of ``new`` more samples.
+
+        Returns:
+            Logits (batch, classes) of the next class, and the cache.
 
         Raises:
-            ValueError: sounds of several lengths side by side (``valid``); no frames.
+            ValueError: the sounds have different lengths (``valid``), or there are no frames.
         """
-        biases = self.condition(local, None, context)
+        biases = self.gate_biases(local, None, context)
         if biases is None or valid is not None:
-            raise ValueError("a sound is continued with frames, and beside others of its own length")
+            raise ValueError("a WaveNet continues only sounds with frames, and all of one length")
         time = x.shape[1]
-        first = max(0, time - self.receptive_field) // self.hop  # frames before it no longer matter
-        x = x[:, first * self.hop :]
-        total, inputs = self.layers.inputs(*self._whole(self._enter(x), biases[:, first:]))
-        rings, newest = [], x.shape[1]
-        for inner, dilation in zip(inputs, self.dilations, strict=True):
-            ring = F.pad(inner[:, :newest], (0, 0, max(0, dilation - newest), 0))[:, -dilation:]
+        first = max(0, time - self.receptive_field) // self.hop_length  # earlier frames cannot influence the output
+        x = x[:, first * self.hop_length :]
+        total, layer_inputs = self.layers.inputs(*self._pad_to_frames(self._embed(x), biases[:, first:]))
+        rings, length = [], x.shape[1]
+        for inputs, dilation in zip(layer_inputs, self.dilations, strict=True):
+            ring = F.pad(inputs[:, :length], (0, 0, max(0, dilation - length), 0))[:, -dilation:]
             rings.append(ring.roll(time % dilation, 1).contiguous())
-        return self._read(total[:, newest - 1]), Cache(rings, biases, time)
+        return self._head(total[:, length - 1]), WaveNetCache(rings, biases, time)
 
-    def step(self, x: Tensor, cache: Cache) -> Tensor:
-        """Logits (batch, classes) of what follows ``x`` (batch,), the next input."""
+    def step(self, x: Tensor, cache: WaveNetCache) -> Tensor:
+        """Append one class per sound, ``x`` (batch,), and return the next logits (batch, classes).
+
+        Updates ``cache`` in place.
+        """
         time = cache.position
-        biases = cache.biases[:, min(time // self.hop, cache.biases.shape[1] - 1)]
-        inner, total = self._enter(x), torch.zeros((), device=x.device)
+        biases = cache.biases[:, min(time // self.hop_length, cache.biases.shape[1] - 1)]
+        inputs, total = self._embed(x), torch.zeros((), device=x.device)
         for number, (layer, ring) in enumerate(zip(self.stack, cache.rings, strict=True)):
             slot = time % layer.dilation
             past = ring[:, slot].clone()
-            ring[:, slot] = inner
-            inner, skip = layer.step(inner, past, biases[:, number])
+            ring[:, slot] = inputs
+            inputs, skip = layer.step(inputs, past, biases[:, number])
             total = total + skip
         cache.position += 1
-        return self._read(total)
+        return self._head(total)
 
     def engine(
         self,
         logits: Tensor,
-        cache: Cache,
+        cache: WaveNetCache,
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
         guidance: float = 1.0,
     ) -> "Engine | None":
-        """A faster way on from ``prefill`` than ``step``, where there is one; draws as ``methods.autoregressive`` does.
+        """Create a native engine that continues from ``prefill`` faster than ``step``; ``None``: not available.
 
-        With ``guidance`` other than 1, the second half of the batch is the first one without its prompts.
+        It samples as ``methods.autoregressive`` does. With ``guidance`` other than 1, the second half of the batch has
+        to be the first half without its prompts.
         """
-        from genai.networks.wavenet.engine import engine_for
+        from genai.networks.wavenet.engine import create_engine
 
-        return engine_for(self, logits, cache, (temperature, top_k, top_p, min_p, guidance))
+        return create_engine(self, logits, cache, (temperature, top_k, top_p, min_p, guidance))
 
     @property
-    def stack(self) -> list["Layer"]:
-        """The layers, from the first one up."""
-        return cast(list[Layer], list(self.layers))
+    def stack(self) -> list[GatedLayer]:
+        """The layers, from first to last."""
+        return cast(list[GatedLayer], list(self.layers))
 
-    def _enter(self, x: Tensor) -> Tensor:
-        if self.classes is not None:
+    def _embed(self, x: Tensor) -> Tensor:
+        """Embed classes (batch, time) or patches of a waveform: (batch, steps, residual)."""
+        if self.num_classes is not None:
             return self.levels(x.long())
         return self.levels(F.pad(x, (0, -x.shape[-1] % self.patch)).unflatten(-1, (-1, self.patch)))
 
-    def _whole(self, x: Tensor, biases: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """``x`` (batch, time, residual) up to a whole frame, and the biases of these frames."""
+    def _pad_to_frames(self, x: Tensor, biases: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Pad ``x`` (batch, time, residual) to whole frames, and return the biases of these frames."""
         if biases is None:
             return x, None
-        biases = biases[:, : -(-x.shape[1] // self.hop)]
-        return F.pad(x, (0, 0, 0, biases.shape[1] * self.hop - x.shape[1])), biases
+        biases = biases[:, : -(-x.shape[1] // self.hop_length)]
+        return F.pad(x, (0, 0, 0, biases.shape[1] * self.hop_length - x.shape[1])), biases
 
-    def _read(self, skips: Tensor) -> Tensor:
+    def _head(self, skips: Tensor) -> Tensor:
+        """Map the sum of the skip outputs to logits or samples."""
         return self.out(F.relu(self.hidden(F.relu(skips / math.sqrt(len(self.dilations))))))
 
 
-def level_features(classes: int, width: int) -> Tensor:
-    """(classes, width): the level itself, companded and linear (mu-law), and sines and cosines of it.
+def level_features(num_classes: int, width: int) -> Tensor:
+    """Initial embeddings of the levels (classes, width): companded and linear (mu-law) value, and sines and cosines.
 
-    Levels that are near each other begin with vectors that are near each other, which saves most of an early training.
+    Neighboring levels start with similar embeddings, which saves most of the early training.
     """
-    level = torch.linspace(-1, 1, classes)
-    linear = level.sign() * (torch.exp(level.abs() * math.log(classes)) - 1) / (classes - 1)
+    level = torch.linspace(-1, 1, num_classes)
+    linear = level.sign() * (torch.exp(level.abs() * math.log(num_classes)) - 1) / (num_classes - 1)
     waves = level[:, None] * (math.pi / 2) * torch.arange(1, max(2, (width + 1) // 2))
     return torch.cat([level[:, None], linear[:, None], waves.sin(), waves.cos()], 1)[:, :width]
 
 
-def smooth_readout(classes: int, width: int) -> Tensor:
-    """(classes, width): random smooth functions of the level, so that a target teaches its neighbours, too."""
-    features = level_features(classes, width)
+def smooth_readout(num_classes: int, width: int) -> Tensor:
+    """Initial output weights (classes, width): random smooth functions of the level.
+
+    So a target also raises the probability of its neighbors.
+    """
+    features = level_features(num_classes, width)
     features = features / features.std(0, keepdim=True).clamp(min=0.1)
-    mixed, _ = torch.linalg.qr(torch.randn(width, width))
-    return features @ mixed * (0.6 * width**-0.5)
+    rotation, _ = torch.linalg.qr(torch.randn(width, width))
+    return features @ rotation * (0.6 * width**-0.5)

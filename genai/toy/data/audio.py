@@ -1,4 +1,4 @@
-"""The toy world as a data set of sounds: played melodies and their captions, a finite number of each split."""
+"""Sounds of the toy world: rendered melodies with captions."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,109 +10,111 @@ from annotated_types import Ge, Le
 from genai.core.cache import cache_key
 from genai.core.data import Example, PromptFeatures, Source, Split
 from genai.media.sound import Sound
-from genai.toy.world import melody, synth
+from genai.toy.world.melody import Melody, caption_melody, split_melodies
+from genai.toy.world.synth import MIN_SAMPLE_RATE, render_melodies
 
-Kind = Literal["trained", "unheard", "held_out"]
-KINDS: dict[Kind, str] = {
-    "trained": "melodies that were trained on",
-    "unheard": "melodies that were not trained on, of notes that were",
-    "held_out": "melodies with notes never trained on with their instrument",
+MelodyKind = Literal["train", "new_melodies", "new_notes"]
+KIND_DESCRIPTIONS: dict[MelodyKind, str] = {
+    "train": "melodies that were trained on",
+    "new_melodies": "melodies that were not trained on, of notes that were",
+    "new_notes": "melodies with notes never trained on with their instrument",
 }
 
-CHUNK = 64
-LARGEST = 64 * 2**30
-"""Bytes of a set that is played: more is a mistake, or a stranger's wish."""
+CHUNK_EXAMPLES = 64
+"""Examples that are rendered and cached together."""
+MAX_BYTES = 64 * 2**30
+"""Largest data set, in bytes; a larger request is taken for a mistake."""
 
 
 class ToyAudio(Source):
-    """Sounds of the toy world: a second each, of one, two or three notes equally often.
+    """Sounds of the toy world: one second each, of one, two or three notes with equal probability.
 
-    Held out are, in turn, melodies that are not trained on though each of their notes is, and melodies with a note that
-    is not trained on with this instrument at all.
+    The validation split alternates between new melodies of notes that were trained on, and melodies with a note that is
+    never trained on with this instrument.
 
     Args:
-        rate: samples a second.
-        items: training sounds; another tenth is held out.
-        seed: of all that is played.
-        score: reads the notes out of a caption; the modality takes it from here.
+        sample_rate: in Hz.
+        items: number of training sounds; the validation split has a tenth as many.
+        seed: random seed of melodies, sounds and captions.
+        prompt_features: reads the notes from a caption; the audio modality uses it.
     """
 
     media = Sound
     metrics = ("val_loss", "bits_per_sample", "toy_audio", "nearest")
-    own_metrics: ClassVar[Mapping[str, str]] = {"toy_audio": "genai.toy.metrics.audio.Played"}
+    own_metrics: ClassVar[Mapping[str, str]] = {"toy_audio": "genai.toy.metrics.audio.MelodyPromptAccuracy"}
 
     def __init__(
         self,
-        rate: Annotated[int, Ge(synth.LEAST_RATE), Le(48_000)] = 8_000,
+        sample_rate: Annotated[int, Ge(MIN_SAMPLE_RATE), Le(48_000)] = 8_000,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 3_000,
         seed: Annotated[int, Ge(0)] = 0,
-        score: PromptFeatures | None = None,
+        prompt_features: PromptFeatures | None = None,
     ) -> None:
-        if items * rate * 4 > LARGEST:
-            raise ValueError(f"{items:,} sounds of {rate:,} samples are more than {LARGEST // 2**30} GiB")
-        self.rate, self.items, self.seed, self.score = rate, items, seed, score
-        sets = melody.held_out()
-        self.melodies: dict[Kind, list[melody.Melody]] = {
-            "trained": sets.trained,
-            "unheard": sets.unheard,
-            "held_out": sets.strict,
+        if items * sample_rate * 4 > MAX_BYTES:
+            raise ValueError(f"{items:,} sounds of {sample_rate:,} samples are more than {MAX_BYTES // 2**30} GiB")
+        self.sample_rate, self.items, self.seed, self.prompt_features = sample_rate, items, seed, prompt_features
+        splits = split_melodies()
+        self.melodies: dict[MelodyKind, list[Melody]] = {
+            "train": splits.train,
+            "new_melodies": splits.new_melodies,
+            "new_notes": splits.new_notes,
         }
 
     @property
     def train(self) -> Split:
-        return self._split("train", self.items, ("trained",))
+        return self._split("train", self.items, ("train",))
 
     @property
     def val(self) -> Split:
-        return self._split("val", max(1, self.items // 10), ("unheard", "held_out"))
+        return self._split("val", max(1, self.items // 10), ("new_melodies", "new_notes"))
 
-    def asked(self, kind: Kind, count: int, seed: int) -> list[str]:
-        """``count`` fresh captions of melodies of ``kind``, naming every attribute."""
-        return self._captions((kind,), count, np.random.default_rng([seed, list(KINDS).index(kind)]))
+    def kind_prompts(self, kind: MelodyKind, count: int, seed: int) -> list[str]:
+        """Draw ``count`` new captions of melodies of ``kind`` that name every attribute."""
+        return self._captions((kind,), count, np.random.default_rng([seed, list(KIND_DESCRIPTIONS).index(kind)]))
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
-        """Fresh captions that name every attribute, of the melodies of ``split``."""
-        kinds: tuple[Kind, ...] = ("unheard", "held_out") if split.name == "val" else ("trained",)
-        return self._captions(kinds, count, np.random.default_rng([seed, len(KINDS), split.name == "val"]))
+        """Draw new captions that name every attribute, of the melodies of ``split``."""
+        kinds: tuple[MelodyKind, ...] = ("new_melodies", "new_notes") if split.name == "val" else ("train",)
+        return self._captions(kinds, count, np.random.default_rng([seed, len(KIND_DESCRIPTIONS), split.name == "val"]))
 
     @property
     def description(self) -> str:
-        trained, unheard, held_out = (len(self.melodies[kind]) for kind in KINDS)
+        train, new_melodies, new_notes = (len(self.melodies[kind]) for kind in KIND_DESCRIPTIONS)
         return (
-            f"toy world, {self.items:,} sounds of {trained:,} melodies, {unheard + held_out:,} melodies held out, "
-            f"{held_out:,} of them with notes that their instrument is never trained on"
+            f"toy world, {self.items:,} sounds of {train:,} melodies, {new_melodies + new_notes:,} melodies held out, "
+            f"{new_notes:,} of them with notes that their instrument is never trained on"
         )
 
-    def _captions(self, kinds: Sequence[Kind], count: int, rng: np.random.Generator) -> list[str]:
-        return [melody.caption(each, rng) for each in self._draw(kinds, count, rng)]
+    def _captions(self, kinds: Sequence[MelodyKind], count: int, rng: np.random.Generator) -> list[str]:
+        return [caption_melody(melody, rng) for melody in self._sample_melodies(kinds, count, rng)]
 
-    def _draw(self, kinds: Sequence[Kind], count: int, rng: np.random.Generator) -> list[melody.Melody]:
-        """Melodies of ``kinds`` in turn; of each, those of one, two and three notes equally often."""
-        pools = [_by_count(self.melodies[kind]) for kind in kinds]
-        chosen = []
+    def _sample_melodies(self, kinds: Sequence[MelodyKind], count: int, rng: np.random.Generator) -> list[Melody]:
+        """Draw melodies, of each of ``kinds`` in turn, and of one, two and three notes with equal probability."""
+        pools = [_group_by_count(self.melodies[kind]) for kind in kinds]
+        samples = []
         for index in range(count):
-            sizes = pools[index % len(pools)]
-            pool = sizes[rng.integers(len(sizes))]
-            chosen.append(pool[rng.integers(len(pool))])
-        return chosen
+            groups = pools[index % len(pools)]
+            group = groups[rng.integers(len(groups))]
+            samples.append(group[rng.integers(len(group))])
+        return samples
 
-    def _split(self, name: str, count: int, kinds: Sequence[Kind]) -> Split:
+    def _split(self, name: str, count: int, kinds: Sequence[MelodyKind]) -> Split:
         @lru_cache(maxsize=2)
         def chunk(number: int) -> list[Example]:
             rng = np.random.default_rng([self.seed, name == "val", number])
-            chosen = self._draw(kinds, CHUNK, rng)
-            waves = synth.play(chosen, rng, self.rate)
+            melodies = self._sample_melodies(kinds, CHUNK_EXAMPLES, rng)
+            waves = render_melodies(melodies, rng, self.sample_rate)
             return [
-                Example(Sound(samples, self.rate), melody.caption(each, rng))
-                for samples, each in zip(waves, chosen, strict=True)
+                Example(Sound(samples, self.sample_rate), caption_melody(melody, rng))
+                for samples, melody in zip(waves, melodies, strict=True)
             ]
 
-        melodies = [repr(each) for kind in kinds for each in self.melodies[kind]]
-        about = cache_key("world_sound", 2, name, count, self.rate, self.seed, melodies)
-        return Split(name, count, lambda index: chunk(index // CHUNK)[index % CHUNK], about)
+        pool = [repr(melody) for kind in kinds for melody in self.melodies[kind]]
+        content_hash = cache_key("world_sound", 2, name, count, self.sample_rate, self.seed, pool)
+        return Split(name, count, lambda index: chunk(index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES], content_hash)
 
 
-def _by_count(melodies: Sequence[melody.Melody]) -> list[list[melody.Melody]]:
-    """``melodies`` of one, of two, of three notes; without what there is none of."""
-    counts = sorted({len(each.notes) for each in melodies})
-    return [[each for each in melodies if len(each.notes) == count] for count in counts]
+def _group_by_count(melodies: Sequence[Melody]) -> list[list[Melody]]:
+    """Group ``melodies`` by their number of notes, in ascending order, without empty groups."""
+    counts = sorted({len(melody.notes) for melody in melodies})
+    return [[melody for melody in melodies if len(melody.notes) == count] for count in counts]

@@ -1,4 +1,4 @@
-"""What happens when in a melody of the toy world: a prompt as frames of features, a hundred a second."""
+"""Time-aligned note features of toy melodies: a prompt as frames of features, 100 per second."""
 
 from typing import Annotated, ClassVar
 from zlib import crc32
@@ -8,72 +8,74 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from genai.core.data import PromptFeatures
-from genai.toy.world.melody import NOTES, TIMBRES, complete, parse
-from genai.toy.world.synth import FRAMES, timing
+from genai.toy.world.melody import NOTES, TIMBRES, complete_melody, parse_melody
+from genai.toy.world.synth import FRAMES_PER_SECOND, note_intervals
 
-FADING = 3
-"""Frames after the end of a note in which it still is the note that sounds."""
-DECAYS = (1.0, 5.0, 20.0)
-"""Frames in which the time since the beginning of a note has decayed to 1/e."""
+RELEASE_FRAMES = 3
+"""Frames after the end of a note that still belong to it."""
+DECAY_FRAMES = (1.0, 5.0, 20.0)
+"""Time constants of the decays since the start of a note, in frames."""
 
-_NAMES = (
+_FEATURE_NAMES = (
     *TIMBRES,
     "loudness",  # 1 loud, -1 soft
-    *NOTES,  # 1 for what sounds or fades, and less for its neighbours
+    *NOTES,  # 1 for the current note, less for its neighbors
     "gate",  # 1 while a note is held
-    *(f"decay {frames:g}" for frames in DECAYS),
-    "time",  # since the beginning of the note, in halves of a second
-    "beginning",  # 1 in a note's first frame
-    "fading",  # decays from 1, by 1/e a frame, after its end
-    "end",  # 1 in all frames of that
-    "score",  # 1: there is one
+    *(f"decay {frames:g}" for frames in DECAY_FRAMES),
+    "time",  # since the start of the note, in units of 0.5 s
+    "onset",  # 1 in the first frame of a note
+    "release",  # decays from 1 by 1/e per frame after the end of a note
+    "end",  # 1 in all frames of the release
+    "score",  # 1 if the prompt is a melody
 )
-_AT = {name: column for column, name in enumerate(_NAMES)}
-_KEYS = [_AT[note] for note in NOTES]
-_PITCH = np.log2(list(NOTES.values()))
+_COLUMNS = {name: column for column, name in enumerate(_FEATURE_NAMES)}
+_NOTE_COLUMNS = [_COLUMNS[note] for note in NOTES]
+_LOG_PITCH = np.log2(list(NOTES.values()))
 
 
 class ToyNotes(PromptFeatures):
-    """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for one that is no melody.
+    """The notes of a prompt such as "a loud flute plays short C4 E4 G4"; zeros for a prompt that is no melody.
 
-    Timbre and loudness that a prompt leaves free are chosen by its notes: a model need not learn what free sounds like.
+    A timbre or loudness that the prompt leaves free is drawn with the parsed melody as seed, so that a model need not
+    learn what an unspecified one sounds like.
 
     Args:
-        near: octaves between notes that are much alike, so that what is learnt of a note is of use to its neighbours;
-            0: a note is like no other.
+        similarity_octaves: distance in octaves over which notes share features (width of a Gaussian), so that what is
+            learnt about a note helps with its neighbors; 0: one-hot notes.
     """
 
-    def __init__(self, near: Annotated[float, Ge(0), Le(10)] = 0.0) -> None:
-        apart = (_PITCH[:, None] - _PITCH) / max(near, 1e-6)
-        self.likeness = dict(zip(NOTES, np.exp(-(apart**2)), strict=True))
+    def __init__(self, similarity_octaves: Annotated[float, Ge(0), Le(10)] = 0.0) -> None:
+        distance = (_LOG_PITCH[:, None] - _LOG_PITCH) / max(similarity_octaves, 1e-6)
+        self.note_similarity = dict(zip(NOTES, np.exp(-(distance**2)), strict=True))
 
-    features: ClassVar[int] = len(_NAMES)
+    features: ClassVar[int] = len(_FEATURE_NAMES)
 
-    def complaint(self, prompt: str) -> str | None:
+    def warning(self, prompt: str) -> str | None:
         try:
-            parse(prompt)
+            parse_melody(prompt)
         except ValueError as error:
             return f"no melody of the toy world: {error}"
         return None
 
     def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
         try:
-            asked = parse(prompt)
+            parsed = parse_melody(prompt)
         except ValueError:
             return np.zeros((count, self.features), np.float32)
-        melody = complete(asked, np.random.default_rng(crc32(repr(asked).encode())))
-        score = np.zeros((max(count, FRAMES), self.features), np.float32)
-        score[:, _AT["score"]] = 1
-        score[:, _AT["loudness"]] = 1 if melody.loudness == "loud" else -1
-        score[:, _AT[melody.timbre or ""]] = 1
-        for note, (start, end) in zip(melody.notes, timing(melody), strict=True):
+        # The repr is a seed: models learnt with these choices.
+        melody = complete_melody(parsed, np.random.default_rng(crc32(repr(parsed).encode())))
+        features = np.zeros((max(count, FRAMES_PER_SECOND), self.features), np.float32)
+        features[:, _COLUMNS["score"]] = 1
+        features[:, _COLUMNS["loudness"]] = 1 if melody.loudness == "loud" else -1
+        features[:, _COLUMNS[melody.timbre or ""]] = 1
+        for note, (start, end) in zip(melody.notes, note_intervals(melody), strict=True):
             time = np.arange(end - start)
-            score[start : end + FADING, _KEYS] = self.likeness[note]
-            score[start:end, _AT["gate"]] = 1
-            for frames in DECAYS:
-                score[start:end, _AT[f"decay {frames:g}"]] = np.exp(-time / frames)
-            score[start:end, _AT["time"]] = time / (FRAMES / 2)
-            score[start, _AT["beginning"]] = 1
-            score[end : end + FADING, _AT["fading"]] = np.exp(-np.arange(FADING))
-            score[end : end + FADING, _AT["end"]] = 1
-        return score[:count]
+            features[start : end + RELEASE_FRAMES, _NOTE_COLUMNS] = self.note_similarity[note]
+            features[start:end, _COLUMNS["gate"]] = 1
+            for frames in DECAY_FRAMES:
+                features[start:end, _COLUMNS[f"decay {frames:g}"]] = np.exp(-time / frames)
+            features[start:end, _COLUMNS["time"]] = time / (FRAMES_PER_SECOND / 2)
+            features[start, _COLUMNS["onset"]] = 1
+            features[end : end + RELEASE_FRAMES, _COLUMNS["release"]] = np.exp(-np.arange(RELEASE_FRAMES))
+            features[end : end + RELEASE_FRAMES, _COLUMNS["end"]] = 1
+        return features[:count]

@@ -1,4 +1,4 @@
-"""The toy world as a data set of soundtracks: a note at each bounce of a clip, and the clip beside it."""
+"""Soundtracks of toy clips: a note at each bounce; the clip is the conditioning."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -12,51 +12,55 @@ from genai.core.data import Example, Source, Split
 from genai.media.clip import Clip
 from genai.media.sound import Sound
 from genai.modalities.visual_onsets import VisualOnsets
-from genai.toy.world import motion, soundtrack, synth, trajectories
+from genai.toy.world.motion import Motion, caption_motion, split_motions
+from genai.toy.world.soundtrack import Note, bounce_notes, render_soundtracks
+from genai.toy.world.synth import MIN_SAMPLE_RATE
+from genai.toy.world.trajectories import render_clips
 
-SIZE, FPS = 32, 8
-"""Of the clips: pixels of a side, frames a second."""
-FRAMES = (32, 16, 24)
-"""Of one chunk of clips after the other: what is heard should not depend on how long a clip is."""
+CLIP_SIZE, CLIP_FPS = 32, 8
+"""Side of the clips in pixels, and their frames per second."""
+CLIP_FRAMES = (32, 16, 24)
+"""Frames per clip, in turn from chunk to chunk: soundtracks should not depend on the length of a clip."""
 
-CHUNK = 32
-LARGEST = 64 * 2**30
-"""Bytes of a set that is drawn and played: more is a mistake, or a stranger's wish."""
+CHUNK_EXAMPLES = 32
+"""Examples that are rendered and cached together."""
+MAX_BYTES = 64 * 2**30
+"""Largest data set, in bytes; a larger request is taken for a mistake."""
 
 
 class ToySoundtracks(Source):
-    """Soundtracks of clips of two to four seconds, in which one thing or two bounce off the walls.
+    """Soundtracks of clips of two to four seconds, in which one or two things bounce off the walls.
 
-    The prompt of every other one is the caption of its clip; the others have none. Held out are clips of combinations
-    of shape, colour, direction and speed that are not trained on.
+    Half of the prompts are the caption of the clip, the others are empty. The validation split has clips of held-out
+    combinations of shape, color, direction and speed.
 
     Args:
-        rate: samples a second.
-        items: training soundtracks; another tenth is held out.
-        things: that move in a clip, at most; where there may be two, they are two in every other clip.
-        seed: of all that is drawn and played.
-        sight: sees what happens in a clip; the modality takes it from here.
-        sampling: how models of it are best sampled; they take it from here.
+        sample_rate: in Hz.
+        items: number of training soundtracks; the validation split has a tenth as many.
+        things: most things in a clip; 2: every other clip has two.
+        seed: random seed of motions, clips, soundtracks and captions.
+        clip_features: extracts visual features from a clip; the audio modality uses it.
+        sampling: default sampling options of models for these data.
     """
 
     media = Sound
     metrics = ("val_loss", "bits_per_sample", "onsets")
-    own_metrics: ClassVar[Mapping[str, str]] = {"onsets": "genai.toy.metrics.onsets.InSync"}
+    own_metrics: ClassVar[Mapping[str, str]] = {"onsets": "genai.toy.metrics.onsets.OnsetF1"}
 
     def __init__(
         self,
-        rate: Annotated[int, Ge(synth.LEAST_RATE), Le(48_000)] = 8_000,
+        sample_rate: Annotated[int, Ge(MIN_SAMPLE_RATE), Le(48_000)] = 8_000,
         items: Annotated[int, Ge(1), Le(1_000_000)] = 1_500,
         things: Annotated[int, Ge(1), Le(2)] = 2,
         seed: Annotated[int, Ge(0)] = 0,
-        sight: VisualOnsets | None = None,
+        clip_features: VisualOnsets | None = None,
         sampling: dict[str, Any] | None = None,
     ) -> None:
-        if items * max(FRAMES) * (rate // FPS * 4 + SIZE**2 * 3) > LARGEST:
-            raise ValueError(f"{items:,} soundtracks of {rate:,} samples are more than {LARGEST // 2**30} GiB")
-        self.rate, self.items, self.things, self.seed = rate, items, things, seed
-        self.sight, self.sampling = sight, sampling
-        self.motions = dict(zip(("train", "val"), motion.held_out(), strict=True))
+        if items * max(CLIP_FRAMES) * (sample_rate // CLIP_FPS * 4 + CLIP_SIZE**2 * 3) > MAX_BYTES:
+            raise ValueError(f"{items:,} soundtracks of {sample_rate:,} samples are more than {MAX_BYTES // 2**30} GiB")
+        self.sample_rate, self.items, self.things, self.seed = sample_rate, items, things, seed
+        self.clip_features, self.sampling = clip_features, sampling
+        self.motions = dict(zip(("train", "val"), split_motions(), strict=True))
 
     @property
     def train(self) -> Split:
@@ -66,31 +70,34 @@ class ToySoundtracks(Source):
     def val(self) -> Split:
         return self._split("val", max(1, self.items // 10))
 
-    def score(self, split: Split, index: int) -> list[soundtrack.Note]:
-        """What sounds when in example ``index`` of ``split``."""
-        return self._chunk(split.name, index // CHUNK)[index % CHUNK][1]
+    def notes(self, split: Split, index: int) -> list[Note]:
+        """Return the notes of example ``index`` of ``split``."""
+        return self._chunk(split.name, index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES][1]
 
     @property
     def description(self) -> str:
-        trained, held_out = (len(self.motions[name]) for name in ("train", "val"))
-        return f"toy world, {self.items:,} soundtracks of clips of {trained} motions, {held_out} motions held out"
+        train_count, val_count = (len(self.motions[name]) for name in ("train", "val"))
+        return f"toy world, {self.items:,} soundtracks of clips of {train_count} motions, {val_count} motions held out"
 
     def _split(self, name: str, count: int) -> Split:
-        about = cache_key("world_soundtrack", 1, name, count, self.rate, self.things, self.seed, FRAMES)
-        return Split(name, count, lambda index: self._chunk(name, index // CHUNK)[index % CHUNK][0], about)
+        def load(index: int) -> Example:
+            return self._chunk(name, index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES][0]
+
+        settings = [self.sample_rate, self.things, self.seed, CLIP_FRAMES]
+        return Split(name, count, load, cache_key("world_soundtrack", 1, name, count, *settings))
 
     @lru_cache(maxsize=2)  # noqa: B019
-    def _chunk(self, name: str, number: int) -> Sequence[tuple[Example, list[soundtrack.Note]]]:
+    def _chunk(self, name: str, number: int) -> Sequence[tuple[Example, list[Note]]]:
         rng = np.random.default_rng([self.seed, name == "val", number])
-        pool, frames = self.motions[name], FRAMES[number % len(FRAMES)]
-        drawn = [pool[index].things[0] for index in rng.integers(len(pool), size=2 * CHUNK)]
-        chosen = [motion.Motion(tuple(drawn[2 * i : 2 * i + 1 + i % self.things])) for i in range(CHUNK)]
-        clips, bounces = trajectories.draw(chosen, rng, SIZE, frames, FPS)
-        scores = [soundtrack.score(*pair) for pair in zip(chosen, bounces, strict=True)]
-        waves = soundtrack.play(scores, frames / FPS, rng, self.rate)
-        captions = [motion.caption(each, rng) if i // 2 % 2 else "" for i, each in enumerate(chosen)]
+        pool, frames = self.motions[name], CLIP_FRAMES[number % len(CLIP_FRAMES)]
+        things = [pool[index].things[0] for index in rng.integers(len(pool), size=2 * CHUNK_EXAMPLES)]
+        motions = [Motion(tuple(things[2 * i : 2 * i + 1 + i % self.things])) for i in range(CHUNK_EXAMPLES)]
+        clips, bounces = render_clips(motions, rng, CLIP_SIZE, frames, CLIP_FPS)
+        notes = [bounce_notes(*pair) for pair in zip(motions, bounces, strict=True)]
+        waves = render_soundtracks(notes, frames / CLIP_FPS, rng, self.sample_rate)
+        captions = [caption_motion(motion, rng) if i // 2 % 2 else "" for i, motion in enumerate(motions)]
         examples = [
-            Example(Sound(wave, self.rate), caption, Clip(np.moveaxis(clip, 1, 3), FPS))
+            Example(Sound(wave, self.sample_rate), caption, Clip(np.moveaxis(clip, 1, 3), CLIP_FPS))
             for clip, wave, caption in zip(clips, waves, captions, strict=True)
         ]
-        return list(zip(examples, scores, strict=True))
+        return list(zip(examples, notes, strict=True))

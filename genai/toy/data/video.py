@@ -1,4 +1,4 @@
-"""The toy world as a data set of clips: things that move and bounce, and captions; a finite number of each split."""
+"""Clips of the toy world: things that move and bounce, with captions."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,31 +10,33 @@ from annotated_types import Ge, Gt, Le, Lt
 from genai.core.cache import cache_key
 from genai.core.data import Example, Source, Split
 from genai.media.clip import Clip
-from genai.toy.world import motion, trajectories
+from genai.toy.world.motion import Motion, caption_motion, motion_cache_text, split_motions
+from genai.toy.world.trajectories import render_clips
 
-CHUNK = 16
-LARGEST = 64 * 2**30
-"""Bytes of a set that is drawn: more is a mistake, or a stranger's wish."""
+CHUNK_EXAMPLES = 16
+"""Examples that are rendered and cached together."""
+MAX_BYTES = 64 * 2**30
+"""Largest data set, in bytes; a larger request is taken for a mistake."""
 
 
 class ToyVideo(Source):
     """Clips of the toy world.
 
     Args:
-        size: of a side, in pixels.
-        frames: of a clip.
-        fps: frames a second.
-        items: training clips; another tenth is held out, of combinations that are not trained on.
-        things: 1, or 2 that pass through each other; never two of the same shape and colour.
-        held_out: share of the combinations of one thing's attributes that are never trained on.
-        seed: of all that is drawn.
+        size: side in pixels.
+        frames: frames per clip.
+        fps: frames per second.
+        items: number of training clips; the validation split has a tenth as many, of held-out combinations.
+        things: 1, or 2 that pass through each other; never two of the same shape and color.
+        val_fraction: fraction of the combinations of one thing's attributes that are held out.
+        seed: random seed of motions, clips and captions.
     """
 
     media = Clip
     metrics = ("val_loss", "motion", "toy_video", "nearest")
     own_metrics: ClassVar[Mapping[str, str]] = {
-        "toy_video": "genai.toy.metrics.video.Moving",
-        "soundtrack_onsets": "genai.toy.metrics.bounces.Bounces",
+        "toy_video": "genai.toy.metrics.video.MotionPromptAccuracy",
+        "soundtrack_onsets": "genai.toy.metrics.bounces.SoundtrackOnsets",
         "drift": "genai.toy.metrics.drift.ToyDrift",
     }
 
@@ -45,15 +47,15 @@ class ToyVideo(Source):
         fps: Annotated[float, Gt(0), Le(240)] = 8.0,
         items: Annotated[int, Ge(1), Le(10_000_000)] = 4_000,
         things: Annotated[int, Ge(1), Le(2)] = 1,
-        held_out: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
-        if max(items, CHUNK) * frames * size**2 * 3 > LARGEST:
+        if max(items, CHUNK_EXAMPLES) * frames * size**2 * 3 > MAX_BYTES:
             raise ValueError(
-                f"{items:,} clips of {frames} frames of {size} x {size} pixels are more than {LARGEST // 2**30} GiB"
+                f"{items:,} clips of {frames} frames of {size} x {size} pixels are more than {MAX_BYTES // 2**30} GiB"
             )
         self.size, self.frames, self.fps, self.items, self.things, self.seed = size, frames, fps, items, things, seed
-        self.train_motions, self.val_motions = motion.held_out(held_out)
+        self.train_motions, self.val_motions = split_motions(val_fraction)
 
     @property
     def train(self) -> Split:
@@ -64,43 +66,44 @@ class ToyVideo(Source):
         return self._split("val", max(1, self.items // 10))
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
-        """Fresh captions that name every attribute, of the combinations of ``split``."""
+        """Draw new captions that name every attribute, of the combinations of ``split``."""
         rng = np.random.default_rng([seed, split.name == "val"])
-        return [motion.caption(each, rng) for each in self._draw(split.name, count, rng)]
+        return [caption_motion(motion, rng) for motion in self._sample_motions(split.name, count, rng)]
 
     @property
     def description(self) -> str:
-        both = " of each thing" if self.things == 2 else ""
+        suffix = " of each thing" if self.things == 2 else ""
         return (
-            f"toy world, {self.items:,} clips of {len(self.train_motions)} combinations{both}, "
+            f"toy world, {self.items:,} clips of {len(self.train_motions)} combinations{suffix}, "
             f"{len(self.val_motions)} combinations held out"
         )
 
-    def _draw(self, name: str, count: int, rng: np.random.Generator) -> list[motion.Motion]:
-        """Motions of the split ``name``; each of two things is of its combinations."""
-        pool = self.val_motions if name == "val" else self.train_motions
-        movers = [each.things[0] for each in pool]
-        drawn = []
+    def _sample_motions(self, name: str, count: int, rng: np.random.Generator) -> list[Motion]:
+        """Draw motions of the split ``name``; every thing has one of its combinations."""
+        pool = [motion.things[0] for motion in (self.val_motions if name == "val" else self.train_motions)]
+        motions = []
         for _ in range(count):
-            things = [movers[rng.integers(len(movers))]]
+            things = [pool[rng.integers(len(pool))]]
             while len(things) < self.things:
-                other = movers[rng.integers(len(movers))]
-                if (other.shape, other.colour) != (things[0].shape, things[0].colour):
-                    things.append(other)
-            drawn.append(motion.Motion(tuple(things)))
-        return drawn
+                second = pool[rng.integers(len(pool))]
+                if (second.shape, second.color) != (things[0].shape, things[0].color):
+                    things.append(second)
+            motions.append(Motion(tuple(things)))
+        return motions
 
     def _split(self, name: str, count: int) -> Split:
         @lru_cache(maxsize=4)
         def chunk(number: int) -> list[Example]:
             rng = np.random.default_rng([self.seed, name == "val", number])
-            chosen = self._draw(name, CHUNK, rng)
-            clips, _ = trajectories.draw(chosen, rng, self.size, self.frames, self.fps)
-            frames = np.ascontiguousarray(clips.transpose(0, 1, 3, 4, 2))
-            pairs = zip(frames, chosen, strict=True)
-            return [Example(Clip(each, self.fps), motion.caption(asked, rng)) for each, asked in pairs]
+            motions = self._sample_motions(name, CHUNK_EXAMPLES, rng)
+            clips, _ = render_clips(motions, rng, self.size, self.frames, self.fps)
+            pixels = np.ascontiguousarray(clips.transpose(0, 1, 3, 4, 2))
+            pairs = zip(pixels, motions, strict=True)
+            return [Example(Clip(frames, self.fps), caption_motion(motion, rng)) for frames, motion in pairs]
 
         pool = self.val_motions if name == "val" else self.train_motions
-        look = [self.size, self.frames, self.fps, self.things, self.seed]
-        about = cache_key("world_motion", 1, name, count, look, [repr(each) for each in pool])
-        return Split(name, count, lambda index: chunk(index // CHUNK)[index % CHUNK], about)
+        settings = [self.size, self.frames, self.fps, self.things, self.seed]
+        content_hash = cache_key(
+            "world_motion", 1, name, count, settings, [motion_cache_text(motion) for motion in pool]
+        )
+        return Split(name, count, lambda index: chunk(index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES], content_hash)

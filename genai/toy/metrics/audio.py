@@ -1,4 +1,4 @@
-"""Does a model of the toy world play what it is asked for? The listener hears each sample; the answers are exact."""
+"""Prompt accuracy of models of toy sounds: the audio oracle checks each sample exactly."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -7,87 +7,115 @@ from typing import Any
 import numpy as np
 
 from genai.core.errors import UserError
-from genai.metrics.base import EvalContext, Metric, Result, attributes, share
-from genai.toy.data.audio import KINDS, Kind, ToyAudio
-from genai.toy.world.audio_oracle import IN_TUNE, LEAST_SECONDS, Heard, all_right, fulfilled, hear, off
-from genai.toy.world.melody import Melody, parse
-from genai.toy.world.synth import LEAST_RATE, play
+from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
+from genai.toy.data.audio import KIND_DESCRIPTIONS, MelodyKind, ToyAudio
+from genai.toy.world.audio_oracle import (
+    IN_TUNE_CENTS,
+    MIN_SECONDS,
+    MelodyDetection,
+    detect_melodies,
+    is_melody_match,
+    match_melody,
+    pitch_errors,
+)
+from genai.toy.world.melody import Melody, parse_melody
+from genai.toy.world.synth import MIN_SAMPLE_RATE, render_melodies
 
-_SUFFIXES: dict[Kind, str] = {"trained": "", "unheard": "_unheard", "held_out": "_held_out"}
-_SAID = {
-    "count": "share with as many notes as were asked for",
-    "notes": f"share with every note right, within {IN_TUNE:g} cents",
+_SUFFIXES: dict[MelodyKind, str] = {"train": "", "new_melodies": "_new_melodies", "new_notes": "_held_out"}
+_DESCRIPTIONS = {
+    "count": "share with the number of notes right",
+    "notes": f"share with every note right, within {IN_TUNE_CENTS:g} cents",
 }
 
 
-class Played(Metric):
-    """Whether samples have the notes and attributes that their prompts name, beside real sounds of the same prompts.
+class MelodyPromptAccuracy(Metric):
+    """Whether samples have the notes and attributes of their prompts; the reference is real sounds of the same prompts.
 
-    Prompts are fresh captions that name every attribute: of melodies that were trained on and, apart, of the two kinds
-    that were not. ``fulfilment`` asks for all attributes at once.
+    Prompts are new captions that name every attribute, of training melodies and, separately, of the two kinds of
+    held-out ones. ``fulfilment`` requires all attributes at once.
     """
 
     source = ToyAudio
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``fulfilment``, also ``_unheard`` and ``_held_out``; of melodies trained on, the attributes one by one,
-        ``pitch_cents``, ``in_tune``, ``tonal``.
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``fulfilment``, also ``_new_melodies`` and ``_held_out``, and results for training melodies only.
 
-        For other data than the model's own it is not known which melodies were held out, so all are put together.
+        These are one result per attribute, ``pitch_cents``, ``in_tune`` and ``tonal``. For other data than the model's
+        own it is unknown which melodies were held out, so all kinds are merged.
         """
-        drawn = {kind: study.source.asked(kind, study.n, study.seed) for kind in KINDS}  # type: ignore[attr-defined]
-        kinds = {_SUFFIXES[kind]: (drawn[kind], about) for kind, about in KINDS.items()}
-        if not study.own:
-            kinds = {"": (list(chain.from_iterable(drawn.values())), "melodies of all kinds")}
-        figures: dict[str, Result] = {}
-        for suffix, (prompts, kind) in kinds.items():
-            asked = [parse(prompt) for prompt in prompts]
-            heard, rate = _heard(study.samples(prompts))
-            real = hear(play(asked, np.random.default_rng(study.seed), rate), rate)
-            about = f"share with every attribute right, of {len(asked)} prompts of {kind}"
-            figures[f"fulfilment{suffix}"] = share(_right(asked, heard), about, _right(asked, real))
+        source: Any = context.source
+        kind_prompts = {kind: source.kind_prompts(kind, context.n, context.seed) for kind in KIND_DESCRIPTIONS}
+        prompt_sets = {_SUFFIXES[kind]: (kind_prompts[kind], name) for kind, name in KIND_DESCRIPTIONS.items()}
+        if not context.own_data:
+            prompt_sets = {"": (list(chain.from_iterable(kind_prompts.values())), "melodies of all kinds")}
+        results: dict[str, Result] = {}
+        for suffix, (prompts, kind) in prompt_sets.items():
+            melodies = [parse_melody(prompt) for prompt in prompts]
+            samples, sample_rate = _detect_samples(context.samples(prompts))
+            real_sounds = render_melodies(melodies, np.random.default_rng(context.seed), sample_rate)
+            real = detect_melodies(real_sounds, sample_rate)
+            description = f"share with every attribute right, of {len(melodies)} prompts of {kind}"
+            results[f"fulfilment{suffix}"] = proportion_result(
+                _matches(melodies, samples), description, _matches(melodies, real)
+            )
             if not suffix:
-                figures |= _attributes(asked, heard, real) | _tuning(asked, heard, real)
-        return figures
+                results |= _attribute_results(melodies, samples, real) | _tuning_results(melodies, samples, real)
+        return results
 
 
-def _heard(samples: Sequence[Any]) -> tuple[list[Heard], int]:
-    """What is heard in the samples, and their rate. Raises ``UserError`` where the world has no such sounds."""
-    rate = samples[0].rate
-    if rate < LEAST_RATE:
-        raise UserError(f"'melody' hears sounds of {LEAST_RATE} samples a second or more, not {rate}. Choose metrics=.")
-    if (seconds := samples[0].seconds) < LEAST_SECONDS:
-        raise UserError(f"'melody' hears sounds of a second, not {seconds:.2f} seconds. Choose seconds= or metrics=.")
-    return hear([sample.samples for sample in samples], rate), rate
+def _detect_samples(samples: Sequence[Any]) -> tuple[list[MelodyDetection], int]:
+    """Return the detections in the samples, and their sample rate. Raises ``UserError`` for unsuitable sounds."""
+    sample_rate = samples[0].sample_rate
+    if sample_rate < MIN_SAMPLE_RATE:
+        raise UserError(
+            f"'toy_audio' needs a sample rate of {MIN_SAMPLE_RATE} Hz or more, not {sample_rate}. "
+            f"Choose other metrics=."
+        )
+    if (seconds := samples[0].seconds) < MIN_SECONDS:
+        raise UserError(
+            f"'toy_audio' needs sounds of one second, not {seconds:.2f} seconds. Choose seconds= or other metrics=."
+        )
+    return detect_melodies([sample.samples for sample in samples], sample_rate), sample_rate
 
 
-def _right(asked: Sequence[Melody], heard: Sequence[Heard]) -> list[bool]:
-    return [all_right(*pair) for pair in zip(asked, heard, strict=True)]
+def _matches(melodies: Sequence[Melody], detections: Sequence[MelodyDetection]) -> list[bool]:
+    return [is_melody_match(*pair) for pair in zip(melodies, detections, strict=True)]
 
 
-def _attributes(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Result]:
-    """One figure an attribute."""
-    ours, theirs = ([fulfilled(*pair) for pair in zip(asked, sounds, strict=True)] for sounds in (heard, real))
-    return attributes(ours, theirs, _SAID)
+def _attribute_results(
+    melodies: Sequence[Melody], samples: Sequence[MelodyDetection], real: Sequence[MelodyDetection]
+) -> dict[str, Result]:
+    """Return one result per attribute."""
+    answers, real_answers = (
+        [match_melody(*pair) for pair in zip(melodies, detections, strict=True)] for detections in (samples, real)
+    )
+    return attribute_results(answers, real_answers, _DESCRIPTIONS)
 
 
-def _tuning(asked: Sequence[Melody], heard: Sequence[Heard], real: Sequence[Heard]) -> dict[str, Result]:
-    """How well in tune, and how free of noise."""
+def _tuning_results(
+    melodies: Sequence[Melody], samples: Sequence[MelodyDetection], real: Sequence[MelodyDetection]
+) -> dict[str, Result]:
+    """Measure tuning and noise."""
 
-    def distances(sounds: Sequence[Heard]) -> list[float]:
-        return [abs(cents) for pair in zip(asked, sounds, strict=True) for cents in off(*pair)]
+    def distances(detections: Sequence[MelodyDetection]) -> list[float]:
+        return [abs(cents) for pair in zip(melodies, detections, strict=True) for cents in pitch_errors(*pair)]
 
-    def tails(sounds: Sequence[Heard]) -> list[bool]:
-        return [abs(cents) < IN_TUNE for each in sounds for cents in each.tail]
+    def tails_in_tune(detections: Sequence[MelodyDetection]) -> list[bool]:
+        return [abs(cents) < IN_TUNE_CENTS for detection in detections for cents in detection.tail_cents]
 
-    pitch = "median distance from the note asked for, in cents, where the count is right"
+    def partial_energy(detections: Sequence[MelodyDetection]) -> list[float]:
+        return [detection.partial_energy for detection in detections]
+
+    pitch = "median distance from the note in the prompt, in cents, where the number of notes is right"
+    in_tune = f"share of long notes within {IN_TUNE_CENTS:g} cents to their end"
     tonal = "median share of the energy that is in the partials of notes"
     return {
-        "pitch_cents": Result(_median(distances(heard)), pitch, beside=_median(distances(real))),
-        "in_tune": share(tails(heard), f"share of long notes within {IN_TUNE:g} cents to their end", tails(real)),
-        "tonal": Result(_median([h.tonal for h in heard]), tonal, beside=_median([r.tonal for r in real])),
+        "pitch_cents": Result(_median(distances(samples)), pitch, reference=_median(distances(real))),
+        "in_tune": proportion_result(tails_in_tune(samples), in_tune, tails_in_tune(real)),
+        "tonal": Result(_median(partial_energy(samples)), tonal, reference=_median(partial_energy(real))),
     }
 
 
 def _median(values: Sequence[float]) -> float | None:
+    """Return the median; ``None`` if there are no values."""
     return float(np.median(values)) if values else None

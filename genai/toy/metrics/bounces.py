@@ -1,52 +1,58 @@
-"""Is the sound of clips that a model made in sync with them? Where notes begin, beside the bounces that are seen."""
+"""Synchrony of generated soundtracks with generated clips: onsets are compared with the detected bounces."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError
-from genai.inference.soundtrack import with_sounds
+from genai.inference.soundtrack import add_soundtracks
 from genai.media.clip import Clip
-from genai.metrics.base import EvalContext, Metric, Result, share
+from genai.metrics.base import EvalContext, Metric, Result, proportion_result
 from genai.toy.data.video import ToyVideo
-from genai.toy.metrics.onsets import Heard, compared
-from genai.toy.metrics.video import pairs
-from genai.toy.world.motion import parse
-from genai.toy.world.soundtrack import score
-from genai.toy.world.video_oracle import watch
+from genai.toy.metrics.onsets import SoundtrackDetection, onset_results
+from genai.toy.metrics.video import sample_and_real_clips
+from genai.toy.world.motion import parse_motion
+from genai.toy.world.soundtrack import bounce_notes
+from genai.toy.world.video_oracle import detect_motions
 
 
-class Bounces(Metric):
-    """Onsets of the soundtracks that another model, ``sound=``, makes of samples, as ``onsets`` has them.
+class SoundtrackOnsets(Metric):
+    """Results of ``OnsetF1`` for the soundtracks that a second model, ``soundtrack=``, generates for samples.
 
-    Prompts are fresh captions of held-out combinations. What should be heard are the bounces of the path that the
-    world's watcher, which the model of sounds does not know, fits to a sample. Where none comes close, nobody can say
-    when it bounces, and it does not count. Beside: the same of real clips of these prompts, made and counted alike.
+    Prompts are new captions of held-out combinations. The target times are the bounces of the path that the video
+    oracle, which is independent of the soundtrack model, fits to a sample. Samples that are not on such a path are left
+    out, because their bounces are unknown. The reference is real clips of the same prompts, with soundtracks of the
+    same model.
     """
 
     source = ToyVideo
-    hears = True
+    requires_soundtrack = True
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``onset_f1``, ``onset_f1_shuffled``, ``onset_note``; ``clips_counted``; ``bounces_counted``."""
-        if study.sound is None:
-            raise UserError("'bounces' hears what a model of soundtracks makes of samples: say which with sound=RUN.")
-        prompts = study.source.prompts(study.source.val, study.n, study.seed)
-        made, real, fps = pairs(study, prompts, [parse(prompt) for prompt in prompts])
-        (ours, counted), (theirs, beside) = (self._heard(study, clips, fps) for clips in (made, real))
-        bounces, real_bounces = (sum(map(len, heard.scores)) for heard in (ours, theirs))
-        of = f"{len(ours.scores)} samples, as the oracle sees them; silence has 0"
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return the results of ``OnsetF1``, ``clips_counted`` and ``bounces_counted``."""
+        if context.soundtrack_model is None:
+            raise UserError("'soundtrack_onsets' needs a soundtrack model: soundtrack=RUN.")
+        prompts = context.source.prompts(context.source.val, context.n, context.seed)
+        clips, real_clips, fps = sample_and_real_clips(context, prompts, [parse_motion(prompt) for prompt in prompts])
+        samples, on_path = self._detect_soundtracks(context, clips, fps)
+        real, real_on_path = self._detect_soundtracks(context, real_clips, fps)
+        num_bounces, num_real_bounces = (sum(map(len, detection.notes)) for detection in (samples, real))
+        clips_label = f"{len(samples.notes)} samples, as the oracle sees them; silence has 0"
         return {
-            **compared(ours, theirs, of),
-            "clips_counted": share(counted, f"share of {study.n} samples on a path that can be told", beside),
-            "bounces_counted": Result(bounces, "bounces of these samples", beside=real_bounces),
+            **onset_results(samples, real, clips_label),
+            "clips_counted": proportion_result(
+                on_path, f"share of {context.n} samples on a path that the oracle can detect", real_on_path
+            ),
+            "bounces_counted": Result(num_bounces, "bounces of these samples", reference=num_real_bounces),
         }
 
-    def _heard(self, study: EvalContext, clips: NDArray[np.uint8], fps: float) -> tuple[Heard, list[bool]]:
-        """The soundtracks of those of ``clips`` (clips, time, 3, side, side) that count, and which ones do."""
-        seen = watch(clips, fps)
-        counted = [each.on_path for each in seen]
-        films = [Clip(np.ascontiguousarray(clip.transpose(0, 2, 3, 1)), fps) for clip in clips[counted]]
-        seeds = [study.seed + number for number in np.flatnonzero(counted).tolist()]
-        made = list(with_sounds(study.sound, films, seeds)) if study.sound else []
-        scores = [score(each.motion, each.bounces) for each in seen if each.on_path and each.motion]
-        return Heard([clip.sound for clip in made], scores), counted
+    def _detect_soundtracks(
+        self, context: EvalContext, pixels: NDArray[np.uint8], fps: float
+    ) -> tuple[SoundtrackDetection, list[bool]]:
+        """Generate soundtracks of clips (clips, time, 3, side, side); also return which clips are on a path."""
+        motions = detect_motions(pixels, fps)
+        on_path = [motion.on_path for motion in motions]
+        clips = [Clip(np.ascontiguousarray(clip.transpose(0, 2, 3, 1)), fps) for clip in pixels[on_path]]
+        seeds = [context.seed + number for number in np.flatnonzero(on_path).tolist()]
+        with_sound = list(add_soundtracks(context.soundtrack_model, clips, seeds)) if context.soundtrack_model else []
+        notes = [bounce_notes(each.motion, each.bounces) for each in motions if each.on_path and each.motion]
+        return SoundtrackDetection([clip.sound for clip in with_sound], notes), on_path

@@ -1,4 +1,4 @@
-"""Drift of long clips of the toy world: the shape and the color that later frames still have."""
+"""Drift of long toy clips: fraction of the later frames that still have the shape and color of the prompt."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,48 +6,56 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from genai.metrics.base import EvalContext, Result, attributes
-from genai.metrics.video.drift import PART, Drift, frames_label
+from genai.metrics.base import EvalContext, Result, attribute_results
+from genai.metrics.video.drift import WINDOW_FRAMES, Drift, frames_label
 from genai.toy.data.video import ToyVideo
-from genai.toy.metrics.video import check_watchable
-from genai.toy.world.motion import Motion, parse
-from genai.toy.world.trajectories import draw
-from genai.toy.world.video_oracle import fulfilled, watch
+from genai.toy.metrics.video import check_clip_shape
+from genai.toy.world.motion import Motion, parse_motion
+from genai.toy.world.trajectories import render_clips
+from genai.toy.world.video_oracle import detect_motions, match_motion
 
-ATTRIBUTES = ("shape", "colour")
-"""Attributes of a thing that stay the same wherever it bounces to."""
+CONSTANT_ATTRIBUTES = ("shape", "color")
+"""Attributes of a thing that do not change at a bounce."""
 
 
 class ToyDrift(Drift):
-    """``Drift``, with ``drift_shape_16``, ``drift_colour_16``, and the same of each further mark."""
+    """``Drift`` with ``drift_shape_16``, ``drift_color_16``, and the same for the later frames."""
 
     source = ToyVideo
 
-    def attributes(
-        self, study: EvalContext, prompts: Sequence[str], clips: Tensor, marks: Sequence[int]
+    def attribute_results(
+        self, context: EvalContext, prompts: Sequence[str], clips: Tensor, end_frames: Sequence[int]
     ) -> dict[str, Result]:
-        motions = [parse(prompt) for prompt in prompts]
-        fps = study.model.modality.fps  # type: ignore[attr-defined]
-        return shares(motions, clips, marks, study.seed, fps)
+        motions = [parse_motion(prompt) for prompt in prompts]
+        fps = context.model.modality.fps  # type: ignore[attr-defined]
+        return drift_attribute_results(motions, clips, end_frames, context.seed, fps)
 
 
-def shares(motions: Sequence[Motion], clips: Tensor, marks: Sequence[int], seed: int, fps: float) -> dict[str, Result]:
-    """Shares of the ``clips`` of ``motions`` that still have what lasts, beside real clips as long.
+def drift_attribute_results(
+    motions: Sequence[Motion], clips: Tensor, end_frames: Sequence[int], seed: int, fps: float
+) -> dict[str, Result]:
+    """Measure whether ``clips`` of ``motions`` keep shape and color; the reference is real clips of the same length.
 
     Raises:
-        UserError: clips that the toy world does not have.
+        UserError: clips that the oracle cannot read.
     """
-    ours = clips.cpu().numpy()
-    check_watchable(ours)
-    theirs, _ = draw(motions, np.random.default_rng(seed), ours.shape[-1], ours.shape[1], fps)
-    asked = [Motion(tuple(replace(thing, direction=None, speed=None) for thing in motion.things)) for motion in motions]
-    figures: dict[str, Result] = {}
-    for mark in marks:
+    samples = clips.cpu().numpy()
+    check_clip_shape(samples)
+    real, _ = render_clips(motions, np.random.default_rng(seed), samples.shape[-1], samples.shape[1], fps)
+    targets = [
+        Motion(tuple(replace(thing, direction=None, speed=None) for thing in motion.things)) for motion in motions
+    ]
+    results: dict[str, Result] = {}
+    for end in end_frames:
         answers, real_answers = (
-            [fulfilled(*pair) for pair in zip(asked, watch(each[:, mark - PART : mark], fps), strict=True)]
-            for each in (ours, theirs)
+            [
+                match_motion(*pair)
+                for pair in zip(targets, detect_motions(pixels[:, end - WINDOW_FRAMES : end], fps), strict=True)
+            ]
+            for pixels in (samples, real)
         )
-        said = {name: f"share with the {name} right, {frames_label(mark, len(clips))}" for name in ATTRIBUTES}
-        found = attributes(answers, real_answers, said)
-        figures |= {f"drift_{name}_{mark}": found[name] for name in ATTRIBUTES}
-    return figures
+        label = frames_label(end, len(clips))
+        descriptions = {name: f"share with the {name} right, {label}" for name in CONSTANT_ATTRIBUTES}
+        end_results = attribute_results(answers, real_answers, descriptions)
+        results |= {f"drift_{name}_{end}": end_results[name] for name in CONSTANT_ATTRIBUTES}
+    return results

@@ -1,90 +1,101 @@
-"""Does a model of the toy world draw what it is asked for? The oracle reads each sample; the answers are exact."""
+"""Prompt accuracy of models of toy pictures: the image oracle checks each sample exactly."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from genai.core.errors import UserError
-from genai.metrics.base import EvalContext, Metric, Result, attributes, share
+from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
 from genai.toy.data.image import ToyImages
-from genai.toy.world.draw import draw
-from genai.toy.world.image_oracle import STRICT, Reading, all_right, fulfilled, read
-from genai.toy.world.scene import PLACES, Scene, parse
+from genai.toy.world.draw import render_scenes
+from genai.toy.world.image_oracle import STRICT_OVERLAP, SceneDetection, detect_scenes, is_scene_match, match_scene
+from genai.toy.world.scene import PLACES, Scene, parse_scene
 
 
-class Obedience(Metric):
-    """Whether samples have the attributes that their prompts name, beside real pictures of the same prompts.
+class ScenePromptAccuracy(Metric):
+    """Whether samples have the attributes that their prompts name; the reference is real pictures of the same prompts.
 
-    Prompts are fresh captions that name every attribute: of combinations that were trained on and, apart, of those
-    that were held out. ``fulfilment`` asks for all attributes at once. What guidance gains there it loses in diversity,
-    so ``place_spread`` stands beside that of real pictures.
+    Prompts are new captions that name every attribute, of training combinations and, separately, of held-out ones.
+    ``fulfilment`` requires all attributes at once. Guidance raises it and reduces diversity, which ``place_spread``
+    measures.
     """
 
     source = ToyImages
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``place_spread``."""
-        figures: dict[str, Result] = {}
-        for suffix, (prompts, kind) in study.asked().items():
-            scenes = [parse(prompt) for prompt in prompts]
-            seen, size = self._seen(study, prompts)
-            real = read(draw(scenes, size, np.random.default_rng(study.seed)))
-            right = [all_right(*pair) for pair in zip(scenes, seen, strict=True)]
-            about = f"share with every attribute right, of {len(scenes)} prompts of {kind}"
-            beside = [all_right(*pair) for pair in zip(scenes, real, strict=True)]
-            figures[f"fulfilment{suffix}"] = share(right, about, beside)
-            figures[f"strict{suffix}"] = _strict(right, seen, beside, real)
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``fulfilment`` and ``strict``, each also ``_held_out``, one result per attribute, ``place_spread``."""
+        results: dict[str, Result] = {}
+        for suffix, (prompts, kind) in context.prompt_sets().items():
+            scenes = [parse_scene(prompt) for prompt in prompts]
+            samples, size = self._detect_samples(context, prompts)
+            real = detect_scenes(render_scenes(scenes, size, np.random.default_rng(context.seed)))
+            matches = [is_scene_match(*pair) for pair in zip(scenes, samples, strict=True)]
+            real_matches = [is_scene_match(*pair) for pair in zip(scenes, real, strict=True)]
+            description = f"share with every attribute right, of {len(scenes)} prompts of {kind}"
+            results[f"fulfilment{suffix}"] = proportion_result(matches, description, real_matches)
+            results[f"strict{suffix}"] = _strict_result(matches, samples, real_matches, real)
             if not suffix:
-                figures |= _attributes(scenes, seen, real)
-                figures |= _spread(scenes, seen, real, size)
-        return figures
+                results |= _attribute_results(scenes, samples, real)
+                results |= _place_spread(scenes, samples, real, size)
+        return results
 
-    def _seen(self, study: EvalContext, prompts: Sequence[str]) -> tuple[list[Reading], int]:
-        """Readings of the samples, and their side in pixels."""
-        pixels = [sample.pixels for sample in study.samples(prompts)]
+    def _detect_samples(self, context: EvalContext, prompts: Sequence[str]) -> tuple[list[SceneDetection], int]:
+        """Return the detections in the samples, and their side in pixels."""
+        pixels = [sample.pixels for sample in context.samples(prompts)]
         height, width, channels = pixels[0].shape
         if channels != 3:
-            raise UserError("'world' reads colours: this model draws grey pictures. Choose other metrics=.")
+            raise UserError(
+                "'toy_image' needs color pictures, but this model generates gray ones. Choose other metrics=."
+            )
         if height != width or height < 16:
             raise UserError(
-                f"'world' reads squares of 16 pixels or more, not {width} x {height}. Choose other metrics=."
+                f"'toy_image' needs squares of 16 pixels or more, not {width} x {height}. Choose other metrics=."
             )
-        return read(np.stack(pixels)), height
+        return detect_scenes(np.stack(pixels)), height
 
 
-def _strict(
-    right: Sequence[bool], seen: Sequence[Reading], real_right: Sequence[bool], real: Sequence[Reading]
+def _strict_result(
+    matches: Sequence[bool],
+    samples: Sequence[SceneDetection],
+    real_matches: Sequence[bool],
+    real: Sequence[SceneDetection],
 ) -> Result:
-    def clean(right: Sequence[bool], readings: Sequence[Reading]) -> list[bool]:
-        return [ok and reading.overlap >= STRICT for ok, reading in zip(right, readings, strict=True)]
+    def strict_matches(matches: Sequence[bool], detections: Sequence[SceneDetection]) -> list[bool]:
+        pairs = zip(matches, detections, strict=True)
+        return [match and detection.overlap >= STRICT_OVERLAP for match, detection in pairs]
 
-    about = f"share that is fulfilled and cleanly drawn (overlap with the ideal outline at least {STRICT})"
-    return share(clean(right, seen), about, clean(real_right, real))
-
-
-def _attributes(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading]) -> dict[str, Result]:
-    """One figure an attribute that was asked for; of two things also ``binding`` and ``relation``."""
-    ours, theirs = ([fulfilled(*pair) for pair in zip(scenes, readings, strict=True)] for readings in (seen, real))
-    said = {"binding": "share with each colour on its own shape", "relation": "share with the relation right"}
-    return attributes(ours, theirs, said)
+    description = f"share that is fulfilled and cleanly drawn (overlap with the ideal outline {STRICT_OVERLAP} or more)"
+    return proportion_result(strict_matches(matches, samples), description, strict_matches(real_matches, real))
 
 
-def _spread(scenes: Sequence[Scene], seen: Sequence[Reading], real: Sequence[Reading], size: int) -> dict[str, Result]:
-    """How much the centre varies around the place asked for, among the pictures whose place is right."""
+def _attribute_results(
+    scenes: Sequence[Scene], samples: Sequence[SceneDetection], real: Sequence[SceneDetection]
+) -> dict[str, Result]:
+    """Return one result per attribute of the prompts; for two things also ``binding`` and ``relation``."""
+    answers, real_answers = (
+        [match_scene(*pair) for pair in zip(scenes, detections, strict=True)] for detections in (samples, real)
+    )
+    return attribute_results(answers, real_answers, {"binding": "share with each color on its own shape"})
+
+
+def _place_spread(
+    scenes: Sequence[Scene], samples: Sequence[SceneDetection], real: Sequence[SceneDetection], size: int
+) -> dict[str, Result]:
+    """Measure how much the center varies around the place of the prompt, if the place is right."""
     if len(scenes[0].things) != 1:
         return {}
-    about = "standard deviation of the centre around the place asked for, in pixels, where the place is right"
-    spread, count = _deviation(scenes, seen, size)
-    error = None if spread is None else spread / (2 * (2 * count - 1)) ** 0.5  # two axes a picture
-    return {"place_spread": Result(spread, about, error, _deviation(scenes, real, size)[0])}
+    description = "standard deviation of the center around the place in the prompt, in pixels, where the place is right"
+    spread, count = _center_std(scenes, samples, size)
+    standard_error = None if spread is None else spread / (2 * (2 * count - 1)) ** 0.5  # two axes per picture
+    return {"place_spread": Result(spread, description, standard_error, _center_std(scenes, real, size)[0])}
 
 
-def _deviation(scenes: Sequence[Scene], readings: Sequence[Reading], size: int) -> tuple[float | None, int]:
-    """In pixels, over both axes, the mean offset taken away; and of how many pictures."""
+def _center_std(scenes: Sequence[Scene], detections: Sequence[SceneDetection], size: int) -> tuple[float | None, int]:
+    """Return the standard deviation of the center in pixels over both axes, and the number of pictures."""
     offsets = [
-        np.subtract(reading.centres[0], PLACES[scene.things[0].place or ""]) * size
-        for scene, reading in zip(scenes, readings, strict=True)
-        if fulfilled(scene, reading).get("place")
+        np.subtract(detection.centers[0], PLACES[scene.things[0].place or ""]) * size
+        for scene, detection in zip(scenes, detections, strict=True)
+        if match_scene(scene, detection).get("place")
     ]
     if len(offsets) < 2:
         return None, len(offsets)

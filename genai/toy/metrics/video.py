@@ -1,4 +1,4 @@
-"""Does a model of the toy world show what it is asked for, moving as it is asked? The oracle watches each sample."""
+"""Prompt accuracy of models of toy clips: the video oracle checks each sample exactly."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,112 +8,122 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError
-from genai.metrics.base import EvalContext, Metric, Result, attributes, share
-from genai.metrics.video.clips import stacked
+from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
+from genai.metrics.video.clips import stack_clips
 from genai.toy.data.video import ToyVideo
-from genai.toy.world.motion import DIRECTIONS, SPEEDS, Motion, Mover, parse
-from genai.toy.world.trajectories import draw
-from genai.toy.world.video_oracle import LEAST_AGREEMENT, MOST_STRAY, Seen, all_right, fulfilled, watch
+from genai.toy.world.motion import DIRECTIONS, SPEEDS, Motion, MovingThing, parse_motion
+from genai.toy.world.trajectories import render_clips
+from genai.toy.world.video_oracle import (
+    MAX_PATH_ERROR,
+    MIN_CONSISTENCY,
+    MotionDetection,
+    detect_motions,
+    is_motion_match,
+    match_motion,
+)
 
-LEAST_SIDE = 16
-BESIDES = ("identity", "path")
-"""What is no attribute of a prompt, and right only of what is cleanly made."""
-_SAID = {
+MIN_SIDE_PIXELS = 16
+QUALITY_CHECKS = ("identity", "path")
+"""Keys of ``match_motion`` that are no attributes of the prompt, but are true only for clean clips."""
+_DESCRIPTIONS = {
     "direction": f"share with the direction right, of {len(DIRECTIONS)}",
-    "speed": f"share with the speed right, of {len(SPEEDS)}, and one that the world has",
-    "identity": f"share that keeps shape and colour in {LEAST_AGREEMENT:.0%} of the frames",
-    "path": f"share that moves all the time, {MOST_STRAY:.0%} of the side or less from a straight way between walls",
+    "speed": f"share with the speed right, of {len(SPEEDS)}, within the ranges of the toy world",
+    "identity": f"share that keeps shape and color in {MIN_CONSISTENCY:.0%} of the frames",
+    "path": f"share that moves all the time, within {MAX_PATH_ERROR:.0%} of the side of a straight path between walls",
 }
 
 
-class Moving(Metric):
-    """Whether samples have the attributes that their prompts name, beside real clips of the same prompts.
+class MotionPromptAccuracy(Metric):
+    """Whether samples have the attributes that their prompts name; the reference is real clips of the same prompts.
 
-    Prompts are fresh captions that name every attribute: of combinations that were trained on and, apart, of those
-    that were held out. ``fulfilment`` asks for all attributes at once, ``strict`` also for identity and path.
+    Prompts are new captions that name every attribute, of training combinations and, separately, of held-out ones.
+    ``fulfilment`` requires all attributes at once, ``strict`` also identity and path.
     """
 
     source = ToyVideo
 
-    def compute(self, study: EvalContext) -> dict[str, Result]:
-        """``fulfilment`` and ``strict``, each also ``_held_out``; one figure an attribute, ``direction_45``,
-        ``identity``, ``path``.
+    def compute(self, context: EvalContext) -> dict[str, Result]:
+        """Return ``fulfilment`` and ``strict``, each also ``_held_out``, and results for training combinations only.
+
+        These are one result per attribute, ``direction_45``, ``identity`` and ``path``.
         """
-        figures: dict[str, Result] = {}
-        for suffix, (prompts, kind) in study.asked().items():
-            motions = [parse(prompt) for prompt in prompts]
-            ours, theirs = _watched(study, prompts, motions)
-            about = f"of {len(motions)} prompts of {kind}"
-            figures[f"fulfilment{suffix}"] = share(
-                _fulfilled(motions, ours), f"share with every attribute right, {about}", _fulfilled(motions, theirs)
+        results: dict[str, Result] = {}
+        for suffix, (prompts, kind) in context.prompt_sets().items():
+            motions = [parse_motion(prompt) for prompt in prompts]
+            clips, real_clips, fps = sample_and_real_clips(context, prompts, motions)
+            samples, real = detect_motions(clips, fps), detect_motions(real_clips, fps)
+            kind_label = f"of {len(motions)} prompts of {kind}"
+            results[f"fulfilment{suffix}"] = proportion_result(
+                _attributes_match(motions, samples),
+                f"share with every attribute right, {kind_label}",
+                _attributes_match(motions, real),
             )
-            figures[f"strict{suffix}"] = share(
-                _strict(motions, ours),
-                f"share that also keeps its identity and its path, {about}",
-                _strict(motions, theirs),
+            results[f"strict{suffix}"] = proportion_result(
+                [is_motion_match(*pair) for pair in zip(motions, samples, strict=True)],
+                f"share that also keeps its identity and its path, {kind_label}",
+                [is_motion_match(*pair) for pair in zip(motions, real, strict=True)],
             )
             if not suffix:
-                figures |= _attributes(motions, ours, theirs)
-        return figures
+                results |= _attribute_results(motions, samples, real)
+        return results
 
 
-def _watched(study: EvalContext, prompts: Sequence[str], motions: Sequence[Motion]) -> tuple[list[Seen], list[Seen]]:
-    """What is seen in the samples, and in as many real clips of their kind."""
-    made, real, fps = pairs(study, prompts, motions)
-    return watch(made, fps), watch(real, fps)
-
-
-def pairs(
-    study: EvalContext, prompts: Sequence[str], motions: Sequence[Motion]
+def sample_and_real_clips(
+    context: EvalContext, prompts: Sequence[str], motions: Sequence[Motion]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
-    """Samples, as many real clips of their kind, (clips, time, 3, side, side) both, and their frames a second.
+    """Return samples, real clips of the same motions, both (clips, time, 3, side, side), and their frame rate.
 
     Raises:
-        UserError: the oracle cannot watch such clips.
+        UserError: clips that the oracle cannot read.
     """
-    samples = study.samples(prompts)
-    clips, fps = stacked(samples).numpy(), samples[0].fps
-    check_watchable(clips)
-    real, _ = draw(motions, np.random.default_rng(study.seed), clips.shape[-1], clips.shape[1], fps)
+    samples = context.samples(prompts)
+    clips, fps = stack_clips(samples).numpy(), samples[0].fps
+    check_clip_shape(clips)
+    real, _ = render_clips(motions, np.random.default_rng(context.seed), clips.shape[-1], clips.shape[1], fps)
     return clips, real, fps
 
 
-def check_watchable(clips: NDArray[np.uint8]) -> None:
-    """Raises ``UserError`` for ``clips`` (clips, time, channels, height, width) that the world does not have."""
+def check_clip_shape(clips: NDArray[np.uint8]) -> None:
+    """Raise ``UserError`` for ``clips`` (clips, time, channels, height, width) that the oracle cannot read."""
     frames, channels, height, width = clips.shape[1:]
     if channels != 3:
-        raise UserError("the oracle sees colours: this model makes grey clips. Choose other metrics=.")
-    if height != width or height < LEAST_SIDE or frames < 2:
+        raise UserError("the video oracle needs color clips; this model generates gray ones. Choose other metrics=.")
+    if height != width or height < MIN_SIDE_PIXELS or frames < 2:
         raise UserError(
-            f"the oracle watches squares of {LEAST_SIDE} pixels or more over 2 frames or more, not {frames} frames of "
-            f"{width} x {height}. Choose other metrics=."
+            f"the video oracle needs squares of {MIN_SIDE_PIXELS} pixels or more and 2 frames or more, not {frames} "
+            f"frames of {width} x {height}. Choose other metrics=."
         )
 
 
-def _fulfilled(motions: Sequence[Motion], seen: Sequence[Seen]) -> list[bool]:
-    answers = [fulfilled(*pair) for pair in zip(motions, seen, strict=True)]
-    return [all(right for name, right in answer.items() if name not in BESIDES) for answer in answers]
+def _attributes_match(motions: Sequence[Motion], detections: Sequence[MotionDetection]) -> list[bool]:
+    answers = [match_motion(*pair) for pair in zip(motions, detections, strict=True)]
+    return [all(right for name, right in answer.items() if name not in QUALITY_CHECKS) for answer in answers]
 
 
-def _strict(motions: Sequence[Motion], seen: Sequence[Seen]) -> list[bool]:
-    return [all_right(*pair) for pair in zip(motions, seen, strict=True)]
+def _attribute_results(
+    motions: Sequence[Motion], samples: Sequence[MotionDetection], real: Sequence[MotionDetection]
+) -> dict[str, Result]:
+    """Return one result per attribute of the prompts, ``identity``, ``path`` and ``direction_45``."""
+    answers, real_answers = (
+        [match_motion(*pair) for pair in zip(motions, detections, strict=True)] for detections in (samples, real)
+    )
+    within_45, real_within_45 = (
+        [_direction_within_45(*pair) for pair in zip(motions, detections, strict=True)]
+        for detections in (samples, real)
+    )
+    description = f"share with the direction right within 45 degrees, 3 of {len(DIRECTIONS)}"
+    results = attribute_results(answers, real_answers, _DESCRIPTIONS)
+    return results | {"direction_45": proportion_result(within_45, description, real_within_45)}
 
 
-def _attributes(motions: Sequence[Motion], ours: Sequence[Seen], theirs: Sequence[Seen]) -> dict[str, Result]:
-    """One figure an attribute that was asked for, and what comes besides."""
-    answered, real = ([fulfilled(*pair) for pair in zip(motions, seen, strict=True)] for seen in (ours, theirs))
-    near = [[_nearly(*pair) for pair in zip(motions, seen, strict=True)] for seen in (ours, theirs)]
-    about = f"share with the direction right within 45 degrees, 3 of {len(DIRECTIONS)}"
-    return attributes(answered, real, _SAID) | {"direction_45": share(near[0], about, near[1])}
+def _direction_within_45(target: Motion, detection: MotionDetection) -> bool:
+    """Tell whether each direction is right or a neighboring one."""
+    variants = product(*(_neighbor_directions(thing) for thing in target.things))
+    return any(match_motion(Motion(things), detection)["direction"] for things in variants)
 
 
-def _nearly(asked: Motion, seen: Seen) -> bool:
-    """Whether each direction is right, or the next to the left or right."""
-    turned = product(*(_neighbours(thing) for thing in asked.things))
-    return any(fulfilled(Motion(things), seen)["direction"] for things in turned)
-
-
-def _neighbours(thing: Mover) -> list[Mover]:
+def _neighbor_directions(thing: MovingThing) -> list[MovingThing]:
+    """Return ``thing`` with its direction and the two neighboring ones."""
     names = list(DIRECTIONS)
-    at = names.index(thing.direction or "")
-    return [replace(thing, direction=names[(at + turn) % len(names)]) for turn in (-1, 0, 1)]
+    index = names.index(thing.direction or "")
+    return [replace(thing, direction=names[(index + step) % len(names)]) for step in (-1, 0, 1)]

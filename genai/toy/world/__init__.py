@@ -1,4 +1,4 @@
-"""A toy world with exact answers: captions of scenes and melodies, pictures and sounds of them, oracles that read both.
+"""A toy world with exact answers: scenes, motions and melodies with captions, renderers, and rule-based oracles.
 
-It is made to be measured in (was the prompt fulfilled?), and is never evidence of the quality of natural images.
+It measures whether a prompt was fulfilled. It is no evidence of the quality of natural images.
 """

@@ -1,8 +1,9 @@
-"""The oracle for sounds: hears a melody in a waveform, by rules, and says which attributes of a prompt it fulfils.
+"""Audio oracle: detects the melody in a waveform by rules, and tells which attributes of a prompt it fulfills.
 
-Where the energy jumps says how many notes there are. The pitch of each is the highest peak between C4 and C5; the
-strength of its partials beside the fundamental, and how that swells and dies away, name the instrument; what is left
-of the fundamental late in the slot tells long from short. A sound whose energy is not in the partials is no melody.
+Jumps of the energy give the number of notes. The pitch of a note is the highest peak between C4 and C5. The amplitudes
+of its partials relative to the fundamental, and the slope of the envelope, give the instrument. The level of the
+fundamental late in the slot separates long from short notes. A sound with too little energy in its partials is no
+melody.
 """
 
 from collections import Counter
@@ -15,237 +16,245 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from genai.toy.world.melody import NOTES, Melody
-from genai.toy.world.synth import FRAMES, SLOTS
+from genai.toy.world.synth import FRAMES_PER_SECOND, SLOT_FRAMES
 
 Floats = NDArray[np.float64]
 
-IN_TUNE = 50.0
-"""Cents from a note that still are that note: half a semitone."""
-LEAST_TONAL = 0.5
-"""Least share of a note's energy that is in its partials; white noise reaches 0.1."""
-LEAST_LEVEL = 0.01
-"""Root mean square of a beginning that can be heard; soft notes have 0.07."""
-LOUD = 0.16
-"""Root mean square of the beginning of a loud note: halfway, in dB, between 0.08 of soft and 0.32 of loud ones."""
-LEAST_SECONDS = 0.5
-"""Of a sound that can be read; what it lacks of a second is silence."""
+IN_TUNE_CENTS = 50.0
+"""Largest deviation of a correct note: half a semitone."""
+MIN_PARTIAL_ENERGY = 0.5
+"""Smallest fraction of the energy of a note that is in its partials; white noise reaches 0.1."""
+MIN_RMS = 0.01
+"""Smallest RMS of the start of an audible note; soft notes have 0.07."""
+MIN_LOUD_RMS = 0.16
+"""Smallest RMS of the start of a loud note: halfway in dB between 0.08 of soft and 0.32 of loud notes."""
+MIN_SECONDS = 0.5
+"""Of a sound that can be analyzed; it is padded with silence to a second."""
 
-_LOWEST, _HIGHEST = 235.0, 560.0
-_GRID = np.arange(_LOWEST, _HIGHEST)  # Hz
-_PARTIALS = np.array([*range(1, 13), 2.76, 5.4])
-_WAVERING = (-0.006, 0.0, 0.006)  # a partial is looked for that much beside its place, as a share of its frequency
-_BEGINNING = {1: 0.28, 2: 0.38, 3: 0.38}
-"""The share of a slot in which a note of any length sounds."""
-_SWELL = {1: 0.22, 2: 0.27, 3: 0.27}
-"""The share over which the swelling of the fundamental is measured."""
-_LATE, _END = (0.6, 0.8), (0.52, 0.84)
-"""Shares of a slot in which only long notes sound: to tell them, and to hear whether they end in tune."""
-_STILL_SOUNDS = 0.05
-_CHUNK = 32
+_MIN_PITCH, _MAX_PITCH = 235.0, 560.0  # Hz
+_PITCH_GRID = np.arange(_MIN_PITCH, _MAX_PITCH)
+_PARTIAL_RATIOS = np.array([*range(1, 13), 2.76, 5.4])
+_FREQUENCY_OFFSETS = (-0.006, 0.0, 0.006)  # that are tried for a partial, relative to its frequency
+_START_FRACTION = {1: 0.28, 2: 0.38, 3: 0.38}
+"""Fraction of a slot in which notes of any length sound, by number of notes."""
+_SLOPE_FRACTION = {1: 0.22, 2: 0.27, 3: 0.27}
+"""Fraction of a slot over which the slope of the envelope is measured."""
+_LENGTH_SPAN, _TAIL_SPAN = (0.6, 0.8), (0.52, 0.84)
+"""Parts of a slot in which only long notes sound: to detect them, and to measure whether they end in tune."""
+_MIN_LONG_LEVEL = 0.05  # relative to the maximum of the envelope
+_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What is to be heard in a sound.
+class MelodyDetection:
+    """The melody detected in a sound.
 
     Attributes:
-        melody: what notes do not have in common (a timbre, a length) is ``None``. None: nothing that the world has.
-        cents: of each note, how far above the nearest note of the world it is.
-        tail: of each long note, how far its end is above that same note, in cents; empty where notes are not long.
-        tonal: share of the energy that is in partials, of the note that has the least.
+        melody: timbre or length is ``None`` if the notes differ in it. ``None`` if no melody was detected.
+        cents: of each note, above the nearest note of the toy world.
+        tail_cents: of the end of each long note, above the same note; empty if the notes are not long.
+        partial_energy: fraction of the energy that is in partials; the smallest one of all notes.
     """
 
     melody: Melody | None
     cents: tuple[float, ...] = ()
-    tail: tuple[float, ...] = ()
-    tonal: float = 0.0
+    tail_cents: tuple[float, ...] = ()
+    partial_energy: float = 0.0
 
 
-def hear(waves: NDArray[np.floating] | Sequence[NDArray[np.floating]], rate: int = 8_000) -> list[Heard]:
-    """What is heard in the first second of each of ``waves`` (batch, time), or in sounds of several lengths.
+def detect_melodies(
+    waves: NDArray[np.floating] | Sequence[NDArray[np.floating]], sample_rate: int = 8_000
+) -> list[MelodyDetection]:
+    """Detect the melody in the first second of each of ``waves``: (batch, time), or a sequence of (time,).
 
     Raises:
-        ValueError: sounds of more than one dimension.
+        ValueError: for sounds of more than one dimension.
     """
     if any(np.ndim(wave) != 1 for wave in waves):
         raise ValueError("sounds should be (batch, time)")
-    seconds = np.zeros((len(waves), rate))
-    for second, wave in zip(seconds, waves, strict=True):
-        known = np.asarray(wave[:rate], np.float64)
-        if len(known) >= LEAST_SECONDS * rate:
-            second[: len(known)] = np.nan_to_num(known, nan=0, posinf=0, neginf=0).clip(-1, 1)
-    counts = _count(seconds, rate)
-    heard = dict.fromkeys(range(len(waves)), Heard(None))
-    for count in SLOTS:
-        rows = np.flatnonzero(counts == count)
-        for part in (rows[at : at + _CHUNK] for at in range(0, len(rows), _CHUNK)):
-            heard |= zip(part.tolist(), _read(seconds[part], count, rate), strict=True)
-    return [heard[row] for row in range(len(waves))]
+    padded = np.zeros((len(waves), sample_rate))
+    for row, wave in zip(padded, waves, strict=True):
+        samples = np.asarray(wave[:sample_rate], np.float64)
+        if len(samples) >= MIN_SECONDS * sample_rate:
+            row[: len(samples)] = np.nan_to_num(samples, nan=0, posinf=0, neginf=0).clip(-1, 1)
+    counts = _count_notes(padded, sample_rate)
+    detections = dict.fromkeys(range(len(waves)), MelodyDetection(None))
+    for count in SLOT_FRAMES:
+        indices = np.flatnonzero(counts == count)
+        for rows in (indices[start : start + _BATCH_SIZE] for start in range(0, len(indices), _BATCH_SIZE)):
+            detections |= zip(rows.tolist(), _detect_batch(padded[rows], count, sample_rate), strict=True)
+    return [detections[row] for row in range(len(waves))]
 
 
-def fulfilled(asked: Melody, heard: Heard) -> dict[str, bool]:
-    """Whether a sound has what was asked for: the count of notes, the notes, and each attribute that ``asked`` sets.
+def match_melody(target: Melody, detection: MelodyDetection) -> dict[str, bool]:
+    """Check the number of notes, the notes, and each attribute that ``target`` sets: name -> whether the sound has it.
 
-    ``notes`` are right when each is within ``IN_TUNE`` of the one asked for.
+    ``notes`` requires each note within ``IN_TUNE_CENTS`` of the target.
     """
-    names = [name for name in ("timbre", "loudness", "length") if getattr(asked, name) is not None]
-    if heard.melody is None:
+    names = [name for name in ("timbre", "loudness", "length") if getattr(target, name) is not None]
+    if detection.melody is None:
         return dict.fromkeys(["count", "notes", *names], False)
-    same = {name: getattr(asked, name) == getattr(heard.melody, name) for name in names}
-    in_tune = all(abs(cents) < IN_TUNE for cents in heard.cents)
-    count = len(asked.notes) == len(heard.melody.notes)
-    return {"count": count, "notes": in_tune and asked.notes == heard.melody.notes, **same}
+    attributes = {name: getattr(target, name) == getattr(detection.melody, name) for name in names}
+    in_tune = all(abs(cents) < IN_TUNE_CENTS for cents in detection.cents)
+    count = len(target.notes) == len(detection.melody.notes)
+    return {"count": count, "notes": in_tune and target.notes == detection.melody.notes, **attributes}
 
 
-def all_right(asked: Melody, heard: Heard) -> bool:
-    """Whether a melody was heard that has everything that was asked for."""
-    return all(fulfilled(asked, heard).values())
+def is_melody_match(target: Melody, detection: MelodyDetection) -> bool:
+    """Tell whether the notes and all attributes of ``target`` match."""
+    return all(match_melody(target, detection).values())
 
 
-def off(asked: Melody, heard: Heard) -> tuple[float, ...]:
-    """Cents of each note heard above the one asked for; empty where not as many notes were heard."""
-    if heard.melody is None or len(heard.melody.notes) != len(asked.notes):
+def pitch_errors(target: Melody, detection: MelodyDetection) -> tuple[float, ...]:
+    """Return by how many cents each note is above that of ``target``; empty if the number of notes differs."""
+    if detection.melody is None or len(detection.melody.notes) != len(target.notes):
         return ()
-    trios = zip(asked.notes, heard.melody.notes, heard.cents, strict=True)
-    return tuple(cents + 1200 * float(np.log2(NOTES[note] / NOTES[wanted])) for wanted, note, cents in trios)
+    triples = zip(target.notes, detection.melody.notes, detection.cents, strict=True)
+    return tuple(
+        cents + 1200 * float(np.log2(NOTES[note] / NOTES[target_note])) for target_note, note, cents in triples
+    )
 
 
-# How many notes, and when.
+# Number and times of the notes.
 
 
-def _count(waves: Floats, rate: int) -> NDArray[np.int64]:
-    """(batch,) notes in seconds of sound; 0 where nothing can be heard."""
+def _count_notes(waves: Floats, sample_rate: int) -> NDArray[np.int64]:
+    """Return (batch,) number of notes in sounds of one second; 0 if they are silent."""
 
     def energy(start: float, end: float) -> Floats:
         """Mean square from ``start`` to ``end``, in seconds."""
-        return (waves[:, round(start * rate) : round(end * rate)] ** 2).mean(1)
+        return (waves[:, round(start * sample_rate) : round(end * sample_rate)] ** 2).mean(1)
 
-    loudest = np.max([energy(start, end) for start, end in pairwise(np.linspace(0, 1, 21))], 0)
+    max_energy = np.max([energy(start, end) for start, end in pairwise(np.linspace(0, 1, 21))], 0)
 
-    def begins(frame: int) -> NDArray[np.bool_]:
-        at = frame / FRAMES
-        before, after = energy(at - 0.0225, at - 0.002), energy(at + 0.02, at + 0.08)
-        return (after > 3 * before) & (after > 0.01 * loudest) & (after > 1e-5)
+    def note_starts_at(frame: int) -> NDArray[np.bool_]:
+        time = frame / FRAMES_PER_SECOND
+        before, after = energy(time - 0.0225, time - 0.002), energy(time + 0.02, time + 0.08)
+        return (after > 3 * before) & (after > 0.01 * max_energy) & (after > 1e-5)
 
-    counts = np.where(begins(SLOTS[2]), 2, 1)
-    counts[begins(SLOTS[3]) & begins(2 * SLOTS[3])] = 3
-    return np.where(loudest < LEAST_LEVEL**2, 0, counts)
-
-
-# What each note is.
+    counts = np.where(note_starts_at(SLOT_FRAMES[2]), 2, 1)
+    counts[note_starts_at(SLOT_FRAMES[3]) & note_starts_at(2 * SLOT_FRAMES[3])] = 3
+    return np.where(max_energy < MIN_RMS**2, 0, counts)
 
 
-def _read(waves: Floats, count: int, rate: int) -> list[Heard]:
-    """What is heard in sounds (batch, rate) of ``count`` notes."""
-    starts = [slot * SLOTS[count] / FRAMES for slot in range(count)]
-    size = round(SLOTS[count] * rate / FRAMES)
-    slots = np.stack([waves[:, round(start * rate) :][:, :size] for start in starts], 1)
-    levels = np.sqrt((slots[:, :, : rate // 8] ** 2).mean(2)).mean(1)
-    notes = [_note(slots[:, at], count, rate) for at in range(count)]
+# Features of each note.
+
+
+def _detect_batch(waves: Floats, count: int, sample_rate: int) -> list[MelodyDetection]:
+    """Detect the melodies in sounds (batch, sample_rate) of ``count`` notes."""
+    starts = [slot * SLOT_FRAMES[count] / FRAMES_PER_SECOND for slot in range(count)]
+    size = round(SLOT_FRAMES[count] * sample_rate / FRAMES_PER_SECOND)
+    slots = np.stack([waves[:, round(start * sample_rate) :][:, :size] for start in starts], 1)
+    levels = np.sqrt((slots[:, :, : sample_rate // 8] ** 2).mean(2)).mean(1)
+    notes = [_note_features(slots[:, slot], count, sample_rate) for slot in range(count)]
     return [
-        _together([(note.pitch[row], note.end[row], note.timbre[row], note.tonal[row]) for note in notes], levels[row])
+        _combine_notes(
+            [(note.pitch[row], note.end_pitch[row], note.timbre[row], note.partial_energy[row]) for note in notes],
+            levels[row],
+        )
         for row in range(len(waves))
     ]
 
 
-def _together(notes: Sequence[tuple[float, float, str, float]], level: float) -> Heard:
-    """One melody of notes: (pitch, pitch at the end or nan, timbre, tonal share) of each."""
-    tonal = float(min(tonal for *_, tonal in notes))
-    if tonal < LEAST_TONAL or level < LEAST_LEVEL:
-        return Heard(None, tonal=tonal)
+def _combine_notes(notes: Sequence[tuple[float, float, str, float]], level: float) -> MelodyDetection:
+    """Combine notes to a melody: (pitch, pitch at the end or nan, timbre, partial energy) of each."""
+    partial_energy = float(min(energy for *_, energy in notes))
+    if partial_energy < MIN_PARTIAL_ENERGY or level < MIN_RMS:
+        return MelodyDetection(None, partial_energy=partial_energy)
     names = [min(NOTES, key=lambda name: abs(np.log2(pitch / NOTES[name]))) for pitch, *_ in notes]
-    cents = tuple(_cents(pitch, name) for name, (pitch, *_) in zip(names, notes, strict=True))
-    tails = tuple(_cents(end, name) for name, (_, end, *_) in zip(names, notes, strict=True))
-    long = [bool(np.isfinite(end)) for _, end, *_ in notes]
-    length = "long" if all(long) else None if any(long) else "short"
+    cents = tuple(_cents_above(pitch, name) for name, (pitch, *_) in zip(names, notes, strict=True))
+    tail_cents = tuple(_cents_above(end_pitch, name) for name, (_, end_pitch, *_) in zip(names, notes, strict=True))
+    is_long = [bool(np.isfinite(end_pitch)) for _, end_pitch, *_ in notes]
+    length = "long" if all(is_long) else None if any(is_long) else "short"
     timbre, votes = Counter(timbre for *_, timbre, _ in notes).most_common(1)[0]
-    melody = Melody(
-        tuple(names), timbre if 2 * votes > len(notes) else None, "loud" if level > LOUD else "soft", length
-    )
-    return Heard(melody, cents, tails if length == "long" else (), tonal)
+    loudness = "loud" if level > MIN_LOUD_RMS else "soft"
+    melody = Melody(tuple(names), timbre if 2 * votes > len(notes) else None, loudness, length)
+    return MelodyDetection(melody, cents, tail_cents if length == "long" else (), partial_energy)
 
 
-def _cents(pitch: float, note: str) -> float:
+def _cents_above(pitch: float, note: str) -> float:
     return 1200 * float(np.log2(pitch / NOTES[note]))
 
 
 @dataclass(frozen=True)
-class _Notes:
-    """A note of each of several sounds; ``end`` is the pitch at its end in Hz, nan where it is short."""
+class _NoteFeatures:
+    """Features (batch,) of one note of each sound; ``end_pitch`` in Hz is nan for short notes."""
 
     pitch: Floats
-    end: Floats
+    end_pitch: Floats
     timbre: list[str]
-    tonal: Floats
+    partial_energy: Floats
 
 
-def _note(slots: Floats, count: int, rate: int) -> _Notes:
-    """What is heard in slots (batch, time), each of one note."""
+def _note_features(slots: Floats, count: int, sample_rate: int) -> _NoteFeatures:
+    """Measure the note in slots (batch, time)."""
     size = slots.shape[1]
-    beginning = slots[:, rate // 100 : round(_BEGINNING[count] * size)]
-    pitch = _pitch(beginning, rate)
-    exact = _amplitudes(beginning, pitch[:, None] * _PARTIALS, rate)
-    inside = pitch[:, None] * _PARTIALS < 0.49 * rate
-    window = np.hanning(beginning.shape[1])
-    energy = ((beginning * window) ** 2).sum(1) / (window**2).sum()
-    tonal = (exact**2 / 2 * inside).sum(1) / (energy + 1e-9)
-    envelope = _envelope(slots, pitch, rate)
-    late = slice(*(int(share * envelope.shape[1]) for share in _LATE))
-    is_long = np.median(envelope[:, late], 1) > _STILL_SOUNDS * envelope.max(1)
-    end = np.where(is_long, _pitch(slots[:, slice(*(int(share * size) for share in _END))], rate), np.nan)
-    return _Notes(pitch, end, _timbres(beginning, pitch, _swelling(envelope, count), rate), tonal)
+    start = slots[:, sample_rate // 100 : round(_START_FRACTION[count] * size)]
+    pitch = _detect_pitch(start, sample_rate)
+    amplitudes = _sinusoid_amplitudes(start, pitch[:, None] * _PARTIAL_RATIOS, sample_rate)
+    in_band = pitch[:, None] * _PARTIAL_RATIOS < 0.49 * sample_rate
+    window = np.hanning(start.shape[1])
+    energy = ((start * window) ** 2).sum(1) / (window**2).sum()
+    partial_energy = (amplitudes**2 / 2 * in_band).sum(1) / (energy + 1e-9)
+    envelope = _fundamental_envelope(slots, pitch, sample_rate)
+    length_span = slice(*(int(fraction * envelope.shape[1]) for fraction in _LENGTH_SPAN))
+    is_long = np.median(envelope[:, length_span], 1) > _MIN_LONG_LEVEL * envelope.max(1)
+    tail_span = slice(*(int(fraction * size) for fraction in _TAIL_SPAN))
+    end_pitch = np.where(is_long, _detect_pitch(slots[:, tail_span], sample_rate), np.nan)
+    timbre = _classify_timbre(start, pitch, _envelope_slope(envelope, count), sample_rate)
+    return _NoteFeatures(pitch, end_pitch, timbre, partial_energy)
 
 
-def _timbres(beginning: Floats, pitch: Floats, swelling: Floats, rate: int) -> list[str]:
-    """A bell has its own partial, a flute hardly any, an organ no even ones; a guitar fades, a trumpet does not."""
-    looked_for = pitch[:, None] * np.array([1, 2, 3, 2.76])
-    wavering = [_amplitudes(beginning, looked_for * (1 + share), rate) for share in _WAVERING]
-    first, second, third, bell = np.max(wavering, 0).T
+def _classify_timbre(start: Floats, pitch: Floats, slope: Floats, sample_rate: int) -> list[str]:
+    """Classify by rules: a bell has its own partial, a flute hardly any, an organ no even ones; guitars decay."""
+    frequencies = pitch[:, None] * np.array([1, 2, 3, 2.76])
+    amplitudes = [_sinusoid_amplitudes(start, frequencies * (1 + shift), sample_rate) for shift in _FREQUENCY_OFFSETS]
+    first, second, third, bell = np.max(amplitudes, 0).T
     second, third, bell = (partial / (first + 1e-9) for partial in (second, third, bell))
     rules = [
         (bell > 0.25) & (bell > 1.3 * third) & (bell > 1.3 * second),
         (second < 0.27) & (third < 0.16),
         (second < 0.5 * third + 0.05) & (second < 0.2),
-        (third - 0.4) / 0.1 + (swelling + 1.6) / 1.2 > 0,
+        (third - 0.4) / 0.1 + (slope + 1.6) / 1.2 > 0,
     ]
     return np.select(rules, ["bell", "flute", "organ", "trumpet"], "guitar").tolist()
 
 
-def _swelling(envelope: Floats, count: int) -> Floats:
-    """(batch,) how fast the fundamental grows (falls, below 0) as the note begins, in powers of e a second."""
+def _envelope_slope(envelope: Floats, count: int) -> Floats:
+    """Return (batch,) slope of the log amplitude of the fundamental at the start of the note, per second."""
     size = envelope.shape[1]
-    start = np.log(envelope[:, 1 : max(4, int(_SWELL[count] * size))] + 1e-6)
-    slope = np.polyfit(np.arange(start.shape[1]) * _HOP, start.T, 1)[0]
+    start = np.log(envelope[:, 1 : max(4, int(_SLOPE_FRACTION[count] * size))] + 1e-6)
+    slope = np.polyfit(np.arange(start.shape[1]) * _HOP_SECONDS, start.T, 1)[0]
     return slope.clip(-4, 4) if count == 3 else slope
 
 
-_HOP, _SPAN = 0.008, 0.024
-"""Seconds from one value of the envelope to the next, and that each looks at."""
+_HOP_SECONDS, _WINDOW_SECONDS = 0.008, 0.024
+"""Of the envelope."""
 
 
-def _envelope(slots: Floats, pitch: Floats, rate: int) -> Floats:
-    """(batch, moments): the amplitude of the fundamental over time."""
-    start, hop, span = (round(seconds * rate) for seconds in (0.005, _HOP, _SPAN))
-    time = np.arange(slots.shape[1]) / rate
-    turned = slots * np.exp(-2j * np.pi * pitch[:, None] * time)
-    window = np.hanning(span)
-    moments = sliding_window_view(turned[:, start:], span, axis=1)[:, ::hop]
-    return np.asarray(2 * np.abs(moments @ window) / window.sum())
+def _fundamental_envelope(slots: Floats, pitch: Floats, sample_rate: int) -> Floats:
+    """Return (batch, windows): the amplitude of the fundamental over time."""
+    start, hop, size = (round(seconds * sample_rate) for seconds in (0.005, _HOP_SECONDS, _WINDOW_SECONDS))
+    time = np.arange(slots.shape[1]) / sample_rate
+    baseband = slots * np.exp(-2j * np.pi * pitch[:, None] * time)
+    window = np.hanning(size)
+    windows = sliding_window_view(baseband[:, start:], size, axis=1)[:, ::hop]
+    return np.asarray(2 * np.abs(windows @ window) / window.sum())
 
 
-def _pitch(parts: Floats, rate: int) -> Floats:
-    """(batch,) frequency in Hz of the highest peak of the spectrum that a note of the world can have."""
-    time = np.arange(parts.shape[1]) / rate
-    spectrum = np.abs((parts * np.hanning(parts.shape[1])) @ np.exp(-2j * np.pi * time[:, None] * _GRID))
-    peak = spectrum.argmax(1).clip(1, len(_GRID) - 2)
-    before, at, after = np.log(spectrum[np.arange(len(parts))[:, None], peak[:, None] + [-1, 0, 1]] + 1e-9).T
-    bend = before - 2 * at + after
-    shift = 0.5 * (before - after) / np.where(np.abs(bend) < 1e-12, np.inf, bend)
-    return np.asarray(_GRID[peak] + shift.clip(-1, 1))
+def _detect_pitch(waves: Floats, sample_rate: int) -> Floats:
+    """Return (batch,) frequency in Hz of the highest peak of the spectrum in the range of the notes."""
+    time = np.arange(waves.shape[1]) / sample_rate
+    spectrum = np.abs((waves * np.hanning(waves.shape[1])) @ np.exp(-2j * np.pi * time[:, None] * _PITCH_GRID))
+    peak = spectrum.argmax(1).clip(1, len(_PITCH_GRID) - 2)
+    before, center, after = np.log(spectrum[np.arange(len(waves))[:, None], peak[:, None] + [-1, 0, 1]] + 1e-9).T
+    curvature = before - 2 * center + after  # parabolic interpolation
+    shift = 0.5 * (before - after) / np.where(np.abs(curvature) < 1e-12, np.inf, curvature)
+    return np.asarray(_PITCH_GRID[peak] + shift.clip(-1, 1))
 
 
-def _amplitudes(parts: Floats, frequencies: Floats, rate: int) -> Floats:
-    """Amplitudes in ``parts`` (batch, time) of sinusoids of ``frequencies`` (batch, frequencies), in that shape."""
-    window = np.hanning(parts.shape[1])
-    turns = np.exp(-2j * np.pi * frequencies[:, :, None] * np.arange(parts.shape[1]) / rate)
-    return np.asarray(2 * np.abs((turns @ (parts * window)[:, :, None])[..., 0]) / window.sum())
+def _sinusoid_amplitudes(waves: Floats, frequencies: Floats, sample_rate: int) -> Floats:
+    """Return the amplitudes in ``waves`` (batch, time) of sinusoids of ``frequencies`` (batch, frequencies)."""
+    window = np.hanning(waves.shape[1])
+    sinusoids = np.exp(-2j * np.pi * frequencies[:, :, None] * np.arange(waves.shape[1]) / sample_rate)
+    return np.asarray(2 * np.abs((sinusoids @ (waves * window)[:, :, None])[..., 0]) / window.sum())

@@ -1,8 +1,8 @@
-"""The oracle: reads a picture back into a scene, by rules, and says which attributes of a prompt it fulfils.
+"""Image oracle: detects the scene in a picture by rules, and tells which attributes of a prompt it fulfills.
 
-The ground is the median colour; what differs from it is the outline of the things. Two things are told apart by an
-empty row or column between them. Each outline is laid over the templates of all shapes and sizes; the best overlap
-(intersection over union) names both. The colour is the nearest one to the mean of the core.
+The background is the median color; pixels that differ from it are the outline of the things. Two things are separated
+by an empty row or column. Each outline is compared with templates of all shapes and sizes; the best overlap
+(intersection over union) gives shape and size. The color is the nearest one to the mean color of the core.
 """
 
 from dataclasses import dataclass
@@ -12,193 +12,199 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.toy.world.draw import PAIR, coverage
-from genai.toy.world.scene import COLOURS, PLACES, SHAPES, SIZES, Scene, Thing
+from genai.toy.world.draw import PAIR_SCALE, coverage
+from genai.toy.world.scene import COLORS, PLACES, SHAPES, SIZES, Scene, Thing
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-Found = tuple[Thing, float, tuple[float, float]]
-"""A thing without place, its overlap, its centre."""
+DetectedThing = tuple[Thing, float, tuple[float, float]]
+"""A thing without place, its overlap, and its center."""
 
-LEAST_CONTRAST = 25.0
-"""Distance from the ground, in RGB of 0..255, of the brightest pixels of a thing."""
-LEAST_OVERLAP = 0.4
-"""An outline that fits no template better is no thing; noise reaches 0.16."""
-STRICT = 0.77
-"""Overlap of a well drawn outline: as strict on lumpy ones as 0.75 is where templates move by whole pixels only."""
+MIN_CONTRAST = 25.0
+"""RGB distance (0 to 255) between the background and the brightest pixels of a thing."""
+MIN_OVERLAP = 0.4
+"""An outline with a smaller overlap is not a thing; noise reaches 0.16."""
+STRICT_OVERLAP = 0.77
+"""Overlap of a cleanly drawn outline. With templates at whole pixels only, 0.75 is equally strict on rough outlines."""
 SPLIT_CONTRAST = 60.0
-"""Distance from the ground of what counts when looking for the gap between two things."""
-LEAST_SHARE = 0.08
-"""Least part of all such pixels that can be a second thing."""
+"""RGB distance from the background of the pixels that count in the search for a gap between two things."""
+MIN_THING_FRACTION = 0.08
+"""Smallest fraction of these pixels that can be a second thing."""
 
-_STEP = 1 / 3  # of a pixel
-_CHUNK = 64
+_SHIFT_STEP = 1 / 3  # pixels
+_BATCH_SIZE = 64
 _SHIFTS = tuple(product((-1, 0, 1), repeat=2))
-_KINDS = tuple(product(SHAPES, SIZES))
-_OPPOSITES = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+_TEMPLATE_KINDS = tuple(product(SHAPES, SIZES))
+_INVERSE_RELATIONS = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What is to be seen in a picture.
+class SceneDetection:
+    """The scene detected in a picture.
 
     Attributes:
-        scene: complete; of two things the first is the left or the upper one. None: nothing that the world has.
-        overlap: in 0..1, of an outline with its template (intersection over union); of two things the lesser one.
-        centres: x and y of each thing as shares of the side; empty where nothing is seen.
+        scene: complete; of two things the first is the left or upper one. ``None`` if nothing was detected.
+        overlap: of an outline with its template (intersection over union), in [0, 1]; the smaller one of two things.
+        centers: x and y of each thing as fractions of the side; empty if nothing was detected.
     """
 
     scene: Scene | None
     overlap: float = 0.0
-    centres: tuple[tuple[float, float], ...] = ()
+    centers: tuple[tuple[float, float], ...] = ()
 
 
-def read(images: NDArray[np.uint8] | NDArray[np.floating]) -> list[Reading]:
-    """Readings of square ``images`` (batch, side, side, 3) in 0..255. Raises ``ValueError`` for another shape."""
+def detect_scenes(images: NDArray[np.uint8] | NDArray[np.floating]) -> list[SceneDetection]:
+    """Detect the scenes in ``images`` (batch, side, side, 3) in 0..255. Raises ``ValueError`` for another shape."""
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise ValueError(f"images of shape {images.shape}: it should be (batch, side, side, 3)")
-    parts = range(0, len(images), _CHUNK)
-    return [reading for at in parts for reading in _read(images[at : at + _CHUNK].astype(np.float32))]
+    detections: list[SceneDetection] = []
+    for start in range(0, len(images), _BATCH_SIZE):
+        detections += _detect_batch(images[start : start + _BATCH_SIZE].astype(np.float32))
+    return detections
 
 
-def fulfilled(asked: Scene, reading: Reading) -> dict[str, bool]:
-    """Whether a picture has what was asked for: an entry for each attribute that ``asked`` sets, and no other.
+def match_scene(target: Scene, detection: SceneDetection) -> dict[str, bool]:
+    """Check each attribute that ``target`` sets: attribute -> whether the picture has it.
 
-    Which of two things in the picture is meant by which in the prompt is decided by shape and colour, then by size,
-    then by relation. ``shape`` and ``colour`` of two things ask only that both are in the picture; ``binding``, where
-    both were asked for, that each colour is on its own shape.
+    Two things are assigned to those of the prompt by shape and color, then by size, then by relation. For two things
+    ``shape`` and ``color`` only require that both are in the picture; ``binding``, if both are set, that each color is
+    on its own shape.
     """
-    names = [name for name in ("shape", "colour", "size", "place") if any(getattr(t, name) for t in asked.things)]
-    bound = len(asked.things) == 2 and "shape" in names and "colour" in names
-    seen = reading.scene
-    if seen is None or len(seen.things) != len(asked.things):
-        return dict.fromkeys([*names, *["binding"] * bound, *["relation"] * (asked.relation is not None)], False)
+    names = [name for name in ("shape", "color", "size", "place") if any(getattr(t, name) for t in target.things)]
+    has_binding = len(target.things) == 2 and "shape" in names and "color" in names
+    scene = detection.scene
+    if scene is None or len(scene.things) != len(target.things):
+        extra = ["binding"] * has_binding + ["relation"] * (target.relation is not None)
+        return dict.fromkeys([*names, *extra], False)
 
-    def fits(order: tuple[int, ...], name: str) -> list[bool]:
-        pairs = zip(asked.things, (seen.things[i] for i in order), strict=True)
+    def attribute_matches(order: tuple[int, ...], name: str) -> list[bool]:
+        pairs = zip(target.things, (scene.things[i] for i in order), strict=True)
         return [getattr(a, name) in (None, getattr(b, name)) for a, b in pairs]
 
-    def stands(order: tuple[int, ...]) -> bool:
-        relation = seen.relation or ""
-        return asked.relation == (relation if order == (0, 1) else _OPPOSITES.get(relation))
+    def relation_matches(order: tuple[int, ...]) -> bool:
+        relation = scene.relation or ""
+        return target.relation == (relation if order == (0, 1) else _INVERSE_RELATIONS.get(relation))
 
-    def merit(order: tuple[int, ...]) -> tuple[int, int, bool]:
-        return sum(fits(order, "shape") + fits(order, "colour")), sum(fits(order, "size")), stands(order)
+    def order_score(order: tuple[int, ...]) -> tuple[int, int, bool]:
+        kind_score = sum(attribute_matches(order, "shape") + attribute_matches(order, "color"))
+        return kind_score, sum(attribute_matches(order, "size")), relation_matches(order)
 
-    orders = list(permutations(range(len(asked.things))))
-    best = max(orders, key=merit)
-    result = {name: all(fits(best, name)) for name in names}
-    for name in {"shape", "colour"} & set(names):
-        result[name] = any(all(fits(order, name)) for order in orders)
-    if bound:
-        result["binding"] = all(fits(best, "shape") + fits(best, "colour"))
-    if asked.relation is not None:
-        result["relation"] = stands(best)
-    return result
-
-
-def all_right(asked: Scene, reading: Reading) -> bool:
-    """Whether something was seen, as many things as were asked for, with every attribute that was."""
-    same = reading.scene is not None and len(reading.scene.things) == len(asked.things)
-    return same and all(fulfilled(asked, reading).values())
+    orders = list(permutations(range(len(target.things))))
+    best = max(orders, key=order_score)
+    matches = {name: all(attribute_matches(best, name)) for name in names}
+    for name in {"shape", "color"} & set(names):
+        matches[name] = any(all(attribute_matches(order, name)) for order in orders)
+    if has_binding:
+        matches["binding"] = all(attribute_matches(best, "shape") + attribute_matches(best, "color"))
+    if target.relation is not None:
+        matches["relation"] = relation_matches(best)
+    return matches
 
 
-def _read(images: Floats) -> list[Reading]:
-    """Readings of a few images."""
+def is_scene_match(target: Scene, detection: SceneDetection) -> bool:
+    """Tell whether the number of things and all attributes of ``target`` match."""
+    same_count = detection.scene is not None and len(detection.scene.things) == len(target.things)
+    return same_count and all(match_scene(target, detection).values())
+
+
+def _detect_batch(images: Floats) -> list[SceneDetection]:
     images = np.where(np.isfinite(images).all((1, 2, 3), keepdims=True), images, 0)
-    ground = np.median(images.reshape(len(images), -1, 3), 1)
-    distance = np.sqrt(((images - ground[:, None, None]) ** 2).sum(-1))
+    background = np.median(images.reshape(len(images), -1, 3), 1)
+    distance = np.sqrt(((images - background[:, None, None]) ** 2).sum(-1))
     noise: Floats = np.median(distance.reshape(len(images), -1), 1)
-    least = np.maximum(SPLIT_CONTRAST, 3 * noise)
-    seen: Bools = distance > least[:, None, None]
-    axis, sides = _split(seen)
-    single, double = (np.flatnonzero(there).tolist() for there in (axis < 0, axis >= 0))
-    readings: dict[int, Reading] = {}
-    for row, found in zip(single, _things(images[single], distance[single], noise[single], 1), strict=True):
-        readings[row] = _one(*found) if found else Reading(None)
-    halves = [_things(images[double], np.where(side, distance[double], 0), noise[double], PAIR) for side in sides]
-    for row, first, second in zip(double, *halves, strict=True):
-        readings[row] = _two(first, second, axis[row]) if first and second else Reading(None)
-    return [readings[row] for row in range(len(images))]
+    threshold = np.maximum(SPLIT_CONTRAST, 3 * noise)
+    foreground: Bools = distance > threshold[:, None, None]
+    axis, sides = _split_things(foreground)
+    single, double = (np.flatnonzero(rows).tolist() for rows in (axis < 0, axis >= 0))
+    detections: dict[int, SceneDetection] = {}
+    for row, thing in zip(single, _match_templates(images[single], distance[single], noise[single], 1), strict=True):
+        detections[row] = _single_detection(*thing) if thing else SceneDetection(None)
+    first_things, second_things = (
+        _match_templates(images[double], np.where(side, distance[double], 0), noise[double], PAIR_SCALE)
+        for side in sides
+    )
+    for row, first, second in zip(double, first_things, second_things, strict=True):
+        detections[row] = _pair_detection(first, second, axis[row]) if first and second else SceneDetection(None)
+    return [detections[row] for row in range(len(images))]
 
 
-def _one(thing: Thing, overlap: float, centre: tuple[float, float]) -> Reading:
-    place = min(PLACES, key=lambda name: sum((a - b) ** 2 for a, b in zip(PLACES[name], centre, strict=True)))
-    return Reading(Scene((Thing(thing.shape, thing.colour, thing.size, place),)), overlap, (centre,))
+def _single_detection(thing: Thing, overlap: float, center: tuple[float, float]) -> SceneDetection:
+    place = min(PLACES, key=lambda name: sum((a - b) ** 2 for a, b in zip(PLACES[name], center, strict=True)))
+    return SceneDetection(Scene((Thing(thing.shape, thing.color, thing.size, place),)), overlap, (center,))
 
 
-def _two(first: Found, second: Found, axis: int) -> Reading:
+def _pair_detection(first: DetectedThing, second: DetectedThing, axis: int) -> SceneDetection:
     scene = Scene((first[0], second[0]), ("left of", "above")[axis])
-    return Reading(scene, min(first[1], second[1]), (first[2], second[2]))
+    return SceneDetection(scene, min(first[1], second[1]), (first[2], second[2]))
 
 
-def _split(seen: Bools) -> tuple[NDArray[np.int64], tuple[Bools, Bools]]:
-    """Where two things are told apart.
+def _split_things(foreground: Bools) -> tuple[NDArray[np.int64], tuple[Bools, Bools]]:
+    """Separate two things at the widest empty row or column.
 
     Args:
-        seen: (images, side, side), where something is.
+        foreground: (images, side, side).
 
     Returns:
-        (images,) 0: left and right, 1: upper and lower, -1: one thing; and masks (pairs, side, side) of the first
-        and the second thing's side, of the images that have two.
+        (images,) 0: left and right, 1: upper and lower, -1: one thing; and masks (pairs, side, side) of the sides of
+        the first and of the second thing, for the images with two.
     """
     cuts, widths = [], []
-    for lines in (seen.sum(1), seen.sum(2)):  # of columns, of rows
-        before = lines.cumsum(1)
-        share = before / np.maximum(before[:, -1:], 1)
-        gap = (lines == 0) & (share > LEAST_SHARE) & (share < 1 - LEAST_SHARE)
+    for counts in (foreground.sum(1), foreground.sum(2)):  # of columns, of rows
+        before = counts.cumsum(1)
+        fraction = before / np.maximum(before[:, -1:], 1)
+        gap = (counts == 0) & (fraction > MIN_THING_FRACTION) & (fraction < 1 - MIN_THING_FRACTION)
         widths.append(gap.sum(1))
         cuts.append((gap * np.arange(gap.shape[1])).sum(1) / np.maximum(gap.sum(1), 1))
     axis = np.where(np.max(widths, 0) > 0, np.argmax(widths, 0), -1)
     pairs = np.flatnonzero(axis >= 0)
     cut = np.stack(cuts)[axis[pairs], pairs][:, None, None]
-    line = np.arange(seen.shape[1])
-    along = np.where(axis[pairs, None, None] == 0, line[None, None, :], line[None, :, None])
-    return axis, (along <= cut, along > cut)
+    line = np.arange(foreground.shape[1])
+    coordinate = np.where(axis[pairs, None, None] == 0, line[None, None, :], line[None, :, None])
+    return axis, (coordinate <= cut, coordinate > cut)
 
 
-def _things(images: Floats, distance: Floats, noise: Floats, scale: float) -> list[Found | None]:
-    """The thing in each of ``images`` (n, side, side, 3), its outline being where ``distance`` is large."""
+def _match_templates(images: Floats, distance: Floats, noise: Floats, scale: float) -> list[DetectedThing | None]:
+    """Detect the thing in each of ``images`` (n, side, side, 3); its outline is where ``distance`` is large."""
     side = images.shape[1]
     distance = np.maximum(distance - noise[:, None, None], 0)
-    brightest = np.quantile(distance.reshape(len(images), side * side), 0.995, axis=1)
-    outline = (distance / np.maximum(brightest, 1e-6)[:, None, None]).clip(0, 1)
+    contrast = np.quantile(distance.reshape(len(images), side * side), 0.995, axis=1)
+    outline = (distance / np.maximum(contrast, 1e-6)[:, None, None]).clip(0, 1)
     outline[outline < 0.25] = 0
     core = (outline > 0.75)[..., None]
-    colours = (images * core).sum((1, 2)) / np.maximum(core.sum((1, 2)), 1)
-    palette = np.array(list(COLOURS.values()), np.float32)
-    nearest = ((colours[:, None] - palette) ** 2).sum(-1).argmin(1)
-    total = np.maximum(outline.sum((1, 2)), 1e-6)
+    colors = (images * core).sum((1, 2)) / np.maximum(core.sum((1, 2)), 1)
+    palette = np.array(list(COLORS.values()), np.float32)
+    nearest = ((colors[:, None] - palette) ** 2).sum(-1).argmin(1)
+    area = np.maximum(outline.sum((1, 2)), 1e-6)
     line = np.arange(side)
-    middle = np.stack([(outline.sum(1) * line).sum(1), (outline.sum(2) * line).sum(1)], 1) / total[:, None]
-    rows, columns = ((line + np.rint(middle[:, axis, None]).astype(int) - side // 2) % side for axis in (1, 0))
-    centred = outline[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
+    centroid = np.stack([(outline.sum(1) * line).sum(1), (outline.sum(2) * line).sum(1)], 1) / area[:, None]
+    rows, columns = ((line + np.rint(centroid[:, axis, None]).astype(int) - side // 2) % side for axis in (1, 0))
+    centered = outline[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
     templates, offsets = _templates(side, scale)
-    common = np.minimum(centred[:, None], templates).sum((2, 3))
-    overlaps = common / (total[:, None] + templates.sum((1, 2)) - common)
-    best = overlaps.argmax(1)
-    found: list[Found | None] = []
-    for i, at in enumerate(best):
-        shape, size = _KINDS[at // len(_SHIFTS)]
-        x, y = ((middle[i] + 0.5) / side - offsets[at // len(_SHIFTS)]).tolist()
-        good = brightest[i] >= LEAST_CONTRAST and overlaps[i, at] >= LEAST_OVERLAP
-        found.append((Thing(shape, list(COLOURS)[nearest[i]], size), float(overlaps[i, at]), (x, y)) if good else None)
-    return found
+    intersection = np.minimum(centered[:, None], templates).sum((2, 3))
+    overlaps = intersection / (area[:, None] + templates.sum((1, 2)) - intersection)
+    detected: list[DetectedThing | None] = []
+    for row, best in enumerate(overlaps.argmax(1)):
+        shape, size = _TEMPLATE_KINDS[best // len(_SHIFTS)]
+        x, y = ((centroid[row] + 0.5) / side - offsets[best // len(_SHIFTS)]).tolist()
+        overlap = float(overlaps[row, best])
+        if contrast[row] >= MIN_CONTRAST and overlaps[row, best] >= MIN_OVERLAP:
+            detected.append((Thing(shape, list(COLORS)[nearest[row]], size), overlap, (x, y)))
+        else:
+            detected.append(None)
+    return detected
 
 
 @lru_cache(maxsize=8)
 def _templates(side: int, scale: float) -> tuple[Floats, Floats]:
-    """Outlines of all kinds in all shifts (kinds * shifts, side, side), and of each kind centroid minus centre."""
-    shapes = [shape for shape, _ in _KINDS]
-    radii = np.array([SIZES[size] * scale for _, size in _KINDS], np.float32)
-    ones = np.ones((len(_KINDS), 2), np.float32)
+    """Return outlines of all kinds in all shifts (kinds * shifts, side, side), and (kinds, 2) centroid minus center."""
+    shapes = [shape for shape, _ in _TEMPLATE_KINDS]
+    radius = np.array([SIZES[size] * scale for _, size in _TEMPLATE_KINDS], np.float32)
+    ones = np.ones((len(_TEMPLATE_KINDS), 2), np.float32)
     line = (np.arange(side) + 0.5) / side
-    middle = coverage(shapes, 0.5 * ones, radii, side)
-    total = middle.sum((1, 2))
-    offsets = np.stack([(middle.sum(1) * line).sum(1), (middle.sum(2) * line).sum(1)], 1) / total[:, None] - 0.5
-    centre = (side // 2 + 0.5) / side - offsets.astype(np.float32)
-    shifted = [coverage(shapes, centre + np.array(shift, np.float32) * _STEP / side, radii, side) for shift in _SHIFTS]
-    return np.stack(shifted, 1).reshape(-1, side, side), offsets
-
-
-STEP = 1
+    middle = coverage(shapes, 0.5 * ones, radius, side)
+    area = middle.sum((1, 2))
+    offsets = np.stack([(middle.sum(1) * line).sum(1), (middle.sum(2) * line).sum(1)], 1) / area[:, None] - 0.5
+    center = (side // 2 + 0.5) / side - offsets.astype(np.float32)
+    shifts = [np.array(shift, np.float32) * _SHIFT_STEP / side for shift in _SHIFTS]
+    templates = [coverage(shapes, center + shift, radius, side) for shift in shifts]
+    return np.stack(templates, 1).reshape(-1, side, side), offsets

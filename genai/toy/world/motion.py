@@ -1,6 +1,6 @@
-"""The grammar of the toy world's clips: one or two things that move, captions of them in several phrasings, and back.
+"""Grammar of toy motions: one or two moving things, captions in several phrasings, and a parser of captions.
 
-In a caption "left" and "right" are ways to go, never places to be: where a thing starts is free, and is not said.
+In captions "left" and "right" are directions, never places. The start position of a thing is random and not named.
 """
 
 import re
@@ -10,8 +10,8 @@ from itertools import product
 
 import numpy as np
 
-from genai.toy.world.scene import COLOURS, SHAPES, choose
-from genai.toy.world.words import article, check_known, join
+from genai.toy.world.scene import COLORS, SHAPES, choose_val_keys
+from genai.toy.world.words import check_words, join_words, with_article
 
 DIRECTIONS: dict[str, tuple[int, int]] = {
     "right": (1, 0),
@@ -23,17 +23,17 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
     "up": (0, -1),
     "up-right": (1, -1),
 }
-"""Where a thing goes before its first bounce, as (x, y); y grows downwards, and each is 45 degrees after the last."""
+"""Direction before the first bounce as (x, y), in steps of 45 degrees; y points down."""
 SPEEDS: dict[str, tuple[float, float]] = {"slow": (0.125, 0.1875), "fast": (0.4, 0.5)}
-"""Lowest and highest, in sides of the picture a second: at 32 pixels and 8 fps 0.5-0.75 and 1.6-2 pixels a frame."""
+"""Range in sides per second; at 32 pixels and 8 fps this is 0.5-0.75 and 1.6-2 pixels per frame."""
 
 
 @dataclass(frozen=True)
-class Mover:
-    """A coloured shape that moves; ``None`` leaves an attribute free. Raises ``ValueError`` for an unknown value."""
+class MovingThing:
+    """A colored shape that moves; an attribute that is ``None`` is free. Raises ``ValueError`` for an unknown value."""
 
     shape: str | None = None
-    colour: str | None = None
+    color: str | None = None
     direction: str | None = None
     speed: str | None = None
 
@@ -46,13 +46,13 @@ class Mover:
 
 @dataclass(frozen=True)
 class Motion:
-    """One thing that moves, or two. Raises ``ValueError`` for another number of them."""
+    """One or two moving things. Raises ``ValueError`` for another number."""
 
-    things: tuple[Mover, ...]
+    things: tuple[MovingThing, ...]
 
     def __post_init__(self) -> None:
         if len(self.things) not in (1, 2):
-            raise ValueError(f"one thing can move or two, not {len(self.things)}")
+            raise ValueError(f"a motion has one thing or two, not {len(self.things)}")
 
     @property
     def is_complete(self) -> bool:
@@ -62,29 +62,40 @@ class Motion:
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shape": SHAPES,
-    "colour": tuple(COLOURS),
+    "color": tuple(COLORS),
     "direction": tuple(DIRECTIONS),
     "speed": tuple(SPEEDS),
 }
 
-# Captions and back.
 
-NOUN = "thing"
-_WAYS: dict[str, tuple[str, ...]] = {
+def motion_cache_text(motion: Motion) -> str:
+    """Return ``motion`` as text for cache keys. Its format must not change: data sets are known by their hash."""
+    things = tuple(
+        f"Mover(shape={thing.shape!r}, colour={thing.color!r}, direction={thing.direction!r}, speed={thing.speed!r})"
+        for thing in motion.things
+    )
+    comma = "," if len(things) == 1 else ""
+    return f"Motion(things=({', '.join(things)}{comma}))"
+
+
+# Captions. The words below are what people type; data sets depend on them.
+
+ANY_SHAPE = "thing"
+_DIRECTION_WORDS: dict[str, tuple[str, ...]] = {
     "left": ("left", "to the left", "leftwards"),
     "right": ("right", "to the right", "rightwards"),
     "up": ("up", "upwards"),
     "down": ("down", "downwards"),
 }
-_WAYS |= {
+_DIRECTION_WORDS |= {
     diagonal: (diagonal, f"{first} and {second}", f"{first} and to the {second}")
     for diagonal, (first, second) in ((name, name.split("-")) for name in DIRECTIONS if "-" in name)
 }
-"""What captions say for a direction."""
+"""Synonyms of a direction in captions."""
 _ADVERBS: dict[str, tuple[str, ...]] = {"slow": ("slowly", "slow"), "fast": ("fast", "quickly")}
 _ADJECTIVES: dict[str, tuple[str, ...]] = {"slow": ("slow",), "fast": ("fast", "quick")}
 
-_HEARD: dict[str, tuple[str, ...]] = {
+_ALIASES: dict[str, tuple[str, ...]] = {
     "circle": ("disc", "disk", "ball"),
     "square": ("box",),
     "ring": ("hoop",),
@@ -95,110 +106,110 @@ _HEARD: dict[str, tuple[str, ...]] = {
     "down": ("downwards", "downward"),
     "slow": ("slowly", "gently"),
     "fast": ("quickly", "quick", "rapidly", "rapid"),
-    NOUN: ("object", "shape", "something"),
+    ANY_SHAPE: ("object", "shape", "something"),
 }
-"""Single words that are understood as a value besides its own name."""
+"""Single words that ``parse_motion`` accepts for a value besides its own name."""
 
-_LINKS = frozenset(("and", "while"))
-_FILLERS = _LINKS | frozenset(
+_LINK_WORDS = frozenset(("and", "while"))
+_FILLER_WORDS = _LINK_WORDS | frozenset(
     "a an the one there is there's it that which in to towards of with diagonally move moves moving go goes going"
     " travels travelling flies flying colour color".split()
 )
-_AXES = {"left": "horizontal", "right": "horizontal", "up": "vertical", "down": "vertical"}
-_MEANINGS = {value: (name, value) for name, values in ATTRIBUTES.items() for value in values if "-" not in value}
-_MEANINGS |= {word: (axis, word) for word, axis in _AXES.items()} | {NOUN: (NOUN, NOUN)}
-_MEANINGS |= {word: _MEANINGS[value] for value, words in _HEARD.items() for word in words}
+_DIRECTION_AXES = {"left": "horizontal", "right": "horizontal", "up": "vertical", "down": "vertical"}
+_WORD_VALUES = {value: (name, value) for name, values in ATTRIBUTES.items() for value in values if "-" not in value}
+_WORD_VALUES |= {word: (axis, word) for word, axis in _DIRECTION_AXES.items()}
+_WORD_VALUES |= {ANY_SHAPE: (ANY_SHAPE, ANY_SHAPE)}
+_WORD_VALUES |= {word: _WORD_VALUES[value] for value, words in _ALIASES.items() for word in words}
 
-VOCABULARY: tuple[str, ...] = tuple(sorted(_FILLERS | set(_MEANINGS)))
-"""Every word that ``parse`` knows; captions use some of them. "up-left" is two words."""
+VOCABULARY: tuple[str, ...] = tuple(sorted(_FILLER_WORDS | set(_WORD_VALUES)))
+"""Every word that ``parse_motion`` knows; captions use some of them. "up-left" is two words."""
 
 
-def caption(motion: Motion, rng: np.random.Generator) -> str:
-    """One of many ways to say ``motion``: five phrasings, and synonyms. It names what is set and nothing else."""
+def caption_motion(motion: Motion, rng: np.random.Generator) -> str:
+    """Draw a caption of ``motion`` in one of five phrasings, with synonyms. It names exactly the set attributes."""
     link = (" and ", " while ")[rng.integers(2)]
-    return link.join(_clause(thing, rng) for thing in motion.things)
+    return link.join(_caption_thing(thing, rng) for thing in motion.things)
 
 
-def _clause(thing: Mover, rng: np.random.Generator) -> str:
-    """A caption of one thing."""
+def _caption_thing(thing: MovingThing, rng: np.random.Generator) -> str:
+    def draw_words(options: dict[str, tuple[str, ...]], value: str | None) -> str:
+        words = options.get(value or "", ("",))
+        return words[rng.integers(len(words))]
 
-    def said(words: dict[str, tuple[str, ...]], value: str | None) -> str:
-        options = words.get(value or "", ("",))
-        return options[rng.integers(len(options))]
-
-    shape, way, adverb = thing.shape or NOUN, said(_WAYS, thing.direction), said(_ADVERBS, thing.speed)
-    plain = join(thing.colour, shape)
+    shape = thing.shape or ANY_SHAPE
+    direction, adverb = draw_words(_DIRECTION_WORDS, thing.direction), draw_words(_ADVERBS, thing.speed)
+    label = join_words(thing.color, shape)
     return (
-        join(article(plain), "moving", way, adverb),
-        join(article(join(said(_ADJECTIVES, thing.speed), plain)), "going", way),
-        join("the", shape, thing.colour and f"is {thing.colour} and", "moves", way, adverb),
-        ", ".join(words for words in (plain, way, adverb) if words),
-        join("there is", article(plain), "that moves", adverb, way),
+        join_words(with_article(label), "moving", direction, adverb),
+        join_words(with_article(join_words(draw_words(_ADJECTIVES, thing.speed), label)), "going", direction),
+        join_words("the", shape, thing.color and f"is {thing.color} and", "moves", direction, adverb),
+        ", ".join(words for words in (label, direction, adverb) if words),
+        join_words("there is", with_article(label), "that moves", adverb, direction),
     )[rng.integers(5)]
 
 
-def parse(text: str) -> Motion:
-    """The motion that ``text`` describes: the inverse of ``caption``, deaf to case, punctuation and articles.
+def parse_motion(text: str) -> Motion:
+    """Parse a caption: the inverse of ``caption_motion``, regardless of case, punctuation and articles.
 
     Raises:
-        ValueError: a word that it does not know (the first one, and the nearest known); nothing named; two values
-            of one attribute; more than two things.
+        ValueError: for an unknown word (the message names the most similar known one), no thing or more than two, or
+            two values of one attribute.
     """
     words = re.findall(r"[^\W_]+(?:'\w+)?", text.lower())
-    check_known(words, _FILLERS, _MEANINGS)
-    return Motion(tuple(_mover(part) for part in _parts(words)))
+    check_words(words, _FILLER_WORDS, _WORD_VALUES)
+    return Motion(tuple(_parse_thing(thing_words) for thing_words in _split_things(words)))
 
 
-def _parts(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words of each thing: "and" and "while" begin another one where a noun stands on both of their sides."""
-    part: list[str] = []
-    for at, word in enumerate(words):
-        if word in _LINKS and _has_noun(part):
-            ahead = next((i for i in range(at + 1, len(words)) if words[i] in _LINKS), len(words))
-            if _has_noun(words[at + 1 : ahead]):
-                yield part
-                part = []
-        part.append(word)
-    yield part
+def _split_things(words: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the words of each thing: "and" and "while" start another one if there is a shape on both sides of it."""
+    current: list[str] = []
+    for index, word in enumerate(words):
+        if word in _LINK_WORDS and _has_shape(current):
+            next_link = next((i for i in range(index + 1, len(words)) if words[i] in _LINK_WORDS), len(words))
+            if _has_shape(words[index + 1 : next_link]):
+                yield current
+                current = []
+        current.append(word)
+    yield current
 
 
-def _has_noun(words: Sequence[str]) -> bool:
-    return any(_MEANINGS.get(word, ("",))[0] in ("shape", NOUN) for word in words)
+def _has_shape(words: Sequence[str]) -> bool:
+    return any(_WORD_VALUES.get(word, ("",))[0] in ("shape", ANY_SHAPE) for word in words)
 
 
-def _mover(words: Sequence[str]) -> Mover:
-    found: dict[str, str] = {}
-    for name, value in (_MEANINGS[word] for word in words if word in _MEANINGS):
-        if found.setdefault(name, value) != value:
-            what = "direction" if name in _AXES.values() else name
+def _parse_thing(words: Sequence[str]) -> MovingThing:
+    values: dict[str, str] = {}
+    for name, value in (_WORD_VALUES[word] for word in words if word in _WORD_VALUES):
+        if values.setdefault(name, value) != value:
+            attribute = "direction" if name in _DIRECTION_AXES.values() else name
             hint = "; two things need an 'and' between them" if name == "shape" else ""
-            raise ValueError(f"two values of {what}: {found[name]}, {value}{hint}")
-    if not found:
+            raise ValueError(f"two values of {attribute}: {values[name]}, {value}{hint}")
+    if not values:
         raise ValueError(f"no thing is named in '{' '.join(words)}'")
-    way = "-".join(found[axis] for axis in ("vertical", "horizontal") if axis in found)
-    return Mover(found.get("shape"), found.get("colour"), way or None, found.get("speed"))
+    direction = "-".join(values[axis] for axis in ("vertical", "horizontal") if axis in values)
+    return MovingThing(values.get("shape"), values.get("color"), direction or None, values.get("speed"))
 
 
 # Sets of motions.
 
-COMBINATIONS: tuple[Motion, ...] = tuple(Motion((Mover(*values),)) for values in product(*ATTRIBUTES.values()))
-"""Every complete motion of one thing: 640."""
+COMBINATIONS: tuple[Motion, ...] = tuple(Motion((MovingThing(*values),)) for values in product(*ATTRIBUTES.values()))
+"""All 640 complete motions of one thing."""
 
 
-def held_out(fraction: float = 0.1, seed: int = 7) -> tuple[list[Motion], list[Motion]]:
-    """Complete motions of one thing to train on, and those of combinations that are kept from training.
+def split_motions(fraction: float = 0.1, seed: int = 7) -> tuple[list[Motion], list[Motion]]:
+    """Split all complete motions of one thing into those for training and those of held-out combinations.
 
-    Every value of an attribute stays in training. Raises ``ValueError`` for a fraction for which that cannot be.
+    Every value of an attribute stays in training. Raises ``ValueError`` for a fraction that makes this impossible.
     """
     values = {motion: [getattr(motion.things[0], name) for name in ATTRIBUTES] for motion in COMBINATIONS}
-    held = choose(values, fraction, np.random.default_rng(seed))
-    return [m for m in COMBINATIONS if m not in held], [m for m in COMBINATIONS if m in held]
+    val_motions = choose_val_keys(values, fraction, np.random.default_rng(seed))
+    return [m for m in COMBINATIONS if m not in val_motions], [m for m in COMBINATIONS if m in val_motions]
 
 
-def complete(motion: Motion, rng: np.random.Generator) -> Motion:
-    """``motion`` with its free attributes drawn at random."""
+def complete_motion(motion: Motion, rng: np.random.Generator) -> Motion:
+    """Return ``motion`` with its free attributes drawn at random."""
 
-    def fill(thing: Mover) -> Mover:
+    def fill(thing: MovingThing) -> MovingThing:
         free = [name for name in ATTRIBUTES if getattr(thing, name) is None]
         return replace(thing, **{name: ATTRIBUTES[name][rng.integers(len(ATTRIBUTES[name]))] for name in free})
 

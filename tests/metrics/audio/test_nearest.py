@@ -5,25 +5,25 @@ import pytest
 from numpy.typing import NDArray
 
 from genai.media.sound import Sound
-from genai.metrics.audio.nearest import NearestClip
+from genai.metrics.audio.nearest import NearestSound
 from genai.metrics.base import EvalContext, Result
 from genai.modalities.audio import Audio
-from tests.metrics.stubs import Model, Sounds
+from tests.metrics.stubs import SoundSource, StubModel
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def warble(draw: np.random.Generator) -> NDArray[np.float64]:
-    """Some 0.4 s of tones that change often."""
-    pitches = np.repeat(draw.uniform(100, 3000, 8), draw.integers(200, 600, 8))
-    return np.sin(2 * np.pi * pitches.cumsum() / 8000) * draw.uniform(0.2, 0.8)
+def random_tones(rng: np.random.Generator) -> NDArray[np.float64]:
+    """About 0.4 s of short tones."""
+    frequencies = np.repeat(rng.uniform(100, 3000, 8), rng.integers(200, 600, 8))
+    return np.sin(2 * np.pi * frequencies.cumsum() / 8000) * rng.uniform(0.2, 0.8)
 
 
-SOURCE = Sounds([(warble(np.random.default_rng(number)), "") for number in range(80)])
+SOURCE = SoundSource([(random_tones(np.random.default_rng(number)), "") for number in range(80)])
 
 
-def figures(change: Change, split: str = "train") -> dict[str, Result]:
-    """Of a model whose samples are 0.35 s of real clips, changed."""
+def results(change: Change, split: str = "train") -> dict[str, Result]:
+    """Results of a model whose samples are 0.35 s of real clips after ``change``."""
 
     def answer(prompts: list[str]) -> list[Sound]:
         clips = [getattr(SOURCE, split)[number].media.samples for number in range(len(prompts))]
@@ -31,7 +31,7 @@ def figures(change: Change, split: str = "train") -> dict[str, Result]:
         audio = Audio(8000)
         return [audio.decode(audio.encode(Sound(samples, 8000))) for samples in cut]
 
-    return NearestClip().compute(EvalContext(Model(Audio(8000), answer), SOURCE, n=20))  # type: ignore[arg-type]
+    return NearestSound().compute(EvalContext(StubModel(Audio(8000), answer), SOURCE, n=20))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -43,27 +43,27 @@ def figures(change: Change, split: str = "train") -> dict[str, Result]:
         lambda samples: samples[160:] * 0.5,
         lambda samples: np.pad(samples, (115, 0)),
     ],
-    ids=["same", "quieter", "late", "early and quieter", "late by no whole frames"],
+    ids=["same", "quieter", "late", "early and quieter", "late by a fraction of a frame"],
 )
 def test_copies_are_found(change: Change) -> None:
-    found = figures(change)
-    near, real = found["nearest_clip"].value, found["nearest_clip"].beside
+    found = results(change)
+    near, real = found["nearest_train"].value, found["nearest_train"].reference
     assert near is not None and real is not None
     assert near < 0.4 * real and real > 5
-    assert found["nearest_clip_low"].value < found["nearest_clip_low"].beside  # type: ignore[operator]
+    assert found["nearest_train_low"].value < found["nearest_train_low"].reference  # type: ignore[operator]
 
 
-def test_an_exact_copy_is_at_nothing() -> None:
-    assert figures(lambda samples: samples)["nearest_clip"].value == pytest.approx(0, abs=0.05)
+def test_exact_copies_have_distance_0() -> None:
+    assert results(lambda samples: samples)["nearest_train"].value == pytest.approx(0, abs=0.05)
 
 
-def test_held_out_clips_are_as_near_as_themselves() -> None:
-    found = figures(lambda samples: samples, "val")
-    assert found["nearest_clip"].value == pytest.approx(found["nearest_clip"].beside, rel=1e-3)
+def test_held_out_clips_equal_the_reference() -> None:
+    found = results(lambda samples: samples, "val")
+    assert found["nearest_train"].value == pytest.approx(found["nearest_train"].reference, rel=1e-3)
 
 
-def test_noise_is_far_and_silence_is_no_copy() -> None:
-    draw = np.random.default_rng(0)
-    for change in (lambda x: draw.uniform(-0.5, 0.5, len(x)), np.zeros_like):
-        found = figures(change)["nearest_clip"]
-        assert found.value is not None and found.beside is not None and found.value > found.beside
+def test_noise_and_silence_are_far() -> None:
+    rng = np.random.default_rng(0)
+    for change in (lambda x: rng.uniform(-0.5, 0.5, len(x)), np.zeros_like):
+        found = results(change)["nearest_train"]
+        assert found.value is not None and found.reference is not None and found.value > found.reference

@@ -8,78 +8,78 @@ from numpy.typing import NDArray
 
 from genai.media.sound import Sound
 from genai.metrics.audio import classifier
-from genai.metrics.audio import prompt_accuracy as judge
-from genai.metrics.audio.prompt_accuracy import Judge
-from genai.metrics.audio.prompt_attributes import UNKNOWN, attributes
+from genai.metrics.audio import prompt_accuracy as module
+from genai.metrics.audio.prompt_accuracy import PromptAccuracy
+from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, find_attributes
 from genai.metrics.base import EvalContext, Result
-from genai.metrics.frechet import frechet
+from genai.metrics.frechet import frechet_result
 from genai.modalities.audio import Audio
-from tests.metrics.stubs import Model, Sounds
+from tests.metrics.stubs import SoundSource, StubModel
 
-PITCHES = {"low": 200, "middle": 500, "high": 1200}
+FREQUENCIES = {"low": 200, "middle": 500, "high": 1200}
 
 
-def tone(prompt: str, draw: np.random.Generator) -> NDArray[np.float64]:
-    """What ``"low, spoken by a"`` asks for, 0.2 s: ``b`` has a hollow voice."""
-    pitch, speaker = PITCHES[prompt.split(",")[0]] * draw.uniform(0.9, 1.1), prompt[-1]
+def sine(prompt: str, rng: np.random.Generator) -> NDArray[np.float64]:
+    """0.2 s of sound for a prompt such as ``"low, spoken by a"``; speaker ``b`` has a third harmonic."""
+    pitch, speaker = FREQUENCIES[prompt.split(",")[0]] * rng.uniform(0.9, 1.1), prompt[-1]
     phase = 2 * np.pi * pitch * np.arange(1600) / 8000
-    return draw.uniform(0.2, 0.8) * (np.sin(phase) + (np.sin(3 * phase) if speaker == "b" else 0)) / 2
+    return rng.uniform(0.2, 0.8) * (np.sin(phase) + (np.sin(3 * phase) if speaker == "b" else 0)) / 2
 
 
-def source(caption: Callable[[int], str]) -> Sounds:
-    return Sounds([(tone(p, np.random.default_rng(i)), p) for i in range(560) for p in [caption(i)]])
+def source(caption: Callable[[int], str]) -> SoundSource:
+    return SoundSource([(sine(p, np.random.default_rng(i)), p) for i in range(560) for p in [caption(i)]])
 
 
-SOURCE = source(lambda number: f"{list(PITCHES)[number % 3]}, spoken by {'ab'[number // 3 % 2]}")
+SOURCE = source(lambda number: f"{list(FREQUENCIES)[number % 3]}, spoken by {'ab'[number // 3 % 2]}")
 
 
-def figures(answer: Callable[[list[str]], list[NDArray[np.float64]]]) -> dict[str, Result]:
+def results(answer: Callable[[list[str]], list[NDArray[np.float64]]]) -> dict[str, Result]:
     audio = Audio(8000)
-    audio.typical = 0.2
-    model = Model(audio, lambda prompts: [Sound(samples.astype(np.float32), 8000) for samples in answer(prompts)])
-    return Judge().compute(EvalContext(model, SOURCE, n=70))  # type: ignore[arg-type]
+    audio.typical_seconds = 0.2
+    model = StubModel(audio, lambda prompts: [Sound(samples.astype(np.float32), 8000) for samples in answer(prompts)])
+    return PromptAccuracy().compute(EvalContext(model, SOURCE, n=70))  # type: ignore[arg-type]
 
 
-def test_tones_are_told_apart_once_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classifier_of_tones_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "STEPS", 40)
-    draw = np.random.default_rng(0)
-    right = figures(lambda prompts: [tone(prompt, draw) for prompt in prompts])
-    assert right.keys() == {"judge_word_1", "judge_word_4", "frechet_judge"}
-    for name in ("judge_word_1", "judge_word_4"):
-        assert min(right[name].value or 0, right[name].beside or 0) > 0.95
-    assert "word 1 (high, low, middle); chance is 0.33" in right["judge_word_1"].about
-    monkeypatch.setattr(judge, "learn", None)  # what was learnt is kept
-    assert right["frechet_judge"].value == pytest.approx(right["frechet_judge"].beside, rel=0.7)
-    turned = dict(zip(PITCHES, [*list(PITCHES)[1:], "low"], strict=True))
-    wrong = figures(lambda prompts: [tone(f"{turned[p.split(',')[0]]},{p[-1]}", draw) for p in prompts])
-    assert (wrong["judge_word_1"].value or 0) < 0.05
-    assert (wrong["judge_word_4"].value or 0) > 0.95
-    noise = figures(lambda prompts: [draw.uniform(-0.5, 0.5, 1600) for _ in prompts])
-    assert noise["frechet_judge"].value > 2 * noise["frechet_judge"].beside  # type: ignore[operator]
+    rng = np.random.default_rng(0)
+    right = results(lambda prompts: [sine(prompt, rng) for prompt in prompts])
+    assert right.keys() == {"prompt_accuracy_word_1", "prompt_accuracy_word_4", "frechet"}
+    for name in ("prompt_accuracy_word_1", "prompt_accuracy_word_4"):
+        assert min(right[name].value or 0, right[name].reference or 0) > 0.95
+    assert "word 1 (high, low, middle); chance is 0.33" in right["prompt_accuracy_word_1"].description
+    monkeypatch.setattr(module, "train_audio_classifier", None)  # the weights are cached
+    assert right["frechet"].value == pytest.approx(right["frechet"].reference, rel=0.7)
+    next_pitch = dict(zip(FREQUENCIES, [*list(FREQUENCIES)[1:], "low"], strict=True))
+    wrong = results(lambda prompts: [sine(f"{next_pitch[p.split(',')[0]]},{p[-1]}", rng) for p in prompts])
+    assert (wrong["prompt_accuracy_word_1"].value or 0) < 0.05
+    assert (wrong["prompt_accuracy_word_4"].value or 0) > 0.95
+    noise = results(lambda prompts: [rng.uniform(-0.5, 0.5, 1600) for _ in prompts])
+    assert noise["frechet"].value > 2 * noise["frechet"].reference  # type: ignore[operator]
 
 
-def test_the_same_is_learnt_every_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_training_is_deterministic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(classifier, "STEPS", 3)
     power = torch.rand(20, 32, 30, generator=torch.Generator().manual_seed(0))
     before = torch.random.get_rng_state()
     for name in "ab":
-        classifier.learn(power, torch.arange(20)[:, None] % 2, [2], tmp_path / name)
+        classifier.train_audio_classifier(power, torch.arange(20)[:, None] % 2, [2], tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_captions_of_any_kind_are_not_judged() -> None:
-    captions = source(lambda number: f"{list(PITCHES)[number % 3]}, {'so ' * (number % 7)}it is, take {number}, b")
-    model = Model(Audio(8000))
-    found = Judge().compute(EvalContext(model, captions))  # type: ignore[arg-type]
-    assert found.keys() == {"judge"} and found["judge"].value is None
-    assert "the prompts are not made of a few words" in found["judge"].about
-    assert model.asked == 0
+def test_free_captions_have_no_attributes() -> None:
+    captions = source(lambda number: f"{list(FREQUENCIES)[number % 3]}, {'so ' * (number % 7)}it is, take {number}, b")
+    model = StubModel(Audio(8000))
+    found = PromptAccuracy().compute(EvalContext(model, captions))  # type: ignore[arg-type]
+    assert found.keys() == {"prompt_accuracy"} and found["prompt_accuracy"].value is None
+    assert "the prompts are not made of a few words" in found["prompt_accuracy"].description
+    assert model.num_prompts == 0
 
 
-def test_few_clips_have_no_frechet_distance() -> None:
+def test_frechet_needs_enough_clips() -> None:
     features = torch.rand(40, 32)
-    assert frechet(features, features, 0, "the judge").value is None
+    assert frechet_result(features, features, 0, "the classifier").value is None
 
 
 DIGITS = "zero one two three four five six seven eight nine".split()
@@ -100,14 +100,14 @@ DIGITS = "zero one two three four five six seven eight nine".split()
         (lambda i: " ".join(DIGITS[: i % 10 + 1]) + f" {i}", []),
     ],
 )
-def test_what_prompts_are_made_of(caption: Callable[[int], str], names: list[str]) -> None:
-    assert [attribute.name for attribute in attributes([caption(number) for number in range(400)])] == names
+def test_find_attributes(caption: Callable[[int], str], names: list[str]) -> None:
+    assert [attribute.name for attribute in find_attributes([caption(number) for number in range(400)])] == names
 
 
 def test_labels() -> None:
-    digit, speaker = attributes([f"{DIGITS[i % 10]}, spoken by {('ann', 'bob')[i // 10 % 2]}" for i in range(400)])
+    digit, speaker = find_attributes([f"{DIGITS[i % 10]}, spoken by {('ann', 'bob')[i // 10 % 2]}" for i in range(400)])
     assert digit.values == tuple(sorted(DIGITS)) and speaker.values == ("ann", "bob")
     assert digit.values[digit.label("Seven, spoken by nobody")] == "seven"
-    assert speaker.label("Seven, spoken by nobody") == speaker.label("bob") == digit.label("") == UNKNOWN
+    assert speaker.label("Seven, spoken by nobody") == speaker.label("bob") == digit.label("") == IGNORE_INDEX
     assert str(speaker) == "word 4 (ann, bob)"
-    assert not attributes([])
+    assert not find_attributes([])

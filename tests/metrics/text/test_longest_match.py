@@ -2,8 +2,8 @@ import random
 
 import pytest
 
-from genai.metrics.text import longest_match as copies
-from genai.metrics.text.longest_match import longest_shared
+from genai.metrics.text import longest_match as module
+from genai.metrics.text.longest_match import longest_match_lengths
 
 
 @pytest.mark.parametrize(
@@ -20,22 +20,25 @@ from genai.metrics.text.longest_match import longest_shared
         ("ababababab", ["abab"], 4),
     ],
 )
-def test_constructed_texts(text: str, documents: list[str], longest: int) -> None:
-    assert longest_shared([text], documents) == [longest]
+def test_small_examples(text: str, documents: list[str], longest: int) -> None:
+    assert longest_match_lengths([text], documents) == [longest]
 
 
-def test_the_same_as_looking_at_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "CHUNK", 7)
-    monkeypatch.setattr(copies, "FIRST", 5)
-    draw = random.Random(0)
+def test_equals_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WINDOWS_PER_CHUNK", 7)
+    monkeypatch.setattr(module, "FIRST_LENGTH", 5)
+    rng = random.Random(0)
 
-    def text() -> str:
-        return "".join(draw.choices("ab é", k=draw.randint(0, 50)))
+    def random_text() -> str:
+        return "".join(rng.choices("ab é", k=rng.randint(0, 50)))
 
-    def slow(text: str, documents: list[str]) -> int:
+    def brute_force(text: str, documents: list[str]) -> int:
         runs = (text[i:j] for i in range(len(text)) for j in range(i + 1, len(text) + 1))
         return max((len(run) for run in runs if any(run in document for document in documents)), default=0)
 
     for _ in range(40):
-        documents, texts = [text() for _ in range(draw.randint(0, 3))], [text() for _ in range(draw.randint(1, 5))]
-        assert longest_shared(texts, documents) == [slow(each, documents) for each in texts]
+        documents, texts = (
+            [random_text() for _ in range(rng.randint(0, 3))],
+            [random_text() for _ in range(rng.randint(1, 5))],
+        )
+        assert longest_match_lengths(texts, documents) == [brute_force(text, documents) for text in texts]

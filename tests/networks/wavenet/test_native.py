@@ -10,75 +10,79 @@ import torch
 from numba.core.caching import CacheImpl
 from torch import Tensor
 
-from genai.methods.autoregressive import AutoregressiveOptions, draw, kept
-from genai.networks.wavenet.engine import Engine, engine_for
-from genai.networks.wavenet.loop import compiled
-from genai.networks.wavenet.model import Cache, WaveNet
+from genai.methods.autoregressive import AutoregressiveOptions, filter_mask, sample_categorical
+from genai.networks.wavenet.engine import Engine, create_engine
+from genai.networks.wavenet.loop import compile_function
+from genai.networks.wavenet.model import WaveNet, WaveNetCache
 from tests.conftest import ROOT
 
 SIZES: dict[str, dict[str, Any]] = {
-    "as one would": {"classes": 64, "residual": 32, "gate": 64, "skip": 64, "layers": 6, "cycle": 3},
-    "no multiples": {"classes": 37, "residual": 5, "gate": 14, "skip": 9, "layers": 5, "cycle": 4},
-    "many classes": {"classes": 1024, "residual": 40, "gate": 24, "skip": 20, "layers": 2, "cycle": 16},
+    "as one would": {"num_classes": 64, "residual": 32, "gate": 64, "skip": 64, "layers": 6, "cycle": 3},
+    "no multiples": {"num_classes": 37, "residual": 5, "gate": 14, "skip": 9, "layers": 5, "cycle": 4},
+    "many classes": {"num_classes": 1024, "residual": 40, "gate": 24, "skip": 20, "layers": 2, "cycle": 16},
 }
 
 
 def network(**sizes: Any) -> WaveNet:
     torch.manual_seed(0)
-    net = WaveNet(hop=10, local=3, frame=8, **sizes)
+    net = WaveNet(hop_length=10, local=3, frame=8, **sizes)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return net.eval()
 
 
-def started(net: WaveNet, batch: int, prefix: int, frames: int = 5) -> tuple[Tensor, Tensor, tuple[Tensor, Cache]]:
-    x, local = torch.randint(net.classes or 2, (batch, 80)), torch.randn(batch, frames, 3)
+def prefill_network(
+    net: WaveNet, batch: int, prefix: int, frames: int = 5
+) -> tuple[Tensor, Tensor, tuple[Tensor, WaveNetCache]]:
+    x, local = torch.randint(net.num_classes or 2, (batch, 80)), torch.randn(batch, frames, 3)
     with torch.inference_mode():
         return x, local, net.prefill(x[:, :prefix], local=local)
 
 
-def native(net: WaveNet, begun: tuple[Tensor, Cache], **options: float) -> Engine:
-    engine = net.engine(*begun, **options)  # type: ignore[arg-type]
+def create_native(net: WaveNet, prefilled: tuple[Tensor, WaveNetCache], **options: float) -> Engine:
+    engine = net.engine(*prefilled, **options)  # type: ignore[arg-type]
     assert engine is not None
     return engine
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_logits_are_those_of_the_network(sizes: dict[str, Any], batch: int) -> None:
+def test_logits_agree_with_the_network(sizes: dict[str, Any], batch: int) -> None:
     net = network(**sizes)
-    x, local, begun = started(net, batch, 17, frames=8)
-    engine = native(net, begun)
+    x, local, prefilled = prefill_network(net, batch, 17, frames=8)
+    engine = create_native(net, prefilled)
     with torch.inference_mode():
         want = net(x, local=local)
-    got = torch.cat([engine.follow(x[:, 17:18]), engine.follow(x[:, 18:49]), engine.follow(x[:, 49:])], 1)
-    torch.testing.assert_close(got, want[:, 17:], atol=1e-5, rtol=1e-5)
+    actual = torch.cat(
+        [engine.teacher_force(x[:, 17:18]), engine.teacher_force(x[:, 18:49]), engine.teacher_force(x[:, 49:])], 1
+    )
+    torch.testing.assert_close(actual, want[:, 17:], atol=1e-5, rtol=1e-5)
 
 
-def test_the_last_frame_goes_on_as_it_does_in_steps() -> None:
+def test_the_last_frame_is_repeated_as_in_step() -> None:
     net = network(**SIZES["as one would"])
-    x, _, (logits, cache) = started(net, 2, 7, frames=3)
-    got = native(net, (logits, cache)).follow(x[:, 7:])
+    x, _, (logits, cache) = prefill_network(net, 2, 7, frames=3)
+    actual = create_native(net, (logits, cache)).teacher_force(x[:, 7:])
     with torch.inference_mode():
         want = torch.stack([net.step(now, cache) for now in x[:, 7:].T], 1)
-    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual, want, atol=1e-5, rtol=1e-5)
 
 
-def test_what_the_engine_starts_from_is_left_alone() -> None:
+def test_the_engine_does_not_change_its_inputs() -> None:
     net = network(**SIZES["as one would"])
-    x, _, (logits, cache) = started(net, 1, 7)
+    x, _, (logits, cache) = prefill_network(net, 1, 7)
     before = [logits.clone(), *(ring.clone() for ring in cache.rings)]
-    native(net, (logits, cache)).follow(x)
+    create_native(net, (logits, cache)).teacher_force(x)
     assert cache.position == 7
     assert all(torch.equal(a, b) for a, b in zip(before, [logits, *cache.rings], strict=True))
 
 
-def test_classes_that_there_are_not_are_refused() -> None:
+def test_classes_out_of_range_are_rejected() -> None:
     net = network(**SIZES["as one would"])
-    _, _, begun = started(net, 1, 7)
+    _, _, prefilled = prefill_network(net, 1, 7)
     with pytest.raises(IndexError):
-        native(net, begun).follow(torch.tensor([[64]]))
+        create_native(net, prefilled).teacher_force(torch.tensor([[64]]))
 
 
 OPTIONS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1, "top_p": 0.95}, {"temperature": 0.0}]
@@ -86,84 +90,84 @@ OPTIONS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1, 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("batch", [1, 3])
-def test_draws_are_those_of_steps(options: dict[str, Any], batch: int) -> None:
+def test_samples_agree_with_step(options: dict[str, Any], batch: int) -> None:
     """Equal up to the first number that lies on a boundary between two classes, as far as float32 can tell."""
     net = network(**SIZES["as one would"])
-    _, _, (logits, cache) = started(net, batch, 17)
+    _, _, (logits, cache) = prefill_network(net, batch, 17)
     uniforms = torch.rand(batch, 200)
-    engine = native(net, (logits, cache), **options)
-    got = torch.cat([engine.draw(uniforms[:, :1]), engine.draw(uniforms[:, 1:])], 1)
+    engine = create_native(net, (logits, cache), **options)
+    actual = torch.cat([engine.sample(uniforms[:, :1]), engine.sample(uniforms[:, 1:])], 1)
     alike = torch.ones(batch, dtype=torch.bool)
     with torch.inference_mode():
         for t, uniform in enumerate(uniforms.T):
-            want = draw(logits, uniform, AutoregressiveOptions(**options))
-            for row in (alike & (want != got[:, t])).nonzero()[:, 0].tolist():
-                assert boundary(logits[row], uniform[row], int(got[row, t]), options) < 1e-5
+            want = sample_categorical(logits, uniform, AutoregressiveOptions(**options))
+            for row in (alike & (want != actual[:, t])).nonzero()[:, 0].tolist():
+                assert boundary(logits[row], uniform[row], int(actual[row, t]), options) < 1e-5
                 alike[row] = False
             logits = net.step(want, cache)
     assert alike.any()
 
 
-def boundary(logits: Tensor, uniform: Tensor, drawn: int, options: dict[str, Any]) -> float:
+def boundary(logits: Tensor, uniform: Tensor, sampled: int, options: dict[str, Any]) -> float:
     """How far, in probability, ``uniform`` is from the interval of the class that was drawn."""
     how = AutoregressiveOptions(**options)
     if not how.temperature:
-        return float(logits.max() - logits[drawn])
+        return float(logits.max() - logits[sampled])
     probabilities = (logits / how.temperature).softmax(-1)[None]
-    probabilities = (probabilities * kept(probabilities, how))[0].double()
+    probabilities = (probabilities * filter_mask(probabilities, how))[0].double()
     cumulative = (probabilities / probabilities.sum()).cumsum(-1)
-    low = cumulative[drawn] - probabilities[drawn] / probabilities.sum()
-    return max(0.0, float(low - uniform), float(uniform - cumulative[drawn]))
+    low = cumulative[sampled] - probabilities[sampled] / probabilities.sum()
+    return max(0.0, float(low - uniform), float(uniform - cumulative[sampled]))
 
 
-def test_guidance_mixes_the_halves_and_feeds_both_the_same() -> None:
+def test_guidance_combines_both_halves_of_the_batch() -> None:
     net = network(**SIZES["as one would"])
-    _, _, (logits, cache) = started(net, 6, 17)
+    _, _, (logits, cache) = prefill_network(net, 6, 17)
     uniforms = torch.rand(3, 50)
-    got = native(net, (logits, cache), guidance=1.5).draw(uniforms)
+    actual = create_native(net, (logits, cache), guidance=1.5).sample(uniforms)
     same = torch.ones(3, dtype=torch.bool)
     with torch.inference_mode():
         for t, uniform in enumerate(uniforms.T):
             prompted, free = logits.chunk(2)
             mixed = free + 1.5 * (prompted - free)
-            want = draw(mixed, uniform, AutoregressiveOptions())
-            for row in (same & (want != got[:, t])).nonzero()[:, 0].tolist():
-                assert boundary(mixed[row], uniform[row], int(got[row, t]), {}) < 1e-5
+            want = sample_categorical(mixed, uniform, AutoregressiveOptions())
+            for row in (same & (want != actual[:, t])).nonzero()[:, 0].tolist():
+                assert boundary(mixed[row], uniform[row], int(actual[row, t]), {}) < 1e-5
                 same[row] = False
             logits = net.step(want.repeat(2), cache)
     assert same.any()
 
 
-def test_without_a_place_for_numbas_cache_it_compiles_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_compiles_without_a_writable_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-    assert compiled(_double)(2) == 4
+    assert compile_function(_double)(2) == 4
 
 
 def _double(x: int) -> int:
     return 2 * x
 
 
-def test_what_cannot_be_compiled_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_compilation_gives_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     net = network(**SIZES["as one would"])
-    _, _, begun = started(net, 1, 17)
+    _, _, prefilled = prefill_network(net, 1, 17)
     monkeypatch.setitem(sys.modules, "genai.networks.wavenet.native", None)
-    assert net.engine(*begun) is None
+    assert net.engine(*prefilled) is None
 
 
-def test_other_networks_and_devices_have_none() -> None:
+def test_other_networks_and_devices_have_no_engine() -> None:
     net = network(**SIZES["as one would"])
-    _, _, (logits, cache) = started(net, 1, 17)
-    assert engine_for(net, logits.to("meta"), cache, (1.0, 0, 1.0, 0.0, 1.0)) is None
+    _, _, (logits, cache) = prefill_network(net, 1, 17)
+    assert create_engine(net, logits.to("meta"), cache, (1.0, 0, 1.0, 0.0, 1.0)) is None
     net.biases = None
     assert net.engine(logits, cache) is None
 
 
-def test_neither_a_compiler_nor_a_home_is_needed_nor_numba_until_then() -> None:
+def test_numba_is_imported_late_and_needs_no_home() -> None:
     script = (
         "import sys, torch; from genai.networks.wavenet.model import WaveNet; assert 'numba' not in sys.modules;"
-        "net = WaveNet(classes=8, hop=4, local=1, layers=2).requires_grad_(False);"
+        "net = WaveNet(num_classes=8, hop_length=4, local=1, layers=2).requires_grad_(False);"
         "engine = net.engine(*net.prefill(torch.zeros(1, 3), local=torch.zeros(1, 9, 1)));"
-        "print(engine.draw(torch.rand(1, 5)).shape)"
+        "print(engine.sample(torch.rand(1, 5)).shape)"
     )
     nowhere = {"PATH": "", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "NUMBA_CACHE_DIR": "/dev/null/numba"}
     environment = {**os.environ, **nowhere, "PYTHONPATH": str(ROOT)}

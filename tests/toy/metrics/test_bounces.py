@@ -8,29 +8,31 @@ from numpy.typing import NDArray
 from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.media.sound import Sound
-from genai.metrics.base import EvalContext, chosen
+from genai.metrics.base import EvalContext, select_metrics
 from genai.toy.data.video import ToyVideo
-from genai.toy.metrics.bounces import Bounces
-from genai.toy.world.motion import parse
-from genai.toy.world.soundtrack import Note, play, score
-from genai.toy.world.trajectories import draw
-from genai.toy.world.video_oracle import watch
-from tests.metrics.stubs import Model
+from genai.toy.metrics.bounces import SoundtrackOnsets
+from genai.toy.world.motion import parse_motion
+from genai.toy.world.soundtrack import Note, bounce_notes, render_soundtracks
+from genai.toy.world.trajectories import render_clips
+from genai.toy.world.video_oracle import detect_motions
+from tests.metrics.stubs import StubModel
 
 FRAMES = 32
-Spoil = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+Corruption = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
-class Player:
-    """A model of soundtracks that sees the bounces as the oracle does, and plays ``changed(score)``."""
+class SoundtrackStub:
+    """A model of soundtracks that sees the bounces as the oracle does, and plays ``change(score)``."""
 
-    def __init__(self, changed: Callable[[list[Note]], list[Note]]) -> None:
-        self.changed = changed
+    def __init__(self, change: Callable[[list[Note]], list[Note]]) -> None:
+        self.change = change
 
-    def stream(self, prompt: str, seed: int, clip: Clip) -> "Player":
-        seen = watch(clip.frames.transpose(0, 3, 1, 2)[None], clip.fps)[0]
-        notes = score(seen.motion, seen.bounces) if seen.motion else []
-        self.sound = Sound(play([self.changed(notes)], clip.seconds, np.random.default_rng(seed))[0], 8_000)
+    def stream(self, prompt: str, seed: int, clip: Clip) -> "SoundtrackStub":
+        detection = detect_motions(clip.frames.transpose(0, 3, 1, 2)[None], clip.fps)[0]
+        notes = bounce_notes(detection.motion, detection.bounces) if detection.motion else []
+        self.sound = Sound(
+            render_soundtracks([self.change(notes)], clip.seconds, np.random.default_rng(seed))[0], 8_000
+        )
         return self
 
     def __iter__(self) -> Any:
@@ -40,29 +42,34 @@ class Player:
         return [self.sound]
 
 
-def figures(
-    changed: Callable[[list[Note]], list[Note]] = lambda notes: notes, spoil: Spoil = lambda clips: clips, n: int = 24
+def compute_results(
+    change: Callable[[list[Note]], list[Note]] = lambda notes: notes,
+    corrupt: Corruption = lambda clips: clips,
+    n: int = 24,
 ) -> Any:
     def answer(prompts: list[str]) -> list[Clip]:
-        clips, _ = draw([parse(prompt) for prompt in prompts], np.random.default_rng(5), frames=FRAMES)
-        return [Clip(clip.transpose(0, 2, 3, 1), 8) for clip in spoil(clips)]
+        clips, _ = render_clips([parse_motion(prompt) for prompt in prompts], np.random.default_rng(5), frames=FRAMES)
+        return [Clip(clip.transpose(0, 2, 3, 1), 8) for clip in corrupt(clips)]
 
-    study = EvalContext(Model(None, answer), ToyVideo(), n=n, sound=Player(changed))  # type: ignore[arg-type]
-    return Bounces().compute(study)
-
-
-def test_a_model_that_hears_every_bounce() -> None:
-    made = figures()
-    assert made["onset_f1"].value > 0.95 and made["onset_f1"].beside > 0.95
-    assert made["onset_f1_shuffled"].value < 0.3 and made["onset_note"].value > 0.95
-    assert made["clips_counted"].value == made["clips_counted"].beside == 1
-    assert made["bounces_counted"].value > 24 and "62 ms of the bounces of 24 samples" in made["onset_f1"].about
+    context = EvalContext(StubModel(None, answer), ToyVideo(), n=n, soundtrack_model=SoundtrackStub(change))  # type: ignore[arg-type]
+    return SoundtrackOnsets().compute(context)
 
 
-def test_late_and_silent() -> None:
-    late = figures(lambda notes: [note._replace(time=note.time + 0.25) for note in notes])
-    assert late["onset_f1"].value < 0.3 > late["onset_f1"].beside
-    silent = figures(lambda notes: [])
+def test_perfect_model() -> None:
+    results = compute_results()
+    assert results["onset_f1"].value > 0.95 and results["onset_f1"].reference > 0.95
+    assert results["onset_f1_shuffled"].value < 0.3 and results["onset_note"].value > 0.95
+    assert results["clips_counted"].value == results["clips_counted"].reference == 1
+    assert (
+        results["bounces_counted"].value > 24
+        and "62 ms of the bounces of 24 samples" in results["onset_f1"].description
+    )
+
+
+def test_delayed_and_silent_soundtracks() -> None:
+    late = compute_results(lambda notes: [note._replace(time=note.time + 0.25) for note in notes])
+    assert late["onset_f1"].value < 0.3 > late["onset_f1"].reference
+    silent = compute_results(lambda notes: [])
     assert silent["onset_f1"].value == 0 and silent["onset_note"].value is None
 
 
@@ -71,15 +78,18 @@ def test_clips_without_a_path_do_not_count() -> None:
         order = np.random.default_rng(0).permutation(FRAMES)
         return np.concatenate([clips[:12], clips[12:, order]])
 
-    made = figures(spoil=half)
-    assert made["clips_counted"].value == 0.5 and made["onset_f1"].value > 0.9
-    assert "of 12 samples" in made["onset_f1"].about and made["bounces_counted"].beside > made["bounces_counted"].value
-    none = figures(spoil=lambda clips: clips[:, :1].repeat(FRAMES, 1), n=4)
+    results = compute_results(corrupt=half)
+    assert results["clips_counted"].value == 0.5 and results["onset_f1"].value > 0.9
+    assert (
+        "of 12 samples" in results["onset_f1"].description
+        and results["bounces_counted"].reference > results["bounces_counted"].value
+    )
+    none = compute_results(corrupt=lambda clips: clips[:, :1].repeat(FRAMES, 1), n=4)
     assert none["onset_f1"].value is None is none["onset_note"].value and none["clips_counted"].value == 0
 
 
-def test_it_fits_clips_of_the_world_and_wants_a_model_of_sounds() -> None:
-    metrics, _ = chosen(["bounces"], ToyVideo(items=10), own=True)
-    assert isinstance(metrics["bounces"], Bounces)
-    with pytest.raises(UserError, match="say which with sound=RUN"):
-        Bounces().compute(EvalContext(Model(None), ToyVideo()))  # type: ignore[arg-type]
+def test_selected_by_name_and_needs_a_soundtrack_model() -> None:
+    metrics, _ = select_metrics(["soundtrack_onsets"], ToyVideo(items=10), own_data=True)
+    assert isinstance(metrics["soundtrack_onsets"], SoundtrackOnsets)
+    with pytest.raises(UserError, match="needs a soundtrack model: soundtrack=RUN"):
+        SoundtrackOnsets().compute(EvalContext(StubModel(None), ToyVideo()))  # type: ignore[arg-type]

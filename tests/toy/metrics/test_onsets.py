@@ -5,56 +5,64 @@ import pytest
 
 from genai.core.errors import UserError
 from genai.media.sound import Sound
-from genai.metrics.base import EvalContext, chosen
+from genai.metrics.base import EvalContext, select_metrics
 from genai.toy.data.audio import ToyAudio
 from genai.toy.data.soundtrack import ToySoundtracks
-from genai.toy.metrics.onsets import InSync
+from genai.toy.metrics.onsets import OnsetF1
 from genai.toy.world.melody import NOTES
-from genai.toy.world.soundtrack import play
+from genai.toy.world.soundtrack import render_soundtracks
 
 SOURCE = ToySoundtracks(items=400)
 
 
-class Player:
-    """A model that knows the score of each clip, and plays ``changed(score)``."""
+class SoundtrackStub:
+    """A model that knows the score of each clip, and plays ``change(score)``."""
 
-    def __init__(self, changed: Any = lambda score: score, rate: int = 8_000) -> None:
-        scores = [SOURCE.score(SOURCE.val, index) for index in range(40)]
-        self.changed, self.rate = changed, rate
-        self.known = {SOURCE.val[index].beside.frames.tobytes(): score for index, score in enumerate(scores)}
+    def __init__(self, change: Any = lambda notes: notes, sample_rate: int = 8_000) -> None:
+        all_notes = [SOURCE.notes(SOURCE.val, index) for index in range(40)]
+        self.change, self.sample_rate = change, sample_rate
+        self.clip_notes = {
+            SOURCE.val[index].conditioning.frames.tobytes(): notes for index, notes in enumerate(all_notes)
+        }
 
     def sample(self, prompt: str, seed: int, clip: Any) -> list[Sound]:
-        score = self.changed(self.known[clip.frames.tobytes()])
-        sound = play([score], clip.seconds, np.random.default_rng(seed), max(4_000, self.rate))[0]
-        return [Sound(sound, self.rate)]
+        notes = self.change(self.clip_notes[clip.frames.tobytes()])
+        sound = render_soundtracks([notes], clip.seconds, np.random.default_rng(seed), max(4_000, self.sample_rate))[0]
+        return [Sound(sound, self.sample_rate)]
 
 
-def figures(*player: Any) -> Any:
-    return InSync().compute(EvalContext(Player(*player), SOURCE, n=64))  # type: ignore[arg-type]
+def compute_results(*arguments: Any) -> Any:
+    return OnsetF1().compute(EvalContext(SoundtrackStub(*arguments), SOURCE, n=64))  # type: ignore[arg-type]
 
 
-def test_a_model_that_knows_the_bounces() -> None:
-    made = figures()
-    assert made.keys() == {"onset_f1", "onset_f1_shuffled", "onset_note"}
-    assert made["onset_f1"].value > 0.95 and made["onset_f1"].beside > 0.95 and 0 < made["onset_f1"].error < 0.03
-    assert made["onset_f1_shuffled"].value < 0.25
-    assert made["onset_note"].value > 0.9 and made["onset_note"].beside > 0.9
-    assert "62 ms" in made["onset_f1"].about and "40 held-out clips" in made["onset_f1"].about
+def test_perfect_model() -> None:
+    results = compute_results()
+    assert results.keys() == {"onset_f1", "onset_f1_shuffled", "onset_note"}
+    assert (
+        results["onset_f1"].value > 0.95
+        and results["onset_f1"].reference > 0.95
+        and 0 < results["onset_f1"].standard_error < 0.03
+    )
+    assert results["onset_f1_shuffled"].value < 0.25
+    assert results["onset_note"].value > 0.9 and results["onset_note"].reference > 0.9
+    assert "62 ms" in results["onset_f1"].description and "40 held-out clips" in results["onset_f1"].description
 
 
-def test_late_silent_and_out_of_tune() -> None:
-    late = figures(lambda score: [note._replace(time=note.time + 0.25) for note in score])
+def test_delayed_silent_and_wrong_notes() -> None:
+    late = compute_results(lambda notes: [note._replace(time=note.time + 0.25) for note in notes])
     assert late["onset_f1"].value < 0.15
-    silent = figures(lambda score: [])
+    silent = compute_results(lambda notes: [])
     assert silent["onset_f1"].value == 0 and silent["onset_note"].value is None
-    other = figures(lambda score: [note._replace(name=list(NOTES)[list(NOTES).index(note.name) - 3]) for note in score])
+    other = compute_results(
+        lambda notes: [note._replace(name=list(NOTES)[list(NOTES).index(note.name) - 3]) for note in notes]
+    )
     assert other["onset_f1"].value > 0.95 and other["onset_note"].value < 0.2
 
 
-def test_it_is_what_soundtracks_are_measured_by() -> None:
-    metrics, _ = chosen(None, SOURCE, own=True)
-    assert isinstance(metrics["onsets"], InSync)
-    with pytest.raises(UserError, match="'onsets' does not fit ToyAudio"):
-        chosen(["onsets"], ToyAudio(items=10), own=True)
-    with pytest.raises(UserError, match="4000 samples a second or more, not 2000"):
-        figures(lambda score: score, 2_000)
+def test_selected_by_default_for_toy_soundtracks() -> None:
+    metrics, _ = select_metrics(None, SOURCE, own_data=True)
+    assert isinstance(metrics["onsets"], OnsetF1)
+    with pytest.raises(UserError, match="There is no metric 'onsets'"):
+        select_metrics(["onsets"], ToyAudio(items=10), own_data=True)
+    with pytest.raises(UserError, match="a sample rate of 4000 Hz or more, not 2000"):
+        compute_results(lambda notes: notes, 2_000)

@@ -5,53 +5,53 @@ import numpy as np
 import pytest
 
 from genai.toy.world.melody import (
-    LENGTHS,
-    LOUDNESSES,
+    LOUDNESS_LEVELS,
+    NOTE_LENGTHS,
     NOTES,
     TIMBRES,
     VOCABULARY,
     Melody,
-    caption,
-    complete,
-    held_out,
-    parse,
+    caption_melody,
+    complete_melody,
+    parse_melody,
+    split_melodies,
 )
-from genai.toy.world.scene import COLOURS, SHAPES
+from genai.toy.world.scene import COLORS, SHAPES
 
 FREE = (None,)
 
 
-def test_every_shape_has_an_instrument_and_every_colour_a_note() -> None:
-    assert len(TIMBRES) == len(SHAPES) and len(NOTES) == len(COLOURS)
+def test_as_many_timbres_as_shapes_and_notes_as_colors() -> None:
+    assert len(TIMBRES) == len(SHAPES) and len(NOTES) == len(COLORS)
     assert NOTES["A4"] == pytest.approx(440, abs=0.01) and NOTES["C5"] == pytest.approx(2 * NOTES["C4"])
 
 
-def test_every_caption_of_every_melody_is_read_back() -> None:
+def test_captions_parse_to_their_melody() -> None:
     rng = np.random.default_rng(0)
-    for timbre, loudness, length, count in product(FREE + TIMBRES, FREE + LOUDNESSES, LENGTHS, (1, 2, 3)):
+    for timbre, loudness, length, count in product(FREE + TIMBRES, FREE + LOUDNESS_LEVELS, NOTE_LENGTHS, (1, 2, 3)):
         for _ in range(60):
             melody = Melody(tuple(rng.choice(list(NOTES), count)), timbre, loudness, length)
-            said = caption(melody, rng)
-            assert parse(said) == melody, said
-            assert parse(f"{said.upper()}!") == melody, said
+            caption = caption_melody(melody, rng)
+            assert parse_melody(caption) == melody, caption
+            assert parse_melody(f"{caption.upper()}!") == melody, caption
 
 
-def test_captions_vary_in_words_and_say_what_is_set_and_nothing_else() -> None:
+def test_captions_vary_and_name_only_set_attributes() -> None:
     rng = np.random.default_rng(0)
-    said = {caption(Melody(("C4", "E4"), "organ", "soft", "short"), rng) for _ in range(2000)}
-    assert len(said) >= 5 * 3
-    words = [text.replace(",", "").lower().split() for text in said]
+    captions = {caption_melody(Melody(("C4", "E4"), "organ", "soft", "short"), rng) for _ in range(2000)}
+    assert len(captions) >= 5 * 3
+    words = [text.replace(",", "").lower().split() for text in captions]
     assert {word for text in words for word in text} <= set(VOCABULARY)
-    assert any("an organ" in caption(Melody(("C4",), "organ"), rng) for _ in range(50))
-    bare = " ".join(caption(Melody(("C4",)), rng) for _ in range(500)).split()
-    assert not {*TIMBRES, *LOUDNESSES, "short", "brief"} & set(bare)
+    assert any("an organ" in caption_melody(Melody(("C4",), "organ"), rng) for _ in range(50))
+    note_words = " ".join(caption_melody(Melody(("C4",)), rng) for _ in range(500)).split()
+    assert not {*TIMBRES, *LOUDNESS_LEVELS, "short", "brief"} & set(note_words)
 
 
-def test_that_notes_are_long_is_said_every_other_time_and_goes_without_saying() -> None:
+def test_long_is_the_default_and_named_half_the_time() -> None:
     rng = np.random.default_rng(0)
-    said = [caption(Melody(("C4", "E4"), "bell", "soft", "long"), rng) for _ in range(1000)]
-    assert 0.45 < np.mean(["long" in text or "sustained" in text for text in said]) < 0.55
-    assert {parse(text).length for text in said} == {"long"}
+    captions = [caption_melody(Melody(("C4", "E4"), "bell", "soft", "long"), rng) for _ in range(1000)]
+    assert 0.45 < np.mean(["long" in text or "sustained" in text for text in captions]) < 0.55
+    assert {parse_melody(text).length for text in captions} == {"long"}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_that_notes_are_long_is_said_every_other_time_and_goes_without_saying() 
         ("C4", Melody(("C4",))),
     ],
 )
-def test_what_people_write_is_understood(text: str, melody: Melody) -> None:
-    assert parse(text) == melody
+def test_parse_free_text(text: str, melody: Melody) -> None:
+    assert parse_melody(text) == melody
 
 
 @pytest.mark.parametrize(
@@ -82,48 +82,51 @@ def test_what_people_write_is_understood(text: str, melody: Melody) -> None:
         ("flute C4 D4 E4 F4", "one to 3 notes, not 4"),
     ],
 )
-def test_what_cannot_be_understood_is_said(text: str, message: str) -> None:
+def test_parse_errors(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        parse(text)
+        parse_melody(text)
 
 
-def test_impossible_melodies_are_refused() -> None:
+def test_invalid_melodies_raise() -> None:
     for wrong in ({"timbre": "piano"}, {"loudness": "quiet"}, {"length": "brief"}):
         with pytest.raises(ValueError, match="there are"):
             Melody(("C4",), **wrong)
-    for notes, says in (((), "not 0"), (("C4",) * 4, "not 4"), (("H4",), "there are C4")):
-        with pytest.raises(ValueError, match=says):
+    for notes, message in (((), "not 0"), (("C4",) * 4, "not 4"), (("H4",), "there are C4")):
+        with pytest.raises(ValueError, match=message):
             Melody(notes)
 
 
-def test_held_out_melodies_are_of_two_kinds() -> None:
-    sets = held_out()
-    assert sets == held_out() and sets.strict != held_out(seed=8).strict
-    every = [*sets.trained, *sets.unheard, *sets.strict]
-    assert len(every) == len(set(every)) == 5 * (8 + 64 + 512) * 2 * 2
-    assert all(melody.is_complete for melody in every)
+def test_two_kinds_of_val_melodies() -> None:
+    splits = split_melodies()
+    assert splits == split_melodies() and splits.new_notes != split_melodies(seed=8).new_notes
+    all_melodies = [*splits.train, *splits.new_melodies, *splits.new_notes]
+    assert len(all_melodies) == len(set(all_melodies)) == 5 * (8 + 64 + 512) * 2 * 2
+    assert all(melody.is_complete for melody in all_melodies)
 
     def pairs(melodies: list[Melody]) -> set[tuple[str | None, str]]:
         return {(melody.timbre, note) for melody in melodies for note in melody.notes}
 
-    strange = pairs(every) - pairs(sets.trained)
-    assert len(strange) == 4 and len({timbre for timbre, _ in strange}) == len({note for _, note in strange}) == 4
-    assert all(pairs([melody]) & strange for melody in sets.strict)
-    assert not pairs(sets.unheard) & strange
-    assert {timbre for timbre, _ in pairs(sets.trained)} == set(TIMBRES)
-    assert {note for _, note in pairs(sets.trained)} == set(NOTES)
-    unheard = {(melody.timbre, melody.notes) for melody in sets.unheard}
-    trained = {(melody.timbre, melody.notes) for melody in sets.trained if len(melody.notes) > 1}
-    assert len(unheard) / len(unheard | trained) == pytest.approx(0.1, abs=0.001) and not unheard & trained
-    assert min(len(notes) for _, notes in unheard) == 2
+    val_pairs = pairs(all_melodies) - pairs(splits.train)
+    assert len(val_pairs) == 4 and len({timbre for timbre, _ in val_pairs}) == len({note for _, note in val_pairs}) == 4
+    assert all(pairs([melody]) & val_pairs for melody in splits.new_notes)
+    assert not pairs(splits.new_melodies) & val_pairs
+    assert {timbre for timbre, _ in pairs(splits.train)} == set(TIMBRES)
+    assert {note for _, note in pairs(splits.train)} == set(NOTES)
+    new_melodies = {(melody.timbre, melody.notes) for melody in splits.new_melodies}
+    train_melodies = {(melody.timbre, melody.notes) for melody in splits.train if len(melody.notes) > 1}
+    assert (
+        len(new_melodies) / len(new_melodies | train_melodies) == pytest.approx(0.1, abs=0.001)
+        and not new_melodies & train_melodies
+    )
+    assert min(len(notes) for _, notes in new_melodies) == 2
     for wrong in ({"pairs": 6}, {"fraction": 0}):
         with pytest.raises(ValueError, match="pairs="):
-            held_out(**wrong)  # type: ignore[arg-type]
+            split_melodies(**wrong)  # type: ignore[arg-type]
 
 
-def test_completing_fills_what_is_free_and_nothing_else() -> None:
+def test_complete_sets_only_free_attributes() -> None:
     rng = np.random.default_rng(0)
-    melodies = [complete(Melody(("C4",), None, "loud", "short"), rng) for _ in range(200)]
+    melodies = [complete_melody(Melody(("C4",), None, "loud", "short"), rng) for _ in range(200)]
     assert {melody.timbre for melody in melodies} == set(TIMBRES)
     assert {replace(melody, timbre=None) for melody in melodies} == {Melody(("C4",), None, "loud", "short")}
-    assert complete(Melody(("C4",), "bell", "soft", None), rng).length == "long"
+    assert complete_melody(Melody(("C4",), "bell", "soft", None), rng).length == "long"

@@ -6,7 +6,7 @@ import pytest
 
 from genai.toy.world.scene import (
     ATTRIBUTES,
-    COLOURS,
+    COLORS,
     COMBINATIONS,
     RELATIONS,
     SHAPES,
@@ -14,11 +14,11 @@ from genai.toy.world.scene import (
     VOCABULARY,
     Scene,
     Thing,
-    caption,
-    complete,
-    held_out,
-    hide,
-    parse,
+    caption_scene,
+    complete_scene,
+    drop_attributes,
+    parse_scene,
+    split_scenes,
 )
 
 FREE = (None,)
@@ -28,32 +28,32 @@ RED_CIRCLE, BLUE_SQUARE = Thing("circle", "red"), Thing("square", "blue")
 def some_pairs(count: int, seed: int = 0) -> list[Scene]:
     """Two-thing scenes with attributes left out at random."""
     rng = np.random.default_rng(seed)
-    train, _ = held_out(things=2)
-    return [hide(train[index], rng, 0.6) for index in rng.integers(len(train), size=count)]
+    train, _ = split_scenes(things=2)
+    return [drop_attributes(train[index], rng, 0.6) for index in rng.integers(len(train), size=count)]
 
 
-def test_every_caption_of_every_scene_is_read_back() -> None:
+def test_captions_parse_to_their_scene() -> None:
     rng = np.random.default_rng(0)
-    alone = [Scene((Thing(*values),)) for values in product(*(FREE + values for values in ATTRIBUTES.values()))]
-    assert len(alone) == 6 * 9 * 3 * 6
-    for scene in alone[1:]:
-        for said in {caption(scene, rng) for _ in range(20)}:
-            assert parse(said) == scene, said
+    singles = [Scene((Thing(*values),)) for values in product(*(FREE + values for values in ATTRIBUTES.values()))]
+    assert len(singles) == 6 * 9 * 3 * 6
+    for scene in singles[1:]:
+        for caption in {caption_scene(scene, rng) for _ in range(20)}:
+            assert parse_scene(caption) == scene, caption
     for scene in some_pairs(1500):
-        said = caption(scene, rng)
-        assert parse(said) == scene, said
+        caption = caption_scene(scene, rng)
+        assert parse_scene(caption) == scene, caption
 
 
 @pytest.mark.parametrize(
     "scene", [COMBINATIONS[0], Scene((Thing("circle", "red", "small"), BLUE_SQUARE), "left of")], ids=["one", "two"]
 )
-def test_captions_vary_in_words_and_in_their_order(scene: Scene) -> None:
+def test_captions_vary_in_words_and_order(scene: Scene) -> None:
     rng = np.random.default_rng(0)
-    said = {caption(scene, rng) for _ in range(1000)}
-    orders = {tuple(word for word in text.replace(",", "").split() if word in (*SHAPES, *COLOURS)) for text in said}
-    assert len(said) >= 6 * 3
+    captions = {caption_scene(scene, rng) for _ in range(1000)}
+    orders = {tuple(word for word in text.replace(",", "").split() if word in (*SHAPES, *COLORS)) for text in captions}
+    assert len(captions) >= 6 * 3
     assert len(orders) >= 2
-    assert {word for text in said for word in text.replace(",", "").split()} <= set(VOCABULARY)
+    assert {word for text in captions for word in text.replace(",", "").split()} <= set(VOCABULARY)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_captions_vary_in_words_and_in_their_order(scene: Scene) -> None:
         ("beneath a blue square there is a red circle", Scene((RED_CIRCLE, BLUE_SQUARE), "below")),
     ],
 )
-def test_what_people_write_is_understood(text: str, scene: Scene) -> None:
-    assert parse(text) == scene
+def test_parse_free_text(text: str, scene: Scene) -> None:
+    assert parse_scene(text) == scene
 
 
 @pytest.mark.parametrize(
@@ -78,73 +78,73 @@ def test_what_people_write_is_understood(text: str, scene: Scene) -> None:
         ("a red dragon", "unknown word 'dragon'$"),
         ("", "no thing"),
         ("a ring above", "no thing"),
-        ("a red blue ring", "two values of colour: red, blue"),
+        ("a red blue ring", "two values of color: red, blue"),
         ("a ring and a cross", "need a relation: left of"),
         ("a ring above a cross below a circle", "two relations"),
         ("a ring above a cross on the left", "no places"),
     ],
 )
-def test_what_cannot_be_understood_is_said(text: str, message: str) -> None:
+def test_parse_errors(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        parse(text)
+        parse_scene(text)
 
 
 @pytest.mark.parametrize(
     ("things", "relation"),
     [((), None), ((RED_CIRCLE,), "above"), ((RED_CIRCLE, BLUE_SQUARE), None), ((RED_CIRCLE,) * 3, "above")],
 )
-def test_impossible_scenes_are_refused(things: tuple[Thing, ...], relation: str | None) -> None:
+def test_invalid_scenes_raise(things: tuple[Thing, ...], relation: str | None) -> None:
     with pytest.raises(ValueError):
         Scene(things, relation)
 
 
-def test_unknown_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="colour='pink': there are red"):
+def test_unknown_values_raise() -> None:
+    with pytest.raises(ValueError, match="color='pink': there are red"):
         Thing("circle", "pink")
 
 
-def test_held_out_combinations_are_a_tenth_and_leave_every_value_in_training() -> None:
-    train, held = held_out()
-    assert len(held) == 40 and sorted(map(repr, train + held)) == sorted(map(repr, COMBINATIONS))
+def test_val_split_is_a_tenth_and_all_values_are_in_train() -> None:
+    train, val = split_scenes()
+    assert len(val) == 40 and sorted(map(repr, train + val)) == sorted(map(repr, COMBINATIONS))
     assert len(set(COMBINATIONS)) == 400
-    assert held_out() == (train, held)
-    assert held_out(seed=8)[1] != held
-    for few in (train, *(held_out(0.97, seed)[0] for seed in range(5))):
+    assert split_scenes() == (train, val)
+    assert split_scenes(seed=8)[1] != val
+    for subset in (train, *(split_scenes(0.97, seed)[0] for seed in range(5))):
         for name, values in ATTRIBUTES.items():
-            assert {getattr(scene.things[0], name) for scene in few} == set(values)
-    assert len(held_out(0.97)[0]) == 12
+            assert {getattr(scene.things[0], name) for scene in subset} == set(values)
+    assert len(split_scenes(0.97)[0]) == 12
     with pytest.raises(ValueError, match="fraction"):
-        held_out(0.999)
+        split_scenes(0.999)
 
 
-def test_held_out_pairs_are_a_tenth_in_either_order() -> None:
+def test_val_pairs_are_a_tenth_in_any_order() -> None:
     def pairs(scenes: list[Scene]) -> set[frozenset[tuple[str | None, str | None]]]:
-        return {frozenset((thing.shape, thing.colour) for thing in scene.things) for scene in scenes}
+        return {frozenset((thing.shape, thing.color) for thing in scene.things) for scene in scenes}
 
-    train, held = held_out(things=2)
-    assert not pairs(train) & pairs(held)
-    assert len(pairs(held)) == 82 and len(pairs(train) | pairs(held)) == 40 * 41 // 2
-    assert len(set(train + held)) == 40**2 * len(SIZES) ** 2 * len(RELATIONS)
+    train, val = split_scenes(things=2)
+    assert not pairs(train) & pairs(val)
+    assert len(pairs(val)) == 82 and len(pairs(train) | pairs(val)) == 40 * 41 // 2
+    assert len(set(train + val)) == 40**2 * len(SIZES) ** 2 * len(RELATIONS)
     assert len({kind for pair in pairs(train) for kind in pair}) == 40
     assert all(scene.is_complete for scene in train)
 
 
-def test_completing_fills_what_is_free_at_random_and_nothing_else() -> None:
+def test_complete_sets_only_free_attributes() -> None:
     rng = np.random.default_rng(0)
-    scenes = [complete(Scene((Thing("ring", None, "small"),)), rng) for _ in range(300)]
+    scenes = [complete_scene(Scene((Thing("ring", None, "small"),)), rng) for _ in range(300)]
     assert all(scene.is_complete for scene in scenes)
     assert {(scene.things[0].shape, scene.things[0].size) for scene in scenes} == {("ring", "small")}
-    assert {scene.things[0].colour for scene in scenes} == set(COLOURS)
-    pair = complete(Scene((Thing(None), BLUE_SQUARE), "above"), rng)
-    assert pair.is_complete and pair.things[1].colour == "blue" and pair.relation == "above"
+    assert {scene.things[0].color for scene in scenes} == set(COLORS)
+    pair = complete_scene(Scene((Thing(None), BLUE_SQUARE), "above"), rng)
+    assert pair.is_complete and pair.things[1].color == "blue" and pair.relation == "above"
 
 
-def test_hiding_keeps_a_share_and_never_all_is_lost() -> None:
+def test_drop_attributes_keeps_a_fraction_and_at_least_one() -> None:
     rng = np.random.default_rng(0)
     scene = COMBINATIONS[123]
-    hidden = [hide(scene, rng, 0.7).things[0] for _ in range(1000)]
-    kept = Counter(name for thing in hidden for name in ATTRIBUTES if getattr(thing, name) is not None)
-    assert all(0.65 < kept[name] / 1000 < 0.75 for name in ATTRIBUTES)
+    hidden = [drop_attributes(scene, rng, 0.7).things[0] for _ in range(1000)]
+    counts = Counter(name for thing in hidden for name in ATTRIBUTES if getattr(thing, name) is not None)
+    assert all(0.65 < counts[name] / 1000 < 0.75 for name in ATTRIBUTES)
     assert all(getattr(t, name) in (None, getattr(scene.things[0], name)) for t in hidden for name in ATTRIBUTES)
-    assert hide(scene, rng, 1) == scene
-    assert hide(scene, rng, 0) == Scene((Thing(scene.things[0].shape),))
+    assert drop_attributes(scene, rng, 1) == scene
+    assert drop_attributes(scene, rng, 0) == Scene((Thing(scene.things[0].shape),))

@@ -1,4 +1,4 @@
-"""Clips that nobody filmed: their modality and data, as far as metrics look at them."""
+"""Stubs for metrics of clips: a modality, a data source and models that return prepared clips."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -15,11 +15,11 @@ from genai.core.batch import Batch
 from genai.core.data import Example, Source, Split
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext
-from tests.metrics.stubs import Model
+from tests.metrics.stubs import StubModel
 
 
-class PackedDataset:
-    """The clips of a split, held in memory."""
+class PackedClips:
+    """Clips of a split in memory."""
 
     def __init__(self, split: Split) -> None:
         examples = list(split)
@@ -36,16 +36,16 @@ class PackedDataset:
         return Batch(torch.from_numpy(np.stack([self.clips[index] for index in indices])))
 
 
-class Films:
-    """Of 8 frames a second."""
+class ClipModality:
+    """Clips of 16 frames, 8 per second."""
 
-    media, fps = Clip, 8.0
+    media, fps, frames = Clip, 8.0, 16
 
-    def pack(self, split: Split, cache: Path) -> PackedDataset:
-        return PackedDataset(split)
+    def pack(self, split: Split, cache: Path) -> PackedClips:
+        return PackedClips(split)
 
 
-class Reel(Source):
+class ClipSource(Source):
     """Clips (clips, time, channels, height, width); every fourth is held out."""
 
     media = Clip
@@ -62,24 +62,24 @@ class Reel(Source):
         return self._split("val", list(self.clips[::4]))
 
     def _split(self, name: str, clips: list[NDArray[np.uint8]]) -> Split:
-        examples = [Example(film(clip), f"clip {number}") for number, clip in enumerate(clips)]
+        examples = [Example(make_clip(clip), f"clip {number}") for number, clip in enumerate(clips)]
         digest = sha256(b"".join(clip.tobytes() for clip in clips)).hexdigest()
         return Split(name, len(clips), examples.__getitem__, digest[:24], [example.prompt for example in examples])
 
 
-def film(pixels: NDArray[np.uint8]) -> Clip:
-    """Of (time, channels, height, width)."""
+def make_clip(pixels: NDArray[np.uint8]) -> Clip:
+    """Return a clip of pixels (time, channels, height, width)."""
     return Clip(np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), 8.0)
 
 
-def study(source: Source, answer: Callable[[list[str]], list[Any]] | None = None, **about: Any) -> EvalContext:
-    """Of a model that answers prompts with clips."""
-    return EvalContext(Model(Films(), answer), source, **about)  # type: ignore[arg-type]
+def make_context(source: Source, answer: Callable[[list[str]], list[Any]] | None = None, **fields: Any) -> EvalContext:
+    """Return a context with a model that answers prompts with clips; ``fields`` are those of ``EvalContext``."""
+    return EvalContext(StubModel(ClipModality(), answer), source, **fields)  # type: ignore[arg-type]
 
 
-def after(damage: Callable[[Tensor], Tensor], clips: Sequence[Clip]) -> list[Clip]:
-    """``clips`` behind one of ``genai.metrics.video.corruptions``; the same every time."""
+def corrupted(corruption: Callable[[Tensor], Tensor], clips: Sequence[Clip]) -> list[Clip]:
+    """Apply a function of ``genai.metrics.video.corruptions`` to ``clips``, with a fixed seed."""
     frames = torch.from_numpy(np.stack([clip.frames.transpose(0, 3, 1, 2) for clip in clips])) / 255
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return [film(pixels) for pixels in (damage(frames) * 255).round().byte().numpy()]
+        return [make_clip(pixels) for pixels in (corruption(frames) * 255).round().byte().numpy()]

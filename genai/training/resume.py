@@ -1,0 +1,163 @@
+"""Start of a run from a checkpoint: loading its parts, and comparing a resumed run with the current config."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from genai.core.data import Source
+from genai.core.device import DeviceConfig
+from genai.core.errors import CorruptCheckpoint, UserError
+from genai.inference.model import open_checkpoint
+from genai.methods.base import Method
+from genai.modalities.base import Modality
+from genai.runs.run import Run
+from genai.training.config import TrainSettings
+from genai.training.optimizers import MuonAdamW
+from genai.training.schedule import LRSchedule, Schedule
+
+
+def load_start(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any]]:
+    """Load the checkpoint to resume or to initialize from; return its path and content, or ``(None, {})``."""
+    if resumed:
+        file, state, notes = resumed.load("last")
+    elif settings.init_from:
+        file, state, notes = open_checkpoint(settings.init_from, root=Path(settings.runs))
+    else:
+        return None, {}
+    for note in notes:
+        print(f"{note} Using {file.name} of step {state['genai']['step']} instead.", file=sys.stderr)
+    return file, state
+
+
+def restore_modality(modality: Modality, target: str, metadata: Mapping[str, Any], file: Path | None) -> bool:
+    """Restore tokenizer or statistics from a checkpoint of the same or a compatible modality.
+
+    Returns:
+        Whether the checkpoint ``file`` has them.
+    """
+    node = metadata.get("modality")
+    if not isinstance(node, Mapping) or node.get("_target_") not in (target, *modality.compatible_modalities):
+        return False
+    try:
+        modality.restore(metadata["modality_state"])
+    except ValueError as error:
+        raise UserError(f"{file} does not fit: {str(error)[:200]}.") from error
+    except (KeyError, TypeError) as error:
+        raise CorruptCheckpoint(f"{file} does not describe its modality ({str(error)[:100]}).") from error
+    return True
+
+
+def check_same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[dict[str, Any]]) -> None:
+    """Check that the states belong to the same kinds of optimizers.
+
+    Raises:
+        UserError: a state belongs to another kind of optimizer.
+        CorruptCheckpoint: the number of states is wrong.
+    """
+    if len(states) != len(optimizers):
+        raise CorruptCheckpoint(f"the checkpoint has the state of {len(states)} optimizers, not of {len(optimizers)}.")
+    for optimizer, state in zip(optimizers.values(), states, strict=True):
+        optimizer.check_state(state)
+
+
+def check_same_model(values: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    """Raise ``UserError``, naming the keys, if model or modality differ from those of the checkpoint."""
+    changes = [
+        f"{key}: {old!r} -> {new!r}"
+        for node in ("modality", "model")
+        for key, old, new in config_differences(metadata[node], values[node], node)
+    ]
+    if changes:
+        raise UserError(
+            f"this does not fit the run to resume ({'; '.join(changes)}). Start a new run, perhaps with init_from=."
+        )
+
+
+def check_same_data(source: Source, run: Run) -> None:
+    """Raise ``UserError`` if the data differs from that of the run."""
+    data = run.record.get("data", {})
+    if (data.get("hash"), data.get("hash_val")) != (source.train.content_hash, source.val.content_hash):
+        raise UserError(
+            f"the data is not what this run was trained on ({source.description}; it was {data.get('description')}).\n"
+            f"Restore that data, or start a new run from the weights: init_from={run.folder}"
+        )
+
+
+def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -> None:
+    """Print what differs from the run so far, because the resumed run is then not reproduced bit for bit."""
+    record, file = run.record, run.folder / "config.yaml"
+    before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values
+    ignored_keys = ("resume", "runs", "plugins", "trainer")
+    old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
+    differences = config_differences(old_values, new_values, "")
+    changes = [f"{key.lstrip('.')}: {old} -> {new}" for key, old, new in differences]
+    current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
+    current["torch"], previous = version("torch"), {**record, **record.get("versions", {})}
+    changes += [f"{key}: {previous[key]} -> {new}" for key, new in current.items() if previous.get(key, new) != new]
+    if changes and os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"changed since this run began: {'; '.join(changes)}", file=sys.stderr, flush=True)
+
+
+def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:
+    """List the differences of two config nodes as (path, old value, new value)."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = dict.fromkeys([*old, *new])
+        return [d for key in keys for d in config_differences(old.get(key), new.get(key), f"{path}.{key}")]
+    return [] if old == new else [(path, old, new)]
+
+
+def load_initial_weights(method: Method, weights: Mapping[str, torch.Tensor], name: str) -> None:
+    """Load the averaged weights of another run into ``method``.
+
+    Raises:
+        UserError: shapes differ, or the checkpoint has no averaged weights.
+    """
+    prefix = "ema.module."
+    initial = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    state = method.ema_module.state_dict()
+    for key, value in initial.items():
+        if key not in state or state[key].shape != value.shape:
+            shape = tuple(state[key].shape) if key in state else "nothing"
+            raise UserError(
+                f"init_from={name} does not fit: its {key} is {tuple(value.shape)}, this model has {shape}."
+            )
+    if not initial:
+        raise UserError(f"init_from={name} does not fit: it has no averaged weights.")
+    if missing := [key for key in state if key not in initial]:
+        print(
+            f"init_from={name} does not have {len(missing)} of {len(state)} tensors, such as {missing[0]}.",
+            file=sys.stderr,
+        )
+    method.ema_module.load_state_dict(initial, strict=False)
+
+
+def create_lr_schedule(settings: TrainSettings, schedule: Schedule, metadata: Mapping[str, Any]) -> LRSchedule:
+    """Create the LR schedule; a resumed run of minutes keeps its estimated end.
+
+    Args:
+        metadata: of the checkpoint to resume; empty for a new run.
+
+    Raises:
+        UserError: the resumed run is already finished.
+    """
+    state = metadata.get("course", {})
+    if settings.steps is not None:
+        if metadata and settings.steps <= metadata["step"]:
+            too_far = f"is at step {metadata['step']}, beyond steps={settings.steps}"
+            done = f"has done its {metadata['step']} steps" if settings.steps == metadata["step"] else too_far
+            raise UserError(f"this run {done}; extend it with steps={metadata['step'] * 2}.")
+        return LRSchedule(schedule, total=settings.steps)
+    seconds = (settings.minutes or 0) * 60
+    if state.get("seconds") == seconds and state.get("total") is not None:
+        if metadata["step"] >= state["total"]:
+            raise UserError(
+                f"this run has done its {metadata['step']} steps; extend it with steps={metadata['step'] * 2}."
+            )
+        return LRSchedule.from_state(schedule, state)
+    return LRSchedule(schedule, seconds=seconds)

@@ -1,0 +1,166 @@
+"""Everything that people have from before the new names opens: modules, runs, checkpoints, words, metrics."""
+
+import csv
+import importlib
+import inspect
+import json
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import genai
+from genai.core import renamed
+from genai.core.instantiate import import_class
+from genai.core.paths import config_dir
+from genai.metrics.base import REGISTRY
+
+HERE = Path(__file__).parent
+KINDS = ("text", "image", "gan", "audio", "enhancer", "video")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "text": {"length": 12},
+    "image": {"steps": 2},
+    "audio": {"seconds": 0.02},
+    "video": {"steps": 2},
+}
+
+
+@pytest.fixture
+def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No note has been printed yet."""
+    monkeypatch.setattr(renamed, "_noted", set())
+
+
+@pytest.fixture(scope="module")
+def old_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of four steps, made before the new names, with what the code of then made of them."""
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(HERE / "old_runs.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize("old", sorted(renamed.MODULES))
+def test_an_old_module_can_be_imported(old: str) -> None:
+    importlib.import_module(renamed.MODULES[old])
+    importlib.import_module(old)
+
+
+@pytest.mark.parametrize("old", sorted(renamed.NAMES))
+def test_an_old_name_leads_to_the_new_one(old: str, unsaid: None, capsys: pytest.CaptureFixture[str]) -> None:
+    new = renamed.NAMES[old]
+    assert renamed.current_target(old) == new
+    module, _, name = old.rpartition(".")
+    if module not in renamed.MODULES and not hasattr(importlib.import_module(module), "__getattr__"):
+        return  # named in configs, not imported
+    found = getattr(importlib.import_module(module), name)
+    assert found is getattr(importlib.import_module(new.rpartition(".")[0]), new.rpartition(".")[2])
+    if name not in vars(importlib.import_module(module)):
+        assert f"note: {old} is now {new}." in capsys.readouterr().err
+
+
+ARGUMENTS = [(target, old, new) for target, names in renamed.ARGUMENTS.items() for old, new in names.items()]
+
+
+@pytest.mark.parametrize(("target", "old", "new"), ARGUMENTS)
+def test_an_old_argument_is_one_of_its_class(target: str, old: str, new: str) -> None:
+    parameters = inspect.signature(import_class(target, object, "x")).parameters
+    assert new in parameters and old not in parameters
+    assert renamed.current_node({"_target_": target, old: 1}) == {"_target_": target, new: 1}
+    root = next(key for package, key in renamed.ROOTS.items() if target.startswith(f"{package}."))
+    assert renamed.current_word("train", f"{root}.{old}=1", quiet=True) == f"{root}.{new}=1"
+
+
+KEYS = [(command, old, new) for command, names in renamed.KEYS.items() for old, new in names.items()]
+
+
+@pytest.mark.parametrize(("command", "old", "new"), KEYS)
+def test_an_old_key_is_taken_with_a_note(
+    command: str, old: str, new: str, unsaid: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = yaml.safe_load((config_dir() / f"{command}.yaml").read_text())
+    assert new in keys and old not in keys
+    assert renamed.current_word(command, f"{old}=3") == f"{new}=3"
+    assert renamed.current_word(command, f"{old}=4") == f"{new}=4"
+    said = capsys.readouterr().err
+    assert said == f"note: {old} is now {new}. The old name works in this release, not in the next.\n"
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(renamed.METRICS.items()))
+def test_an_old_metric_is_known(old: str, new: str) -> None:
+    from genai.toy.data.audio import ToyAudio
+    from genai.toy.data.image import ToyImages
+    from genai.toy.data.soundtrack import ToySoundtracks
+    from genai.toy.data.video import ToyVideo
+
+    own = {name for source in (ToyImages, ToyAudio, ToySoundtracks, ToyVideo) for name in source.own_metrics}
+    assert new in {*REGISTRY, *own} and old not in {*REGISTRY, *own} - {new}
+    assert renamed.current_metrics([old]) == [new]
+
+
+def test_old_figures_and_fields_stand_beside_the_new_ones() -> None:
+    result = {"value": 1.0, "description": "d", "standard_error": 0.1, "reference": 2.0}
+    for old, new in renamed.FIGURES.items():
+        both = renamed.with_old_results({new: result})
+        assert both[old] == both[new] == {**result, "about": "d", "error": 0.1, "beside": 2.0}
+
+
+def test_other_words_stay_as_they_are() -> None:
+    for word in ("steps=3", "model.network.context=8", "data.path=clip=1", "~experiment", "+x.y=1", "modality=text", "prompt=clip"):
+        assert renamed.current_word("train", word) == word
+    assert renamed.current_target("torch.load") == "torch.load"
+
+
+def test_an_old_module_that_never_was_is_not_found() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("genai.nothing")
+    with pytest.raises(AttributeError):
+        importlib.import_module("genai.runs").nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_old_checkpoint_opens_and_samples_as_it_did(kind: str, old_runs: Path, sounds: Path) -> None:
+    expected = json.loads((old_runs / "expected.json").read_text())[kind]["samples"]
+    options = {"init": sounds / "low_tone" / "0.flac"} if kind == "enhancer" else OPTIONS.get(kind, {})
+    samples = genai.load(old_runs / kind, device="cpu").sample("the red circle", n=2, seed=3, **options)
+    for sample, wanted in zip(samples, expected, strict=True):
+        if isinstance(sample, str):
+            assert sample == wanted
+        else:
+            values = next(getattr(sample, name) for name in ("pixels", "samples", "frames") if hasattr(sample, name))
+            assert [np.mean(values), np.std(values)] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_old_run_goes_on_with_its_own_optimizer(
+    kind: str, old_runs: Path, corpus: Path, sounds: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """To the losses that the code of then had: the old words alone would mean another optimizer now."""
+    run = shutil.copytree(old_runs / kind, tmp_path / kind)
+    data = {"text": [f"data.path={corpus}"], "enhancer": [f"data.path={sounds}"]}.get(kind, [])
+    genai.fit(f"resume={run}", "steps=8", *data)
+    with (run / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if int(row["step"]) > 4]
+    losses = [float(row["generator_loss" if kind == "gan" else "loss"]) for row in rows]
+    assert losses == pytest.approx(json.loads((old_runs / "expected.json").read_text())[kind]["losses"], rel=1e-4)
+    said = capfd.readouterr().err
+    assert "is now" not in said and "optimizer" not in said, "what is on the disk is read without notes"
+
+
+def test_a_plugin_of_before_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unsaid: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(HERE / "old_plugin.py", tmp_path / "mynet.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mynet", "genai.data.base", "genai.modalities.picture"):
+        sys.modules.pop(name, None)
+    words = ["modality=image", "modality.size=16", "plugins=[mynet]", "data._target_=mynet.DotsSource"]
+    genai.fit(*words, "model.network._target_=mynet.ConvNet", "steps=2", "batch=16", f"runs={tmp_path / 'runs'}")
+    notes = [line for line in capfd.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert "note: genai.data.base.Example is now genai.core.data.Example." in notes[0]
+    assert len(notes) == len(set(notes))
