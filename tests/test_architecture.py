@@ -34,7 +34,7 @@ SPECIALISTS = {
 LIGHT = (
     "hydra", "omegaconf", "ast", "collections", "contextlib", "dataclasses", "datetime", "difflib", "functools",
     "importlib", "json", "pathlib", "runpy", "sys", "time", "types", "typing", "genai.cli", "genai.commands",
-    "genai.core.errors", "genai.core.paths", "genai.core.renamed",
+    "genai.core.errors", "genai.core.old_names", "genai.core.paths", "genai.core.renamed",
     "genai.inference.provenance", "genai.version",
 )  # fmt: skip
 """All that a command may import before it knows what it is asked for, so that ``--help`` answers at once."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from genai.cli.compose import compose, known_keys, override_key
 from genai.core.errors import UserError
+from genai.core.old_names import KEYS, NEWER_ARGUMENTS
 from genai.core.paths import config_dir
-from genai.core.renamed import KEYS, NEWER_ARGUMENTS, current_node, current_word
+from genai.core.renamed import current_node, current_word
 from genai.runs.run import Run, all_runs, find_run
 
 PATH_KEYS = ("data.path",)
@@ -72,7 +73,7 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
     node = current_node(config.get("modality"))
     newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {}) if isinstance(node, Mapping) else {}
-    return words + [f"modality.{name}={node[name]}" for name in newer]
+    return words + [word for name in newer for word in _flat_words(f"modality.{name}", node[name])]
 
 
 def _flat_words(path: str, value: Any) -> list[str]:

@@ -209,7 +209,9 @@ def _make_report(context: "EvalContext", values: Mapping[str, Any], results: "Ma
             "own": context.own_data,
         },
         "version": __version__,
-        "metrics": with_old_results({name: asdict(result) for name, result in results.items()}),
+        "metrics": with_old_results(
+            {name: asdict(result) for name, result in results.items()}, model.modality.media.__name__
+        ),
     }
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import genai
-from genai.core import renamed
+from genai.core import old_names, renamed
 from genai.core.instantiate import import_class
 from genai.core.paths import config_dir
 from genai.metrics.base import REGISTRY
@@ -45,18 +45,18 @@ def old_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("old", sorted(renamed.MODULES))
+@pytest.mark.parametrize("old", sorted(old_names.MODULES))
 def test_an_old_module_can_be_imported(old: str) -> None:
-    importlib.import_module(renamed.MODULES[old])
+    importlib.import_module(old_names.MODULES[old])
     importlib.import_module(old)
 
 
-@pytest.mark.parametrize("old", sorted(renamed.NAMES))
+@pytest.mark.parametrize("old", sorted(old_names.NAMES))
 def test_an_old_name_leads_to_the_new_one(old: str, unsaid: None, capsys: pytest.CaptureFixture[str]) -> None:
-    new = renamed.NAMES[old]
+    new = old_names.NAMES[old]
     assert renamed.current_target(old) == new
     module, _, name = old.rpartition(".")
-    if module not in renamed.MODULES and not hasattr(importlib.import_module(module), "__getattr__"):
+    if module not in old_names.MODULES and not hasattr(importlib.import_module(module), "__getattr__"):
         return  # named in configs, not imported
     found = getattr(importlib.import_module(module), name)
     assert found is getattr(importlib.import_module(new.rpartition(".")[0]), new.rpartition(".")[2])
@@ -64,7 +64,7 @@ def test_an_old_name_leads_to_the_new_one(old: str, unsaid: None, capsys: pytest
         assert f"note: {old} is now {new}." in capsys.readouterr().err
 
 
-ARGUMENTS = [(target, old, new) for target, names in renamed.ARGUMENTS.items() for old, new in names.items()]
+ARGUMENTS = [(target, old, new) for target, names in old_names.ARGUMENTS.items() for old, new in names.items()]
 
 
 @pytest.mark.parametrize(("target", "old", "new"), ARGUMENTS)
@@ -76,7 +76,7 @@ def test_an_old_argument_is_one_of_its_class(target: str, old: str, new: str) ->
     assert renamed.current_word("train", f"{root}.{old}=1", quiet=True) == f"{root}.{new}=1"
 
 
-KEYS = [(command, old, new) for command, names in renamed.KEYS.items() for old, new in names.items()]
+KEYS = [(command, old, new) for command, names in old_names.KEYS.items() for old, new in names.items()]
 
 
 @pytest.mark.parametrize(("command", "old", "new"), KEYS)
@@ -91,7 +91,7 @@ def test_an_old_key_is_taken_with_a_note(
     assert said == f"note: {old} is now {new}. The old name works in this release, not in the next.\n"
 
 
-@pytest.mark.parametrize(("old", "new"), sorted(renamed.METRICS.items()))
+@pytest.mark.parametrize(("old", "new"), sorted(old_names.METRICS.items()))
 def test_an_old_metric_is_known(old: str, new: str) -> None:
     from genai.toy.data.audio import ToyAudio
     from genai.toy.data.image import ToyImages
@@ -105,13 +105,30 @@ def test_an_old_metric_is_known(old: str, new: str) -> None:
 
 def test_old_figures_and_fields_stand_beside_the_new_ones() -> None:
     result = {"value": 1.0, "description": "d", "standard_error": 0.1, "reference": 2.0}
-    for old, new in renamed.FIGURES.items():
-        both = renamed.with_old_results({new: result})
-        assert both[old] == both[new] == {**result, "about": "d", "error": 0.1, "beside": 2.0}
+    for media, names in old_names.FIGURES.items():
+        for old, new in names.items():
+            both = renamed.with_old_results({new: result}, media)
+            assert both[old] == both[new] == {**result, "about": "d", "error": 0.1, "beside": 2.0}
+    assert set(renamed.with_old_results({"nearest_train": result}, "Picture")) == {"nearest_train"}
+
+
+def test_a_node_without_end_is_left_to_the_checks() -> None:
+    node: dict[str, Any] = {"_target_": "genai.x.Y"}
+    for _ in range(100):
+        node = {"_target_": "genai.x.Y", "one": node, "two": node, "three": [node] * 3}
+    assert renamed.current_node(node)["_target_"] == "genai.x.Y"
 
 
 def test_other_words_stay_as_they_are() -> None:
-    for word in ("steps=3", "model.network.context=8", "data.path=clip=1", "~experiment", "+x.y=1", "modality=text", "prompt=clip"):
+    for word in (
+        "steps=3",
+        "model.network.context=8",
+        "data.path=clip=1",
+        "~experiment",
+        "+x.y=1",
+        "modality=text",
+        "prompt=clip",
+    ):
         assert renamed.current_word("train", word) == word
     assert renamed.current_target("torch.load") == "torch.load"
 

@@ -105,7 +105,7 @@ def choices() -> list[tuple[str, ...]]:
         for modality, members in MEMBERS.items()
         for data in members["data"]
         for model in members["model"]
-        for optimizer in (names("optimizer") if data == members["data"][0] else ["muon"])
+        for optimizer in (["muon", "adamw"] if data == members["data"][0] else ["muon"])
     ]
     ready = [name for name in names("experiment") if EXPERIMENTS[name] in MEMBERS]
     return pairs + [(f"experiment={name}", *MEMBERS[EXPERIMENTS[name]]["tiny"]) for name in ready]
@@ -167,12 +167,30 @@ def test_the_optimizer_of_the_command_line_is_the_one(modality: str) -> None:
 @pytest.mark.parametrize("order", [("model=gan", "modality=image"), ("modality=image", "model=gan"), ("model=gan",)])
 def test_a_model_brings_its_optimizer_and_the_command_line_another(order: tuple[str, ...]) -> None:
     composed = compose("train", order)
-    assert composed.choices["optimizer"] == "adamw" and composed.values["optimizer"]["betas"] == [0.0, 0.99]
+    assert composed.choices["optimizer"] == "adamw_gan" and composed.values["optimizer"]["betas"] == [0.0, 0.99]
     for words in (["optimizer=muon", *order], [*order, "optimizer=muon", "optimizer.lr=0.5"]):
         composed = compose("train", words)
         assert composed.choices["optimizer"] == "muon" and "matrix_lr" not in composed.values["optimizer"]
     assert composed.values["optimizer"]["lr"] == 0.5
-    assert compose("train", ["modality=image", "optimizer=adamw"]).values["optimizer"]["betas"] == [0.9, 0.99]
+
+
+@pytest.mark.parametrize("words", [[f"optimizer={name}"] for name in names("optimizer")], ids="".join)
+@pytest.mark.parametrize("more", [[], ["optimizer.lr=0.5"]], ids=["plain", "with lr"])
+def test_the_same_words_mean_the_same_optimizer_in_every_modality(words: list[str], more: list[str]) -> None:
+    alone = yaml.safe_load((config_dir() / "optimizer" / f"{words[0].partition('=')[2]}.yaml").read_text())
+    wanted = alone | ({"lr": 0.5} if more else {})
+    for modality in names("modality"):
+        assert compose("train", [f"modality={modality}", *words, *more]).values["optimizer"] == wanted
+    for model in ("gan", "enhancer"):
+        modality = "image" if model == "gan" else "audio"
+        assert compose("train", [f"modality={modality}", f"model={model}", *words, *more]).values["optimizer"] == wanted
+
+
+@pytest.mark.parametrize("modality", names("modality"))
+def test_the_order_of_settings_is_one(modality: str) -> None:
+    defaults = yaml.safe_load((config_dir() / "modality" / f"{modality}.yaml").read_text())["defaults"]
+    order = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in defaults]
+    assert order == ["/data", "/optimizer", "_self_", "/model"]
 
 
 @pytest.mark.parametrize("order", [("model=gpt", "modality=text"), ("modality=text", "model=gpt")])
