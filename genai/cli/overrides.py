@@ -10,7 +10,7 @@ from genai.cli.compose import compose, known_keys, override_key
 from genai.core.errors import UserError
 from genai.core.old_names import KEYS, NEWER_ARGUMENTS
 from genai.core.paths import config_dir
-from genai.core.renamed import current_node, current_word
+from genai.core.renamed import current_node, current_word, without_split
 from genai.runs.run import Run, all_runs, find_run
 
 PATH_KEYS = ("data.path",)
@@ -132,5 +132,5 @@ def _comparable_config(values: Any) -> Any:
     """A config by its current names, without keys that do not distinguish runs."""
     if not isinstance(values, dict):
         return values
-    values = {KEYS["train"].get(key, key): current_node(value) for key, value in values.items()}
+    values = {KEYS["train"].get(key, key): without_split(current_node(value)) for key, value in values.items()}
     return {**values, "resume": None, "runs": None}

@@ -21,6 +21,7 @@ from genai.cli.options import (
     split_options,
 )
 from genai.core.errors import RunError, UserError
+from genai.core.renamed import current_options
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -52,7 +53,7 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     if values["interpolate"]:
         _write_interpolation(model, values, parsed)
     elif recipe:
-        _repeat_sample(model, soundtrack_model, values, recipe)
+        _repeat_sample(model, soundtrack_model, values, {**recipe, "options": parsed})
     else:
         _write_samples(model, soundtrack_model, values, parsed)
 
@@ -68,7 +69,7 @@ def _load_models(
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
     if recipe:
         recipes.check_origin(values["from"], recipe, model)
-        parsed = recipe["options"]
+        parsed = current_options(recipe["options"], set().union(*model.option_names))
     else:
         parsed = parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)

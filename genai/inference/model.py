@@ -103,14 +103,21 @@ class Model:
         """
         return Stream(self, *expand_prompts(prompt, n, seed), init, options)
 
+    @property
+    def option_names(self) -> tuple[set[str], set[str]]:
+        """Names of the modality's and of the method's options."""
+        modality_names, method_names = (
+            {field.name for field in dataclass_fields(part.Options)} for part in (self.modality, self.method)
+        )
+        return modality_names, method_names
+
     def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
         """Build the modality's and the method's ``Options``. ``strict=False`` parses numbers from strings.
 
         Raises:
             UserError: an unknown name, a wrong type, a value out of range.
         """
-        modality_names = {field.name for field in dataclass_fields(self.modality.Options)}
-        method_names = {field.name for field in dataclass_fields(self.method.Options)}
+        modality_names, method_names = self.option_names
         for name in values:
             if name not in modality_names | method_names:
                 raise self.unknown_option_error(name, modality_names | method_names)

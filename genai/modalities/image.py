@@ -72,7 +72,8 @@ class Image(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {"shape": self.shape, "mean": self.mean, "std": self.std}
+        scaling = {"_target_": "genai.methods.scaling.PixelScaling"}
+        return {"shape": self.shape, "mean": self.mean, "std": self.std, "scaling": scaling}
 
     def fit(self, split: Split, cache: Path) -> None:
         """Compute mean and standard deviation of the training pixels in [-1, 1]."""

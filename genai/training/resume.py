@@ -13,6 +13,7 @@ import yaml
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError
+from genai.core.renamed import without_split
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -71,7 +72,7 @@ def check_same_model(values: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
     changes = [
         f"{key}: {old!r} -> {new!r}"
         for node in ("modality", "model")
-        for key, old, new in config_differences(metadata[node], values[node], node)
+        for key, old, new in config_differences(without_split(metadata[node]), without_split(values[node]), node)
     ]
     if changes:
         raise UserError(
