@@ -21,6 +21,7 @@ from genai.core.instantiate import instantiate, parse_dataclass
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import file_hash, load_checkpoint
 from genai.runs.run import Run, find_run, latest_run
 
@@ -173,8 +174,8 @@ class Stream:
         request = replace(request, interpolation=interpolation)
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
-        self.unit, self._elements_per_unit = modality.unit, modality.elements_per_unit
-        self.length, self.max_length = 0.0, request.size[0] / modality.elements_per_unit
+        self.unit, self._elements_per_unit = length_unit(modality)
+        self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit
         self.progress: float | None = None
         model.method.eval()
         self._chunks = model.method.stream(request, method_options)

@@ -21,6 +21,7 @@ from genai.core.renamed import old_names
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.preview import LabeledSamples, Preview
 
 
 @dataclass(frozen=True)
@@ -145,14 +146,21 @@ class Text(Modality):
             num_classes=self.end_token + 1,
         )
 
-    def preview_prompts(self, split: Split) -> list[str]:
+    def preview(self) -> Preview:
+        return TextPreview()
+
+
+class TextPreview(Preview):
+    """Presents texts: continuations of held-out documents, in a table."""
+
+    def prompts(self, split: Split) -> list[str]:
         """Return the first words of a few held-out documents."""
         count = min(4, len(split))
         examples = [split[index * len(split) // count] for index in range(count)]
         texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in examples)
         return [text for text in texts if text] or [""]
 
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Document]], step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: LabeledSamples, step: int) -> None:
         """Log a Markdown table of prompts and samples."""
         rows = [f"| {_escape_cell(prompt)} | {_escape_cell(media)} |" for prompt, media in samples]
         writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)

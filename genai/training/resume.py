@@ -17,6 +17,7 @@ from genai.core.renamed import without_split
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import compatible_modalities
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.optimizers import MuonAdamW
@@ -43,7 +44,7 @@ def restore_modality(modality: Modality, target: str, metadata: Mapping[str, Any
         Whether the checkpoint ``file`` has them.
     """
     node = metadata.get("modality")
-    if not isinstance(node, Mapping) or node.get("_target_") not in (target, *modality.compatible_modalities):
+    if not isinstance(node, Mapping) or node.get("_target_") not in (target, *compatible_modalities(modality)):
         return False
     try:
         modality.restore(metadata["modality_state"])

@@ -77,7 +77,7 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
         _checkpoint_metadata(setup),
     )
     on_first_step = partial(write_config_and_record, setup, run) if first and setup.resumed else None
-    loop = TrainingLoop(run, setup.modality, setup.prompts, setup.settings, setup.logger, on_first_step)
+    loop = TrainingLoop(run, setup.modality, setup.preview, setup.prompts, setup.settings, setup.logger, on_first_step)
     loop.install_signal_handlers()
     if setup.hardware.compile:
         setup.method.compile_networks()

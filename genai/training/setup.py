@@ -18,6 +18,7 @@ from genai.data.registry import compatible_data, source_classes
 from genai.inference.model import SkipInit, build_method
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.preview import Preview
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
@@ -41,7 +42,7 @@ class TrainingSetup:
     """Everything that a run needs besides the trainer.
 
     Attributes:
-        prompts: of the previews.
+        preview, prompts: which samples are previewed, and how.
         resumed: the run to continue.
         checkpoint: file to resume or to initialize from.
         start: step from which a resumed run continues.
@@ -58,6 +59,7 @@ class TrainingSetup:
     optimizers: dict[str, MuonAdamW]
     lr_schedule: LRSchedule
     logger: Logger
+    preview: Preview
     prompts: list[str]
     resumed: Run | None
     checkpoint: Path | None
@@ -117,7 +119,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         check_same_optimizers(optimizers, start.get("optimizer_states", []))
     schedule = instantiate(values["schedule"], Schedule, "schedule")
     lr_schedule = create_lr_schedule(settings, schedule, metadata if resumed else {})
-    default_prompts = modality.preview_prompts(source.val)  # also selects the references of previews
+    preview = modality.preview()
+    default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
         config,
         settings,
@@ -130,6 +133,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         optimizers,
         lr_schedule,
         logger,
+        preview,
         list(settings.prompts) or default_prompts,
         resumed,
         checkpoint,
