@@ -59,6 +59,7 @@ class Audio(Modality):
 
     media = Sound
     Options = AudioOptions
+    size_options = ("crop",)
     unit = "s of sound"
 
     def __init__(

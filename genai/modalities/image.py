@@ -53,6 +53,7 @@ class Image(Modality):
 
     media = Picture
     Options = ImageOptions
+    size_options = ("size",)
 
     def __init__(
         self,

@@ -61,6 +61,18 @@ class HasCompatibleModalities(Protocol):
     compatible_modalities: tuple[str, ...]
 
 
+@runtime_checkable
+class HasSizeOptions(Protocol):
+    """Smaller values of these arguments make it need less memory."""
+
+    size_options: tuple[str, ...]
+
+
+def size_options(modality: Modality) -> tuple[str, ...]:
+    """Return the names of arguments whose smaller values need less memory."""
+    return modality.size_options if isinstance(modality, HasSizeOptions) else ()
+
+
 def length_unit(modality: Modality) -> tuple[str | None, float]:
     """Return the unit of a sample's length, ``None`` if samples have no length to report, and elements per unit."""
     return (modality.unit, modality.elements_per_unit) if isinstance(modality, HasLength) else (None, 1.0)

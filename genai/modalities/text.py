@@ -49,6 +49,7 @@ class Text(Modality):
 
     media = Document
     Options = TextOptions
+    size_options = ("block",)
 
     def __init__(
         self,

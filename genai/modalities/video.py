@@ -66,6 +66,7 @@ class Video(Modality):
     media = Clip
     compatible_modalities = ("genai.modalities.image.Image",)
     Options = VideoOptions
+    size_options = ("size", "frames")
 
     def __init__(
         self,

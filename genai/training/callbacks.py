@@ -93,7 +93,8 @@ class TrainingLoop(Callback):
         self.checkpoint_every.start(now, first=10)
         pending_metrics = module.pending_metrics
         if trainer.is_global_zero:
-            self.logs = RunLogger(self.run.folder, module.step - (pending_metrics is not None), self.logger)
+            step = module.step - (pending_metrics is not None)
+            self.logs = RunLogger(self.run.folder, step, self.logger, module.log_prefixes)
             self.progress.start(module)
         self.last_saved_step = module.step
         module.best_val_loss = min(module.best_val_loss, self._best_saved_loss())

@@ -23,7 +23,7 @@ from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger
-from genai.training.optimizers import MuonAdamW
+from genai.training.optimizers import MuonAdamW, needs_whole_matrices
 from genai.training.resume import (
     check_same_data,
     check_same_model,
@@ -81,7 +81,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     Interval.parse(settings.preview_every, "preview_every")
     Interval.parse(settings.checkpoint_every, "checkpoint_every")
     hardware = instantiate(values["trainer"], DeviceConfig, "trainer").resolve()
-    if hardware.strategy == "fsdp" and values["optimizer"].get("matrix_lr", 0) is not None:
+    if hardware.strategy == "fsdp" and needs_whole_matrices(values["optimizer"]):
         raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
     torch.set_num_threads(hardware.threads or 1)
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
@@ -172,7 +172,7 @@ def _optimizer_node(node: Mapping[str, Any], network_name: str = "") -> dict[str
 
 
 def _network_overrides(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the settings of single networks, such as ``optimizer.generator.lr=...``, by network name."""
+    """Return the settings of single networks, such as ``optimizer.NETWORK.lr=...``, by network name."""
     return {name: value for name, value in node.items() if isinstance(value, Mapping)}
 
 
