@@ -49,7 +49,6 @@ def configurations(data: Path) -> Iterator[tuple[str, ...]]:
     }.items():
         for model in models:
             yield f"modality={modality}", f"model={model}"
-            yield f"modality={modality}", f"model={model}", "optimizer=muon"
         folder = f"{modality}_folder"
         yield f"modality={modality}", f"data={folder}", paths[folder]
     for model in ("diffusion", "gan"):

@@ -75,10 +75,10 @@ def current_word(command: str, word: str, quiet: bool = False) -> str:
     key, equals, value = word.partition("=")
     prefix = key[: len(key) - len(key.lstrip("+~"))]
     path = key.lstrip("+~").split(".")
-    new = [KEYS.get(command, {}).get(path[0], path[0])]
-    if len(path) > 1:
-        is_nested = len(path) > 2 and path[-1] in NETWORK_ARGUMENTS
-        new += [*path[1:-1], path[-1] if is_nested else _arguments_below(path[0]).get(path[-1], path[-1])]
+    arguments = _arguments_below(path[0]) if len(path) > 1 else {}
+    if len(path) > 2:  # below a network
+        arguments = {old: new for old, new in arguments.items() if old not in NETWORK_ARGUMENTS}
+    new = [KEYS.get(command, {}).get(path[0], path[0]), *(arguments.get(part, part) for part in path[1:])]
     if path[-1] == "_target_":
         value = current_target(value)
     if new != path and not quiet:

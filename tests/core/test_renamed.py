@@ -133,6 +133,12 @@ def test_other_words_stay_as_they_are() -> None:
     assert renamed.current_target("torch.load") == "torch.load"
 
 
+def test_every_part_of_a_key_has_its_current_name() -> None:
+    assert renamed.current_word("train", "model.damage.worst=5", quiet=True) == "model.degradation.min_snr=5"
+    word = renamed.current_word("train", "++data.score.near=0", quiet=True)
+    assert word == "++data.prompt_features.similarity_octaves=0"
+
+
 def test_an_old_module_that_never_was_is_not_found() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("genai.nothing")
