@@ -223,8 +223,6 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
     if isinstance(error, ConfigCompositionException) and unknown:
         key = override_key(unknown[1])
         keys = known_keys(config_name)
-        if key in NODE_KEYS and key in keys:  # a model that sets its optimizer is for one modality
-            return UserError("this model is not for this modality: choose another model=, or leave it out.")
         return UserError(f"There is no option '{key}'.{did_you_mean(key, keys)} There are: {', '.join(keys)}.")
     return UserError(str(error).strip().splitlines()[0])
 

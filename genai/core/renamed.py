@@ -1,8 +1,8 @@
-"""Old names that still work for one more release: modules, classes, arguments, keys, metrics, weights.
+"""Translate old names, which still work for one more release: of modules, classes, arguments, keys, metrics, weights.
 
 The functions here translate typed and recorded words, nodes of configs and checkpoints, metrics, names of weights, and
-imports of plugins. The names themselves are in ``genai.core.old_names``. Old names that a person types or imports are answered with a one-line
-note; those in files on disk are read silently.
+imports of plugins. The names themselves are in ``genai.core.old_names``. Old names that a person types or imports are
+answered with a one-line note; those in files on disk are read silently.
 """
 
 import sys
