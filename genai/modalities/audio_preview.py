@@ -14,7 +14,7 @@ from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.media.sound import Sound
 from genai.modalities.base import Modality
-from genai.modalities.preview import LabeledSamples, Preview
+from genai.modalities.preview import PromptSamples, Preview
 from genai.modalities.visual_onsets import sharp_direction_changes
 
 DEFAULT_MAX_SECONDS = 10.0
@@ -72,14 +72,14 @@ class AudioPreview(Preview):
                 self.references[prompt], self.noisy[prompt] = clean, cast(Sound, self.modality.decode(noisy[0]))
         return [self.noisy[prompt] for prompt in prompts]
 
-    def log(self, writer: Any, tag: str, samples: LabeledSamples, step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log each sound, and a picture of all."""
         for number, sample in enumerate(samples):
             for kind, (_, sound) in self._with_references(*sample).items():
                 writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.sample_rate)
         super().log(writer, tag, samples, step)
 
-    def contact_sheet(self, samples: LabeledSamples) -> Picture:
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
         """Return spectrograms of the sounds; dotted lines mark abrupt changes of direction in their preview clips."""
         rows = [
             (prompt, titled_sound)

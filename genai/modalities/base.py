@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genai.core.batch import Request
 from genai.core.data import PackedDataset, Split
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.media.base import Media
 from genai.modalities.preview import Preview
 
@@ -88,4 +88,4 @@ class Modality(ABC):
         return Preview()
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

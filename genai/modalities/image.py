@@ -21,7 +21,7 @@ from genai.media.base import FileName
 from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
-from genai.modalities.preview import LabeledSamples, Preview
+from genai.modalities.preview import PromptSamples, Preview
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
@@ -142,10 +142,10 @@ class ImagePreview(Preview):
 
     animation_class = DenoisingAnimation
 
-    def contact_sheet(self, samples: LabeledSamples) -> Picture:
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples)
 
-    def interpolation_strip(self, samples: LabeledSamples) -> Picture:
+    def interpolation_strip(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples, min_width=96, columns=len(samples))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from genai.core.data import Split
 from genai.media.base import Media
 
-LabeledSamples = Sequence[tuple[str, Any]]
+PromptSamples = Sequence[tuple[str, Any]]
 """(prompt, media) pairs."""
 
 
@@ -38,21 +38,21 @@ class Preview:
         """Return further options of the previews, a dict per prompt; ``None``: none. Call ``prompts`` first."""
         return None
 
-    def contact_sheet(self, samples: LabeledSamples) -> Media | None:
+    def contact_sheet(self, samples: PromptSamples) -> Media | None:
         """Return one picture of all samples; ``None``: unsupported."""
         return None
 
-    def interpolation_strip(self, samples: LabeledSamples) -> Media | None:
+    def interpolation_strip(self, samples: PromptSamples) -> Media | None:
         """Return one picture with the samples in a row; ``None``: unsupported."""
         return None
 
-    def log(self, writer: Any, tag: str, samples: LabeledSamples, step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log samples to a TensorBoard ``SummaryWriter``: their contact sheet."""
         sheet: Any = self.contact_sheet(samples)
         if sheet is not None:
             writer.add_image(tag, sheet.pixels, step, dataformats="HWC")
 
-    def write(self, folder: Path, samples: LabeledSamples) -> None:
+    def write(self, folder: Path, samples: PromptSamples) -> None:
         """Write each sample and their contact sheet to ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         media = {f"{number:03d}": sample for number, (_, sample) in enumerate(samples)}

@@ -17,11 +17,11 @@ from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.preview import LabeledSamples, Preview
+from genai.modalities.preview import PromptSamples, Preview
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class TextPreview(Preview):
         texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in examples)
         return [text for text in texts if text] or [""]
 
-    def log(self, writer: Any, tag: str, samples: LabeledSamples, step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log a Markdown table of prompts and samples."""
         rows = [f"| {_escape_cell(prompt)} | {_escape_cell(media)} |" for prompt, media in samples]
         writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)
@@ -245,4 +245,4 @@ def _escape_cell(text: str) -> str:
 _ESCAPES = {ord(c): f"\\{c}" for c in "\\`*_[]|"} | {ord(c): html.escape(c) for c in "<>&"}
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

@@ -22,7 +22,7 @@ from genai.media.filmstrip import animated_contact_sheet, filmstrip
 from genai.media.picture import Picture
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.image import Image, pixel_mean_std
-from genai.modalities.preview import LabeledSamples, Preview
+from genai.modalities.preview import PromptSamples, Preview
 from genai.modalities.video_dataset import ClipLayout, PackedVideo
 
 FrameRate = Annotated[float, Ge(0.01), Le(240)]
@@ -189,10 +189,10 @@ class Video(Modality):
 class VideoPreview(Preview):
     """Presents clips: as strips of frames, and in TensorBoard as an animation too."""
 
-    def contact_sheet(self, samples: LabeledSamples) -> Picture:
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
         return filmstrip(samples)
 
-    def log(self, writer: Any, tag: str, samples: LabeledSamples, step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log one animation of all clips side by side, and a strip of frames of each."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 

@@ -16,7 +16,7 @@ from genai.core.cache import cache_key, cached_file, write_json
 from genai.core.data import ItemRandom, Split
 from genai.media.picture import Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.preview import LabeledSamples, Preview
+from genai.modalities.preview import PromptSamples, Preview
 from tests.plugins.point_clouds.media import PointCloud
 
 
@@ -80,7 +80,7 @@ class PointClouds(Modality):
 class PointCloudPreview(Preview):
     """Presents clouds, side by side."""
 
-    def contact_sheet(self, samples: LabeledSamples) -> Picture:
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
         return contact_sheet([(prompt, Picture(cloud.draw())) for prompt, cloud in samples])
 
 
