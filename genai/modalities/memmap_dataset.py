@@ -1,7 +1,6 @@
 """Base class of packed data sets: memory-mapped files that each worker process opens by itself."""
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from genai.core.batch import Batch
-from genai.core.data import ItemRandom
 
-
-class MemmapDataset(ABC):
-    """A ``PackedDataset`` in a file, and in others beside it with the same name and another suffix.
-
-    Pickled, it is no more than its arguments.
-
-    Args:
-        path: the file.
-        settings: the other arguments of the subclass.
-    """
+class MemmapDataset:
+    """Base of a ``PackedDataset`` in a file, and in files beside it with other suffixes; pickled as its arguments."""
 
     def __init__(self, path: Path, *settings: Any) -> None:
         self.path, self._settings = path, settings
@@ -37,10 +26,3 @@ class MemmapDataset(ABC):
     def read_index(self) -> Any:
         """Read the JSON file of lengths and prompts."""
         return json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return items ``indices``, as ``PackedDataset.batch`` does."""

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from genai.core.data import ItemRandom, Source
+from genai.core.data import ItemRandom, PackedDataset, Source
 from genai.modalities.audio import Audio
 from genai.modalities.base import Modality
 from genai.modalities.image import Image
@@ -27,7 +27,7 @@ def test_a_pickled_data_set_opens_its_files_again(modality: Modality, source: So
     assert isinstance(packed, MemmapDataset)
     pickled = pickle.dumps(packed)
     assert b"red" not in pickled and b"flute" not in pickled
-    restored: MemmapDataset = pickle.loads(pickled)
+    restored: PackedDataset = pickle.loads(pickled)
     random = ItemRandom(0, [0, 1, 2], [3, 4, 5])
     one, two = (dataset.batch([3, 4, 5], random) for dataset in (packed, restored))
     assert len(restored) == len(packed) and one.x.equal(two.x) and one.prompts == two.prompts
