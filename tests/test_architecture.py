@@ -81,6 +81,11 @@ def test_imports_lead_down(path: Path) -> None:
 ALSO_LIGHT = {"cli": ("io", "os", "re", "signal", "traceback", "genai.runs.run")}
 
 
+def test_every_room_has_its_floor() -> None:
+    rooms = {path.parent.name for path in (ROOT / "genai").glob("*/__init__.py")}
+    assert rooms <= set(ROOMS), "add the room to FLOORS of scripts/draw_architecture.py"
+
+
 def test_there_are_no_circles() -> None:
     arrows = {name: own_imports(path) for name, path in MODULES.items()}
     left = dict(arrows)

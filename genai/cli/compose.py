@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from genai.core.errors import RunError, UserError, did_you_mean
 from genai.core.paths import config_dir
-from genai.core.renamed import current_word
+from genai.core.renamed import current_words
 
 NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
 """Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
@@ -110,11 +110,11 @@ def to_plain(value: Any) -> Any:
 def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
     """Compose ``configs/<config_name>.yaml`` with the overrides ``words``, from Python. Raises ``UserError``."""
     GlobalHydra.instance().clear()
-    words = [current_word(config_name, word) for word in words]
+    words = current_words(config_name, words)
     _check_words(words)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            overrides = [encode_override(word, FREE_TEXT_KEYS[config_name]) for word in words]
+            overrides = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words]
             config = hydra.compose(config_name, overrides, return_hydra_config=True)
         choices = to_plain(config.hydra.runtime.choices)
         OmegaConf.set_readonly(config, False)
@@ -131,7 +131,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
     """
     original_argv = sys.argv[1:]
-    words = [current_word(config_name, word) for word in words]
+    words = current_words(config_name, words)
     is_composed = False
 
     def job(config: DictConfig) -> None:
@@ -150,7 +150,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall when other programs are running
     OmegaConf.register_new_resolver("groups", _format_groups, replace=True)
-    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS[config_name]) for word in words]
+    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words]
 
     def run() -> None:
         _check_words(words)
@@ -223,8 +223,6 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
     if isinstance(error, ConfigCompositionException) and unknown:
         key = override_key(unknown[1])
         keys = known_keys(config_name)
-        if key in NODE_KEYS and key in keys:  # a model that sets its optimizer is for one modality
-            return UserError("this model is not for this modality: choose another model=, or leave it out.")
         return UserError(f"There is no option '{key}'.{did_you_mean(key, keys)} There are: {', '.join(keys)}.")
     return UserError(str(error).strip().splitlines()[0])
 

@@ -318,3 +318,10 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
 }
 """By class, arguments that runs and checkpoints of before do not have, and the value that fits them."""
+NEWER_KEYS: dict[str, Any] = {
+    "fast_dev_run": None,
+    "overfit_items": None,
+    "profile": False,
+    "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},
+}
+"""Keys of ``configs/train.yaml`` that older runs do not have, with the value that fits them."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from genai.core.batch import Request
 from genai.core.data import PackedDataset, Split
 from genai.core.errors import UserError
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.media.base import Media, StreamWriter
 
 
@@ -134,4 +134,4 @@ class Modality(ABC):
         """Log ``(prompt, media)`` pairs to a TensorBoard ``SummaryWriter``."""
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

@@ -16,7 +16,7 @@ from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
@@ -230,4 +230,4 @@ def _escape_cell(text: str) -> str:
 _ESCAPES = {ord(c): f"\\{c}" for c in "\\`*_[]|"} | {ord(c): html.escape(c) for c in "<>&"}
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

@@ -59,7 +59,9 @@ class TrainingLoop(Callback):
     ) -> None:
         self.run, self.modality, self.prompts, self.on_first_step = run, modality, prompts, on_first_step
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
-        self.durations: dict[str, list[float]] = {"step": [], "validation": [], "preview": [], "checkpoint": []}
+        self.stop_step = math.inf
+        self.durations = {name: deque[float](maxlen=50) for name in ("step", "validation", "preview", "checkpoint")}
+        self.step_start = 0.0
         self.log_every, self.val_every = settings.log_every, settings.val_every
         self.preview_every = Interval.parse(settings.preview_every, "preview_every")
         self.checkpoint_every = Interval.parse(settings.checkpoint_every, "checkpoint_every")
@@ -95,6 +97,7 @@ class TrainingLoop(Callback):
         self.last_saved_step = module.step
         module.best_val_loss = min(module.best_val_loss, self._best_saved_loss())
         self.times.append((module.step, now))
+        self.step_start, self.stop_step = now, module.step + self.max_steps
         if pending_metrics is not None:  # the run was saved during validation
             self._log(trainer, module, pending_metrics, validate=True)
 
@@ -109,8 +112,8 @@ class TrainingLoop(Callback):
         lr_schedule, had_no_end = module.lr_schedule, module.lr_schedule.total is None
         lr_schedule.update_estimate(step, self._broadcast(trainer, module.seconds) if lr_schedule.seconds else 0.0)
         cooldown_starts = had_no_end and lr_schedule.total is not None
-        finished = step >= self.max_steps or (lr_schedule.total is not None and step >= lr_schedule.total)
-        self.durations["step"].append(self.times[-1][1] - self.times[-2][1])
+        finished = step >= self.stop_step or (lr_schedule.total is not None and step >= lr_schedule.total)
+        self.durations["step"].append(self.times[-1][1] - self.step_start)
         log_step = step % self.log_every == 0 or step == 1 or finished
         metrics = self._collect_metrics(trainer, module, batch) if log_step else {}
         self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
@@ -123,6 +126,7 @@ class TrainingLoop(Callback):
             self._preview(trainer, module)
         if finished:
             trainer.should_stop = True
+        self.step_start = time.monotonic()
 
     def on_exception(self, trainer: Trainer, module: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
         """Save the run if its state is consistent; after a ``RunError`` the previous checkpoint is kept."""
@@ -183,7 +187,7 @@ class TrainingLoop(Callback):
     def _preview(self, trainer: Trainer, module: TrainingModule) -> None:
         """Sample the same prompts and seeds each time, in the first process.
 
-        The logger gets samples of averaged and current weights; files are written for the averaged weights only.
+        Files are of the averaged weights; a logger that shows samples gets those of the current weights, too.
         """
         if self.last_preview_step == module.step:
             return
@@ -193,7 +197,8 @@ class TrainingLoop(Callback):
             self._log_previews(module)
 
     def _log_previews(self, module: TrainingModule) -> None:
-        for tag, raw in (("preview/averaged", False), ("preview/newest", True)):
+        newest = [("preview/newest", True)] if self.logger.shows_samples else []
+        for tag, raw in [("preview/averaged", False), *newest]:
             with module.sampling_weights(raw), torch.random.fork_rng([]):
                 samples = self._sample_previews(module) if self.logs else None
             if self.logs and samples:

@@ -1,4 +1,4 @@
-"""The numbers of a run: ``metrics.csv``, written as it goes, and TensorBoard. Both go on where a resumed run does."""
+"""Loggers: ``metrics.csv`` of every run, and TensorBoard, Weights & Biases or MLflow. A resumed run continues them."""
 
 import csv
 import hashlib
@@ -7,13 +7,16 @@ import time
 from abc import ABC, abstractmethod
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from genai.core.errors import UserError
 from genai.runs.checkpoint import atomic_write
+
+TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
+"""Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
 
 
 class MetricsFile:
@@ -55,10 +58,16 @@ class MetricsFile:
 
 
 class Logger(ABC):
-    """Where the numbers of a run go besides ``metrics.csv``. Built before there is a run folder."""
+    """Receiver of a run's numbers besides ``metrics.csv``. It is created before the run folder."""
 
+    shows_samples: ClassVar[bool] = False
+    """Whether it shows previews."""
     writer: SummaryWriter | None = None
-    """TensorBoard's writer, for previews; ``None``: previews are files alone."""
+    """TensorBoard's writer for previews, once it has started; ``None``: previews are only files."""
+
+    def watch_command(self, runs: str) -> str:
+        """Command that shows the runs in the folder ``runs``; "" if there is none."""
+        return ""
 
     @abstractmethod
     def start(self, folder: Path, step: int) -> None:
@@ -84,6 +93,11 @@ class CSVLogger(Logger):
 
 class TensorBoardLogger(Logger):
     """Event files in the folder ``tensorboard`` of the run."""
+
+    shows_samples = True
+
+    def watch_command(self, runs: str) -> str:
+        return f"tensorboard --logdir {runs} {TENSORBOARD_SAMPLES}"
 
     def start(self, folder: Path, step: int) -> None:
         purge = step + 1 if step else None
@@ -152,7 +166,11 @@ class MLflowLogger(Logger):
         if self.tracking_uri:
             self.mlflow.set_tracking_uri(self.tracking_uri)
         self.mlflow.set_experiment(self.experiment)
-        self.mlflow.start_run(run_name=folder.name)
+        id_file = folder / "mlflow_run_id"
+        if id_file.exists():
+            self.mlflow.start_run(run_id=id_file.read_text(encoding="utf-8"))
+        else:
+            id_file.write_text(str(self.mlflow.start_run(run_name=folder.name).info.run_id), encoding="utf-8")
 
     def add(self, step: int, values: dict[str, float]) -> None:
         self.mlflow.log_metrics({tensorboard_tag(name): value for name, value in values.items()}, step=step)

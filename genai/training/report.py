@@ -11,10 +11,6 @@ from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
 
-TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
-"""Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
-
-
 MIN_VAL_EXAMPLES = 8
 """Fewer held-out examples give a warning."""
 
@@ -68,9 +64,11 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{length}, batch {settings.batch}",
         "run": shell_path(run.folder),
-        "watch": f"tensorboard --logdir {shell_path(Path(settings.runs))} {TENSORBOARD_SAMPLES}",
+        "watch": setup.logger.watch_command(shell_path(Path(settings.runs))),
     }
     for name, value in rows.items():
+        if not value:
+            continue
         print(f"{name:<10}{value}", flush=True)
     if setup.checkpoint and setup.resumed:
         print(f"resuming from step {setup.start} ({setup.checkpoint.name})", flush=True)

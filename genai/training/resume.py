@@ -13,6 +13,7 @@ import yaml
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError
+from genai.core.renamed import current_config
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -92,7 +93,7 @@ def check_same_data(source: Source, run: Run) -> None:
 def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -> None:
     """Print what differs from the run so far, because the resumed run is then not reproduced bit for bit."""
     record, file = run.record, run.folder / "config.yaml"
-    before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values
+    before = current_config(yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values)
     ignored_keys = ("resume", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")

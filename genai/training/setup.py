@@ -89,8 +89,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if resumed:
         check_same_model(values, metadata)
     modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-    with torch.device("meta"), SkipInit():  # check that the model fits the modality before data are read
-        meta_method = build_method(values["model"], modality, plugins)
+    meta_method = _build_on_meta(config, modality, plugins)
     _check_network_names(values["optimizer"], meta_method)
     if hardware.strategy == "fsdp" and meta_method.has_unused_parameters:
         raise UserError(
@@ -135,6 +134,16 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         checkpoint,
         metadata["step"] if resumed else 0,
     )
+
+
+def _build_on_meta(config: CommandConfig, modality: Modality, plugins: Sequence[str]) -> Method:
+    """Build the method without memory, to check that it fits the modality. Raises ``UserError`` before data are read."""
+    try:
+        with torch.device("meta"), SkipInit():
+            return build_method(config.values["model"], modality, plugins)
+    except UserError as error:
+        choices = [f"{key}={config.choices[key]}" for key in ("model", "modality") if key in config.choices]
+        raise UserError(f"{error}\nIs {' for '.join(choices)}? See the choices in --help.") from error
 
 
 def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:

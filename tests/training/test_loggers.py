@@ -1,6 +1,7 @@
 import csv
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,7 +117,8 @@ class FakeMLflow:
         self.calls: list[tuple[str, Any]] = []
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *args, **kwargs: self.calls.append((name, (*args, *kwargs.values())))
+        run = SimpleNamespace(info=SimpleNamespace(run_id="abc"))
+        return lambda *args, **kwargs: self.calls.append((name, (*args, *kwargs.values()))) or run
 
 
 def test_csv_alone_writes_no_event_files(small: list[str]) -> None:
@@ -140,10 +142,13 @@ def test_wandb_gets_every_row_and_the_config(small: list[str], monkeypatch: pyte
 
 def test_mlflow_gets_every_row(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", fake := FakeMLflow())  # type: ignore[arg-type]
-    genai.fit(*small, "logger=mlflow", "logger.tracking_uri=there", "steps=2")
+    model = genai.fit(*small, "logger=mlflow", "logger.tracking_uri=there", "steps=2")
     names = [name for name, _ in fake.calls]
     assert names == ["set_tracking_uri", "set_experiment", "start_run", "log_metrics", "log_metrics", "end_run"]
     assert fake.calls[0][1] == ("there",) and fake.calls[4][1][1] == 2
+    assert model.file
+    genai.fit(f"resume={model.file.parent.parent}", "steps=3")
+    assert fake.calls[8] == ("start_run", ("abc",))
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
