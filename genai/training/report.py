@@ -95,7 +95,5 @@ def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
     if best:
         print(f"best      {shell_path(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
     option = f" {name}=FILE" if (name := setup.modality.required_option) else ""
-    print(
-        f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{option}{_plugins_word(setup.settings.plugins)}",
-        flush=True,
-    )
+    words = f"{option}{_plugins_word(setup.settings.plugins)}"
+    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

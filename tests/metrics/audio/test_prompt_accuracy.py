@@ -13,7 +13,7 @@ from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, find_attributes
 from genai.metrics.base import EvalContext, Result
 from genai.metrics.frechet import frechet_result
 from genai.modalities.audio import Audio
-from tests.metrics.stubs import SoundSource, StubModel
+from tests.stubs import SoundSource, StubModel
 
 FREQUENCIES = {"low": 200, "middle": 500, "high": 1200}
 

@@ -10,7 +10,7 @@ from genai.metrics.video import classifier, corruptions
 from genai.metrics.video import frechet_video as module
 from genai.metrics.video.frechet_video import FrechetVideo
 from genai.toy.data.video import ToyVideo
-from tests.metrics.video.stubs import corrupted, make_context
+from tests.stubs import corrupted, make_context
 
 SIZE = {"size": 16, "frames": 8, "fps": 4.0}
 SOURCE, OTHERS = ToyVideo(items=1280, **SIZE), ToyVideo(items=64, seed=1, **SIZE)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from genai.toy.data.image import ToyImages
 from genai.toy.metrics.image import ScenePromptAccuracy
 from genai.toy.world.draw import render_scenes
 from genai.toy.world.scene import Scene, parse_scene
-from tests.metrics.stubs import StubModel
+from tests.stubs import StubModel
 
 
 def context(
