@@ -23,7 +23,8 @@ def _dispatch() -> None:
         print(overview())
         return
     if name not in names:
-        raise UserError(f"There is no command '{name}'.{did_you_mean(name, names)}\n\n{overview()}")
+        hint = f" Did you mean: train {name}?" if "=" in name or name.startswith("-") else did_you_mean(name, names)
+        raise UserError(f"There is no command '{name}'.{hint}\n\n{overview()}")
     sys.argv[1:] = words
     sys.modules["__main__"].__spec__ = find_spec(f"genai.commands.{name}")  # how a strategy starts further processes
     import_module(f"genai.commands.{name}").main()

@@ -14,7 +14,7 @@ from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.media.sound import Sound
 from genai.modalities.base import Modality
-from genai.modalities.preview import PromptSamples, Preview
+from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.visual_onsets import sharp_direction_changes
 
 DEFAULT_MAX_SECONDS = 10.0

@@ -1,6 +1,5 @@
 """The image modality: pictures as uint8 tensors of one size."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,9 @@ from genai.core.errors import UserError
 from genai.media.base import FileName
 from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
-from genai.modalities.preview import PromptSamples, Preview
+from genai.modalities.preview import Preview, PromptSamples
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
@@ -167,22 +167,16 @@ class ImageDecoder:
         return self.latest
 
 
-class PackedImages:
+class PackedImages(MemmapDataset):
     """A split as one memory-mapped array (items, channels, height, width), and its prompts."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int], flip: bool) -> None:
-        self.path, self.shape, self.flip = path, shape, flip
-        self.pixels: NDArray[Any] = np.memmap(path, np.uint8, "r").reshape(-1, *shape)
-        self.prompts: list[str] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        super().__init__(path, shape, flip)
+        self.flip, self.pixels = flip, self.memmap(np.uint8, shape)
+        self.prompts: list[str] = self.read_index()
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "shape": self.shape, "flip": self.flip}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts."""

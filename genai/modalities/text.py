@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.batch import Batch, Request
@@ -21,7 +20,8 @@ from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.preview import PromptSamples, Preview
+from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.preview import Preview, PromptSamples
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class TextDecoder:
         return max(lengths, default=0)
 
 
-class PackedText:
+class PackedText(MemmapDataset):
     """A corpus as one memory-mapped array of tokens; each document is followed by the end token.
 
     Item ``i`` is the window of ``block + 1`` tokens that starts at ``i * block``; in training it starts up to a block
@@ -213,17 +213,11 @@ class PackedText:
     """
 
     def __init__(self, path: Path, block: int) -> None:
-        self.path, self.block = path, block
-        self.tokens: NDArray[Any] = np.memmap(path, np.uint16 if path.suffix == ".u2" else np.uint32, "r")
+        super().__init__(path, block)
+        self.block, self.tokens = block, self.memmap(np.uint16 if path.suffix == ".u2" else np.uint32)
 
     def __len__(self) -> int:
         return max(1, -(-(len(self.tokens) - 1) // self.block))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "block": self.block}  # a worker process maps the file itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch whose ``x`` is (batch, block + 1); the targets are ``x[:, 1:]``."""

@@ -22,7 +22,7 @@ from genai.media.filmstrip import animated_contact_sheet, filmstrip
 from genai.media.picture import Picture
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.image import Image, pixel_mean_std
-from genai.modalities.preview import PromptSamples, Preview
+from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.video_dataset import ClipLayout, PackedVideo
 
 FrameRate = Annotated[float, Ge(0.01), Le(240)]

@@ -1,6 +1,7 @@
 """Report of a run: its config and record on disk, the table at its start, the lines at its end."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,9 +17,14 @@ MIN_VAL_EXAMPLES = 8
 """Fewer held-out examples give a warning."""
 
 
-def resume_command(run: Run) -> str:
+def resume_command(run: Run, plugins: Sequence[str] = ()) -> str:
     """Return the command that continues the run."""
-    return f"python -m genai.train resume={shell_path(run.folder)}"
+    return f"python -m genai.train resume={shell_path(run.folder)}{_plugins_word(plugins)}"
+
+
+def _plugins_word(plugins: Sequence[str]) -> str:
+    """Return the word that later commands need to use the same packages."""
+    return f" plugins='[{','.join(plugins)}]'" if plugins else ""
 
 
 def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
@@ -57,13 +63,14 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     """Print the table at the start."""
     config, settings = setup.config, setup.settings
     hardware, lr_schedule = setup.hardware, setup.lr_schedule
+    debug = f"{settings.fast_dev_run} steps of " if settings.fast_dev_run else ""
     length = f"{lr_schedule.total:,} steps" if lr_schedule.total else f"{(lr_schedule.seconds or 0) / 60:g} minutes"
     rows = {
         "modality": config.choices.get("modality", "?"),
         "model": f"{config.choices.get('model', '?')}, {count_parameters(setup.method):,} parameters",
         "data": setup.source.description,
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
-        "length": f"{length}, batch {settings.batch}",
+        "length": f"{debug}{length}, batch {settings.batch}",
         "run": shell_path(run.folder),
         "watch": setup.logger.watch_command(shell_path(Path(settings.runs))),
     }
@@ -89,4 +96,5 @@ def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
     if best:
         print(f"best      {shell_path(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
-    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{option}", flush=True)
+    words = f"{option}{_plugins_word(setup.settings.plugins)}"
+    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

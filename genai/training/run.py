@@ -91,7 +91,8 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
     except StoppedBySignal as stopped:
         if first:
             with suppress(BrokenPipeError):  # Ctrl-C also ends the reader of a pipe
-                print(f"stopped and saved at step {module.step}. To continue:\n{resume_command(run)}", flush=True)
+                command = resume_command(run, setup.settings.plugins)
+                print(f"stopped and saved at step {module.step}. To continue:\n{command}", flush=True)
         sys.exit(128 + stopped.number)
     except SystemExit:  # raised by Lightning after KeyboardInterrupt
         sys.exit(128 + (loop.signal or signal.SIGINT))

@@ -141,7 +141,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
 
 
 def _build_on_meta(config: CommandConfig, modality: Modality, plugins: Sequence[str]) -> Method:
-    """Build the method without memory, to check that it fits the modality. Raises ``UserError`` before data are read."""
+    """Build the method without memory. Raises ``UserError`` if it does not fit the modality."""
     try:
         with torch.device("meta"), SkipInit():
             return build_method(config.values["model"], modality, plugins)

@@ -16,7 +16,7 @@ from genai.core.cache import cache_key, cached_file, write_json
 from genai.core.data import ItemRandom, Split
 from genai.media.picture import Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.preview import PromptSamples, Preview
+from genai.modalities.preview import Preview, PromptSamples
 from tests.plugins.point_clouds.media import PointCloud
 
 
