@@ -1,6 +1,5 @@
 """The modality of point clouds: points as float32 tensors of one size."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from genai.core.cache import cache_key, cached_file, write_json
 from genai.core.data import ItemRandom, Split
 from genai.media.picture import Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.preview import Preview, PromptSamples
 from tests.plugins.point_clouds.media import PointCloud
 
@@ -63,11 +63,11 @@ class PointClouds(Modality):
 
     def pack(self, split: Split, cache: Path) -> "PackedPoints":
         key = cache_key(split.content_hash, "points", self.points)
-        points = cached_file(
+        cached_file(cache / f"{key}.json", lambda path: write_json(path, [e.prompt for e in split]))
+        path = cached_file(
             cache / f"{key}.f4", lambda path: np.stack([self.encode(e.media).numpy() for e in split]).tofile(path)
         )
-        prompts = cached_file(cache / f"{key}.json", lambda path: write_json(path, [e.prompt for e in split]))
-        return PackedPoints(points, prompts, self.points)
+        return PackedPoints(path, self.points)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
         encoded = None if init is None else [self.encode(init)] * len(prompts)
@@ -101,12 +101,12 @@ class PointCloudDecoder:
         return self.latest
 
 
-class PackedPoints:
+class PackedPoints(MemmapDataset):
     """A split as one memory-mapped array (items, points, 2), and its prompts."""
 
-    def __init__(self, path: Path, prompts: Path, count: int) -> None:
-        self.points: Any = np.memmap(path, np.float32, "r").reshape(-1, count, 2)
-        self.prompts: list[str] = json.loads(prompts.read_text(encoding="utf-8"))
+    def __init__(self, path: Path, count: int) -> None:
+        super().__init__(path, count)
+        self.points, self.prompts = self.memmap(np.float32, (count, 2)), self.read_index()
 
     def __len__(self) -> int:
         return len(self.points)
