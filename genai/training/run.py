@@ -160,8 +160,8 @@ def _is_out_of_memory_error(error: BaseException) -> bool:
 def _out_of_memory_message(settings: TrainSettings, sizes: Sequence[str]) -> str:
     batch, accumulate = settings.batch, settings.accumulate
     hints = ["trainer.precision=bf16-mixed", "a smaller model.network.width"]
-    smaller = [f"a smaller {' or '.join(f'modality.{name}' for name in sizes)}"] if sizes else []
-    hints = [f"batch={batch // 2}", *hints] if batch > 1 else [*hints, *smaller]
+    size_hints = [f"a smaller {' or '.join(f'modality.{name}' for name in sizes)}"] if sizes else []
+    hints = [f"batch={batch // 2}", *hints] if batch > 1 else [*hints, *size_hints]
     if accumulate * 2 <= batch:
         hints.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
     return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(hints)}"
