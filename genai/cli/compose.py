@@ -55,6 +55,16 @@ class CommandConfig:
     overrides: list[str]
     folder: Path | None = None
 
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """The values that are instantiated, by key."""
+        return {key: value for key, value in self.values.items() if key in NODE_KEYS}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The other values: the fields of the command's settings."""
+        return {key: value for key, value in self.values.items() if key not in NODE_KEYS}
+
 
 # ------------------------------------------------------------------------------------------ overrides and free text
 

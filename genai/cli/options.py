@@ -7,15 +7,16 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 
-from genai.core.errors import UserError, did_you_mean
+from genai.core.errors import UserError
 from genai.core.paths import config_dir
 from genai.core.renamed import current_word
 
 if TYPE_CHECKING:
+    from genai.cli.settings import ModelSettings
     from genai.inference.model import Model
 
 
@@ -42,17 +43,17 @@ def split_options(command: str, words: Sequence[str]) -> tuple[list[str], dict[s
     return overrides, options
 
 
-def load_model(values: Mapping[str, Any]) -> "Model":
-    """Load the model that the common keys select. Raises ``UserError``."""
+def load_model(settings: "ModelSettings") -> "Model":
+    """Load the model that the settings select. Raises ``UserError``."""
     from genai.inference.model import load
 
     return load(
-        values["ckpt"],
-        modality=values["modality"],
-        weights=values["weights"],
-        device=values["device"],
-        runs_folder=values["runs"],
-        plugins=values["plugins"],
+        settings.ckpt,
+        modality=settings.modality,
+        weights=settings.weights,
+        device=settings.device,
+        runs_folder=settings.runs,
+        plugins=settings.plugins,
     )
 
 
@@ -109,21 +110,3 @@ def output_file(out: str, example: str) -> Path:
     except OSError as error:
         raise UserError(f"cannot create the folder of out={path}: {error.strerror}.") from error
     return path
-
-
-def check_common_keys(values: Mapping[str, Any]) -> None:
-    """Check the keys that all commands on a trained model have. Raises ``UserError``."""
-    from annotated_types import Ge, Lt
-
-    from genai.core.instantiate import validate_value
-
-    validate_value(values["n"], Annotated[int, Ge(1)], "n")
-    validate_value(values["batch"], Annotated[int, Ge(1)], "batch")
-    validate_value(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
-    validate_value(values["weights"], Literal["ema", "raw"], "weights")
-    validate_value(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
-    validate_value(values["plugins"], Sequence[str], "plugins")
-    modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
-    if values["modality"] is not None and values["modality"] not in modalities:
-        hint = f"{did_you_mean(str(values['modality']), modalities)} There are: {', '.join(modalities)}."
-        raise UserError(f"modality={values['modality']}: there is no such modality.{hint}")

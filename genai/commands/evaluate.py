@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
 from genai.cli.options import (
-    check_common_keys,
     command_keys,
     load_model,
     output_file,
@@ -17,6 +16,7 @@ from genai.cli.options import (
     report_checkpoint,
     split_options,
 )
+from genai.cli.settings import EvaluateSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.version import __version__
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from genai.metrics.base import EvalContext, Result
     from genai.runs.run import Run
 
-DEFAULT_VALUES = {"metrics": None, "weights": "ema", "soundtrack": None}
-"""Keys that must have these values for results to be written to ``metrics.json`` of the run."""
 SOUNDTRACK_METRICS = ("soundtrack_onsets",)
 """Default metrics with a soundtrack model."""
 
@@ -60,22 +58,27 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, 
 
 def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
     """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
-    values = {**config.values, "modality": options.get("modality")}
-    _check_values(values)
+    settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
     from genai.inference.soundtrack import load_soundtrack_model
     from genai.metrics.base import EvalContext, select_metrics
     from genai.runs.run import Run
 
-    model = load_model(values)
+    model = load_model(settings)
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
-    soundtrack_model = load_soundtrack_model(values, model, parsed)
+    soundtrack_model = load_soundtrack_model(
+        settings.soundtrack,
+        model,
+        parsed,
+        device=settings.device,
+        runs_folder=settings.runs,
+        plugins=settings.plugins,
+    )
     run = Run(model.file.parent.parent) if model.file and model.record else None
-    source, own_data = _load_source(model, run, data, values["plugins"])
+    source, own_data = _load_source(model, run, data, settings.plugins)
     defaults = SOUNDTRACK_METRICS if soundtrack_model else model.method.metrics
-    metrics, omitted = select_metrics(values["metrics"], source, own_data, values["plugins"], defaults)
-    is_default = own_data and all(values[key] == default for key, default in DEFAULT_VALUES.items())
+    metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, defaults)
     needs_soundtrack = [name for name, metric in metrics.items() if metric.requires_soundtrack]
     if soundtrack_model and not needs_soundtrack:
         raise UserError(
@@ -83,29 +86,20 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         )
     if not soundtrack_model and needs_soundtrack:
         raise UserError(f"'{needs_soundtrack[0]}' needs a soundtrack model: soundtrack=RUN.")
-    file = _output_path(values["out"], run, is_default)
+    file = _output_path(settings.out, run, own_data and settings.is_default)
     report_checkpoint(model)
     if soundtrack_model:
         report_checkpoint(soundtrack_model, "soundtrack")
     _report_data(source, own_data, omitted)
-    context = EvalContext(
-        model, source, own_data, values["n"], values["seed"], values["batch"], parsed, soundtrack_model
-    )
+    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed, soundtrack_model)
     results: dict[str, Result] = {}
     for metric in metrics.values():
         results |= metric.compute(context)
     print(format_table(results), flush=True)
-    report = _make_report(context, values, results)
+    report = _make_report(context, settings.weights, results)
     if file:
         _write_report(file, report)
     return report
-
-
-def _check_values(values: Mapping[str, Any]) -> None:
-    from genai.core.instantiate import validate_value
-
-    check_common_keys(values)
-    validate_value(values["metrics"], Sequence[str] | None, "metrics")
 
 
 def _load_source(
@@ -129,7 +123,7 @@ def _load_source(
     overrides = recorded_overrides(run, data) if run else [*(f"modality={name}" for name in names), *data]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
-    node = compose("train", overrides).values["data"]
+    node = compose("train", overrides).nodes["data"]
     source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
         raise UserError(
@@ -184,7 +178,7 @@ def format_table(results: "Mapping[str, Result]") -> str:
     )
 
 
-def _make_report(context: "EvalContext", values: Mapping[str, Any], results: "Mapping[str, Result]") -> dict[str, Any]:
+def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Result]") -> dict[str, Any]:
     """Return the results with all that is needed to reproduce them."""
     from dataclasses import asdict
 
@@ -196,7 +190,7 @@ def _make_report(context: "EvalContext", values: Mapping[str, Any], results: "Ma
     return {
         **checkpoint_origin(model),
         "sound": context.soundtrack_model and checkpoint_origin(context.soundtrack_model),
-        "weights": values["weights"],
+        "weights": weights,
         "n": context.n,
         "seed": context.seed,
         "batch": context.batch,

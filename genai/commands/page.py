@@ -1,13 +1,14 @@
 """``python -m genai.page``: samples and losses of the newest runs on one HTML page. See ``--help``."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, exit_on_error, launch
 from genai.cli.options import output_file, parse_prompts
+from genai.cli.settings import PageSettings, parse_settings
 from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -28,27 +29,24 @@ def main() -> None:
 
 def page(config: CommandConfig) -> Path:
     """Write the page and return its path. Raises ``UserError``, ``RunError``."""
-    from genai.core.instantiate import validate_value
     from genai.report.html import render_page
 
-    values = config.values
-    for key in ("samples", "out", "runs"):
-        validate_value(values[key], str, key)
-    runs = _find_runs(values)
-    folders = _find_samples(Path(values["samples"]).expanduser())
+    settings = parse_settings(PageSettings, config)
+    runs = _find_runs(settings)
+    folders = _find_samples(Path(settings.samples).expanduser())
     sections = [_make_section(run, folders) for run in runs]
-    out = output_file(values["out"], "page.html")
+    out = output_file(settings.out, "page.html")
     _write(out, render_page(sections))
     print(f"page in {out.absolute().as_uri()}", flush=True)
     return out
 
 
-def _find_runs(values: Mapping[str, Any]) -> "list[Run]":
+def _find_runs(settings: PageSettings) -> "list[Run]":
     from genai.runs.run import find_run, latest_run_per_modality
 
-    if values["ckpt"] is not None:
-        return [find_run(name) for name in parse_prompts(values["ckpt"])]
-    return latest_run_per_modality(Path(values["runs"]).expanduser())
+    if settings.ckpt is not None:
+        return [find_run(name) for name in parse_prompts(settings.ckpt)]
+    return latest_run_per_modality(Path(settings.runs).expanduser())
 
 
 def _find_samples(root: Path) -> list[list[Sample]]:

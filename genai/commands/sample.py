@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, exit_on_error, launch
 from genai.cli.options import (
-    check_common_keys,
     command_keys,
     load_model,
     parse_options,
@@ -20,6 +20,7 @@ from genai.cli.options import (
     report_checkpoint,
     split_options,
 )
+from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -37,49 +38,57 @@ def main() -> None:
 
 def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     """Generate the samples that the command line requests. Raises ``UserError``, ``RunError``."""
-    values = {**config.values, "modality": options.get("modality")}
+    settings = parse_settings(SampleSettings, config, modality=options.get("modality"))
     options = {key: text for key, text in options.items() if key != "modality"}
-    recipe = _read_recipe(values, config.overrides, options) if values["from"] else None
+    recipe = _read_recipe(settings, config.overrides, options)
     if recipe:
-        values |= {key: recipe[key] for key in ("weights", "init")}
-        for key, origin in {"ckpt": recipe, "soundtrack": recipe.get("sound")}.items():
-            values[key] = values[key] or (origin and recipes.find_checkpoint(origin, Path(values["runs"]), key))
-    _check_values(values)
-    model, soundtrack_model, parsed = _load_models(values, options, recipe)
+        checkpoints: dict[str, Any] = {
+            key: getattr(settings, key) or (origin and str(recipes.find_checkpoint(origin, Path(settings.runs), key)))
+            for key, origin in {"ckpt": recipe, "soundtrack": recipe.get("sound")}.items()
+        }
+        settings = replace(settings, weights=recipe["weights"], init=recipe["init"], **checkpoints)
+    model, soundtrack_model, parsed = _load_models(settings, options, recipe)
     report_checkpoint(model)
     if soundtrack_model:
         report_checkpoint(soundtrack_model, "soundtrack")
-    if values["interpolate"]:
-        _write_interpolation(model, values, parsed)
+    if settings.interpolate:
+        _write_interpolation(model, settings, parsed)
     elif recipe:
-        _repeat_sample(model, soundtrack_model, values, recipe)
+        _repeat_sample(model, soundtrack_model, settings, recipe)
     else:
-        _write_samples(model, soundtrack_model, values, parsed)
+        _write_samples(model, soundtrack_model, settings, parsed)
 
 
 def _load_models(
-    values: Mapping[str, Any], options: Mapping[str, str], recipe: Mapping[str, Any] | None
+    settings: SampleSettings, options: Mapping[str, str], recipe: Mapping[str, Any] | None
 ) -> "tuple[Model, Model | None, dict[str, Any]]":
     """Load the model and the soundtrack model, and parse the options. Raises ``UserError``."""
     from genai.inference.soundtrack import load_soundtrack_model
 
-    model = load_model(values)
-    if values["animate"] and model.modality.animation_class is None:
+    model = load_model(settings)
+    if settings.animate and model.modality.animation_class is None:
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
     if recipe:
-        recipes.check_origin(values["from"], recipe, model)
+        recipes.check_origin(settings.recipe_file or "", recipe, model)
         parsed = recipe["options"]
     else:
         parsed = parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
-    soundtrack_model = load_soundtrack_model(values, model, parsed)
+    soundtrack_model = load_soundtrack_model(
+        settings.soundtrack,
+        model,
+        parsed,
+        device=settings.device,
+        runs_folder=settings.runs,
+        plugins=settings.plugins,
+    )
     if recipe and soundtrack_model:
-        recipes.check_origin(values["from"], recipe["sound"], soundtrack_model)
+        recipes.check_origin(settings.recipe_file or "", recipe["sound"], soundtrack_model)
     return model, soundtrack_model, parsed
 
 
 def _write_samples(
-    model: "Model", soundtrack_model: "Model | None", values: Mapping[str, Any], options: Mapping[str, Any]
+    model: "Model", soundtrack_model: "Model | None", settings: SampleSettings, options: Mapping[str, Any]
 ) -> None:
     """Generate and write ``n`` samples of each prompt, batch by batch."""
     from genai.core.batch import batch_ranges
@@ -87,23 +96,23 @@ def _write_samples(
     from genai.inference.soundtrack import add_soundtracks
 
     options = recipes.with_absolute_files(model, options)
-    init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
-    prompts, seeds = expand_prompts(_prompts(values, model, options), values["n"], values["seed"])
+    init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
+    prompts, seeds = expand_prompts(_prompts(settings, model, options), settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
-    _check_input_files(input_files, values["out"], len(prompts))
+    _check_input_files(input_files, settings.out, len(prompts))
     first = Stream(model, prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
     for note in model.modality.request_notes(prompts, first.init):
         print(note, file=sys.stderr)
-    folder = _create_folder(values["out"])
+    folder = _create_folder(settings.out)
     samples: list[tuple[str, Any]] = []
-    for rows in batch_ranges(len(prompts), values["batch"]):
+    for rows in batch_ranges(len(prompts), settings.batch):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
         names = [f"{number:03d}" for number in rows]
         with ExitStack() as stack:
             writers = _open_stream_writers(model, stream, folder, names, stack)
             try:
-                media, steps = _show_stream(stream, None, rows.start, values["animate"], writers)
+                media, steps = _show_stream(stream, None, rows.start, settings.animate, writers)
             except KeyboardInterrupt:
                 if writers:
                     print(f"\n{stream.length:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
@@ -112,7 +121,7 @@ def _write_samples(
         batch_media = add_soundtracks(soundtrack_model, media, batch_seeds) if soundtrack_model else media
         for item, (name, sample) in enumerate(zip(names, batch_media, strict=True)):  # write each as soon as it is done
             _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init, soundtrack_model))
-            if values["animate"]:
+            if settings.animate:
                 _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
         samples += zip(prompts[rows.start : rows.stop], media, strict=True)
     if contact_sheet := model.modality.contact_sheet(samples):
@@ -121,7 +130,7 @@ def _write_samples(
 
 
 def _repeat_sample(
-    model: "Model", soundtrack_model: "Model | None", values: Mapping[str, Any], recipe: Mapping[str, Any]
+    model: "Model", soundtrack_model: "Model | None", settings: SampleSettings, recipe: Mapping[str, Any]
 ) -> None:
     """Generate the sample of a recipe again, under the same file name."""
     from genai.inference.model import Stream
@@ -129,49 +138,36 @@ def _repeat_sample(
 
     paths = {recipe["options"].get(name) for name in recipes.file_options(model)} - {None}
     if unverified := paths - {*recipe["files"]}:
-        raise UserError(f"{values['from']} names {unverified.pop()} without its hash.")
-    batch, item, name = recipe["batch"], recipe["item"], Path(values["from"]).stem
+        raise UserError(f"{settings.recipe_file} names {unverified.pop()} without its hash.")
+    batch, item, name = recipe["batch"], recipe["item"], Path(settings.recipe_file or "").stem
     prompts, seeds = [entry["prompt"] for entry in batch], [entry["seed"] for entry in batch]
     stream = Stream(model, prompts, seeds, recipe["init"], recipe["options"])
-    folder = _create_folder(values["out"])
-    media, steps = _show_stream(stream, item, keep_steps=values["animate"])
+    folder = _create_folder(settings.out)
+    media, steps = _show_stream(stream, item, keep_steps=settings.animate)
     sample = media[item]
     if soundtrack_model:
         sample = next(add_soundtracks(soundtrack_model, [sample], [seeds[item]]))
     _write(folder, name, sample, recipe)
-    if values["animate"]:
+    if settings.animate:
         _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
     _report_folder(folder, 1)
 
 
-def _write_interpolation(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def _write_interpolation(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
     """Write the interpolation between two samples as a strip and an animation."""
     from genai.inference.interpolation import interpolate
 
-    prompts = _prompts(values, model, options)
-    strip, animation = interpolate(model, prompts, values["n"], values["seed"], values["batch"], options)
-    folder = _create_folder(values["out"])
+    prompts = _prompts(settings, model, options)
+    strip, animation = interpolate(model, prompts, settings.n, settings.seed, settings.batch, options)
+    folder = _create_folder(settings.out)
     _write(folder, "strip", strip)
     _write(folder, "interpolation", animation)
     print(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/", file=sys.stderr, flush=True)
 
 
-def _check_values(values: Mapping[str, Any]) -> None:
-    from genai.core.instantiate import validate_value
-
-    check_common_keys(values)
-    for key in ("animate", "interpolate"):
-        validate_value(values[key], bool, key)
-    conflicts = [key for key in ("init", "soundtrack", "from", "animate") if values[key]]
-    if values["interpolate"] and conflicts:
-        raise UserError(f"interpolate=true and {conflicts[0]}=: give one of them.")
-    if values["prompt"] is not None and values["prompts_file"] is not None:
-        raise UserError("prompt= and prompts_file=: give one of them.")
-
-
-def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, Any]) -> list[str]:
-    if values["prompts_file"] is not None:
-        file = Path(values["prompts_file"]).expanduser()
+def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any]) -> list[str]:
+    if settings.prompts_file is not None:
+        file = Path(settings.prompts_file).expanduser()
         try:
             lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
@@ -183,20 +179,24 @@ def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, An
         if not prompts:
             raise UserError(f"prompts_file={file} is empty.")
         return prompts
-    if values["prompt"] is None:
-        has_input = values["init"] or any(options.get(name) for name in recipes.file_options(model))
+    if settings.prompt is None:
+        has_input = settings.init or any(options.get(name) for name in recipes.file_options(model))
         return [""] if has_input else model.record.get("prompts") or [""]
-    return parse_prompts(values["prompt"])
+    return parse_prompts(settings.prompt)
 
 
-def _read_recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+def _read_recipe(
+    settings: SampleSettings, overrides: Sequence[str], options: Mapping[str, str]
+) -> dict[str, Any] | None:
     """Read the recipe ``from=``. Raises ``UserError`` if it is not one, or if other options contradict it."""
+    if not settings.recipe_file:
+        return None
     keys = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if conflicts := [key for key in keys if key != "ckpt"]:
-        raise UserError(f"from={values['from']} repeats a sample exactly: leave out {', '.join(conflicts)}.")
-    recipe = recipes.read_verified_recipe(Path(values["from"]).expanduser())
-    if values["soundtrack"] is not None and not recipe.get("sound"):
-        raise UserError(f"from={values['from']} repeats a sample that has no soundtrack: leave out soundtrack.")
+        raise UserError(f"from={settings.recipe_file} repeats a sample exactly: leave out {', '.join(conflicts)}.")
+    recipe = recipes.read_verified_recipe(Path(settings.recipe_file).expanduser())
+    if settings.soundtrack is not None and not recipe.get("sound"):
+        raise UserError(f"from={settings.recipe_file} repeats a sample that has no soundtrack: leave out soundtrack.")
     return recipe
 
 

@@ -30,10 +30,12 @@ def fit(*words: str) -> "Model":
         RunError: the run failed.
     """
     from genai.inference.model import load
+    from genai.training.config import TrainSettings
 
     overrides, resumed_run = _resolve_overrides(words)
     config = compose("train", overrides)
-    return load(_train(config, resumed_run).folder, plugins=config.values["plugins"])
+    settings = TrainSettings.parse(config.settings)
+    return load(_train(config, resumed_run).folder, plugins=settings.plugins)
 
 
 def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":

@@ -92,7 +92,7 @@ def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any
         raise UserError(f"{location}={short_repr(value)}: it should be {allowed}.{hint_text}") from None
 
 
-def parse_dataclass(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = True) -> Any:
+def parse_dataclass(cls: type[T], values: Mapping[str, Any], path: str = "", strict: bool = True) -> T:
     """Build the dataclass ``cls`` from ``values``; check names, types and ranges. Raises ``UserError``."""
     prefix = f"{path}." if path else ""
     hints = get_type_hints(cls, include_extras=True)
@@ -101,7 +101,8 @@ def parse_dataclass(cls: type, values: Mapping[str, Any], path: str = "", strict
         raise UserError(
             f"There is no option '{prefix}{unknown}'.{did_you_mean(unknown, hints)} There are: {join_names(hints)}."
         )
-    required = [field.name for field in dataclass_fields(cls) if field.default is MISSING]
+    fields = dataclass_fields(cls)  # type: ignore[arg-type]
+    required = [field.name for field in fields if field.default is MISSING and field.default_factory is MISSING]
     if missing := next((name for name in required if name not in values), None):
         raise UserError(f"The option '{prefix}{missing}' is missing.")
     arguments = {name: validate_value(value, hints[name], prefix + name, strict) for name, value in values.items()}

@@ -9,23 +9,31 @@ from genai.inference.model import Model, load
 from genai.media.clip import Clip
 
 
-def load_soundtrack_model(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]) -> Model | None:
-    """Load the soundtrack model that the key ``soundtrack`` names; ``None`` if it is not set.
+def load_soundtrack_model(
+    source: str | None,
+    model: Model,
+    options: Mapping[str, Any],
+    *,
+    device: str = "auto",
+    runs_folder: str = "runs",
+    plugins: Sequence[str] = (),
+) -> Model | None:
+    """Load the soundtrack model ``source``; ``None`` if it is ``None``.
 
     Args:
-        values: the config of a command.
+        source: a run folder or a checkpoint file.
         model: the model that generates the samples.
         options: of the samples.
+        device, runs_folder, plugins: see ``load``.
 
     Raises:
         UserError: the samples cannot hold sound; there is no such run; it is not a soundtrack model.
     """
-    source = values["soundtrack"]
     if source is None:
         return None
     model.modality.check_soundtrack(model.build_options(options)[0])
     try:
-        soundtrack_model = load(source, device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
+        soundtrack_model = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
     except UserError as error:
         raise type(error)(f"soundtrack=: {error}") from error
     if soundtrack_model.modality.required_option != "clip":

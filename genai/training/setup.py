@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from genai.cli.compose import NODE_KEYS, CommandConfig
+from genai.cli.compose import CommandConfig
 from genai.core.cache import cache_dir
 from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
@@ -71,9 +71,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         UserError: the config is wrong or its parts do not fit.
     """
     values = config.values
-    settings = parse_dataclass(
-        TrainSettings, {key: value for key, value in values.items() if key not in NODE_KEYS}
-    ).resolve_length()
+    settings = TrainSettings.parse(config.settings)
     plugins = settings.plugins
     _check_nodes(values, plugins)
     Interval.parse(settings.preview_every, "preview_every")
