@@ -130,9 +130,8 @@ def _load_source(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "
             "Choose another data=."
         )
-    record = run.record.get("data") if run else None
-    record = record if isinstance(record, Mapping) else {}
-    own_data = (record.get("hash"), record.get("hash_val")) == (source.train.content_hash, source.val.content_hash)
+    hashes = (run.record.data.hash, run.record.data.hash_val) if run else None
+    own_data = hashes == (source.train.content_hash, source.val.content_hash)
     if run and not own_data and not data:
         raise UserError(
             f"the data of {run.folder} have changed since training, so held-out data may have been trained on."

@@ -92,7 +92,7 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
 def _media_class(run: "Run") -> "type[Media]":
     from genai.data.registry import modality_classes
 
-    name = str(run.record.get("modality"))
+    name = str(run.record.modality)
     if name not in modality_classes():
         raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(modality_classes())}.")
     return modality_classes()[name].media

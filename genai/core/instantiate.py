@@ -8,8 +8,9 @@ a subclass of the class that the argument requires.
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, is_dataclass
 from dataclasses import fields as dataclass_fields
+from functools import cache
 from importlib import import_module
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -75,9 +76,12 @@ def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any
     Raises:
         UserError: names ``path``, the value and what is allowed.
     """
-    config = None if isinstance(hint, type) and hasattr(hint, "__pydantic_config__") else _CONFIG
     try:
-        return TypeAdapter(hint, config=config).validate_python(value, strict=strict)
+        adapter = _type_adapter(hint)
+    except TypeError:  # metadata of a plugin that have no hash
+        adapter = _type_adapter.__wrapped__(hint)
+    try:
+        return adapter.validate_python(value, strict=strict)
     except ValidationError as error:
         type_errors = ("_type", "_parsing")  # for a union, report the error of the member whose type fits
         first = min(error.errors(), key=lambda details: details["type"].endswith(type_errors))
@@ -110,6 +114,32 @@ def parse_dataclass(cls: type[T], values: Mapping[str, Any], path: str = "", str
         return cls(**arguments)
     except ValueError as error:
         raise UserError(f"{prefix}{error}.") from error
+
+
+def read_dataclass(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Build the dataclass ``cls``, and those in it, from values of a file: unknown names are left out.
+
+    Raises:
+        UserError: a wrong type, a value out of range, a missing value.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{short_repr(values)} is not a mapping.")
+    hints = get_type_hints(cls, include_extras=True)
+    return parse_dataclass(cls, {name: _read_value(values[name], hints[name]) for name in hints if name in values})
+
+
+def _read_value(value: Any, hint: Any) -> Any:
+    """Convert mappings to the dataclass that ``hint`` is, allows (``Part | None``) or lists (``list[Part]``)."""
+    cls = next((member for member in (hint, *get_args(hint)) if is_dataclass(member)), None)
+    if cls is None or not isinstance(value, Mapping | list):
+        return value
+    read = lambda item: read_dataclass(cls, item)  # type: ignore[arg-type]  # noqa: E731
+    return [read(item) for item in value] if isinstance(value, list) else read(value)
+
+
+@cache
+def _type_adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=None if hasattr(hint, "__pydantic_config__") or is_dataclass(hint) else _CONFIG)
 
 
 def import_class(target: str, base: type[T], path: str, plugins: Sequence[str] = ()) -> type[T]:

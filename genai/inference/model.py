@@ -21,7 +21,8 @@ from genai.core.instantiate import instantiate, parse_dataclass
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
-from genai.runs.checkpoint import file_hash, load_checkpoint
+from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
+from genai.runs.record import read_values
 from genai.runs.run import Run, find_run, latest_run
 
 
@@ -227,9 +228,9 @@ def load(
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
-    metadata = state["genai"]
+    header = CheckpointHeader.read(state)
     try:
-        built_modality, method = build_from_checkpoint(metadata, state["state_dict"], file.stat().st_size, plugins)
+        built_modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins)
         load_weights(method, state["state_dict"], weights)
         if any(not torch.isfinite(value).all() for value in method.ema_module.state_dict().values()):
             raise CorruptCheckpoint("it has weights that are not numbers.")
@@ -238,11 +239,14 @@ def load(
     except Exception as error:  # an untrusted description can cause any error
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
         raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
-    record = Run(file.parent.parent).record
-    if modality is not None and record.get("modality", modality) != modality:
-        raise UserError(f"{file} is a model of {record['modality']}, not of {modality}.")
+    run = Run(file.parent.parent)
+    record = run.record
+    if modality is not None and record.modality not in (None, modality):
+        raise UserError(f"{file} is a model of {record.modality}, not of {modality}.")
     method = method.to(torch_device).eval()
-    return Model(built_modality, method, record, file, file_hash(file), metadata["step"], notes, weights)
+    return Model(
+        built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights
+    )
 
 
 def open_checkpoint(
@@ -270,7 +274,7 @@ def open_checkpoint(
 
 
 def build_from_checkpoint(
-    metadata: Mapping[str, Any], weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
 ) -> tuple[Modality, Method]:
     """Build the modality and the untrained method that a checkpoint of ``num_bytes`` bytes describes.
 
@@ -283,10 +287,12 @@ def build_from_checkpoint(
         CorruptCheckpoint: a description that does not fit the weights.
         Exception: any other error from building an invalid description.
     """
-    modality = instantiate(metadata["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-    modality.restore(metadata["modality_state"])
+    if header.model is None or header.modality is None:
+        raise CorruptCheckpoint("it does not describe a model.")
+    modality = instantiate(header.modality, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality.restore(header.modality_state)
     with torch.device("meta"), SkipInit(), limit_parameters(5_000):
-        meta_method = build_method(metadata["model"], modality, plugins)
+        meta_method = build_method(header.model, modality, plugins)
     num_elements = sum(tensor.numel() for tensor in (*meta_method.parameters(), *meta_method.buffers()))
     if num_elements > num_bytes:
         raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
@@ -297,7 +303,7 @@ def build_from_checkpoint(
         raise CorruptCheckpoint(
             f"its weights do not fit its model: {short_repr(wrong)} is {stored.get(wrong)}, not {expected.get(wrong)}."
         )
-    return modality, build_method(metadata["model"], modality, plugins)
+    return modality, build_method(header.model, modality, plugins)
 
 
 class SkipInit(TorchFunctionMode):

@@ -18,6 +18,7 @@ from genai.data.registry import compatible_data, source_classes
 from genai.inference.model import SkipInit, build_method
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
@@ -83,9 +84,9 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
 
     checkpoint, start = load_start(settings, resumed)
-    metadata = start.get("genai", {})
-    if resumed:
-        check_same_model(values, metadata)
+    header = CheckpointHeader.read(start) if start else None
+    if resumed and header:
+        check_same_model(values, header)
     modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     with torch.device("meta"), SkipInit():  # check that the model fits the modality before data are read
         meta_method = build_method(values["model"], modality, plugins)
@@ -99,7 +100,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         check_same_data(source, resumed)
         print_changes(resumed, values, hardware)
     folder = cache_dir()
-    if not restore_modality(modality, values["modality"]["_target_"], metadata, checkpoint):
+    if not restore_modality(modality, values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, folder)
     train, val = modality.pack(source.train, folder), modality.pack(source.val, folder)
     if settings.overfit_items:
@@ -114,7 +115,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if resumed:
         check_same_optimizers(optimizers, start.get("optimizer_states", []))
     schedule = instantiate(values["schedule"], Schedule, "schedule")
-    lr_schedule = create_lr_schedule(settings, schedule, metadata if resumed else {})
+    lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
     default_prompts = modality.preview_prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
         config,
@@ -131,7 +132,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         list(settings.prompts) or default_prompts,
         resumed,
         checkpoint,
-        metadata["step"] if resumed else 0,
+        header.step if resumed and header else 0,
     )
 
 
