@@ -44,24 +44,29 @@ def split_options(command: str, words: Sequence[str]) -> tuple[list[str], dict[s
 
 
 def load_model(settings: "ModelSettings") -> "Model":
-    """Load the model that the settings select. Raises ``UserError``."""
+    """Load the model that the settings select, composed with a second one if they name it. Raises ``UserError``."""
     from genai.inference.model import load
+    from genai.inference.soundtrack import with_soundtracks
 
-    return load(
+    device, runs, plugins = settings.device, settings.runs, settings.plugins
+    model = load(
         settings.ckpt,
         modality=settings.modality,
         weights=settings.weights,
-        device=settings.device,
-        runs_folder=settings.runs,
-        plugins=settings.plugins,
+        device=device,
+        runs_folder=runs,
+        plugins=plugins,
     )
+    return with_soundtracks(model, settings.soundtrack, device=device, runs_folder=runs, plugins=plugins)
 
 
-def report_checkpoint(model: "Model", label: str = "model") -> None:
-    """Print which checkpoint is used and which ones were skipped."""
-    for note in model.notes:
-        print(f"{note} Using {model.file} instead.", file=sys.stderr)
-    print(f"{label} {model.file}, step {model.step}", file=sys.stderr, flush=True)
+def report_checkpoints(model: "Model") -> None:
+    """Print which checkpoints are used and which ones were skipped."""
+    for key, part in model.parts.items():
+        for note in part.notes:
+            print(f"{note} Using {part.file} instead.", file=sys.stderr)
+        label = "model" if key == "ckpt" else key
+        print(f"{label} {part.file}, step {part.step}", file=sys.stderr, flush=True)
 
 
 def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:

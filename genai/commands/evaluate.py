@@ -13,7 +13,7 @@ from genai.cli.options import (
     load_model,
     output_file,
     parse_options,
-    report_checkpoint,
+    report_checkpoints,
     split_options,
 )
 from genai.cli.settings import EvaluateSettings, parse_settings
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from genai.inference.model import Model
     from genai.metrics.base import EvalContext, Result
     from genai.runs.run import Run
-
-SOUNDTRACK_METRICS = ("soundtrack_onsets",)
-"""Default metrics with a soundtrack model."""
 
 
 def main() -> None:
@@ -59,39 +56,21 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, 
 def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
     """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
     settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
-    from genai.inference.soundtrack import load_soundtrack_model
-    from genai.metrics.base import EvalContext, select_metrics
+    from genai.metrics.base import EvalContext, check_parts, select_metrics
     from genai.runs.run import Run
 
     model = load_model(settings)
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
-    soundtrack_model = load_soundtrack_model(
-        settings.soundtrack,
-        model,
-        parsed,
-        device=settings.device,
-        runs_folder=settings.runs,
-        plugins=settings.plugins,
-    )
     run = Run(model.file.parent.parent) if model.file and model.record else None
     source, own_data = _load_source(model, run, data, settings.plugins)
-    defaults = SOUNDTRACK_METRICS if soundtrack_model else model.method.metrics
-    metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, defaults)
-    needs_soundtrack = [name for name, metric in metrics.items() if metric.requires_soundtrack]
-    if soundtrack_model and not needs_soundtrack:
-        raise UserError(
-            f"soundtrack=: none of these metrics uses it. Add {', '.join(SOUNDTRACK_METRICS)}, or leave out soundtrack."
-        )
-    if not soundtrack_model and needs_soundtrack:
-        raise UserError(f"'{needs_soundtrack[0]}' needs a soundtrack model: soundtrack=RUN.")
+    metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
+    check_parts(metrics, model)
     file = _output_path(settings.out, run, own_data and settings.is_default)
-    report_checkpoint(model)
-    if soundtrack_model:
-        report_checkpoint(soundtrack_model, "soundtrack")
+    report_checkpoints(model)
     _report_data(source, own_data, omitted)
-    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed, soundtrack_model)
+    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed)
     results: dict[str, Result] = {}
     for metric in metrics.values():
         results |= metric.compute(context)
@@ -182,13 +161,12 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
     from dataclasses import asdict
 
     from genai.core.renamed import with_old_results
-    from genai.inference.provenance import checkpoint_origin
+    from genai.inference.provenance import origin_entries
 
     model, source = context.model, context.source
     options = [asdict(part) for part in model.build_options(context.options)]
     return {
-        **checkpoint_origin(model),
-        "sound": context.soundtrack_model and checkpoint_origin(context.soundtrack_model),
+        **origin_entries(model),
         "weights": weights,
         "n": context.n,
         "seed": context.seed,

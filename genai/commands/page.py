@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, exit_on_error, launch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES = 24
 """Maximum number of samples per run."""
-Sample = tuple[Path, dict[str, Any]]
+Sample = tuple[Path, recipes.SampleRecipe]
 """A media file and its recipe."""
 
 
@@ -75,14 +75,14 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
 
     hashes = run.checkpoint_hashes
     candidates = (
-        [(file, recipe) for file, recipe in samples if recipe["checkpoint_sha256"] in hashes] for samples in folders
+        [(file, recipe) for file, recipe in samples if recipe.checkpoint_sha256 in hashes] for samples in folders
     )
     samples = next(filter(None, candidates), [])
     media = _media_class(run)
     figures = []
     for file, recipe in samples[:MAX_SAMPLES]:
         try:
-            figures.append((recipe["batch"][recipe["item"]], media.on_page(file)))
+            figures.append((vars(recipe.batch[recipe.item]), media.on_page(file)))
         except UserError as error:
             print(f"{error} It is skipped.", file=sys.stderr)
     folder = samples[0][0].parent if samples else None
@@ -107,15 +107,14 @@ def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:
     words = ["python -m genai.sample", f"ckpt={shell_path(run.folder)}"]
     if samples:
         recipe = samples[0][1]
-        soundtrack = (recipe.get("sound") or {}).get("checkpoint")
         values = {
-            "prompt": recipe["batch"][recipe["item"]]["prompt"],
-            "init": recipe["init"],
-            "soundtrack": soundtrack,
-            **{key: text for key, text in recipe["options"].items() if text in list(recipe["files"])},
+            "prompt": recipe.batch[recipe.item].prompt,
+            "init": recipe.init,
+            **{key: origin.checkpoint for key, origin in recipe.origins.items() if key != "ckpt"},
+            **{key: text for key, text in recipe.options.items() if text in list(recipe.files)},
         }
         words += [f"{key}={quote(text)}" for key, text in values.items() if text]
-        seeds = [recipe["batch"][recipe["item"]]["seed"] for _, recipe in samples]
+        seeds = [recipe.batch[recipe.item].seed for _, recipe in samples]
         words.append(f"seed={1 + max(seeds)}")
     return " ".join([*words, "n=4"])
 

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from genai.cli.options import (
     load_model,
     parse_options,
     parse_prompts,
-    report_checkpoint,
+    report_checkpoints,
     split_options,
 )
 from genai.cli.settings import SampleSettings, parse_settings
@@ -40,114 +40,74 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     """Generate the samples that the command line requests. Raises ``UserError``, ``RunError``."""
     settings = parse_settings(SampleSettings, config, modality=options.get("modality"))
     options = {key: text for key, text in options.items() if key != "modality"}
-    recipe = _read_recipe(settings, config.overrides, options)
+    recipe = _read_recipe(settings, config.overrides, options) if settings.recipe_file else None
     if recipe:
-        checkpoints: dict[str, Any] = {
-            key: getattr(settings, key) or (origin and str(recipes.find_checkpoint(origin, Path(settings.runs), key)))
-            for key, origin in {"ckpt": recipe, "soundtrack": recipe.get("sound")}.items()
-        }
-        settings = replace(settings, weights=recipe["weights"], init=recipe["init"], **checkpoints)
-    model, soundtrack_model, parsed = _load_models(settings, options, recipe)
-    report_checkpoint(model)
-    if soundtrack_model:
-        report_checkpoint(soundtrack_model, "soundtrack")
-    if settings.interpolate:
-        _write_interpolation(model, settings, parsed)
-    elif recipe:
-        _repeat_sample(model, soundtrack_model, settings, recipe)
-    else:
-        _write_samples(model, soundtrack_model, settings, parsed)
-
-
-def _load_models(
-    settings: SampleSettings, options: Mapping[str, str], recipe: Mapping[str, Any] | None
-) -> "tuple[Model, Model | None, dict[str, Any]]":
-    """Load the model and the soundtrack model, and parse the options. Raises ``UserError``."""
-    from genai.inference.soundtrack import load_soundtrack_model
-
+        settings = _with_recipe(settings, recipe)
     model = load_model(settings)
     if settings.animate and model.modality.animation_class is None:
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
     if recipe:
-        recipes.check_origin(settings.recipe_file or "", recipe, model)
-        parsed = recipe["options"]
-    else:
-        parsed = parse_options(model, options, [*command_keys("sample"), "modality"])
+        recipes.check_origins(str(settings.recipe_file), recipe, model)
+    parsed = recipe.options if recipe else parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
-    soundtrack_model = load_soundtrack_model(
-        settings.soundtrack,
-        model,
-        parsed,
-        device=settings.device,
-        runs_folder=settings.runs,
-        plugins=settings.plugins,
-    )
-    if recipe and soundtrack_model:
-        recipes.check_origin(settings.recipe_file or "", recipe["sound"], soundtrack_model)
-    return model, soundtrack_model, parsed
+    report_checkpoints(model)
+    if settings.interpolate:
+        _write_interpolation(model, settings, parsed)
+    elif recipe:
+        _repeat_sample(model, settings, recipe)
+    else:
+        _write_samples(model, settings, parsed)
 
 
-def _write_samples(
-    model: "Model", soundtrack_model: "Model | None", settings: SampleSettings, options: Mapping[str, Any]
-) -> None:
+def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
     """Generate and write ``n`` samples of each prompt, batch by batch."""
     from genai.core.batch import batch_ranges
-    from genai.inference.model import Stream, expand_prompts
-    from genai.inference.soundtrack import add_soundtracks
+    from genai.inference.model import expand_prompts
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
     prompts, seeds = expand_prompts(_prompts(settings, model, options), settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
-    first = Stream(model, prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
+    first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
     for note in model.modality.request_notes(prompts, first.init):
         print(note, file=sys.stderr)
     folder = _create_folder(settings.out)
     samples: list[tuple[str, Any]] = []
     for rows in batch_ranges(len(prompts), settings.batch):
-        batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
-        stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+        batch = [recipes.RecipeItem(prompts[i], seeds[i]) for i in rows]
+        stream = model.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
         names = [f"{number:03d}" for number in rows]
         with ExitStack() as stack:
             writers = _open_stream_writers(model, stream, folder, names, stack)
             try:
-                media, steps = _show_stream(stream, None, rows.start, settings.animate, writers)
+                steps = _show_stream(stream, None, rows.start, settings.animate, writers)
             except KeyboardInterrupt:
                 if writers:
                     print(f"\n{stream.length:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
                 raise
-        batch_seeds = seeds[rows.start : rows.stop]
-        batch_media = add_soundtracks(soundtrack_model, media, batch_seeds) if soundtrack_model else media
-        for item, (name, sample) in enumerate(zip(names, batch_media, strict=True)):  # write each as soon as it is done
-            _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init, soundtrack_model))
+        for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
+            name = names[item]
+            _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init))
             if settings.animate:
                 _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
-        samples += zip(prompts[rows.start : rows.stop], media, strict=True)
+            samples.append((batch[item].prompt, sample))
     if contact_sheet := model.modality.contact_sheet(samples):
         _write(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
 
 
-def _repeat_sample(
-    model: "Model", soundtrack_model: "Model | None", settings: SampleSettings, recipe: Mapping[str, Any]
-) -> None:
+def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe) -> None:
     """Generate the sample of a recipe again, under the same file name."""
-    from genai.inference.model import Stream
-    from genai.inference.soundtrack import add_soundtracks
-
-    paths = {recipe["options"].get(name) for name in recipes.file_options(model)} - {None}
-    if unverified := paths - {*recipe["files"]}:
+    paths = {recipe.options.get(name) for name in recipes.file_options(model)} - {None}
+    if unverified := paths - {*recipe.files}:
         raise UserError(f"{settings.recipe_file} names {unverified.pop()} without its hash.")
-    batch, item, name = recipe["batch"], recipe["item"], Path(settings.recipe_file or "").stem
-    prompts, seeds = [entry["prompt"] for entry in batch], [entry["seed"] for entry in batch]
-    stream = Stream(model, prompts, seeds, recipe["init"], recipe["options"])
+    item, name = recipe.item, Path(str(settings.recipe_file)).stem
+    prompts, seeds = [each.prompt for each in recipe.batch], [each.seed for each in recipe.batch]
+    stream = model.open_stream(prompts, seeds, recipe.init, recipe.options)
     folder = _create_folder(settings.out)
-    media, steps = _show_stream(stream, item, keep_steps=settings.animate)
-    sample = media[item]
-    if soundtrack_model:
-        sample = next(add_soundtracks(soundtrack_model, [sample], [seeds[item]]))
-    _write(folder, name, sample, recipe)
+    steps = _show_stream(stream, item, keep_steps=settings.animate)
+    _write(folder, name, next(stream.iter_results([item])), recipe)
     if settings.animate:
         _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
     _report_folder(folder, 1)
@@ -187,22 +147,30 @@ def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any
 
 def _read_recipe(
     settings: SampleSettings, overrides: Sequence[str], options: Mapping[str, str]
-) -> dict[str, Any] | None:
+) -> recipes.SampleRecipe:
     """Read the recipe ``from=``. Raises ``UserError`` if it is not one, or if other options contradict it."""
-    if not settings.recipe_file:
-        return None
     keys = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if conflicts := [key for key in keys if key != "ckpt"]:
         raise UserError(f"from={settings.recipe_file} repeats a sample exactly: leave out {', '.join(conflicts)}.")
-    recipe = recipes.read_verified_recipe(Path(settings.recipe_file).expanduser())
-    if settings.soundtrack is not None and not recipe.get("sound"):
+    recipe = recipes.read_verified_recipe(Path(str(settings.recipe_file)).expanduser())
+    if settings.soundtrack is not None and "soundtrack" not in recipe.origins:
         raise UserError(f"from={settings.recipe_file} repeats a sample that has no soundtrack: leave out soundtrack.")
     return recipe
 
 
+def _with_recipe(settings: SampleSettings, recipe: recipes.SampleRecipe) -> SampleSettings:
+    """Return the settings with what the recipe sets; checkpoints may be named instead. Raises ``UserError``."""
+    checkpoints: dict[str, Any] = {
+        key: getattr(settings, key) or str(recipes.find_checkpoint(origin, Path(settings.runs), key))
+        for key, origin in recipe.origins.items()
+    }
+    weights: Any = recipe.weights
+    return replace(settings, weights=weights, init=recipe.init, **checkpoints)
+
+
 def _show_stream(
     stream: "Stream", item: int | None = None, offset: int = 0, keep_steps: bool = False, writers: Sequence[Any] = ()
-) -> tuple[list[Any], list[list[Any]]]:
+) -> list[list[Any]]:
     """Run the stream; print one sample as it is generated, then the others.
 
     Args:
@@ -212,7 +180,7 @@ def _show_stream(
         writers: one per sample; they receive each part as it is generated.
 
     Returns:
-        The samples, and the intermediate results of each step if ``keep_steps``.
+        The intermediate results of each step if ``keep_steps``.
     """
     streamed_item = item or 0
     print(_heading(stream, streamed_item, offset), file=sys.stderr, flush=True)
@@ -227,15 +195,14 @@ def _show_stream(
                 raise RunError(f"cannot write the samples: {error.strerror}.") from error
         if keep_steps:
             steps.append(parts)
-    media = stream.results()
-    is_text = any(sample.on_terminal for sample in media)
-    if is_text:
+    texts = stream.texts()
+    if any(texts):
         print(flush=True)
-    for index, sample in enumerate(media if item is None and is_text else []):
+    for index, text in enumerate(texts if item is None and any(texts) else []):
         if index != streamed_item:
             print(_heading(stream, index, offset), file=sys.stderr, flush=True)
-            print(sample.on_terminal, flush=True)
-    return media, steps
+            print(text, flush=True)
+    return steps
 
 
 def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
@@ -253,7 +220,7 @@ def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
         return
     start_time, latency, length = time.monotonic(), "", 0.0
     with ProgressBar(stream.unit, stream.max_length, delay=0) as bar:
-        bar.step(0)  # a loop may have to be compiled before the first sound
+        bar.step(0)  # a loop may have to be compiled before the first sample
         for parts in stream:
             latency = latency or f"first {stream.length:.1f} after {time.monotonic() - start_time:.2f} s"
             bar.step(stream.length - length)
@@ -322,10 +289,11 @@ def _create_folder(out: str | None) -> Path:
     return folder
 
 
-def _write(folder: Path, name: str, media: Any, recipe: Mapping[str, Any] | None = None) -> None:
+def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | None = None) -> None:
     files = {media.suffix: media.to_bytes()}
     if recipe is not None:
-        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"
+        files[".json"] = content.encode("utf-8", "backslashreplace")
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
         temporary = path.with_name(f".{path.name}.tmp")

@@ -36,6 +36,7 @@ class Model:
         file, digest, step: the checkpoint, its sha256, and the training step at which it was saved.
         weights: ``ema`` or ``raw``.
         notes: one message per damaged checkpoint that was skipped.
+        parts: the models that it is composed of, by the keys of the command line that name them: itself as ``ckpt``.
     """
 
     def __init__(
@@ -52,6 +53,12 @@ class Model:
         self.modality, self.method, self.record = modality, method, dict(record or {})
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
         self.weights = weights
+        self.parts: dict[str, Model] = {"ckpt": self}
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """Names of its default metrics; empty: those of the data."""
+        return self.method.metrics
 
     def sample(
         self,
@@ -82,7 +89,7 @@ class Model:
         prompts, seeds = expand_prompts(prompt, n, seed)
         samples = Samples()
         for rows in batch_ranges(len(prompts), batch):
-            stream = Stream(self, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+            stream = self.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
             for _ in stream:
                 pass
             samples += stream.results()
@@ -102,7 +109,18 @@ class Model:
         Each step yields a list with one media value per sample: the next part (often empty) of a text or sound, the
         whole current state of a picture or clip. ``results()`` returns the samples.
         """
-        return Stream(self, *expand_prompts(prompt, n, seed), init, options)
+        return self.open_stream(*expand_prompts(prompt, n, seed), init, options)
+
+    def open_stream(
+        self,
+        prompts: list[str],
+        seeds: list[int],
+        init: Media | str | Path | None,
+        options: Mapping[str, Any],
+        interpolation: list[Interpolation] | None = None,
+    ) -> "Stream":
+        """Start one batch, with a prompt and a seed for each sample. Raises ``UserError``."""
+        return Stream(self, prompts, seeds, init, options, interpolation)
 
     def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
         """Build the modality's and the method's ``Options``. ``strict=False`` parses numbers from strings.
@@ -187,7 +205,16 @@ class Stream:
 
     def results(self) -> Samples:
         """Return the samples in their current state."""
-        return Samples(decoder.result() for decoder in self.decoders)
+        return Samples(self.iter_results())
+
+    def iter_results(self, items: Sequence[int] | None = None) -> Iterator[Any]:
+        """Yield the samples, or those of ``items``, in their current state, each as soon as it is complete."""
+        for item in range(len(self.decoders)) if items is None else items:
+            yield self.decoders[item].result()
+
+    def texts(self) -> list[str]:
+        """Terminal text of each sample in its current state; empty if it cannot be shown there."""
+        return [str(decoder.result().on_terminal) for decoder in self.decoders]
 
 
 def expand_prompts(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
