@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from omegaconf import OmegaConf
 
@@ -84,15 +84,14 @@ def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str
         **get_type_hints(model.modality.Options, include_extras=True),
         **get_type_hints(model.method.Options, include_extras=True),
     }
-    values: dict[str, Any] = {}
+    lists, values = model.text_list_options(), dict[str, Any]()
     for name, text in options.items():
         if name not in hints:
             raise model.unknown_option_error(name, {*hints, *keys})
-        hint = hints[name]
-        if get_origin(hint) is Sequence and get_args(hint) == (str,):
+        if name in lists:
             values[name] = parse_prompts(text)
         else:
-            values[name] = validate_value(text, hint, name, strict=False)
+            values[name] = validate_value(text, hints[name], name, strict=False)
     return values
 
 

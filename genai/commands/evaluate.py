@@ -33,8 +33,12 @@ def main() -> None:
     launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
 
 
-def measure(*words: str) -> dict[str, Any]:
+def measure(*words: "str | Sequence[str] | Model", **values: Any) -> dict[str, Any]:
     """Evaluate with the words of the command line, ``measure("modality=text", "n=64")``.
+
+    Args:
+        words: of the command line, or lists of them; a model stands for the words that select its checkpoint.
+        values: further words, ``n=64``.
 
     Returns:
         The content of ``metrics.json``.
@@ -42,8 +46,19 @@ def measure(*words: str) -> dict[str, Any]:
     Raises:
         UserError: an invalid word.
     """
-    overrides, data, options = _split_words(words)
+    from genai.cli.python_words import python_words
+    from genai.inference.model import Model
+
+    selected = [_checkpoint_words(word) if isinstance(word, Model) else word for word in words]
+    overrides, data, options = _split_words(python_words(selected, values))
     return evaluate(compose("evaluate", overrides), data, options)
+
+
+def _checkpoint_words(model: "Model") -> list[str]:
+    """Return the words that select the checkpoints of a model. Raises ``UserError`` if it has none."""
+    if missing := [key for key, part in model.parts.items() if part.file is None]:
+        raise UserError(f"this model has no checkpoint ({missing[0]}): give one of genai.fit or genai.load.")
+    return [*(f"{key}={part.file}" for key, part in model.parts.items()), f"weights={model.weights}"]
 
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
@@ -102,7 +117,8 @@ def _load_source(
     overrides = recorded_overrides(run, data) if run else [*(f"modality={name}" for name in names), *data]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
-    node = compose("train", overrides).nodes["data"]
+    plugin_words = [f"plugins=[{','.join(plugins)}]"] if plugins else []
+    node = compose("train", [*overrides, *plugin_words]).nodes["data"]
     source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
         raise UserError(

@@ -171,7 +171,9 @@ def _is_node(value: Any) -> bool:
 
 def _argument_class(cls: type, name: str) -> type:
     """Return the class that argument ``name`` of ``cls`` requires: ``Encoder`` for the hint ``Encoder | None``."""
-    hint = get_type_hints(cls.__init__)[name]  # type: ignore[misc]
+    hint = get_type_hints(cls.__init__).get(name)  # type: ignore[misc]
+    if hint is None:
+        raise UserError(f"{cls.__name__}.{name} has no annotation, so it takes no _target_: annotate its class.")
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     classes = [member for member in members if isinstance(member, type) and member is not type(None)]
     if len(classes) != 1 or classes[0].__module__ == "builtins":
@@ -194,6 +196,6 @@ def _check_arguments(node: Node, base: type[T], path: str, plugins: Sequence[str
             raise UserError(
                 f"{path}.{name}: {cls.__name__} has no such option.{hint_text} It has: {join_names(parameters)}."
             )
-        if not _is_node(value):
+        if name in hints and not _is_node(value):  # an argument without annotation takes any value
             values[name] = validate_value(value, hints[name], f"{path}.{name}")
     return cls, values

@@ -7,7 +7,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,10 @@ class Model:
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
         self.weights = weights
         self.parts: dict[str, Model] = {"ckpt": self}
+
+    def __repr__(self) -> str:
+        names = ", ".join(type(part).__name__ for part in (self.modality, self.method))
+        return f"{type(self).__name__}({names}, step {self.step}, weights={self.weights!r}, file={str(self.file)!r})"
 
     @property
     def metrics(self) -> Sequence[str]:
@@ -133,12 +137,22 @@ class Model:
         for name in values:
             if name not in modality_names | method_names:
                 raise self.unknown_option_error(name, modality_names | method_names)
+        lists = self.text_list_options()
+        values = {k: [value] if k in lists and isinstance(value, str) else value for k, value in values.items()}
         modality_values = {name: value for name, value in values.items() if name in modality_names}
         method_values = {name: value for name, value in values.items() if name in method_names}
         return (
             parse_dataclass(self.modality.Options, modality_values, strict=strict),
             parse_dataclass(self.method.Options, {**self.method.sampling, **method_values}, strict=strict),
         )
+
+    def text_list_options(self) -> set[str]:
+        """Names of the options that are lists of texts; a single text is taken for a list of one."""
+        hints = {
+            **get_type_hints(self.modality.Options, include_extras=True),
+            **get_type_hints(self.method.Options, include_extras=True),
+        }
+        return {name for name, hint in hints.items() if get_origin(hint) is Sequence and get_args(hint) == (str,)}
 
     def unknown_option_error(self, name: str, allowed: Iterable[str]) -> UserError:
         """Return the error for an option that is not among the ``allowed`` ones."""

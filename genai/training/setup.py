@@ -95,7 +95,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         raise UserError(
             "trainer=fsdp needs losses that use all parameters, but this model has losses that do not. Use ddp."
         )
-    source = instantiate(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    examples = None if config.examples is None else {"examples": config.examples}
+    source = instantiate(values["data"], Source, "data", examples, plugins)  # type: ignore[type-abstract]
     if resumed:
         check_same_data(source, resumed)
         print_changes(resumed, values, hardware)

@@ -50,6 +50,19 @@ def test_foreign_targets_are_refused_by_name(target: str) -> None:
         import_class(target, nn.Module, "model.network")
 
 
+def test_an_argument_without_annotation_takes_any_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare_plugin.py").write_text(
+        "from torch import nn\nclass Bare(nn.Module):\n    def __init__(self, size=None):\n"
+        "        super().__init__()\n        self.size = size\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    node: dict[str, Any] = {"_target_": "bare_plugin.Bare", "size": 3}
+    check_node(node, nn.Module, "model", ["bare_plugin"])
+    assert instantiate(node, nn.Module, "model", plugins=["bare_plugin"]).size == 3
+    with pytest.raises(UserError, match=r"Bare\.size has no annotation, so it takes no _target_"):
+        instantiate({**node, "size": NODE}, nn.Module, "model", plugins=["bare_plugin"])
+
+
 def test_a_plugin_is_built_only_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_plugin.py").write_text("from torch import nn\nclass Mine(nn.Module):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
