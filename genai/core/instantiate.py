@@ -77,9 +77,9 @@ def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any
         UserError: names ``path``, the value and what is allowed.
     """
     try:
-        adapter = _type_adapter(hint)
+        adapter = _type_adapter(hint, repr(hint))
     except TypeError:  # metadata of a plugin that have no hash
-        adapter = _type_adapter.__wrapped__(hint)
+        adapter = _type_adapter.__wrapped__(hint, "")
     try:
         return adapter.validate_python(value, strict=strict)
     except ValidationError as error:
@@ -138,7 +138,8 @@ def _read_value(value: Any, hint: Any) -> Any:
 
 
 @cache
-def _type_adapter(hint: Any) -> TypeAdapter[Any]:
+def _type_adapter(hint: Any, name: str) -> TypeAdapter[Any]:
+    """Return the adapter of a type hint; ``name`` tells ``Literal["a", "b"]`` from ``Literal["b", "a"]``."""
     return TypeAdapter(hint, config=None if hasattr(hint, "__pydantic_config__") or is_dataclass(hint) else _CONFIG)
 
 

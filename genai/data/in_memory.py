@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Gt, Lt
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from torch import Tensor
 
@@ -78,13 +79,13 @@ def _to_picture(value: Any) -> Picture:
         return value
     if isinstance(value, Pillow.Image):
         return Picture.from_pil(value)
-    pixels = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    pixels: NDArray[Any] = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.ndim == 3 and pixels.shape[2] not in (1, 3):
         pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise ValueError(f"the shape {pixels.shape} is not that of a picture with 1 or 3 channels")
+        raise ValueError(f"the shape {np.shape(value)} is not that of a picture with 1 or 3 channels")
     if pixels.dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1:
         pixels = np.rint(pixels * 255).astype(np.uint8)
     if pixels.dtype != np.uint8:

@@ -1,13 +1,13 @@
 """Nodes become objects only if they may."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from torch import nn
 
 from genai.core.errors import UserError
-from genai.core.instantiate import check_node, import_class, instantiate
+from genai.core.instantiate import check_node, import_class, instantiate, validate_value
 from genai.methods.base import Method
 
 GPT = "genai.networks.gpt.GPT"
@@ -111,3 +111,9 @@ def test_a_node_of_the_wrong_kind_is_refused_before_it_is_built(target: str) -> 
         check_node({**NODE, "network": {"_target_": target}}, Method, "model")
     with pytest.raises(UserError, match="a _target_ is missing"):
         check_node({}, Method, "model")
+
+
+def test_choices_are_listed_in_their_own_order() -> None:
+    for hint, listed in ((Literal["a", "b"], "'a' or 'b'"), (Literal["b", "a"], "'b' or 'a'")):
+        with pytest.raises(UserError, match=listed):
+            validate_value("x", hint, "key")
