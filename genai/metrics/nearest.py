@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.metrics.base import EvalContext, Metric, Result
 
 MAX_CHUNK_VALUES = 2**22
@@ -79,4 +79,4 @@ def root_mean_square(differences: Tensor) -> NDArray[Any]:
     return differences.square().mean(1).sqrt().cpu().numpy()
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)
