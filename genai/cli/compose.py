@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genai.core.errors import RunError, UserError, did_you_mean
-from genai.core.paths import config_dir
+from genai.core.paths import config_dir, config_dirs
 from genai.core.renamed import current_words
 
 NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
@@ -115,6 +115,7 @@ def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
             overrides = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words]
+            overrides += _search_path(words)
             config = hydra.compose(config_name, overrides, return_hydra_config=True)
         choices = to_plain(config.hydra.runtime.choices)
         OmegaConf.set_readonly(config, False)
@@ -150,7 +151,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall when other programs are running
     OmegaConf.register_new_resolver("groups", _format_groups, replace=True)
-    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words]
+    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words] + _search_path(words)
 
     def run() -> None:
         _check_words(words)
@@ -164,6 +165,18 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
             raise explain_hydra_error(error, config_name) from error
 
     exit_on_error(run)
+
+
+def plugin_names(words: Sequence[str]) -> list[str]:
+    """Return the packages of the last ``plugins=[...]`` among ``words``."""
+    values = [word.partition("=")[2] for word in words if override_key(word) == "plugins"]
+    return re.findall(r"[A-Za-z_][\w.]*", values[-1]) if values else []
+
+
+def _search_path(words: Sequence[str]) -> list[str]:
+    """Return the override that lets Hydra find the configs of plugins, if they have any."""
+    folders = ["'file://{}'".format(str(folder).replace("'", "\\'")) for folder in config_dirs(plugin_names(words))[1:]]
+    return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
 
 
 def _check_words(words: Sequence[str]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.cli.compose import compose, known_keys, override_key
+from genai.cli.compose import compose, known_keys, override_key, plugin_names
 from genai.core.errors import UserError
 from genai.core.old_names import NEWER_ARGUMENTS
-from genai.core.paths import config_dir
-from genai.core.renamed import current_config, current_node, current_words
+from genai.core.paths import config_dirs
+from genai.core.renamed import current_config, current_node, current_words, without_split
 from genai.runs.run import Run, all_runs, find_run
 
 PATH_KEYS = ("data.path",)
@@ -43,13 +43,14 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
     replaced_keys = {override_key(word) for word in new_overrides}
     if replaced_keys & {"steps", "minutes"}:
         replaced_keys |= {"steps", "minutes"}
-    allowed = set(known_keys("train"))
+    allowed, folders = set(known_keys("train")), config_dirs(plugin_names(new_overrides))
 
     def is_allowed(word: Any) -> bool:
         if not isinstance(word, str) or "@" in word.partition("=")[0] or word in DEBUG_WORDS:
             return False
         key, value = override_key(word), word.partition("=")[2]
-        members = {file.stem for file in (config_dir() / key).glob("*.yaml")} if key.isidentifier() else set()
+        files = (file for folder in folders for file in (folder / key).glob("*.yaml")) if key.isidentifier() else ()
+        members = {file.stem for file in files}
         is_member = not members or value in members or (key == "experiment" and value == "null")
         root = key.split(".")[0]
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
@@ -135,4 +136,5 @@ def _comparable_config(values: Any) -> Any:
     """A config by its current names, without keys that do not distinguish runs."""
     if not isinstance(values, dict):
         return values
-    return {**current_config(values), "resume": None, "runs": None}
+    values = {key: without_split(value) for key, value in current_config(values).items()}
+    return {**values, "resume": None, "runs": None}

@@ -34,9 +34,10 @@ def page(config: CommandConfig) -> Path:
     values = config.values
     for key in ("samples", "out", "runs"):
         validate_value(values[key], str, key)
+    plugins = tuple(validate_value(values["plugins"], Sequence[str], "plugins"))
     runs = _find_runs(values)
     folders = _find_samples(Path(values["samples"]).expanduser())
-    sections = [_make_section(run, folders) for run in runs]
+    sections = [_make_section(run, folders, plugins) for run in runs]
     out = output_file(values["out"], "page.html")
     _write(out, render_page(sections))
     print(f"page in {out.absolute().as_uri()}", flush=True)
@@ -71,7 +72,7 @@ def _modified_time(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
+def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tuple[str, ...]) -> "Section":
     """Collect the content of a run's section, with the newest samples of its checkpoints."""
     from genai.report.html import Section
 
@@ -80,7 +81,7 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
         [(file, recipe) for file, recipe in samples if recipe["checkpoint_sha256"] in hashes] for samples in folders
     )
     samples = next(filter(None, candidates), [])
-    media = _media_class(run)
+    media = _media_class(run, plugins)
     figures = []
     for file, recipe in samples[:MAX_SAMPLES]:
         try:
@@ -91,13 +92,13 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
     return Section(run, figures, len(samples), folder, _sample_command(run, samples))
 
 
-def _media_class(run: "Run") -> "type[Media]":
+def _media_class(run: "Run", plugins: tuple[str, ...]) -> "type[Media]":
     from genai.data.registry import modality_classes
 
-    name = str(run.record.get("modality"))
-    if name not in modality_classes():
-        raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(modality_classes())}.")
-    return modality_classes()[name].media
+    name, classes = str(run.record.get("modality")), modality_classes(plugins)
+    if name not in classes:
+        raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(classes)}.")
+    return classes[name].media
 
 
 def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:

@@ -21,6 +21,7 @@ from genai.cli.options import (
     split_options,
 )
 from genai.core.errors import RunError, UserError
+from genai.core.renamed import current_options
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -52,7 +53,7 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     if values["interpolate"]:
         _write_interpolation(model, values, parsed)
     elif recipe:
-        _repeat_sample(model, soundtrack_model, values, recipe)
+        _repeat_sample(model, soundtrack_model, values, {**recipe, "options": parsed})
     else:
         _write_samples(model, soundtrack_model, values, parsed)
 
@@ -64,11 +65,11 @@ def _load_models(
     from genai.inference.soundtrack import load_soundtrack_model
 
     model = load_model(values)
-    if values["animate"] and model.modality.animation_class is None:
+    if values["animate"] and model.modality.preview().animation_class is None:
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
     if recipe:
         recipes.check_origin(values["from"], recipe, model)
-        parsed = recipe["options"]
+        parsed = current_options(recipe["options"], set().union(*model.option_names))
     else:
         parsed = parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
@@ -85,6 +86,7 @@ def _write_samples(
     from genai.core.batch import batch_ranges
     from genai.inference.model import Stream, expand_prompts
     from genai.inference.soundtrack import add_soundtracks
+    from genai.modalities.optional import request_notes
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
@@ -92,10 +94,10 @@ def _write_samples(
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, values["out"], len(prompts))
     first = Stream(model, prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
-    for note in model.modality.request_notes(prompts, first.init):
+    for note in request_notes(model.modality, prompts, first.init):
         print(note, file=sys.stderr)
     folder = _create_folder(values["out"])
-    samples: list[tuple[str, Any]] = []
+    samples, preview = list[tuple[str, Any]](), model.modality.preview()
     for rows in batch_ranges(len(prompts), values["batch"]):
         batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
         stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
@@ -113,9 +115,9 @@ def _write_samples(
         for item, (name, sample) in enumerate(zip(names, batch_media, strict=True)):  # write each as soon as it is done
             _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init, soundtrack_model))
             if values["animate"]:
-                _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
+                _write(folder, f"{name}-making", preview.animation_class([step[item] for step in steps]))
         samples += zip(prompts[rows.start : rows.stop], media, strict=True)
-    if contact_sheet := model.modality.contact_sheet(samples):
+    if contact_sheet := preview.contact_sheet(samples):
         _write(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
 
@@ -140,7 +142,7 @@ def _repeat_sample(
         sample = next(add_soundtracks(soundtrack_model, [sample], [seeds[item]]))
     _write(folder, name, sample, recipe)
     if values["animate"]:
-        _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
+        _write(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
     _report_folder(folder, 1)
 
 
@@ -272,11 +274,13 @@ def _open_stream_writers(
 
     Recipes with the same names are deleted first, because they describe other samples.
     """
+    from genai.modalities.optional import stream_writer
+
     writers = []
     for name, decoder in zip(names, stream.decoders, strict=True):
         path = folder / f"{name}{decoder.initial.suffix}"
         try:
-            writer = model.modality.stream_writer(path, decoder.initial)
+            writer = stream_writer(model.modality, path, decoder.initial)
             if writer is not None:
                 writers.append(stack.enter_context(writer))
                 path.with_suffix(".json").unlink(missing_ok=True)

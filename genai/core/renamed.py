@@ -6,14 +6,26 @@ answered with a one-line note; those in files on disk are read silently.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from genai.core.old_names import ARGUMENTS, FIGURES, KEYS, METRICS, MODULES, NAMES, NEWER_ARGUMENTS, NEWER_KEYS, STATE
+from genai.core.old_names import (
+    ARGUMENTS,
+    FIGURES,
+    KEYS,
+    METRICS,
+    MODULES,
+    MOVED_ARGUMENTS,
+    MOVED_OPTIONS,
+    NAMES,
+    NEWER_ARGUMENTS,
+    NEWER_KEYS,
+    STATE,
+)
 
 ROOTS = {
     "genai.modalities": "modality",
@@ -51,22 +63,28 @@ def current_target(target: str) -> str:
     return f"{MODULES[module]}.{name}" if module in MODULES else target
 
 
-def current_node(value: Any) -> Any:
+def current_node(value: Any, fixed: Collection[str] = ()) -> Any:
     """A config node, and the nodes in it, with current targets and arguments.
 
     What is larger than any config comes back as it is: the checks after this one refuse it.
+
+    Args:
+        value: the node.
+        fixed: names of arguments that it will have besides its own.
     """
-    return _current_node(value, [MAX_NODES], MAX_DEPTH)
+    return _current_node(value, fixed, [MAX_NODES], MAX_DEPTH)
 
 
-def _current_node(value: Any, budget: list[int], depth: int) -> Any:
+def _current_node(value: Any, fixed: Collection[str], budget: list[int], depth: int) -> Any:
     is_node = isinstance(value, Mapping) and isinstance(value.get("_target_"), str)
     if not is_node or budget[0] <= 0 or depth <= 0:
         return value
     budget[0] -= 1
     target = current_target(value["_target_"])
+    subclass, moved = MOVED_ARGUMENTS.get(target, (target, ()))
+    target = subclass if any(name in value or name in fixed for name in moved) else target
     arguments = ARGUMENTS.get(target, {})
-    node = {arguments.get(name, name): _current_node(item, budget, depth - 1) for name, item in value.items()}
+    node = {arguments.get(name, name): _current_node(item, fixed, budget, depth - 1) for name, item in value.items()}
     return NEWER_ARGUMENTS.get(target, {}) | node | {"_target_": target}
 
 
@@ -100,6 +118,23 @@ def _current_word(command: str, word: str, own_prefixes: tuple[str, ...], quiet:
     if new != path and not quiet:
         note(".".join(path), ".".join(new))
     return f"{prefix}{'.'.join(new)}{equals}{value}"
+
+
+def without_split(node: Any) -> Any:
+    """A node whose class is, for a subclass to which arguments have moved, the class that had them before."""
+    bases = {subclass: base for base, (subclass, _) in MOVED_ARGUMENTS.items()}
+    is_subclass = isinstance(node, Mapping) and node.get("_target_") in bases
+    return {**node, "_target_": bases[node["_target_"]]} if is_subclass else node
+
+
+def current_options(options: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Options of a recipe; those that samples of this kind had before, without effect, are left out.
+
+    Args:
+        options: by name.
+        names: of the options that there are.
+    """
+    return {name: value for name, value in options.items() if name in names or name not in MOVED_OPTIONS}
 
 
 def current_metrics(names: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from genai.core.instantiate import instantiate, parse_dataclass
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import file_hash, load_checkpoint
 from genai.runs.run import Run, find_run, latest_run
 
@@ -103,14 +104,21 @@ class Model:
         """
         return Stream(self, *expand_prompts(prompt, n, seed), init, options)
 
+    @property
+    def option_names(self) -> tuple[set[str], set[str]]:
+        """Names of the modality's and of the method's options."""
+        modality_names, method_names = (
+            {field.name for field in dataclass_fields(part.Options)} for part in (self.modality, self.method)
+        )
+        return modality_names, method_names
+
     def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
         """Build the modality's and the method's ``Options``. ``strict=False`` parses numbers from strings.
 
         Raises:
             UserError: an unknown name, a wrong type, a value out of range.
         """
-        modality_names = {field.name for field in dataclass_fields(self.modality.Options)}
-        method_names = {field.name for field in dataclass_fields(self.method.Options)}
+        modality_names, method_names = self.option_names
         for name in values:
             if name not in modality_names | method_names:
                 raise self.unknown_option_error(name, modality_names | method_names)
@@ -166,8 +174,8 @@ class Stream:
         request = replace(request, interpolation=interpolation)
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
-        self.unit, self._elements_per_unit = modality.unit, modality.elements_per_unit
-        self.length, self.max_length = 0.0, request.size[0] / modality.elements_per_unit
+        self.unit, self._elements_per_unit = length_unit(modality)
+        self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit
         self.progress: float | None = None
         model.method.eval()
         self._chunks = model.method.stream(request, method_options)

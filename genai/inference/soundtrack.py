@@ -7,6 +7,7 @@ from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.inference.model import Model, load
 from genai.media.clip import Clip
+from genai.modalities.optional import check_soundtrack, required_option
 
 
 def load_soundtrack_model(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]) -> Model | None:
@@ -23,12 +24,12 @@ def load_soundtrack_model(values: Mapping[str, Any], model: Model, options: Mapp
     source = values["soundtrack"]
     if source is None:
         return None
-    model.modality.check_soundtrack(model.build_options(options)[0])
+    check_soundtrack(model.modality, model.build_options(options)[0])
     try:
         soundtrack_model = load(source, device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
     except UserError as error:
         raise type(error)(f"soundtrack=: {error}") from error
-    if soundtrack_model.modality.required_option != "clip":
+    if required_option(soundtrack_model.modality) != "clip":
         raise UserError(
             f"soundtrack={source} is not a soundtrack model. Train one: python -m genai.train modality=audio "
             "data=world_soundtrack"

@@ -21,6 +21,7 @@ from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
+from genai.modalities.preview import Preview, PromptSamples
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
@@ -51,8 +52,8 @@ class Image(Modality):
     """
 
     media = Picture
-    animation_class = DenoisingAnimation
     Options = ImageOptions
+    size_options = ("size",)
 
     def __init__(
         self,
@@ -72,7 +73,8 @@ class Image(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {"shape": self.shape, "mean": self.mean, "std": self.std}
+        scaling = {"_target_": "genai.methods.scaling.PixelScaling"}
+        return {"shape": self.shape, "mean": self.mean, "std": self.std, "scaling": scaling}
 
     def fit(self, split: Split, cache: Path) -> None:
         """Compute mean and standard deviation of the training pixels in [-1, 1]."""
@@ -131,20 +133,19 @@ class Image(Modality):
             init_mask = [(~generated).expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
-    def preview_prompts(self, split: Split) -> list[str]:
-        """Choose eight different prompts of held-out images."""
-        count = min(len(split), 64)
-        prompts = dict.fromkeys(split.prompt(index * len(split) // count) for index in range(count))
-        return list(prompts)[:8] or [""]
+    def preview(self) -> Preview:
+        return ImagePreview()
 
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """Log a contact sheet."""
-        writer.add_image(tag, self.contact_sheet(samples).pixels, step, dataformats="HWC")
 
-    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+class ImagePreview(Preview):
+    """Presents pictures, side by side."""
+
+    animation_class = DenoisingAnimation
+
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples)
 
-    def interpolation_strip(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+    def interpolation_strip(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples, min_width=96, columns=len(samples))
 
 

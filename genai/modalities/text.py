@@ -21,6 +21,7 @@ from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.preview import Preview, PromptSamples
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Text(Modality):
 
     media = Document
     Options = TextOptions
+    size_options = ("block",)
 
     def __init__(
         self,
@@ -145,14 +147,21 @@ class Text(Modality):
             num_classes=self.end_token + 1,
         )
 
-    def preview_prompts(self, split: Split) -> list[str]:
+    def preview(self) -> Preview:
+        return TextPreview()
+
+
+class TextPreview(Preview):
+    """Presents texts: continuations of held-out documents, in a table."""
+
+    def prompts(self, split: Split) -> list[str]:
         """Return the first words of a few held-out documents."""
         count = min(4, len(split))
         examples = [split[index * len(split) // count] for index in range(count)]
         texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in examples)
         return [text for text in texts if text] or [""]
 
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Document]], step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log a Markdown table of prompts and samples."""
         rows = [f"| {_escape_cell(prompt)} | {_escape_cell(media)} |" for prompt, media in samples]
         writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)

@@ -20,6 +20,7 @@ from genai.core.batch import Batch
 from genai.core.errors import CorruptCheckpoint, RunError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
+from genai.modalities.preview import Preview
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
@@ -52,12 +53,14 @@ class TrainingLoop(Callback):
         self,
         run: Run,
         modality: Modality,
+        preview: Preview,
         prompts: list[str],
         settings: TrainSettings,
         logger: Logger,
         on_first_step: Callable[[], None] | None = None,
     ) -> None:
-        self.run, self.modality, self.prompts, self.on_first_step = run, modality, prompts, on_first_step
+        self.run, self.modality, self.on_first_step = run, modality, on_first_step
+        self.preview, self.prompts = preview, prompts
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
         self.stop_step = math.inf
         self.durations = {name: deque[float](maxlen=50) for name in ("step", "validation", "preview", "checkpoint")}
@@ -92,7 +95,8 @@ class TrainingLoop(Callback):
         self.checkpoint_every.start(now, first=10)
         pending_metrics = module.pending_metrics
         if trainer.is_global_zero:
-            self.logs = RunLogger(self.run.folder, module.step - (pending_metrics is not None), self.logger)
+            step = module.step - (pending_metrics is not None)
+            self.logs = RunLogger(self.run.folder, step, self.logger, module.log_prefixes)
             self.progress.start(module)
         self.last_saved_step = module.step
         module.best_val_loss = min(module.best_val_loss, self._best_saved_loss())
@@ -204,16 +208,16 @@ class TrainingLoop(Callback):
             if self.logs and samples:
                 previews = list(zip(self.prompts, samples, strict=True))
                 if writer := self.logs.writer:
-                    self.modality.log_samples(writer, tag, previews, module.step)
+                    self.preview.log(writer, tag, previews, module.step)
                     writer.flush()
                 if not raw:
-                    self._write_preview_files(module.step, previews)
+                    self.preview.write(self.run.folder / "previews" / f"{module.step:08d}", previews)
 
     def _sample_previews(self, module: TrainingModule) -> list[Any] | None:
         """Sample one preview per prompt; ``None`` after a signal, which other processes see at the next step."""
         model = Model(self.modality, module.method)
-        inits = self.modality.preview_inits(self.prompts, module.method.degrade)
-        options = self.modality.preview_options(self.prompts)
+        inits = self.preview.inits(self.prompts, module.method.degrade)
+        options = self.preview.options(self.prompts)
         if inits is None and options is None:
             streams = [model.stream(self.prompts)]
         else:
@@ -224,14 +228,6 @@ class TrainingLoop(Callback):
                 if self.signal is not None:
                     return None
         return [sample for stream in streams for sample in stream.results()]
-
-    def _write_preview_files(self, step: int, previews: list[tuple[str, Any]]) -> None:
-        folder = self.run.folder / "previews" / f"{step:08d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, (_, media) in enumerate(previews):
-            (folder / f"{number:03d}{media.suffix}").write_bytes(media.to_bytes())
-        if contact_sheet := self.modality.contact_sheet(previews):
-            (folder / f"sheet{contact_sheet.suffix}").write_bytes(contact_sheet.to_bytes())
 
     def _save(self, trainer: Trainer, module: TrainingModule) -> None:
         if self.last_saved_step != module.step or not self.run.last.exists():

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from genai.inference.model import count_parameters
+from genai.modalities.optional import required_option
 from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
@@ -94,6 +95,6 @@ def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
     print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
     if best:
         print(f"best      {shell_path(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
-    option = f" {name}=FILE" if (name := setup.modality.required_option) else ""
+    option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
     print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

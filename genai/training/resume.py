@@ -13,10 +13,11 @@ import yaml
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError
-from genai.core.renamed import current_config
+from genai.core.renamed import current_config, without_split
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import compatible_modalities
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.optimizers import MuonAdamW
@@ -43,7 +44,7 @@ def restore_modality(modality: Modality, target: str, metadata: Mapping[str, Any
         Whether the checkpoint ``file`` has them.
     """
     node = metadata.get("modality")
-    if not isinstance(node, Mapping) or node.get("_target_") not in (target, *modality.compatible_modalities):
+    if not isinstance(node, Mapping) or node.get("_target_") not in (target, *compatible_modalities(modality)):
         return False
     try:
         modality.restore(metadata["modality_state"])
@@ -108,6 +109,7 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
 def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:
     """List the differences of two config nodes as (path, old value, new value)."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
+        old, new = without_split(old), without_split(new)
         keys = dict.fromkeys([*old, *new])
         return [d for key in keys for d in config_differences(old.get(key), new.get(key), f"{path}.{key}")]
     return [] if old == new else [(path, old, new)]

@@ -18,11 +18,12 @@ from genai.data.registry import compatible_data, source_classes
 from genai.inference.model import SkipInit, build_method
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.preview import Preview
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger
-from genai.training.optimizers import MuonAdamW
+from genai.training.optimizers import MuonAdamW, needs_whole_matrices
 from genai.training.resume import (
     check_same_data,
     check_same_model,
@@ -41,7 +42,7 @@ class TrainingSetup:
     """Everything that a run needs besides the trainer.
 
     Attributes:
-        prompts: of the previews.
+        preview, prompts: which samples are previewed, and how.
         resumed: the run to continue.
         checkpoint: file to resume or to initialize from.
         start: step from which a resumed run continues.
@@ -58,6 +59,7 @@ class TrainingSetup:
     optimizers: dict[str, MuonAdamW]
     lr_schedule: LRSchedule
     logger: Logger
+    preview: Preview
     prompts: list[str]
     resumed: Run | None
     checkpoint: Path | None
@@ -79,7 +81,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     Interval.parse(settings.preview_every, "preview_every")
     Interval.parse(settings.checkpoint_every, "checkpoint_every")
     hardware = instantiate(values["trainer"], DeviceConfig, "trainer").resolve()
-    if hardware.strategy == "fsdp" and values["optimizer"].get("matrix_lr", 0) is not None:
+    if hardware.strategy == "fsdp" and needs_whole_matrices(values["optimizer"]):
         raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
     torch.set_num_threads(hardware.threads or 1)
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
@@ -116,7 +118,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         check_same_optimizers(optimizers, start.get("optimizer_states", []))
     schedule = instantiate(values["schedule"], Schedule, "schedule")
     lr_schedule = create_lr_schedule(settings, schedule, metadata if resumed else {})
-    default_prompts = modality.preview_prompts(source.val)  # also selects the references of previews
+    preview = modality.preview()
+    default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
         config,
         settings,
@@ -129,6 +132,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         optimizers,
         lr_schedule,
         logger,
+        preview,
         list(settings.prompts) or default_prompts,
         resumed,
         checkpoint,
@@ -177,7 +181,7 @@ def _optimizer_node(node: Mapping[str, Any], network_name: str = "") -> dict[str
 
 
 def _network_overrides(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the settings of single networks, such as ``optimizer.generator.lr=...``, by network name."""
+    """Return the settings of single networks, such as ``optimizer.NETWORK.lr=...``, by network name."""
     return {name: value for name, value in node.items() if isinstance(value, Mapping)}
 
 

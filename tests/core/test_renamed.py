@@ -18,6 +18,7 @@ import genai
 from genai.core import old_names, renamed
 from genai.core.instantiate import import_class
 from genai.core.paths import config_dir
+from genai.methods.frame_diffusion import FrameDiffusion
 from genai.metrics.base import REGISTRY
 
 HERE = Path(__file__).parent
@@ -74,6 +75,28 @@ def test_an_old_argument_is_one_of_its_class(target: str, old: str, new: str) ->
     assert renamed.current_node({"_target_": target, old: 1}) == {"_target_": target, new: 1}
     root = next(key for package, key in renamed.ROOTS.items() if target.startswith(f"{package}."))
     assert renamed.current_words("train", [f"{root}.{old}=1"], quiet=True)[0] == f"{root}.{new}=1"
+
+
+MOVED = [(base, subclass, name) for base, (subclass, names) in old_names.MOVED_ARGUMENTS.items() for name in names]
+
+
+@pytest.mark.parametrize(("base", "subclass", "name"), MOVED)
+def test_arguments_that_moved_to_a_subclass_decide_the_class(base: str, subclass: str, name: str) -> None:
+    new = old_names.ARGUMENTS[subclass].get(name, name)
+    assert new in inspect.signature(import_class(subclass, object, "x")).parameters
+    assert new not in inspect.signature(import_class(base, object, "x")).parameters
+    assert renamed.current_node({"_target_": base, name: 1}) == {"_target_": subclass, new: 1}
+    assert renamed.current_node({"_target_": base}, {name: 1}) == {"_target_": subclass}
+    assert renamed.current_node({"_target_": base, "floor": 1}, {"shape": 1}) == {"_target_": base, "floor": 1}
+    assert (
+        renamed.without_split({"_target_": subclass}) == {"_target_": base} == renamed.without_split({"_target_": base})
+    )
+
+
+def test_options_that_moved_to_clips_are_no_mistake_in_recipes_of_images() -> None:
+    options = dict.fromkeys(["steps", "seed", *old_names.MOVED_OPTIONS], 1)
+    assert renamed.current_options(options, ["steps"]) == {"steps": 1, "seed": 1}
+    assert renamed.current_options(options, ["steps", *old_names.MOVED_OPTIONS]) == options
 
 
 KEYS = [(command, old, new) for command, names in old_names.KEYS.items() for old, new in names.items()]
@@ -165,7 +188,9 @@ def test_an_old_module_that_never_was_is_not_found() -> None:
 def test_an_old_checkpoint_opens_and_samples_as_it_did(kind: str, old_runs: Path, sounds: Path) -> None:
     expected = json.loads((old_runs / "expected.json").read_text())[kind]["samples"]
     options = {"init": sounds / "low_tone" / "0.flac"} if kind == "enhancer" else OPTIONS.get(kind, {})
-    samples = genai.load(old_runs / kind, device="cpu").sample("the red circle", n=2, seed=3, **options)
+    model = genai.load(old_runs / kind, device="cpu")
+    assert isinstance(model.method, FrameDiffusion) == (kind == "video")
+    samples = model.sample("the red circle", n=2, seed=3, **options)
     for sample, wanted in zip(samples, expected, strict=True):
         if isinstance(sample, str):
             assert sample == wanted

@@ -13,6 +13,7 @@ import genai
 from genai.core.errors import UserError
 from genai.inference.model import Model
 from genai.methods.diffusion import Diffusion
+from genai.methods.scaling import PixelScaling
 from genai.modalities.image import Image
 from genai.networks.unet import UNet
 from genai.runs.run import Run, all_runs
@@ -119,7 +120,7 @@ def test_wrong_words_about_images(words: list[str], message: str, tmp_path: Path
 )
 def test_wrong_options_of_images(options: dict[str, object], message: str) -> None:
     modality = Image(16)
-    model = Model(modality, Diffusion(UNet(modality.shape, width=16)))
+    model = Model(modality, Diffusion(UNet(modality.shape, width=16), scaling=PixelScaling()))
     with pytest.raises(UserError, match=message):
         model.sample("a", **options)
 

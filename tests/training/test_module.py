@@ -94,9 +94,10 @@ def test_numbers_of_both_and_of_validation_are_written(trained: Callable[[str], 
     }
     more = {"discriminator_real_score", "discriminator_fake_score", "discriminator_penalty", "val_diversity"}
     assert both | more <= rows[-1].keys() and all(rows[-1][name] for name in both | more)
-    assert tensorboard_tag("generator_loss") == "loss/generator" and tensorboard_tag("val_loss") == "loss/val"
+    networks = ["discriminator", "generator"]
+    assert tensorboard_tag("generator_loss", networks) == "loss/generator" and tensorboard_tag("val_loss") == "loss/val"
     assert (
-        tensorboard_tag("discriminator_real_score") == "discriminator/real_score"
+        tensorboard_tag("discriminator_real_score", networks) == "discriminator/real_score"
         and tensorboard_tag("val_diversity") == "val/diversity"
     )
     assert tensorboard_tag("memory_mb") == "speed/memory_mb" and tensorboard_tag("grad_norm") == "grad_norm"
