@@ -5,7 +5,6 @@ only with those of real images and of other models in the same table.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genai.core.cache import cache_dir, cache_key, cached_file
+from genai.core.cache import cache_key
 from genai.core.data import PackedDataset
 from genai.metrics.frechet import mean_and_covariance
 from genai.metrics.image.classifier import (
@@ -24,7 +23,9 @@ from genai.metrics.image.classifier import (
     picture_features,
     train_image_classifier,
 )
-from genai.metrics.image.nearest import LOW_QUANTILE, nearest_picture_distances
+from genai.metrics.image.nearest import nearest_picture_distances
+from genai.metrics.nearest import LOW_QUANTILE
+from genai.metrics.probe import cached_probe
 
 COUNTS = (128, 256, 2048)
 """Numbers of images at which models are compared."""
@@ -57,16 +58,12 @@ class ImageScores:
 
     def _cached_classifier(self, pixels: Tensor, prompts: Sequence[str]) -> ImageClassifier:
         """Return the classifier from the cache, so that all models are scored by the same one."""
-        from safetensors.torch import load_file, save_file
 
-        def write(path: Path) -> None:
-            network = train_image_classifier(pixels, class_indices(prompts, self.classes), len(self.classes), STEPS)
-            save_file(network.state_dict(), path)
+        def train() -> ImageClassifier:
+            return train_image_classifier(pixels, class_indices(prompts, self.classes), len(self.classes), STEPS)
 
         key = cache_key("image_quality", len(pixels), int(pixels.sum()), STEPS)
-        network = ImageClassifier(pixels.shape[1], len(self.classes))
-        network.load_state_dict(load_file(cached_file(cache_dir() / f"{key}.safetensors", write)))
-        return network.eval()
+        return cached_probe(key, lambda: ImageClassifier(pixels.shape[1], len(self.classes)), train, pixels.device)
 
     def class_accuracy(self, pixels: Tensor, prompts: Sequence[str]) -> float:
         """Return the share of images that are classified as their prompts say."""

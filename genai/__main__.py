@@ -1,27 +1,33 @@
-"""``python -m genai NAME WORDS``, also installed as ``genai``: run a command, or list what there is."""
+"""``python -m genai NAME WORDS``, also installed as ``genai``: run a command, or list the commands."""
 
 import ast
 import sys
-from runpy import run_module
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
-from genai.core.errors import did_you_mean
+from genai.cli.compose import exit_on_error
+from genai.core.errors import UserError, did_you_mean
 from genai.core.paths import PACKAGE
 
 
 def main() -> None:
-    """Dispatch to ``genai/commands/NAME.py``. Exit code 2 for a name that does not exist."""
+    """Run ``genai/commands/NAME.py``. Exit code 2 for a name that does not exist."""
+    exit_on_error(_dispatch)
+
+
+def _dispatch() -> None:
     name, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
     names = command_names()
     if name in ("-h", "--help", "help"):
         print(overview())
         return
     if name not in names:
-        print(f"error: There is no command '{name}'.{did_you_mean(name, names)}\n\n{overview()}", file=sys.stderr)
-        sys.exit(2)
+        hint = f" Did you mean: train {name}?" if "=" in name or name.startswith("-") else did_you_mean(name, names)
+        raise UserError(f"There is no command '{name}'.{hint}\n\n{overview()}")
     sys.argv[1:] = words
-    run_module(
-        f"genai.commands.{name}", run_name="__main__", alter_sys=True
-    )  # a strategy may start it again by this name
+    sys.modules["__main__"].__spec__ = find_spec(f"genai.commands.{name}")  # how a strategy starts further processes
+    import_module(f"genai.commands.{name}").main()
 
 
 def command_names() -> list[str]:
@@ -30,15 +36,17 @@ def command_names() -> list[str]:
 
 
 def overview() -> str:
-    """One line for each command: its name and the first sentence of its file."""
+    """One line for each command: its name and the first sentence of its docstring."""
+    program = "genai" if Path(sys.argv[0]).stem == "genai" else "python -m genai"
     rows = [f"  {name:<10} {_summary(name)}" for name in command_names()]
-    return "\n".join(["python -m genai COMMAND WORDS", "", *rows, "", "Help on one: python -m genai COMMAND --help"])
+    return "\n".join([f"{program} COMMAND WORDS", "", *rows, "", f"Help on one: {program} COMMAND --help"])
 
 
 def _summary(name: str) -> str:
     """First sentence of a command's docstring, read without importing it."""
     docstring = ast.get_docstring(ast.parse((PACKAGE / "commands" / f"{name}.py").read_text(encoding="utf-8"))) or ""
-    return docstring.split("\n")[0].partition(": ")[2].partition(". ")[0].rstrip(".")
+    line = docstring.split("\n")[0]
+    return (line.partition(": ")[2] or line).partition(". ")[0].rstrip(".")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
@@ -29,14 +30,16 @@ MODALITIES = ("text", "image", "audio", "video")
 PEAK_BF16_TFLOPS = {
     "H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L40": 181, "L4": 121, "A10": 125, "4090": 165, "3090": 71
 }  # fmt: skip
-"""Dense bf16 peak of GPUs by a part of their names, from the makers' data sheets; the first that fits counts."""
+"""Dense bf16 peak of GPUs by the beginning of a word in their names, from data sheets; the first that fits counts."""
+KILL_SECONDS = 120
+"""Time for the first checkpoint of the run that is killed."""
 SMALL = {
     "text": ["model.network.layers=1", "model.network.width=32", "modality.block=32"],
     "image": ["model.network.width=16", "model.network.blocks=1", "modality.size=16", "data.items=64"],
     "audio": ["model.network.layers=2", "data.items=30"],
     "video": ["model.network.width=8", "model.network.layout=2", "modality.size=16", "data.items=40"],
 }
-"""What makes each modality small enough for a CPU."""
+"""Words that make each modality small enough for a CPU."""
 
 
 @dataclass
@@ -85,6 +88,7 @@ def speed_and_memory(folder: Path) -> tuple[float, float]:
 
 def flops_per_sample(folder: Path) -> float:
     """FLOPs of one example forward and backward, counted by torch on the CPU."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     import genai as package
@@ -100,7 +104,8 @@ def flops_per_sample(folder: Path) -> float:
     total = 0.0
     for name in model.method.networks():
         model.method.train()
-        with FlopCounterMode(display=False) as counter:
+        # the math backend is counted; a fused one on a CPU is not
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             model.method.loss(batch, name)["loss"].backward()
         total += counter.get_total_flops()
     return total / len(batch)
@@ -109,21 +114,32 @@ def flops_per_sample(folder: Path) -> float:
 def peak_flops() -> float | None:
     """Peak bf16 FLOPs a second of the GPU; ``None``: it is not in the list."""
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    return next((tflops * 1e12 for part, tflops in PEAK_BF16_TFLOPS.items() if part in name), None)
+    return next((tflops * 1e12 for part, tflops in PEAK_BF16_TFLOPS.items() if re.search(rf"\b{part}", name)), None)
 
 
 def killed_and_resumed(words: Sequence[str], steps: int, runs: Path) -> bool:
-    """Kill a training after its first checkpoint, resume it; whether it then did all its steps."""
-    command = genai("train", *words, f"steps={steps}", f"checkpoint_every={max(1, steps // 10)}", f"runs={runs}")
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(runs.glob("*/*/checkpoints/last.ckpt.sha256")):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    """Kill a training after its first checkpoint, resume it, and tell whether it then did all its steps.
+
+    Raises:
+        RuntimeError: the training failed, or saved nothing in ``KILL_SECONDS``.
+    """
+    command = genai("train", *words, f"steps={10 * steps}", f"checkpoint_every={max(1, steps // 10)}", f"runs={runs}")
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
+        deadline = time.monotonic() + KILL_SECONDS
+        while process.poll() is None and not list(runs.glob("*/*/checkpoints/last.ckpt.sha256")):
+            if time.monotonic() > deadline:
+                process.kill()
+                raise RuntimeError(f"no checkpoint after {KILL_SECONDS} s")
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        if process.wait() != -signal.SIGKILL:
+            errors.seek(0)
+            raise RuntimeError(f"the training that was to be killed ended by itself\n{errors.read()[-1500:]}")
     folder = only_run(runs)
-    if not json.loads((folder / "record.json").read_text()).get("finished"):
-        run("train", f"resume={folder}", runs=runs)
-    return bool(json.loads((folder / "record.json").read_text())["steps"] == steps)
+    step = json.loads((folder / "record.json").read_text()).get("steps", 0)
+    run("train", f"resume={folder}", f"steps={step + steps}", runs=runs)
+    return bool(json.loads((folder / "record.json").read_text())["steps"] == step + steps)
 
 
 def check(modality: str, steps: int, work: Path, gpu: bool) -> Check:

@@ -3,13 +3,17 @@
 import importlib
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -32,10 +36,17 @@ SMALL = (
 """Words of a command line whose training takes a second or two; ``data.path=`` and ``runs=`` come from the fixtures."""
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(shared: Path) -> Path:
     """The cache folder of the whole test session."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared / "cache"
     os.environ["GENAI_CACHE"] = str(folder)
     return folder
 
@@ -196,12 +207,67 @@ SMALL_VIDEO = (
 """The same for clips."""
 
 
+SMALL_SOUNDTRACK = ("data=world_soundtrack", *SMALL_AUDIO, "preview_every=3")
+"""The same for soundtracks of clips."""
+
+
+SMALL_ENHANCER = (
+    "modality=audio",
+    "model=enhancer",
+    "data=audio_folder",
+    *(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
+    "val_items=2",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for cleaning sounds; ``data.path=`` comes from a fixture."""
+WORDS = {
+    "text": (*SMALL, "data.path={corpus}"),
+    "image": SMALL_IMAGE,
+    "gan": SMALL_GAN,
+    "audio": SMALL_AUDIO,
+    "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
+    "soundtrack": SMALL_SOUNDTRACK,
+    "video": SMALL_VIDEO,
+}
+"""The words that train each kind of model, with the fixtures of their data."""
+
+
+@pytest.fixture(scope="session")
+def trained(shared: Path, corpus: Path, sounds: Path) -> Callable[[str], Path]:
+    """``trained("image")``: the folder of a run of six steps of a kind in ``WORDS``, trained once a session.
+
+    A test that changes it works on ``copy_run(trained("image"), runs)``.
+    """
+
+    def folder(kind: str) -> Path:
+        import genai
+        from genai.runs.run import all_runs
+
+        root = shared / "trained" / kind
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(shared / "trained" / f"{kind}.lock"):
+            if not (root / "done").exists():
+                genai.fit(*(w.format(corpus=corpus, sounds=sounds) for w in WORDS[kind]), f"runs={root}", "steps=6")
+                (root / "done").touch()
+        return next(all_runs(root)).folder
+
+    return folder
+
+
+def copy_run(run: Path, runs: Path, started: str = "12:00:00") -> Path:
+    """Copy the folder of a run below ``runs``, as if it had started on a day long ago at the time ``started``."""
+    from genai.runs.run import Run
+
+    name = f"{started.replace(':', '-')}-{run.name.split('-', 3)[3]}"
+    copy = Path(shutil.copytree(run, runs / "2026-01-30" / name))
+    Run(copy).write_record(started=f"2026-01-30T{started}")
+    return copy
+
+
 @pytest.fixture(params=["text", "image", "gan", "audio", "video"])
 def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
     """``small``, for each modality in turn, and for a model with two networks."""
-    others = {"image": SMALL_IMAGE, "gan": SMALL_GAN, "audio": SMALL_AUDIO, "video": SMALL_VIDEO}
-    words = others.get(request.param, (*SMALL, f"data.path={corpus}"))
-    return [*words, f"runs={tmp_path / 'runs'}"]
+    return [*(word.format(corpus=corpus) for word in WORDS[request.param]), f"runs={tmp_path / 'runs'}"]
 
 
 @pytest.fixture
@@ -246,3 +312,43 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+# ----------------------------------------------------------------------------------------------- what is left out
+
+LEFT_OUT = pytest.StashKey[Counter[str]]()
+MARKERS = {"slow": "make test-all", "peers": "make test-peers", "system": "make test-peers"}
+"""Each marker with the command that runs its tests."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEFT_OUT] = Counter()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[LEFT_OUT].update(name for name in MARKERS if item.get_closest_marker(name))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("system"):
+        if not any(map(shutil.which, mark.args)):
+            pytest.skip(f"{mark.args[0]} is not installed")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if output := getattr(session.config, "workeroutput", None):  # this is a process of pytest-xdist
+        output["left_out"] = dict(session.config.stash[LEFT_OUT])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    node.config.stash[LEFT_OUT] |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    for name, count in config.stash[LEFT_OUT].items():
+        terminalreporter.write_line(f"left out: {count} tests marked {name} ({MARKERS[name]} runs them)")
+    for report in terminalreporter.stats.get("skipped", []):
+        if (reason := str(report.longrepr[2])).endswith("is not installed"):
+            terminalreporter.write_line(f"not run: {report.nodeid} ({reason.removeprefix('Skipped: ')})")

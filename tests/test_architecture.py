@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,11 @@ def test_imports_lead_down(path: Path) -> None:
 ALSO_LIGHT = {"cli": ("io", "os", "re", "signal", "traceback", "genai.runs.run")}
 
 
+def test_every_room_has_its_floor() -> None:
+    rooms = {path.parent.name for path in (ROOT / "genai").glob("*/__init__.py")}
+    assert rooms <= set(ROOMS), "add the room to FLOORS of scripts/draw_architecture.py"
+
+
 def test_there_are_no_circles() -> None:
     arrows = {name: own_imports(path) for name, path in MODULES.items()}
     left = dict(arrows)
@@ -145,3 +151,21 @@ def test_every_room_is_in_the_document() -> None:
     document = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
     assert "architecture.svg" in document
     assert not [room for room in ROOMS if room not in ("top", "version") and f"{room}/" not in document]
+
+
+def test_tests_carry_the_names_of_the_files_that_they_test() -> None:
+    """``test_audio_soundtracks.py`` is a second file about ``audio.py``; tests/integration is about everything."""
+    others = {"test_architecture.py", "test_words.py", "test_main.py", "test_fuzz_pictures.py", "test_odd_pictures.py"}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        room = path.parent.relative_to(ROOT / "tests")
+        if path.name in others or room.parts[:1] == ("integration",):
+            continue
+        place = ROOT / "scripts" if room.name == "scripts" else ROOT / "genai" / room
+        parts = path.stem.split("_")[1:]
+        assert any((place / f"{'_'.join(parts[:end])}.py").exists() for end in range(1, len(parts) + 1)), path
+
+
+def test_stand_ins_are_in_one_file() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        found = re.findall(r"^class (\w*(?:Stub|Fake|Mock)\w*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert not found or path.name == "stubs.py", (path, found)

@@ -24,8 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genai.core.errors import RunError, UserError, did_you_mean
-from genai.core.paths import config_dir
-from genai.core.renamed import current_word
+from genai.core.paths import config_dir, config_dirs
+from genai.core.renamed import current_words
 
 NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
 """Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
@@ -122,11 +122,12 @@ def to_plain(value: Any) -> Any:
 def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
     """Compose ``configs/<config_name>.yaml`` with the overrides ``words``, from Python. Raises ``UserError``."""
     GlobalHydra.instance().clear()
-    words = [current_word(config_name, word) for word in words]
+    words = current_words(config_name, words)
     _check_words(words)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            overrides = [encode_override(word, FREE_TEXT_KEYS[config_name]) for word in words]
+            overrides = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words]
+            overrides += _search_path(words)
             config = hydra.compose(config_name, overrides, return_hydra_config=True)
         choices = to_plain(config.hydra.runtime.choices)
         OmegaConf.set_readonly(config, False)
@@ -144,7 +145,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
     """
     original_argv = sys.argv[1:]
-    words = [current_word(config_name, word) for word in words]
+    words = current_words(config_name, words)
     is_composed = False
 
     def job(config: DictConfig) -> None:
@@ -168,7 +169,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall when other programs are running
     OmegaConf.register_new_resolver("groups", _format_groups, replace=True)
-    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS[config_name]) for word in words]
+    sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words] + _search_path(words)
 
     def run() -> None:
         _check_words(words)
@@ -223,6 +224,18 @@ def _is_subclass(target: Any, base: Any, plugins: Sequence[str]) -> bool:
     except UserError:
         return False
     return True
+
+
+def plugin_names(words: Sequence[str]) -> list[str]:
+    """Return the packages of the last ``plugins=[...]`` among ``words``."""
+    values = [word.partition("=")[2] for word in words if override_key(word) == "plugins"]
+    return re.findall(r"[A-Za-z_][\w.]*", values[-1]) if values else []
+
+
+def _search_path(words: Sequence[str]) -> list[str]:
+    """Return the override that lets Hydra find the configs of plugins, if they have any."""
+    folders = ["'file://{}'".format(str(folder).replace("'", "\\'")) for folder in config_dirs(plugin_names(words))[1:]]
+    return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
 
 
 def _check_words(words: Sequence[str]) -> None:
@@ -282,8 +295,6 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
     if isinstance(error, ConfigCompositionException) and unknown:
         key = override_key(unknown[1])
         keys = known_keys(config_name)
-        if key in NODE_KEYS and key in keys:  # a model that sets its optimizer is for one modality
-            return UserError("this model is not for this modality: choose another model=, or leave it out.")
         return UserError(f"There is no option '{key}'.{did_you_mean(key, keys)} There are: {', '.join(keys)}.")
     return UserError(str(error).strip().splitlines()[0])
 

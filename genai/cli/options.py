@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from genai.core.errors import UserError
 from genai.core.paths import config_dir
-from genai.core.renamed import current_word
+from genai.core.renamed import current_words
 
 if TYPE_CHECKING:
     from genai.cli.settings import ModelSettings
@@ -31,7 +31,7 @@ def split_options(command: str, words: Sequence[str]) -> tuple[list[str], dict[s
     The options include ``modality``, which Hydra would take for the config group of that name.
     """
     config_keys = {*command_keys(command), "hydra"}
-    words = [current_word(command, word) for word in words]
+    words = current_words(command, words)
     options = {}
     overrides = []
     for word in words:

@@ -6,17 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.cli.compose import compose, known_keys, override_key
+from genai.cli.compose import compose, known_keys, override_key, plugin_names
 from genai.core.errors import UserError
-from genai.core.old_names import KEYS, NEWER_ARGUMENTS
-from genai.core.paths import config_dir
-from genai.core.renamed import current_node, current_word
+from genai.core.old_names import NEWER_ARGUMENTS
+from genai.core.paths import config_dirs
+from genai.core.renamed import current_config, current_node, current_words, without_split
 from genai.runs.run import Run, all_runs, find_run
 
 PATH_KEYS = ("data.path",)
 """Keys that are paths. They are recorded as absolute paths, so that a run does not depend on the working folder."""
-UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers")
+UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers", "fast_dev_run", "profile")
 """Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
+DEBUG_WORDS = ("debug=fast_dev_run", "debug=profile")
+"""Words that were for one start of a run alone."""
+MAX_VALUES = 100
+"""Values of an optimizer."""
 
 
 def with_absolute_paths(words: Sequence[str]) -> list[str]:
@@ -39,18 +43,20 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
     replaced_keys = {override_key(word) for word in new_overrides}
     if replaced_keys & {"steps", "minutes"}:
         replaced_keys |= {"steps", "minutes"}
-    allowed = set(known_keys("train"))
+    allowed, folders = set(known_keys("train")), config_dirs(plugin_names(new_overrides))
 
     def is_allowed(word: Any) -> bool:
-        if not isinstance(word, str) or "@" in word.partition("=")[0]:
+        if not isinstance(word, str) or "@" in word.partition("=")[0] or word in DEBUG_WORDS:
             return False
         key, value = override_key(word), word.partition("=")[2]
-        members = {file.stem for file in (config_dir() / key).glob("*.yaml")} if key.isidentifier() else set()
+        files = (file for folder in folders for file in (folder / key).glob("*.yaml")) if key.isidentifier() else ()
+        members = {file.stem for file in files}
         is_member = not members or value in members or (key == "experiment" and value == "null")
         root = key.split(".")[0]
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
 
-    run_overrides = [current_word("train", word, quiet=True) for word in run.record.overrides if isinstance(word, str)]
+    words = [word for word in run.record.overrides if isinstance(word, str)]
+    run_overrides = current_words("train", words, quiet=True)
     return [*filter(is_allowed, [*run_overrides, *_recorded_values(run, replaced_keys)]), *new_overrides]
 
 
@@ -64,7 +70,7 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     file = run.folder / "config.yaml"
     try:
         config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, OSError, RecursionError):
         config = None
     if not isinstance(config, Mapping):
         return []
@@ -74,13 +80,13 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     return words + [word for name in newer for word in _flat_words(f"modality.{name}", node[name])]
 
 
-def _flat_words(path: str, value: Any) -> list[str]:
-    """``optimizer.lr=0.002``, ... for the numbers and lists of numbers in a node."""
+def _flat_words(path: str, value: Any, depth: int = 3) -> list[str]:
+    """``optimizer.lr=0.002``, ... for the numbers and lists of numbers in a node, at most ``depth`` keys deep."""
     if isinstance(value, Mapping):
-        inner = [(name, item) for name, item in value.items() if isinstance(name, str) and name.isidentifier()]
-        return [word for name, item in inner if name != "_target_" for word in _flat_words(f"{path}.{name}", item)]
+        names = [name for name in value if isinstance(name, str) and name.isidentifier()][: MAX_VALUES if depth else 0]
+        return [word for name in names for word in _flat_words(f"{path}.{name}", value[name], depth - 1)][:MAX_VALUES]
     numbers = value if isinstance(value, list) else [value]
-    if not all(item is None or isinstance(item, bool | int | float) for item in numbers):
+    if len(numbers) > MAX_VALUES or not all(item is None or isinstance(item, bool | int | float) for item in numbers):
         return []
     return [f"{path}={'null' if value is None else str(value).lower()}"]
 
@@ -130,5 +136,5 @@ def _comparable_config(values: Any) -> Any:
     """A config by its current names, without keys that do not distinguish runs."""
     if not isinstance(values, dict):
         return values
-    values = {KEYS["train"].get(key, key): current_node(value) for key, value in values.items()}
+    values = {key: without_split(value) for key, value in current_config(values).items()}
     return {**values, "resume": None, "runs": None}

@@ -8,7 +8,7 @@ from annotated_types import Ge, Lt
 
 from genai.cli.compose import CommandConfig
 from genai.core.errors import UserError, did_you_mean
-from genai.core.paths import config_dir
+from genai.core.paths import config_dirs
 
 Count = Annotated[int, Ge(1)]
 FIELD_NAMES = {"from": "recipe_file"}
@@ -32,7 +32,8 @@ class ModelSettings:
     modality: str | None = None
 
     def __post_init__(self) -> None:
-        modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
+        folders = config_dirs(self.plugins)
+        modalities = sorted({file.stem for folder in folders for file in (folder / "modality").glob("*.yaml")})
         if self.modality is not None and self.modality not in modalities:
             hint = f"{did_you_mean(self.modality, modalities)} There are: {', '.join(modalities)}."
             raise UserError(f"modality={self.modality}: there is no such modality.{hint}")
@@ -79,6 +80,7 @@ class PageSettings:
     samples: str
     out: str
     runs: str
+    plugins: Sequence[str]
 
 
 S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings)

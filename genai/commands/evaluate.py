@@ -113,12 +113,12 @@ def _load_source(
     selects_data = any(override_key(word) == "data" for word in data)
     if run is None and not selects_data:
         raise UserError(f"{model.file} is not in a run folder, so its data are unknown: give data=..., data.path=...")
-    names = [name for name, modality in modality_classes().items() if type(model.modality) is modality]
-    overrides = recorded_overrides(run, data) if run else [*(f"modality={name}" for name in names), *data]
+    names = [name for name, modality in modality_classes(tuple(plugins)).items() if type(model.modality) is modality]
+    new_words = [*data, *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
+    overrides = recorded_overrides(run, new_words) if run else [*(f"modality={name}" for name in names), *new_words]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
-    plugin_words = [f"plugins=[{','.join(plugins)}]"] if plugins else []
-    node = compose("train", [*overrides, *plugin_words]).nodes["data"]
+    node = compose("train", overrides).nodes["data"]
     source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
         raise UserError(

@@ -34,7 +34,7 @@ def page(config: CommandConfig) -> Path:
     settings = parse_settings(PageSettings, config)
     runs = _find_runs(settings)
     folders = _find_samples(Path(settings.samples).expanduser())
-    sections = [_make_section(run, folders) for run in runs]
+    sections = [_make_section(run, folders, tuple(settings.plugins)) for run in runs]
     out = output_file(settings.out, "page.html")
     _write(out, render_page(sections))
     print(f"page in {out.absolute().as_uri()}", flush=True)
@@ -69,7 +69,7 @@ def _modified_time(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
+def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tuple[str, ...]) -> "Section":
     """Collect the content of a run's section, with the newest samples of its checkpoints."""
     from genai.report.html import Section
 
@@ -78,7 +78,7 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
         [(file, recipe) for file, recipe in samples if recipe.checkpoint_sha256 in hashes] for samples in folders
     )
     samples = next(filter(None, candidates), [])
-    media = _media_class(run)
+    media = _media_class(run, plugins)
     figures = []
     for file, recipe in samples[:MAX_SAMPLES]:
         try:
@@ -89,13 +89,13 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]]) -> "Section":
     return Section(run, figures, len(samples), folder, _sample_command(run, samples))
 
 
-def _media_class(run: "Run") -> "type[Media]":
+def _media_class(run: "Run", plugins: tuple[str, ...]) -> "type[Media]":
     from genai.data.registry import modality_classes
 
-    name = str(run.record.modality)
-    if name not in modality_classes():
-        raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(modality_classes())}.")
-    return modality_classes()[name].media
+    name, classes = str(run.record.modality), modality_classes(plugins)
+    if name not in classes:
+        raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(classes)}.")
+    return classes[name].media
 
 
 def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:

@@ -22,6 +22,7 @@ from genai.cli.options import (
 )
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
+from genai.core.renamed import current_options
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -44,10 +45,11 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     if recipe:
         settings = _with_recipe(settings, recipe)
     model = load_model(settings)
-    if settings.animate and model.modality.animation_class is None:
+    if settings.animate and model.modality.preview().animation_class is None:
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
     if recipe:
         recipes.check_origins(str(settings.recipe_file), recipe, model)
+        recipe = replace(recipe, options=current_options(recipe.options, set().union(*model.option_names)))
     parsed = recipe.options if recipe else parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
     report_checkpoints(model)
@@ -63,6 +65,7 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     """Generate and write ``n`` samples of each prompt, batch by batch."""
     from genai.core.batch import batch_ranges
     from genai.inference.model import expand_prompts
+    from genai.modalities.optional import request_notes
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
@@ -70,10 +73,10 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
     first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
-    for note in model.modality.request_notes(prompts, first.init):
+    for note in request_notes(model.modality, prompts, first.init):
         print(note, file=sys.stderr)
     folder = _create_folder(settings.out)
-    samples: list[tuple[str, Any]] = []
+    samples, preview = list[tuple[str, Any]](), model.modality.preview()
     for rows in batch_ranges(len(prompts), settings.batch):
         batch = [recipes.RecipeItem(prompts[i], seeds[i]) for i in rows]
         stream = model.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
@@ -90,9 +93,9 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
             name = names[item]
             _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init))
             if settings.animate:
-                _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
+                _write(folder, f"{name}-making", preview.animation_class([step[item] for step in steps]))
             samples.append((batch[item].prompt, sample))
-    if contact_sheet := model.modality.contact_sheet(samples):
+    if contact_sheet := preview.contact_sheet(samples):
         _write(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
 
@@ -109,7 +112,7 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
     steps = _show_stream(stream, item, keep_steps=settings.animate)
     _write(folder, name, next(stream.iter_results([item])), recipe)
     if settings.animate:
-        _write(folder, f"{name}-making", model.modality.animation_class([step[item] for step in steps]))
+        _write(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
     _report_folder(folder, 1)
 
 
@@ -239,11 +242,13 @@ def _open_stream_writers(
 
     Recipes with the same names are deleted first, because they describe other samples.
     """
+    from genai.modalities.optional import stream_writer
+
     writers = []
     for name, decoder in zip(names, stream.decoders, strict=True):
         path = folder / f"{name}{decoder.initial.suffix}"
         try:
-            writer = model.modality.stream_writer(path, decoder.initial)
+            writer = stream_writer(model.modality, path, decoder.initial)
             if writer is not None:
                 writers.append(stack.enter_context(writer))
                 path.with_suffix(".json").unlink(missing_ok=True)

@@ -78,5 +78,5 @@ def _train(config: CommandConfig, run: "Run | None" = None) -> "Run":
     return train(config, run)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # a further process of a distributed run
     main()

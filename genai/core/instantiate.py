@@ -7,7 +7,7 @@ a subclass of the class that the argument requires.
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, is_dataclass
 from dataclasses import fields as dataclass_fields
 from functools import cache
@@ -33,7 +33,7 @@ def instantiate(
         node: ``_target_`` and arguments; an argument may be a node itself.
         base: required base class of the target.
         path: of the node in the config, for messages: ``"model"``.
-        fixed: arguments that nodes must not set, by name, such as ``modality.interface``.
+        fixed: arguments that nodes must not set, by name, such as ``modality.interface``; a value may be a node.
         plugins: packages besides genai whose classes are allowed.
 
     Raises:
@@ -41,21 +41,21 @@ def instantiate(
             a missing argument.
     """
     fixed = fixed or {}
-    cls, values = _check_arguments(node, base, path, plugins)
+    cls, values = _check_arguments(node, base, path, plugins, fixed)
     parameters = inspect.signature(cls).parameters
     for name, value in values.items():
         if name in fixed:
             raise UserError(
                 f"{path}.{name}={short_repr(value)} cannot be set: it is always {fixed[name]!r} here. Leave it out."
             )
-        if _is_node(value):
-            values[name] = instantiate(value, _argument_class(cls, name), f"{path}.{name}", fixed, plugins)
+    values |= {name: fixed[name] for name in parameters if name in fixed}
     for name, parameter in parameters.items():
-        if name not in values and name in fixed:
-            values[name] = fixed[name]
-        elif name not in values and parameter.default is parameter.empty:
+        if name not in values and parameter.default is parameter.empty:
             advice = f"this modality gives {join_names(fixed)}" if fixed else f"set {path}.{name}=, as in --help"
             raise UserError(f"{path}: {cls.__name__} needs {name}; {advice}.")
+    for name, value in values.items():
+        if _is_node(value):
+            values[name] = instantiate(value, _argument_class(cls, name), f"{path}.{name}", fixed, plugins)
     try:
         return cls(**values)
     except ValueError as error:
@@ -182,9 +182,11 @@ def _argument_class(cls: type, name: str) -> type:
     return classes[0]
 
 
-def _check_arguments(node: Node, base: type[T], path: str, plugins: Sequence[str]) -> tuple[type[T], dict[str, Any]]:
+def _check_arguments(
+    node: Node, base: type[T], path: str, plugins: Sequence[str], fixed: Collection[str] = ()
+) -> tuple[type[T], dict[str, Any]]:
     """Return the class of ``node`` and its checked arguments; inner nodes stay unchecked."""
-    node = current_node(node)
+    node = current_node(node, fixed)
     if not _is_node(node) or not isinstance(node["_target_"], str):
         raise UserError(f"{path}: a _target_ is missing; choose one of the configs in configs/{path.split('.')[0]}.")
     cls = import_class(node["_target_"], base, path, plugins)

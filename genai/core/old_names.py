@@ -33,7 +33,8 @@ MODULES: dict[str, str] = {
     "genai.methods.between": "genai.methods.interpolation",
     "genai.methods.damage": "genai.methods.degradation",
     "genai.methods.frame_order": "genai.methods.frame_schedule",
-    "genai.methods.pixels": "genai.methods.pixel_scaling",
+    "genai.methods.pixel_scaling": "genai.methods.scaling",
+    "genai.methods.pixels": "genai.methods.scaling",
     "genai.metrics.attributes": "genai.metrics.audio.prompt_attributes",
     "genai.metrics.bounces": "genai.toy.metrics.bounces",
     "genai.metrics.classifier": "genai.metrics.audio.classifier",
@@ -203,6 +204,10 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "genai.methods.diffusion.Diffusion": {
         "time_mean": "logit_mean",
         "time_std": "logit_std",
+    },
+    "genai.methods.frame_diffusion.FrameDiffusion": {
+        "time_mean": "logit_mean",
+        "time_std": "logit_std",
         "independent": "per_frame_prob",
         "context": "context_prob",
     },
@@ -247,6 +252,15 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
 }
 """By class, arguments (keys of configs and checkpoints) by their old names."""
+MOVED_ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "genai.methods.diffusion.Diffusion": (
+        "genai.methods.frame_diffusion.FrameDiffusion",
+        ("frames", "keyframes", "horizon", "per_frame_prob", "context_prob", "independent", "context"),
+    ),
+}
+"""By class, its subclass that now has some of its arguments, and those by their current and their old names."""
+MOVED_OPTIONS: tuple[str, ...] = ("keyframes", "overlap", "context_guidance")
+"""Options of clips that recipes of images had too."""
 KEYS: dict[str, dict[str, str]] = {
     "evaluate": {
         "sound": "soundtrack",
@@ -318,3 +332,10 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
 }
 """By class, arguments that runs and checkpoints of before do not have, and the value that fits them."""
+NEWER_KEYS: dict[str, Any] = {
+    "fast_dev_run": None,
+    "overfit_items": None,
+    "profile": False,
+    "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},
+}
+"""Keys of ``configs/train.yaml`` that older runs do not have, with the value that fits them."""

@@ -1,19 +1,31 @@
-"""Old names that still work for one more release: modules, classes, arguments, keys, metrics, weights.
+"""Translate old names, which still work for one more release: of modules, classes, arguments, keys, metrics, weights.
 
-Whatever may carry an old name passes here once: typed and recorded words, nodes of configs and checkpoints, metrics,
-names of weights, imports in plugins. Old names that a person types or imports are answered with a one-line
-note; those in files on disk are read silently.
+The functions here translate typed and recorded words, nodes of configs and checkpoints, metrics, names of weights, and
+imports of plugins. The names themselves are in ``genai.core.old_names``. Old names that a person types or imports are
+answered with a one-line note; those in files on disk are read silently.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from genai.core.old_names import ARGUMENTS, FIGURES, KEYS, METRICS, MODULES, NAMES, NEWER_ARGUMENTS, STATE
+from genai.core.old_names import (
+    ARGUMENTS,
+    FIGURES,
+    KEYS,
+    METRICS,
+    MODULES,
+    MOVED_ARGUMENTS,
+    MOVED_OPTIONS,
+    NAMES,
+    NEWER_ARGUMENTS,
+    NEWER_KEYS,
+    STATE,
+)
 
 ROOTS = {
     "genai.modalities": "modality",
@@ -51,39 +63,78 @@ def current_target(target: str) -> str:
     return f"{MODULES[module]}.{name}" if module in MODULES else target
 
 
-def current_node(value: Any) -> Any:
+def current_node(value: Any, fixed: Collection[str] = ()) -> Any:
     """A config node, and the nodes in it, with current targets and arguments.
 
     What is larger than any config comes back as it is: the checks after this one refuse it.
+
+    Args:
+        value: the node.
+        fixed: names of arguments that it will have besides its own.
     """
-    return _current_node(value, [MAX_NODES], MAX_DEPTH)
+    return _current_node(value, fixed, [MAX_NODES], MAX_DEPTH)
 
 
-def _current_node(value: Any, budget: list[int], depth: int) -> Any:
+def _current_node(value: Any, fixed: Collection[str], budget: list[int], depth: int) -> Any:
     is_node = isinstance(value, Mapping) and isinstance(value.get("_target_"), str)
     if not is_node or budget[0] <= 0 or depth <= 0:
         return value
     budget[0] -= 1
     target = current_target(value["_target_"])
+    subclass, moved = MOVED_ARGUMENTS.get(target, (target, ()))
+    target = subclass if any(name in value or name in fixed for name in moved) else target
     arguments = ARGUMENTS.get(target, {})
-    node = {arguments.get(name, name): _current_node(item, budget, depth - 1) for name, item in value.items()}
+    node = {arguments.get(name, name): _current_node(item, fixed, budget, depth - 1) for name, item in value.items()}
     return NEWER_ARGUMENTS.get(target, {}) | node | {"_target_": target}
 
 
-def current_word(command: str, word: str, quiet: bool = False) -> str:
-    """A word of a command (``clip=0.5``, ``modality.rate=16000``) with its current key."""
+def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded config of a training run with current keys, targets and arguments."""
+    values = {KEYS["train"].get(key, key): current_node(value) for key, value in config.items()}
+    return NEWER_KEYS | values
+
+
+def current_words(command: str, words: Iterable[str], quiet: bool = False) -> list[str]:
+    """Words of a command (``clip=0.5``, ``modality.rate=16000``) with their current keys.
+
+    Arguments of a class that the words themselves name (``model.network._target_=mine.Net``) stay as they are.
+    """
+    words = list(words)
+    keys = [word.partition("=")[0].lstrip("+~") for word in words]
+    own = tuple(f"{key.removesuffix('_target_')}" for key in keys if key.endswith("._target_"))
+    return [_current_word(command, word, own, quiet) for word in words]
+
+
+def _current_word(command: str, word: str, own_prefixes: tuple[str, ...], quiet: bool) -> str:
     key, equals, value = word.partition("=")
     prefix = key[: len(key) - len(key.lstrip("+~"))]
     path = key.lstrip("+~").split(".")
-    new = [KEYS.get(command, {}).get(path[0], path[0])]
-    if len(path) > 1:
-        is_nested = len(path) > 2 and path[-1] in NETWORK_ARGUMENTS
-        new += [*path[1:-1], path[-1] if is_nested else _arguments_below(path[0]).get(path[-1], path[-1])]
+    arguments = _arguments_below(path[0]) if len(path) > 1 and not key.lstrip("+~").startswith(own_prefixes) else {}
+    if len(path) > 2:  # below a network
+        arguments = {old: new for old, new in arguments.items() if old not in NETWORK_ARGUMENTS}
+    new = [KEYS.get(command, {}).get(path[0], path[0]), *(arguments.get(part, part) for part in path[1:])]
     if path[-1] == "_target_":
         value = current_target(value)
     if new != path and not quiet:
         note(".".join(path), ".".join(new))
     return f"{prefix}{'.'.join(new)}{equals}{value}"
+
+
+def without_split(node: Any) -> Any:
+    """A node whose class is, for a subclass to which arguments have moved, the class that had them before."""
+    bases = {subclass: base for base, (subclass, _) in MOVED_ARGUMENTS.items()}
+    is_subclass = isinstance(node, Mapping) and node.get("_target_") in bases
+    return {**node, "_target_": bases[node["_target_"]]} if is_subclass else node
+
+
+def current_options(options: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Options of a recipe; those that samples of this kind had before, without effect, are left out.
+
+    Args:
+        options: by name.
+        names: of the options that there are.
+    """
+    return {name: value for name, value in options.items() if name in names or name not in MOVED_OPTIONS}
 
 
 def current_metrics(names: Iterable[str]) -> list[str]:
@@ -103,11 +154,16 @@ def with_old_results(results: Mapping[str, Mapping[str, Any]], media: str) -> di
 
 
 def current_weights(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """A state dict with the current names of modules."""
-    return {".".join(STATE.get(part, part) for part in name.split(".")): value for name, value in weights.items()}
+    """A state dict with the current names of a method's own modules, ``method.NAME....``."""
+
+    def current(name: str) -> str:
+        first, *rest = name.split(".")
+        return ".".join([first, STATE.get(rest[0], rest[0]), *rest[1:]]) if first == "method" and rest else name
+
+    return {current(name): value for name, value in weights.items()}
 
 
-def old_names(module: str) -> Callable[[str], Any]:
+def module_getattr(module: str) -> Callable[[str], Any]:
     """A module's ``__getattr__`` that finds what has moved away from it."""
 
     def find(name: str) -> Any:
@@ -132,7 +188,7 @@ class OldModules(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self, is_package=True) if fullname in MODULES else None
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__getattr__ = old_names(module.__name__)  # type: ignore[method-assign]
+        module.__getattr__ = module_getattr(module.__name__)  # type: ignore[method-assign]
 
 
 def install() -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from genai.core.data import Source
 from genai.core.instantiate import import_class
-from genai.core.paths import config_dir
+from genai.core.paths import config_dir, config_dirs
 from genai.modalities.base import Modality
 
 
@@ -31,11 +31,11 @@ def compatible_data(modality: type[Modality]) -> list[str]:
 
 
 @cache
-def modality_classes() -> dict[str, type[Modality]]:
-    """Return the classes of modalities by the name of their config."""
-    files = sorted((config_dir() / "modality").glob("*.yaml"))
+def modality_classes(plugins: tuple[str, ...] = ()) -> dict[str, type[Modality]]:
+    """Return the classes of modalities by the name of their config, here and in the packages ``plugins``."""
+    files = [file for folder in config_dirs(plugins) for file in sorted((folder / "modality").glob("*.yaml"))]
     targets = {file.stem: _read_yaml(file)["modality"]["_target_"] for file in files}
-    return {name: import_class(target, Modality, "modality") for name, target in targets.items()}  # type: ignore[type-abstract]
+    return {name: import_class(target, Modality, "modality", plugins) for name, target in targets.items()}  # type: ignore[type-abstract]
 
 
 def _targets() -> dict[str, list[str]]:

@@ -26,8 +26,8 @@ def interpolate(
     from genai.core.progress import ProgressBar
     from genai.inference.model import Samples
 
-    modality = type(model.modality).__name__.lower()
-    if model.modality.animation_class is None or not model.method.supports_interpolation:
+    modality, preview = type(model.modality).__name__.lower(), model.modality.preview()
+    if preview.animation_class is None or not model.method.supports_interpolation:
         raise UserError(f"interpolate=true is not supported by this {modality} model.")
     if (len(prompts), n) not in ((2, 1), (1, 2)):
         raise UserError(
@@ -48,5 +48,5 @@ def interpolate(
     ends = (start, end) if n == 1 else (f"{start}, seed {seed}", f"seed {seed + 1}")
     captions = [ends[0], *[""] * (STRIP_IMAGES - 2), ends[1]]
     strip_images = images[:: (NUM_STEPS - 1) // (STRIP_IMAGES - 1)]
-    interpolation_strip = model.modality.interpolation_strip(list(zip(captions, strip_images, strict=True)))
-    return interpolation_strip, model.modality.animation_class(images)
+    strip = preview.interpolation_strip(list(zip(captions, strip_images, strict=True)))
+    return strip, preview.animation_class(images)

@@ -7,7 +7,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from genai.core.instantiate import instantiate, parse_dataclass
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
 from genai.runs.record import read_values
 from genai.runs.run import Run, find_run, latest_run
@@ -52,8 +53,7 @@ class Model:
     ) -> None:
         self.modality, self.method, self.record = modality, method, dict(record or {})
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
-        self.weights = weights
-        self.parts: dict[str, Model] = {"ckpt": self}
+        self.weights, self.parts = weights, {"ckpt": self}
 
     def __repr__(self) -> str:
         names = ", ".join(type(part).__name__ for part in (self.modality, self.method))
@@ -126,19 +126,25 @@ class Model:
         """Start one batch, with a prompt and a seed for each sample. Raises ``UserError``."""
         return Stream(self, prompts, seeds, init, options, interpolation)
 
+    @property
+    def option_names(self) -> tuple[set[str], set[str]]:
+        """Names of the modality's and of the method's options."""
+        modality_names, method_names = (
+            {field.name for field in dataclass_fields(part.Options)} for part in (self.modality, self.method)
+        )
+        return modality_names, method_names
+
     def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
         """Build the modality's and the method's ``Options``. ``strict=False`` parses numbers from strings.
 
         Raises:
             UserError: an unknown name, a wrong type, a value out of range.
         """
-        modality_names = {field.name for field in dataclass_fields(self.modality.Options)}
-        method_names = {field.name for field in dataclass_fields(self.method.Options)}
+        modality_names, method_names = self.option_names
         for name in values:
             if name not in modality_names | method_names:
                 raise self.unknown_option_error(name, modality_names | method_names)
-        lists = self.text_list_options()
-        values = {k: [value] if k in lists and isinstance(value, str) else value for k, value in values.items()}
+        values = {k: [v] if isinstance(v, str) and k in self.text_list_options() else v for k, v in values.items()}
         modality_values = {name: value for name, value in values.items() if name in modality_names}
         method_values = {name: value for name, value in values.items() if name in method_names}
         return (
@@ -148,11 +154,8 @@ class Model:
 
     def text_list_options(self) -> set[str]:
         """Names of the options that are lists of texts; a single text is taken for a list of one."""
-        hints = {
-            **get_type_hints(self.modality.Options, include_extras=True),
-            **get_type_hints(self.method.Options, include_extras=True),
-        }
-        return {name for name, hint in hints.items() if get_origin(hint) is Sequence and get_args(hint) == (str,)}
+        hints = [get_type_hints(part.Options, include_extras=True) for part in (self.modality, self.method)]
+        return {name for part_hints in hints for name, hint in part_hints.items() if hint == Sequence[str]}
 
     def unknown_option_error(self, name: str, allowed: Iterable[str]) -> UserError:
         """Return the error for an option that is not among the ``allowed`` ones."""
@@ -199,8 +202,8 @@ class Stream:
         request = replace(request, interpolation=interpolation)
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
-        self.unit, self._elements_per_unit = modality.unit, modality.elements_per_unit
-        self.length, self.max_length = 0.0, request.size[0] / modality.elements_per_unit
+        self.unit, self._elements_per_unit = length_unit(modality)
+        self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit
         self.progress: float | None = None
         model.method.eval()
         self._chunks = model.method.stream(request, method_options)
@@ -281,9 +284,8 @@ def load(
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
         raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
     run = Run(file.parent.parent)
-    record = run.record
-    if modality is not None and record.modality not in (None, modality):
-        raise UserError(f"{file} is a model of {record.modality}, not of {modality}.")
+    if modality is not None and (recorded_modality := run.record.modality) not in (None, modality):
+        raise UserError(f"{file} is a model of {recorded_modality}, not of {modality}.")
     method = method.to(torch_device).eval()
     return Model(
         built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights

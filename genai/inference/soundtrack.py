@@ -7,6 +7,7 @@ from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.inference.model import Model, Stream, load
 from genai.media.clip import Clip
+from genai.modalities.optional import check_soundtrack, required_option
 
 
 class SoundtrackedModel(Model):
@@ -30,7 +31,7 @@ class SoundtrackedModel(Model):
     def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
         """Build the options as ``Model`` does. Raises ``UserError`` also if the samples cannot hold sound."""
         options = super().build_options(values, strict)
-        self.modality.check_soundtrack(options[0])
+        check_soundtrack(self.modality, options[0])
         return options
 
     def open_stream(self, *args: Any) -> Stream:
@@ -69,7 +70,7 @@ def with_soundtracks(
         soundtrack_model = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
     except UserError as error:
         raise type(error)(f"soundtrack=: {error}") from error
-    if soundtrack_model.modality.required_option != "clip":
+    if required_option(soundtrack_model.modality) != "clip":
         raise UserError(
             f"soundtrack={source} is not a soundtrack model. Train one: python -m genai.train modality=audio "
             "data=world_soundtrack"

@@ -35,8 +35,9 @@ from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.augment import Augmentation, augment_images
+from genai.methods.base import Method
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, pool_prompts
-from genai.methods.pixel_scaling import PixelMethod
+from genai.methods.scaling import PixelScaling, Scaling
 
 MIN_DIVERSITY = 0.5
 """Diversity below which a warning is printed; the ideal is 1. On the toy world it was 0.73 after 850 steps. At 0.23,
@@ -76,14 +77,14 @@ class GANNetwork(nn.Module):
         return pool_prompts(self.prompt, prompts)
 
 
-class Adversarial(PixelMethod):
+class Adversarial(Method):
     """Learns from uint8 images.
 
     Args:
         generator: (latent, pooled) -> images; its attribute ``latent`` is the size of the latent.
         discriminator: a ``DiscriminatorNetwork``.
         prompt: prompt encoder, of which both networks have their own copy; ``None``: unconditional.
-        mean, std: mean and standard deviation of the data in [-1, 1]; the networks see zero mean and unit variance.
+        scaling: from pixels to zero mean and unit variance, which the networks see.
         penalty: weight of the gradient penalties, gamma in the paper.
         penalty_fraction: fraction of the batch on which they are computed.
         mismatch: weight of the contrastive loss between images and prompts.
@@ -105,8 +106,7 @@ class Adversarial(PixelMethod):
         generator: nn.Module,
         discriminator: nn.Module,
         prompt: nn.Module | None = None,
-        mean: float = 0.0,
-        std: Annotated[float, Gt(0)] = 0.5,
+        scaling: Scaling | None = None,
         penalty: Annotated[float, Ge(0), Le(1e4)] = 5.0,
         penalty_fraction: Annotated[float, Gt(0), Le(1)] = 0.25,
         mismatch: Annotated[float, Ge(0), Le(100)] = 1.0,
@@ -122,7 +122,7 @@ class Adversarial(PixelMethod):
         self.ema_module = GANNetwork(generator, prompt)
         self.discriminator = GANNetwork(discriminator, copy.deepcopy(prompt))
         self.latent = cast(int, generator.latent)
-        self.mean, self.std = mean, std
+        self.scaling = scaling or PixelScaling()
         self.penalty, self.penalty_fraction, self.mismatch, self.energy = penalty, penalty_fraction, mismatch, energy
         self.prompt_drop, self.augment, self.sampling = prompt_drop, tuple(augment), sampling or {}
 
@@ -155,7 +155,7 @@ class Adversarial(PixelMethod):
         dropped = (torch.rand(len(batch)) < self.prompt_drop).tolist()
         prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
         return (self._generator_loss if network_name == "generator" else self._discriminator_loss)(
-            self.scale(batch.x), prompts
+            self.scaling.scale(batch.x), prompts
         )
 
     def _generator_loss(self, real: Tensor, prompts: Sequence[str]) -> dict[str, Tensor]:
@@ -229,8 +229,8 @@ class Adversarial(PixelMethod):
             ``loss``; ``error``, the first distance; ``spread``, the second; ``diversity``, the second divided by the
             first: 1 if images of one prompt differ as much as real ones, 0 if they are all the same.
         """
-        real, prompts = self.scale(batch.x), list(batch.prompts) or [""] * len(batch)
-        first, second = (self.scale(self.unscale(self._random_images(prompts))) for _ in range(2))
+        real, prompts = self.scaling.scale(batch.x), list(batch.prompts) or [""] * len(batch)
+        first, second = (self.scaling.scale(self.scaling.unscale(self._random_images(prompts))) for _ in range(2))
         error = (rms_distance(first, real) + rms_distance(second, real)).mean() / 2
         spread = rms_distance(first, second).mean()
         return {
@@ -252,7 +252,9 @@ class Adversarial(PixelMethod):
     def stream(self, request: Request, options: AdversarialOptions) -> Iterator[Chunk]:
         """Yield all images (batch, channels, height, width), uint8, at once."""
         z = options.truncation * initial_noise(request, [self.latent])
-        yield Chunk(0, self.unscale(self.generate_images(z.to(self.device), interpolated_prompts(request))).cpu(), 1.0)
+        yield Chunk(
+            0, self.scaling.unscale(self.generate_images(z.to(self.device), interpolated_prompts(request))).cpu(), 1.0
+        )
 
     def sample(self, request: Request, options: AdversarialOptions) -> list[Tensor]:
         return list(next(self.stream(request, options)).x)

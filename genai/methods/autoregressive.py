@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.methods.base import Method
 
 
@@ -299,4 +299,4 @@ def _apply_repetition_penalty(logits: Tensor, penalty: float) -> Tensor:
     return torch.where(logits > 0, logits / penalty, logits * penalty)
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

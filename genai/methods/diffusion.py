@@ -1,9 +1,8 @@
 """Diffusion: a network learns to remove noise; samples start as noise and are denoised step by step.
 
 Time runs from 0 (data) to 1 (noise) along the straight path ``x_t = (1 - t) x + t n`` of rectified flow (Liu et al.
-2022, arXiv:2209.03003). Any network that takes (x, time, pooled prompt) fits; samplers are functions of a denoiser. In
-clips every frame has its own time (Chen et al. 2024, Diffusion Forcing, arXiv:2407.01392), so known frames, such as the
-first one or the end of the previous window, are frames with less noise.
+2022, arXiv:2209.03003). Any network that takes (x, time, pooled prompt) fits, whatever the shape of an item; samplers
+are functions of a denoiser.
 """
 
 import math
@@ -16,11 +15,11 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods.frame_schedule import generation_order, uniform_indices
-from genai.methods.guidance import GuidanceOptions, combine_terms, guidance_terms
+from genai.methods.base import Method
+from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
-from genai.methods.pixel_scaling import PixelMethod
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, get_sampler
+from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims, fast_bfloat16
 
 
@@ -36,24 +35,12 @@ class DiffusionOptions(GuidanceOptions):
             ``dpmpp_2m`` (arXiv:2211.01095).
         strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
             white areas are generated from noise.
-        keyframes: number of evenly spaced frames of a window that are generated first, after the first frame alone;
-            few frames decide the motion; 0: all frames at once; ``None``: as in training.
-        overlap: frames of a window that are known from the previous one, in a clip longer than the network's window;
-            ``None``: half of them.
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
     shift: Annotated[float, Gt(0), Le(1000)] | None = None
     sampler: SamplerName = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
-    keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
-    overlap: Annotated[int, Ge(1)] | None = None
-
-
-SINGLE_FRAME_SHIFT = 1.0
-"""Subtracted from ``logit_mean`` for single frames: less noise hides one frame than many frames together."""
-CONTEXT_TIME = 0.02
-"""Time of known frames: slightly noisy, because generated frames are never as clean as data."""
 
 
 class Denoiser(nn.Module):
@@ -63,38 +50,31 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network, self.prompt = network, prompt
 
-    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
         """Return the network's output in float32.
 
         Args:
-            x: (batch, channels, height, width), or (batch, frames, ...) for clips.
-            time: (batch,), or (batch, frames).
+            x: (batch, ...).
+            time: noise levels, of the leading dimensions of x.
             prompts: one per row.
-            seconds: (batch, frames), times of the frames of clips.
+            conditioning: further inputs of the network.
         """
-        pooled = pool_prompts(self.prompt, prompts)
-        frame_times = () if seconds is None else (seconds,)
-        return self.network(x, time, pooled, *frame_times).float()
+        return self.network(x, time, pool_prompts(self.prompt, prompts), *conditioning).float()
 
 
-class Diffusion(PixelMethod):
-    """Learns from uint8 images or clips.
+class Diffusion(Method):
+    """Learns from items of one shape.
 
     Args:
-        network: (x, time, pooled) -> the shape of x; for clips (x, time, pooled, seconds).
+        network: (x, time, pooled) -> the shape of x.
         prompt: prompt encoder; ``None``: unconditional.
-        mean, std: mean and standard deviation of the data in [-1, 1]; the network sees zero mean and unit variance.
+        scaling: from stored data to zero mean and unit variance, which the network sees.
         objective: the network predicts the data (``x0``) or the velocity n - x (``velocity``).
         logit_mean, logit_std: mean and standard deviation of the logit-normal training times (P_mean and P_std in EDM);
             the mean shifts them, and the sampler's steps, to where the layout is decided.
         floor: smallest time in the loss weight 1 / time^2.
         prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
-        frames: number of frames that the network sees at once; 1: images.
-        keyframes: number of evenly spaced frames that are sometimes known in training, and generated first; 0: none.
-        horizon: largest time in seconds of a frame in training; ``None``: no limit.
-        per_frame_prob: fraction of clips in which every frame has its own time.
-        context_prob: fraction of clips with known frames: the first, the first few, or evenly spaced ones.
-        sampling: this model's own defaults for ``DiffusionOptions``.
+        sampling: this model's own defaults for ``Options``.
     """
 
     Options = DiffusionOptions
@@ -104,36 +84,24 @@ class Diffusion(PixelMethod):
         self,
         network: nn.Module,
         prompt: nn.Module | None = None,
-        mean: float = 0.0,
-        std: Annotated[float, Gt(0)] = 0.5,
+        scaling: Scaling | None = None,
         objective: Literal["x0", "velocity"] = "velocity",
         logit_mean: float = 2.0,
         logit_std: Annotated[float, Gt(0)] = 1.3,
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
-        frames: Annotated[int, Ge(1)] = 1,
-        keyframes: Annotated[int, Ge(0)] = 0,
-        horizon: Annotated[float, Ge(0)] | None = None,
-        per_frame_prob: Annotated[float, Ge(0), Le(1)] = 0.2,
-        context_prob: Annotated[float, Ge(0), Le(1)] = 0.5,
         sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.ema_module = Denoiser(network, prompt)
-        self.mean, self.std = mean, std
+        self.scaling = scaling or Scaling()
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
-        self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
-        self.per_frame_prob, self.context_prob = per_frame_prob, context_prob
 
-    @property
-    def has_unused_parameters(self) -> bool:
-        return self.frames > 1  # single frames do not use the temporal layers
-
-    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], seconds: Tensor | None = None) -> Tensor:
-        """Predict the data from ``x`` (batch, ...) at ``time`` (batch,) or (batch, frames)."""
+    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
+        """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x."""
         t = append_dims(time, x.ndim)
-        predicted = self.ema_module(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, seconds)
+        predicted = self.ema_module(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, *conditioning)
         return predicted if self.objective == "x0" else x - t * predicted
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
@@ -141,113 +109,43 @@ class Diffusion(PixelMethod):
 
         This is the squared error of the velocity with a bounded weight.
         """
-        x = self.scale(batch.x)
-        time, mask = self._sample_times(x.shape[:-3], x.device)
+        x = self.scaling.scale(batch.x)
+        time, mask = self._sample_times(self._time_shape(x), x.device)
         prompts = list(batch.prompts) or [""] * len(x)
         if self.training:
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
         t = append_dims(time, x.ndim)
         noisy = (1 - t) * x + t * torch.randn_like(x)
-        predicted = self.denoise(noisy, time, prompts, None if batch.local is None else batch.local[..., 0])
-        error = (predicted - x).square().flatten(-3).mean(-1) / time.clamp(min=self.floor) ** 2
+        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch))
+        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
         return {"loss": (error * mask).sum() / mask.sum().clamp(min=1)}
 
+    def _time_shape(self, x: Tensor) -> torch.Size:
+        """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
+        return x.shape[:1]
+
+    def _conditioning(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return further inputs of the network, after the pooled prompts."""
+        return ()
+
     def _sample_times(self, shape: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Sample training times of images (batch,) or clips (batch, frames).
+        """Sample training times of ``shape``, and return the mask of the loss, which is 0 for known data."""
+        return self._logit_normal(shape, device), torch.ones(*shape, device=device)
 
-        Also return the mask of the loss, which is 0 for known frames.
-        """
-
-        def logit_normal(*size: int, mean: float = self.logit_mean) -> Tensor:
-            return torch.sigmoid(torch.randn(*size, device=device) * self.logit_std + mean)
-
-        mask = torch.ones(*shape, device=device)
-        if len(shape) == 1:
-            return logit_normal(shape[0]), mask
-        batch, frames = shape
-        if frames == 1:
-            return logit_normal(batch, 1, mean=self.logit_mean - SINGLE_FRAME_SHIFT), mask
-        time = logit_normal(batch, 1).expand(batch, frames)
-        per_frame = torch.rand(batch, 1, device=device) < self.per_frame_prob
-        time = torch.where(per_frame, logit_normal(batch, frames), time)
-        first, spaced = torch.zeros(2, frames, dtype=torch.bool, device=device)
-        first[0] = True
-        spaced[uniform_indices(frames, self.keyframes if 0 < self.keyframes < frames else 1)] = True
-        prefix = torch.arange(frames, device=device) <= torch.rand(batch, 1, device=device) * (frames / 2)
-        kind, prob = torch.rand(batch, 1, device=device), self.context_prob
-        known = torch.where(kind < 0.6 * prob, spaced, torch.where(kind < 0.8 * prob, prefix, first)) & (kind < prob)
-        return torch.where(known, CONTEXT_TIME, time), mask * ~known
+    def _logit_normal(self, shape: Sequence[int], device: torch.device, shift: float = 0.0) -> Tensor:
+        return torch.sigmoid(torch.randn(*shape, device=device) * self.logit_std + (self.logit_mean - shift))
 
     @torch.inference_mode()
     def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Chunk]:
-        """Yield all samples (batch, ...), uint8, as predicted at each step.
-
-        Clips longer than the network's window are generated window by window.
-        """
-        noise, prompts = initial_noise(request, request.size).to(self.device), interpolated_prompts(request)
-        sample_noise = noise_sampler(request)
-        is_video = len(request.size) == 4
-        init = None if request.init is None else torch.stack(request.init).to(self.device)
-        mask = None if request.init_mask is None else torch.stack(request.init_mask).to(self.device)
-        if not is_video:
-            for progress, x in self._denoise_loop(noise, init, mask, None, prompts, options, sample_noise):
-                yield Chunk(0, x, progress)
-            return
-        seconds = torch.stack(request.local or []).to(self.device)[..., 0]
-        clips = torch.zeros_like(noise, dtype=torch.uint8) if init is None else init.clone()
-        known = torch.zeros_like(noise, dtype=torch.bool) if mask is None else mask.clone()
-        known_frames = known.flatten(-3).all(-1).all(0)
-        keyframes = self.keyframes if options.keyframes is None else options.keyframes
-        order = generation_order(known_frames, self._window_frames(seconds[0]), keyframes, options.overlap)
-        for number, (end, group) in enumerate(order):
-            group_seconds = seconds[:, group]
-            if self.horizon is not None:  # shift times back into the range of training
-                offset = (seconds[:, end - 1 : end] - self.horizon).clamp(min=0)
-                group_seconds = group_seconds - torch.minimum(offset, group_seconds[:, :1])
-            inputs = noise[:, group], clips[:, group], known[:, group], group_seconds
-            for progress, x in self._denoise_loop(*inputs, prompts, options, sample_noise):
-                clips[:, group] = x.to(clips.device)
-                yield Chunk(0, clips[:, :end].cpu(), (number + progress) / len(order))
-            known[:, group] = True
-
-    def _window_frames(self, seconds: Tensor) -> int:
-        """Return the window size for frames at ``seconds`` (total,): at most ``frames``, and within ``horizon``."""
-        if self.horizon is None:
-            return self.frames
-        frames_in_horizon = int((seconds - seconds[0] <= self.horizon + 1e-3).sum())
-        return min(self.frames, max(2, frames_in_horizon))
-
-    def _denoise_loop(
-        self,
-        noise: Tensor,
-        init: Tensor | None,
-        mask: Tensor | None,
-        seconds: Tensor | None,
-        prompts: Sequence[Prompt],
-        options: DiffusionOptions,
-        sample_noise: NoiseSampler,
-    ) -> Iterator[tuple[float, Tensor]]:
-        """Yield the progress, 0 to 1, and the samples as predicted so far, uint8 on the CPU.
-
-        Where ``mask`` is true the samples are ``init``, bit for bit.
-        """
-        times, x = self.times(options), noise
-        if init is not None and mask is None:
-            start = [options.strength] if options.strength > 0 else []
-            times = [*start, *(time for time in times if time < options.strength)] or [0.0]
-            x = (1 - times[0]) * self.scale(init) + times[0] * noise
-        context = None if init is None or mask is None else (self.scale(init), mask, noise)
-        if len(times) == 1:
-            yield 1.0, self._to_uint8(x, init, mask)
-        denoise = self._guided_denoiser(prompts, seconds, context, options)
-        steps = get_sampler(options.sampler, sample_noise)(denoise, x, times)
-        for step, (time, x_t, predicted) in enumerate(steps, 1):
-            if context is not None:  # in place, because the sampler continues from x_t
-                x_t.copy_(torch.where(context[1], (1 - time) * context[0] + time * noise, x_t))
-            yield step / (len(times) - 1), self._to_uint8(predicted if time else x_t, init, mask)
+        """Yield all samples (batch, ...), in storage type, as predicted at each step."""
+        noise = initial_noise(request, request.size).to(self.device)
+        init, mask = self._stack(request.init), self._stack(request.init_mask)
+        denoise = self._guided_denoiser(interpolated_prompts(request), options)
+        for progress, x in self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request)):
+            yield Chunk(0, x, progress)
 
     def sample(self, request: Request, options: DiffusionOptions) -> list[Tensor]:
         x = torch.empty(0)
@@ -261,43 +159,67 @@ class Diffusion(PixelMethod):
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]
 
-    def _guided_denoiser(
-        self,
-        prompts: Sequence[Prompt],
-        seconds: Tensor | None,
-        context: tuple[Tensor, Tensor, Tensor] | None,
-        options: DiffusionOptions,
-    ) -> Denoise:
-        """Return a denoiser with guidance by ``prompts`` and, for clips, by known frames.
+    def _stack(self, items: Sequence[Tensor] | None) -> Tensor | None:
+        return None if items is None else torch.stack([*items]).to(self.device)
 
-        Args:
-            context: (data, mask of what is known, noise); known frames are presented at ``CONTEXT_TIME``.
+    def _denoise_loop(
+        self,
+        denoise: Denoise,
+        noise: Tensor,
+        init: Tensor | None,
+        mask: Tensor | None,
+        options: DiffusionOptions,
+        sample_noise: NoiseSampler,
+    ) -> Iterator[tuple[float, Tensor]]:
+        """Yield the progress, 0 to 1, and the samples as predicted so far, in storage type on the CPU.
+
+        Where ``mask`` is true the samples are ``init``, bit for bit.
         """
 
+        def stored(x: Tensor) -> Tensor:
+            output = self.scaling.unscale(x)
+            return (torch.where(mask, init, output) if mask is not None and init is not None else output).cpu()
+
+        times, x = self.times(options), noise
+        data = None if init is None else self.scaling.scale(init)
+        if data is not None and mask is None:
+            start = [options.strength] if options.strength > 0 else []
+            times = [*start, *(time for time in times if time < options.strength)] or [0.0]
+            x = (1 - times[0]) * data + times[0] * noise
+        if len(times) == 1:
+            yield 1.0, stored(x)
+        for step, (time, x_t, predicted) in enumerate(get_sampler(options.sampler, sample_noise)(denoise, x, times), 1):
+            if data is not None and mask is not None:  # in place, because the sampler continues from x_t
+                x_t.copy_(torch.where(mask, (1 - time) * data + time * noise, x_t))
+            yield step / (len(times) - 1), stored(predicted if time else x_t)
+
+    def _guided_denoiser(self, prompts: Sequence[Prompt], options: DiffusionOptions) -> Denoise:
+        """Return a denoiser with guidance by ``prompts``."""
+
         def denoise(x: Tensor, t: float) -> Tensor:
-            inputs: list[Tensor] = []
-            times: list[Tensor] = []
-            term_prompts: list[Prompt] = []
-            prompt_scale = 1.0 if self.ema_module.prompt is None else options.at(t)
-            context_scale = 1.0 if context is None or seconds is None else options.context_guidance
-            terms = guidance_terms(prompt_scale, context_scale)
-            for _, use_prompt, use_context in terms:
-                x_t, time = x, torch.full(x.shape[:-3], t, device=x.device)
-                if context is not None and seconds is not None and use_context:
-                    data, mask, noise = context
-                    x_t = torch.where(mask, (1 - CONTEXT_TIME) * data + CONTEXT_TIME * noise, x)
-                    time = torch.where(mask.flatten(-3).all(-1), CONTEXT_TIME, time)
-                inputs, times = [*inputs, x_t], [*times, time]
-                term_prompts += prompts if use_prompt else [""] * len(x)
-            term_seconds = None if seconds is None else seconds.repeat(len(terms), 1)
-            device = x.device.type
-            with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
-                predicted = self.denoise(torch.cat(inputs), torch.cat(times), term_prompts, term_seconds)
-            return combine_terms(terms, predicted.chunk(len(terms)), options.guidance_rescale)
+            time = torch.full(self._time_shape(x), t, device=x.device)
+            terms = guidance_terms(self._prompt_scale(options, t))
+            return self._guided_prediction(terms, [(x, time)] * len(terms), prompts, options)
 
         return denoise
 
-    def _to_uint8(self, x: Tensor, init: Tensor | None, mask: Tensor | None) -> Tensor:
-        """Convert to uint8 on the CPU; where ``mask`` is true, return ``init`` bit for bit."""
-        output = self.unscale(x)
-        return (torch.where(mask, init, output) if mask is not None and init is not None else output).cpu()
+    def _prompt_scale(self, options: DiffusionOptions, t: float) -> float:
+        return 1.0 if self.ema_module.prompt is None else options.at(t)
+
+    def _guided_prediction(
+        self,
+        terms: Sequence[GuidanceTerm],
+        inputs: Sequence[tuple[Tensor, Tensor]],
+        prompts: Sequence[Prompt],
+        options: DiffusionOptions,
+        *conditioning: Tensor,
+    ) -> Tensor:
+        """Combine the predictions of all terms, made in one batch from ``inputs``, an (x, time) per term."""
+        x, time = (torch.cat(part) for part in zip(*inputs, strict=True))
+        term_prompts = [
+            prompt for _, use_prompt, _ in terms for prompt in (prompts if use_prompt else [""] * len(prompts))
+        ]
+        device = x.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
+            predicted = self.denoise(x, time, term_prompts, *(each.repeat(len(terms), 1) for each in conditioning))
+        return combine_terms(terms, predicted.chunk(len(terms)), options.guidance_rescale, time.ndim)

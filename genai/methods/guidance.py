@@ -1,4 +1,4 @@
-"""Classifier-free guidance by the prompt and by known frames."""
+"""Classifier-free guidance by the prompt and by known data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Factor = Annotated[float, Ge(0), Le(100)]
 Fraction = Annotated[float, Ge(0), Le(1)]
 
 GuidanceTerm = tuple[float, bool, bool]
-"""A term of the guided prediction: (factor, is conditioned on the prompt, is conditioned on the known frames)."""
+"""A term of the guided prediction: (factor, is conditioned on the prompt, is conditioned on known data)."""
 
 EARLY_TIME = 0.95
 """``early_guidance`` applies above this time."""
@@ -35,7 +35,6 @@ class GuidanceOptions:
             eq. 15 and 16, applied to the predicted data): 0 nothing, 1 all.
         early_guidance: guidance scale at times above ``EARLY_TIME``, when the layout is decided; ``None``: as at other
             times.
-        context_guidance: guidance scale of the known frames of a clip, at all times; 1: no guidance.
 
     Raises:
         ValueError: the interval ends before it begins.
@@ -46,7 +45,6 @@ class GuidanceOptions:
     guidance_until: Fraction = 0.0
     guidance_rescale: Fraction = 0.0
     early_guidance: Factor | None = None
-    context_guidance: Factor = 1.0
 
     def __post_init__(self) -> None:
         first, last = self.guidance_from, self.guidance_until
@@ -62,19 +60,23 @@ class GuidanceOptions:
         return self.guidance if self.guidance_until <= t <= self.guidance_from else 1.0
 
 
-def guidance_terms(prompt: float, context: float) -> list[GuidanceTerm]:
-    """Return the terms for the guidance scales of prompt and known frames; the first term is fully conditional."""
+def guidance_terms(prompt: float, context: float = 1.0) -> list[GuidanceTerm]:
+    """Return the terms for the guidance scales of prompt and known data; the first term is fully conditional."""
     terms = [(prompt, True, True), (context - prompt, False, True), (1 - context, False, False)]
     return [term for term in terms if term[0]]
 
 
-def combine_terms(terms: Sequence[GuidanceTerm], predicted: Sequence[Tensor], rescale: float) -> Tensor:
-    """Return the weighted sum of the ``predicted`` (batch, ..., channels, height, width), one tensor per term.
+def combine_terms(
+    terms: Sequence[GuidanceTerm], predicted: Sequence[Tensor], rescale: float, time_dims: int = 1
+) -> Tensor:
+    """Return the weighted sum of the ``predicted`` (batch, ...), one tensor per term.
 
-    ``rescale`` moves the standard deviation of every image or frame towards that of the first, fully conditional term.
+    ``rescale`` moves the standard deviation of every item, which has the dimensions after the first ``time_dims``,
+    towards that of the first, fully conditional term.
     """
     total = sum((term[0] * x for term, x in zip(terms, predicted, strict=True)), torch.zeros_like(predicted[0]))
     if rescale == 0 or len(terms) == 1:
         return total
-    conditional_std, guided_std = (x.std((-3, -2, -1), keepdim=True) for x in (predicted[0], total))
+    dims = tuple(range(time_dims, total.ndim))
+    conditional_std, guided_std = (x.std(dims, keepdim=True) for x in (predicted[0], total))
     return total * (1 + rescale * (conditional_std / guided_std.clamp(min=1e-6) - 1))

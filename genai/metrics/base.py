@@ -13,7 +13,7 @@ from genai.core.data import PackedDataset, Source
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
 from genai.core.progress import ProgressBar
-from genai.core.renamed import current_metrics, old_names
+from genai.core.renamed import current_metrics, module_getattr
 from genai.inference.model import Model
 from genai.inference.validation import validation_batch_size, validation_losses
 
@@ -252,4 +252,4 @@ def _fitting_names(source: Source) -> str:
     )
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

@@ -1,5 +1,6 @@
 """The loss on the held-out split."""
 
+from genai.core.renamed import module_getattr
 from genai.metrics.base import EvalContext, Metric, Result
 
 
@@ -13,3 +14,6 @@ class ValidationLoss(Metric):
         """Return ``val_loss``, and ``val_<part>`` for each part that the method names."""
         split = "on the whole held-out split" if context.own_data else "on the held-out split of other data"
         return {f"val_{name}": Result(value, f"{name} {split}") for name, value in context.losses.items()}
+
+
+__getattr__ = module_getattr(__name__)

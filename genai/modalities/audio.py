@@ -1,10 +1,9 @@
 """The audio modality: sounds as mu-law levels or as waveforms."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -19,20 +18,14 @@ from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file
 from genai.core.data import PromptFeatures, Split
 from genai.core.errors import UserError, short_repr
-from genai.media import spectrogram
 from genai.media.base import FileName
 from genai.media.clip import Clip
-from genai.media.picture import Picture
 from genai.media.sound import Sound
 from genai.media.wav_stream import WavWriter
 from genai.modalities.audio_dataset import MAX_ITEM_FRAMES, PackedAudio, SoundLayout, write_packed_audio
+from genai.modalities.audio_preview import DEFAULT_MAX_SECONDS, AudioPreview
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.visual_onsets import MAX_ANALYSIS_SIDE, VisualOnsets, sharp_direction_changes
-
-DEFAULT_MAX_SECONDS = 10.0
-"""Longest sound that is generated, or shown in a preview, if no length is given."""
-MAX_SHEET_SOUNDS = 64
-"""Most sounds on one contact sheet."""
+from genai.modalities.visual_onsets import MAX_ANALYSIS_SIDE, VisualOnsets
 
 
 @dataclass(frozen=True)
@@ -66,6 +59,7 @@ class Audio(Modality):
 
     media = Sound
     Options = AudioOptions
+    size_options = ("crop",)
     unit = "s of sound"
 
     def __init__(
@@ -81,9 +75,6 @@ class Audio(Modality):
         self.hop_length, self.elements_per_unit = round(sample_rate / PromptFeatures.FRAME_RATE), float(sample_rate)
         self.required_option = "init" if num_classes is None else "clip" if clip_features else ""
         self.typical_seconds = 1.0
-        self.references: dict[str, Sound] = {}
-        self.noisy: dict[str, Sound] = {}
-        self.clips: dict[str, Clip] = {}
 
     def stream_writer(self, path: Path, initial: Any) -> WavWriter | None:
         if initial.suffix != ".wav":
@@ -211,62 +202,8 @@ class Audio(Modality):
         warnings = {prompt: self.prompt_features.warning(prompt) for prompt in prompts if prompt}
         return notes + [f"prompt {prompt!r} is {warning}" for prompt, warning in warnings.items() if warning]
 
-    def preview_prompts(self, split: Split) -> list[str]:
-        """Choose four different prompts of held-out sounds, and keep these sounds as references.
-
-        Without classes sounds have no prompts; then names for four sounds are returned.
-        """
-        count = min(len(split), 4 if self.num_classes is None else 32)
-        candidates = [number * len(split) // count for number in range(count)]
-        indices = {f"clip {i}" if self.num_classes is None else split.prompt(i): i for i in candidates}
-        examples = {prompt: split[index] for prompt, index in list(indices.items())[:4]}
-        self.references = {prompt: _shorten_sound(example.media) for prompt, example in examples.items()}
-        if self.required_option == "clip":
-            self.clips = {prompt: _shorten_clip(example.conditioning) for prompt, example in examples.items()}
-        return list(examples)
-
-    def preview_options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
-        """Return the clips of the references in turn, also for other prompts."""
-        if not self.clips:
-            return None
-        for prompt, name in zip(prompts, cycle(list(self.clips)), strict=False):
-            self.clips.setdefault(prompt, self.clips[name])
-            self.references.setdefault(prompt, self.references[name])
-        return [{"clip": self.clips[prompt]} for prompt in prompts]
-
-    def preview_inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Sound] | None:
-        """Return the references degraded with a fixed seed, and keep them to be shown."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(0)
-            for prompt, clean in zip(prompts, cycle(list(self.references.values())), strict=False):
-                noisy = None if self.num_classes is not None else degrade(self.encode(clean)[None])
-                if noisy is None:
-                    return None
-                self.references[prompt], self.noisy[prompt] = clean, self.decode(noisy[0])
-        return [self.noisy[prompt] for prompt in prompts]
-
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """Log each sound, and a picture of all."""
-        for number, sample in enumerate(samples):
-            for kind, (_, sound) in self._with_references(*sample).items():
-                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.sample_rate)
-        writer.add_image(tag, self.contact_sheet(samples).pixels, step, dataformats="HWC")
-
-    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        """Return spectrograms of the sounds; dotted lines mark abrupt changes of direction in their preview clips."""
-        rows = [
-            (prompt, titled_sound)
-            for prompt, sound in samples[:MAX_SHEET_SOUNDS]
-            for titled_sound in self._with_references(prompt, sound).values()
-        ]
-        marks = [sharp_direction_changes(self.clips[prompt]) if prompt in self.clips else [] for prompt, _ in rows]
-        return spectrogram.draw_spectrograms([titled_sound for _, titled_sound in rows], marks)
-
-    def _with_references(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
-        """Return (title, sound) of the degraded input of a preview, the sample, and the reference, if they exist."""
-        noisy, real = self.noisy.get(prompt), self.references.get(prompt)
-        row = {"-noisy": (f"noisy: {prompt}", noisy), "": (prompt, sound), "-real": (f"real: {prompt}", real)}
-        return {kind: (title, value) for kind, (title, value) in row.items() if value is not None}
+    def preview(self) -> AudioPreview:
+        return AudioPreview(self, is_enhanced=self.required_option == "init", has_clips=self.required_option == "clip")
 
     @property
     def silence(self) -> Tensor:
@@ -304,13 +241,3 @@ class AudioDecoder:
 
     def _sound(self, x: Tensor) -> Sound:
         return Sound(self.audio.decode(x).samples, self.audio.sample_rate, self.suffix)
-
-
-def _shorten_sound(sound: Sound) -> Sound:
-    """Return the first ``DEFAULT_MAX_SECONDS`` of a sound."""
-    return Sound(sound.samples[: round(DEFAULT_MAX_SECONDS * sound.sample_rate)], sound.sample_rate)
-
-
-def _shorten_clip(clip: Clip) -> Clip:
-    """Return the first ``DEFAULT_MAX_SECONDS`` of a clip."""
-    return replace(clip, frames=clip.frames[: max(1, round(DEFAULT_MAX_SECONDS * clip.fps))])

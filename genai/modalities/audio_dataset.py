@@ -1,6 +1,5 @@
 """Packed data sets of sounds: one memory-mapped array of samples, and batches of random crops."""
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from genai.core.batch import Batch
 from genai.core.cache import cached_file, track_progress, write_json
 from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
+from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.visual_onsets import VisualOnsets
 
 MAX_ITEM_FRAMES = 400
@@ -62,7 +62,7 @@ class SoundLayout:
         return self.prompt_features.frames(prompt, count) if self.prompt_features else np.zeros((count, 0), np.float32)
 
 
-class PackedAudio:
+class PackedAudio(MemmapDataset):
     """A split as one memory-mapped array of 16-bit samples.
 
     An item is a sound, or ``MAX_ITEM_FRAMES`` frames of a longer one. For validation it is whole, and padded. In
@@ -73,9 +73,8 @@ class PackedAudio:
     """
 
     def __init__(self, path: Path, layout: SoundLayout) -> None:
-        self.path, self.layout = path, layout
-        self.samples: NDArray[Any] = np.memmap(path, np.int16, "r")
-        index = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        super().__init__(path, layout)
+        self.layout, self.samples, index = layout, self.memmap(np.int16), self.read_index()
         lengths = np.array(index["lengths"], np.int64)
         frames = -(-lengths // layout.hop_length)
         columns = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
@@ -83,25 +82,17 @@ class PackedAudio:
             PackedSound(int(start), int(first_frame), int(length), prompt)
             for (start, first_frame, length), prompt in zip(columns, index["prompts"], strict=True)
         ]
-        self.loudness: NDArray[Any] = np.memmap(path.with_suffix(".f8"), np.float64, "r")  # cumulative, per frame
+        self.loudness = self.memmap(np.float64, suffix=".f8")  # cumulative, per frame
         item_length = MAX_ITEM_FRAMES * layout.hop_length
         self.items = [(sound, begin) for sound in self.sounds for begin in range(0, sound.length, item_length)]
         self.max_length = min(item_length, max(sound.length for sound in self.sounds))
         self._prompt_frames = lru_cache(maxsize=8192)(layout.frames)
         self.clip_frames: NDArray[Any] = np.zeros((int(frames.sum()), 0), np.float16)  # (frames, features)
         if layout.clip_features:
-            self.clip_frames = np.memmap(path.with_suffix(".f2"), np.float16, "r").reshape(
-                -1, layout.clip_features.features
-            )
+            self.clip_frames = self.memmap(np.float16, (layout.clip_features.features,), ".f2")
 
     def __len__(self) -> int:
         return len(self.items)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "layout": self.layout}  # each worker process maps the file itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch.

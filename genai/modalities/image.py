@@ -1,6 +1,5 @@
 """The image modality: pictures as uint8 tensors of one size."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ from genai.core.errors import UserError
 from genai.media.base import FileName
 from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
+from genai.modalities.preview import Preview, PromptSamples
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
@@ -51,8 +52,8 @@ class Image(Modality):
     """
 
     media = Picture
-    animation_class = DenoisingAnimation
     Options = ImageOptions
+    size_options = ("size",)
 
     def __init__(
         self,
@@ -72,7 +73,8 @@ class Image(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {"shape": self.shape, "mean": self.mean, "std": self.std}
+        scaling = {"_target_": "genai.methods.scaling.PixelScaling"}
+        return {"shape": self.shape, "mean": self.mean, "std": self.std, "scaling": scaling}
 
     def fit(self, split: Split, cache: Path) -> None:
         """Compute mean and standard deviation of the training pixels in [-1, 1]."""
@@ -131,20 +133,19 @@ class Image(Modality):
             init_mask = [(~generated).expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
-    def preview_prompts(self, split: Split) -> list[str]:
-        """Choose eight different prompts of held-out images."""
-        count = min(len(split), 64)
-        prompts = dict.fromkeys(split.prompt(index * len(split) // count) for index in range(count))
-        return list(prompts)[:8] or [""]
+    def preview(self) -> Preview:
+        return ImagePreview()
 
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
-        """Log a contact sheet."""
-        writer.add_image(tag, self.contact_sheet(samples).pixels, step, dataformats="HWC")
 
-    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+class ImagePreview(Preview):
+    """Presents pictures, side by side."""
+
+    animation_class = DenoisingAnimation
+
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples)
 
-    def interpolation_strip(self, samples: Sequence[tuple[str, Any]]) -> Picture:
+    def interpolation_strip(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples, min_width=96, columns=len(samples))
 
 
@@ -166,22 +167,16 @@ class ImageDecoder:
         return self.latest
 
 
-class PackedImages:
+class PackedImages(MemmapDataset):
     """A split as one memory-mapped array (items, channels, height, width), and its prompts."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int], flip: bool) -> None:
-        self.path, self.shape, self.flip = path, shape, flip
-        self.pixels: NDArray[Any] = np.memmap(path, np.uint8, "r").reshape(-1, *shape)
-        self.prompts: list[str] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        super().__init__(path, shape, flip)
+        self.flip, self.pixels = flip, self.memmap(np.uint8, shape)
+        self.prompts: list[str] = self.read_index()
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "shape": self.shape, "flip": self.flip}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts."""

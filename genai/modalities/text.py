@@ -10,17 +10,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Le
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.preview import Preview, PromptSamples
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Text(Modality):
 
     media = Document
     Options = TextOptions
+    size_options = ("block",)
 
     def __init__(
         self,
@@ -145,14 +147,21 @@ class Text(Modality):
             num_classes=self.end_token + 1,
         )
 
-    def preview_prompts(self, split: Split) -> list[str]:
+    def preview(self) -> Preview:
+        return TextPreview()
+
+
+class TextPreview(Preview):
+    """Presents texts: continuations of held-out documents, in a table."""
+
+    def prompts(self, split: Split) -> list[str]:
         """Return the first words of a few held-out documents."""
         count = min(4, len(split))
         examples = [split[index * len(split) // count] for index in range(count)]
         texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in examples)
         return [text for text in texts if text] or [""]
 
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Document]], step: int) -> None:
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log a Markdown table of prompts and samples."""
         rows = [f"| {_escape_cell(prompt)} | {_escape_cell(media)} |" for prompt, media in samples]
         writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)
@@ -196,7 +205,7 @@ class TextDecoder:
         return max(lengths, default=0)
 
 
-class PackedText:
+class PackedText(MemmapDataset):
     """A corpus as one memory-mapped array of tokens; each document is followed by the end token.
 
     Item ``i`` is the window of ``block + 1`` tokens that starts at ``i * block``; in training it starts up to a block
@@ -204,17 +213,11 @@ class PackedText:
     """
 
     def __init__(self, path: Path, block: int) -> None:
-        self.path, self.block = path, block
-        self.tokens: NDArray[Any] = np.memmap(path, np.uint16 if path.suffix == ".u2" else np.uint32, "r")
+        super().__init__(path, block)
+        self.block, self.tokens = block, self.memmap(np.uint16 if path.suffix == ".u2" else np.uint32)
 
     def __len__(self) -> int:
         return max(1, -(-(len(self.tokens) - 1) // self.block))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "block": self.block}  # a worker process maps the file itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch whose ``x`` is (batch, block + 1); the targets are ``x[:, 1:]``."""
@@ -236,4 +239,4 @@ def _escape_cell(text: str) -> str:
 _ESCAPES = {ord(c): f"\\{c}" for c in "\\`*_[]|"} | {ord(c): html.escape(c) for c in "<>&"}
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

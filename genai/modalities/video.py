@@ -1,7 +1,7 @@
 """The video modality: clips as uint8 tensors of one size and frame rate."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +22,7 @@ from genai.media.filmstrip import animated_contact_sheet, filmstrip
 from genai.media.picture import Picture
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.image import Image, pixel_mean_std
+from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.video_dataset import ClipLayout, PackedVideo
 
 FrameRate = Annotated[float, Ge(0.01), Le(240)]
@@ -65,6 +66,7 @@ class Video(Modality):
     media = Clip
     compatible_modalities = ("genai.modalities.image.Image",)
     Options = VideoOptions
+    size_options = ("size", "frames")
 
     def __init__(
         self,
@@ -180,11 +182,17 @@ class Video(Modality):
             local=[seconds] * rows,
         )
 
-    def preview_prompts(self, split: Split) -> list[str]:
-        """Choose eight different prompts of held-out clips."""
-        return self.image.preview_prompts(split)
+    def preview(self) -> Preview:
+        return VideoPreview()
 
-    def log_samples(self, writer: Any, tag: str, samples: Sequence[tuple[str, Any]], step: int) -> None:
+
+class VideoPreview(Preview):
+    """Presents clips: as strips of frames, and in TensorBoard as an animation too."""
+
+    def contact_sheet(self, samples: PromptSamples) -> Picture:
+        return filmstrip(samples)
+
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log one animation of all clips side by side, and a strip of frames of each."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -192,10 +200,7 @@ class Video(Modality):
         width, height = Pillow.open(io.BytesIO(data)).size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
         writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
-        writer.add_image(f"{tag}-strips", self.contact_sheet(samples).pixels, step, dataformats="HWC")
-
-    def contact_sheet(self, samples: Sequence[tuple[str, Any]]) -> Picture:
-        return filmstrip(samples)
+        super().log(writer, f"{tag}-strips", samples, step)
 
 
 class VideoDecoder:

@@ -1,10 +1,8 @@
 """Packed data sets of clips: one memory-mapped array of frames; batches of windows, single frames, and keyframes."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from genai.core.batch import Batch
 from genai.core.data import ItemRandom
+from genai.modalities.memmap_dataset import MemmapDataset
 
 MAX_ITEM_WINDOWS = 4
 """Windows per item; longer clips are split into several items, and time starts again in each."""
@@ -36,7 +35,7 @@ class ClipLayout:
     keyframes: int
 
 
-class PackedVideo:
+class PackedVideo(MemmapDataset):
     """A split as one memory-mapped array of frames (frames, channels, height, width).
 
     An item is a clip, or ``MAX_ITEM_WINDOWS`` windows of a longer one. For validation it is reduced to its first
@@ -47,9 +46,8 @@ class PackedVideo:
     """
 
     def __init__(self, path: Path, layout: ClipLayout) -> None:
-        self.path, self.layout = path, layout
-        self.pixels: NDArray[Any] = np.memmap(path, np.uint8, "r").reshape(-1, *layout.shape)
-        index = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        super().__init__(path, layout)
+        self.layout, self.pixels, index = layout, self.memmap(np.uint8, layout.shape), self.read_index()
         item_length = MAX_ITEM_WINDOWS * layout.frames
         ends = np.array(index["lengths"], np.int64).cumsum()
         items = [
@@ -62,12 +60,6 @@ class PackedVideo:
 
     def __len__(self) -> int:
         return len(self.prompts)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "layout": self.layout}  # each worker process maps the file itself
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
 
     def clip(self, index: int) -> NDArray[np.uint8]:
         """Return a view of all frames of an item, (time, channels, height, width)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -124,4 +124,4 @@ def append_dims(x: Tensor, ndim: int) -> Tensor:
     return x.reshape(*x.shape, *[1] * (ndim - x.ndim))
 
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
-from genai.report.plots import line_chart, read_losses
+from genai.report.plots import line_chart, line_classes, read_losses
 from genai.runs.record import RunRecord
 from genai.runs.run import Run, shell_path
 
@@ -77,7 +77,9 @@ def _render_section(number: int, section: Section) -> str:
     figures = "".join(_figure(item, content) for item, content in section.samples)
     empty = "<p>This run has no samples yet. The command below generates some.</p>"
     lines = read_losses(section.run.folder / "metrics.csv")
-    legend = "".join(f"<span class='{name}'>{name} {_format(line[-1][1], 4)}</span>" for name, line in lines.items())
+    classes = line_classes(lines)
+    values = {name: _format(line[-1][1], 4) for name, line in lines.items()}
+    legend = "".join(f"<span class='{classes[name]}'>{escape(name)} {value}</span>" for name, value in values.items())
     chart = line_chart(lines, "step", "loss")
     return f"""<section id="{number}">
 <h2>{_title(str(record.modality))}</h2>

@@ -2,20 +2,15 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 from genai.core.errors import UserError
 
-LOSS_LABELS = {
-    "loss": "training",
-    "generator_loss": "generator",
-    "discriminator_loss": "discriminator",
-    "val_loss": "validation",
-}
-"""Labels of the plotted columns of ``metrics.csv``."""
+LOSS_LABELS = {"loss": "training", "val_loss": "validation"}
+"""Labels of columns of ``metrics.csv``; the column ``NAME_loss`` of one of several networks is labeled by its name."""
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 270, 52, 12, 10, 40
 """Size and margins of the chart, in SVG units; it scales with the page."""
 MAX_POINTS = 160
@@ -28,8 +23,13 @@ def read_losses(file: Path) -> dict[str, Line]:
     """Read (step, loss) lines by label; empty if nothing was logged. Raises ``UserError`` for an unreadable file."""
     try:
         rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
+        labels = {
+            key: LOSS_LABELS.get(key, str(key).removesuffix("_loss"))
+            for key in (rows[0] if rows else ())
+            if key in LOSS_LABELS or (str(key).endswith("_loss") and not str(key).startswith("val_"))
+        }
         lines = {name: [(float(row["step"]), float(row[key])) for row in rows if row.get(key)]
-                 for key, name in LOSS_LABELS.items()}  # fmt: skip
+                 for key, name in labels.items()}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {file} ({str(error)[:100]}).") from error
     finite = {name: [point for point in line if all(map(math.isfinite, point))] for name, line in lines.items()}
@@ -39,8 +39,8 @@ def read_losses(file: Path) -> dict[str, Line]:
 def line_chart(lines: Mapping[str, Line], x: str, y: str) -> str:
     """Draw ``lines`` as an inline SVG with axes labeled ``x`` and ``y``; empty if there are no lines.
 
-    A line's name is its CSS class. ``y`` is logarithmic if all values are positive and the largest is more than four
-    times the smallest.
+    Lines have the CSS classes of ``line_classes``. ``y`` is logarithmic if all values are positive and the largest is
+    more than four times the smallest.
     """
     points = [point for line in lines.values() for point in line]
     if not points:
@@ -59,6 +59,7 @@ def line_chart(lines: Mapping[str, Line], x: str, y: str) -> str:
         return TOP + (HEIGHT - TOP - BOTTOM) * (top + margin - scale(value)) / (top - bottom + 2 * margin)
 
     y_values = _log_steps(min(values), max(values)) if log_scale else _linear_steps(min(values), max(values), 5)
+    classes = line_classes(lines)
     parts = [
         f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(y)} over {escape(x)}'>",
         *(_grid_line(y_position(value), f"{value:,.6g}") for value in y_values),
@@ -66,10 +67,19 @@ def line_chart(lines: Mapping[str, Line], x: str, y: str) -> str:
         _label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, x),
         f"<text transform='translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.1f}) rotate(-90)'>"
         f"{escape(y + ', logarithmic' * log_scale)}</text>",
-        *(_line(name, [(x_position(step), y_position(value)) for step, value in line]) for name, line in lines.items()),
+        *(
+            _line(classes[name], [(x_position(step), y_position(value)) for step, value in line])
+            for name, line in lines.items()
+        ),
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def line_classes(names: Iterable[str]) -> dict[str, str]:
+    """Return the CSS class of each line: ``training``, ``validation``, or ``network-1``, ``network-2``, ..."""
+    numbers = count(1)
+    return {name: name if name in LOSS_LABELS.values() else f"network-{next(numbers)}" for name in names}
 
 
 def _line(name: str, points: Line) -> str:

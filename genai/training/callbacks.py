@@ -20,6 +20,7 @@ from genai.core.batch import Batch
 from genai.core.errors import CorruptCheckpoint, RunError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
+from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader, load_checkpoint
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
@@ -52,14 +53,18 @@ class TrainingLoop(Callback):
         self,
         run: Run,
         modality: Modality,
+        preview: Preview,
         prompts: list[str],
         settings: TrainSettings,
         logger: Logger,
         on_first_step: Callable[[], None] | None = None,
     ) -> None:
-        self.run, self.modality, self.prompts, self.on_first_step = run, modality, prompts, on_first_step
+        self.run, self.modality, self.on_first_step = run, modality, on_first_step
+        self.preview, self.prompts = preview, prompts
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
-        self.durations: dict[str, list[float]] = {"step": [], "validation": [], "preview": [], "checkpoint": []}
+        self.stop_step = math.inf
+        self.durations = {name: deque[float](maxlen=50) for name in ("step", "validation", "preview", "checkpoint")}
+        self.step_start = 0.0
         self.log_every, self.val_every = settings.log_every, settings.val_every
         self.preview_every = Interval.parse(settings.preview_every, "preview_every")
         self.checkpoint_every = Interval.parse(settings.checkpoint_every, "checkpoint_every")
@@ -90,11 +95,13 @@ class TrainingLoop(Callback):
         self.checkpoint_every.start(now, first=10)
         pending_metrics = module.pending_metrics
         if trainer.is_global_zero:
-            self.logs = RunLogger(self.run.folder, module.step - (pending_metrics is not None), self.logger)
+            step = module.step - (pending_metrics is not None)
+            self.logs = RunLogger(self.run.folder, step, self.logger, module.log_prefixes)
             self.progress.start(module)
         self.last_saved_step = module.step
         module.best_val_loss = min(module.best_val_loss, self._best_saved_loss())
         self.times.append((module.step, now))
+        self.step_start, self.stop_step = now, module.step + self.max_steps
         if pending_metrics is not None:  # the run was saved during validation
             self._log(trainer, module, pending_metrics, validate=True)
 
@@ -109,8 +116,8 @@ class TrainingLoop(Callback):
         lr_schedule, had_no_end = module.lr_schedule, module.lr_schedule.total is None
         lr_schedule.update_estimate(step, self._broadcast(trainer, module.seconds) if lr_schedule.seconds else 0.0)
         cooldown_starts = had_no_end and lr_schedule.total is not None
-        finished = step >= self.max_steps or (lr_schedule.total is not None and step >= lr_schedule.total)
-        self.durations["step"].append(self.times[-1][1] - self.times[-2][1])
+        finished = step >= self.stop_step or (lr_schedule.total is not None and step >= lr_schedule.total)
+        self.durations["step"].append(self.times[-1][1] - self.step_start)
         log_step = step % self.log_every == 0 or step == 1 or finished
         metrics = self._collect_metrics(trainer, module, batch) if log_step else {}
         self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
@@ -123,6 +130,7 @@ class TrainingLoop(Callback):
             self._preview(trainer, module)
         if finished:
             trainer.should_stop = True
+        self.step_start = time.monotonic()
 
     def on_exception(self, trainer: Trainer, module: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
         """Save the run if its state is consistent; after a ``RunError`` the previous checkpoint is kept."""
@@ -183,7 +191,7 @@ class TrainingLoop(Callback):
     def _preview(self, trainer: Trainer, module: TrainingModule) -> None:
         """Sample the same prompts and seeds each time, in the first process.
 
-        The logger gets samples of averaged and current weights; files are written for the averaged weights only.
+        Files are of the averaged weights; a logger that shows samples gets those of the current weights, too.
         """
         if self.last_preview_step == module.step:
             return
@@ -193,22 +201,23 @@ class TrainingLoop(Callback):
             self._log_previews(module)
 
     def _log_previews(self, module: TrainingModule) -> None:
-        for tag, raw in (("preview/averaged", False), ("preview/newest", True)):
+        newest = [("preview/newest", True)] if self.logger.shows_samples else []
+        for tag, raw in [("preview/averaged", False), *newest]:
             with module.sampling_weights(raw), torch.random.fork_rng([]):
                 samples = self._sample_previews(module) if self.logs else None
             if self.logs and samples:
                 previews = list(zip(self.prompts, samples, strict=True))
                 if writer := self.logs.writer:
-                    self.modality.log_samples(writer, tag, previews, module.step)
+                    self.preview.log(writer, tag, previews, module.step)
                     writer.flush()
                 if not raw:
-                    self._write_preview_files(module.step, previews)
+                    self.preview.write(self.run.folder / "previews" / f"{module.step:08d}", previews)
 
     def _sample_previews(self, module: TrainingModule) -> list[Any] | None:
         """Sample one preview per prompt; ``None`` after a signal, which other processes see at the next step."""
         model = Model(self.modality, module.method)
-        inits = self.modality.preview_inits(self.prompts, module.method.degrade)
-        options = self.modality.preview_options(self.prompts)
+        inits = self.preview.inits(self.prompts, module.method.degrade)
+        options = self.preview.options(self.prompts)
         if inits is None and options is None:
             streams = [model.stream(self.prompts)]
         else:
@@ -219,14 +228,6 @@ class TrainingLoop(Callback):
                 if self.signal is not None:
                     return None
         return [sample for stream in streams for sample in stream.results()]
-
-    def _write_preview_files(self, step: int, previews: list[tuple[str, Any]]) -> None:
-        folder = self.run.folder / "previews" / f"{step:08d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, (_, media) in enumerate(previews):
-            (folder / f"{number:03d}{media.suffix}").write_bytes(media.to_bytes())
-        if contact_sheet := self.modality.contact_sheet(previews):
-            (folder / f"sheet{contact_sheet.suffix}").write_bytes(contact_sheet.to_bytes())
 
     def _save(self, trainer: Trainer, module: TrainingModule) -> None:
         if self.last_saved_step != module.step or not self.run.last.exists():

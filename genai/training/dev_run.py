@@ -1,17 +1,17 @@
-"""What a run would cost, from a few of its steps: ``fast_dev_run=5``."""
+"""Cost estimate of a run from its first steps: ``fast_dev_run=5``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 
-MIN_SHARE = 0.1
-"""Least share of the time that is taken to go into steps."""
+MIN_STEP_FRACTION = 0.1
+"""Fraction of the time that goes into steps, at least."""
 
 
 def estimate(
-    settings: TrainSettings, total_steps: int | None, durations: Mapping[str, Sequence[float]], memory_mb: float
+    settings: TrainSettings, total_steps: int | None, durations: Mapping[str, Iterable[float]], memory_mb: float
 ) -> list[str]:
     """Return lines about memory and the time of the whole run.
 
@@ -19,17 +19,17 @@ def estimate(
         total_steps: of the run as it was asked for; ``None``: it is to last ``settings.minutes``.
         durations: seconds of each ``step``, ``validation``, ``preview`` and ``checkpoint`` so far.
     """
-    seconds = {name: median(values) for name, values in durations.items() if values}
-    step = median(durations["step"][1:] or durations["step"]) if durations.get("step") else 0.0  # the first warms up
-    share = 1.0 - sum(
-        seconds.get(name, 0.0) / every.seconds
-        for name, every in (
-            ("preview", Interval.parse(settings.preview_every, "preview_every")),
-            ("checkpoint", Interval.parse(settings.checkpoint_every, "checkpoint_every")),
-        )
-        if every.seconds
-    )
-    per_step = (step + seconds.get("validation", 0.0) / settings.val_every) / max(MIN_SHARE, share)
+    seconds = {name: median(values) for name, values in durations.items() if list(values)}
+    steps = list(durations.get("step", ()))
+    step = median(steps[1:] or steps or [0.0])  # the first warms up
+    per_step, step_fraction = step + seconds.get("validation", 0.0) / settings.val_every, 1.0
+    for name in ("preview", "checkpoint"):
+        interval = Interval.parse(getattr(settings, f"{name}_every"), f"{name}_every")
+        if interval.steps:
+            per_step += seconds.get(name, 0.0) / interval.steps
+        elif interval.seconds:
+            step_fraction -= seconds.get(name, 0.0) / interval.seconds
+    per_step /= max(MIN_STEP_FRACTION, step_fraction)
     if total_steps:
         whole = f"{total_steps:,} steps take about {_duration(total_steps * per_step)}"
     else:

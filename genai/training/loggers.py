@@ -1,19 +1,23 @@
-"""The numbers of a run: ``metrics.csv``, written as it goes, and TensorBoard. Both go on where a resumed run does."""
+"""Loggers: ``metrics.csv`` of every run, and TensorBoard, Weights & Biases or MLflow. A resumed run continues them."""
 
 import csv
 import hashlib
 import io
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from genai.core.errors import UserError
 from genai.runs.checkpoint import atomic_write
+
+TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
+"""Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
 
 
 class MetricsFile:
@@ -55,10 +59,20 @@ class MetricsFile:
 
 
 class Logger(ABC):
-    """Where the numbers of a run go besides ``metrics.csv``. Built before there is a run folder."""
+    """Receiver of a run's numbers besides ``metrics.csv``. It is created before the run folder."""
+
+    networks: Sequence[str] = ()
+    """Names of the networks, where several are trained; they begin the names of their numbers."""
+
+    shows_samples: ClassVar[bool] = False
+    """Whether it shows previews."""
 
     writer: SummaryWriter | None = None
-    """TensorBoard's writer, for previews; ``None``: previews are files alone."""
+    """TensorBoard's writer for previews, once it has started; ``None``: previews are only files."""
+
+    def watch_command(self, runs: str) -> str:
+        """Command that shows the runs in the folder ``runs``; "" if there is none."""
+        return ""
 
     @abstractmethod
     def start(self, folder: Path, step: int) -> None:
@@ -85,19 +99,24 @@ class CSVLogger(Logger):
 class TensorBoardLogger(Logger):
     """Event files in the folder ``tensorboard`` of the run."""
 
+    shows_samples = True
+
+    def watch_command(self, runs: str) -> str:
+        return f"tensorboard --logdir {runs} {TENSORBOARD_SAMPLES}"
+
     def start(self, folder: Path, step: int) -> None:
         purge = step + 1 if step else None
         while any((folder / "tensorboard").glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
             time.sleep(0.05)  # TensorBoard orders files by name, which starts with the time in seconds
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
-        both = ["^loss/(train|generator|discriminator)$", "^loss/val$"]
+        both = [f"^loss/({'|'.join(['train', *self.networks])})$", "^loss/val$"]
         self.writer.add_custom_scalars({"loss": {"train and held-out": ["Multiline", both]}})
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Scalars; those of validation stand beside those of training in one group."""
         assert self.writer is not None
         for name, value in values.items():
-            self.writer.add_scalar(tensorboard_tag(name), value, step)
+            self.writer.add_scalar(tensorboard_tag(name, self.networks), value, step)
 
     def close(self) -> None:
         if self.writer is not None:
@@ -127,7 +146,7 @@ class WandbLogger(Logger):
         )  # fmt: skip
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        self.run.log({tensorboard_tag(name): value for name, value in values.items()}, step=step)
+        self.run.log({tensorboard_tag(name, self.networks): value for name, value in values.items()}, step=step)
 
     def close(self) -> None:
         self.run.finish()
@@ -152,10 +171,16 @@ class MLflowLogger(Logger):
         if self.tracking_uri:
             self.mlflow.set_tracking_uri(self.tracking_uri)
         self.mlflow.set_experiment(self.experiment)
-        self.mlflow.start_run(run_name=folder.name)
+        id_file = folder / "mlflow_run_id"
+        if id_file.exists():
+            self.mlflow.start_run(run_id=id_file.read_text(encoding="utf-8"))
+        else:
+            id_file.write_text(str(self.mlflow.start_run(run_name=folder.name).info.run_id), encoding="utf-8")
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        self.mlflow.log_metrics({tensorboard_tag(name): value for name, value in values.items()}, step=step)
+        self.mlflow.log_metrics(
+            {tensorboard_tag(name, self.networks): value for name, value in values.items()}, step=step
+        )
 
     def close(self) -> None:
         self.mlflow.end_run()
@@ -164,8 +189,9 @@ class MLflowLogger(Logger):
 class RunLogger:
     """``metrics.csv`` and the chosen logger of a run, from ``step`` on. Only the first process has one."""
 
-    def __init__(self, folder: Path, step: int, logger: Logger) -> None:
+    def __init__(self, folder: Path, step: int, logger: Logger, networks: Sequence[str] = ()) -> None:
         self.metrics, self.logger = MetricsFile(folder / "metrics.csv", step), logger
+        logger.networks = networks
         logger.start(folder, step)
 
     @property
@@ -196,19 +222,20 @@ def _run_id(folder: Path) -> str:
     return hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:16]
 
 
-def tensorboard_tag(name: str) -> str:
+def tensorboard_tag(name: str, networks: Sequence[str] = ()) -> str:
     """Return the tag of a metric: grouped into losses, other metrics of each network, validation, and speed."""
-    group, _, rest = name.partition("_")
-    return TENSORBOARD_TAGS.get(name) or (
-        f"{group}/{rest}" if group in ("val", "generator", "discriminator") and rest else name
-    )
+    if name in TENSORBOARD_TAGS:
+        return TENSORBOARD_TAGS[name]
+    group = next((group for group in ("val", *networks) if name.startswith(f"{group}_")), None)
+    rest = name.removeprefix(f"{group}_")
+    if group is None:
+        return name
+    return f"loss/{group}" if rest == "loss" else f"{group}/{rest}"
 
 
 TENSORBOARD_TAGS = {
     "loss": "loss/train",
     "val_loss": "loss/val",
-    "generator_loss": "loss/generator",
-    "discriminator_loss": "loss/discriminator",
     "samples_per_s": "speed/samples_per_s",
     "memory_mb": "speed/memory_mb",
 }

@@ -131,6 +131,11 @@ class TrainingModule(LightningModule):
     # -- used by callbacks
 
     @property
+    def log_prefixes(self) -> list[str]:
+        """Names of the networks, which begin their log keys; none if there is only one network."""
+        return [] if len(self._optimizers) == 1 else list(self._optimizers)
+
+    @property
     def seconds(self) -> float:
         return self.previous_seconds + (time.monotonic() - self._start_times[0] if self._start_times else 0.0)
 
@@ -187,8 +192,7 @@ class TrainingModule(LightningModule):
                 parameter.requires_grad_(True)
 
     def _prefix(self, network_name: str) -> str:
-        """Return the prefix of this network's log keys; empty if there is only one network."""
-        return "" if len(self._optimizers) == 1 else f"{network_name}_"
+        return f"{network_name}_" if self.log_prefixes else ""
 
     def _backward(self, batch: Batch, network_name: str) -> dict[str, Tensor]:
         """Accumulate gradients of the batch's mean loss over its parts; return the mean losses, detached."""
@@ -228,7 +232,7 @@ class TrainingModule(LightningModule):
                 where = f", and so is the gradient of {parameter}" if parameter else ""
                 raise RunError(
                     f"step {self.step + 1}: {name} is {metric}{where}. Earlier checkpoints are kept.\n"
-                    "Try optimizer.lr=... or optimizer.matrix_lr=... a few times smaller, or grad_clip=0.5."
+                    f"Try {self._optimizers[network_name].rate_options} a few times smaller, or grad_clip=0.5."
                 )
 
     def _reduce(self, value: Tensor, operation: str) -> Tensor:

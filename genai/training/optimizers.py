@@ -1,6 +1,6 @@
 """Optimizer with Muon for hidden matrices and AdamW for all other parameters."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -58,6 +58,11 @@ class MuonAdamW(Optimizer):
         super().__init__([group for group in groups if group["params"]], {"weight_decay": weight_decay, **shared})
         for group in self.param_groups:
             group["base_lr"] = group["lr"]
+
+    @property
+    def rate_options(self) -> str:
+        """The learning rates to lower first, for messages."""
+        return "optimizer.lr=... or optimizer.matrix_lr=..."
 
     def set_factor(self, factor: float) -> None:
         """Scale the learning rate of every group."""
@@ -132,6 +137,11 @@ class MuonAdamW(Optimizer):
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(weights, list(updates.unbind()), alpha=-group["lr"] * scale)
+
+
+def needs_whole_matrices(node: Mapping[str, Any]) -> bool:
+    """Whether the optimizer that a config describes uses Muon, which needs matrices that are not sharded."""
+    return node.get("matrix_lr", 0) is not None
 
 
 def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: ``profile=true``."""
+"""Time of each operator in a training step: ``profile=true``."""
 
 from pathlib import Path
 from typing import Any

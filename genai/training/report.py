@@ -1,27 +1,30 @@
 """Report of a run: its config and record on disk, the table at its start, the lines at its end."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import yaml
 
 from genai.inference.model import count_parameters
+from genai.modalities.optional import required_option
 from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
-
-TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
-"""Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
-
 
 MIN_VAL_EXAMPLES = 8
 """Fewer held-out examples give a warning."""
 
 
-def resume_command(run: Run) -> str:
+def resume_command(run: Run, plugins: Sequence[str] = ()) -> str:
     """Return the command that continues the run."""
-    return f"python -m genai.train resume={shell_path(run.folder)}"
+    return f"python -m genai.train resume={shell_path(run.folder)}{_plugins_word(plugins)}"
+
+
+def _plugins_word(plugins: Sequence[str]) -> str:
+    """Return the word that later commands need to use the same packages."""
+    return f" plugins='[{','.join(plugins)}]'" if plugins else ""
 
 
 def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
@@ -60,17 +63,20 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     """Print the table at the start."""
     config, settings = setup.config, setup.settings
     hardware, lr_schedule = setup.hardware, setup.lr_schedule
+    debug = f"{settings.fast_dev_run} steps of " if settings.fast_dev_run else ""
     length = f"{lr_schedule.total:,} steps" if lr_schedule.total else f"{(lr_schedule.seconds or 0) / 60:g} minutes"
     rows = {
         "modality": config.choices.get("modality", "?"),
         "model": f"{config.choices.get('model', '?')}, {count_parameters(setup.method):,} parameters",
         "data": setup.source.description,
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
-        "length": f"{length}, batch {settings.batch}",
+        "length": f"{debug}{length}, batch {settings.batch}",
         "run": shell_path(run.folder),
-        "watch": f"tensorboard --logdir {shell_path(Path(settings.runs))} {TENSORBOARD_SAMPLES}",
+        "watch": setup.logger.watch_command(shell_path(Path(settings.runs))),
     }
     for name, value in rows.items():
+        if not value:
+            continue
         print(f"{name:<10}{value}", flush=True)
     if setup.checkpoint and setup.resumed:
         print(f"resuming from step {setup.start} ({setup.checkpoint.name})", flush=True)
@@ -88,5 +94,6 @@ def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
     print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s)")
     if best := record.best:
         print(f"best      {shell_path(run.best)}  (step {best.step}, val_loss {best.val_loss:.4f})")
-    option = f" {name}=FILE" if (name := setup.modality.required_option) else ""
-    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{option}", flush=True)
+    option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
+    words = f"{option}{_plugins_word(setup.settings.plugins)}"
+    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

@@ -13,9 +13,11 @@ import yaml
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError
+from genai.core.renamed import current_config, without_split
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import compatible_modalities
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
@@ -43,7 +45,7 @@ def restore_modality(modality: Modality, target: str, header: CheckpointHeader |
         Whether the checkpoint ``file`` has them.
     """
     node = header and header.modality
-    if not header or not node or node.get("_target_") not in (target, *modality.compatible_modalities):
+    if not header or not node or node.get("_target_") not in (target, *compatible_modalities(modality)):
         return False
     try:
         modality.restore(header.modality_state)
@@ -93,7 +95,7 @@ def check_same_data(source: Source, run: Run) -> None:
 def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -> None:
     """Print what differs from the run so far, because the resumed run is then not reproduced bit for bit."""
     record, file = run.record, run.folder / "config.yaml"
-    before = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values
+    before = current_config(yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values)
     ignored_keys = ("resume", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")
@@ -108,6 +110,7 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
 def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:
     """List the differences of two config nodes as (path, old value, new value)."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
+        old, new = without_split(old), without_split(new)
         keys = dict.fromkeys([*old, *new])
         return [d for key in keys for d in config_differences(old.get(key), new.get(key), f"{path}.{key}")]
     return [] if old == new else [(path, old, new)]

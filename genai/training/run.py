@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -16,6 +17,7 @@ import torch
 from genai.cli.compose import CommandConfig
 from genai.core.device import DeviceConfig, reuse_memory
 from genai.core.errors import RunError, UserError
+from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
@@ -78,7 +80,7 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
         _checkpoint_header(setup),
     )
     on_first_step = partial(write_config_and_record, setup, run) if first and setup.resumed else None
-    loop = TrainingLoop(run, setup.modality, setup.prompts, setup.settings, setup.logger, on_first_step)
+    loop = TrainingLoop(run, setup.modality, setup.preview, setup.prompts, setup.settings, setup.logger, on_first_step)
     loop.install_signal_handlers()
     if setup.hardware.compile:
         setup.method.compile_networks()
@@ -90,14 +92,15 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
     except StoppedBySignal as stopped:
         if first:
             with suppress(BrokenPipeError):  # Ctrl-C also ends the reader of a pipe
-                print(f"stopped and saved at step {module.step}. To continue:\n{resume_command(run)}", flush=True)
+                command = resume_command(run, setup.settings.plugins)
+                print(f"stopped and saved at step {module.step}. To continue:\n{command}", flush=True)
         sys.exit(128 + stopped.number)
     except SystemExit:  # raised by Lightning after KeyboardInterrupt
         sys.exit(128 + (loop.signal or signal.SIGINT))
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _is_out_of_memory_error(error):
             raise
-        raise RunError(_out_of_memory_message(setup.settings)) from error
+        raise RunError(_out_of_memory_message(setup.settings, size_options(setup.modality))) from error
     if first:
         run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         print_result(setup, run, module.step)
@@ -156,10 +159,11 @@ def _is_out_of_memory_error(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _out_of_memory_message(settings: TrainSettings) -> str:
+def _out_of_memory_message(settings: TrainSettings, sizes: Sequence[str]) -> str:
     batch, accumulate = settings.batch, settings.accumulate
     hints = ["trainer.precision=bf16-mixed", "a smaller model.network.width"]
-    hints = [f"batch={batch // 2}", *hints] if batch > 1 else [*hints, "a smaller modality.block or modality.size"]
+    smaller = [f"a smaller {' or '.join(f'modality.{name}' for name in sizes)}"] if sizes else []
+    hints = [f"batch={batch // 2}", *hints] if batch > 1 else [*hints, *smaller]
     if accumulate * 2 <= batch:
         hints.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
     return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(hints)}"

@@ -18,12 +18,13 @@ from genai.data.registry import compatible_data, source_classes
 from genai.inference.model import SkipInit, build_method
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger
-from genai.training.optimizers import MuonAdamW
+from genai.training.optimizers import MuonAdamW, needs_whole_matrices
 from genai.training.resume import (
     check_same_data,
     check_same_model,
@@ -42,7 +43,7 @@ class TrainingSetup:
     """Everything that a run needs besides the trainer.
 
     Attributes:
-        prompts: of the previews.
+        preview, prompts: which samples are previewed, and how.
         resumed: the run to continue.
         checkpoint: file to resume or to initialize from.
         start: step from which a resumed run continues.
@@ -59,6 +60,7 @@ class TrainingSetup:
     optimizers: dict[str, MuonAdamW]
     lr_schedule: LRSchedule
     logger: Logger
+    preview: Preview
     prompts: list[str]
     resumed: Run | None
     checkpoint: Path | None
@@ -78,7 +80,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     Interval.parse(settings.preview_every, "preview_every")
     Interval.parse(settings.checkpoint_every, "checkpoint_every")
     hardware = instantiate(values["trainer"], DeviceConfig, "trainer").resolve()
-    if hardware.strategy == "fsdp" and values["optimizer"].get("matrix_lr", 0) is not None:
+    if hardware.strategy == "fsdp" and needs_whole_matrices(values["optimizer"]):
         raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
     torch.set_num_threads(hardware.threads or 1)
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
@@ -88,8 +90,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if resumed and header:
         check_same_model(values, header)
     modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-    with torch.device("meta"), SkipInit():  # check that the model fits the modality before data are read
-        meta_method = build_method(values["model"], modality, plugins)
+    meta_method = _build_on_meta(config, modality, plugins)
     _check_network_names(values["optimizer"], meta_method)
     if hardware.strategy == "fsdp" and meta_method.has_unused_parameters:
         raise UserError(
@@ -117,7 +118,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         check_same_optimizers(optimizers, start.get("optimizer_states", []))
     schedule = instantiate(values["schedule"], Schedule, "schedule")
     lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
-    default_prompts = modality.preview_prompts(source.val)  # also selects the references of previews
+    preview = modality.preview()
+    default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
         config,
         settings,
@@ -130,11 +132,22 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         optimizers,
         lr_schedule,
         logger,
+        preview,
         list(settings.prompts) or default_prompts,
         resumed,
         checkpoint,
         header.step if resumed and header else 0,
     )
+
+
+def _build_on_meta(config: CommandConfig, modality: Modality, plugins: Sequence[str]) -> Method:
+    """Build the method without memory. Raises ``UserError`` if it does not fit the modality."""
+    try:
+        with torch.device("meta"), SkipInit():
+            return build_method(config.values["model"], modality, plugins)
+    except UserError as error:
+        choices = [f"{key}={config.choices[key]}" for key in ("model", "modality") if key in config.choices]
+        raise UserError(f"{error}\nIs {' for '.join(choices)}? See the choices in --help.") from error
 
 
 def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
@@ -168,7 +181,7 @@ def _optimizer_node(node: Mapping[str, Any], network_name: str = "") -> dict[str
 
 
 def _network_overrides(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the settings of single networks, such as ``optimizer.generator.lr=...``, by network name."""
+    """Return the settings of single networks, such as ``optimizer.NETWORK.lr=...``, by network name."""
     return {name: value for name, value in node.items() if isinstance(value, Mapping)}
 
 

@@ -17,7 +17,7 @@ from genai.cli.compose import FREE_TEXT_KEYS, compose, decode_override, encode_o
 from genai.cli.options import parse_prompts, split_options
 from genai.commands.sample import sample
 from genai.core.errors import UserError
-from tests.conftest import SMALL
+from tests.conftest import copy_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = [
@@ -143,12 +143,10 @@ def test_wrong_words_are_explained(word: str, message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, trained: Callable[[str], Path]) -> Path:
     """A folder with one small run in it."""
-    import genai
-
     folder = tmp_path_factory.mktemp("place")
-    genai.fit(*SMALL, f"data.path={corpus}", f"runs={folder / 'runs'}", "steps=2")
+    copy_run(trained("text"), folder / "runs")
     return folder
 
 
@@ -179,16 +177,18 @@ def test_nasty_prompts_through_the_real_command_line(place: Path, command: Comma
         assert (place / "nasty" / f"{number:03d}.txt").read_bytes().decode().startswith(prompt)
 
 
-def test_the_same_command_gives_the_same_bytes_and_one_sample_comes_again(place: Path, command: Command) -> None:
+def test_the_same_command_gives_the_same_bytes_and_one_sample_comes_again(
+    place: Path, command: Command, inside: Command
+) -> None:
     prompt = NASTY[2] + NASTY[-2] + "\udcff"  # a byte that is no UTF-8, as a terminal may send it
-    for out in ("a", "b"):
-        done = command("sample", f"prompt={prompt}", "n=4", "seed=4", "length=20", f"out={out}", cwd=place)
+    for out, run in {"a": command, "b": inside}.items():
+        done = run("sample", f"prompt={prompt}", "n=4", "seed=4", "length=20", f"out={out}", cwd=place)
         assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(place / "a")) == sorted(f"00{i}.{suffix}" for i in range(4) for suffix in ("json", "txt"))
     for name in os.listdir(place / "a"):
         assert (place / "a" / name).read_bytes() == (place / "b" / name).read_bytes()
     assert (recipe(place / "a", 3)["prompt"], recipe(place / "a", 3)["seed"]) == (prompt, 7)
-    again = command("sample", "from=a/003.json", "out=c", cwd=place)
+    again = inside("sample", "from=a/003.json", "out=c", cwd=place)
     assert again.returncode == 0, again.stderr
     assert sorted(os.listdir(place / "c")) == ["003.json", "003.txt"]
     assert (place / "c" / "003.txt").read_bytes() == (place / "a" / "003.txt").read_bytes()

@@ -19,7 +19,7 @@ from genai.media.data_url import file_data_url
 from genai.media.picture import Picture
 from genai.media.sound import Sound
 from genai.media.text import Document
-from tests.conftest import SMALL
+from tests.conftest import copy_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 OPTIONS = {"text": "length=5", "image": "steps=2", "audio": "seconds=0.05", "video": "steps=2", "gan": "truncation=0.9"}
@@ -55,9 +55,10 @@ def read(path: Path) -> Reader:
     return reader
 
 
-def test_each_modality_is_shown(each: list[str], tmp_path: Path, inside: Command) -> None:
+@pytest.mark.parametrize("kind", ["text", "image", "gan", "audio", "video"])
+def test_each_modality_is_shown(kind: str, trained: Callable[[str], Path], tmp_path: Path, inside: Command) -> None:
     count = 3
-    model = genai.fit(*each, "steps=6")
+    model = genai.load(copy_run(trained(kind), tmp_path / "runs"))
     asked = OPTIONS.get(model.record["model"]) or OPTIONS[model.record["modality"]]
     process = inside("sample", "prompt=a ", f"n={count}", asked, "out=samples/here", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
@@ -83,10 +84,10 @@ def test_each_modality_is_shown(each: list[str], tmp_path: Path, inside: Command
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, trained: Callable[[str], Path]) -> Path:
     """A folder with a run of text, two folders of its samples, the second newer, and samples of something else."""
     folder = tmp_path_factory.mktemp("place")
-    model = genai.fit(*SMALL, f"data.path={corpus}", f"runs={folder / 'runs'}", "steps=2")
+    model = genai.load(copy_run(trained("text"), folder / "runs"))
     assert model.file
     recipe = {
         "options": {}, "checkpoint": str(model.file), "checkpoint_sha256": model.digest, "weights": "ema",
@@ -206,3 +207,21 @@ def test_media_on_a_page(tmp_path: Path) -> None:
         Clip.on_page(tmp_path / "a.txt")
     with pytest.raises(genai.core.errors.UserError, match=r"cannot read .*gone\.mp4"):
         Clip.on_page(tmp_path / "gone.mp4")
+
+
+@pytest.mark.system("chromium", "chromium-browser", "google-chrome")
+def test_chromium_shows_the_samples_and_runs_no_script(place: Path, inside: Command, tmp_path: Path) -> None:
+    samples = shutil.copytree(place / "samples" / "a", tmp_path / "samples")
+    recipe = json.loads((samples / "000.json").read_text())
+    recipe["batch"][0]["prompt"] = "<script>document.title = 'changed'</script>"
+    (samples / "000.json").write_text(json.dumps(recipe))
+    page = tmp_path / "page.html"
+    done = inside("page", f"samples={samples}", f"out={page}", cwd=place)
+    assert done.returncode == 0, done.stderr
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom")
+    shown = subprocess.run([program, *flags, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    reader = Reader(shown.stdout)
+    assert "sample 0 of a" in reader.text and "changed" in reader.text and "script" not in reader.tags
+    title = re.search(r"<title>(.*?)</title>", shown.stdout)
+    assert title and title[1] != "changed" and reader.tags.count("figure") == 2

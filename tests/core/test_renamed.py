@@ -18,6 +18,7 @@ import genai
 from genai.core import old_names, renamed
 from genai.core.instantiate import import_class
 from genai.core.paths import config_dir
+from genai.methods.frame_diffusion import FrameDiffusion
 from genai.metrics.base import REGISTRY
 
 HERE = Path(__file__).parent
@@ -73,7 +74,29 @@ def test_an_old_argument_is_one_of_its_class(target: str, old: str, new: str) ->
     assert new in parameters and old not in parameters
     assert renamed.current_node({"_target_": target, old: 1}) == {"_target_": target, new: 1}
     root = next(key for package, key in renamed.ROOTS.items() if target.startswith(f"{package}."))
-    assert renamed.current_word("train", f"{root}.{old}=1", quiet=True) == f"{root}.{new}=1"
+    assert renamed.current_words("train", [f"{root}.{old}=1"], quiet=True)[0] == f"{root}.{new}=1"
+
+
+MOVED = [(base, subclass, name) for base, (subclass, names) in old_names.MOVED_ARGUMENTS.items() for name in names]
+
+
+@pytest.mark.parametrize(("base", "subclass", "name"), MOVED)
+def test_arguments_that_moved_to_a_subclass_decide_the_class(base: str, subclass: str, name: str) -> None:
+    new = old_names.ARGUMENTS[subclass].get(name, name)
+    assert new in inspect.signature(import_class(subclass, object, "x")).parameters
+    assert new not in inspect.signature(import_class(base, object, "x")).parameters
+    assert renamed.current_node({"_target_": base, name: 1}) == {"_target_": subclass, new: 1}
+    assert renamed.current_node({"_target_": base}, {name: 1}) == {"_target_": subclass}
+    assert renamed.current_node({"_target_": base, "floor": 1}, {"shape": 1}) == {"_target_": base, "floor": 1}
+    assert (
+        renamed.without_split({"_target_": subclass}) == {"_target_": base} == renamed.without_split({"_target_": base})
+    )
+
+
+def test_options_that_moved_to_clips_are_no_mistake_in_recipes_of_images() -> None:
+    options = dict.fromkeys(["steps", "seed", *old_names.MOVED_OPTIONS], 1)
+    assert renamed.current_options(options, ["steps"]) == {"steps": 1, "seed": 1}
+    assert renamed.current_options(options, ["steps", *old_names.MOVED_OPTIONS]) == options
 
 
 KEYS = [(command, old, new) for command, names in old_names.KEYS.items() for old, new in names.items()]
@@ -85,8 +108,8 @@ def test_an_old_key_is_taken_with_a_note(
 ) -> None:
     keys = yaml.safe_load((config_dir() / f"{command}.yaml").read_text())
     assert new in keys and old not in keys
-    assert renamed.current_word(command, f"{old}=3") == f"{new}=3"
-    assert renamed.current_word(command, f"{old}=4") == f"{new}=4"
+    assert renamed.current_words(command, [f"{old}=3"])[0] == f"{new}=3"
+    assert renamed.current_words(command, [f"{old}=4"])[0] == f"{new}=4"
     said = capsys.readouterr().err
     assert said == f"note: {old} is now {new}. The old name works in this release, not in the next.\n"
 
@@ -129,8 +152,29 @@ def test_other_words_stay_as_they_are() -> None:
         "modality=text",
         "prompt=clip",
     ):
-        assert renamed.current_word("train", word) == word
+        assert renamed.current_words("train", [word])[0] == word
     assert renamed.current_target("torch.load") == "torch.load"
+
+
+def test_every_part_of_a_key_has_its_current_name() -> None:
+    assert renamed.current_words("train", ["model.damage.worst=5"], quiet=True)[0] == "model.degradation.min_snr=5"
+    word = renamed.current_words("train", ["++data.score.near=0"], quiet=True)[0]
+    assert word == "++data.prompt_features.similarity_octaves=0"
+
+
+def test_arguments_of_a_class_of_ones_own_stay_as_they_are() -> None:
+    words = ["model.network._target_=mine.Net", "model.network.classes=7", "data._target_=mine.Data", "data.rate=3"]
+    assert renamed.current_words("train", [*words, "modality.rate=8000"], quiet=True) == [
+        *words,
+        "modality.sample_rate=8000",
+    ]
+
+
+def test_only_modules_of_a_method_are_renamed_in_weights() -> None:
+    weights = {"method.sampled.a": 1, "method.x.sampled.b": 2, "ema.module.sampled.c": 3, "ema.n": 4}
+    assert renamed.current_weights(weights) == {
+        "method.ema_module.a": 1, "method.x.sampled.b": 2, "ema.module.sampled.c": 3, "ema.n": 4
+    }  # fmt: skip
 
 
 def test_an_old_module_that_never_was_is_not_found() -> None:
@@ -144,7 +188,9 @@ def test_an_old_module_that_never_was_is_not_found() -> None:
 def test_an_old_checkpoint_opens_and_samples_as_it_did(kind: str, old_runs: Path, sounds: Path) -> None:
     expected = json.loads((old_runs / "expected.json").read_text())[kind]["samples"]
     options = {"init": sounds / "low_tone" / "0.flac"} if kind == "enhancer" else OPTIONS.get(kind, {})
-    samples = genai.load(old_runs / kind, device="cpu").sample("the red circle", n=2, seed=3, **options)
+    model = genai.load(old_runs / kind, device="cpu")
+    assert isinstance(model.method, FrameDiffusion) == (kind == "video")
+    samples = model.sample("the red circle", n=2, seed=3, **options)
     for sample, wanted in zip(samples, expected, strict=True):
         if isinstance(sample, str):
             assert sample == wanted
@@ -167,6 +213,14 @@ def test_an_old_run_goes_on_with_its_own_optimizer(
     assert losses == pytest.approx(json.loads((old_runs / "expected.json").read_text())[kind]["losses"], rel=1e-4)
     said = capfd.readouterr().err
     assert "is now" not in said and "optimizer" not in said, "what is on the disk is read without notes"
+    changes = {
+        change
+        for line in said.splitlines()
+        if line.startswith("changed since this run began: ")
+        for change in line.partition(": ")[2].split("; ")
+    }
+    moved = {f"data.path: {name} -> {path}" for name, path in (("corpus.txt", corpus), ("sounds", sounds))}
+    assert {change for change in changes if not change.startswith(("torch", "threads"))} <= {"steps: 4 -> 8", *moved}
 
 
 def test_a_plugin_of_before_trains(

@@ -326,7 +326,7 @@ def start(folder: Path, cache: Path) -> tuple[ImageFolder, Any]:
     source, image = ImageFolder(str(folder), 0.3), Image(8)
     image.fit(source.train, cache)
     packed = image.pack(source.train, cache), image.pack(source.val, cache)
-    return source, (packed[0].path, packed[1].path, image.preview_prompts(source.val), source.skipped)
+    return source, (packed[0].path, packed[1].path, image.preview().prompts(source.val), source.skipped)
 
 
 def test_the_second_start_reads_no_picture(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

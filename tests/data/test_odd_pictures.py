@@ -412,3 +412,15 @@ def test_links_are_followed_once(folder: Path, tmp_path_factory: pytest.TempPath
                 f"{folder / 'pipe.png'} is not a file.",
                 f"cannot read {folder / 'self.png'}: Too many levels of symbolic links.",
             )
+
+
+@pytest.mark.system("exiftool")
+def test_orientation_that_exiftool_writes_is_applied(tmp_path: Path) -> None:
+    pixels = np.zeros((24, 16, 3), np.uint8)
+    pixels[:12] = 255
+    (path := tmp_path / "a.png").write_bytes(Picture(pixels).to_bytes())
+    subprocess.run(["exiftool", "-q", "-n", "-overwrite_original", "-Orientation=6", path], check=True)
+    turned = Picture.read(path).pixels
+    assert np.array_equal(turned, np.rot90(pixels, -1))
+    found = subprocess.run(["exiftool", "-validate", "-warning", path], capture_output=True, text=True, check=True)
+    assert "OK" in found.stdout and "Warning" not in found.stdout

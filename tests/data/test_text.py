@@ -158,6 +158,7 @@ def test_where_there_is_no_text_the_path_is_named(tmp_path: Path, path: str, mes
     assert f"data.path={tmp_path / path}" in str(caught.value)
 
 
+@pytest.mark.peers
 def test_parquet_rows_are_documents(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -14,13 +14,11 @@ import genai
 from genai.core.errors import UserError
 from genai.inference.interpolation import NUM_STEPS, STRIP_IMAGES, interpolate
 from genai.inference.model import Model
-from tests.conftest import SMALL, SMALL_GAN, SMALL_IMAGE
 
 
-@pytest.fixture(scope="module", params=["gan", "diffusion"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    words = SMALL_GAN if request.param == "gan" else SMALL_IMAGE
-    model = genai.fit(*words, "steps=2", f"runs={tmp_path_factory.mktemp('runs')}")
+@pytest.fixture(scope="module", params=["gan", "image"])
+def model(request: pytest.FixtureRequest, trained: Callable[[str], Path]) -> Model:
+    model = genai.load(trained(request.param))
     for parameter in model.method.ema_module.parameters():
         nn.init.normal_(parameter, std=0.2)  # prompts have no say at first
     return model
@@ -59,24 +57,22 @@ def test_two_ends_are_needed(model: Model, prompts: list[str], n: int) -> None:
         interpolate(model, prompts, n, 0, 8, {})
 
 
-def test_nothing_lies_between_texts(corpus: Path, tmp_path: Path) -> None:
-    model = genai.fit(*SMALL, f"data.path={corpus}", "steps=1", f"runs={tmp_path}")
+def test_nothing_lies_between_texts(trained: Callable[[str], Path]) -> None:
     with pytest.raises(UserError, match=r"interpolate=true is not supported by this text model"):
-        interpolate(model, ["a", "b"], 1, 0, 8, {})
+        interpolate(genai.load(trained("text")), ["a", "b"], 1, 0, 8, {})
 
 
 def test_the_command(
-    tmp_path: Path, inside: Callable[..., subprocess.CompletedProcess[str]], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, trained: Callable[[str], Path], inside: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    genai.fit(*SMALL_GAN, "steps=1", f"runs={tmp_path / 'runs'}")
-    asked = ("interpolate=true", 'prompt=["red", "blue"]')
+    asked = (f"ckpt={trained('gan')}", "interpolate=true", 'prompt=["red", "blue"]')
     done = inside("sample", *asked, "truncation=0.5", "out=way", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "way").iterdir()} == {"strip.png", "interpolation.png"}
     for words, message in [
         ((*asked, "animate=true"), "interpolate=true and animate=: give one of them"),
         ((*asked, "truncation=2"), "truncation='2': it should be less than or equal to 1"),
-        (("init=way/strip.png",), "this model cannot start from a file"),
+        ((asked[0], "init=way/strip.png"), "this model cannot start from a file"),
     ]:
         process = inside("sample", *words, "out=other", cwd=tmp_path)
         assert process.returncode == 2 and message in process.stderr

@@ -14,7 +14,7 @@ import genai
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
 from tests.conftest import ROOT
-from tests.integration.test_resume import assert_same_state, flat, go_on, rows, run_to, wait_for_steps
+from tests.integration.test_resume import assert_same_state, cases, flat, go_on, rows, run_to, wait_for_steps
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
@@ -29,18 +29,19 @@ def assert_same_curve(one: Run, two: Run) -> None:
 def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     small: list[str], tmp_path: Path, command: Command
 ) -> None:
-    done = command("train", *small, "steps=8", *TWO, "accumulate=2", cwd=tmp_path)
+    done = command("train", *small, "steps=6", *TWO, "accumulate=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     two = next(all_runs(tmp_path / "runs"))
-    one = run_to(small, "steps=8", "batch=8")
+    one = run_to(small, "steps=6", "batch=8")
     assert_same_curve(one, two)
     assert two.record.devices == 2 and two.record.finished
 
 
+@pytest.mark.parametrize(("each", "case"), cases(("gan", "stopped")), indirect=["each"])
 def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bits(
-    each: list[str], tmp_path: Path, command: Command
+    case: str, each: list[str], tmp_path: Path, command: Command
 ) -> None:
-    words = [*each, "steps=60", "val_every=20", *TWO]
+    words = [*each, "steps=40", "val_every=20", *TWO]
     done = command("train", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     whole = next(all_runs(tmp_path / "runs"))
@@ -51,7 +52,7 @@ def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bit
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     step = load_checkpoint(run.last)["genai"]["step"]
-    assert 5 <= step < 60
+    assert 5 <= step < 40
     more = command("train", *words, "resume=auto", cwd=tmp_path)
     assert more.returncode == 0 and f"resuming from step {step} " in more.stdout, more.stderr
     assert [other.folder for other in all_runs(tmp_path / "stopped")] == [run.folder]

@@ -11,12 +11,11 @@ import genai
 from genai.core.errors import UserError
 from genai.inference.model import Model
 from genai.media.text import Document
+from tests.conftest import SMALL
 
 
 @pytest.fixture(scope="module")
 def model(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    from tests.conftest import SMALL
-
     return genai.fit(*SMALL, f"data.path={corpus}", f"runs={tmp_path_factory.mktemp('runs')}", "steps=20")
 
 

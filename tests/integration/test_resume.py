@@ -22,7 +22,18 @@ from genai.runs.run import Run, all_runs
 from genai.training.run import train
 from tests.conftest import ROOT
 
-STEPS = 24
+STEPS = 12
+KINDS = ("text", "image", "gan", "audio", "video")
+
+
+def cases(*quick: tuple[str, Any]) -> list[Any]:
+    """Each kind of model with each value that one is tried with; only the named ones are not slow."""
+    values = list(dict.fromkeys(value for _, value in quick))
+    return [
+        pytest.param(kind, value, id=f"{kind}-{value}", marks=() if (kind, value) in quick else pytest.mark.slow)
+        for value in values
+        for kind in KINDS
+    ]
 
 
 def run_to(words: list[str], *more: str) -> Run:
@@ -67,7 +78,7 @@ def scalar_steps(run: Run, tag: str) -> list[int]:
     return [event.step for event in events.Scalars(tag)]
 
 
-def trained(words: list[str]) -> str:
+def trained_tag(words: list[str]) -> str:
     """The tag of a loss that is logged at every step."""
     return "loss/generator" if "model=gan" in words else "loss/train"
 
@@ -91,34 +102,44 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
         patch.setattr(TrainingLoop, "on_train_batch_end", until)
         patch.setattr(TrainingLoop, "on_exception", lambda *_: None)
         with pytest.raises(Killed):
-            run_to(words, f"steps={STEPS}", "checkpoint_every=10")
+            run_to(words, f"steps={STEPS}", "checkpoint_every=5")
     root = Path(next(word for word in words if word.startswith("runs=")).partition("=")[2])
     return next(all_runs(root))
 
 
 @pytest.mark.parametrize(
-    ("step", "more"),
-    [(13, []), (10, []), (19, ["workers=2"]), (13, ["accumulate=2"])],
-    ids=["between", "at once", "workers", "accumulate"],
+    ("each", "case"),
+    cases(
+        *((kind, "between") for kind in KINDS),
+        *(("text", "at once"), ("image", "workers"), ("text", "accumulate"), ("gan", "accumulate")),
+    ),
+    indirect=["each"],
 )
-def test_killed_and_resumed_is_bit_equal(
-    step: int, more: list[str], each: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    longer = ["modality.block=512"] if "modality=text" in each and more == ["accumulate=2"] else []
-    words = [*each, *more, *longer]  # with a block of 512 tokens an epoch is shorter than the run
-    whole = run_to(words, f"steps={STEPS}", "checkpoint_every=10")
+def test_killed_and_resumed_is_bit_equal(case: str, each: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two checkpoints, at one, with processes that load, and with a block of 512 tokens: an epoch is shorter
+    than the run."""
+    step, more = (
+        {"between": 7, "at once": 5, "workers": 9, "accumulate": 7}[case],
+        {
+            "workers": ["workers=2"],
+            "accumulate": ["accumulate=2", *(["modality.block=512"] if "modality=text" in each else [])],
+        }.get(case, []),
+    )
+    words = [*each, *more]
+    whole = run_to(words, f"steps={STEPS}", "checkpoint_every=5")
     broken = stopped_at(step, words, monkeypatch)
-    assert load_checkpoint(broken.last)["genai"]["step"] == step // 10 * 10
+    assert load_checkpoint(broken.last)["genai"]["step"] == 5
     resumed = go_on(broken)
     assert resumed.folder == broken.folder
     assert_same_state(whole, resumed)
     assert rows(whole) == rows(resumed)
-    assert scalar_steps(resumed, trained(each)) == list(range(1, STEPS + 1))
+    assert scalar_steps(resumed, trained_tag(each)) == list(range(1, STEPS + 1))
     assert scalar_steps(resumed, "loss/val") == scalar_steps(whole, "loss/val")
 
 
+@pytest.mark.parametrize(("each", "case"), cases(("text", "signal"), ("gan", "signal")), indirect=["each"])
 def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
-    each: list[str], monkeypatch: pytest.MonkeyPatch
+    case: str, each: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from genai.training.callbacks import TrainingLoop
 
@@ -144,7 +165,7 @@ def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
     resumed = go_on(broken)
     assert_same_state(whole, resumed)
     assert rows(whole) == rows(resumed)
-    assert scalar_steps(resumed, trained(each)) == list(range(1, 13))
+    assert scalar_steps(resumed, trained_tag(each)) == list(range(1, 13))
     assert scalar_steps(resumed, "loss/val") == [5, 10, 12]
 
 
@@ -214,8 +235,8 @@ def test_a_finished_run_is_extended_and_says_so(small: list[str], capfd: pytest.
 def test_auto_takes_the_unfinished_run_of_the_same_configuration(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    broken = stopped_at(13, small, monkeypatch)
-    words = [*small, f"steps={STEPS}", "checkpoint_every=10"]
+    broken = stopped_at(7, small, monkeypatch)
+    words = [*small, f"steps={STEPS}", "checkpoint_every=5"]
     assert resolve_resume([*words, "seed=5", "resume=auto"], "auto") == ([*words, "seed=5"], None)
     assert "starting a new one" in capfd.readouterr().err
     found = resolve_resume([*words, "resume=auto"], "auto")[1]
@@ -225,8 +246,8 @@ def test_auto_takes_the_unfinished_run_of_the_same_configuration(
 def test_a_damaged_newest_checkpoint_is_passed_over(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    whole = run_to(small, f"steps={STEPS}", "checkpoint_every=10")
-    broken = stopped_at(21, small, monkeypatch)
+    whole = run_to(small, f"steps={STEPS}", "checkpoint_every=5")
+    broken = stopped_at(11, small, monkeypatch)
     content = bytearray(broken.last.read_bytes())
     content[len(content) // 2] ^= 1
     broken.last.write_bytes(content)
@@ -234,11 +255,13 @@ def test_a_damaged_newest_checkpoint_is_passed_over(
     resumed = go_on(broken)
     captured = capfd.readouterr()
     assert load_checkpoint(resumed.best)["genai"]["best"] <= best
-    assert "last.ckpt is damaged" in captured.err and "resuming from step 10" in captured.out
+    assert "last.ckpt is damaged" in captured.err and "resuming from step 5" in captured.out
     assert_same_state(whole, resumed)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_within_five_seconds_and_says_how_to_go_on(
     number: int, code: int, small: list[str], tmp_path: Path
 ) -> None:

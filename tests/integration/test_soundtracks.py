@@ -19,21 +19,19 @@ from genai.metrics.base import EvalContext
 from genai.modalities.visual_onsets import MAX_ANALYSIS_SIDE
 from genai.toy.data.soundtrack import ToySoundtracks
 from genai.toy.metrics.onsets import OnsetF1
-from tests.conftest import SMALL_AUDIO, SMALL_VIDEO
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    runs = tmp_path_factory.mktemp("runs")
-    return genai.fit(*SMALL_AUDIO, "data=world_soundtrack", f"runs={runs}", "steps=3", "preview_every=2")
+def model(trained: Callable[[str], Path]) -> Model:
+    return genai.load(trained("soundtrack"))
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def films(trained: Callable[[str], Path]) -> Model:
     """What makes clips of two seconds."""
-    return genai.fit(*SMALL_VIDEO, f"runs={tmp_path_factory.mktemp('runs')}", "steps=1")
+    return genai.load(trained("video"))
 
 
 @pytest.fixture

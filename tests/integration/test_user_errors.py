@@ -13,10 +13,11 @@ import genai
 from genai.core.errors import UserError
 from genai.inference.model import Model
 from genai.methods.diffusion import Diffusion
+from genai.methods.scaling import PixelScaling
 from genai.modalities.image import Image
 from genai.networks.unet import UNet
-from genai.runs.run import all_runs
-from tests.conftest import SMALL_IMAGE
+from genai.runs.run import Run, all_runs
+from tests.conftest import SMALL_IMAGE, copy_run
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -119,7 +120,7 @@ def test_wrong_words_about_images(words: list[str], message: str, tmp_path: Path
 )
 def test_wrong_options_of_images(options: dict[str, object], message: str) -> None:
     modality = Image(16)
-    model = Model(modality, Diffusion(UNet(modality.shape, width=16)))
+    model = Model(modality, Diffusion(UNet(modality.shape, width=16), scaling=PixelScaling()))
     with pytest.raises(UserError, match=message):
         model.sample("a", **options)
 
@@ -145,52 +146,51 @@ def test_a_model_that_does_not_fit_is_refused_before_data_are_read(monkeypatch: 
         genai.fit("modality=text", "model=diffusion")
 
 
-def test_a_checkpoint_of_another_modality(small: list[str]) -> None:
-    model = genai.fit(*small, "steps=1")
+def test_a_checkpoint_of_another_modality(trained: Callable[[str], Path]) -> None:
     with pytest.raises(UserError, match="is a model of text, not of image"):
-        genai.load(model.file, modality="image")
+        genai.load(trained("text"), modality="image")
 
 
 def content(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_resume_that_does_not_fit(small: list[str], tmp_path: Path) -> None:
+def test_a_resume_that_does_not_fit(small: list[str], trained: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere is not a run folder"):
         genai.fit("resume=nowhere")
-    genai.fit(*small, "steps=2")
-    run = next(all_runs(tmp_path / "runs"))
+    run = Run(copy_run(trained("text"), tmp_path / "runs"))
     before = content(run.folder)
     with pytest.raises(UserError, match=r"model.network.width: 16 -> 32.*init_from"):
-        genai.fit(f"resume={run.folder}", "model.network.width=32", "steps=4")
-    with pytest.raises(UserError, match=r"done its 2 steps; extend it with steps="):
+        genai.fit(f"resume={run.folder}", "model.network.width=32", "steps=8")
+    with pytest.raises(UserError, match=r"done its 6 steps; extend it with steps="):
         genai.fit(f"resume={run.folder}")
     with pytest.raises(UserError, match="another optimizer"):
-        genai.fit(f"resume={run.folder}", "steps=4", "optimizer=adamw")
+        genai.fit(f"resume={run.folder}", "steps=8", "optimizer=adamw")
     with pytest.raises(UserError, match="give one of them"):
-        genai.fit(*small, f"init_from={run.folder}", f"resume={run.folder}", "steps=4")
+        genai.fit(*small, f"init_from={run.folder}", f"resume={run.folder}", "steps=8")
     with pytest.raises(UserError, match=r"init_from=.* does not fit: its .* this model has"):
-        genai.fit(*small, f"init_from={run.folder}", "model.network.width=32", "steps=4")
+        genai.fit(*small, f"init_from={run.folder}", "model.network.width=32", "steps=8")
     with pytest.raises(UserError, match=r"does not fit: its modality.tokenizer is characters, not bytes"):
-        genai.fit(*small, f"init_from={run.folder}", "modality.tokenizer=bytes", "steps=4")
+        genai.fit(*small, f"init_from={run.folder}", "modality.tokenizer=bytes", "steps=8")
     lock = run.lock()
     with pytest.raises(UserError, match="is being trained by another process"):
-        genai.fit(f"resume={run.folder}", "steps=4")
+        genai.fit(f"resume={run.folder}", "steps=8")
     lock.release()
     assert content(run.folder) == before
     assert len(list(all_runs(tmp_path / "runs"))) == 1
 
 
-def test_init_from_says_what_is_new(small: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = genai.fit(*small, "steps=1")
-    genai.fit(*small, "steps=1", "model.network.layers=3", f"init_from={model.file}")
+def test_init_from_says_what_is_new(
+    small: list[str], trained: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genai.fit(*small, "steps=1", "model.network.layers=3", f"init_from={trained('text')}")
     assert "does not have 5 of " in capsys.readouterr().err
     run = next(all_runs(tmp_path / "runs"))
     assert run.record.steps == 1
 
 
-def test_init_from_starts_with_the_weights_of_another_run(small: list[str]) -> None:
-    model = genai.fit(*small, "steps=3")
+def test_init_from_starts_with_the_weights_of_another_run(small: list[str], trained: Callable[[str], Path]) -> None:
+    model = genai.load(trained("text"))
     new = genai.fit(*small, "steps=1", f"init_from={model.file}", "optimizer.lr=0.0", "optimizer.embedding_lr=0.0",
                     "optimizer.head_lr=0.0", "optimizer.matrix_lr=0.0", "seed=9")  # fmt: skip
     for parameter, other_value in zip(new.method.parameters(), model.method.parameters(), strict=True):
@@ -199,9 +199,10 @@ def test_init_from_starts_with_the_weights_of_another_run(small: list[str]) -> N
 
 @pytest.mark.parametrize("words", [["stepz=3"], ["steps=0"], ["data=text_folder", "data.path=nowhere"]])
 def test_the_command_exits_with_two_and_says_it_on_standard_error(
-    words: list[str], tmp_path: Path, command: Command
+    words: list[str], tmp_path: Path, command: Command, inside: Command
 ) -> None:
-    done = command("train", *words, cwd=tmp_path)
+    run = command if words == ["steps=0"] else inside
+    done = run("train", *words, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) <= 2

@@ -1,4 +1,5 @@
 import itertools
+import json
 import random
 import subprocess
 import sys
@@ -548,3 +549,22 @@ def test_at_another_rate_the_same_moments_are_shown() -> None:
     assert np.array_equal(clip.resample(6).frames, clip.frames[::2])
     assert np.array_equal(clip.resample(24).frames, clip.frames.repeat(2, 0))
     assert clip.resample(12).frames is clip.frames
+
+
+@pytest.mark.system("ffprobe")
+@pytest.mark.parametrize(
+    ("suffix", "codecs"), [(".mp4", ["h264", "aac"]), (".webm", ["vp9", "opus"])], ids=["mp4", "webm"]
+)
+def test_ffprobe_finds_the_frames_and_the_sound(suffix: str, codecs: list[str], tmp_path: Path) -> None:
+    sound = Sound(np.sin(np.arange(8000, dtype=np.float32) / 9), 8000)
+    clip = Clip(np.random.default_rng(0).integers(0, 256, (12, 20, 24, 3), np.uint8), 12).with_sound(sound)
+    (path := tmp_path / f"a{suffix}").write_bytes(clip.to_bytes(suffix))
+    command = ["ffprobe", "-v", "error", "-count_frames", "-show_streams", "-show_format", "-of", "json", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    video, audio = found["streams"]
+    assert [video["codec_name"], audio["codec_name"]] == codecs and video["pix_fmt"] == "yuv420p"
+    assert int(video["nb_read_frames"]) == 12 and video["avg_frame_rate"] == "12/1"
+    assert min(video["width"], video["height"]) >= 256 and video["width"] * 20 == video["height"] * 24
+    assert float(found["format"]["duration"]) == pytest.approx(1, abs=0.1)

@@ -367,3 +367,16 @@ def test_a_growing_file_on_a_full_disk_says_so_and_no_more(tmp_path: Path, capfd
     del writer
     gc.collect()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.system("espeak-ng")
+def test_speech_of_espeak_is_read(tmp_path: Path) -> None:
+    """Its WAV file has a header that was written before its length was known."""
+    seconds = []
+    for text in ("one", "one two three four five"):
+        with (path := tmp_path / "a.wav").open("wb") as file:
+            subprocess.run(["espeak-ng", "--stdout", text], stdout=file, check=True)
+        sound = Sound.read(path)
+        assert sound.sample_rate == 22_050 and 0.05 < np.abs(sound.samples).max() <= 1
+        seconds.append(sound.seconds)
+    assert 0.2 < seconds[0] < seconds[1] / 2

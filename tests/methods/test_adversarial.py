@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from genai.core.batch import Batch, Interpolation, Request
 from genai.methods.adversarial import Adversarial, AdversarialOptions, rms_distance
+from genai.methods.scaling import PixelScaling
 from genai.networks.gan import Discriminator, Generator
 from genai.networks.text_encoder import PromptEncoder
 
@@ -62,7 +63,9 @@ def normal(count: int) -> Batch:
 
 
 def test_the_losses_by_hand() -> None:
-    method = Adversarial(Painter(), Judge(2.0), mean=0.0, std=1.0, penalty=3.0, penalty_fraction=0.5, energy=7.0)
+    method = Adversarial(
+        Painter(), Judge(2.0), scaling=PixelScaling(0.0, 1.0), penalty=3.0, penalty_fraction=0.5, energy=7.0
+    )
     white = Batch(torch.full((4, *SHAPE), 255, dtype=torch.uint8))  # 1 in the units of the networks
     for network_name in ("generator", "discriminator"):
         torch.manual_seed(5)
@@ -86,7 +89,7 @@ def test_the_losses_by_hand() -> None:
 
 def test_the_energy_score_pulls_samples_of_a_prompt_apart_as_far_as_real_ones_are() -> None:
     torch.manual_seed(0)
-    method = Adversarial(painter := Painter(0.02), Judge(0.0), mean=0.0, std=1.0, energy=1.0)
+    method = Adversarial(painter := Painter(0.02), Judge(0.0), scaling=PixelScaling(0.0, 1.0), energy=1.0)
     optimizer = torch.optim.SGD([painter.gain], 0.03)
     for _ in range(150):
         optimizer.zero_grad()
@@ -109,7 +112,7 @@ def test_a_share_of_the_penalty_is_the_whole_on_average() -> None:
 
 
 def test_mismatch_is_the_cross_entropy_of_an_images_own_prompt_among_others() -> None:
-    method = Adversarial(Painter(), Judge(0.0), mean=0.0, std=1.0)
+    method = Adversarial(Painter(), Judge(0.0), scaling=PixelScaling(0.0, 1.0))
     features, pooled = torch.tensor([[1.0], [-1.0], [-1.0], [9.0]]), torch.tensor([[2.0], [-3.0], [-3.0], [7.0]])
     mismatch = method._mismatch_loss(features, pooled, ["a", "b", "b", ""])  # the second and third are of one prompt
     second = F.softplus(torch.tensor(-2.0 - 3.0))
@@ -147,7 +150,7 @@ def test_the_energy_score_is_lowest_for_the_distribution_of_the_data() -> None:
     torch.manual_seed(0)
     data, found = normal(4000), {}
     for gain in (0.0, 0.1, 0.25, 0.5):
-        method = Adversarial(Painter(gain), Judge(), mean=0.0, std=1.0)
+        method = Adversarial(Painter(gain), Judge(), scaling=PixelScaling(0.0, 1.0))
         found[gain] = {name: float(value) for name, value in method.validation_loss(data).items()}
     assert min(found, key=lambda gain: found[gain]["loss"]) == 0.25
     assert found[0.25]["diversity"] == pytest.approx(1, abs=0.05)
@@ -174,7 +177,7 @@ def test_a_sample_depends_on_its_own_seed_and_prompt() -> None:
 
 
 def test_truncation_draws_the_latent_in() -> None:
-    method = Adversarial(Painter(), Judge(), mean=0.0, std=1.0)
+    method = Adversarial(Painter(), Judge(), scaling=PixelScaling(0.0, 1.0))
 
     def deviation(truncation: float) -> float:
         output = torch.stack(method.sample(request(*["a"] * 64), AdversarialOptions(truncation=truncation)))

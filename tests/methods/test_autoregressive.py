@@ -266,3 +266,17 @@ def test_a_model_is_guided_only_where_it_was_trained_without_prompts_too() -> No
 def test_a_network_without_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="classes=null"):
         Autoregressive(WaveNet(None, 4, frame=None))
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    ("options", "name", "value"),
+    [({"top_k": 5}, "TopKLogitsWarper", 5), ({"top_p": 0.7}, "TopPLogitsWarper", 0.7),
+     ({"min_p": 0.2}, "MinPLogitsWarper", 0.2)],
+)  # fmt: skip
+def test_transformers_keeps_the_same_classes(options: dict[str, float], name: str, value: float) -> None:
+    transformers = pytest.importorskip("transformers")
+    logits = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    filtered = getattr(transformers, name)(value)(torch.zeros(50, 1, dtype=torch.long), logits)
+    mask = filter_mask(logits.softmax(-1), AutoregressiveOptions(**options))  # type: ignore[arg-type]
+    assert torch.equal(mask, filtered.isfinite()) and not mask.all()

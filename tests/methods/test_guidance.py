@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from genai.core.batch import Request
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
-from genai.methods.diffusion import Diffusion, DiffusionOptions
+from genai.methods.diffusion import DiffusionOptions
+from genai.methods.frame_diffusion import FrameDiffusion, FrameDiffusionOptions
 from genai.methods.guidance import GuidanceOptions, combine_terms, guidance_terms
+from genai.methods.scaling import PixelScaling
 from genai.networks.text_encoder import PromptEncoder
 
 SHAPE = (3, 8, 8)
@@ -28,7 +30,7 @@ SHAPE = (3, 8, 8)
     ],
 )
 def test_early_guidance_goes_before_the_interval(options: dict[str, float], at: dict[float, float]) -> None:
-    chosen = GuidanceOptions(**options)  # type: ignore[arg-type]
+    chosen = GuidanceOptions(**options)
     assert {t: chosen.at(t) for t in at} == at
 
 
@@ -45,7 +47,9 @@ def test_rescaled_guidance_has_the_contrast_of_the_prompt_alone(shape: tuple[int
     prompted = prompted * torch.rand(*shape[:-3], 1, 1, 1) * 3  # each image, each frame its own
 
     def contrast(rescale: float) -> Tensor:
-        return combine_terms([(4.0, True, True), (-3.0, False, True)], [prompted, free], rescale).std((-3, -2, -1))
+        return combine_terms([(4.0, True, True), (-3.0, False, True)], [prompted, free], rescale, len(shape) - 3).std(
+            (-3, -2, -1)
+        )
 
     torch.testing.assert_close(contrast(1.0), prompted.std((-3, -2, -1)))
     torch.testing.assert_close(contrast(0.5), (contrast(0.0) + contrast(1.0)) / 2)
@@ -73,16 +77,16 @@ class Silent(nn.Module):
 
 def prompts_at(request: Request, **options: Any) -> dict[float, list[str]]:
     """Prompts for which the network is called at each time, for images or clips of 4 frames."""
-    method = Diffusion(Silent(), PromptEncoder(8, 32), frames=4).eval()
+    method = FrameDiffusion(Silent(), PromptEncoder(8, 32), PixelScaling(), frames=4).eval()
     prompts_by_time: dict[float, list[str]] = {}
     inner = method.denoise
 
-    def watched(x: Tensor, time: Tensor, prompts: Sequence[str], seconds: Tensor | None = None) -> Tensor:
+    def watched(x: Tensor, time: Tensor, prompts: Sequence[Any], *conditioning: Tensor) -> Tensor:
         prompts_by_time[round(float(time.max()), 3)] = list(prompts)
-        return inner(x, time, prompts, seconds)
+        return inner(x, time, prompts, *conditioning)
 
     method.denoise = watched  # type: ignore[method-assign]
-    method.sample(request, DiffusionOptions(steps=4, shift=1.0, keyframes=0, **options))
+    method.sample(request, FrameDiffusionOptions(steps=4, shift=1.0, keyframes=0, **options))
     return prompts_by_time
 
 

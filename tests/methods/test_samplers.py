@@ -1,12 +1,13 @@
 """Samplers against data that is normal, whose denoiser and whose way from noise to data are known."""
 
+from itertools import pairwise
 from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from genai.methods.samplers import Denoise, SamplerName, get_sampler
+from genai.methods.samplers import Denoise, SamplerName, euler, get_sampler
 
 MEAN, STD = 0.7, 0.5
 NAMES = get_args(SamplerName)
@@ -82,3 +83,16 @@ def test_fresh_noise_keeps_the_marginals() -> None:
         assert x.std().item() == pytest.approx(t, abs=0.01)
         if t > 0:
             assert abs(torch.corrcoef(torch.stack([first, x]))[0, 1].item()) < 0.03  # of pure noise nothing is kept
+
+
+@pytest.mark.peers
+def test_euler_steps_are_those_of_diffusers() -> None:
+    diffusers, denoise = pytest.importorskip("diffusers"), of_normal_data(STD)
+    x, times = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), [1.0, 0.8, 0.55, 0.2, 0.0]
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(sigmas=times[:-1])
+    sample = x
+    for step, end, expected in zip(scheduler.timesteps, pairwise(times), euler(denoise, x, times), strict=True):
+        velocity = (sample - denoise(sample, end[0])) / end[0]
+        sample = scheduler.step(velocity, step, sample).prev_sample
+        torch.testing.assert_close(expected[1], sample)

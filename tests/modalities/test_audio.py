@@ -181,10 +181,11 @@ def test_logs_include_real_sounds(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     audio, source = Audio(), split([4000] * 8)
-    prompts = audio.preview_prompts(source)
+    preview = audio.preview()
+    prompts = preview.prompts(source)
     assert len(prompts) == 4
     with SummaryWriter(tmp_path) as writer:
-        audio.log_samples(writer, "preview", [(prompts[0], source[0].media), ("another", source[1].media)], 3)
+        preview.log(writer, "preview", [(prompts[0], source[0].media), ("another", source[1].media)], 3)
     events = EventAccumulator(str(tmp_path), {"audio": 9, "images": 9}).Reload()
     assert events.Tags()["audio"] == ["preview/0", "preview/0-real", "preview/1"]
     assert events.Tags()["images"] == ["preview"]

@@ -27,23 +27,23 @@ def test_init_is_required_and_sets_the_length() -> None:
 
 
 def test_previews_start_from_degraded_references_and_show_both() -> None:
-    audio = Audio(num_classes=None)
-    audio.references = {"clip 0": CLEAN}
-    inits = audio.preview_inits(["clip 0", "mine"], lambda x: x + 0.1 * torch.randn_like(x))
-    repeated = audio.preview_inits(["clip 0", "mine"], lambda x: x + 0.1 * torch.randn_like(x))
+    preview = Audio(num_classes=None).preview()
+    preview.references = {"clip 0": CLEAN}
+    inits = preview.inits(["clip 0", "mine"], lambda x: x + 0.1 * torch.randn_like(x))
+    repeated = preview.inits(["clip 0", "mine"], lambda x: x + 0.1 * torch.randn_like(x))
     assert inits and repeated and np.array_equal(inits[0].samples, repeated[0].samples)
     assert not np.array_equal(inits[0].samples, CLEAN.samples)
-    row = audio._with_references("mine", CLEAN)
+    row = preview._with_references("mine", CLEAN)
     assert [title for title, _ in row.values()] == ["noisy: mine", "mine", "real: mine"]
 
 
 def test_previews_of_other_methods_have_no_inits() -> None:
-    audio = Audio(num_classes=None)
-    audio.references = {"clip 0": CLEAN}
-    assert audio.preview_inits(["clip 0"], lambda x: None) is None
-    generative = Audio()
+    preview = Audio(num_classes=None).preview()
+    preview.references = {"clip 0": CLEAN}
+    assert preview.inits(["clip 0"], lambda x: None) is None
+    generative = Audio().preview()
     generative.references = {"a note": CLEAN}
-    assert generative.preview_inits(["a note"], lambda x: x) is None
+    assert generative.inits(["a note"], lambda x: x) is None
 
 
 def test_training_crops_continue_into_the_next_sound(tmp_path: Path) -> None:

@@ -249,13 +249,13 @@ def test_a_request_continues_init_and_prompt_or_the_end_token(bytes4: Text) -> N
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
 def test_preview_prompts_come_from_different_documents(count: int, bytes4: Text) -> None:
-    prompts = bytes4.preview_prompts(split([f"\n{number} begins\nhere and goes on" for number in range(count)]))
+    prompts = bytes4.preview().prompts(split([f"\n{number} begins\nhere and goes on" for number in range(count)]))
     assert len(prompts) == min(4, count)
     assert all(re.fullmatch(r"\d begins here", prompt) for prompt in prompts)
 
 
 def test_blank_text_gives_an_empty_preview_prompt(bytes4: Text) -> None:
-    assert bytes4.preview_prompts(split([" \n "])) == [""]
+    assert bytes4.preview().prompts(split([" \n "])) == [""]
 
 
 @pytest.mark.parametrize(

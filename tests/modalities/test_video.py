@@ -11,6 +11,7 @@ from genai.core.errors import UserError
 from genai.media.clip import Clip
 from genai.modalities.audio import Audio
 from genai.modalities.image import Image
+from genai.modalities.optional import check_soundtrack
 from genai.modalities.text import Text
 from genai.modalities.video import Video, VideoOptions
 from genai.modalities.video_dataset import MAX_ITEM_WINDOWS, PackedVideo
@@ -160,7 +161,7 @@ def test_only_clips_can_have_a_soundtrack(modality: Any) -> None:
     with pytest.raises(
         UserError, match=f"^soundtrack=: only clips can have a soundtrack, not {type(modality).__name__.lower()}"
     ):
-        modality.check_soundtrack(modality.Options())
-    Video().check_soundtrack(VideoOptions(format="webm"))
+        check_soundtrack(modality, modality.Options())
+    check_soundtrack(Video(), VideoOptions(format="webm"))
     with pytest.raises(UserError, match="cannot hold sound"):
-        Video().check_soundtrack(VideoOptions(format="webp"))
+        check_soundtrack(Video(), VideoOptions(format="webp"))

@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from genai.core.batch import Batch
+from genai.methods.autoregressive import Autoregressive
 from genai.networks.gpt import GPT
+from genai.networks.layers import rms_norm
 
 VOCAB, BLOCK = 11, 6
 
@@ -169,3 +172,44 @@ def test_dropout_is_only_active_in_training(dropout: float) -> None:
 def test_indivisible_widths_are_rejected(options: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gpt(**options)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_it_computes_what_transformers_computes(kv_heads: int) -> None:
+    """Qwen3 is this network without n-grams and mixing: it normalizes queries and keys, and relu(z) z is ReLU squared.
+
+    It turns pairs of channels the other way round, so both halves of its queries and keys are exchanged.
+    """
+    transformers = pytest.importorskip("transformers")
+    network = gpt(ngrams=1, kv_heads=kv_heads, block=16)
+    config = transformers.Qwen3Config(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=kv_heads, head_dim=8, hidden_act="relu", rms_norm_eps=1e-15, tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    )  # fmt: skip
+    peer = transformers.Qwen3ForCausalLM(config).double().eval()
+
+    def exchange_halves(weight: Tensor) -> Tensor:
+        return weight.unflatten(0, (-1, 2, 4)).flip(1).flatten(0, 2)
+
+    with torch.no_grad():
+        peer.model.embed_tokens.weight.copy_(rms_norm(network.embedding.weight))
+        peer.lm_head.weight.copy_(network.readout.weight)
+        for block, layer in zip(network.blocks, peer.model.layers, strict=True):
+            block.mix.copy_(torch.tensor([1.0, 0.0]))
+            q, k, v = block.qkv.weight.split([32, 8 * kv_heads, 8 * kv_heads])
+            layer.self_attn.q_proj.weight.copy_(exchange_halves(q))
+            layer.self_attn.k_proj.weight.copy_(exchange_halves(k))
+            layer.self_attn.v_proj.weight.copy_(v)
+            layer.self_attn.o_proj.weight.copy_(block.attention_out.weight)
+            for norm in (layer.self_attn.q_norm, layer.self_attn.k_norm):
+                norm.weight.fill_(1.2)
+            for projection in (layer.mlp.gate_proj, layer.mlp.up_proj):
+                projection.weight.copy_(block.up.weight)
+            layer.mlp.down_proj.weight.copy_(block.down.weight)
+        x = tokens(3, 17)
+        expected = peer(x, labels=x)
+        torch.testing.assert_close(network(x[:, :-1]), expected.logits[:, :-1], rtol=1e-5, atol=1e-5)
+        loss = Autoregressive(network).loss(Batch(x, []), "model")["loss"]
+        torch.testing.assert_close(loss.double(), expected.loss, rtol=1e-5, atol=1e-5)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genai.core.errors import UserError
-from genai.report.plots import HEIGHT, LEFT, MAX_POINTS, RIGHT, WIDTH, line_chart, read_losses
+from genai.report.plots import HEIGHT, LEFT, MAX_POINTS, RIGHT, WIDTH, line_chart, line_classes, read_losses
 
 
 def places(svg: str, name: str) -> list[tuple[float, float]]:
@@ -28,6 +28,16 @@ def test_losses_are_read_where_they_were_logged(tmp_path: Path) -> None:
     assert read_losses(tmp_path / "two.csv") == {"generator": [(1, 2.5)], "discriminator": [(1, 0.5)]}
     (tmp_path / "other.csv").write_text("step,lr\n1,2\n")
     assert read_losses(tmp_path / "other.csv") == {}
+
+
+def test_lines_of_other_networks_are_numbered_classes() -> None:
+    assert line_classes(["critic", "training", "<b>", "validation"]) == {
+        "critic": "network-1",
+        "training": "training",
+        "<b>": "network-2",
+        "validation": "validation",
+    }
+    assert places(line_chart({"critic": [(0, 3.0), (50, 2.5)]}, "step", "loss"), "network-1")
 
 
 @pytest.mark.parametrize("content", [b"step,loss\n1,much\n", b"loss\n1\n", b"step,loss\nx,1\n", b"\xff\xff"])

@@ -27,18 +27,15 @@ from genai.modalities.base import Modality
 from genai.runs import checkpoint as checkpoints
 from genai.runs.checkpoint import inspect_checkpoint, load_checkpoint, save_checkpoint
 from genai.runs.run import Run
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT
 
 GOOD: dict[str, Any] = {"genai": {"format": 1, "step": 1}, "state_dict": {"a": torch.arange(4000.0)}}
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> Path:
+def good(trained: Callable[[str], Path]) -> Path:
     """A real checkpoint."""
-    folder = tmp_path_factory.mktemp("good")
-    model = genai.fit(*SMALL, f"data.path={corpus}", f"runs={folder}", "steps=1")
-    assert model.file
-    return model.file
+    return trained("text") / "checkpoints" / "best.ckpt"
 
 
 class Shell:

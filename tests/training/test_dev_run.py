@@ -28,7 +28,7 @@ def test_the_first_step_does_not_count_and_what_is_due_by_the_clock_takes_its_sh
 
 def test_a_run_of_minutes_is_so_many_steps() -> None:
     lines = estimate(settings(minutes=11.0, val_every=100, preview_every=50, checkpoint_every=50), None, DURATIONS, 1.0)
-    assert lines[-1] == "estimate  11 minutes are about 600 steps"
+    assert lines[-1] == "estimate  11 minutes are about 492 steps"  # 1 + 10 / 100 + 2 * 6 / 50 seconds a step
 
 
 def test_it_stops_early_and_says_what_the_run_would_take(small: list[str], capfd: pytest.CaptureFixture[str]) -> None:

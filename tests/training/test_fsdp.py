@@ -12,6 +12,7 @@ from genai.core.batch import Batch
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.methods.diffusion import Diffusion
+from genai.methods.scaling import PixelScaling
 from genai.networks.gpt import GPT
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
@@ -33,7 +34,7 @@ def text() -> tuple[Method, Batch]:
 def image() -> tuple[Method, Batch]:
     network = UNet((3, 8, 8), context=8, width=8)
     batch = Batch(torch.arange(384, dtype=torch.uint8).view(2, 3, 8, 8), ["a red circle", ""])
-    return Diffusion(network, PromptEncoder(8, 8)), batch
+    return Diffusion(network, PromptEncoder(8, 8), PixelScaling()), batch
 
 
 @pytest.mark.parametrize("make", [text, image])

@@ -1,13 +1,13 @@
 import csv
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import genai
 from genai.core.errors import UserError
 from genai.training.loggers import MetricsFile
+from tests.stubs import MLflowStub, WandbStub
 
 
 @pytest.fixture
@@ -90,35 +90,6 @@ def test_numbers_that_are_not_finite_are_written_as_such(path: Path) -> None:
     assert rows(path) == [{"step": "1", "a": "nan", "b": "inf", "c": "1e-12"}]
 
 
-class FakeWandb:
-    """The calls of wandb that are used."""
-
-    def __init__(self) -> None:
-        self.inits: list[dict[str, Any]] = []
-        self.logs: list[tuple[int, dict[str, float]]] = []
-        self.finished = False
-
-    def init(self, **arguments: Any) -> "FakeWandb":
-        self.inits.append(arguments)
-        return self
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.logs.append((step, values))
-
-    def finish(self) -> None:
-        self.finished = True
-
-
-class FakeMLflow:
-    """The calls of MLflow that are used."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Any]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **kwargs: self.calls.append((name, (*args, *kwargs.values())))
-
-
 def test_csv_alone_writes_no_event_files(small: list[str]) -> None:
     model = genai.fit(*small, "logger=csv", "steps=2")
     assert model.file
@@ -128,7 +99,7 @@ def test_csv_alone_writes_no_event_files(small: list[str]) -> None:
 
 
 def test_wandb_gets_every_row_and_the_config(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "wandb", fake := FakeWandb())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "wandb", fake := WandbStub())  # type: ignore[arg-type]
     model = genai.fit(*small, "logger=wandb", "logger.project=mine", "steps=3")
     assert fake.inits[0]["project"] == "mine" and fake.inits[0]["config"]["steps"] == 3
     assert model.file and fake.inits[0]["name"] == model.file.parent.parent.name
@@ -139,11 +110,14 @@ def test_wandb_gets_every_row_and_the_config(small: list[str], monkeypatch: pyte
 
 
 def test_mlflow_gets_every_row(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlflow", fake := FakeMLflow())  # type: ignore[arg-type]
-    genai.fit(*small, "logger=mlflow", "logger.tracking_uri=there", "steps=2")
+    monkeypatch.setitem(sys.modules, "mlflow", fake := MLflowStub())  # type: ignore[arg-type]
+    model = genai.fit(*small, "logger=mlflow", "logger.tracking_uri=there", "steps=2")
     names = [name for name, _ in fake.calls]
     assert names == ["set_tracking_uri", "set_experiment", "start_run", "log_metrics", "log_metrics", "end_run"]
     assert fake.calls[0][1] == ("there",) and fake.calls[4][1][1] == 2
+    assert model.file
+    genai.fit(f"resume={model.file.parent.parent}", "steps=3")
+    assert fake.calls[8] == ("start_run", ("abc",))
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

@@ -1,15 +1,14 @@
 """A small network that is trained on real clips to recognize the attributes of their prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from genai.core.progress import ProgressBar
 from genai.metrics.audio.mel import NUM_MELS, power_to_db
+from genai.metrics.probe import train_probe
 
 CACHE_VERSION = 1
 """Version of the cached weights; increase it with every change of the network or its training."""
@@ -45,32 +44,25 @@ class AudioClassifier(nn.Module):
         return [head(features) for head in self.heads]
 
 
-def train_audio_classifier(power: Tensor, labels: Tensor, sizes: Sequence[int], path: Path) -> None:
-    """Train a classifier and save its weights to ``path``. On a CPU they are the same every time.
+def train_audio_classifier(power: Tensor, labels: Tensor, sizes: Sequence[int]) -> AudioClassifier:
+    """Train a classifier of sounds.
 
     Args:
         power: (clips, bands, frames).
         labels: (clips, attributes) int64; labels that cross entropy ignores are not learned.
         sizes: number of values of each attribute.
     """
-    from safetensors.torch import save_file
 
-    with torch.random.fork_rng([power.device] if power.device.type == "cuda" else []), torch.enable_grad():
-        torch.manual_seed(0)
-        network = AudioClassifier(sizes).to(power.device)
-        optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
-        with ProgressBar("training classifier", STEPS) as bar:
-            for _ in range(STEPS):
-                rows = torch.randint(len(power), (BATCH_SIZE,)).to(power.device)
-                outputs = network(augment(power[rows]))
-                losses = [cross_entropy(logits, labels[rows, i], reduction="sum") for i, logits in enumerate(outputs)]
-                optimizer.zero_grad()
-                (torch.stack(losses).sum() / BATCH_SIZE).backward()
-                optimizer.step()
-                scheduler.step()
-                bar.step()
-    save_file({name: value.cpu() for name, value in network.state_dict().items()}, path)
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            rows = torch.randint(len(power), (BATCH_SIZE,)).to(power.device)
+            yield augment(power[rows]), labels[rows]
+
+    def loss(outputs: list[Tensor], labels: Tensor) -> Tensor:
+        losses = [cross_entropy(logits, labels[:, i], reduction="sum") for i, logits in enumerate(outputs)]
+        return torch.stack(losses).sum() / BATCH_SIZE
+
+    return train_probe(lambda: AudioClassifier(sizes), batches(), STEPS, LEARNING_RATE, power.device, loss)
 
 
 def augment(power: Tensor) -> Tensor:
@@ -83,12 +75,3 @@ def augment(power: Tensor) -> Tensor:
     slope = torch.randn(clips, 1, 1) * 10 * torch.linspace(-1, 1, bands)[:, None]
     noise = 10 ** ((level + slope) / 10) * torch.empty(clips, bands, frames).exponential_()
     return shifted + noise.to(power.device) * power.amax((1, 2), keepdim=True)
-
-
-def load_audio_classifier(path: Path, sizes: Sequence[int], device: torch.device) -> AudioClassifier:
-    """Load the weights that ``train_audio_classifier`` saved, for evaluation."""
-    from safetensors.torch import load_file
-
-    network = AudioClassifier(sizes)
-    network.load_state_dict(load_file(path))
-    return network.to(device).eval()

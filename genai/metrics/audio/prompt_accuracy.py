@@ -2,24 +2,23 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from genai.core.cache import cache_dir, cache_key, cached_file
+from genai.core.cache import cache_key
 from genai.core.data import PackedDataset
 from genai.media.sound import Sound
 from genai.metrics.audio.classifier import (
     CACHE_VERSION,
     AudioClassifier,
-    load_audio_classifier,
     train_audio_classifier,
 )
 from genai.metrics.audio.mel import MelSpectrograms, require_audio
 from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, MIN_COUNT, PromptAttribute, find_attributes
 from genai.metrics.base import EvalContext, Metric, Result, proportion_result
 from genai.metrics.frechet import frechet_result
+from genai.metrics.probe import cached_probe
 
 MAX_SECONDS = 2.0
 """Seconds of a clip that are classified, from its start."""
@@ -74,13 +73,12 @@ def cached_classifier(
     input_format = [audio.sample_rate, audio.num_classes, spectrograms.length]
     key = cache_key(context.source.train.content_hash, "judge", CACHE_VERSION, input_format, values)
 
-    def write(path: Path) -> None:
+    def train() -> AudioClassifier:
         power, prompts = collect_items(spectrograms, context.train, MAX_ITEMS, "training clips")
         labels = torch.tensor([[attribute.label(prompt) for attribute in attributes] for prompt in prompts])
-        train_audio_classifier(power, labels.to(power.device), sizes, path)
+        return train_audio_classifier(power, labels.to(power.device), sizes)
 
-    path = cached_file(cache_dir() / f"{key}.safetensors", write)
-    return load_audio_classifier(path, sizes, spectrograms.device)
+    return cached_probe(key, lambda: AudioClassifier(sizes), train, spectrograms.device)
 
 
 def collect_items(

@@ -1,14 +1,14 @@
 """A small network that learns to classify pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, interpolate, pad
+from torch.nn.functional import interpolate, pad
 
 from genai.core.batch import batch_ranges
-from genai.core.progress import ProgressBar
+from genai.metrics.probe import train_probe
 
 NUM_FEATURES = 128
 MAX_SIDE_PIXELS = 32
@@ -46,7 +46,7 @@ class ImageClassifier(nn.Module):
 def train_image_classifier(
     pixels: Tensor, labels: Tensor, num_classes: int, steps: int, seed: int = 0
 ) -> ImageClassifier:
-    """Train a classifier of pictures. On a CPU it is the same every time.
+    """Train a classifier of pictures.
 
     Args:
         pixels: (pictures, channels, height, width) uint8.
@@ -55,22 +55,17 @@ def train_image_classifier(
         steps: training steps, each with ``BATCH_SIZE`` pictures in shuffled order.
         seed: of the weights and of the order.
     """
-    with torch.random.fork_rng([pixels.device] if pixels.device.type == "cuda" else []), torch.enable_grad():
-        torch.manual_seed(seed)
-        network = ImageClassifier(pixels.shape[1], num_classes).to(pixels.device)
-        optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.cat([torch.randperm(len(pixels)) for _ in range(-(-steps * BATCH_SIZE // len(pixels)))])
-        with ProgressBar("training classifier", steps) as bar:
-            for batch in order[: steps * BATCH_SIZE].view(steps, BATCH_SIZE):
-                rows = batch.to(pixels.device)
-                loss = cross_entropy(network(random_shift(pixels[rows])), labels[rows])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                scheduler.step()
-                bar.step()
-    return network.eval()
+        for batch in order[: steps * BATCH_SIZE].view(steps, BATCH_SIZE):
+            rows = batch.to(pixels.device)
+            yield random_shift(pixels[rows]), labels[rows]
+
+    def build() -> ImageClassifier:
+        return ImageClassifier(pixels.shape[1], num_classes)
+
+    return train_probe(build, batches(), steps, LEARNING_RATE, pixels.device, seed=seed)
 
 
 def random_shift(pixels: Tensor) -> Tensor:

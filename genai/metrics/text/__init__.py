@@ -1,3 +1,3 @@
-from genai.core.renamed import old_names
+from genai.core.renamed import module_getattr
 
-__getattr__ = old_names(__name__)
+__getattr__ = module_getattr(__name__)

@@ -1,13 +1,12 @@
 """A small network that is trained to tell real clips from corrupted ones."""
 
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from genai.core.progress import ProgressBar
+from genai.metrics.probe import train_probe
 from genai.metrics.video.corruptions import CORRUPTIONS
 
 CACHE_VERSION = 1
@@ -42,29 +41,14 @@ class ClipClassifier(nn.Module):
         return self.head(self.features(clips).relu())
 
 
-def train_clip_classifier(clips: Tensor, path: Path) -> None:
-    """Train a classifier and save its weights to ``path``. On a CPU they are the same every time.
+def train_clip_classifier(clips: Tensor) -> ClipClassifier:
+    """Train a classifier of clips (clips, time, channels, height, width) in 0..1."""
 
-    Args:
-        clips: (clips, time, channels, height, width) in 0..1.
-    """
-    from safetensors.torch import save_file
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield corrupt_clips(clips[torch.randint(len(clips), (BATCH_SIZE,)).to(clips.device)])
 
-    with torch.random.fork_rng([clips.device] if clips.device.type == "cuda" else []), torch.enable_grad():
-        torch.manual_seed(0)
-        network = ClipClassifier(clips.shape[2]).to(clips.device)
-        optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, STEPS)
-        with ProgressBar("training classifier", STEPS) as bar:
-            for _ in range(STEPS):
-                rows = torch.randint(len(clips), (BATCH_SIZE,)).to(clips.device)
-                corrupted, labels = corrupt_clips(clips[rows])
-                optimizer.zero_grad()
-                cross_entropy(network(corrupted), labels).backward()
-                optimizer.step()
-                scheduler.step()
-                bar.step()
-    save_file({name: value.cpu() for name, value in network.state_dict().items()}, path)
+    return train_probe(lambda: ClipClassifier(clips.shape[2]), batches(), STEPS, LEARNING_RATE, clips.device)
 
 
 def corrupt_clips(clips: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,12 +59,3 @@ def corrupt_clips(clips: Tensor) -> tuple[Tensor, Tensor]:
         parts[label] = corruption(parts[label])
     sizes = torch.tensor([len(part) for part in parts], device=clips.device)
     return torch.cat(parts), torch.arange(num_classes, device=clips.device).repeat_interleave(sizes)
-
-
-def load_clip_classifier(path: Path, channels: int, device: torch.device) -> ClipClassifier:
-    """Load the weights that ``train_clip_classifier`` saved, for evaluation."""
-    from safetensors.torch import load_file
-
-    network = ClipClassifier(channels)
-    network.load_state_dict(load_file(path))
-    return network.to(device).eval()

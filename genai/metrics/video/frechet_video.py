@@ -1,22 +1,17 @@
 """Frechet distance of clips, on features of a network that detects corruptions. This is not FVD."""
 
 import hashlib
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from genai.core.batch import batch_ranges
-from genai.core.cache import cache_dir, cache_key, cached_file
+from genai.core.cache import cache_key
 from genai.media.clip import Clip
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.frechet import frechet_result
-from genai.metrics.video.classifier import (
-    CACHE_VERSION,
-    ClipClassifier,
-    load_clip_classifier,
-    train_clip_classifier,
-)
+from genai.metrics.probe import cached_probe
+from genai.metrics.video.classifier import CACHE_VERSION, ClipClassifier, train_clip_classifier
 from genai.metrics.video.clips import real_clips, sample_clips, shrink
 
 MAX_SIDE_PIXELS = 32
@@ -57,11 +52,8 @@ def cached_classifier(context: EvalContext, num_frames: int) -> ClipClassifier:
     clips = shrink(real_clips(context.train, num_frames, MAX_TRAIN_ITEMS), MAX_SIDE_PIXELS)
     content_hash = hashlib.sha256(clips.numpy().tobytes()).hexdigest()
     key = cache_key("film_judge", CACHE_VERSION, list(clips.shape), content_hash)
-
-    def write(path: Path) -> None:
-        train_clip_classifier(clips.to(device), path)
-
-    return load_clip_classifier(cached_file(cache_dir() / f"{key}.safetensors", write), clips.shape[2], device)
+    build, train = lambda: ClipClassifier(clips.shape[2]), lambda: train_clip_classifier(clips.to(device))
+    return cached_probe(key, build, train, device)
 
 
 @torch.no_grad()

@@ -1,15 +1,14 @@
 """Sounds of the toy world: rendered melodies with captions."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
 
-from genai.core.cache import cache_key
-from genai.core.data import Example, PromptFeatures, Source, Split
+from genai.core.data import Example, PromptFeatures, Split
 from genai.media.sound import Sound
+from genai.toy.data.base import ToySource
 from genai.toy.world.melody import Melody, caption_melody, split_melodies
 from genai.toy.world.synth import MIN_SAMPLE_RATE, render_melodies
 
@@ -19,14 +18,10 @@ KIND_DESCRIPTIONS: dict[MelodyKind, str] = {
     "new_melodies": "melodies that were not trained on, of notes that were",
     "new_notes": "melodies with notes never trained on with their instrument",
 }
-
-CHUNK_EXAMPLES = 64
-"""Examples that are rendered and cached together."""
-MAX_BYTES = 64 * 2**30
-"""Largest data set, in bytes; a larger request is taken for a mistake."""
+_SPLIT_KINDS: dict[str, tuple[MelodyKind, ...]] = {"train": ("train",), "val": ("new_melodies", "new_notes")}
 
 
-class ToyAudio(Source):
+class ToyAudio(ToySource):
     """Sounds of the toy world: one second each, of one, two or three notes with equal probability.
 
     The validation split alternates between new melodies of notes that were trained on, and melodies with a note that is
@@ -40,6 +35,8 @@ class ToyAudio(Source):
     """
 
     media = Sound
+    chunk_examples = 64
+    content_version = ("world_sound", 2)
     metrics = ("val_loss", "bits_per_sample", "toy_audio", "nearest")
     own_metrics: ClassVar[Mapping[str, str]] = {"toy_audio": "genai.toy.metrics.audio.MelodyPromptAccuracy"}
 
@@ -50,9 +47,8 @@ class ToyAudio(Source):
         seed: Annotated[int, Ge(0)] = 0,
         prompt_features: PromptFeatures | None = None,
     ) -> None:
-        if items * sample_rate * 4 > MAX_BYTES:
-            raise ValueError(f"{items:,} sounds of {sample_rate:,} samples are more than {MAX_BYTES // 2**30} GiB")
-        self.sample_rate, self.items, self.seed, self.prompt_features = sample_rate, items, seed, prompt_features
+        super().__init__(items, seed, items * sample_rate * 4, f"sounds of {sample_rate:,} samples")
+        self.sample_rate, self.prompt_features = sample_rate, prompt_features
         splits = split_melodies()
         self.melodies: dict[MelodyKind, list[Melody]] = {
             "train": splits.train,
@@ -60,22 +56,14 @@ class ToyAudio(Source):
             "new_notes": splits.new_notes,
         }
 
-    @property
-    def train(self) -> Split:
-        return self._split("train", self.items, ("train",))
-
-    @property
-    def val(self) -> Split:
-        return self._split("val", max(1, self.items // 10), ("new_melodies", "new_notes"))
-
     def kind_prompts(self, kind: MelodyKind, count: int, seed: int) -> list[str]:
         """Draw ``count`` new captions of melodies of ``kind`` that name every attribute."""
         return self._captions((kind,), count, np.random.default_rng([seed, list(KIND_DESCRIPTIONS).index(kind)]))
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         """Draw new captions that name every attribute, of the melodies of ``split``."""
-        kinds: tuple[MelodyKind, ...] = ("new_melodies", "new_notes") if split.name == "val" else ("train",)
-        return self._captions(kinds, count, np.random.default_rng([seed, len(KIND_DESCRIPTIONS), split.name == "val"]))
+        rng = np.random.default_rng([seed, len(KIND_DESCRIPTIONS), split.name == "val"])
+        return self._captions(_SPLIT_KINDS[split.name], count, rng)
 
     @property
     def description(self) -> str:
@@ -98,20 +86,15 @@ class ToyAudio(Source):
             samples.append(group[rng.integers(len(group))])
         return samples
 
-    def _split(self, name: str, count: int, kinds: Sequence[MelodyKind]) -> Split:
-        @lru_cache(maxsize=2)
-        def chunk(number: int) -> list[Example]:
-            rng = np.random.default_rng([self.seed, name == "val", number])
-            melodies = self._sample_melodies(kinds, CHUNK_EXAMPLES, rng)
-            waves = render_melodies(melodies, rng, self.sample_rate)
-            return [
-                Example(Sound(samples, self.sample_rate), caption_melody(melody, rng))
-                for samples, melody in zip(waves, melodies, strict=True)
-            ]
+    def _chunk(self, name: str, number: int) -> list[Example]:
+        rng = self._rng(name, number)
+        melodies = self._sample_melodies(_SPLIT_KINDS[name], self.chunk_examples, rng)
+        pairs = zip(render_melodies(melodies, rng, self.sample_rate), melodies, strict=True)
+        return [Example(Sound(samples, self.sample_rate), caption_melody(melody, rng)) for samples, melody in pairs]
 
-        pool = [repr(melody) for kind in kinds for melody in self.melodies[kind]]
-        content_hash = cache_key("world_sound", 2, name, count, self.sample_rate, self.seed, pool)
-        return Split(name, count, lambda index: chunk(index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES], content_hash)
+    def _hash_parts(self, name: str) -> list[Any]:
+        melodies = [repr(melody) for kind in _SPLIT_KINDS[name] for melody in self.melodies[kind]]
+        return [self.sample_rate, self.seed, melodies]
 
 
 def _group_by_count(melodies: Sequence[Melody]) -> list[list[Melody]]:

@@ -1,25 +1,19 @@
 """Pictures of the toy world: rendered scenes with captions."""
 
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.core.cache import cache_key
-from genai.core.data import Example, Source, Split
+from genai.core.data import Example, Split
 from genai.media.picture import Picture
+from genai.toy.data.base import ToySource
 from genai.toy.world.draw import render_scenes
 from genai.toy.world.scene import Scene, caption_scene, drop_attributes, scene_cache_text, split_scenes
 
-CHUNK_EXAMPLES = 256
-"""Examples that are rendered and cached together."""
-MAX_BYTES = 64 * 2**30
-"""Largest data set, in bytes; a larger request is taken for a mistake."""
 
-
-class ToyImages(Source):
+class ToyImages(ToySource):
     """Pictures of the toy world.
 
     Args:
@@ -32,6 +26,8 @@ class ToyImages(Source):
     """
 
     media = Picture
+    chunk_examples = 256
+    content_version = ("world", 2)
     metrics = ("val_loss", "toy_image", "nearest")
     own_metrics: ClassVar[Mapping[str, str]] = {"toy_image": "genai.toy.metrics.image.ScenePromptAccuracy"}
 
@@ -49,48 +45,36 @@ class ToyImages(Source):
                 "the toy world draws squares: modality.size=32. For other shapes choose other data, such as "
                 "data=image_folder."
             )
-        if items * size**2 * 3 > MAX_BYTES:
-            raise ValueError(f"{items:,} pictures of {size} x {size} pixels are more than {MAX_BYTES // 2**30} GiB")
-        self.size, self.items, self.things, self.seed = size, items, things, seed
-        self.partial_caption_prob = partial_caption_prob
-        self.train_scenes, self.val_scenes = split_scenes(val_fraction, things=things)
-
-    @property
-    def train(self) -> Split:
-        return self._split("train", self.items, self.train_scenes)
-
-    @property
-    def val(self) -> Split:
-        return self._split("val", max(1, self.items // 10), self.val_scenes)
+        super().__init__(items, seed, items * size**2 * 3, f"pictures of {size} x {size} pixels")
+        self.size, self.things, self.partial_caption_prob = size, things, partial_caption_prob
+        self.scenes = dict(zip(("train", "val"), split_scenes(val_fraction, things=things), strict=True))
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         """Draw new captions that name every attribute, of the combinations of ``split``."""
         rng = np.random.default_rng([seed, split.name == "val"])
-        scenes = self.val_scenes if split.name == "val" else self.train_scenes
-        return [caption_scene(scenes[index], rng) for index in rng.integers(len(scenes), size=count)]
+        return [caption_scene(scene, rng) for scene in self._draw(split.name, count, rng)]
 
     @property
     def description(self) -> str:
         return (
-            f"toy world, {self.items:,} pictures of {len(self.train_scenes)} combinations, "
-            f"{len(self.val_scenes)} combinations held out"
+            f"toy world, {self.items:,} pictures of {len(self.scenes['train'])} combinations, "
+            f"{len(self.scenes['val'])} combinations held out"
         )
 
-    def _split(self, name: str, count: int, scenes: list[Scene]) -> Split:
-        @lru_cache(maxsize=2)
-        def chunk(number: int) -> list[Example]:
-            rng = np.random.default_rng([self.seed, name == "val", number])
-            chunk_scenes = [scenes[index] for index in rng.integers(len(scenes), size=CHUNK_EXAMPLES)]
-            images = render_scenes(chunk_scenes, self.size, rng)
-            caption_scenes = [
-                drop_attributes(scene, rng) if rng.random() < self.partial_caption_prob else scene
-                for scene in chunk_scenes
-            ]
-            return [
-                Example(Picture(pixels), caption_scene(scene, rng))
-                for pixels, scene in zip(images, caption_scenes, strict=True)
-            ]
+    def _draw(self, name: str, count: int, rng: np.random.Generator) -> list[Scene]:
+        scenes = self.scenes[name]
+        return [scenes[index] for index in rng.integers(len(scenes), size=count)]
 
-        settings = [self.size, self.things, self.partial_caption_prob, self.seed]
-        content_hash = cache_key("world", 2, name, count, *settings, [scene_cache_text(scene) for scene in scenes])
-        return Split(name, count, lambda index: chunk(index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES], content_hash)
+    def _chunk(self, name: str, number: int) -> list[Example]:
+        rng = self._rng(name, number)
+        scenes = self._draw(name, self.chunk_examples, rng)
+        images = render_scenes(scenes, self.size, rng)
+        scenes = [
+            drop_attributes(scene, rng) if rng.random() < self.partial_caption_prob else scene for scene in scenes
+        ]
+        pairs = zip(images, scenes, strict=True)
+        return [Example(Picture(pixels), caption_scene(scene, rng)) for pixels, scene in pairs]
+
+    def _hash_parts(self, name: str) -> list[Any]:
+        scenes = [scene_cache_text(scene) for scene in self.scenes[name]]
+        return [self.size, self.things, self.partial_caption_prob, self.seed, scenes]

@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_types import Ge, Le
 
-from genai.core.cache import cache_key
-from genai.core.data import Example, Source, Split
+from genai.core.data import Example, Split
 from genai.media.clip import Clip
 from genai.media.sound import Sound
 from genai.modalities.visual_onsets import VisualOnsets
+from genai.toy.data.base import ToySource
 from genai.toy.world.motion import Motion, caption_motion, split_motions
 from genai.toy.world.soundtrack import Note, bounce_notes, render_soundtracks
 from genai.toy.world.synth import MIN_SAMPLE_RATE
@@ -22,13 +22,8 @@ CLIP_SIZE, CLIP_FPS = 32, 8
 CLIP_FRAMES = (32, 16, 24)
 """Frames per clip, in turn from chunk to chunk: soundtracks should not depend on the length of a clip."""
 
-CHUNK_EXAMPLES = 32
-"""Examples that are rendered and cached together."""
-MAX_BYTES = 64 * 2**30
-"""Largest data set, in bytes; a larger request is taken for a mistake."""
 
-
-class ToySoundtracks(Source):
+class ToySoundtracks(ToySource):
     """Soundtracks of clips of two to four seconds, in which one or two things bounce off the walls.
 
     Half of the prompts are the caption of the clip, the others are empty. The validation split has clips of held-out
@@ -44,6 +39,8 @@ class ToySoundtracks(Source):
     """
 
     media = Sound
+    chunk_examples = 32
+    content_version = ("world_soundtrack", 1)
     metrics = ("val_loss", "bits_per_sample", "onsets")
     own_metrics: ClassVar[Mapping[str, str]] = {"onsets": "genai.toy.metrics.onsets.OnsetF1"}
 
@@ -56,42 +53,33 @@ class ToySoundtracks(Source):
         clip_features: VisualOnsets | None = None,
         sampling: dict[str, Any] | None = None,
     ) -> None:
-        if items * max(CLIP_FRAMES) * (sample_rate // CLIP_FPS * 4 + CLIP_SIZE**2 * 3) > MAX_BYTES:
-            raise ValueError(f"{items:,} soundtracks of {sample_rate:,} samples are more than {MAX_BYTES // 2**30} GiB")
-        self.sample_rate, self.items, self.things, self.seed = sample_rate, items, things, seed
+        num_bytes = items * max(CLIP_FRAMES) * (sample_rate // CLIP_FPS * 4 + CLIP_SIZE**2 * 3)
+        super().__init__(items, seed, num_bytes, f"soundtracks of {sample_rate:,} samples")
+        self.sample_rate, self.things = sample_rate, things
         self.clip_features, self.sampling = clip_features, sampling
         self.motions = dict(zip(("train", "val"), split_motions(), strict=True))
 
-    @property
-    def train(self) -> Split:
-        return self._split("train", self.items)
-
-    @property
-    def val(self) -> Split:
-        return self._split("val", max(1, self.items // 10))
-
     def notes(self, split: Split, index: int) -> list[Note]:
         """Return the notes of example ``index`` of ``split``."""
-        return self._chunk(split.name, index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES][1]
+        return self._render(split.name, index // self.chunk_examples)[index % self.chunk_examples][1]
 
     @property
     def description(self) -> str:
         train_count, val_count = (len(self.motions[name]) for name in ("train", "val"))
         return f"toy world, {self.items:,} soundtracks of clips of {train_count} motions, {val_count} motions held out"
 
-    def _split(self, name: str, count: int) -> Split:
-        def load(index: int) -> Example:
-            return self._chunk(name, index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES][0]
+    def _chunk(self, name: str, number: int) -> list[Example]:
+        return [example for example, _ in self._render(name, number)]
 
-        settings = [self.sample_rate, self.things, self.seed, CLIP_FRAMES]
-        return Split(name, count, load, cache_key("world_soundtrack", 1, name, count, *settings))
+    def _hash_parts(self, name: str) -> list[Any]:
+        return [self.sample_rate, self.things, self.seed, CLIP_FRAMES]
 
     @lru_cache(maxsize=2)  # noqa: B019
-    def _chunk(self, name: str, number: int) -> Sequence[tuple[Example, list[Note]]]:
-        rng = np.random.default_rng([self.seed, name == "val", number])
+    def _render(self, name: str, number: int) -> Sequence[tuple[Example, list[Note]]]:
+        rng = self._rng(name, number)
         pool, frames = self.motions[name], CLIP_FRAMES[number % len(CLIP_FRAMES)]
-        things = [pool[index].things[0] for index in rng.integers(len(pool), size=2 * CHUNK_EXAMPLES)]
-        motions = [Motion(tuple(things[2 * i : 2 * i + 1 + i % self.things])) for i in range(CHUNK_EXAMPLES)]
+        things = [pool[index].things[0] for index in rng.integers(len(pool), size=2 * self.chunk_examples)]
+        motions = [Motion(tuple(things[2 * i : 2 * i + 1 + i % self.things])) for i in range(self.chunk_examples)]
         clips, bounces = render_clips(motions, rng, CLIP_SIZE, frames, CLIP_FPS)
         notes = [bounce_notes(*pair) for pair in zip(motions, bounces, strict=True)]
         waves = render_soundtracks(notes, frames / CLIP_FPS, rng, self.sample_rate)

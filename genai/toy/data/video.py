@@ -1,25 +1,19 @@
 """Clips of the toy world: things that move and bounce, with captions."""
 
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.core.cache import cache_key
-from genai.core.data import Example, Source, Split
+from genai.core.data import Example, Split
 from genai.media.clip import Clip
+from genai.toy.data.base import ToySource
 from genai.toy.world.motion import Motion, caption_motion, motion_cache_text, split_motions
 from genai.toy.world.trajectories import render_clips
 
-CHUNK_EXAMPLES = 16
-"""Examples that are rendered and cached together."""
-MAX_BYTES = 64 * 2**30
-"""Largest data set, in bytes; a larger request is taken for a mistake."""
 
-
-class ToyVideo(Source):
+class ToyVideo(ToySource):
     """Clips of the toy world.
 
     Args:
@@ -33,6 +27,8 @@ class ToyVideo(Source):
     """
 
     media = Clip
+    chunk_examples = 16
+    content_version = ("world_motion", 1)
     metrics = ("val_loss", "motion", "toy_video", "nearest")
     own_metrics: ClassVar[Mapping[str, str]] = {
         "toy_video": "genai.toy.metrics.video.MotionPromptAccuracy",
@@ -50,20 +46,10 @@ class ToyVideo(Source):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         seed: Annotated[int, Ge(0)] = 0,
     ) -> None:
-        if max(items, CHUNK_EXAMPLES) * frames * size**2 * 3 > MAX_BYTES:
-            raise ValueError(
-                f"{items:,} clips of {frames} frames of {size} x {size} pixels are more than {MAX_BYTES // 2**30} GiB"
-            )
-        self.size, self.frames, self.fps, self.items, self.things, self.seed = size, frames, fps, items, things, seed
-        self.train_motions, self.val_motions = split_motions(val_fraction)
-
-    @property
-    def train(self) -> Split:
-        return self._split("train", self.items)
-
-    @property
-    def val(self) -> Split:
-        return self._split("val", max(1, self.items // 10))
+        num_bytes = max(items, self.chunk_examples) * frames * size**2 * 3
+        super().__init__(items, seed, num_bytes, f"clips of {frames} frames of {size} x {size} pixels")
+        self.size, self.frames, self.fps, self.things = size, frames, fps, things
+        self.motions = dict(zip(("train", "val"), split_motions(val_fraction), strict=True))
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         """Draw new captions that name every attribute, of the combinations of ``split``."""
@@ -74,13 +60,13 @@ class ToyVideo(Source):
     def description(self) -> str:
         suffix = " of each thing" if self.things == 2 else ""
         return (
-            f"toy world, {self.items:,} clips of {len(self.train_motions)} combinations{suffix}, "
-            f"{len(self.val_motions)} combinations held out"
+            f"toy world, {self.items:,} clips of {len(self.motions['train'])} combinations{suffix}, "
+            f"{len(self.motions['val'])} combinations held out"
         )
 
     def _sample_motions(self, name: str, count: int, rng: np.random.Generator) -> list[Motion]:
         """Draw motions of the split ``name``; every thing has one of its combinations."""
-        pool = [motion.things[0] for motion in (self.val_motions if name == "val" else self.train_motions)]
+        pool = [motion.things[0] for motion in self.motions[name]]
         motions = []
         for _ in range(count):
             things = [pool[rng.integers(len(pool))]]
@@ -91,19 +77,13 @@ class ToyVideo(Source):
             motions.append(Motion(tuple(things)))
         return motions
 
-    def _split(self, name: str, count: int) -> Split:
-        @lru_cache(maxsize=4)
-        def chunk(number: int) -> list[Example]:
-            rng = np.random.default_rng([self.seed, name == "val", number])
-            motions = self._sample_motions(name, CHUNK_EXAMPLES, rng)
-            clips, _ = render_clips(motions, rng, self.size, self.frames, self.fps)
-            pixels = np.ascontiguousarray(clips.transpose(0, 1, 3, 4, 2))
-            pairs = zip(pixels, motions, strict=True)
-            return [Example(Clip(frames, self.fps), caption_motion(motion, rng)) for frames, motion in pairs]
+    def _chunk(self, name: str, number: int) -> list[Example]:
+        rng = self._rng(name, number)
+        motions = self._sample_motions(name, self.chunk_examples, rng)
+        clips, _ = render_clips(motions, rng, self.size, self.frames, self.fps)
+        pairs = zip(np.ascontiguousarray(clips.transpose(0, 1, 3, 4, 2)), motions, strict=True)
+        return [Example(Clip(frames, self.fps), caption_motion(motion, rng)) for frames, motion in pairs]
 
-        pool = self.val_motions if name == "val" else self.train_motions
-        settings = [self.size, self.frames, self.fps, self.things, self.seed]
-        content_hash = cache_key(
-            "world_motion", 1, name, count, settings, [motion_cache_text(motion) for motion in pool]
-        )
-        return Split(name, count, lambda index: chunk(index // CHUNK_EXAMPLES)[index % CHUNK_EXAMPLES], content_hash)
+    def _hash_parts(self, name: str) -> list[Any]:
+        motions = [motion_cache_text(motion) for motion in self.motions[name]]
+        return [[self.size, self.frames, self.fps, self.things, self.seed], motions]

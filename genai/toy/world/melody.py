@@ -1,13 +1,13 @@
 """Grammar of toy melodies: melodies of one to three notes, captions in several phrasings, and a parser of captions."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from genai.toy.world.words import check_words, join_words, with_article
+from genai.toy.world.grammar import Grammar, check_value, draw_word, unique_values
+from genai.toy.world.words import join_words, with_article
 
 TIMBRES = ("flute", "organ", "bell", "guitar", "trumpet")
 """As many as ``scene.SHAPES``: soundtracks map one to the other."""
@@ -42,10 +42,8 @@ class Melody:
         if not 1 <= len(self.notes) <= MAX_NOTES:
             raise ValueError(f"a melody has one to {MAX_NOTES} notes, not {len(self.notes)}")
         for note in self.notes:
-            _check_value("note", note, tuple(NOTES))
-        for name, allowed in ATTRIBUTES.items():
-            if getattr(self, name) is not None:
-                _check_value(name, getattr(self, name), allowed)
+            check_value("note", note, tuple(NOTES))
+        _GRAMMAR.check_values(self)
 
     @property
     def is_complete(self) -> bool:
@@ -55,11 +53,6 @@ class Melody:
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {"timbre": TIMBRES, "loudness": LOUDNESS_LEVELS, "length": NOTE_LENGTHS}
 """Attributes that all notes of a melody share."""
-
-
-def _check_value(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: there are {', '.join(allowed)}")
 
 
 # Captions. The words below are what people type; data sets depend on them.
@@ -81,15 +74,14 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Words that ``parse_melody`` accepts for a value besides its own name."""
 
-_FILLER_WORDS = frozenset(
+_GRAMMAR = Grammar(
+    ATTRIBUTES,
+    _ALIASES,
     "a an the one there is there's play plays playing played by on with and then of in it note notes melody sound tone"
-    " tones instrument something".split()
+    " tones instrument something",
+    {note.lower(): ("note", note) for note in NOTES},
 )
-_WORD_VALUES = {value: (name, value) for name, values in ATTRIBUTES.items() for value in values}
-_WORD_VALUES |= {note.lower(): ("note", note) for note in NOTES}
-_WORD_VALUES |= {word: _WORD_VALUES[value] for value, words in _ALIASES.items() for word in words}
-
-VOCABULARY: tuple[str, ...] = tuple(sorted(_FILLER_WORDS | set(_WORD_VALUES)))
+VOCABULARY: tuple[str, ...] = _GRAMMAR.vocabulary
 """Every word that ``parse_melody`` knows; captions use some of them."""
 
 
@@ -98,16 +90,11 @@ def caption_melody(melody: Melody, rng: np.random.Generator) -> str:
 
     It names exactly the set attributes, except that it names the default length "long" only every other time.
     """
-
-    def draw_word(value: str | None) -> str:
-        options = _CAPTION_WORDS.get(value or "", (value or "",))
-        return options[rng.integers(len(options))]
-
     skip_length = rng.random() < 0.5 and melody.length == "long"
-    length = "" if skip_length else draw_word(melody.length)
+    length = "" if skip_length else draw_word(_CAPTION_WORDS, melody.length, rng)
     notes = (" ", " ", ", ", " then ")[rng.integers(4)].join(melody.notes)
     several = len(melody.notes) > 1
-    instrument = join_words(draw_word(melody.loudness), melody.timbre or "instrument")
+    instrument = join_words(draw_word(_CAPTION_WORDS, melody.loudness, rng), melody.timbre or "instrument")
     length_and_notes, length_label = join_words(length, notes), join_words(length, "notes" if several else "note")
     return (
         f"{with_article(instrument)} plays {length_and_notes}",
@@ -129,18 +116,15 @@ def parse_melody(text: str) -> Melody:
             values of one attribute.
     """
     words = re.findall(r"[a-h][#b]?\d+\b|\w+(?:'\w+)?", text.lower())
-    unknown = next((word for word in words if word not in _WORD_VALUES and re.fullmatch(r"[a-h][#b]?\d+", word)), None)
-    if unknown:
-        raise ValueError(f"unknown note '{unknown}': there are {', '.join(NOTES)}")
-    check_words(words, _FILLER_WORDS, _WORD_VALUES)
-    word_values = [_WORD_VALUES[word] for word in words if word in _WORD_VALUES]
+    for word in words:
+        if word not in _GRAMMAR.word_values and re.fullmatch(r"[a-h][#b]?\d+", word):
+            raise ValueError(f"unknown note '{word}': there are {', '.join(NOTES)}")
+    _GRAMMAR.check_words(words)
+    word_values = _GRAMMAR.named(words)
     notes = tuple(value for name, value in word_values if name == "note")
     if not notes:
         raise ValueError(f"no note is named: there are {', '.join(NOTES)}")
-    values: dict[str, str] = {}
-    for name, value in word_values:
-        if name != "note" and values.setdefault(name, value) != value:
-            raise ValueError(f"two values of {name}: {values[name]}, {value}")
+    values = unique_values((name, value) for name, value in word_values if name != "note")
     return Melody(notes, values.get("timbre"), values.get("loudness"), values.get("length", "long"))
 
 

@@ -5,13 +5,14 @@ In captions "left" and "right" are directions, never places. The start position 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from genai.toy.world.scene import COLORS, SHAPES, choose_val_keys
-from genai.toy.world.words import check_words, join_words, with_article
+from genai.toy.world.grammar import Grammar, draw_word, split_keys, things_cache_text, unique_values
+from genai.toy.world.scene import COLORS, SHAPES
+from genai.toy.world.words import join_words, with_article
 
 DIRECTIONS: dict[str, tuple[int, int]] = {
     "right": (1, 0),
@@ -38,10 +39,7 @@ class MovingThing:
     speed: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in ATTRIBUTES.items():
-            value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise ValueError(f"{name}={value!r}: there are {', '.join(allowed)}")
+        _GRAMMAR.check_values(self)
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 
 def motion_cache_text(motion: Motion) -> str:
     """Return ``motion`` as text for cache keys. Its format must not change: data sets are known by their hash."""
-    things = tuple(
-        f"Mover(shape={thing.shape!r}, colour={thing.color!r}, direction={thing.direction!r}, speed={thing.speed!r})"
-        for thing in motion.things
-    )
-    comma = "," if len(things) == 1 else ""
-    return f"Motion(things=({', '.join(things)}{comma}))"
+    return f"Motion({things_cache_text('Mover', motion.things)})"
 
 
 # Captions. The words below are what people type; data sets depend on them.
@@ -111,17 +104,15 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 """Single words that ``parse_motion`` accepts for a value besides its own name."""
 
 _LINK_WORDS = frozenset(("and", "while"))
-_FILLER_WORDS = _LINK_WORDS | frozenset(
-    "a an the one there is there's it that which in to towards of with diagonally move moves moving go goes going"
-    " travels travelling flies flying colour color".split()
-)
 _DIRECTION_AXES = {"left": "horizontal", "right": "horizontal", "up": "vertical", "down": "vertical"}
-_WORD_VALUES = {value: (name, value) for name, values in ATTRIBUTES.items() for value in values if "-" not in value}
-_WORD_VALUES |= {word: (axis, word) for word, axis in _DIRECTION_AXES.items()}
-_WORD_VALUES |= {ANY_SHAPE: (ANY_SHAPE, ANY_SHAPE)}
-_WORD_VALUES |= {word: _WORD_VALUES[value] for value, words in _ALIASES.items() for word in words}
-
-VOCABULARY: tuple[str, ...] = tuple(sorted(_FILLER_WORDS | set(_WORD_VALUES)))
+_GRAMMAR = Grammar(
+    ATTRIBUTES,
+    _ALIASES,
+    "and while a an the one there is there's it that which in to towards of with diagonally move moves moving go goes"
+    " going travels travelling flies flying colour color",
+    {word: (axis, word) for word, axis in _DIRECTION_AXES.items()} | {ANY_SHAPE: (ANY_SHAPE, ANY_SHAPE)},
+)
+VOCABULARY: tuple[str, ...] = _GRAMMAR.vocabulary
 """Every word that ``parse_motion`` knows; captions use some of them. "up-left" is two words."""
 
 
@@ -132,16 +123,12 @@ def caption_motion(motion: Motion, rng: np.random.Generator) -> str:
 
 
 def _caption_thing(thing: MovingThing, rng: np.random.Generator) -> str:
-    def draw_words(options: dict[str, tuple[str, ...]], value: str | None) -> str:
-        words = options.get(value or "", ("",))
-        return words[rng.integers(len(words))]
-
     shape = thing.shape or ANY_SHAPE
-    direction, adverb = draw_words(_DIRECTION_WORDS, thing.direction), draw_words(_ADVERBS, thing.speed)
+    direction, adverb = draw_word(_DIRECTION_WORDS, thing.direction, rng), draw_word(_ADVERBS, thing.speed, rng)
     label = join_words(thing.color, shape)
     return (
         join_words(with_article(label), "moving", direction, adverb),
-        join_words(with_article(join_words(draw_words(_ADJECTIVES, thing.speed), label)), "going", direction),
+        join_words(with_article(join_words(draw_word(_ADJECTIVES, thing.speed, rng), label)), "going", direction),
         join_words("the", shape, thing.color and f"is {thing.color} and", "moves", direction, adverb),
         ", ".join(words for words in (label, direction, adverb) if words),
         join_words("there is", with_article(label), "that moves", adverb, direction),
@@ -156,7 +143,7 @@ def parse_motion(text: str) -> Motion:
             two values of one attribute.
     """
     words = re.findall(r"[^\W_]+(?:'\w+)?", text.lower())
-    check_words(words, _FILLER_WORDS, _WORD_VALUES)
+    _GRAMMAR.check_words(words)
     return Motion(tuple(_parse_thing(thing_words) for thing_words in _split_things(words)))
 
 
@@ -174,16 +161,12 @@ def _split_things(words: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _has_shape(words: Sequence[str]) -> bool:
-    return any(_WORD_VALUES.get(word, ("",))[0] in ("shape", ANY_SHAPE) for word in words)
+    return any(name in ("shape", ANY_SHAPE) for name, _ in _GRAMMAR.named(words))
 
 
 def _parse_thing(words: Sequence[str]) -> MovingThing:
-    values: dict[str, str] = {}
-    for name, value in (_WORD_VALUES[word] for word in words if word in _WORD_VALUES):
-        if values.setdefault(name, value) != value:
-            attribute = "direction" if name in _DIRECTION_AXES.values() else name
-            hint = "; two things need an 'and' between them" if name == "shape" else ""
-            raise ValueError(f"two values of {attribute}: {values[name]}, {value}{hint}")
+    labels = dict.fromkeys(_DIRECTION_AXES.values(), "direction")
+    values = unique_values(_GRAMMAR.named(words), "; two things need an 'and' between them", labels)
     if not values:
         raise ValueError(f"no thing is named in '{' '.join(words)}'")
     direction = "-".join(values[axis] for axis in ("vertical", "horizontal") if axis in values)
@@ -202,15 +185,9 @@ def split_motions(fraction: float = 0.1, seed: int = 7) -> tuple[list[Motion], l
     Every value of an attribute stays in training. Raises ``ValueError`` for a fraction that makes this impossible.
     """
     values = {motion: [getattr(motion.things[0], name) for name in ATTRIBUTES] for motion in COMBINATIONS}
-    val_motions = choose_val_keys(values, fraction, np.random.default_rng(seed))
-    return [m for m in COMBINATIONS if m not in val_motions], [m for m in COMBINATIONS if m in val_motions]
+    return split_keys(values, fraction, np.random.default_rng(seed))
 
 
 def complete_motion(motion: Motion, rng: np.random.Generator) -> Motion:
     """Return ``motion`` with its free attributes drawn at random."""
-
-    def fill(thing: MovingThing) -> MovingThing:
-        free = [name for name in ATTRIBUTES if getattr(thing, name) is None]
-        return replace(thing, **{name: ATTRIBUTES[name][rng.integers(len(ATTRIBUTES[name]))] for name in free})
-
-    return Motion(tuple(fill(thing) for thing in motion.things))
+    return Motion(tuple(_GRAMMAR.fill(thing, ATTRIBUTES, rng) for thing in motion.things))

@@ -1,17 +1,13 @@
 """Grammar of toy scenes: scenes, captions in several phrasings, and a parser of captions."""
 
 import re
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations_with_replacement, permutations, product
-from typing import TypeVar
 
 import numpy as np
 
-from genai.toy.world.words import check_words, join_words, with_article
-
-Key = TypeVar("Key", bound=Hashable)
+from genai.toy.world.grammar import Grammar, check_value, draw_word, split_keys, things_cache_text, unique_values
+from genai.toy.world.words import join_words, with_article
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
@@ -47,8 +43,7 @@ class Thing:
     place: str | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in ATTRIBUTES.items():
-            _check_value(name, getattr(self, name), allowed)
+        _GRAMMAR.check_values(self)
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class Scene:
     relation: str | None = None
 
     def __post_init__(self) -> None:
-        _check_value("relation", self.relation, RELATIONS)
+        check_value("relation", self.relation, RELATIONS)
         if len(self.things) not in (1, 2):
             raise ValueError(f"a scene has one thing or two, not {len(self.things)}")
         if len(self.things) == 2 and self.relation is None:
@@ -94,17 +89,7 @@ def attribute_names(scene: Scene) -> list[str]:
 
 def scene_cache_text(scene: Scene) -> str:
     """Return ``scene`` as text for cache keys. Its format must not change: data sets are known by their hash."""
-    things = tuple(
-        f"Thing(shape={thing.shape!r}, colour={thing.color!r}, size={thing.size!r}, place={thing.place!r})"
-        for thing in scene.things
-    )
-    comma = "," if len(things) == 1 else ""
-    return f"Scene(things=({', '.join(things)}{comma}), relation={scene.relation!r})"
-
-
-def _check_value(name: str, value: str | None, allowed: Sequence[str]) -> None:
-    if value is not None and value not in allowed:
-        raise ValueError(f"{name}={value!r}: there are {', '.join(allowed)}")
+    return f"Scene({things_cache_text('Thing', scene.things)}, relation={scene.relation!r})"
 
 
 # Captions. The words below are what people type; data sets depend on them.
@@ -141,31 +126,27 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Single words that ``parse_scene`` accepts for a value besides its own name."""
 
-_FILLER_WORDS = frozenset(
-    "a an the one there is there's it that which in on at near to of and with side picture image colour color".split()
+_GRAMMAR = Grammar(
+    ATTRIBUTES,
+    _ALIASES,
+    "a an the one there is there's it that which in on at near to of and with side picture image colour color",
+    {relation: ("relation", relation) for relation in ("above", "below")} | {ANY_SHAPE: (ANY_SHAPE, ANY_SHAPE)},
 )
-_WORD_VALUES = {value: (name, value) for name, values in ATTRIBUTES.items() for value in values}
-_WORD_VALUES |= {relation: ("relation", relation) for relation in ("above", "below")}
-_WORD_VALUES |= {ANY_SHAPE: (ANY_SHAPE, ANY_SHAPE)}
-_WORD_VALUES |= {word: _WORD_VALUES[value] for value, words in _ALIASES.items() for word in words}
-
-VOCABULARY: tuple[str, ...] = tuple(sorted(_FILLER_WORDS | set(_WORD_VALUES)))
+VOCABULARY: tuple[str, ...] = _GRAMMAR.vocabulary
 """Every word that ``parse_scene`` knows; captions use some of them."""
 
 
 def caption_scene(scene: Scene, rng: np.random.Generator) -> str:
     """Draw a caption of ``scene`` in one of six phrasings, with synonyms. It names exactly the set attributes."""
-
-    def draw_words(value: str | None) -> str:
-        options = _CAPTION_WORDS.get(value or "", (value or "",))
-        return options[rng.integers(len(options))] if len(options) > 1 else options[0]
-
     template = rng.integers(6)
-    things = [(thing.shape or ANY_SHAPE, thing.color or "", draw_words(thing.size)) for thing in scene.things]
+    things = [
+        (thing.shape or ANY_SHAPE, thing.color or "", draw_word(_CAPTION_WORDS, thing.size, rng))
+        for thing in scene.things
+    ]
     labels = [join_words(size, color, shape) for shape, color, size in things]
     if scene.relation is not None:
         first, second = labels
-        relation = draw_words(scene.relation)
+        relation = draw_word(_CAPTION_WORDS, scene.relation, rng)
         first_in_color, second_in_color = (
             f"one {join_words(size, shape)}{_with_prefix(' in', color)}" for shape, color, size in things
         )
@@ -178,7 +159,7 @@ def caption_scene(scene: Scene, rng: np.random.Generator) -> str:
             f"{first_in_color} {relation} {second_in_color}",
         )[template]
     ((shape, color, size),) = things
-    place = draw_words(scene.things[0].place)
+    place = draw_word(_CAPTION_WORDS, scene.things[0].place, rng)
     return (
         join_words(with_article(labels[0]), place),
         f"{join_words(color, shape)}{_with_prefix(',', size)}{_with_prefix(',', place)}",
@@ -197,7 +178,7 @@ def parse_scene(text: str) -> Scene:
             attribute, or a scene that ``Scene`` rejects.
     """
     words = re.findall(r"\w+(?:'\w+)?", text.lower())
-    check_words(words, _FILLER_WORDS, _WORD_VALUES)
+    _GRAMMAR.check_words(words)
     relations = [(index, name) for index in range(len(words)) if (name := _find_relation(words, index))]
     if not relations:
         return Scene((_parse_thing(words),))
@@ -205,7 +186,7 @@ def parse_scene(text: str) -> Scene:
         raise ValueError(f"two relations: {relations[0][1]}, {relations[1][1]}")
     ((index, relation),) = relations
     before, after = words[:index], words[index + 1 :]
-    if not any(word in _WORD_VALUES for word in before) and "there" in after:  # "above a ring there is a cross"
+    if not _GRAMMAR.named(before) and "there" in after:  # "above a ring there is a cross"
         start = after.index("there")
         before, after = after[start:], after[:start]
     return Scene((_parse_thing(before), _parse_thing(after)), relation)
@@ -214,17 +195,13 @@ def parse_scene(text: str) -> Scene:
 def _find_relation(words: list[str], index: int) -> str | None:
     """Return the relation that starts at word ``index``, if any; "on the left of the picture" has none."""
     if words[index] in ("left", "right") and words[index + 1 : index + 2] == ["of"]:
-        return f"{words[index]} of" if any(word in _WORD_VALUES for word in words[index + 2 :]) else None
-    name, value = _WORD_VALUES.get(words[index], ("", ""))
+        return f"{words[index]} of" if _GRAMMAR.named(words[index + 2 :]) else None
+    name, value = _GRAMMAR.word_values.get(words[index], ("", ""))
     return value if name == "relation" else None
 
 
 def _parse_thing(words: list[str]) -> Thing:
-    values: dict[str, str] = {}
-    for name, value in (_WORD_VALUES[word] for word in words if word in _WORD_VALUES):
-        if values.setdefault(name, value) != value:
-            hint = f"; two things need a relation: {', '.join(RELATIONS)}" if name == "shape" else ""
-            raise ValueError(f"two values of {name}: {values[name]}, {value}{hint}")
+    values = unique_values(_GRAMMAR.named(words), f"; two things need a relation: {', '.join(RELATIONS)}")
     if not values:
         raise ValueError(f"no thing is named in '{' '.join(words)}'")
     return Thing(values.get("shape"), values.get("color"), values.get("size"), values.get("place"))
@@ -253,32 +230,28 @@ def split_scenes(fraction: float = 0.1, seed: int = 7, things: int = 1) -> tuple
     rng = np.random.default_rng(seed)
     if things == 1:
         values = {scene: [getattr(scene.things[0], name) for name in ATTRIBUTES] for scene in COMBINATIONS}
-        val_scenes = choose_val_keys(values, fraction, rng)
-        return [s for s in COMBINATIONS if s not in val_scenes], [s for s in COMBINATIONS if s in val_scenes]
+        return split_keys(values, fraction, rng)
     if things != 2:
         raise ValueError(f"things={things}: a scene has one thing or two")
     kinds = list(product(SHAPES, COLORS))
     pairs = {pair: list(pair) for pair in combinations_with_replacement(kinds, 2)}
-    val_pairs = choose_val_keys(pairs, fraction, rng)
-    train: list[Scene] = []
-    val: list[Scene] = []
     variants = {kind: [Thing(*kind, size) for size in SIZES] for kind in kinds}
-    for pair in pairs:
-        split = val if pair in val_pairs else train
-        for first, second in dict.fromkeys(permutations(pair)):
-            for relation, *scene_things in product(RELATIONS, variants[first], variants[second]):
-                split.append(Scene((scene_things[0], scene_things[1]), relation))
+    train, val = (
+        [
+            Scene((first, second), relation)
+            for pair in split
+            for a, b in dict.fromkeys(permutations(pair))
+            for relation, first, second in product(RELATIONS, variants[a], variants[b])
+        ]
+        for split in split_keys(pairs, fraction, rng)
+    )
     return train, val
 
 
 def complete_scene(scene: Scene, rng: np.random.Generator) -> Scene:
     """Return ``scene`` with its free attributes drawn at random."""
-
-    def fill(thing: Thing) -> Thing:
-        free = [name for name in attribute_names(scene) if getattr(thing, name) is None]
-        return replace(thing, **{name: ATTRIBUTES[name][rng.integers(len(ATTRIBUTES[name]))] for name in free})
-
-    return Scene(tuple(fill(thing) for thing in scene.things), scene.relation)
+    names = attribute_names(scene)
+    return Scene(tuple(_GRAMMAR.fill(thing, names, rng) for thing in scene.things), scene.relation)
 
 
 def drop_attributes(scene: Scene, rng: np.random.Generator, keep_prob: float = 0.5) -> Scene:
@@ -294,21 +267,3 @@ def drop_attributes(scene: Scene, rng: np.random.Generator, keep_prob: float = 0
         return partial if partial != Thing(None) else Thing(thing.shape)
 
     return Scene(tuple(drop(thing) for thing in scene.things), scene.relation)
-
-
-def choose_val_keys(values: Mapping[Key, Iterable[Hashable]], fraction: float, rng: np.random.Generator) -> set[Key]:
-    """Choose ``fraction`` of the keys at random so that each of their values also belongs to another key."""
-    keys = list(values)
-    count = round(fraction * len(keys))
-    train_counts = Counter(value for key in keys for value in set(values[key]))
-    val_keys: set[Key] = set()
-    for index in rng.permutation(len(keys)):
-        if len(val_keys) == count:
-            break
-        key_values = set(values[keys[index]])
-        if all(train_counts[value] > 1 for value in key_values):
-            val_keys.add(keys[index])
-            train_counts.subtract(key_values)
-    if len(val_keys) != count or not 0 < len(val_keys) < len(keys):
-        raise ValueError(f"fraction={fraction}: too few of {len(keys)} combinations are left on one side")
-    return val_keys

@@ -12,7 +12,7 @@ from genai.core.cache import cache_dir
 from genai.metrics.audio.bits_per_sample import SMOOTHING, BitsPerSample, count_transitions
 from genai.metrics.base import EvalContext, Result
 from genai.modalities.audio import Audio
-from tests.metrics.stubs import ConstantLoss, SoundSource, StubModel
+from tests.stubs import ConstantLoss, SoundSource, StubModel
 
 AUDIO = Audio(8000)
 

@@ -137,9 +137,9 @@ def test_models_without_degradation_raise() -> None:
         Enhancement().compute(make_context(nn.Linear(1, 1)))
 
 
-def test_clean_sound_has_maximum_stoi_and_pesq() -> None:
-    pytest.importorskip("pystoi")
-    pytest.importorskip("pesq")
+@pytest.mark.peers
+@pytest.mark.parametrize(("name", "least"), [("stoi", 0.999), ("pesq", 4.4)])
+def test_clean_sound_has_the_highest_score(name: str, least: float) -> None:
+    pytest.importorskip({"stoi": "pystoi"}.get(name, name))
     clean = (pulsed_tone() * (1 + torch.rand(3 * RATE, generator=torch.Generator().manual_seed(0))))[None]
-    found = compute_scores(clean, clean, RATE)
-    assert found["stoi"][0] == pytest.approx(1, abs=1e-3) and found["pesq"][0] > 4.4
+    assert compute_scores(clean, clean, RATE)[name][0] > least

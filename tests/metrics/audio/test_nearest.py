@@ -8,7 +8,7 @@ from genai.media.sound import Sound
 from genai.metrics.audio.nearest import NearestSound
 from genai.metrics.base import EvalContext, Result
 from genai.modalities.audio import Audio
-from tests.metrics.stubs import SoundSource, StubModel
+from tests.stubs import SoundSource, StubModel
 
 Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

@@ -17,7 +17,7 @@ from genai.metrics.image.classification_accuracy import ClassificationAccuracy, 
 from genai.metrics.image.classifier import train_image_classifier
 from genai.modalities.image import Image
 from genai.toy.data.image import ToyImages
-from tests.metrics.stubs import StubModel
+from tests.stubs import StubModel
 
 NAMES = ("rows", "columns", "flat")
 

@@ -10,7 +10,7 @@ from genai.metrics.image import nearest as module
 from genai.metrics.image.nearest import NearestPicture, nearest_picture_distances
 from genai.modalities.image import Image
 from genai.toy.data.image import ToyImages
-from tests.metrics.stubs import StubModel
+from tests.stubs import StubModel
 
 SOURCE = ToyImages(size=16, items=100)
 

@@ -9,7 +9,7 @@ from genai.metrics.base import EvalContext
 from genai.metrics.loss import ValidationLoss
 from genai.metrics.text.text import BitsPerByte, LongestCopy, ParseRate, is_python, random_prompts, sample_completions
 from genai.modalities.text import Text
-from tests.metrics.stubs import StubModel
+from tests.stubs import StubModel
 
 FUNCTION = "def f{0}(x):\n    y = x + {0}\n    return y * {0}\n\n\n"
 

@@ -11,7 +11,7 @@ from genai.metrics.video.drift import MAX_CLIPS, Drift
 from genai.toy.data.video import ToyVideo
 from genai.toy.world.motion import parse_motion
 from genai.toy.world.trajectories import render_clips
-from tests.metrics.video.stubs import ClipSource, make_clip, make_context
+from tests.stubs import ClipSource, make_clip, make_context
 
 SOURCE = ToyVideo(items=120)
 NAMES = ("contrast", "motion", "warp")

@@ -11,7 +11,7 @@ from genai.metrics.video import corruptions
 from genai.metrics.video.clips import real_clips, shrink, stack_clips
 from genai.metrics.video.motion import MotionStatistics, change_and_warp_error
 from genai.toy.data.video import ToyVideo
-from tests.metrics.video.stubs import ClipSource, corrupted, make_clip, make_context
+from tests.stubs import ClipSource, corrupted, make_clip, make_context
 
 SOURCE, OTHERS = ToyVideo(items=240), ToyVideo(items=24, seed=1)
 CLIPS = [OTHERS.train[index].media for index in range(24)]

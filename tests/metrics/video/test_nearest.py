@@ -9,7 +9,7 @@ from genai.metrics.base import Result
 from genai.metrics.video import nearest as module
 from genai.metrics.video.nearest import NearestClip, nearest_clip_distances
 from genai.toy.data.video import ToyVideo
-from tests.metrics.video.stubs import ClipSource, make_clip, make_context
+from tests.stubs import ClipSource, make_clip, make_context
 
 SOURCE = ToyVideo(items=100, frames=6)
 

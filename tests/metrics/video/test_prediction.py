@@ -9,7 +9,7 @@ from genai.media.clip import Clip
 from genai.metrics.base import Result
 from genai.metrics.video.prediction import ClipPrediction
 from genai.toy.data.video import ToyVideo
-from tests.metrics.video.stubs import ClipModality, ClipSource, PackedClips, make_clip, make_context
+from tests.stubs import ClipModality, ClipSource, PackedClips, make_clip, make_context
 
 SOURCE = ToyVideo(items=120)
 

@@ -25,8 +25,8 @@ def test_examples_match_their_captions(things: int) -> None:
 @pytest.mark.parametrize("things", [1, 2])
 def test_the_splits_share_no_combination(things: int) -> None:
     source = ToyVideo(items=40, things=things, val_fraction=0.2)
-    train = {motion.things[0] for motion in source.train_motions}
-    val = {motion.things[0] for motion in source.val_motions}
+    train = {motion.things[0] for motion in source.motions["train"]}
+    val = {motion.things[0] for motion in source.motions["val"]}
     assert not train & val and len(val) == 128
     for split, pool in ((source.train, train), (source.val, val)):
         prompts = source.prompts(split, 60, 3)

@@ -11,7 +11,7 @@ from genai.toy.data.audio import ToyAudio
 from genai.toy.metrics.audio import MelodyPromptAccuracy
 from genai.toy.world.melody import TIMBRES, Melody, parse_melody
 from genai.toy.world.synth import render_melodies
-from tests.metrics.stubs import StubModel
+from tests.stubs import StubModel
 
 SHARES = {
     "fulfilment",

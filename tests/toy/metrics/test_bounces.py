@@ -7,39 +7,16 @@ from numpy.typing import NDArray
 
 from genai.core.errors import UserError
 from genai.media.clip import Clip
-from genai.media.sound import Sound
 from genai.metrics.base import EvalContext, select_metrics
 from genai.toy.data.video import ToyVideo
 from genai.toy.metrics.bounces import SoundtrackOnsets
 from genai.toy.world.motion import parse_motion
-from genai.toy.world.soundtrack import Note, bounce_notes, render_soundtracks
+from genai.toy.world.soundtrack import Note
 from genai.toy.world.trajectories import render_clips
-from genai.toy.world.video_oracle import detect_motions
-from tests.metrics.stubs import StubModel
+from tests.stubs import SoundtrackStub, StubModel
 
 FRAMES = 32
 Corruption = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-
-
-class SoundtrackStub:
-    """A model of soundtracks that sees the bounces as the oracle does, and plays ``change(score)``."""
-
-    def __init__(self, change: Callable[[list[Note]], list[Note]]) -> None:
-        self.change = change
-
-    def stream(self, prompt: str, seed: int, clip: Clip) -> "SoundtrackStub":
-        detection = detect_motions(clip.frames.transpose(0, 3, 1, 2)[None], clip.fps)[0]
-        notes = bounce_notes(detection.motion, detection.bounces) if detection.motion else []
-        self.sound = Sound(
-            render_soundtracks([self.change(notes)], clip.seconds, np.random.default_rng(seed))[0], 8_000
-        )
-        return self
-
-    def __iter__(self) -> Any:
-        return iter(())
-
-    def results(self) -> list[Sound]:
-        return [self.sound]
 
 
 def compute_results(

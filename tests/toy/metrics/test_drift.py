@@ -9,7 +9,7 @@ from genai.toy.data.video import ToyVideo
 from genai.toy.metrics.drift import ToyDrift
 from genai.toy.world.motion import COLORS, parse_motion
 from genai.toy.world.trajectories import render_clips
-from tests.metrics.video.stubs import make_clip, make_context
+from tests.stubs import make_clip, make_context
 
 SOURCE = ToyVideo(items=120)
 

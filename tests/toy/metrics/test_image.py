@@ -10,7 +10,7 @@ from genai.toy.data.image import ToyImages
 from genai.toy.metrics.image import ScenePromptAccuracy
 from genai.toy.world.draw import render_scenes
 from genai.toy.world.scene import Scene, parse_scene
-from tests.metrics.stubs import StubModel
+from tests.stubs import StubModel
 
 
 def context(
@@ -80,7 +80,7 @@ def test_other_data_have_no_held_out_results() -> None:
 
 def test_prompts_are_new_complete_and_from_their_split() -> None:
     source = ToyImages(items=40)
-    for split, scenes in ((source.train, source.train_scenes), (source.val, source.val_scenes)):
+    for split, scenes in ((source.train, source.scenes["train"]), (source.val, source.scenes["val"])):
         prompts = source.prompts(split, 50, 3)
         assert prompts == source.prompts(split, 50, 3) != source.prompts(split, 50, 4)
         assert all(parse_scene(prompt).is_complete and parse_scene(prompt) in scenes for prompt in prompts)

@@ -1,38 +1,20 @@
 from typing import Any
 
-import numpy as np
 import pytest
 
 from genai.core.errors import UserError
-from genai.media.sound import Sound
 from genai.metrics.base import EvalContext, select_metrics
 from genai.toy.data.audio import ToyAudio
 from genai.toy.data.soundtrack import ToySoundtracks
 from genai.toy.metrics.onsets import OnsetF1
 from genai.toy.world.melody import NOTES
-from genai.toy.world.soundtrack import render_soundtracks
+from tests.stubs import KnownSoundtracksStub
 
 SOURCE = ToySoundtracks(items=400)
 
 
-class SoundtrackStub:
-    """A model that knows the score of each clip, and plays ``change(score)``."""
-
-    def __init__(self, change: Any = lambda notes: notes, sample_rate: int = 8_000) -> None:
-        all_notes = [SOURCE.notes(SOURCE.val, index) for index in range(40)]
-        self.change, self.sample_rate = change, sample_rate
-        self.clip_notes = {
-            SOURCE.val[index].conditioning.frames.tobytes(): notes for index, notes in enumerate(all_notes)
-        }
-
-    def sample(self, prompt: str, seed: int, clip: Any) -> list[Sound]:
-        notes = self.change(self.clip_notes[clip.frames.tobytes()])
-        sound = render_soundtracks([notes], clip.seconds, np.random.default_rng(seed), max(4_000, self.sample_rate))[0]
-        return [Sound(sound, self.sample_rate)]
-
-
 def compute_results(*arguments: Any) -> Any:
-    return OnsetF1().compute(EvalContext(SoundtrackStub(*arguments), SOURCE, n=64))  # type: ignore[arg-type]
+    return OnsetF1().compute(EvalContext(KnownSoundtracksStub(SOURCE, *arguments), SOURCE, n=64))  # type: ignore[arg-type]
 
 
 def test_perfect_model() -> None:

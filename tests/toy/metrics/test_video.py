@@ -13,7 +13,7 @@ from genai.toy.data.video import ToyVideo
 from genai.toy.metrics.video import MotionPromptAccuracy
 from genai.toy.world.motion import DIRECTIONS, Motion, parse_motion
 from genai.toy.world.trajectories import render_clips
-from tests.metrics.video.stubs import corrupted, make_clip, make_context
+from tests.stubs import corrupted, make_clip, make_context
 
 SINGLE = {"shape", "color", "direction", "speed", "direction_45", "identity", "path"}
 SHARES = SINGLE | {"fulfilment", "fulfilment_held_out", "strict", "strict_held_out"}

@@ -1,6 +1,7 @@
-"""Methods with two networks: weights, learning rates, metrics."""
+"""A step of training with two networks: weights, learning rates, metrics."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def test_nothing_is_computed_for_the_other_network(gan: list[str], monkeypatch: 
         assert all(who == {name: name == network_name for name in ("discriminator", "generator")} for who in both)
 
 
-def test_the_average_follows_the_generator(gan: list[str]) -> None:
-    model = genai.fit(*gan)
+def test_the_average_follows_the_generator(trained: Callable[[str], Path]) -> None:
+    model = genai.load(trained("gan"))
     assert model.file is not None
     state = load_checkpoint(model.file)["state_dict"]
     averaged = {name.removeprefix("ema.module.") for name in state if name.startswith("ema.module.")}
@@ -84,10 +85,8 @@ def test_who_does_not_play_is_named(gan: list[str], tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_numbers_of_both_and_of_validation_are_written(gan: list[str]) -> None:
-    model = genai.fit(*gan, "optimizer.generator.lr=0.0003")
-    assert model.file is not None
-    rows = list(csv.DictReader((model.file.parent.parent / "metrics.csv").open()))
+def test_numbers_of_both_and_of_validation_are_written(trained: Callable[[str], Path]) -> None:
+    rows = list(csv.DictReader((trained("gan") / "metrics.csv").open()))
     both = {
         f"{network_name}_{name}"
         for network_name in ("generator", "discriminator")
@@ -95,9 +94,10 @@ def test_numbers_of_both_and_of_validation_are_written(gan: list[str]) -> None:
     }
     more = {"discriminator_real_score", "discriminator_fake_score", "discriminator_penalty", "val_diversity"}
     assert both | more <= rows[-1].keys() and all(rows[-1][name] for name in both | more)
-    assert tensorboard_tag("generator_loss") == "loss/generator" and tensorboard_tag("val_loss") == "loss/val"
+    networks = ["discriminator", "generator"]
+    assert tensorboard_tag("generator_loss", networks) == "loss/generator" and tensorboard_tag("val_loss") == "loss/val"
     assert (
-        tensorboard_tag("discriminator_real_score") == "discriminator/real_score"
+        tensorboard_tag("discriminator_real_score", networks) == "discriminator/real_score"
         and tensorboard_tag("val_diversity") == "val/diversity"
     )
     assert tensorboard_tag("memory_mb") == "speed/memory_mb" and tensorboard_tag("grad_norm") == "grad_norm"

@@ -99,17 +99,19 @@ def test_previews_use_held_out_clips(audio: Audio) -> None:
             Sound(np.zeros(96_000, np.float32), 8_000), f"clip {index}", Clip(np.zeros((96, 4, 4, 3), np.uint8), 8)
         )
 
-    prompts = audio.preview_prompts(Split("val", 5, load, "long"))
+    preview = audio.preview()
+    prompts = preview.prompts(Split("val", 5, load, "long"))
     assert prompts == ["clip 0", "clip 1", "clip 2", "clip 3"]
-    options = audio.preview_options(["clip 1", "mine"])
+    options = preview.options(["clip 1", "mine"])
     assert options is not None and [option["clip"].seconds for option in options] == [10, 10]
-    assert audio.preview_options(["clip 1", "mine"]) == options and "mine" in audio.references
-    assert Audio().preview_options(prompts) is None
+    assert preview.options(["clip 1", "mine"]) == options and "mine" in preview.references
+    assert Audio().preview().options(prompts) is None
 
 
 def test_contact_sheets_mark_changes_of_direction(audio: Audio) -> None:
-    audio.preview_prompts(SOURCE.val)
-    prompt, sound = next(iter(audio.references.items()))
-    with_marks = audio.contact_sheet([(prompt, sound)]).pixels
-    audio.clips.clear()
-    assert (with_marks != audio.contact_sheet([(prompt, sound)]).pixels).any()
+    preview = audio.preview()
+    preview.prompts(SOURCE.val)
+    prompt, sound = next(iter(preview.references.items()))
+    with_marks = preview.contact_sheet([(prompt, sound)]).pixels
+    preview.clips.clear()
+    assert (with_marks != preview.contact_sheet([(prompt, sound)]).pixels).any()

@@ -1,0 +1,106 @@
+"""What only some modalities can do, as protocols, and the functions through which the rest of genai asks for it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from genai.core.errors import UserError
+from genai.media.base import StreamWriter
+from genai.modalities.base import Modality
+
+
+@runtime_checkable
+class HasLength(Protocol):
+    """Its samples grow over time.
+
+    Attributes:
+        unit: of a sample's length in progress messages.
+        elements_per_unit: tensor elements of a sample per ``unit``.
+    """
+
+    unit: str
+    elements_per_unit: float
+
+
+@runtime_checkable
+class HasStreamWriter(Protocol):
+    """Its samples can be played while they are generated."""
+
+    def stream_writer(self, path: Path, initial: Any) -> StreamWriter | None: ...
+
+
+@runtime_checkable
+class HasRequiredOption(Protocol):
+    """Its models cannot sample without an option.
+
+    Attributes:
+        required_option: its name: ``init`` for enhancement, ``clip`` for soundtracks; "": none.
+    """
+
+    required_option: str
+
+
+@runtime_checkable
+class HasSoundtracks(Protocol):
+    """Its samples can have a soundtrack."""
+
+    def check_soundtrack(self, options: Any) -> None: ...
+
+
+@runtime_checkable
+class HasRequestNotes(Protocol):
+    """It has notes about requests."""
+
+    def request_notes(self, prompts: Sequence[str], init: Any) -> list[str]: ...
+
+
+@runtime_checkable
+class HasCompatibleModalities(Protocol):
+    """A new training can start from weights and statistics of the modalities with these full class names."""
+
+    compatible_modalities: tuple[str, ...]
+
+
+@runtime_checkable
+class HasSizeOptions(Protocol):
+    """Smaller values of these arguments make it need less memory."""
+
+    size_options: tuple[str, ...]
+
+
+def size_options(modality: Modality) -> tuple[str, ...]:
+    """Return the names of arguments whose smaller values need less memory."""
+    return modality.size_options if isinstance(modality, HasSizeOptions) else ()
+
+
+def length_unit(modality: Modality) -> tuple[str | None, float]:
+    """Return the unit of a sample's length, ``None`` if samples have no length to report, and elements per unit."""
+    return (modality.unit, modality.elements_per_unit) if isinstance(modality, HasLength) else (None, 1.0)
+
+
+def stream_writer(modality: Modality, path: Path, initial: Any) -> StreamWriter | None:
+    """Open a file that can be played during generation, starting with ``initial``; ``None``: unsupported."""
+    return modality.stream_writer(path, initial) if isinstance(modality, HasStreamWriter) else None
+
+
+def required_option(modality: Modality) -> str:
+    """Return the name of the option that its models cannot sample without; "": none."""
+    return modality.required_option if isinstance(modality, HasRequiredOption) else ""
+
+
+def check_soundtrack(modality: Modality, options: Any) -> None:
+    """Raise ``UserError`` if samples made with these ``Options`` cannot hold a soundtrack."""
+    if not isinstance(modality, HasSoundtracks):
+        name = type(modality).__name__.lower()
+        raise UserError(f"soundtrack=: only clips can have a soundtrack, not {name}. Leave it out.")
+    modality.check_soundtrack(options)
+
+
+def request_notes(modality: Modality, prompts: Sequence[str], init: Any) -> list[str]:
+    """Return notes for the user about these prompts and the media ``init``, a line each."""
+    return modality.request_notes(prompts, init) if isinstance(modality, HasRequestNotes) else []
+
+
+def compatible_modalities(modality: Modality) -> tuple[str, ...]:
+    """Return full class names of other modalities whose weights and statistics a new training can start from."""
+    return modality.compatible_modalities if isinstance(modality, HasCompatibleModalities) else ()

@@ -1,0 +1,62 @@
+"""How people look at samples: which ones a run previews, as files, on one sheet, and in TensorBoard."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from genai.core.data import Split
+from genai.media.base import Media
+
+PromptSamples = Sequence[tuple[str, Any]]
+"""(prompt, media) pairs."""
+
+
+class Preview:
+    """Presents samples of one modality. This class does what is the same for all: prompts, files, a logged sheet."""
+
+    animation_class: ClassVar[Any] = None
+    """Class that animates a list of media, such as the states of one item's stream; ``None``: not supported."""
+
+    def prompts(self, split: Split) -> list[str]:
+        """Choose a few prompts from held-out data: up to eight different ones."""
+        count = min(len(split), 64)
+        prompts = dict.fromkeys(split.prompt(index * len(split) // count) for index in range(count))
+        return list(prompts)[:8] or [""]
+
+    def inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Any] | None:
+        """Return the media that previews start from, one per prompt; ``None``: none. Call ``prompts`` first.
+
+        Args:
+            prompts: of the previews.
+            degrade: the method's degradation of clean data (batch, ...); returns ``None`` for other methods.
+        """
+        return None
+
+    def options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
+        """Return further options of the previews, a dict per prompt; ``None``: none. Call ``prompts`` first."""
+        return None
+
+    def contact_sheet(self, samples: PromptSamples) -> Media | None:
+        """Return one picture of all samples; ``None``: unsupported."""
+        return None
+
+    def interpolation_strip(self, samples: PromptSamples) -> Media | None:
+        """Return one picture with the samples in a row; ``None``: unsupported."""
+        return None
+
+    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
+        """Log samples to a TensorBoard ``SummaryWriter``: their contact sheet."""
+        sheet: Any = self.contact_sheet(samples)
+        if sheet is not None:
+            writer.add_image(tag, sheet.pixels, step, dataformats="HWC")
+
+    def write(self, folder: Path, samples: PromptSamples) -> None:
+        """Write each sample and their contact sheet to ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        media = {f"{number:03d}": sample for number, (_, sample) in enumerate(samples)}
+        if (sheet := self.contact_sheet(samples)) is not None:
+            media["sheet"] = sheet
+        for name, sample in media.items():
+            (folder / f"{name}{sample.suffix}").write_bytes(sample.to_bytes())
