@@ -53,6 +53,7 @@ class StubModel:
         self, modality: Any, answer: Callable[[list[str]], list[Any]] | None = None, loss: float = 0.0
     ) -> None:
         self.modality, self.answer, self.method, self.num_prompts = modality, answer, ConstantLoss(loss), 0
+        self.parts: dict[str, Any] = {"ckpt": self}
 
     def sample(self, prompts: Sequence[str], **options: Any) -> list[Any]:
         assert self.answer is not None

@@ -33,7 +33,8 @@ SPECIALISTS = {
 }
 """Libraries that only some rooms know."""
 LIGHT = (
-    "hydra", "omegaconf", "ast", "collections", "contextlib", "dataclasses", "datetime", "difflib", "functools",
+    "annotated_types", "hydra", "omegaconf",
+    "ast", "collections", "contextlib", "dataclasses", "datetime", "difflib", "functools",
     "importlib", "json", "pathlib", "runpy", "sys", "time", "types", "typing", "genai.cli", "genai.commands",
     "genai.core.errors", "genai.core.old_names", "genai.core.paths", "genai.core.renamed",
     "genai.inference.provenance", "genai.version",

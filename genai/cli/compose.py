@@ -48,12 +48,24 @@ class CommandConfig:
         choices: the selected member of each config group (``{"model": "gpt"}``).
         overrides: the words of the command line.
         folder: the folder of this job in a multirun; ``None`` for a single run.
+        examples: data that were given in Python; ``None`` if words name the data.
     """
 
     values: dict[str, Any]
     choices: dict[str, str]
     overrides: list[str]
     folder: Path | None = None
+    examples: Any = None
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """The values that are instantiated, by key."""
+        return {key: value for key, value in self.values.items() if key in NODE_KEYS}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The other values: the fields of the command's settings."""
+        return {key: value for key, value in self.values.items() if key not in NODE_KEYS}
 
 
 # ------------------------------------------------------------------------------------------ overrides and free text
@@ -121,7 +133,8 @@ def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
-        return CommandConfig(to_plain(config), choices, list(words))
+        values = _without_replaced_arguments(config_name, to_plain(config), words)
+        return CommandConfig(values, choices, list(words))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain_hydra_error(error, config_name) from error
 
@@ -144,7 +157,12 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
         choices = to_plain(job_config.runtime.choices)
         overrides = [decode_override(word) for word in job_config.overrides.task] if is_multirun else words
         folder = Path(job_config.runtime.output_dir) if is_multirun else None
-        exit_on_error(lambda: task(CommandConfig(to_plain(config), choices, overrides, folder)))
+
+        def run_task() -> None:
+            values = _without_replaced_arguments(config_name, to_plain(config), overrides)
+            task(CommandConfig(values, choices, overrides, folder))
+
+        exit_on_error(run_task)
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters of a sample or a path
@@ -165,6 +183,47 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
             raise explain_hydra_error(error, config_name) from error
 
     exit_on_error(run)
+
+
+def _without_replaced_arguments(config_name: str, values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Return ``values`` without arguments that YAML files list for a class which a word replaces by another.
+
+    Arguments that words set stay, and all of them if the other class is a subclass: it is meant to take them.
+    """
+    words = [word for word in words if "=" in word]
+    replacements = [word for word in words if override_key(word).endswith("._target_")]
+    if not replacements:
+        return values
+    previous_values = compose(config_name, [word for word in words if word not in replacements]).values
+    for word in replacements:
+        path = override_key(word).split(".")[:-1]
+        node, previous = _node_at(values, path), _node_at(previous_values, path)
+        if not previous or _is_subclass(node["_target_"], previous.get("_target_"), values.get("plugins") or ()):
+            continue
+        keys = [override_key(other).split(".") for other in words]
+        set_names = {key[len(path)] for key in keys if key[: len(path)] == path and len(key) > len(path)}
+        for name in node.keys() - set_names:
+            del node[name]
+    return values
+
+
+def _node_at(values: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """Return the mapping at ``path``; empty if there is none."""
+    node: Any = values
+    for name in path:
+        node = node.get(name) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def _is_subclass(target: Any, base: Any, plugins: Sequence[str]) -> bool:
+    """Return whether both name classes that may be built, and the first is a subclass of the second."""
+    from genai.core.instantiate import import_class
+
+    try:
+        import_class(str(target), import_class(str(base), object, "", plugins), "", plugins)
+    except UserError:
+        return False
+    return True
 
 
 def plugin_names(words: Sequence[str]) -> list[str]:

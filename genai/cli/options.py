@@ -7,15 +7,16 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from omegaconf import OmegaConf
 
-from genai.core.errors import UserError, did_you_mean
+from genai.core.errors import UserError
 from genai.core.paths import config_dir
 from genai.core.renamed import current_words
 
 if TYPE_CHECKING:
+    from genai.cli.settings import ModelSettings
     from genai.inference.model import Model
 
 
@@ -42,25 +43,30 @@ def split_options(command: str, words: Sequence[str]) -> tuple[list[str], dict[s
     return overrides, options
 
 
-def load_model(values: Mapping[str, Any]) -> "Model":
-    """Load the model that the common keys select. Raises ``UserError``."""
+def load_model(settings: "ModelSettings") -> "Model":
+    """Load the model that the settings select, composed with a second one if they name it. Raises ``UserError``."""
     from genai.inference.model import load
+    from genai.inference.soundtrack import with_soundtracks
 
-    return load(
-        values["ckpt"],
-        modality=values["modality"],
-        weights=values["weights"],
-        device=values["device"],
-        runs_folder=values["runs"],
-        plugins=values["plugins"],
+    device, runs, plugins = settings.device, settings.runs, settings.plugins
+    model = load(
+        settings.ckpt,
+        modality=settings.modality,
+        weights=settings.weights,
+        device=device,
+        runs_folder=runs,
+        plugins=plugins,
     )
+    return with_soundtracks(model, settings.soundtrack, device=device, runs_folder=runs, plugins=plugins)
 
 
-def report_checkpoint(model: "Model", label: str = "model") -> None:
-    """Print which checkpoint is used and which ones were skipped."""
-    for note in model.notes:
-        print(f"{note} Using {model.file} instead.", file=sys.stderr)
-    print(f"{label} {model.file}, step {model.step}", file=sys.stderr, flush=True)
+def report_checkpoints(model: "Model") -> None:
+    """Print which checkpoints are used and which ones were skipped."""
+    for key, part in model.parts.items():
+        for note in part.notes:
+            print(f"{note} Using {part.file} instead.", file=sys.stderr)
+        label = "model" if key == "ckpt" else key
+        print(f"{label} {part.file}, step {part.step}", file=sys.stderr, flush=True)
 
 
 def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
@@ -78,15 +84,14 @@ def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str
         **get_type_hints(model.modality.Options, include_extras=True),
         **get_type_hints(model.method.Options, include_extras=True),
     }
-    values: dict[str, Any] = {}
+    lists, values = model.text_list_options(), dict[str, Any]()
     for name, text in options.items():
         if name not in hints:
             raise model.unknown_option_error(name, {*hints, *keys})
-        hint = hints[name]
-        if get_origin(hint) is Sequence and get_args(hint) == (str,):
+        if name in lists:
             values[name] = parse_prompts(text)
         else:
-            values[name] = validate_value(text, hint, name, strict=False)
+            values[name] = validate_value(text, hints[name], name, strict=False)
     return values
 
 
@@ -109,21 +114,3 @@ def output_file(out: str, example: str) -> Path:
     except OSError as error:
         raise UserError(f"cannot create the folder of out={path}: {error.strerror}.") from error
     return path
-
-
-def check_common_keys(values: Mapping[str, Any]) -> None:
-    """Check the keys that all commands on a trained model have. Raises ``UserError``."""
-    from annotated_types import Ge, Lt
-
-    from genai.core.instantiate import validate_value
-
-    validate_value(values["n"], Annotated[int, Ge(1)], "n")
-    validate_value(values["batch"], Annotated[int, Ge(1)], "batch")
-    validate_value(values["seed"], Annotated[int, Ge(0), Lt(2**62)], "seed")
-    validate_value(values["weights"], Literal["ema", "raw"], "weights")
-    validate_value(values["device"], Literal["auto", "cpu", "cuda", "mps"], "device")
-    validate_value(values["plugins"], Sequence[str], "plugins")
-    modalities = sorted(file.stem for file in (config_dir() / "modality").glob("*.yaml"))
-    if values["modality"] is not None and values["modality"] not in modalities:
-        hint = f"{did_you_mean(str(values['modality']), modalities)} There are: {', '.join(modalities)}."
-        raise UserError(f"modality={values['modality']}: there is no such modality.{hint}")

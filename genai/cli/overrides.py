@@ -55,7 +55,7 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
         root = key.split(".")[0]
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
 
-    words = [word for word in run.record.get("overrides", []) if isinstance(word, str)]
+    words = [word for word in run.record.overrides if isinstance(word, str)]
     run_overrides = current_words("train", words, quiet=True)
     return [*filter(is_allowed, [*run_overrides, *_recorded_values(run, replaced_keys)]), *new_overrides]
 
@@ -124,7 +124,7 @@ def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
 
     for run in all_runs(Path(values["runs"]).expanduser()):
         config, record = run.folder / "config.yaml", run.record
-        finished = record.get("finished") or record.get("steps", 0) >= (record.get("total_steps") or float("inf"))
+        finished = record.finished or record.steps >= (record.total_steps or float("inf"))
         if not run.last.exists() or finished or run.is_locked or not config.exists():
             continue
         if _comparable_config(yaml.safe_load(config.read_text(encoding="utf-8"))) == _comparable_config(values):

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
 from genai.cli.options import (
-    check_common_keys,
     command_keys,
     load_model,
     output_file,
     parse_options,
-    report_checkpoint,
+    report_checkpoints,
     split_options,
 )
+from genai.cli.settings import EvaluateSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.version import __version__
 
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from genai.metrics.base import EvalContext, Result
     from genai.runs.run import Run
 
-DEFAULT_VALUES = {"metrics": None, "weights": "ema", "soundtrack": None}
-"""Keys that must have these values for results to be written to ``metrics.json`` of the run."""
-SOUNDTRACK_METRICS = ("soundtrack_onsets",)
-"""Default metrics with a soundtrack model."""
-
 
 def main() -> None:
     """Run the command."""
@@ -38,8 +33,12 @@ def main() -> None:
     launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
 
 
-def measure(*words: str) -> dict[str, Any]:
+def measure(*words: "str | Sequence[str] | Model", **values: Any) -> dict[str, Any]:
     """Evaluate with the words of the command line, ``measure("modality=text", "n=64")``.
+
+    Args:
+        words: of the command line, or lists of them; a model stands for the words that select its checkpoint.
+        values: further words, ``n=64``.
 
     Returns:
         The content of ``metrics.json``.
@@ -47,8 +46,19 @@ def measure(*words: str) -> dict[str, Any]:
     Raises:
         UserError: an invalid word.
     """
-    overrides, data, options = _split_words(words)
+    from genai.cli.python_words import python_words
+    from genai.inference.model import Model
+
+    selected = [_checkpoint_words(word) if isinstance(word, Model) else word for word in words]
+    overrides, data, options = _split_words(python_words(selected, values))
     return evaluate(compose("evaluate", overrides), data, options)
+
+
+def _checkpoint_words(model: "Model") -> list[str]:
+    """Return the words that select the checkpoints of a model. Raises ``UserError`` if it has none."""
+    if missing := [key for key, part in model.parts.items() if part.file is None]:
+        raise UserError(f"this model has no checkpoint ({missing[0]}): give one of genai.fit or genai.load.")
+    return [*(f"{key}={part.file}" for key, part in model.parts.items()), f"weights={model.weights}"]
 
 
 def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
@@ -60,52 +70,30 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, 
 
 def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
     """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
-    values = {**config.values, "modality": options.get("modality")}
-    _check_values(values)
-    from genai.inference.soundtrack import load_soundtrack_model
-    from genai.metrics.base import EvalContext, select_metrics
+    settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
+    from genai.metrics.base import EvalContext, check_parts, select_metrics
     from genai.runs.run import Run
 
-    model = load_model(values)
+    model = load_model(settings)
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
-    soundtrack_model = load_soundtrack_model(values, model, parsed)
     run = Run(model.file.parent.parent) if model.file and model.record else None
-    source, own_data = _load_source(model, run, data, values["plugins"])
-    defaults = SOUNDTRACK_METRICS if soundtrack_model else model.method.metrics
-    metrics, omitted = select_metrics(values["metrics"], source, own_data, values["plugins"], defaults)
-    is_default = own_data and all(values[key] == default for key, default in DEFAULT_VALUES.items())
-    needs_soundtrack = [name for name, metric in metrics.items() if metric.requires_soundtrack]
-    if soundtrack_model and not needs_soundtrack:
-        raise UserError(
-            f"soundtrack=: none of these metrics uses it. Add {', '.join(SOUNDTRACK_METRICS)}, or leave out soundtrack."
-        )
-    if not soundtrack_model and needs_soundtrack:
-        raise UserError(f"'{needs_soundtrack[0]}' needs a soundtrack model: soundtrack=RUN.")
-    file = _output_path(values["out"], run, is_default)
-    report_checkpoint(model)
-    if soundtrack_model:
-        report_checkpoint(soundtrack_model, "soundtrack")
+    source, own_data = _load_source(model, run, data, settings.plugins)
+    metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
+    check_parts(metrics, model)
+    file = _output_path(settings.out, run, own_data and settings.is_default)
+    report_checkpoints(model)
     _report_data(source, own_data, omitted)
-    context = EvalContext(
-        model, source, own_data, values["n"], values["seed"], values["batch"], parsed, soundtrack_model
-    )
+    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed)
     results: dict[str, Result] = {}
     for metric in metrics.values():
         results |= metric.compute(context)
     print(format_table(results), flush=True)
-    report = _make_report(context, values, results)
+    report = _make_report(context, settings.weights, results)
     if file:
         _write_report(file, report)
     return report
-
-
-def _check_values(values: Mapping[str, Any]) -> None:
-    from genai.core.instantiate import validate_value
-
-    check_common_keys(values)
-    validate_value(values["metrics"], Sequence[str] | None, "metrics")
 
 
 def _load_source(
@@ -126,20 +114,19 @@ def _load_source(
     if run is None and not selects_data:
         raise UserError(f"{model.file} is not in a run folder, so its data are unknown: give data=..., data.path=...")
     names = [name for name, modality in modality_classes(tuple(plugins)).items() if type(model.modality) is modality]
-    data += [f"plugins=[{','.join(plugins)}]"] if plugins else []
-    overrides = recorded_overrides(run, data) if run else [*(f"modality={name}" for name in names), *data]
+    new_words = [*data, *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
+    overrides = recorded_overrides(run, new_words) if run else [*(f"modality={name}" for name in names), *new_words]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
-    node = compose("train", overrides).values["data"]
+    node = compose("train", overrides).nodes["data"]
     source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
         raise UserError(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "
             "Choose another data=."
         )
-    record = run.record.get("data") if run else None
-    record = record if isinstance(record, Mapping) else {}
-    own_data = (record.get("hash"), record.get("hash_val")) == (source.train.content_hash, source.val.content_hash)
+    hashes = (run.record.data.hash, run.record.data.hash_val) if run else None
+    own_data = hashes == (source.train.content_hash, source.val.content_hash)
     if run and not own_data and not data:
         raise UserError(
             f"the data of {run.folder} have changed since training, so held-out data may have been trained on."
@@ -185,19 +172,18 @@ def format_table(results: "Mapping[str, Result]") -> str:
     )
 
 
-def _make_report(context: "EvalContext", values: Mapping[str, Any], results: "Mapping[str, Result]") -> dict[str, Any]:
+def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Result]") -> dict[str, Any]:
     """Return the results with all that is needed to reproduce them."""
     from dataclasses import asdict
 
     from genai.core.renamed import with_old_results
-    from genai.inference.provenance import checkpoint_origin
+    from genai.inference.provenance import origin_entries
 
     model, source = context.model, context.source
     options = [asdict(part) for part in model.build_options(context.options)]
     return {
-        **checkpoint_origin(model),
-        "sound": context.soundtrack_model and checkpoint_origin(context.soundtrack_model),
-        "weights": values["weights"],
+        **origin_entries(model),
+        "weights": weights,
         "n": context.n,
         "seed": context.seed,
         "batch": context.batch,

@@ -1,13 +1,14 @@
 """``python -m genai.page``: samples and losses of the newest runs on one HTML page. See ``--help``."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, exit_on_error, launch
 from genai.cli.options import output_file, parse_prompts
+from genai.cli.settings import PageSettings, parse_settings
 from genai.core.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES = 24
 """Maximum number of samples per run."""
-Sample = tuple[Path, dict[str, Any]]
+Sample = tuple[Path, recipes.SampleRecipe]
 """A media file and its recipe."""
 
 
@@ -28,28 +29,24 @@ def main() -> None:
 
 def page(config: CommandConfig) -> Path:
     """Write the page and return its path. Raises ``UserError``, ``RunError``."""
-    from genai.core.instantiate import validate_value
     from genai.report.html import render_page
 
-    values = config.values
-    for key in ("samples", "out", "runs"):
-        validate_value(values[key], str, key)
-    plugins = tuple(validate_value(values["plugins"], Sequence[str], "plugins"))
-    runs = _find_runs(values)
-    folders = _find_samples(Path(values["samples"]).expanduser())
-    sections = [_make_section(run, folders, plugins) for run in runs]
-    out = output_file(values["out"], "page.html")
+    settings = parse_settings(PageSettings, config)
+    runs = _find_runs(settings)
+    folders = _find_samples(Path(settings.samples).expanduser())
+    sections = [_make_section(run, folders, tuple(settings.plugins)) for run in runs]
+    out = output_file(settings.out, "page.html")
     _write(out, render_page(sections))
     print(f"page in {out.absolute().as_uri()}", flush=True)
     return out
 
 
-def _find_runs(values: Mapping[str, Any]) -> "list[Run]":
+def _find_runs(settings: PageSettings) -> "list[Run]":
     from genai.runs.run import find_run, latest_run_per_modality
 
-    if values["ckpt"] is not None:
-        return [find_run(name) for name in parse_prompts(values["ckpt"])]
-    return latest_run_per_modality(Path(values["runs"]).expanduser())
+    if settings.ckpt is not None:
+        return [find_run(name) for name in parse_prompts(settings.ckpt)]
+    return latest_run_per_modality(Path(settings.runs).expanduser())
 
 
 def _find_samples(root: Path) -> list[list[Sample]]:
@@ -78,14 +75,14 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tupl
 
     hashes = run.checkpoint_hashes
     candidates = (
-        [(file, recipe) for file, recipe in samples if recipe["checkpoint_sha256"] in hashes] for samples in folders
+        [(file, recipe) for file, recipe in samples if recipe.checkpoint_sha256 in hashes] for samples in folders
     )
     samples = next(filter(None, candidates), [])
     media = _media_class(run, plugins)
     figures = []
     for file, recipe in samples[:MAX_SAMPLES]:
         try:
-            figures.append((recipe["batch"][recipe["item"]], media.on_page(file)))
+            figures.append((vars(recipe.batch[recipe.item]), media.on_page(file)))
         except UserError as error:
             print(f"{error} It is skipped.", file=sys.stderr)
     folder = samples[0][0].parent if samples else None
@@ -95,7 +92,7 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tupl
 def _media_class(run: "Run", plugins: tuple[str, ...]) -> "type[Media]":
     from genai.data.registry import modality_classes
 
-    name, classes = str(run.record.get("modality")), modality_classes(plugins)
+    name, classes = str(run.record.modality), modality_classes(plugins)
     if name not in classes:
         raise UserError(f"{run.folder} has an unknown modality {name}. There are: {', '.join(classes)}.")
     return classes[name].media
@@ -110,15 +107,14 @@ def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:
     words = ["python -m genai.sample", f"ckpt={shell_path(run.folder)}"]
     if samples:
         recipe = samples[0][1]
-        soundtrack = (recipe.get("sound") or {}).get("checkpoint")
         values = {
-            "prompt": recipe["batch"][recipe["item"]]["prompt"],
-            "init": recipe["init"],
-            "soundtrack": soundtrack,
-            **{key: text for key, text in recipe["options"].items() if text in list(recipe["files"])},
+            "prompt": recipe.batch[recipe.item].prompt,
+            "init": recipe.init,
+            **{key: origin.checkpoint for key, origin in recipe.origins.items() if key != "ckpt"},
+            **{key: text for key, text in recipe.options.items() if text in list(recipe.files)},
         }
         words += [f"{key}={quote(text)}" for key, text in values.items() if text]
-        seeds = [recipe["batch"][recipe["item"]]["seed"] for _, recipe in samples]
+        seeds = [recipe.batch[recipe.item].seed for _, recipe in samples]
         words.append(f"seed={1 + max(seeds)}")
     return " ".join([*words, "n=4"])
 

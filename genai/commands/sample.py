@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, exit_on_error, launch
 from genai.cli.options import (
-    check_common_keys,
     command_keys,
     load_model,
     parse_options,
     parse_prompts,
-    report_checkpoint,
+    report_checkpoints,
     split_options,
 )
+from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.core.renamed import current_options
 
@@ -38,142 +39,98 @@ def main() -> None:
 
 def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     """Generate the samples that the command line requests. Raises ``UserError``, ``RunError``."""
-    values = {**config.values, "modality": options.get("modality")}
+    settings = parse_settings(SampleSettings, config, modality=options.get("modality"))
     options = {key: text for key, text in options.items() if key != "modality"}
-    recipe = _read_recipe(values, config.overrides, options) if values["from"] else None
+    recipe = _read_recipe(settings, config.overrides, options) if settings.recipe_file else None
     if recipe:
-        values |= {key: recipe[key] for key in ("weights", "init")}
-        for key, origin in {"ckpt": recipe, "soundtrack": recipe.get("sound")}.items():
-            values[key] = values[key] or (origin and recipes.find_checkpoint(origin, Path(values["runs"]), key))
-    _check_values(values)
-    model, soundtrack_model, parsed = _load_models(values, options, recipe)
-    report_checkpoint(model)
-    if soundtrack_model:
-        report_checkpoint(soundtrack_model, "soundtrack")
-    if values["interpolate"]:
-        _write_interpolation(model, values, parsed)
-    elif recipe:
-        _repeat_sample(model, soundtrack_model, values, {**recipe, "options": parsed})
-    else:
-        _write_samples(model, soundtrack_model, values, parsed)
-
-
-def _load_models(
-    values: Mapping[str, Any], options: Mapping[str, str], recipe: Mapping[str, Any] | None
-) -> "tuple[Model, Model | None, dict[str, Any]]":
-    """Load the model and the soundtrack model, and parse the options. Raises ``UserError``."""
-    from genai.inference.soundtrack import load_soundtrack_model
-
-    model = load_model(values)
-    if values["animate"] and model.modality.preview().animation_class is None:
+        settings = _with_recipe(settings, recipe)
+    model = load_model(settings)
+    if settings.animate and model.modality.preview().animation_class is None:
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
     if recipe:
-        recipes.check_origin(values["from"], recipe, model)
-        parsed = current_options(recipe["options"], set().union(*model.option_names))
-    else:
-        parsed = parse_options(model, options, [*command_keys("sample"), "modality"])
+        recipes.check_origins(str(settings.recipe_file), recipe, model)
+        recipe = replace(recipe, options=current_options(recipe.options, set().union(*model.option_names)))
+    parsed = recipe.options if recipe else parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
-    soundtrack_model = load_soundtrack_model(values, model, parsed)
-    if recipe and soundtrack_model:
-        recipes.check_origin(values["from"], recipe["sound"], soundtrack_model)
-    return model, soundtrack_model, parsed
+    report_checkpoints(model)
+    if settings.interpolate:
+        _write_interpolation(model, settings, parsed)
+    elif recipe:
+        _repeat_sample(model, settings, recipe)
+    else:
+        _write_samples(model, settings, parsed)
 
 
-def _write_samples(
-    model: "Model", soundtrack_model: "Model | None", values: Mapping[str, Any], options: Mapping[str, Any]
-) -> None:
+def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
     """Generate and write ``n`` samples of each prompt, batch by batch."""
     from genai.core.batch import batch_ranges
-    from genai.inference.model import Stream, expand_prompts
-    from genai.inference.soundtrack import add_soundtracks
+    from genai.inference.model import expand_prompts
     from genai.modalities.optional import request_notes
 
     options = recipes.with_absolute_files(model, options)
-    init = str(Path(values["init"]).expanduser().absolute()) if values["init"] else None
-    prompts, seeds = expand_prompts(_prompts(values, model, options), values["n"], values["seed"])
+    init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
+    prompts, seeds = expand_prompts(_prompts(settings, model, options), settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
-    _check_input_files(input_files, values["out"], len(prompts))
-    first = Stream(model, prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
+    _check_input_files(input_files, settings.out, len(prompts))
+    first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
     for note in request_notes(model.modality, prompts, first.init):
         print(note, file=sys.stderr)
-    folder = _create_folder(values["out"])
+    folder = _create_folder(settings.out)
     samples, preview = list[tuple[str, Any]](), model.modality.preview()
-    for rows in batch_ranges(len(prompts), values["batch"]):
-        batch = [{"prompt": prompts[i], "seed": seeds[i]} for i in rows]
-        stream = Stream(model, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+    for rows in batch_ranges(len(prompts), settings.batch):
+        batch = [recipes.RecipeItem(prompts[i], seeds[i]) for i in rows]
+        stream = model.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
         names = [f"{number:03d}" for number in rows]
         with ExitStack() as stack:
             writers = _open_stream_writers(model, stream, folder, names, stack)
             try:
-                media, steps = _show_stream(stream, None, rows.start, values["animate"], writers)
+                steps = _show_stream(stream, None, rows.start, settings.animate, writers)
             except KeyboardInterrupt:
                 if writers:
                     print(f"\n{stream.length:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
                 raise
-        batch_seeds = seeds[rows.start : rows.stop]
-        batch_media = add_soundtracks(soundtrack_model, media, batch_seeds) if soundtrack_model else media
-        for item, (name, sample) in enumerate(zip(names, batch_media, strict=True)):  # write each as soon as it is done
-            _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init, soundtrack_model))
-            if values["animate"]:
+        for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
+            name = names[item]
+            _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init))
+            if settings.animate:
                 _write(folder, f"{name}-making", preview.animation_class([step[item] for step in steps]))
-        samples += zip(prompts[rows.start : rows.stop], media, strict=True)
+            samples.append((batch[item].prompt, sample))
     if contact_sheet := preview.contact_sheet(samples):
         _write(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
 
 
-def _repeat_sample(
-    model: "Model", soundtrack_model: "Model | None", values: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> None:
+def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe) -> None:
     """Generate the sample of a recipe again, under the same file name."""
-    from genai.inference.model import Stream
-    from genai.inference.soundtrack import add_soundtracks
-
-    paths = {recipe["options"].get(name) for name in recipes.file_options(model)} - {None}
-    if unverified := paths - {*recipe["files"]}:
-        raise UserError(f"{values['from']} names {unverified.pop()} without its hash.")
-    batch, item, name = recipe["batch"], recipe["item"], Path(values["from"]).stem
-    prompts, seeds = [entry["prompt"] for entry in batch], [entry["seed"] for entry in batch]
-    stream = Stream(model, prompts, seeds, recipe["init"], recipe["options"])
-    folder = _create_folder(values["out"])
-    media, steps = _show_stream(stream, item, keep_steps=values["animate"])
-    sample = media[item]
-    if soundtrack_model:
-        sample = next(add_soundtracks(soundtrack_model, [sample], [seeds[item]]))
-    _write(folder, name, sample, recipe)
-    if values["animate"]:
+    paths = {recipe.options.get(name) for name in recipes.file_options(model)} - {None}
+    if unverified := paths - {*recipe.files}:
+        raise UserError(f"{settings.recipe_file} names {unverified.pop()} without its hash.")
+    item, name = recipe.item, Path(str(settings.recipe_file)).stem
+    prompts, seeds = [each.prompt for each in recipe.batch], [each.seed for each in recipe.batch]
+    stream = model.open_stream(prompts, seeds, recipe.init, recipe.options)
+    folder = _create_folder(settings.out)
+    steps = _show_stream(stream, item, keep_steps=settings.animate)
+    _write(folder, name, next(stream.iter_results([item])), recipe)
+    if settings.animate:
         _write(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
     _report_folder(folder, 1)
 
 
-def _write_interpolation(model: "Model", values: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def _write_interpolation(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
     """Write the interpolation between two samples as a strip and an animation."""
     from genai.inference.interpolation import interpolate
 
-    prompts = _prompts(values, model, options)
-    strip, animation = interpolate(model, prompts, values["n"], values["seed"], values["batch"], options)
-    folder = _create_folder(values["out"])
+    prompts = _prompts(settings, model, options)
+    strip, animation = interpolate(model, prompts, settings.n, settings.seed, settings.batch, options)
+    folder = _create_folder(settings.out)
     _write(folder, "strip", strip)
     _write(folder, "interpolation", animation)
     print(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/", file=sys.stderr, flush=True)
 
 
-def _check_values(values: Mapping[str, Any]) -> None:
-    from genai.core.instantiate import validate_value
-
-    check_common_keys(values)
-    for key in ("animate", "interpolate"):
-        validate_value(values[key], bool, key)
-    conflicts = [key for key in ("init", "soundtrack", "from", "animate") if values[key]]
-    if values["interpolate"] and conflicts:
-        raise UserError(f"interpolate=true and {conflicts[0]}=: give one of them.")
-    if values["prompt"] is not None and values["prompts_file"] is not None:
-        raise UserError("prompt= and prompts_file=: give one of them.")
-
-
-def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, Any]) -> list[str]:
-    if values["prompts_file"] is not None:
-        file = Path(values["prompts_file"]).expanduser()
+def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any]) -> list[str]:
+    if settings.prompts_file is not None:
+        file = Path(settings.prompts_file).expanduser()
         try:
             lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
@@ -185,26 +142,38 @@ def _prompts(values: Mapping[str, Any], model: "Model", options: Mapping[str, An
         if not prompts:
             raise UserError(f"prompts_file={file} is empty.")
         return prompts
-    if values["prompt"] is None:
-        has_input = values["init"] or any(options.get(name) for name in recipes.file_options(model))
+    if settings.prompt is None:
+        has_input = settings.init or any(options.get(name) for name in recipes.file_options(model))
         return [""] if has_input else model.record.get("prompts") or [""]
-    return parse_prompts(values["prompt"])
+    return parse_prompts(settings.prompt)
 
 
-def _read_recipe(values: Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+def _read_recipe(
+    settings: SampleSettings, overrides: Sequence[str], options: Mapping[str, str]
+) -> recipes.SampleRecipe:
     """Read the recipe ``from=``. Raises ``UserError`` if it is not one, or if other options contradict it."""
     keys = [*options, *(word.partition("=")[0] for word in overrides if word.partition("=")[0] in RECIPE_KEYS)]
     if conflicts := [key for key in keys if key != "ckpt"]:
-        raise UserError(f"from={values['from']} repeats a sample exactly: leave out {', '.join(conflicts)}.")
-    recipe = recipes.read_verified_recipe(Path(values["from"]).expanduser())
-    if values["soundtrack"] is not None and not recipe.get("sound"):
-        raise UserError(f"from={values['from']} repeats a sample that has no soundtrack: leave out soundtrack.")
+        raise UserError(f"from={settings.recipe_file} repeats a sample exactly: leave out {', '.join(conflicts)}.")
+    recipe = recipes.read_verified_recipe(Path(str(settings.recipe_file)).expanduser())
+    if settings.soundtrack is not None and "soundtrack" not in recipe.origins:
+        raise UserError(f"from={settings.recipe_file} repeats a sample that has no soundtrack: leave out soundtrack.")
     return recipe
+
+
+def _with_recipe(settings: SampleSettings, recipe: recipes.SampleRecipe) -> SampleSettings:
+    """Return the settings with what the recipe sets; checkpoints may be named instead. Raises ``UserError``."""
+    checkpoints: dict[str, Any] = {
+        key: getattr(settings, key) or str(recipes.find_checkpoint(origin, Path(settings.runs), key))
+        for key, origin in recipe.origins.items()
+    }
+    weights: Any = recipe.weights
+    return replace(settings, weights=weights, init=recipe.init, **checkpoints)
 
 
 def _show_stream(
     stream: "Stream", item: int | None = None, offset: int = 0, keep_steps: bool = False, writers: Sequence[Any] = ()
-) -> tuple[list[Any], list[list[Any]]]:
+) -> list[list[Any]]:
     """Run the stream; print one sample as it is generated, then the others.
 
     Args:
@@ -214,7 +183,7 @@ def _show_stream(
         writers: one per sample; they receive each part as it is generated.
 
     Returns:
-        The samples, and the intermediate results of each step if ``keep_steps``.
+        The intermediate results of each step if ``keep_steps``.
     """
     streamed_item = item or 0
     print(_heading(stream, streamed_item, offset), file=sys.stderr, flush=True)
@@ -229,15 +198,14 @@ def _show_stream(
                 raise RunError(f"cannot write the samples: {error.strerror}.") from error
         if keep_steps:
             steps.append(parts)
-    media = stream.results()
-    is_text = any(sample.on_terminal for sample in media)
-    if is_text:
+    texts = stream.texts()
+    if any(texts):
         print(flush=True)
-    for index, sample in enumerate(media if item is None and is_text else []):
+    for index, text in enumerate(texts if item is None and any(texts) else []):
         if index != streamed_item:
             print(_heading(stream, index, offset), file=sys.stderr, flush=True)
-            print(sample.on_terminal, flush=True)
-    return media, steps
+            print(text, flush=True)
+    return steps
 
 
 def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
@@ -255,7 +223,7 @@ def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
         return
     start_time, latency, length = time.monotonic(), "", 0.0
     with ProgressBar(stream.unit, stream.max_length, delay=0) as bar:
-        bar.step(0)  # a loop may have to be compiled before the first sound
+        bar.step(0)  # a loop may have to be compiled before the first sample
         for parts in stream:
             latency = latency or f"first {stream.length:.1f} after {time.monotonic() - start_time:.2f} s"
             bar.step(stream.length - length)
@@ -326,10 +294,11 @@ def _create_folder(out: str | None) -> Path:
     return folder
 
 
-def _write(folder: Path, name: str, media: Any, recipe: Mapping[str, Any] | None = None) -> None:
+def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | None = None) -> None:
     files = {media.suffix: media.to_bytes()}
     if recipe is not None:
-        files[".json"] = json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"
+        files[".json"] = content.encode("utf-8", "backslashreplace")
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
         temporary = path.with_name(f".{path.name}.tmp")

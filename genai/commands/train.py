@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
 from genai.core.errors import UserError
@@ -22,18 +23,40 @@ def main() -> None:
     exit_on_error(run)
 
 
-def fit(*words: str) -> "Model":
+def fit(*words: str | Sequence[str], data: Any = None, **values: Any) -> "Model":
     """Train with the words of the command line, ``fit("modality=text", "steps=200")``, and load the result.
+
+    Args:
+        words: of the command line, or lists of them.
+        data: a word's value, or pictures in memory: see ``genai.data.in_memory.InMemory``.
+        values: further words, ``steps=200``.
 
     Raises:
         UserError: an invalid word.
         RunError: the run failed.
     """
+    from genai.cli.python_words import python_words
     from genai.inference.model import load
+    from genai.training.config import TrainSettings
 
-    overrides, resumed_run = _resolve_overrides(words)
-    config = compose("train", overrides)
-    return load(_train(config, resumed_run).folder, plugins=config.values["plugins"])
+    if isinstance(data, str | dict):
+        data, values = None, values | {"data": data}
+    new_words = python_words(words, values)
+    if data is not None:
+        new_words += _in_memory_words(new_words)
+    overrides, resumed_run = _resolve_overrides(new_words)
+    config = replace(compose("train", overrides), examples=data)
+    settings = TrainSettings.parse(config.settings)
+    return load(_train(config, resumed_run).folder, plugins=settings.plugins)
+
+
+def _in_memory_words(words: Sequence[str]) -> list[str]:
+    """Return the words that select data in memory. Raises ``UserError`` if others select data."""
+    from genai.data.in_memory import TARGET
+
+    if selected := [word for word in words if override_key(word) in ("data", "data._target_")]:
+        raise UserError(f"'{selected[0]}' and data=: give one of them.")
+    return [f"data._target_={TARGET}"]
 
 
 def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":

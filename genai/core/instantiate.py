@@ -8,8 +8,9 @@ a subclass of the class that the argument requires.
 import inspect
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, is_dataclass
 from dataclasses import fields as dataclass_fields
+from functools import cache
 from importlib import import_module
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -75,9 +76,12 @@ def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any
     Raises:
         UserError: names ``path``, the value and what is allowed.
     """
-    config = None if isinstance(hint, type) and hasattr(hint, "__pydantic_config__") else _CONFIG
     try:
-        return TypeAdapter(hint, config=config).validate_python(value, strict=strict)
+        adapter = _type_adapter(hint, repr(hint))
+    except TypeError:  # metadata of a plugin that have no hash
+        adapter = _type_adapter.__wrapped__(hint, "")
+    try:
+        return adapter.validate_python(value, strict=strict)
     except ValidationError as error:
         type_errors = ("_type", "_parsing")  # for a union, report the error of the member whose type fits
         first = min(error.errors(), key=lambda details: details["type"].endswith(type_errors))
@@ -92,7 +96,7 @@ def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any
         raise UserError(f"{location}={short_repr(value)}: it should be {allowed}.{hint_text}") from None
 
 
-def parse_dataclass(cls: type, values: Mapping[str, Any], path: str = "", strict: bool = True) -> Any:
+def parse_dataclass(cls: type[T], values: Mapping[str, Any], path: str = "", strict: bool = True) -> T:
     """Build the dataclass ``cls`` from ``values``; check names, types and ranges. Raises ``UserError``."""
     prefix = f"{path}." if path else ""
     hints = get_type_hints(cls, include_extras=True)
@@ -101,7 +105,8 @@ def parse_dataclass(cls: type, values: Mapping[str, Any], path: str = "", strict
         raise UserError(
             f"There is no option '{prefix}{unknown}'.{did_you_mean(unknown, hints)} There are: {join_names(hints)}."
         )
-    required = [field.name for field in dataclass_fields(cls) if field.default is MISSING]
+    fields = dataclass_fields(cls)  # type: ignore[arg-type]
+    required = [field.name for field in fields if field.default is MISSING and field.default_factory is MISSING]
     if missing := next((name for name in required if name not in values), None):
         raise UserError(f"The option '{prefix}{missing}' is missing.")
     arguments = {name: validate_value(value, hints[name], prefix + name, strict) for name, value in values.items()}
@@ -109,6 +114,33 @@ def parse_dataclass(cls: type, values: Mapping[str, Any], path: str = "", strict
         return cls(**arguments)
     except ValueError as error:
         raise UserError(f"{prefix}{error}.") from error
+
+
+def read_dataclass(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Build the dataclass ``cls``, and those in it, from values of a file: unknown names are left out.
+
+    Raises:
+        UserError: a wrong type, a value out of range, a missing value.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{short_repr(values)} is not a mapping.")
+    hints = get_type_hints(cls, include_extras=True)
+    return parse_dataclass(cls, {name: _read_value(values[name], hints[name]) for name in hints if name in values})
+
+
+def _read_value(value: Any, hint: Any) -> Any:
+    """Convert mappings to the dataclass that ``hint`` is, allows (``Part | None``) or lists (``list[Part]``)."""
+    cls = next((member for member in (hint, *get_args(hint)) if is_dataclass(member)), None)
+    if cls is None or not isinstance(value, Mapping | list):
+        return value
+    read = lambda item: read_dataclass(cls, item)  # type: ignore[arg-type]  # noqa: E731
+    return [read(item) for item in value] if isinstance(value, list) else read(value)
+
+
+@cache
+def _type_adapter(hint: Any, name: str) -> TypeAdapter[Any]:
+    """Return the adapter of a type hint; ``name`` tells ``Literal["a", "b"]`` from ``Literal["b", "a"]``."""
+    return TypeAdapter(hint, config=None if hasattr(hint, "__pydantic_config__") or is_dataclass(hint) else _CONFIG)
 
 
 def import_class(target: str, base: type[T], path: str, plugins: Sequence[str] = ()) -> type[T]:
@@ -140,7 +172,9 @@ def _is_node(value: Any) -> bool:
 
 def _argument_class(cls: type, name: str) -> type:
     """Return the class that argument ``name`` of ``cls`` requires: ``Encoder`` for the hint ``Encoder | None``."""
-    hint = get_type_hints(cls.__init__)[name]  # type: ignore[misc]
+    hint = get_type_hints(cls.__init__).get(name)  # type: ignore[misc]
+    if hint is None:
+        raise UserError(f"{cls.__name__}.{name} has no annotation, so it takes no _target_: annotate its class.")
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     classes = [member for member in members if isinstance(member, type) and member is not type(None)]
     if len(classes) != 1 or classes[0].__module__ == "builtins":
@@ -165,6 +199,6 @@ def _check_arguments(
             raise UserError(
                 f"{path}.{name}: {cls.__name__} has no such option.{hint_text} It has: {join_names(parameters)}."
             )
-        if not _is_node(value):
+        if name in hints and not _is_node(value):  # an argument without annotation takes any value
             values[name] = validate_value(value, hints[name], f"{path}.{name}")
     return cls, values

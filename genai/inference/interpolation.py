@@ -24,7 +24,7 @@ def interpolate(
     """
     from genai.core.batch import Interpolation, batch_ranges
     from genai.core.progress import ProgressBar
-    from genai.inference.model import Samples, Stream
+    from genai.inference.model import Samples
 
     modality, preview = type(model.modality).__name__.lower(), model.modality.preview()
     if preview.animation_class is None or not model.method.supports_interpolation:
@@ -40,7 +40,7 @@ def interpolate(
     with ProgressBar("pictures", NUM_STEPS) as bar:
         for rows in batch_ranges(NUM_STEPS, batch):
             batch_steps = steps[rows.start : rows.stop]
-            stream = Stream(model, [start] * len(rows), [seed] * len(rows), None, options, batch_steps)
+            stream = model.open_stream([start] * len(rows), [seed] * len(rows), None, options, batch_steps)
             for _ in stream:
                 pass
             images += stream.results()

@@ -7,7 +7,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit
-from genai.runs.checkpoint import file_hash, load_checkpoint
+from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
+from genai.runs.record import read_values
 from genai.runs.run import Run, find_run, latest_run
 
 
@@ -36,6 +37,7 @@ class Model:
         file, digest, step: the checkpoint, its sha256, and the training step at which it was saved.
         weights: ``ema`` or ``raw``.
         notes: one message per damaged checkpoint that was skipped.
+        parts: the models that it is composed of, by the keys of the command line that name them: itself as ``ckpt``.
     """
 
     def __init__(
@@ -51,7 +53,16 @@ class Model:
     ) -> None:
         self.modality, self.method, self.record = modality, method, dict(record or {})
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
-        self.weights = weights
+        self.weights, self.parts = weights, {"ckpt": self}
+
+    def __repr__(self) -> str:
+        names = ", ".join(type(part).__name__ for part in (self.modality, self.method))
+        return f"{type(self).__name__}({names}, step {self.step}, weights={self.weights!r}, file={str(self.file)!r})"
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """Names of its default metrics; empty: those of the data."""
+        return self.method.metrics
 
     def sample(
         self,
@@ -82,7 +93,7 @@ class Model:
         prompts, seeds = expand_prompts(prompt, n, seed)
         samples = Samples()
         for rows in batch_ranges(len(prompts), batch):
-            stream = Stream(self, prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+            stream = self.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
             for _ in stream:
                 pass
             samples += stream.results()
@@ -102,7 +113,18 @@ class Model:
         Each step yields a list with one media value per sample: the next part (often empty) of a text or sound, the
         whole current state of a picture or clip. ``results()`` returns the samples.
         """
-        return Stream(self, *expand_prompts(prompt, n, seed), init, options)
+        return self.open_stream(*expand_prompts(prompt, n, seed), init, options)
+
+    def open_stream(
+        self,
+        prompts: list[str],
+        seeds: list[int],
+        init: Media | str | Path | None,
+        options: Mapping[str, Any],
+        interpolation: list[Interpolation] | None = None,
+    ) -> "Stream":
+        """Start one batch, with a prompt and a seed for each sample. Raises ``UserError``."""
+        return Stream(self, prompts, seeds, init, options, interpolation)
 
     @property
     def option_names(self) -> tuple[set[str], set[str]]:
@@ -122,12 +144,18 @@ class Model:
         for name in values:
             if name not in modality_names | method_names:
                 raise self.unknown_option_error(name, modality_names | method_names)
+        values = {k: [v] if isinstance(v, str) and k in self.text_list_options() else v for k, v in values.items()}
         modality_values = {name: value for name, value in values.items() if name in modality_names}
         method_values = {name: value for name, value in values.items() if name in method_names}
         return (
             parse_dataclass(self.modality.Options, modality_values, strict=strict),
             parse_dataclass(self.method.Options, {**self.method.sampling, **method_values}, strict=strict),
         )
+
+    def text_list_options(self) -> set[str]:
+        """Names of the options that are lists of texts; a single text is taken for a list of one."""
+        hints = [get_type_hints(part.Options, include_extras=True) for part in (self.modality, self.method)]
+        return {name for part_hints in hints for name, hint in part_hints.items() if hint == Sequence[str]}
 
     def unknown_option_error(self, name: str, allowed: Iterable[str]) -> UserError:
         """Return the error for an option that is not among the ``allowed`` ones."""
@@ -194,7 +222,16 @@ class Stream:
 
     def results(self) -> Samples:
         """Return the samples in their current state."""
-        return Samples(decoder.result() for decoder in self.decoders)
+        return Samples(self.iter_results())
+
+    def iter_results(self, items: Sequence[int] | None = None) -> Iterator[Any]:
+        """Yield the samples, or those of ``items``, in their current state, each as soon as it is complete."""
+        for item in range(len(self.decoders)) if items is None else items:
+            yield self.decoders[item].result()
+
+    def texts(self) -> list[str]:
+        """Terminal text of each sample in its current state; empty if it cannot be shown there."""
+        return [str(decoder.result().on_terminal) for decoder in self.decoders]
 
 
 def expand_prompts(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
@@ -235,9 +272,9 @@ def load(
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
-    metadata = state["genai"]
+    header = CheckpointHeader.read(state)
     try:
-        built_modality, method = build_from_checkpoint(metadata, state["state_dict"], file.stat().st_size, plugins)
+        built_modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins)
         load_weights(method, state["state_dict"], weights)
         if any(not torch.isfinite(value).all() for value in method.ema_module.state_dict().values()):
             raise CorruptCheckpoint("it has weights that are not numbers.")
@@ -246,11 +283,13 @@ def load(
     except Exception as error:  # an untrusted description can cause any error
         reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
         raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
-    record = Run(file.parent.parent).record
-    if modality is not None and record.get("modality", modality) != modality:
-        raise UserError(f"{file} is a model of {record['modality']}, not of {modality}.")
+    run = Run(file.parent.parent)
+    if modality is not None and (recorded_modality := run.record.modality) not in (None, modality):
+        raise UserError(f"{file} is a model of {recorded_modality}, not of {modality}.")
     method = method.to(torch_device).eval()
-    return Model(built_modality, method, record, file, file_hash(file), metadata["step"], notes, weights)
+    return Model(
+        built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights
+    )
 
 
 def open_checkpoint(
@@ -278,7 +317,7 @@ def open_checkpoint(
 
 
 def build_from_checkpoint(
-    metadata: Mapping[str, Any], weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
 ) -> tuple[Modality, Method]:
     """Build the modality and the untrained method that a checkpoint of ``num_bytes`` bytes describes.
 
@@ -291,10 +330,12 @@ def build_from_checkpoint(
         CorruptCheckpoint: a description that does not fit the weights.
         Exception: any other error from building an invalid description.
     """
-    modality = instantiate(metadata["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-    modality.restore(metadata["modality_state"])
+    if header.model is None or header.modality is None:
+        raise CorruptCheckpoint("it does not describe a model.")
+    modality = instantiate(header.modality, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality.restore(header.modality_state)
     with torch.device("meta"), SkipInit(), limit_parameters(5_000):
-        meta_method = build_method(metadata["model"], modality, plugins)
+        meta_method = build_method(header.model, modality, plugins)
     num_elements = sum(tensor.numel() for tensor in (*meta_method.parameters(), *meta_method.buffers()))
     if num_elements > num_bytes:
         raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
@@ -305,7 +346,7 @@ def build_from_checkpoint(
         raise CorruptCheckpoint(
             f"its weights do not fit its model: {short_repr(wrong)} is {stored.get(wrong)}, not {expected.get(wrong)}."
         )
-    return modality, build_method(metadata["model"], modality, plugins)
+    return modality, build_method(header.model, modality, plugins)
 
 
 class SkipInit(TorchFunctionMode):

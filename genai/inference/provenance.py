@@ -5,102 +5,146 @@ A recipe holds every option, including defaults, and the hash of each input file
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+from annotated_types import Ge, Lt
 
 from genai.core.errors import UserError
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
-_REQUIRED_KEYS: dict[str, Any] = {
-    "options": dict,
-    "checkpoint": str,
-    "checkpoint_sha256": str,
-    "weights": str,
-    "batch": list,
-    "item": int,
-    "init": str | None,
-    "files": dict,
-}
+
+@dataclass(frozen=True)
+class CheckpointOrigin:
+    """The checkpoint of a model: path, hash and step."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class RecipeItem:
+    """Prompt and seed of a sample."""
+
+    prompt: str
+    seed: Annotated[int, Ge(0), Lt(2**62)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRecipe:
+    """Recipe of a sample, with the keys of its file.
+
+    Attributes:
+        prompt, seed: of the sample.
+        options: of the modality and the method, including defaults.
+        init: file to start from.
+        files: hash of each input file.
+        checkpoint, checkpoint_sha256, step, weights: of the model.
+        sound: checkpoint of the model that generated the soundtrack.
+        version: of genai.
+        item: number of the sample in ``batch``.
+        batch: the whole batch, because floating-point results depend on it.
+    """
+
+    prompt: str = ""
+    seed: int = 0
+    options: dict[str, Any]
+    init: str | None
+    files: dict[str, str]
+    checkpoint: str
+    checkpoint_sha256: str
+    step: int = 0
+    weights: str
+    sound: CheckpointOrigin | None = None
+    version: str = ""
+    item: Annotated[int, Ge(0)]
+    batch: list[RecipeItem]
+
+    @property
+    def origins(self) -> dict[str, CheckpointOrigin]:
+        """The checkpoints of the model's parts, by the keys that name them on the command line."""
+        origin = CheckpointOrigin(self.checkpoint, self.checkpoint_sha256, self.step)
+        return {"ckpt": origin} | ({"soundtrack": self.sound} if self.sound else {})
 
 
 def make_recipe(
-    model: "Model",
-    batch: Sequence[Mapping[str, Any]],
-    item: int,
-    options: Mapping[str, Any],
-    init: str | None,
-    soundtrack_model: "Model | None" = None,
-) -> dict[str, Any]:
-    """Make the recipe of sample ``item`` of ``batch``, a list of ``{"prompt": ..., "seed": ...}``.
-
-    The recipe contains the whole batch, because floating-point results depend on the batch.
-    """
+    model: "Model", batch: Sequence[RecipeItem], item: int, options: Mapping[str, Any], init: str | None
+) -> SampleRecipe:
+    """Make the recipe of sample ``item`` of ``batch``."""
     import genai
     from genai.runs.checkpoint import file_hash
 
     all_options = {name: value for part in model.build_options(options) for name, value in asdict(part).items()}
     all_options = {name: list(value) if isinstance(value, tuple) else value for name, value in all_options.items()}
     paths = [path for path in (init, *(all_options[name] for name in file_options(model))) if path is not None]
-    return {
-        **batch[item],
-        "options": all_options,
-        "init": init,
-        "files": {path: file_hash(Path(path)) for path in paths},
-        **checkpoint_origin(model),
-        "weights": model.weights,
-        "sound": soundtrack_model and checkpoint_origin(soundtrack_model),
-        "version": genai.__version__,
-        "item": item,
-        "batch": list(batch),
-    }
+    return SampleRecipe(
+        **vars(batch[item]),
+        options=all_options,
+        init=init,
+        files={path: file_hash(Path(path)) for path in paths},
+        **vars(checkpoint_origin(model)),
+        weights=model.weights,
+        sound=_sound_origin(model),
+        version=genai.__version__,
+        item=item,
+        batch=list(batch),
+    )
 
 
-def checkpoint_origin(model: "Model") -> dict[str, Any]:
+def checkpoint_origin(model: "Model") -> CheckpointOrigin:
     """Return the path, hash and step of a model's checkpoint."""
-    file = str(model.file.absolute()) if model.file else ""
-    return {"checkpoint": file, "checkpoint_sha256": model.digest, "step": model.step}
+    return CheckpointOrigin(str(model.file.absolute()) if model.file else "", model.digest, model.step)
 
 
-def check_origin(path: str, origin: Mapping[str, Any], model: "Model") -> None:
-    """Check that ``model`` is from the checkpoint ``origin`` of the recipe in ``path``. Raises ``UserError``."""
-    if origin["checkpoint_sha256"] != model.digest:
-        raise UserError(f"{path} was made with a checkpoint other than {model.file}, or it has changed since.")
+def origin_entries(model: "Model") -> dict[str, Any]:
+    """Return the entries of a report that name the checkpoints of a model's parts."""
+    sound = _sound_origin(model)
+    return {**asdict(checkpoint_origin(model)), "sound": sound and asdict(sound)}
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
+def _sound_origin(model: "Model") -> CheckpointOrigin | None:
+    part = model.parts.get("soundtrack")
+    return checkpoint_origin(part) if part else None
+
+
+def check_origins(path: str, recipe: SampleRecipe, model: "Model") -> None:
+    """Check that the parts of ``model`` are those of the recipe in ``path``. Raises ``UserError``."""
+    for key, part in model.parts.items():
+        if recipe.origins[key].checkpoint_sha256 != part.digest:
+            raise UserError(f"{path} was made with a checkpoint other than {part.file}, or it has changed since.")
+
+
+def read_recipe(path: Path) -> SampleRecipe:
     """Read a recipe from a file. Raises ``UserError`` if it is not one."""
+    from genai.core.instantiate import read_dataclass
+
     try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-        valid = all(isinstance(recipe[key], kind) for key, kind in _REQUIRED_KEYS.items())
-        if not valid or not all(map(_is_item, recipe["batch"])) or not 0 <= recipe["item"] < len(recipe["batch"]):
-            raise ValueError
-        if recipe["init"] is not None and recipe["init"] not in recipe["files"]:
-            raise ValueError
-        origin = recipe.get("sound")
-        if origin and not all(isinstance(origin[key], str) for key in ("checkpoint", "checkpoint_sha256")):
-            raise ValueError
-        return dict(recipe)
+        recipe = read_dataclass(SampleRecipe, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError, UserError) as error:
         raise UserError(f"{path} is not the recipe of a sample.") from error
+    if recipe.item >= len(recipe.batch) or recipe.init not in (None, *recipe.files):
+        raise UserError(f"{path} is not the recipe of a sample.")
+    return recipe
 
 
-def read_verified_recipe(path: Path) -> dict[str, Any]:
+def read_verified_recipe(path: Path) -> SampleRecipe:
     """Read a recipe in order to repeat it. Raises ``UserError`` if it is not one or an input file has changed."""
     from genai.runs.checkpoint import file_hash
 
     recipe = read_recipe(path)
-    for name, digest in recipe["files"].items():
+    for name, digest in recipe.files.items():
         if not Path(name).is_file() or file_hash(Path(name)) != digest:
             raise UserError(f"from={path}: {name} is missing or has changed.")
     return recipe
 
 
-def find_checkpoint(origin: Mapping[str, Any], root: Path, key: str = "ckpt") -> Path:
+def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> Path:
     """Find the checkpoint of an ``origin``: at its recorded path or, if runs have moved, below ``root`` by its hash.
 
     Args:
@@ -109,7 +153,7 @@ def find_checkpoint(origin: Mapping[str, Any], root: Path, key: str = "ckpt") ->
     Raises:
         UserError: it was not found.
     """
-    path, digest = Path(origin["checkpoint"]), origin["checkpoint_sha256"]
+    path, digest = Path(origin.checkpoint), origin.checkpoint_sha256
     hash_files = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
     if path.name:
         hash_files.insert(0, path.with_name(f"{path.name}.sha256"))
@@ -135,7 +179,3 @@ def file_options(model: "Model") -> list[str]:
     classes = (model.modality.Options, model.method.Options)
     hints = {name: hint for cls in classes for name, hint in get_type_hints(cls, include_extras=True).items()}
     return [name for name, hint in hints.items() if FileName in (hint, *get_args(hint))]
-
-
-def _is_item(item: Any) -> bool:
-    return isinstance(item["prompt"], str) and type(item["seed"]) is int and 0 <= item["seed"] < 2**62

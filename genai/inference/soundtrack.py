@@ -1,32 +1,73 @@
-"""Soundtracks for generated clips, by a second model."""
+"""Clips with soundtracks: a model of clips and a second model that generates the sound of each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
-from genai.inference.model import Model, load
+from genai.inference.model import Model, Stream, load
 from genai.media.clip import Clip
 from genai.modalities.optional import check_soundtrack, required_option
 
 
-def load_soundtrack_model(values: Mapping[str, Any], model: Model, options: Mapping[str, Any]) -> Model | None:
-    """Load the soundtrack model that the key ``soundtrack`` names; ``None`` if it is not set.
+class SoundtrackedModel(Model):
+    """A model of clips whose samples have a sound, which depends only on the clip and its seed.
 
     Args:
-        values: the config of a command.
-        model: the model that generates the samples.
-        options: of the samples.
+        model: generates the clips.
+        soundtrack_model: generates the sound of each.
+    """
+
+    def __init__(self, model: Model, soundtrack_model: Model) -> None:
+        super().__init__(
+            model.modality, model.method, model.record, model.file, model.digest, model.step, model.notes, model.weights
+        )
+        self.parts = {"ckpt": model, "soundtrack": soundtrack_model}
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        return ("soundtrack_onsets",)
+
+    def build_options(self, values: Mapping[str, Any], strict: bool = True) -> tuple[Any, Any]:
+        """Build the options as ``Model`` does. Raises ``UserError`` also if the samples cannot hold sound."""
+        options = super().build_options(values, strict)
+        check_soundtrack(self.modality, options[0])
+        return options
+
+    def open_stream(self, *args: Any) -> Stream:
+        return SoundtrackedStream(self, *args)
+
+
+class SoundtrackedStream(Stream):
+    """Clips in progress without sound; the results have it."""
+
+    def __init__(self, model: SoundtrackedModel, *args: Any) -> None:
+        super().__init__(model, *args)
+        self.soundtrack_model = model.parts["soundtrack"]
+
+    def iter_results(self, items: Sequence[int] | None = None) -> Iterator[Clip]:
+        items = range(len(self.seeds)) if items is None else items
+        clips = list(super().iter_results(items))
+        return add_soundtracks(self.soundtrack_model, clips, [self.seeds[item] for item in items])
+
+
+def with_soundtracks(
+    model: Model,
+    source: str | None,
+    *,
+    device: str = "auto",
+    runs_folder: str = "runs",
+    plugins: Sequence[str] = (),
+) -> Model:
+    """Compose ``model`` with the soundtrack model ``source``, a run folder or a checkpoint file; ``None``: leave it.
 
     Raises:
-        UserError: the samples cannot hold sound; there is no such run; it is not a soundtrack model.
+        UserError: there is no such run; it is not a soundtrack model.
     """
-    source = values["soundtrack"]
     if source is None:
-        return None
-    check_soundtrack(model.modality, model.build_options(options)[0])
+        return model
     try:
-        soundtrack_model = load(source, device=values["device"], runs_folder=values["runs"], plugins=values["plugins"])
+        soundtrack_model = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
     except UserError as error:
         raise type(error)(f"soundtrack=: {error}") from error
     if required_option(soundtrack_model.modality) != "clip":
@@ -34,7 +75,7 @@ def load_soundtrack_model(values: Mapping[str, Any], model: Model, options: Mapp
             f"soundtrack={source} is not a soundtrack model. Train one: python -m genai.train modality=audio "
             "data=world_soundtrack"
         )
-    return soundtrack_model
+    return SoundtrackedModel(model, soundtrack_model)
 
 
 def add_soundtracks(soundtrack_model: Model, clips: Sequence[Clip], seeds: Sequence[int]) -> Iterator[Clip]:

@@ -71,7 +71,6 @@ class EvalContext:
         seed: of prompts and samples.
         batch: samples generated at once.
         options: parsed options of the modality and the method.
-        soundtrack_model: second model that generates the soundtracks of samples.
     """
 
     model: Model
@@ -81,7 +80,6 @@ class EvalContext:
     seed: int = 0
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
-    soundtrack_model: Model | None = None
     _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
@@ -115,14 +113,15 @@ class EvalContext:
         return {"": (trained, "trained combinations"), "_held_out": (held_out, "held-out combinations")}
 
     def samples(self, prompts: Sequence[str]) -> list[Any]:
-        """Return one sample for each prompt. Samples are cached, so that metrics share them."""
+        """Return one sample of the model's first part for each prompt. They are cached, so that metrics share them."""
+        model = self.model.parts["ckpt"]
         key = tuple(prompts)
         if key not in self._sample_cache:
             samples: list[Any] = []
             with ProgressBar("samples", len(prompts)) as bar:
                 for rows in batch_ranges(len(prompts), self.batch):
                     batch_prompts, seed = prompts[rows.start : rows.stop], self.seed + rows.start
-                    samples += self.model.sample(batch_prompts, seed=seed, batch=self.batch, **self.options)
+                    samples += model.sample(batch_prompts, seed=seed, batch=self.batch, **self.options)
                     bar.step(len(rows))
             self._sample_cache[key] = samples
         return self._sample_cache[key]
@@ -140,8 +139,8 @@ class Metric(ABC):
     compares_with_training: ClassVar[bool] = False
     """Whether it compares samples with the training data, so that it is meaningless for other data."""
 
-    requires_soundtrack: ClassVar[bool] = False
-    """Requires a soundtrack model."""
+    required_part: ClassVar[str] = ""
+    """Part that the model must be composed of (``Model.parts``); empty: none."""
 
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:
@@ -173,6 +172,15 @@ def select_metrics(
             f"leave out '{skipped[0]}' or data=."
         )
     return {name: metric for name, metric in metrics.items() if name not in skipped}, skipped
+
+
+def check_parts(metrics: Mapping[str, Metric], model: Model) -> None:
+    """Raise ``UserError`` if a metric needs a part that the model does not have, or a part is not used."""
+    required = {metric.required_part: name for name, metric in metrics.items() if metric.required_part}
+    for key in model.parts.keys() - {"ckpt", *required}:
+        raise UserError(f"{key}=: none of these metrics uses it. Add {', '.join(model.metrics)}, or leave out {key}.")
+    for key in required.keys() - model.parts.keys():
+        raise UserError(f"'{required[key]}' needs a {key} model: {key}=RUN.")
 
 
 def proportion_result(hits: Sequence[bool], description: str, reference: Sequence[bool] | None = None) -> Result:

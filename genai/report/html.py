@@ -8,6 +8,7 @@ from shlex import join
 from typing import Any
 
 from genai.report.plots import line_chart, line_classes, read_losses
+from genai.runs.record import RunRecord
 from genai.runs.run import Run, shell_path
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
@@ -37,7 +38,7 @@ def render_page(sections: Sequence[Section]) -> str:
     """Render the page. Raises ``UserError`` if the record or the losses of a run cannot be read."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     records = [section.run.record for section in sections]
-    names = [str(record.get("modality")) for record in records]
+    names = [str(record.modality) for record in records]
     links = "".join(f"<a href='#{number}'>{_title(name)}</a>" for number, name in enumerate(names))
     return f"""<!doctype html>
 <html lang="en">
@@ -64,8 +65,8 @@ def render_page(sections: Sequence[Section]) -> str:
 """
 
 
-def _summary(records: Sequence[Mapping[str, Any]], count: int) -> str:
-    minutes = sum(_to_float(record.get("seconds")) or 0 for record in records) / 60
+def _summary(records: Sequence[RunRecord], count: int) -> str:
+    minutes = sum(record.seconds for record in records) / 60
     models = "One model" if len(records) == 1 else f"{len(records)} models"
     samples = "one sample" if count == 1 else f"{count} samples"
     return f"{models}, {minutes:,.1f} minutes of training, {samples}, not selected."
@@ -81,8 +82,8 @@ def _render_section(number: int, section: Section) -> str:
     legend = "".join(f"<span class='{classes[name]}'>{escape(name)} {value}</span>" for name, value in values.items())
     chart = line_chart(lines, "step", "loss")
     return f"""<section id="{number}">
-<h2>{_title(str(record.get("modality")))}</h2>
-<p class="data">{escape(str(record.get("data", {}).get("description", "")))}</p>
+<h2>{_title(str(record.modality))}</h2>
+<p class="data">{escape(record.data.description)}</p>
 <div class="samples">{figures or empty}</div>
 <div class="run">
 <div class="facts">{_run_table(section)}</div>
@@ -100,16 +101,15 @@ def _figure(item: Mapping[str, Any], content: str) -> str:
 
 def _run_table(section: Section) -> str:
     record = section.run.record
-    best = record.get("best")
-    best = best if isinstance(best, Mapping) else {}
-    minutes = _format((_to_float(record.get("seconds")) or 0) / 60, 1)
+    loss, step = (record.best.val_loss, record.best.step) if record.best else (None, None)
+    minutes = _format(record.seconds / 60, 1)
     properties = {
-        "Model": f"{record.get('model')}, {_format(record.get('parameters'))} parameters",
-        "Training": f"{_format(record.get('steps'))} steps in {minutes} minutes, on {record.get('device')}",
-        "Validation loss": f"{_format(best.get('val_loss'), 4)} at best, at step {_format(best.get('step'))}",
+        "Model": f"{record.model}, {_format(record.parameters)} parameters",
+        "Training": f"{_format(record.steps)} steps in {minutes} minutes, on {record.device}",
+        "Validation loss": f"{_format(loss, 4)} at best, at step {_format(step)}",
         "Samples": _sample_summary(section),
     }
-    words = [str(word) for word in record.get("overrides", [])]
+    words = [str(word) for word in record.overrides]
     commands = {"Train it": join(["python", "-m", "genai.train", *words]), "More samples": section.sample_command}
     rows = [f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in properties.items()]
     rows += [f"<dt>{name}</dt><dd><pre><code>{escape(text)}</code></pre></dd>" for name, text in commands.items()]
@@ -127,12 +127,6 @@ def _title(name: str) -> str:
     return escape(name[:1].upper() + name[1:])
 
 
-def _format(value: Any, digits: int = 0) -> str:
-    """Format a number: ``"1,380,716"``, ``"0.7290"``; a dash for a missing value."""
-    number = _to_float(value)
-    return "–" if number is None else f"{number:,.{digits}f}"
-
-
-def _to_float(value: Any) -> float | None:
-    """Convert a value of an (untrusted) record to a float; ``None`` if it is not a number."""
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e15 else None
+def _format(value: float | None, digits: int = 0) -> str:
+    """Format a number: ``"1,380,716"``, ``"0.7290"``; a dash for a missing or an absurd value."""
+    return "–" if value is None or not abs(value) < 1e15 else f"{value:,.{digits}f}"

@@ -9,15 +9,17 @@ name only tensors and plain containers. This is checked before unpickling, in ad
 """
 
 import hashlib
+import math
 import os
 import pickletools
 import shutil
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genai.core.errors import CorruptCheckpoint, RunError, short_repr
+from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr
 from genai.core.renamed import current_node, current_weights
 
 CHECKPOINT_FORMAT = 1
@@ -28,6 +30,47 @@ _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Cha
 _ALLOWED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch Size"} | {
     f"torch {name}Storage" for name in _STORAGES
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointHeader:
+    """What makes a checkpoint self-describing: its entry ``genai``.
+
+    Attributes:
+        version: of genai.
+        model, modality: config nodes.
+        modality_state: tokenizer or statistics.
+        interface: sizes that the modality gives to the network.
+        best: lowest validation loss so far.
+        unlogged: metrics of this step that are logged after its validation.
+        seconds, cpu_seconds: duration of the training so far.
+        course: state of the learning-rate schedule.
+    """
+
+    version: str = ""
+    model: dict[str, Any] | None = None
+    modality: dict[str, Any] | None = None
+    modality_state: Any = None
+    interface: dict[str, Any] = field(default_factory=dict)
+    format: int = CHECKPOINT_FORMAT
+    step: int
+    best: float = math.inf
+    unlogged: dict[str, float] | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    course: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, state: Mapping[str, Any]) -> "CheckpointHeader":
+        """Read the header of a loaded checkpoint. Raises ``UserError`` for a wrong type."""
+        from genai.core.instantiate import read_dataclass
+
+        return read_dataclass(cls, state.get("genai", {}))
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """The entries in the file."""
+        return dict(vars(self))
 
 
 def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
@@ -86,6 +129,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CorruptCheckpoint(
             f"{path} has format {short_repr(format_number)}; this version of genai reads {CHECKPOINT_FORMAT}."
         )
+    try:
+        CheckpointHeader.read(state)
+    except UserError as error:
+        raise CorruptCheckpoint(f"{path} is not a checkpoint of genai: {error}") from error
     nodes = {key: current_node(metadata[key]) for key in ("model", "modality") if key in metadata}
     return {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
 

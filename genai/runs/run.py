@@ -20,16 +20,7 @@ from filelock import FileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
 from genai.runs.checkpoint import atomic_write, load_checkpoint
-
-_RECORD_TYPES: dict[str, type] = {
-    "overrides": list,
-    "prompts": list,
-    "data": dict,
-    "versions": dict,
-    "steps": int,
-    "started": str,
-}
-"""Types of the entries of a record that are relied on; a record may be untrusted."""
+from genai.runs.record import RunRecord, parse_record, read_values
 
 
 @dataclass(frozen=True)
@@ -39,22 +30,20 @@ class Run:
     folder: Path
 
     @property
-    def record(self) -> dict[str, Any]:
-        """Content of ``record.json``; empty if there is none yet. Raises ``UserError`` if it cannot be read."""
-        try:
-            record = dict(json.loads((self.folder / "record.json").read_text(encoding="utf-8")))
-            if wrong := [key for key, kind in _RECORD_TYPES.items() if not isinstance(record.get(key, kind()), kind)]:
-                raise ValueError(f"{wrong[0]} is not a {_RECORD_TYPES[wrong[0]].__name__}")
-            return record
-        except FileNotFoundError:
-            return {}
-        except (ValueError, TypeError, RecursionError, OSError) as error:
-            raise UserError(f"cannot read {self.folder / 'record.json'} ({str(error)[:100]}).") from error
+    def record_file(self) -> Path:
+        """The file of the record."""
+        return self.folder / "record.json"
+
+    @property
+    def record(self) -> RunRecord:
+        """Record of the run, without values if there is none yet. Raises ``UserError`` if it cannot be read."""
+        return parse_record(read_values(self.record_file), self.record_file)
 
     def write_record(self, **values: Any) -> None:
-        """Add ``values`` to ``record.json``."""
-        content = json.dumps({**self.record, **values}, indent=2, ensure_ascii=False)
-        atomic_write(self.folder / "record.json", content + "\n")
+        """Add ``values``, fields of ``RunRecord``, to ``record.json``."""
+        RunRecord(**values)
+        content = json.dumps(read_values(self.record_file) | values, indent=2, ensure_ascii=False)
+        atomic_write(self.record_file, content + "\n")
 
     @property
     def last(self) -> Path:
@@ -151,7 +140,7 @@ def all_runs(root: Path) -> Iterator[Run]:
         for file in root.glob(pattern):
             run = Run(file.parent)
             try:
-                entries.append((str(run.record.get("started", "")), run.folder.name, run))
+                entries.append((run.record.started, run.folder.name, run))
             except UserError as error:
                 print(f"{error} It is skipped.", file=sys.stderr)
     yield from (run for _, _, run in sorted(entries, key=lambda entry: entry[:2], reverse=True))
@@ -160,7 +149,7 @@ def all_runs(root: Path) -> Iterator[Run]:
 def latest_run(root: Path, modality: str | None = None) -> Run:
     """Return the newest run (of ``modality``, if given) that has a checkpoint. Raises ``UserError`` for none."""
     for run in all_runs(root):
-        if modality in (None, run.record.get("modality")) and run.has_checkpoint:
+        if modality in (None, run.record.modality) and run.has_checkpoint:
             return run
     kind = f"{modality} run" if modality else "run"
     raise UserError(
@@ -177,7 +166,7 @@ def latest_run_per_modality(root: Path) -> list[Run]:
     runs: dict[str, Run] = {}
     for run in all_runs(root):
         if run.has_checkpoint:
-            runs.setdefault(str(run.record.get("modality")), run)
+            runs.setdefault(str(run.record.modality), run)
     return list(reversed(runs.values())) or [latest_run(root)]
 
 

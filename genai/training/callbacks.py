@@ -21,7 +21,7 @@ from genai.core.errors import CorruptCheckpoint, RunError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
-from genai.runs.checkpoint import load_checkpoint
+from genai.runs.checkpoint import CheckpointHeader, load_checkpoint
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
@@ -269,7 +269,7 @@ class TrainingLoop(Callback):
     def _best_saved_loss(self) -> float:
         """Return the loss of ``best.ckpt``, which may be newer than the checkpoint that a run resumes from."""
         try:
-            return float(load_checkpoint(self.run.best)["genai"]["best"]) if self.run.best.exists() else math.inf
+            return CheckpointHeader.read(load_checkpoint(self.run.best)).best if self.run.best.exists() else math.inf
         except CorruptCheckpoint:
             return math.inf
 

@@ -1,12 +1,13 @@
 """Types and ranges of the plain keys of ``configs/train.yaml``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
+from genai.core.instantiate import parse_dataclass
 
 Count = Annotated[int, Ge(1)]
 DEFAULT_MINUTES = 5.0
@@ -37,6 +38,11 @@ class TrainSettings:
     fast_dev_run: Count | None = None
     overfit_items: Count | None = None
     profile: bool = False
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "TrainSettings":
+        """Build the settings from the plain keys. Raises ``UserError``."""
+        return parse_dataclass(cls, values).resolve_length()
 
     def resolve_length(self) -> "TrainSettings":
         """Return settings with ``steps`` or ``minutes`` set. Raise ``UserError`` if keys contradict each other."""

@@ -7,6 +7,7 @@ of checkpoints.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from genai.core.loader import TrainBatches, train_loader
 from genai.core.seeding import seed_noise
 from genai.inference.validation import validation_losses
 from genai.methods.base import Method
-from genai.runs.checkpoint import CHECKPOINT_FORMAT
+from genai.runs.checkpoint import CheckpointHeader
 from genai.training.config import TrainSettings
 from genai.training.ema import create_ema, use_averaged_weights
 from genai.training.fsdp import gather_weights
@@ -38,7 +39,7 @@ class TrainingModule(LightningModule):
     continues when a run is resumed.
 
     Attributes:
-        metadata: config nodes and states, in plain types, that make checkpoints self-describing.
+        header: of the checkpoints; its values that change in training are set when one is saved.
         step: number of optimizer steps so far.
         seconds, cpu_seconds: time of training so far, including validation and previews.
         step_metrics: metrics of the latest step, by name.
@@ -55,13 +56,13 @@ class TrainingModule(LightningModule):
         val: PackedDataset,
         lr_schedule: LRSchedule,
         settings: TrainSettings,
-        metadata: dict[str, Any],
+        header: CheckpointHeader,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.method = method
         self.ema = create_ema(method.ema_module, settings.ema)
-        self.lr_schedule, self.settings, self.metadata = lr_schedule, settings, metadata
+        self.lr_schedule, self.settings, self.header = lr_schedule, settings, header
         self.step, self.best_val_loss = 0, float("inf")
         self.previous_seconds = self.previous_cpu_seconds = 0.0
         self.step_metrics: dict[str, float] = {}
@@ -111,21 +112,21 @@ class TrainingModule(LightningModule):
         self.between_steps = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["genai"] = {
-            **self.metadata,
-            "format": CHECKPOINT_FORMAT,
-            "step": self.step,
-            "best": self.best_val_loss,
-            "unlogged": self.pending_metrics,
-            "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds,
-            "course": self.lr_schedule.state(),
-        }
+        header = replace(
+            self.header,
+            step=self.step,
+            best=self.best_val_loss,
+            unlogged=self.pending_metrics,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+            course=self.lr_schedule.state(),
+        )
+        checkpoint["genai"] = header.entries
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        metadata = checkpoint["genai"]
-        self.step, self.best_val_loss, self.pending_metrics = metadata["step"], metadata["best"], metadata["unlogged"]
-        self.previous_seconds, self.previous_cpu_seconds = metadata["seconds"], metadata["cpu_seconds"]
+        header = CheckpointHeader.read(checkpoint)
+        self.step, self.best_val_loss, self.pending_metrics = header.step, header.best, header.unlogged
+        self.previous_seconds, self.previous_cpu_seconds = header.seconds, header.cpu_seconds
 
     # -- used by callbacks
 

@@ -33,7 +33,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
     text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
     atomic_write(run.folder / "config.yaml", text)
     now = datetime.now().isoformat(timespec="microseconds")
-    start_time = {"resumed": [*run.record.get("resumed", []), now]} if setup.resumed else {"started": now}
+    start_time = {"resumed": [*run.record.resumed, now]} if setup.resumed else {"started": now}
     run.write_record(
         **start_time,
         finished=None,
@@ -91,10 +91,9 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
 def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
     """Print the result of the run and the command that samples from it."""
     record = run.record
-    best = record.get("best")
-    print(f"finished {step} steps in {record['seconds']:.0f} s ({record['cpu_seconds']:.0f} CPU s)")
-    if best:
-        print(f"best      {shell_path(run.best)}  (step {best['step']}, val_loss {best['val_loss']:.4f})")
+    print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s)")
+    if best := record.best:
+        print(f"best      {shell_path(run.best)}  (step {best.step}, val_loss {best.val_loss:.4f})")
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
     print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

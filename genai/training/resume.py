@@ -18,6 +18,7 @@ from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import compatible_modalities
+from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.optimizers import MuonAdamW
@@ -37,17 +38,17 @@ def load_start(settings: TrainSettings, resumed: Run | None) -> tuple[Path | Non
     return file, state
 
 
-def restore_modality(modality: Modality, target: str, metadata: Mapping[str, Any], file: Path | None) -> bool:
+def restore_modality(modality: Modality, target: str, header: CheckpointHeader | None, file: Path | None) -> bool:
     """Restore tokenizer or statistics from a checkpoint of the same or a compatible modality.
 
     Returns:
         Whether the checkpoint ``file`` has them.
     """
-    node = metadata.get("modality")
-    if not isinstance(node, Mapping) or node.get("_target_") not in (target, *compatible_modalities(modality)):
+    node = header and header.modality
+    if not header or not node or node.get("_target_") not in (target, *compatible_modalities(modality)):
         return False
     try:
-        modality.restore(metadata["modality_state"])
+        modality.restore(header.modality_state)
     except ValueError as error:
         raise UserError(f"{file} does not fit: {str(error)[:200]}.") from error
     except (KeyError, TypeError) as error:
@@ -68,12 +69,12 @@ def check_same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[
         optimizer.check_state(state)
 
 
-def check_same_model(values: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+def check_same_model(values: Mapping[str, Any], header: CheckpointHeader) -> None:
     """Raise ``UserError``, naming the keys, if model or modality differ from those of the checkpoint."""
     changes = [
         f"{key}: {old!r} -> {new!r}"
         for node in ("modality", "model")
-        for key, old, new in config_differences(metadata[node], values[node], node)
+        for key, old, new in config_differences(getattr(header, node), values[node], node)
     ]
     if changes:
         raise UserError(
@@ -83,10 +84,10 @@ def check_same_model(values: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
 
 def check_same_data(source: Source, run: Run) -> None:
     """Raise ``UserError`` if the data differs from that of the run."""
-    data = run.record.get("data", {})
-    if (data.get("hash"), data.get("hash_val")) != (source.train.content_hash, source.val.content_hash):
+    data = run.record.data
+    if (data.hash, data.hash_val) != (source.train.content_hash, source.val.content_hash):
         raise UserError(
-            f"the data is not what this run was trained on ({source.description}; it was {data.get('description')}).\n"
+            f"the data is not what this run was trained on ({source.description}; it was {data.description}).\n"
             f"Restore that data, or start a new run from the weights: init_from={run.folder}"
         )
 
@@ -100,7 +101,7 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     differences = config_differences(old_values, new_values, "")
     changes = [f"{key.lstrip('.')}: {old} -> {new}" for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
-    current["torch"], previous = version("torch"), {**record, **record.get("versions", {})}
+    current["torch"], previous = version("torch"), {**vars(record), **record.versions}
     changes += [f"{key}: {previous[key]} -> {new}" for key, new in current.items() if previous.get(key, new) != new]
     if changes and os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"changed since this run began: {'; '.join(changes)}", file=sys.stderr, flush=True)
@@ -140,27 +141,25 @@ def load_initial_weights(method: Method, weights: Mapping[str, torch.Tensor], na
     method.ema_module.load_state_dict(initial, strict=False)
 
 
-def create_lr_schedule(settings: TrainSettings, schedule: Schedule, metadata: Mapping[str, Any]) -> LRSchedule:
+def create_lr_schedule(settings: TrainSettings, schedule: Schedule, header: CheckpointHeader | None) -> LRSchedule:
     """Create the LR schedule; a resumed run of minutes keeps its estimated end.
 
     Args:
-        metadata: of the checkpoint to resume; empty for a new run.
+        header: of the checkpoint to resume; ``None`` for a new run.
 
     Raises:
         UserError: the resumed run is already finished.
     """
-    state = metadata.get("course", {})
+    state, step = (header.course, header.step) if header else ({}, 0)
     if settings.steps is not None:
-        if metadata and settings.steps <= metadata["step"]:
-            too_far = f"is at step {metadata['step']}, beyond steps={settings.steps}"
-            done = f"has done its {metadata['step']} steps" if settings.steps == metadata["step"] else too_far
-            raise UserError(f"this run {done}; extend it with steps={metadata['step'] * 2}.")
+        if settings.steps <= step:
+            too_far = f"is at step {step}, beyond steps={settings.steps}"
+            done = f"has done its {step} steps" if settings.steps == step else too_far
+            raise UserError(f"this run {done}; extend it with steps={step * 2}.")
         return LRSchedule(schedule, total=settings.steps)
     seconds = (settings.minutes or 0) * 60
     if state.get("seconds") == seconds and state.get("total") is not None:
-        if metadata["step"] >= state["total"]:
-            raise UserError(
-                f"this run has done its {metadata['step']} steps; extend it with steps={metadata['step'] * 2}."
-            )
+        if step >= state["total"]:
+            raise UserError(f"this run has done its {step} steps; extend it with steps={step * 2}.")
         return LRSchedule.from_state(schedule, state)
     return LRSchedule(schedule, seconds=seconds)

@@ -18,6 +18,7 @@ from genai.cli.compose import CommandConfig
 from genai.core.device import DeviceConfig, reuse_memory
 from genai.core.errors import RunError, UserError
 from genai.modalities.optional import size_options
+from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
@@ -76,7 +77,7 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
         setup.val,
         setup.lr_schedule,
         setup.settings,
-        _checkpoint_metadata(setup),
+        _checkpoint_header(setup),
     )
     on_first_step = partial(write_config_and_record, setup, run) if first and setup.resumed else None
     loop = TrainingLoop(run, setup.modality, setup.preview, setup.prompts, setup.settings, setup.logger, on_first_step)
@@ -109,15 +110,16 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
     return run
 
 
-def _checkpoint_metadata(setup: TrainingSetup) -> dict[str, Any]:
+def _checkpoint_header(setup: TrainingSetup) -> CheckpointHeader:
     """Return what makes a checkpoint self-describing, in plain types."""
-    return {
-        "version": __version__,
-        "model": setup.config.values["model"],
-        "modality": setup.config.values["modality"],
-        "modality_state": setup.modality.state(),
-        "interface": setup.modality.interface,
-    }
+    return CheckpointHeader(
+        version=__version__,
+        model=setup.config.nodes["model"],
+        modality=setup.config.nodes["modality"],
+        modality_state=setup.modality.state(),
+        interface=setup.modality.interface,
+        step=setup.start,
+    )
 
 
 def _create_trainer(hardware: DeviceConfig, run: Run, callbacks: list[Any], has_unused_parameters: bool) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from genai.cli.compose import NODE_KEYS, CommandConfig
+from genai.cli.compose import CommandConfig
 from genai.core.cache import cache_dir
 from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
@@ -19,6 +19,7 @@ from genai.inference.model import SkipInit, build_method
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
+from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
@@ -73,9 +74,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         UserError: the config is wrong or its parts do not fit.
     """
     values = config.values
-    settings = parse_dataclass(
-        TrainSettings, {key: value for key, value in values.items() if key not in NODE_KEYS}
-    ).resolve_length()
+    settings = TrainSettings.parse(config.settings)
     plugins = settings.plugins
     _check_nodes(values, plugins)
     Interval.parse(settings.preview_every, "preview_every")
@@ -87,9 +86,9 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
 
     checkpoint, start = load_start(settings, resumed)
-    metadata = start.get("genai", {})
-    if resumed:
-        check_same_model(values, metadata)
+    header = CheckpointHeader.read(start) if start else None
+    if resumed and header:
+        check_same_model(values, header)
     modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     meta_method = _build_on_meta(config, modality, plugins)
     _check_network_names(values["optimizer"], meta_method)
@@ -97,12 +96,13 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         raise UserError(
             "trainer=fsdp needs losses that use all parameters, but this model has losses that do not. Use ddp."
         )
-    source = instantiate(values["data"], Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    examples = None if config.examples is None else {"examples": config.examples}
+    source = instantiate(values["data"], Source, "data", examples, plugins)  # type: ignore[type-abstract]
     if resumed:
         check_same_data(source, resumed)
         print_changes(resumed, values, hardware)
     folder = cache_dir()
-    if not restore_modality(modality, values["modality"]["_target_"], metadata, checkpoint):
+    if not restore_modality(modality, values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, folder)
     train, val = modality.pack(source.train, folder), modality.pack(source.val, folder)
     if settings.overfit_items:
@@ -117,7 +117,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if resumed:
         check_same_optimizers(optimizers, start.get("optimizer_states", []))
     schedule = instantiate(values["schedule"], Schedule, "schedule")
-    lr_schedule = create_lr_schedule(settings, schedule, metadata if resumed else {})
+    lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
     preview = modality.preview()
     default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
@@ -136,7 +136,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         list(settings.prompts) or default_prompts,
         resumed,
         checkpoint,
-        metadata["step"] if resumed else 0,
+        header.step if resumed and header else 0,
     )
 
 

@@ -104,6 +104,27 @@ def test_names_below_a_node_need_not_be_listed() -> None:
     assert composed.values["optimizer"]["momentum"] == 0.9
 
 
+def test_another_class_does_not_inherit_what_yaml_lists_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other_plugin.py").write_text(
+        "from genai.core.data import Source\nfrom genai.methods.diffusion import Diffusion\n"
+        "class Mine(Source):\n    pass\nclass Heun(Diffusion):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["modality=image", "plugins=[other_plugin]"]
+    assert "size" in compose("train", words).values["data"]
+    values = compose("train", [*words, "data._target_=other_plugin.Mine", "data.path=a"]).values
+    assert values["data"] == {"_target_": "other_plugin.Mine", "path": "a"}
+    listed = compose("train", words).values["model"]
+    subclass = compose("train", [*words, "model._target_=other_plugin.Heun"]).values["model"]
+    assert subclass == {**listed, "_target_": "other_plugin.Heun"}
+    network = ["model.network._target_=genai.networks.gpt.GPT", "model.network.heads=2"]
+    assert compose("train", [*words, *network]).values["model"] == {
+        **listed, "network": {"_target_": "genai.networks.gpt.GPT", "heads": 2}
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

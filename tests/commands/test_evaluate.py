@@ -52,13 +52,14 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = genai.measure("n=6", "length=40", "seed=3", "temperature=0.5")
     figures = report["metrics"]
     assert figures.keys() == TEXT
-    best = newest().record["best"]
-    assert figures["val_loss"]["value"] == pytest.approx(best["val_loss"], rel=1e-6)
-    assert figures["perplexity"]["value"] == pytest.approx(math.exp(best["val_loss"]))
+    best = newest().record.best
+    assert best
+    assert figures["val_loss"]["value"] == pytest.approx(best.val_loss, rel=1e-6)
+    assert figures["perplexity"]["value"] == pytest.approx(math.exp(best.val_loss))
     assert report == json.loads((newest().folder / "metrics.json").read_text())
     assert (report["n"], report["seed"], report["step"], report["weights"]) == (6, 3, 4, "ema")
     assert report["options"]["length"] == 40 and report["options"]["temperature"] == 0.5
-    assert report["data"]["own"] and report["data"]["hash"] == newest().record["data"]["hash"]
+    assert report["data"]["own"] and report["data"]["hash"] == newest().record.data.hash
     assert report["checkpoint_sha256"] in Path(f"{report['checkpoint']}.sha256").read_text()
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()[1:]] == list(figures)

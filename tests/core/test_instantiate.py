@@ -1,13 +1,13 @@
 """Nodes become objects only if they may."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from torch import nn
 
 from genai.core.errors import UserError
-from genai.core.instantiate import check_node, import_class, instantiate
+from genai.core.instantiate import check_node, import_class, instantiate, validate_value
 from genai.methods.base import Method
 
 GPT = "genai.networks.gpt.GPT"
@@ -48,6 +48,19 @@ SIZES = {"vocab_size": 10, "block": 8}
 def test_foreign_targets_are_refused_by_name(target: str) -> None:
     with pytest.raises(UserError, match=f"model.network: refused '{target[:50]}"):
         import_class(target, nn.Module, "model.network")
+
+
+def test_an_argument_without_annotation_takes_any_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare_plugin.py").write_text(
+        "from torch import nn\nclass Bare(nn.Module):\n    def __init__(self, size=None):\n"
+        "        super().__init__()\n        self.size = size\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    node: dict[str, Any] = {"_target_": "bare_plugin.Bare", "size": 3}
+    check_node(node, nn.Module, "model", ["bare_plugin"])
+    assert instantiate(node, nn.Module, "model", plugins=["bare_plugin"]).size == 3
+    with pytest.raises(UserError, match=r"Bare\.size has no annotation, so it takes no _target_"):
+        instantiate({**node, "size": NODE}, nn.Module, "model", plugins=["bare_plugin"])
 
 
 def test_a_plugin_is_built_only_when_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,3 +111,9 @@ def test_a_node_of_the_wrong_kind_is_refused_before_it_is_built(target: str) -> 
         check_node({**NODE, "network": {"_target_": target}}, Method, "model")
     with pytest.raises(UserError, match="a _target_ is missing"):
         check_node({}, Method, "model")
+
+
+def test_choices_are_listed_in_their_own_order() -> None:
+    for hint, listed in ((Literal["a", "b"], "'a' or 'b'"), (Literal["b", "a"], "'b' or 'a'")):
+        with pytest.raises(UserError, match=listed):
+            validate_value("x", hint, "key")

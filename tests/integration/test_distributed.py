@@ -34,7 +34,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     two = next(all_runs(tmp_path / "runs"))
     one = run_to(small, "steps=6", "batch=8")
     assert_same_curve(one, two)
-    assert two.record["devices"] == 2 and two.record["finished"]
+    assert two.record.devices == 2 and two.record.finished
 
 
 @pytest.mark.parametrize(("each", "case"), cases(("gan", "stopped")), indirect=["each"])

@@ -69,7 +69,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     state = load_checkpoint(run.last)
     assert state["genai"]["step"] == 6
     assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
-    assert not run.record["finished"]
+    assert not run.record.finished
 
 
 def test_out_of_memory_names_three_things_to_try(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,25 @@ def test_wrong_options_are_mistakes(model: Model, options: dict[str, object]) ->
         model.sample("a", **options)  # type: ignore[arg-type]
 
 
+def test_what_people_type_first_works(model: Model, tmp_path: Path) -> None:
+    assert model.sample("a", stop="\n", length=9) == model.sample("a", stop=["\n"], length=9)
+    file = tmp_path / "a.json"
+    report = genai.measure(model, ["metrics=[val_loss]"], n=2, out=file)
+    assert report["checkpoint"] == str(model.file) and report["metrics"].keys() == {"val_loss"} and file.exists()
+    assert repr(model) == f"Model(Text, Autoregressive, step 20, weights='ema', file='{model.file}')"
+
+
+def test_what_is_no_word_is_a_mistake(model: Model) -> None:
+    with pytest.raises(UserError, match="5 is not a word of the command line"):
+        genai.fit(["modality=text", 5])  # type: ignore[list-item]
+    with pytest.raises(UserError, match=r"n=.*it should be a text, a number"):
+        genai.measure(model, n=object())
+    with pytest.raises(UserError, match="this model has no checkpoint"):
+        genai.measure(Model(model.modality, model.method))
+    with pytest.raises(UserError, match=r"There is no option 'stepz'. Did you mean 'steps'"):
+        genai.fit(modality="text", stepz=1)
+
+
 def test_samples_show_themselves_in_a_notebook(model: Model) -> None:
     samples = model.sample("<b>", length=3)
     assert samples._repr_html_().startswith("<pre") and "&lt;b&gt;" in samples._repr_html_()

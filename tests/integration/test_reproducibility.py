@@ -103,7 +103,7 @@ def test_every_command_works_on_them(
     assert "<img" in (tmp_path / "page.html").read_text()
     done = inside("train", f"resume={run}", "steps=3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert Run(run).record["steps"] == 3
+    assert Run(run).record.steps == 3
 
 
 def test_a_checkpoint_with_an_integer_for_its_size_still_loads(portraits: Path, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_finished_run_is_extended_and_says_so(small: list[str], capfd: pytest.
     assert extended.folder == run.folder
     assert "resuming from step 6" in capfd.readouterr().out
     assert [row["step"] for row in rows(extended)] == [str(step) for step in range(1, 10)]
-    assert run.record["steps"] == 9 and run.record["finished"]
+    assert run.record.steps == 9 and run.record.finished
 
 
 def test_auto_takes_the_unfinished_run_of_the_same_configuration(

@@ -186,7 +186,7 @@ def test_init_from_says_what_is_new(
     genai.fit(*small, "steps=1", "model.network.layers=3", f"init_from={trained('text')}")
     assert "does not have 5 of " in capsys.readouterr().err
     run = next(all_runs(tmp_path / "runs"))
-    assert run.record["steps"] == 1
+    assert run.record.steps == 1
 
 
 def test_init_from_starts_with_the_weights_of_another_run(small: list[str], trained: Callable[[str], Path]) -> None:

@@ -58,7 +58,7 @@ def test_a_run_is_found_by_its_folder_or_a_file_in_it(tmp_path: Path) -> None:
 def test_a_record_keeps_file_names_that_are_no_utf8(tmp_path: Path) -> None:
     run = new_run(tmp_path, "2026", "text")
     run.write_record(overrides=["data.path=\udcff \u00e9\n"])
-    assert run.record["overrides"] == ["data.path=\udcff \u00e9\n"]
+    assert run.record.overrides == ["data.path=\udcff \u00e9\n"]
 
 
 def test_an_empty_folder_has_no_run(tmp_path: Path) -> None:
@@ -91,7 +91,9 @@ def test_a_damaged_record_does_not_hide_the_other_runs(tmp_path: Path, capsys: p
     assert str(bad.folder) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ['{"overrides": 5}', '{"steps": "many"}', '{"data": []}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content", ['{"overrides": 5}', '{"steps": "many"}', '{"data": []}', '{"best": {"step": 1}}', "[" * 100_000]
+)
 def test_a_record_of_nonsense_is_named(content: str, tmp_path: Path) -> None:
     run = new_run(tmp_path, "2026", "text")
     (run.folder / "record.json").write_text(content)

@@ -25,11 +25,11 @@ class SoundtrackOnsets(Metric):
     """
 
     source = ToyVideo
-    requires_soundtrack = True
+    required_part = "soundtrack"
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return the results of ``OnsetF1``, ``clips_counted`` and ``bounces_counted``."""
-        if context.soundtrack_model is None:
+        if "soundtrack" not in context.model.parts:
             raise UserError("'soundtrack_onsets' needs a soundtrack model: soundtrack=RUN.")
         prompts = context.source.prompts(context.source.val, context.n, context.seed)
         clips, real_clips, fps = sample_and_real_clips(context, prompts, [parse_motion(prompt) for prompt in prompts])
@@ -53,6 +53,6 @@ class SoundtrackOnsets(Metric):
         on_path = [motion.on_path for motion in motions]
         clips = [Clip(np.ascontiguousarray(clip.transpose(0, 2, 3, 1)), fps) for clip in pixels[on_path]]
         seeds = [context.seed + number for number in np.flatnonzero(on_path).tolist()]
-        with_sound = list(add_soundtracks(context.soundtrack_model, clips, seeds)) if context.soundtrack_model else []
+        with_sound = list(add_soundtracks(context.model.parts["soundtrack"], clips, seeds))
         notes = [bounce_notes(each.motion, each.bounces) for each in motions if each.on_path and each.motion]
         return SoundtrackDetection([clip.sound for clip in with_sound], notes), on_path

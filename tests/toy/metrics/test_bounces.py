@@ -28,7 +28,9 @@ def compute_results(
         clips, _ = render_clips([parse_motion(prompt) for prompt in prompts], np.random.default_rng(5), frames=FRAMES)
         return [Clip(clip.transpose(0, 2, 3, 1), 8) for clip in corrupt(clips)]
 
-    context = EvalContext(StubModel(None, answer), ToyVideo(), n=n, soundtrack_model=SoundtrackStub(change))  # type: ignore[arg-type]
+    model: Any = StubModel(None, answer)
+    model.parts["soundtrack"] = SoundtrackStub(change)
+    context = EvalContext(model, ToyVideo(), n=n)
     return SoundtrackOnsets().compute(context)
 
 

@@ -1,0 +1,93 @@
+"""Types and ranges of the keys of ``configs/sample.yaml``, ``evaluate.yaml`` and ``page.yaml``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from annotated_types import Ge, Lt
+
+from genai.cli.compose import CommandConfig
+from genai.core.errors import UserError, did_you_mean
+from genai.core.paths import config_dirs
+
+Count = Annotated[int, Ge(1)]
+FIELD_NAMES = {"from": "recipe_file"}
+"""Fields of keys that are keywords of Python."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Settings that all commands on a trained model have; ``modality`` stands in no YAML file."""
+
+    ckpt: str | None
+    soundtrack: str | None
+    n: Count
+    seed: Annotated[int, Ge(0), Lt(2**62)]
+    batch: Count
+    out: str | None
+    weights: Literal["ema", "raw"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    runs: str
+    plugins: Sequence[str]
+    modality: str | None = None
+
+    def __post_init__(self) -> None:
+        folders = config_dirs(self.plugins)
+        modalities = sorted({file.stem for folder in folders for file in (folder / "modality").glob("*.yaml")})
+        if self.modality is not None and self.modality not in modalities:
+            hint = f"{did_you_mean(self.modality, modalities)} There are: {', '.join(modalities)}."
+            raise UserError(f"modality={self.modality}: there is no such modality.{hint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSettings(ModelSettings):
+    """Settings of ``genai.sample``; ``configs/sample.yaml`` explains each key."""
+
+    prompt: str | None
+    prompts_file: str | None
+    init: str | None
+    recipe_file: str | None
+    animate: bool
+    interpolate: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        keys = {"init": self.init, "soundtrack": self.soundtrack, "from": self.recipe_file, "animate": self.animate}
+        conflicts = [key for key, value in keys.items() if value]
+        if self.interpolate and conflicts:
+            raise UserError(f"interpolate=true and {conflicts[0]}=: give one of them.")
+        if self.prompt is not None and self.prompts_file is not None:
+            raise UserError("prompt= and prompts_file=: give one of them.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(ModelSettings):
+    """Settings of ``genai.evaluate``; ``configs/evaluate.yaml`` explains each key."""
+
+    metrics: Sequence[str] | None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the results may be written to ``metrics.json`` of the run."""
+        return self.metrics is None and self.weights == "ema" and self.soundtrack is None
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """Settings of ``genai.page``; ``configs/page.yaml`` explains each key."""
+
+    ckpt: str | None
+    samples: str
+    out: str
+    runs: str
+    plugins: Sequence[str]
+
+
+S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings)
+
+
+def parse_settings(cls: type[S], config: CommandConfig, **values: Any) -> S:
+    """Build the settings of a command from its config and further ``values``. Raises ``UserError``."""
+    from genai.core.instantiate import parse_dataclass
+
+    return parse_dataclass(cls, {FIELD_NAMES.get(key, key): value for key, value in (config.values | values).items()})

@@ -1,0 +1,86 @@
+"""The record of a run, ``record.json``: what it is made from and how far it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genai.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The data of a run: counts, and hashes of the content, of both splits."""
+
+    description: str = ""
+    train: int = 0
+    val: int = 0
+    hash: str = ""
+    hash_val: str = ""
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class BestRecord:
+    """The lowest validation loss, and its step."""
+
+    step: int
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What ``record.json`` holds; a value that is not there (yet) has its default.
+
+    Attributes:
+        started, finished, resumed: times in ISO format.
+        modality, model: members of the config groups.
+        overrides: words of the command line.
+        steps, total_steps: steps that are saved, and that are to be done, if they are known.
+        git: commit of the working folder, and whether it had uncommitted changes.
+    """
+
+    started: str = ""
+    finished: str | None = None
+    resumed: list[str] = field(default_factory=list)
+    modality: str | None = None
+    model: str | None = None
+    overrides: list[Any] = field(default_factory=list)
+    seed: int | None = None
+    data: DataRecord = field(default_factory=DataRecord)
+    prompts: list[str] = field(default_factory=list)
+    parameters: int | None = None
+    device: str | None = None
+    devices: int | None = None
+    threads: int | None = None
+    precision: str | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] | None = None
+    hardware: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
+    best: BestRecord | None = None
+    steps: int = 0
+    total_steps: int | None = None
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """Return the content of a ``record.json``; empty if there is no file. Raises ``UserError``."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, RecursionError, OSError) as error:
+        raise UserError(f"cannot read {file} ({str(error)[:100]}).") from error
+
+
+def parse_record(values: Mapping[str, Any], file: Path) -> RunRecord:
+    """Check the types of the content of ``file``. Raises ``UserError``."""
+    from genai.core.instantiate import read_dataclass  # imports pydantic, for which --help has no time
+
+    try:
+        return read_dataclass(RunRecord, values)
+    except UserError as error:
+        raise UserError(f"cannot read {file} ({str(error)[:100].rstrip('.')}).") from error
