@@ -154,7 +154,7 @@ def test_every_room_is_in_the_document() -> None:
 
 
 def test_tests_carry_the_names_of_the_files_that_they_test() -> None:
-    """``test_audio_soundtracks.py`` is a second file about ``audio.py``; integration and plugins are about everything."""
+    """``test_audio_soundtracks.py`` is a second file about ``audio.py``; integration, plugins are about everything."""
     others = {"test_architecture.py", "test_words.py", "test_main.py", "test_fuzz_pictures.py", "test_odd_pictures.py"}
     for path in (ROOT / "tests").rglob("test_*.py"):
         room = path.parent.relative_to(ROOT / "tests")

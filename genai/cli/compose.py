@@ -188,21 +188,18 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
 def _without_replaced_arguments(config_name: str, values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     """Return ``values`` without arguments that YAML files list for a class which a word replaces by another.
 
-    Arguments that words set stay, and all of them if the other class is a subclass: it is meant to take them.
+    Arguments that words set stay, and those that the other class has, too.
     """
     words = [word for word in words if "=" in word]
-    replacements = [word for word in words if override_key(word).endswith("._target_")]
-    if not replacements:
-        return values
-    previous_values = compose(config_name, [word for word in words if word not in replacements]).values
-    for word in replacements:
-        path = override_key(word).split(".")[:-1]
-        node, previous = _node_at(values, path), _node_at(previous_values, path)
-        if not previous or _is_subclass(node["_target_"], previous.get("_target_"), values.get("plugins") or ()):
+    for word in words:
+        if not override_key(word).endswith("._target_"):
             continue
+        path = override_key(word).split(".")[:-1]
+        node = _node_at(values, path)
         keys = [override_key(other).split(".") for other in words]
         set_names = {key[len(path)] for key in keys if key[: len(path)] == path and len(key) > len(path)}
-        for name in node.keys() - set_names:
+        own_names = _argument_names(node.get("_target_"), values.get("plugins") or ())
+        for name in node.keys() - set_names - own_names if own_names is not None else ():
             del node[name]
     return values
 
@@ -215,15 +212,16 @@ def _node_at(values: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
     return node if isinstance(node, dict) else {}
 
 
-def _is_subclass(target: Any, base: Any, plugins: Sequence[str]) -> bool:
-    """Return whether both name classes that may be built, and the first is a subclass of the second."""
+def _argument_names(target: Any, plugins: Sequence[str]) -> set[str] | None:
+    """Return the names of a class's arguments; ``None`` if it may not be built."""
+    from inspect import signature
+
     from genai.core.instantiate import import_class
 
     try:
-        import_class(str(target), import_class(str(base), object, "", plugins), "", plugins)
+        return set(signature(import_class(str(target), object, "", plugins)).parameters)
     except UserError:
-        return False
-    return True
+        return None
 
 
 def plugin_names(words: Sequence[str]) -> list[str]:

@@ -173,9 +173,9 @@ def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
 def test_a_signal_while_a_checkpoint_is_written_ends_the_run_after_it(
     name: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genai.runs import checkpoint as module
+    from genai.training import checkpoint_io
 
-    original, sent = module.save, []
+    original, sent = checkpoint_io.save_checkpoint, []
 
     def save(state: Any, path: Path) -> str:
         if path.name == name and not sent:
@@ -183,7 +183,7 @@ def test_a_signal_while_a_checkpoint_is_written_ends_the_run_after_it(
             os.kill(os.getpid(), signal.SIGTERM)
         return original(state, path)
 
-    monkeypatch.setattr(module, "save", save)
+    monkeypatch.setattr(checkpoint_io, "save_checkpoint", save)
     with pytest.raises(SystemExit) as ended:
         run_to(small, "steps=300", "checkpoint_every=10")
     assert ended.value.code == 143
