@@ -32,7 +32,7 @@ demo-%: $(INSTALLED)
 	$(BIN)/python -m genai.sample modality=$* prompt='$(PROMPTS_$*)'
 	@echo
 
-test: $(INSTALLED)  ## the tests, under seven minutes on two cores
+test: $(INSTALLED)  ## the tests, minutes on two cores
 	$(PYTEST) -n 2 --dist worksteal --durations=20 -m "not slow and not peers and not system"
 
 test-all: $(INSTALLED)  ## also fault injection and real trainings

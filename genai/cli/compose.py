@@ -133,7 +133,7 @@ def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
-        values = _without_replaced_arguments(config_name, to_plain(config), words)
+        values = _without_replaced_arguments(to_plain(config), words)
         return CommandConfig(values, choices, list(words))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain_hydra_error(error, config_name) from error
@@ -159,7 +159,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
         folder = Path(job_config.runtime.output_dir) if is_multirun else None
 
         def run_task() -> None:
-            values = _without_replaced_arguments(config_name, to_plain(config), overrides)
+            values = _without_replaced_arguments(to_plain(config), overrides)
             task(CommandConfig(values, choices, overrides, folder))
 
         exit_on_error(run_task)
@@ -185,7 +185,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     exit_on_error(run)
 
 
-def _without_replaced_arguments(config_name: str, values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+def _without_replaced_arguments(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     """Return ``values`` without arguments that YAML files list for a class which a word replaces by another.
 
     Arguments that words set stay, and those that the other class has, too.
@@ -245,6 +245,8 @@ def _check_words(words: Sequence[str]) -> None:
             raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
         if {"-m", "--multirun"} & set(words) and key == "runs" and not _PLAIN.fullmatch(value):
             raise UserError(f"{word}: with -m the path may contain only letters, digits and ._-/")
+        if word in ("debug=null", "experiment=null"):
+            raise UserError(f"{word}: there is none by default. Leave it out.")
         if value == "null" and key in NODE_KEYS and (members := sorted((config_dir() / key).glob("*.yaml"))):
             raise UserError(f"{word}: {key} cannot be null. There are: {', '.join(file.stem for file in members)}.")
 

@@ -17,7 +17,7 @@ class ProfilerCallback(Callback):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder / "profile"
+        self.folder, self.is_written = folder / "profile", False
 
     def on_train_start(self, *_: Any) -> None:
         cuda = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
@@ -34,8 +34,11 @@ class ProfilerCallback(Callback):
 
     def on_train_end(self, *_: Any) -> None:
         self.profiler.stop()
+        if not self.is_written:
+            print(f"profile   none: it takes {1 + WARMUP_STEPS + PROFILED_STEPS} steps or more", flush=True)
 
     def _write(self, profiler: Any) -> None:
+        self.is_written = True
         self.folder.mkdir(parents=True, exist_ok=True)
         key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
         table = profiler.key_averages().table(sort_by=key, row_limit=TABLE_ROWS, max_name_column_width=40)

@@ -44,6 +44,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["data=image_folder"], "Text does not fit ImageFolder.*stdlib, text_folder"),
         (["data=stdlib"], "Stdlib has no such option.*data=text_folder has it"),
         (["resume="], "resume= is empty"),
+        (["debug=null"], "debug=null: there is none by default. Leave it out"),
         (["model=gptt"], "Did you mean 'gpt'"),
         (["model.network.widht=3"], "Did you mean 'width'"),
         (["model=gan"], r"model\.network: Adversarial has no such option"),

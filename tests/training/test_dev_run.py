@@ -52,3 +52,10 @@ def test_profile_writes_a_table_and_a_trace(
     folder = model.file.parent.parent / "profile"
     assert "aten::" in (folder / "operators.txt").read_text() and (folder / "trace.json").stat().st_size > 1000
     assert "aten::" in capfd.readouterr().out
+
+
+def test_a_run_too_short_for_a_profile_is_told(
+    small: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    genai.fit(*small, "debug=profile", "steps=2", f"runs={tmp_path / 'runs'}")
+    assert "profile   none: it takes 9 steps or more" in capfd.readouterr().out
