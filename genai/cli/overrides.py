@@ -65,15 +65,7 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
 
     These are the optimizer's values, from its ``config.yaml``, and those of arguments that are newer than the run.
     """
-    import yaml
-
-    file = run.folder / "config.yaml"
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except (yaml.YAMLError, ValueError, OSError, RecursionError):
-        config = None
-    if not isinstance(config, Mapping):
-        return []
+    config = run.read_config()
     words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
     node = current_node(config.get("modality"))
     newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {}) if isinstance(node, Mapping) else {}
@@ -120,14 +112,17 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
 
 def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
     """Find the newest unfinished run whose config is ``values``."""
-    import yaml
-
     for run in all_runs(Path(values["runs"]).expanduser()):
-        config, record = run.folder / "config.yaml", run.record
+        record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
-        if not run.last.exists() or finished or run.is_locked or not config.exists():
+        if not run.last.exists() or finished or run.is_locked:
             continue
-        if _comparable_config(yaml.safe_load(config.read_text(encoding="utf-8"))) == _comparable_config(values):
+        try:
+            config = run.read_config()
+        except UserError as error:
+            print(f"{error} Its run is passed over.", file=sys.stderr)
+            continue
+        if config and _comparable_config(config) == _comparable_config(values):
             return run
     return None
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
+from genai.cli.compose import CommandConfig, compose, launch, override_key
+from genai.cli.exit_codes import exit_on_error
 from genai.cli.options import (
     command_keys,
     load_model,
@@ -18,6 +19,7 @@ from genai.cli.options import (
 )
 from genai.cli.settings import EvaluateSettings, parse_settings
 from genai.core.errors import RunError, UserError
+from genai.core.files import write_file
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -203,10 +205,8 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
 
 
 def _write_report(path: Path, report: Mapping[str, Any]) -> None:
-    from genai.runs.checkpoint import atomic_write
-
     try:
-        atomic_write(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        write_file(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}.") from error
     print(f"results in {path}", file=sys.stderr, flush=True)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import CommandConfig, exit_on_error, launch
+from genai.cli.compose import CommandConfig, launch
+from genai.cli.exit_codes import exit_on_error
 from genai.cli.options import output_file, parse_prompts
 from genai.cli.settings import PageSettings, parse_settings
 from genai.core.errors import RunError, UserError
+from genai.core.files import write_file
 
 if TYPE_CHECKING:
     from genai.media.base import Media
@@ -120,10 +122,8 @@ def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    from genai.runs.checkpoint import atomic_write
-
     try:
-        atomic_write(path, content)
+        write_file(path, content)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}.") from error
 

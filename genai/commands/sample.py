@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import CommandConfig, exit_on_error, launch
+from genai.cli.compose import CommandConfig, launch
+from genai.cli.exit_codes import exit_on_error
 from genai.cli.options import (
     command_keys,
     load_model,
@@ -22,6 +23,7 @@ from genai.cli.options import (
 )
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
+from genai.core.files import read_text, write_file
 from genai.core.renamed import current_options
 
 if TYPE_CHECKING:
@@ -132,11 +134,9 @@ def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any
     if settings.prompts_file is not None:
         file = Path(settings.prompts_file).expanduser()
         try:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"cannot read prompts_file={file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
-            ) from error
+            lines = read_text(file, "prompts").split("\n")
+        except UserError as error:
+            raise UserError(f"prompts_file=: {error}") from error
         prompts = [line.rstrip("\r") for line in lines]
         prompts = prompts[:-1] if prompts[-1] == "" else prompts
         if not prompts:
@@ -301,12 +301,9 @@ def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | N
         files[".json"] = content.encode("utf-8", "backslashreplace")
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
-        temporary = path.with_name(f".{path.name}.tmp")
         try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
+            write_file(path, data)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
 
 

@@ -54,7 +54,7 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) 
                     _add_row(captions, file, line, row, names)
             elif file.suffix.lower() in CAPTION_SUFFIXES:
                 if (stem := _stem(file)) in stems:
-                    captions.by_stem[stem] = " ".join(Document.read(file).split())
+                    captions.by_stem[stem] = " ".join(Document.read(file, "caption").split())
                 else:
                     captions.notes.append(f"{file} is a caption without a {item_name.removesuffix('s')}.")
         except UserError as error:
@@ -113,7 +113,7 @@ def _csv_options(content: str) -> dict[str, Any]:
 
 def _read_table(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield (line, row) of a table, with an empty row for an invalid line. Raises ``UserError`` naming the file."""
-    content = io.StringIO(Document.read(file), newline="")
+    content = io.StringIO(Document.read(file, "table"), newline="")
     if file.suffix == ".csv":
         reader = csv.DictReader(content, **_csv_options(content.getvalue()))
         try:

@@ -2,12 +2,14 @@
 
 import csv
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import count, pairwise
 from pathlib import Path
 
 from genai.core.errors import UserError
+from genai.core.files import read_text
 
 LOSS_LABELS = {"loss": "training", "val_loss": "validation"}
 """Labels of columns of ``metrics.csv``; the column ``NAME_loss`` of one of several networks is labeled by its name."""
@@ -22,7 +24,8 @@ Line = Sequence[tuple[float, float]]
 def read_losses(file: Path) -> dict[str, Line]:
     """Read (step, loss) lines by label; empty if nothing was logged. Raises ``UserError`` for an unreadable file."""
     try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
+        text = read_text(file, "metrics", file.parent) if os.path.lexists(file) else ""
+        rows = list(csv.DictReader(text.splitlines()))
         labels = {
             key: LOSS_LABELS.get(key, str(key).removesuffix("_loss"))
             for key in (rows[0] if rows else ())

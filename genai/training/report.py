@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from genai.core.files import write_file
 from genai.inference.model import count_parameters
 from genai.modalities.optional import required_option
-from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
 
@@ -31,7 +31,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
     """Write config, data, hardware and versions; for a resumed run only after its first step."""
     config = setup.config
     text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
-    atomic_write(run.folder / "config.yaml", text)
+    write_file(run.folder / "config.yaml", text, run.folder)
     now = datetime.now().isoformat(timespec="microseconds")
     start_time = {"resumed": [*run.record.resumed, now]} if setup.resumed else {"started": now}
     run.write_record(

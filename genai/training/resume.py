@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
@@ -94,8 +93,8 @@ def check_same_data(source: Source, run: Run) -> None:
 
 def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -> None:
     """Print what differs from the run so far, because the resumed run is then not reproduced bit for bit."""
-    record, file = run.record, run.folder / "config.yaml"
-    before = current_config(yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values)
+    record = run.record
+    before = current_config(run.read_config() or values)
     ignored_keys = ("resume", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")

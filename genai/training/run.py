@@ -17,6 +17,7 @@ import torch
 from genai.cli.compose import CommandConfig
 from genai.core.device import DeviceConfig, reuse_memory
 from genai.core.errors import RunError, UserError
+from genai.core.files import read_bytes
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
@@ -39,6 +40,8 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         raise UserError("LOCAL_RANK is set: trainer=ddp starts its own processes, without torchrun.")
     if not first:
         return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
+    if resumed:
+        resumed.check_links()
     run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
     lock = run.lock()
     try:
@@ -176,7 +179,7 @@ def _run_name(config: CommandConfig) -> str:
 def _has_metrics(run: Run) -> bool:
     """Return whether a step was logged."""
     metrics = run.folder / "metrics.csv"
-    return metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 1
+    return metrics.is_file() and read_bytes(metrics, "metrics").count(b"\n") > 1
 
 
 def _remove_run(run: Run, keep: Path | None) -> None:

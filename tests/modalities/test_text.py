@@ -291,7 +291,7 @@ def test_other_encodings_are_rejected_with_the_file_name(content: bytes, says: s
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
 def test_an_unreadable_file_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"cannot read {re.escape(str(tmp_path / name))}: "):
+    with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
         Document.read(tmp_path / name)
 
 
