@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import signal
 import sys
 import traceback
@@ -10,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from genai.core.errors import RunError, UserError
+from genai.core.terminal import terminal_text
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 SIGNAL = 128
 """Added to the number of the signal that ended a command."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def exit_on_error(task: Callable[[], Any]) -> None:
@@ -48,7 +47,7 @@ def explain_system_error(error: Exception) -> tuple[str, int]:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
         shown = name if len(name) < 200 else f"{name[:80]}...{name[-80:]}"
         return f"{shown}: {error.strerror or error}.", FAILED if error.errno == errno.ENOSPC else MISTAKE
-    if isinstance(error, OSError) and _output_fails():
+    if isinstance(error, OSError) and output_fails():
         _discard_output()
         return f"cannot write to the standard output: {error.strerror or error}.", FAILED
     if isinstance(error, RuntimeError) and "home directory" in str(error):
@@ -60,13 +59,14 @@ def _exit(message: str, code: int) -> None:
     if os.environ.get("GENAI_DEBUG") == "1":
         traceback.print_exc()
     try:
-        print(_CONTROL.sub("?", message), file=sys.stderr, flush=True)
+        print(terminal_text(message), file=sys.stderr, flush=True)
     except OSError:  # nobody reads it
         _discard_output()
     sys.exit(code)
 
 
-def _output_fails() -> bool:
+def output_fails() -> bool:
+    """Return whether the standard output cannot be written: its disk is full, its reader has gone."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.cli.compose import compose, known_keys, override_key, plugin_names
+from genai.cli.compose import FREE_TEXT_KEYS, compose, encode_override, known_keys, override_key, plugin_names
 from genai.core.errors import UserError
 from genai.core.old_names import NEWER_ARGUMENTS
 from genai.core.paths import config_dirs
 from genai.core.renamed import current_config, current_node, current_words, without_split
+from genai.core.terminal import one_line
 from genai.runs.run import Run, all_runs, find_run
 
 PATH_KEYS = ("data.path",)
@@ -38,7 +39,7 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
     """Return the overrides that ``run`` was started with, followed by ``new_overrides``, which replace them.
 
     A run folder may be untrusted. So a recorded override may select a group member only by its name (Hydra would load
-    any file from a path), set only known keys, and set none of ``UNTRUSTED_KEYS``.
+    any file from a path), set only known keys, set none of ``UNTRUSTED_KEYS``, and name no variable.
     """
     replaced_keys = {override_key(word) for word in new_overrides}
     if replaced_keys & {"steps", "minutes"}:
@@ -53,6 +54,8 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
         members = {file.stem for file in files}
         is_member = not members or value in members or (key == "experiment" and value == "null")
         root = key.split(".")[0]
+        if "${" in encode_override(word, FREE_TEXT_KEYS["train"]):  # would read variables of the environment
+            return False
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
 
     words = [word for word in run.record.overrides if isinstance(word, str)]
@@ -120,7 +123,7 @@ def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
         try:
             config = run.read_config()
         except UserError as error:
-            print(f"{error} Its run is passed over.", file=sys.stderr)
+            print(one_line(f"{error} Its run is passed over."), file=sys.stderr)
             continue
         if config and _comparable_config(config) == _comparable_config(values):
             return run

@@ -20,6 +20,8 @@ from genai.cli.options import (
 from genai.cli.settings import EvaluateSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.core.files import write_file
+from genai.core.limits import check_samples
+from genai.core.terminal import one_line
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     from genai.metrics.base import EvalContext, check_parts, select_metrics
     from genai.runs.run import Run
 
+    check_samples(settings.n, f"n={settings.n:,}", settings.yes)
     model = load_model(settings)
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
@@ -149,7 +152,7 @@ def _output_path(out: str | None, run: "Run | None", is_default: bool) -> Path |
 
 
 def _report_data(source: "Source", own_data: bool, omitted: Sequence[str]) -> None:
-    print(f"data  {source.description}", file=sys.stderr)
+    print(one_line(f"data  {source.description}"), file=sys.stderr)
     if not own_data:
         print("      not the data of the run; the model may have been trained on some of them", file=sys.stderr)
     if omitted:

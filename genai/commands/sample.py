@@ -24,6 +24,7 @@ from genai.cli.options import (
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.core.files import read_text, write_file
+from genai.core.limits import check_samples
 from genai.core.renamed import current_options
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
-    prompts, seeds = expand_prompts(_prompts(settings, model, options), settings.n, settings.seed)
+    prompts = _prompts(settings, model, options)
+    check_samples(settings.n * len(prompts), f"n={settings.n:,}", settings.yes)
+    prompts, seeds = expand_prompts(prompts, settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
     first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 
 from genai.core.errors import UserError
 from genai.core.files import read_bytes
-from genai.data.captions import printable
+from genai.core.terminal import printable
 from genai.data.folder import Item
 from genai.data.video_folder import VideoFolder
 

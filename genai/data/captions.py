@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import UserError, short_repr
+from genai.core.terminal import printable
 from genai.media.text import Document
 
 CAPTION_SUFFIXES = (".txt", ".caption")
@@ -78,16 +78,6 @@ def _add_row(captions: Captions, file: Path, line: int, row: Mapping[str, Any], 
 def _candidate_paths(folder: Path, name: str) -> Iterator[str]:
     """Return the paths that a name in a table may stand for; names in LJSpeech have no folder and no suffix."""
     return (_normalize_path(folder / path) for path in (name, f"wavs/{name}.wav", f"{name}.wav"))
-
-
-def printable(text: str) -> str:
-    """Replace bytes of a file name that are not valid characters by question marks."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def one_line(text: str) -> str:
-    """Also replace line breaks and control characters, which names of files may contain."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", printable(text))
 
 
 def _normalize_path(path: Path | str) -> str:

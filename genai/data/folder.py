@@ -15,7 +15,8 @@ from annotated_types import Gt, Lt
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
-from genai.data.captions import one_line, printable, read_captions
+from genai.core.terminal import one_line, printable
+from genai.data.captions import read_captions
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
 

@@ -1,6 +1,7 @@
 """A trained model for use from Python; the commands, previews and tools are built on it."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
@@ -18,6 +19,7 @@ from genai.core.batch import Interpolation, Request, batch_ranges
 from genai.core.device import select_device
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr
 from genai.core.instantiate import instantiate, parse_dataclass
+from genai.core.limits import check_memory
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -25,6 +27,9 @@ from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
 from genai.runs.record import read_values
 from genai.runs.run import Run, find_run, latest_run
+
+VALUE_BYTES = 16
+"""Memory that sampling takes at least for each value of a sample: its noise, its state, and two copies."""
 
 
 class Model:
@@ -200,6 +205,8 @@ class Stream:
         self.init = init
         request: Request = modality.request(prompts, seeds, init, modality_options)
         request = replace(request, interpolation=interpolation)
+        values = len(prompts) * math.prod(request.size)
+        check_memory(VALUE_BYTES * values, f"a batch of {len(prompts):,} samples of {math.prod(request.size):,} values")
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
         self.unit, self._elements_per_unit = length_unit(modality)

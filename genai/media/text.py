@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from genai.core.errors import UserError
 from genai.core.files import read_bytes
+from genai.core.terminal import terminal_text
 
 _BYTE_ORDER_MARKS = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -41,7 +42,7 @@ class Document(str):
 
     @property
     def on_terminal(self) -> str:
-        return str(self)
+        return terminal_text(self)
 
     @classmethod
     def on_page(cls, path: Path) -> str:

@@ -17,6 +17,8 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 270, 52, 12, 10, 40
 """Size and margins of the chart, in SVG units; it scales with the page."""
 MAX_POINTS = 160
 """Maximum points of a line; longer lines are averaged over this many segments."""
+MAX_VALUE = 1e30
+"""Larger values, and those that are not finite, are left out: their differences would not be numbers."""
 Line = Sequence[tuple[float, float]]
 """(x, y) pairs, with x increasing."""
 
@@ -35,7 +37,7 @@ def read_losses(file: Path) -> dict[str, Line]:
                  for key, name in labels.items()}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {file} ({str(error)[:100]}).") from error
-    finite = {name: [point for point in line if all(map(math.isfinite, point))] for name, line in lines.items()}
+    finite = {name: [point for point in line if all(abs(x) < MAX_VALUE for x in point)] for name, line in lines.items()}
     return {name: _downsample(line) for name, line in finite.items() if line}
 
 

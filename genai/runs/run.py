@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
 from genai.core.files import is_inside, read_text, write_file
 from genai.core.plain_data import parse_yaml
+from genai.core.terminal import one_line
 from genai.runs.checkpoint import load_checkpoint, read_hashes
 from genai.runs.git import git_state
 from genai.runs.record import RunRecord, parse_record, read_values
@@ -161,7 +162,7 @@ def all_runs(root: Path) -> Iterator[Run]:
             try:
                 entries.append((run.record.started, run.folder.name, run))
             except UserError as error:
-                print(f"{error} It is skipped.", file=sys.stderr)
+                print(one_line(f"{error} It is skipped."), file=sys.stderr)
     yield from (run for _, _, run in sorted(entries, key=lambda entry: entry[:2], reverse=True))
 
 

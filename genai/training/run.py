@@ -1,5 +1,6 @@
 """Training run, from its config to its last checkpoint."""
 
+import errno
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from genai.cli.compose import CommandConfig
+from genai.cli.exit_codes import output_fails
 from genai.core.device import DeviceConfig, reuse_memory
 from genai.core.errors import RunError, UserError
 from genai.core.files import read_bytes
@@ -52,13 +54,12 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
         os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
         return _fit(setup, run, first)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.errno != errno.ENOSPC or (error.filename is None and output_fails()):
+            raise
         free = shutil.disk_usage(run.folder).free
-        raise RunError(
-            f"{error.filename or run.folder}: {error.strerror or error}; {free:,} bytes are free there."
-        ) from error
+        message = f"{error.filename or run.folder}: {error.strerror}; {free:,} bytes are free there."
+        raise RunError(message) from error
     finally:
         lock.release()
         for name in ("GENAI_RUN", "GENAI_RESUMED"):
