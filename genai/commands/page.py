@@ -1,9 +1,9 @@
 """``python -m genai.page``: samples and losses of the newest runs on one HTML page. See ``--help``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, launch
@@ -89,7 +89,8 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tupl
     )
     samples = next(filter(None, candidates), [])
     media = _media_class(run, plugins)
-    figures, size = [], 0
+    figures: list[tuple[Mapping[str, Any], str]] = []
+    size = 0
     for files, recipe in samples[:MAX_SAMPLES]:
         try:
             content = media.on_page(_media_file(files, media))

@@ -6,7 +6,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 def printable(text: str) -> str:
-    """Replace what is not a valid character, such as half a surrogate pair or a byte of a file name, by a question mark."""
+    """Replace bytes of file names and halves of surrogate pairs, which are no characters, by question marks."""
     return text.encode("utf-8", "replace").decode()
 
 
