@@ -257,7 +257,7 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options is not None:
             group, _, name = cause.missing_cfg_file.rpartition("/")
             members = [option.removesuffix(".yaml") for option in cause.options]
-            if "/" in group:
+            if group.split("/")[0] in NODE_KEYS and "/" in group:
                 return _missing_variant_error(group, name)
             hint = f"{did_you_mean(name, members)} There are: {', '.join(members)}."
             return UserError(f"{group}={name}: there is no such {group}.{hint}")

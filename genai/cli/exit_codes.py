@@ -11,7 +11,7 @@ from typing import Any
 from genai.core.errors import RunError, UserError
 from genai.core.terminal import terminal_text
 
-DONE, FAILED, MISTAKE = 0, 1, 2
+FAILED, USER_ERROR = 1, 2
 SIGNAL = 128
 """Added to the number of the signal that ended a command."""
 
@@ -33,7 +33,7 @@ def exit_on_error(task: Callable[[], Any]) -> None:
         _discard_output()
         sys.exit(SIGNAL + 13)  # SIGPIPE, which Windows does not have
     except (UserError, RunError) as error:
-        _exit(f"error: {error}", MISTAKE if isinstance(error, UserError) else FAILED)
+        _exit(f"error: {error}", USER_ERROR if isinstance(error, UserError) else FAILED)
     except (OSError, RuntimeError) as error:
         message, code = explain_system_error(error)
         if not message:
@@ -45,13 +45,13 @@ def explain_system_error(error: Exception) -> tuple[str, int]:
     """Return message and exit code for an error of the system about a path or the output; "" for any other error."""
     if isinstance(error, OSError) and error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
-        shown = name if len(name) < 200 else f"{name[:80]}...{name[-80:]}"
-        return f"{shown}: {error.strerror or error}.", FAILED if error.errno == errno.ENOSPC else MISTAKE
+        short_name = name if len(name) < 200 else f"{name[:80]}...{name[-80:]}"
+        return f"{short_name}: {error.strerror or error}.", FAILED if error.errno == errno.ENOSPC else USER_ERROR
     if isinstance(error, OSError) and output_fails():
         _discard_output()
         return f"cannot write to the standard output: {error.strerror or error}.", FAILED
     if isinstance(error, RuntimeError) and "home directory" in str(error):
-        return "there is no home folder for a path with ~: give the whole path.", MISTAKE
+        return "there is no home folder for a path with ~: give the whole path.", USER_ERROR
     return "", FAILED
 
 
@@ -69,16 +69,17 @@ def output_fails() -> bool:
     """Return whether the standard output cannot be written: its disk is full, its reader has gone."""
     try:
         sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")  # a failed flush has dropped its text, so the next one may succeed
     except (OSError, ValueError):
         return True
     return False
 
 
 def _discard_output() -> None:
-    """Send what is not yet written to nowhere, so that Python can exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Send what is not yet written to devnull, so that Python can exit."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            os.dup2(nowhere, stream.fileno())
+            os.dup2(devnull, stream.fileno())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from omegaconf import OmegaConf
 
 from genai.core.errors import UserError
+from genai.core.files import make_folder
 from genai.core.paths import config_dir
 from genai.core.renamed import current_words
 from genai.core.terminal import one_line
@@ -111,7 +112,7 @@ def output_file(out: str, example: str) -> Path:
     if path.is_dir():
         raise UserError(f"out={path} is a folder: give a file, such as {path / example}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise UserError(f"cannot create the folder of out={path}: {error.strerror}.") from error
     return path

@@ -113,10 +113,10 @@ def _media_file(files: Sequence[Path], media: "type[Media]") -> Path:
     from genai.media.data_url import MIME_TYPES
 
     suffixes = {media.suffix} if media.suffix not in MIME_TYPES else {media.suffix, *MIME_TYPES}
-    shown = [file for file in files if file.suffix.lower() in suffixes]
-    if not shown:
+    usable = [file for file in files if file.suffix.lower() in suffixes]
+    if not usable:
         raise UserError(f"{files[0]} is not a file of this model.")
-    return max(shown, key=lambda file: file.stat().st_mtime)
+    return max(usable, key=lambda file: file.stat().st_mtime)
 
 
 def _media_class(run: "Run", plugins: tuple[str, ...]) -> "type[Media]":

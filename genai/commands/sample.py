@@ -23,7 +23,7 @@ from genai.cli.options import (
 )
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
-from genai.core.files import read_text, write_file
+from genai.core.files import make_folder, read_text, write_file
 from genai.core.limits import check_samples
 from genai.core.renamed import current_options
 
@@ -291,7 +291,7 @@ def _create_folder(out: str | None) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
     return folder

@@ -26,7 +26,7 @@ from genai.core.files import open_file, read_text, sync_file, sync_folder, write
 from genai.core.plain_data import parse_json
 
 T = TypeVar("T")
-MIN_AGE, MAX_AGE = 60.0, 24 * 3600.0
+MIN_IDLE, MAX_IDLE = 60.0, 24 * 3600.0
 """Seconds for which a left-over temporary file stays: that of an ended process of this machine, and any other."""
 _TEMPORARY = ".making-"
 
@@ -66,12 +66,12 @@ def cached_file(path: Path, write: Callable[[Path], None], *other_suffixes: str)
             raise  # the data cannot be read
         folder = _temporary_folder()
         if path.parent == folder:
-            raise _no_room(folder, error) from error
-        _print_unusable(path.parent, error.strerror or str(error), folder)
+            raise _full_disk_error(folder, error) from error
+        _print_fallback(path.parent, error.strerror or str(error), folder)
     try:
         return _make_entry(folder / path.name, write, suffixes)
     except OSError as error:
-        raise _no_room(folder, error) from error
+        raise _full_disk_error(folder, error) from error
 
 
 def cached_json(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _is_about(error: OSError, folder: Path) -> bool:
     return Path(os.fsdecode(error.filename)).is_relative_to(folder)
 
 
-def _no_room(folder: Path, error: OSError) -> RunError:
+def _full_disk_error(folder: Path, error: OSError) -> RunError:
     free = shutil.disk_usage(folder).free
     return RunError(f"cannot write in {folder}: {error.strerror or error}; {free:,} bytes are free there.")
 
@@ -181,7 +181,7 @@ def _usable_folder(name: str) -> Path:
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         folder = _temporary_folder()
-        _print_unusable(Path(name), getattr(error, "strerror", None) or str(error), folder)
+        _print_fallback(Path(name), getattr(error, "strerror", None) or str(error), folder)
         return folder
     _remove_leftovers(folder)
     return folder
@@ -196,8 +196,8 @@ def _temporary_folder() -> Path:
 
 
 @cache
-def _print_unusable(folder: Path, reason: str, instead: Path) -> None:
-    message = f"cache: cannot write in {folder} ({reason}); {instead} is used instead, until the end of this command."
+def _print_fallback(folder: Path, reason: str, fallback: Path) -> None:
+    message = f"cache: cannot write in {folder} ({reason}); {fallback} is used instead, until the end of this command."
     print(message, file=sys.stderr, flush=True)
 
 
@@ -209,8 +209,8 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of processes that were killed."""
     for file in folder.glob(".*"):
         try:
-            age = time.time() - file.stat().st_mtime
-            if file.is_file() and age > (MIN_AGE if _has_no_process(file.name) else MAX_AGE):
+            idle = time.time() - file.stat().st_mtime
+            if file.is_file() and idle > (MIN_IDLE if _has_no_process(file.name) else MAX_IDLE):
                 file.unlink()
         except OSError:  # another process was faster
             continue

@@ -119,11 +119,28 @@ def write_file(path: Path, content: bytes | str, folder: Path | None = None) -> 
         temporary.unlink(missing_ok=True)
 
 
-def make_folder(path: Path, folder: Path) -> Path:
-    """Create the folder ``path`` inside ``folder``. Raises ``UserError`` if a link leads out of it, or ``OSError``."""
-    if not is_inside(path, folder):
+def make_folder(path: Path, folder: Path | None = None, exist_ok: bool = True) -> Path:
+    """Create a folder and those above it; if that fails, none of them stays.
+
+    Args:
+        path: the folder.
+        folder: the folder that it has to be in.
+        exist_ok: whether it may exist.
+
+    Raises:
+        UserError: a link leads out of ``folder``.
+        OSError: it cannot be created.
+    """
+    if folder is not None and not is_inside(path, folder):
         raise UserError(f"{path} is a link that leads out of {folder}: nothing is written there.")
-    path.mkdir(parents=True, exist_ok=True)
+    missing = [parent for parent in (path, *path.parents) if not os.path.lexists(parent)]
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
     return path
 
 

@@ -8,6 +8,8 @@ from genai.core.errors import UserError
 
 MAX_SAMPLES = 10_000
 """More samples than these are made only with ``yes=true``."""
+VALUE_BYTES = 16
+"""Memory that sampling takes at least for each value of a sample: its noise, its state, and two copies."""
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -44,8 +46,13 @@ def check_processes(count: int, option: str) -> None:
         raise UserError(f"{option}={count:,}: this machine has {num_cores()} cores; at most {limit} are allowed here.")
 
 
-def check_samples(count: int, option: str, confirmed: bool) -> None:
-    """Raise ``UserError`` for more than ``MAX_SAMPLES`` samples that are not ``confirmed``."""
-    if count > MAX_SAMPLES and not confirmed:
+def check_batch(count: int, values: int) -> None:
+    """Raise ``UserError`` if a batch of ``count`` samples of so many ``values`` each takes more memory than there is."""
+    check_memory(VALUE_BYTES * count * values, f"a batch of {count:,} samples of {values:,} values")
+
+
+def check_samples(count: int, option: str, yes: bool) -> None:
+    """Raise ``UserError`` for more than ``MAX_SAMPLES`` samples that are not confirmed by ``yes``."""
+    if count > MAX_SAMPLES and not yes:
         raise UserError(f"{option} makes {count:,} samples, more than {MAX_SAMPLES:,}: add yes=true if you mean it.")
     check_memory(count * 200, option)  # a prompt, a seed and a name each

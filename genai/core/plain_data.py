@@ -30,7 +30,7 @@ def parse_yaml(text: str, where: str) -> Any:
     import yaml
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loader = type("Loader", (base,), {"flatten_mapping": _refuse_merge})
+    loader = type("Loader", (base,), {"flatten_mapping": _reject_merge})
     try:
         value = yaml.load(text, loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
@@ -59,7 +59,7 @@ def check_tree(value: Any, where: str, max_values: int = MAX_VALUES) -> Any:
     return value
 
 
-def _refuse_merge(loader: Any, node: Any) -> None:
+def _reject_merge(loader: Any, node: Any) -> None:
     """Refuse the key ``<<``, whose merges can double at each line."""
     if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
         raise ValueError("it has a merge key, <<")

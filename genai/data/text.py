@@ -138,7 +138,7 @@ def read_documents(file: Path, field: str) -> Iterator[str]:
 def _json_field(line: str, field: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is not JSON ({error}); the file is skipped.") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
         raise UserError(f"{where} has no text in the field '{field}'; the file is skipped.")

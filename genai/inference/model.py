@@ -19,7 +19,7 @@ from genai.core.batch import Interpolation, Request, batch_ranges
 from genai.core.device import select_device
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr
 from genai.core.instantiate import instantiate, parse_dataclass
-from genai.core.limits import check_memory
+from genai.core.limits import check_batch
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -27,9 +27,6 @@ from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
 from genai.runs.record import read_values
 from genai.runs.run import Run, find_run, latest_run
-
-VALUE_BYTES = 16
-"""Memory that sampling takes at least for each value of a sample: its noise, its state, and two copies."""
 
 
 class Model:
@@ -205,8 +202,7 @@ class Stream:
         self.init = init
         request: Request = modality.request(prompts, seeds, init, modality_options)
         request = replace(request, interpolation=interpolation)
-        values = len(prompts) * math.prod(request.size)
-        check_memory(VALUE_BYTES * values, f"a batch of {len(prompts):,} samples of {math.prod(request.size):,} values")
+        check_batch(len(prompts), math.prod(request.size))
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
         self.unit, self._elements_per_unit = length_unit(modality)

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import is_inside, read_text, write_file
+from genai.core.files import is_inside, make_folder, read_text, write_file
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
 from genai.runs.checkpoint import load_checkpoint, read_hashes
@@ -142,7 +142,7 @@ def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
         for count in range(1, 1000):
             unique = target if count == 1 else target.with_name(f"{target.name}-{count}")
             try:
-                unique.mkdir(parents=True, exist_ok=folder is not None)
+                make_folder(unique, exist_ok=folder is not None)
             except FileExistsError:
                 if not unique.is_dir():
                     raise

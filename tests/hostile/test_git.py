@@ -11,12 +11,14 @@ from genai.runs.git import git_state
 RUN = "touch {place}/EXECUTED; false"
 SETTINGS = {
     "fsmonitor": ("core.fsmonitor",), "hooks": ("core.hooksPath",), "pager": ("core.pager", "pager.status"),
-    "editor": ("core.editor",), "ssh": ("core.sshCommand",), "askpass": ("core.askPass",), "gitproxy": ("core.gitProxy",),
+    "editor": ("core.editor",), "ssh": ("core.sshCommand",), "askpass": ("core.askPass",),
+    "gitproxy": ("core.gitProxy",),
     "clean": ("filter.x.clean",), "smudge": ("filter.x.smudge",), "process": ("filter.x.process",),
     "textconv": ("diff.x.textconv",), "diff": ("diff.external",), "command": ("diff.x.command",),
     "alias": ("alias.status",), "alias rev-parse": ("alias.rev-parse",), "credential": ("credential.helper",),
     "include": ("include.path",), "merge": ("merge.x.driver",), "upload": ("uploadpack.packObjectsHook",),
-    "remote": ("remote.origin.uploadpack",), "sequence": ("sequence.editor",), "alternate": ("core.alternateRefsCommand",),
+    "remote": ("remote.origin.uploadpack",), "sequence": ("sequence.editor",),
+    "alternate": ("core.alternateRefsCommand",),
 }  # fmt: skip
 
 
@@ -83,7 +85,9 @@ def test_worktrees_packed_branches_and_detached_heads(repository: Path, tmp_path
     assert git_state(repository) == expected
 
 
-@pytest.mark.parametrize("head", ["", "ref: refs/heads/none", "ref: ../../../etc/passwd", "x" * 40, "ref: " + "a/" * 500])
+@pytest.mark.parametrize(
+    "head", ["", "ref: refs/heads/none", "ref: ../../../etc/passwd", "x" * 40, "ref: " + "a/" * 500]
+)
 def test_a_repository_without_a_commit_has_no_state(head: str, repository: Path) -> None:
     (repository / ".git" / "HEAD").write_text(head)
     assert git_state(repository) is None

@@ -101,9 +101,7 @@ def test_previews_are_not_written_through_links(tmp_path: Path, victim: Path, ca
     Preview().write(tmp_path / "run" / "previews" / "00000001", [("p", picture)])
     assert victim.read_text() == SECRET
     (tmp_path / "run" / "previews" / "00000002").symlink_to(victim.parent, target_is_directory=True)
-    answer = attempt(
-        lambda: Preview().write(tmp_path / "run" / "previews" / "00000002", [("p", picture)]), capfd
-    )
+    answer = attempt(lambda: Preview().write(tmp_path / "run" / "previews" / "00000002", [("p", picture)]), capfd)
     assert answer.code == 2 and os.listdir(victim.parent) == ["profile"]
 
 

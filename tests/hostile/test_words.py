@@ -15,7 +15,8 @@ from genai.runs.run import Run
 SECRET = "t0ken-of-the-user"
 KEYS = (
     "prompts", "seed", "batch", "steps", "minutes", "runs", "preview_every", "data.path", "data.val_fraction",
-    "modality.block", "modality.tokenizer", "model.network.width", "optimizer.lr", "trainer.precision", "schedule.warmup",
+    "modality.block", "modality.tokenizer", "model.network.width", "optimizer.lr", "trainer.precision",
+    "schedule.warmup",
 )  # fmt: skip
 VALUES = (
     "${oc.env:TOKEN}", "[${oc.env:TOKEN}]", "a${oc.env:TOKEN}b", "${oc.decode:${oc.env:TOKEN}}",
@@ -51,9 +52,12 @@ def test_no_recorded_word_reads_a_variable(
 @pytest.mark.parametrize(
     "word",
     [
-        "plugins=[os]", "+plugins=[os]", "++plugins=[os]", "~plugins", "hydra.searchpath=[file:///tmp]", "hydra/launcher=x",
-        "hydra.run.dir=/tmp", "data=/etc/passwd", "data=../../x", "model=file:///tmp/x", "experiment=/tmp/x", "workers=64",
-        "data.download=true", "data@model=stdlib", "+data@here=stdlib", "--config-dir=/tmp", "-m", "--help", "resume=auto",
+        "plugins=[os]", "+plugins=[os]", "++plugins=[os]", "~plugins", "hydra.searchpath=[file:///tmp]",
+        "hydra/launcher=x",
+        "hydra.run.dir=/tmp", "data=/etc/passwd", "data=../../x", "model=file:///tmp/x", "experiment=/tmp/x",
+        "workers=64",
+        "data.download=true", "data@model=stdlib", "+data@here=stdlib", "--config-dir=/tmp", "-m", "--help",
+        "resume=auto",
         "init_from=/tmp/x", "logger=/tmp/x", "profile=true", "fast_dev_run=1", 3, None, ["seed=3"], {"seed": 3},
     ],
 )  # fmt: skip
