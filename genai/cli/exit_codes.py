@@ -77,9 +77,9 @@ def output_fails() -> bool:
 
 def _discard_output() -> None:
     """Send what is not yet written to devnull, so that Python can exit."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            os.dup2(devnull, stream.fileno())
+            os.dup2(null_device, stream.fileno())

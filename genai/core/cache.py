@@ -26,7 +26,7 @@ from genai.core.files import open_file, read_text, sync_file, sync_folder, write
 from genai.core.plain_data import parse_json
 
 T = TypeVar("T")
-MIN_IDLE, MAX_IDLE = 60.0, 24 * 3600.0
+MIN_SECONDS, MAX_SECONDS = 60.0, 24 * 3600.0
 """Seconds for which a left-over temporary file stays: that of an ended process of this machine, and any other."""
 _TEMPORARY = ".making-"
 
@@ -209,8 +209,8 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of processes that were killed."""
     for file in folder.glob(".*"):
         try:
-            idle = time.time() - file.stat().st_mtime
-            if file.is_file() and idle > (MIN_IDLE if _has_no_process(file.name) else MAX_IDLE):
+            seconds = time.time() - file.stat().st_mtime
+            if file.is_file() and seconds > (MIN_SECONDS if _has_no_process(file.name) else MAX_SECONDS):
                 file.unlink()
         except OSError:  # another process was faster
             continue

@@ -47,7 +47,7 @@ def check_processes(count: int, option: str) -> None:
 
 
 def check_batch(count: int, values: int) -> None:
-    """Raise ``UserError`` if a batch of ``count`` samples of so many ``values`` each takes more memory than there is."""
+    """Raise ``UserError`` if a batch of ``count`` samples of ``values`` values each does not fit into the memory."""
     check_memory(VALUE_BYTES * count * values, f"a batch of {count:,} samples of {values:,} values")
 
 
