@@ -19,7 +19,7 @@ from genai.core.errors import UserError
 KIB, MIB = 2**10, 2**20
 MAX_BYTES = {
     "hash": 4 * KIB,
-    "config": MIB,
+    "config": 256 * KIB,
     "record": 8 * MIB,
     "recipe": 16 * MIB,
     "caption": MIB,

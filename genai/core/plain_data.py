@@ -5,7 +5,7 @@ prints, compares or copies it never ends. So values are counted as often as they
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genai.core.errors import UserError
@@ -32,6 +32,7 @@ def parse_yaml(text: str, where: str) -> Any:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = type("Loader", (base,), {"flatten_mapping": _reject_merge})
     try:
+        _check_nesting(yaml.parse(text, loader))
         value = yaml.load(text, loader)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise UserError(f"cannot read {where}: it is not YAML ({_reason(error)}).") from error
@@ -57,6 +58,16 @@ def check_tree(value: Any, where: str, max_values: int = MAX_VALUES) -> Any:
                 raise UserError(f"{where} is refused: it holds more than {max_values:,} values.")
             stack += [(part, depth + 1) for part in item]
     return value
+
+
+def _check_nesting(events: Iterable[Any]) -> None:
+    """Raise ``ValueError`` for brackets in brackets: libyaml builds values by recursion, without a limit."""
+    depth = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > MAX_DEPTH + 2:  # the stream and the document count too
+            raise ValueError(f"it holds more than {MAX_DEPTH} levels")
 
 
 def _reject_merge(loader: Any, node: Any) -> None:
