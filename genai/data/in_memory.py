@@ -1,4 +1,4 @@
-"""Pictures that are in memory already: what ``genai.fit(..., data=...)`` takes."""
+"""Pictures that are in memory already: what ``genai.fit`` and ``genai.measure`` take as ``data=``."""
 
 import hashlib
 from collections.abc import Iterator
@@ -38,7 +38,10 @@ class InMemory(SplitSource):
 
     def __init__(self, examples: Any = None, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
         if examples is None:
-            raise UserError("the data of this run were given in Python: give the same again, genai.fit(..., data=...).")
+            raise UserError(
+                "the data of this run were given in Python: give the same again, genai.fit(..., data=...) "
+                "or genai.measure(..., data=...)."
+            )
         self.val_fraction = val_fraction
         if not hasattr(examples, "__len__") or not hasattr(examples, "__getitem__"):
             raise UserError(

@@ -91,4 +91,15 @@ def test_a_run_on_data_in_memory_goes_on_only_with_them(tmp_path: Path) -> None:
             genai.fit(f"resume={run}", steps=3, data=data)
     with pytest.raises(UserError, match="were given in Python"):
         genai.measure(model)
+    for data, own in ((PIXELS, True), (255 - PIXELS, False)):
+        report = genai.measure(model, data=data, metrics=["val_loss"], out=tmp_path / "a.json")
+        assert report["data"]["own"] == own
     assert genai.fit(f"resume={run}", steps=3, data=torch.from_numpy(PIXELS)).record["steps"] == 3
+
+
+def test_a_run_on_other_data_is_measured_on_data_in_memory(tmp_path: Path) -> None:
+    model = genai.fit(WORDS, "data.items=20", runs=tmp_path, steps=2)
+    report = genai.measure(model, data=Squares(), metrics=["val_loss"], out=tmp_path / "a.json")
+    assert not report["data"]["own"] and report["data"]["description"] == InMemory(Squares()).description
+    with pytest.raises(UserError, match="'data=world' and data=: give one of them"):
+        genai.measure(model, "data=world", data=Squares())
