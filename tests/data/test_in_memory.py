@@ -69,6 +69,12 @@ def test_the_hash_knows_pictures_and_prompts() -> None:
             r"item 0: the shape \(4, 4, 2\) is not that of a picture with 1 or 3 channels",
         ),
         ([np.full((4, 4), 7.0)], "item 0: pixels of type float64"),
+        (
+            [{"image": PIXELS[0]}],
+            r"item 0: it should be a picture or a \(picture, prompt\) pair, but has the type dict",
+        ),
+        ([(PIXELS[0], 1, 2)], "item 0: it should be a picture or .* the type tuple"),
+        (["a.png"], "item 0: it should be a picture or .* the type str"),
         ([(PIXELS[0], 0.5)], "item 0: the prompt 0.5 should be"),
         (PIXELS[:1], "two different pictures are needed"),
         ([], "two different pictures are needed"),
