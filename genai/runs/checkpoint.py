@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr
+from genai.core.files import open_file, read_bytes, sync_file, sync_folder, temporary_path, write_file
 from genai.core.renamed import current_node, current_weights
 
 CHECKPOINT_FORMAT = 1
@@ -83,20 +84,19 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     """
     import torch
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         digest = file_hash(temporary)
         if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
             _keep_previous(path, path.with_name("previous.ckpt"))
-        _write_hashes(path, [digest, *_read_hashes(path)[:1]])
+        _write_hashes(path, [digest, *read_hashes(path)[:1]])
         os.replace(temporary, path)
         _write_hashes(path, [digest])
-        _fsync_folder(path.parent)
+        sync_folder(path.parent)
         return digest
     except (OSError, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
         written = 0
@@ -170,25 +170,9 @@ def inspect_checkpoint(path: Path) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the sha256 of a file in hexadecimal. Raises ``UserError`` if it cannot be read."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def atomic_write(path: Path, content: str) -> None:
-    """Replace a small text file atomically.
-
-    Bytes of file names that are not UTF-8 are written as ``\\udcff``, which JSON and YAML read back.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _inspect_pickle(path: Path, content: bytes) -> None:
@@ -206,21 +190,21 @@ def _inspect_pickle(path: Path, content: bytes) -> None:
         raise CorruptCheckpoint(f"{path} is damaged: {str(error)[:100]}") from error
 
 
-def _read_hashes(path: Path) -> list[str]:
-    """Return the hashes in the hash file of ``path``; empty if there is none."""
+def read_hashes(path: Path) -> list[str]:
+    """Return the hashes in the hash file of ``path``; empty if there is none. Raises ``UserError``."""
     file = path.with_name(f"{path.name}.sha256")
-    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    return [line.split()[0] for line in lines if line.strip()]
+    text = read_bytes(file, "hash", path.parent).decode("ascii", "replace") if os.path.lexists(file) else ""
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
 def _write_hashes(path: Path, hashes: list[str]) -> None:
     lines = "".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(hashes))
-    atomic_write(path.with_name(f"{path.name}.sha256"), lines)
+    write_file(path.with_name(f"{path.name}.sha256"), lines)
 
 
 def _matches_hash(path: Path) -> bool:
     """Return whether a file matches its hash file; True if it has none."""
-    hashes = _read_hashes(path)
+    hashes = read_hashes(path)
     return not hashes or file_hash(path) in hashes
 
 
@@ -232,19 +216,10 @@ def _keep_previous(path: Path, previous: Path) -> None:
         os.link(path, link)
     except OSError:  # a file system without hard links
         shutil.copyfile(path, link)
-    hashes = _read_hashes(path)
-    _write_hashes(previous, [*hashes, *_read_hashes(previous)])
+    hashes = read_hashes(path)
+    _write_hashes(previous, [*hashes, *read_hashes(previous)])
     os.replace(link, previous)
     _write_hashes(previous, hashes)
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _nearest_existing(folder: Path) -> Path:

@@ -1,0 +1,192 @@
+"""The doors for files that others may have made or changed: what is read is regular and small, what is written is new.
+
+A pipe never ends, a device fills the memory, a link leads elsewhere. So a file is opened only after a look at what it
+is, and written beside its place and renamed, which replaces a link instead of following it.
+"""
+
+import io
+import os
+import secrets
+import stat
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from genai.core.errors import UserError
+
+KIB, MIB = 2**10, 2**20
+MAX_BYTES = {
+    "hash": 4 * KIB,
+    "config": 256 * KIB,
+    "record": 8 * MIB,
+    "recipe": 16 * MIB,
+    "caption": MIB,
+    "prompts": 64 * MIB,
+    "sample": 64 * MIB,
+    "metrics": 256 * MIB,
+    "table": 256 * MIB,
+    "text": 4096 * MIB,
+}
+"""Largest file that is read, by its kind, in bytes."""
+MAX_SECONDS = 60.0
+"""Longest time to read a part of a file: beyond it the disk, or what stands for one, does not answer."""
+_PART = MIB
+
+
+def read_bytes(path: Path, kind: str, folder: Path | None = None) -> bytes:
+    """Read a file.
+
+    Args:
+        path: the file.
+        kind: key of ``MAX_BYTES``.
+        folder: the folder that the file has to be in, also if links lead to it; ``None``: anywhere.
+
+    Raises:
+        UserError: there is no such file, it is a folder, a pipe or a device, it is too large, it is elsewhere.
+    """
+    with open_file(path, MAX_BYTES[kind], folder) as file:
+        try:
+            return _read_all(path, file, MAX_BYTES[kind])
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}.") from error
+
+
+def read_text(path: Path, kind: str, folder: Path | None = None) -> str:
+    """Read UTF-8, with or without a byte order mark. Raises ``UserError`` as ``read_bytes``, and for other bytes."""
+    try:
+        return read_bytes(path, kind, folder).decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: it is not UTF-8.") from error
+
+
+def open_file(path: Path, max_bytes: float = float("inf"), folder: Path | None = None) -> io.BufferedReader:
+    """Open a regular file of at most ``max_bytes`` bytes, in ``folder`` if one is given. Raises ``UserError``."""
+    path = Path(path)
+    try:
+        descriptor = os.open(_path_inside(path, folder), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in a name
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+        os.close(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            raise UserError(
+                f"{path} has {status.st_size:,} bytes, more than {max_bytes:,.0f}, the limit for such a file."
+            )
+        raise UserError(f"{path} is not a file.")
+    return os.fdopen(descriptor, "rb")
+
+
+def check_file(path: Path, max_bytes: float = float("inf"), folder: Path | None = None) -> Path:
+    """Return ``path`` if ``open_file`` opens it, for readers that open files by themselves. Raises ``UserError``."""
+    open_file(path, max_bytes, folder).close()
+    return path
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Return whether ``path`` is below ``folder``, also if links lead to it."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop of links
+        return False
+
+
+def write_file(path: Path, content: bytes | str, folder: Path | None = None) -> None:
+    """Replace a file atomically: write beside it, sync, rename. A link is replaced, not followed.
+
+    Bytes of file names that are not UTF-8 are written as ``\\udcff``, which JSON and YAML read back.
+
+    Args:
+        path: the file.
+        content: of the file.
+        folder: the folder that the file has to be in: no folder on the way to it is a link that leads out.
+
+    Raises:
+        UserError: ``path`` is not inside ``folder``.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    if folder is not None and not is_inside(path.parent, folder):
+        raise UserError(f"{path.parent} is a link that leads out of {folder}: nothing is written there.")
+    temporary = temporary_path(path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            sync_file(file)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path, folder: Path | None = None, exist_ok: bool = True) -> Path:
+    """Create a folder and those above it; if that fails, none of them stays.
+
+    Args:
+        path: the folder.
+        folder: the folder that it has to be in.
+        exist_ok: whether it may exist.
+
+    Raises:
+        UserError: a link leads out of ``folder``.
+        OSError: it cannot be created.
+    """
+    if folder is not None and not is_inside(path, folder):
+        raise UserError(f"{path} is a link that leads out of {folder}: nothing is written there.")
+    missing = [parent for parent in (path, *path.parents) if not os.path.lexists(parent)]
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+    return path
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a hidden name beside ``path`` that no other process uses."""
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def sync_file(file: IO[bytes]) -> None:
+    """Write a file's content to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder's names to the disk, where the system can."""
+    with suppress(OSError):  # Windows and some network file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _path_inside(path: Path, folder: Path | None) -> Path:
+    """Return the path without links, if it is inside ``folder``."""
+    if folder is None:
+        return path
+    if not is_inside(path, folder):
+        raise UserError(f"{path} is a link that leads out of {folder}: it is not read.")
+    return path.resolve()
+
+
+def _read_all(path: Path, file: io.BufferedReader, max_bytes: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        start = time.monotonic()
+        part = file.read(_PART)
+        parts.append(part)
+        size += len(part)
+        if size > max_bytes:  # it grows while it is read, as files below /proc do
+            raise UserError(f"{path} has more than {max_bytes:,} bytes, the limit for such a file.")
+        if time.monotonic() - start > MAX_SECONDS:
+            raise UserError(f"{path} cannot be read: its disk does not answer.")
+        if not part:
+            return b"".join(parts)
+
+
+_BINARY = getattr(os, "O_BINARY", 0) if sys.platform == "win32" else 0
