@@ -35,10 +35,21 @@ class Picture:
 
     Attributes:
         pixels: (height, width, channels) uint8, one channel (gray) or three (RGB).
+
+    Raises:
+        TypeError: ``pixels`` is something else.
     """
 
     pixels: NDArray[np.uint8]
     suffix: ClassVar[str] = ".png"
+
+    def __post_init__(self) -> None:
+        shape: tuple[int, ...] = tuple(getattr(self.pixels, "shape", ()))
+        dtype = getattr(self.pixels, "dtype", type(self.pixels).__name__)
+        if dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3):
+            raise TypeError(
+                f"a picture of {dtype} {shape}: pixels should be a NumPy array (height, width, 1 or 3) of uint8"
+            )
 
     @classmethod
     def read(cls, path: Path, short_side: int | None = None) -> Self:
