@@ -13,7 +13,7 @@ from genai.commands.page import page
 from genai.commands.sample import sample
 from genai.data.captions import read_captions
 from genai.inference.model import load
-from genai.report.plots import read_losses
+from genai.report.plots import line_chart, read_losses
 from genai.runs.run import Run
 from tests.hostile.attempts import NO_FILES, attempt, noise, replace
 
@@ -110,3 +110,30 @@ def make_sample(run: Path, folder: Path, name: str) -> None:
     }  # fmt: skip
     (folder / f"{name}.json").write_text(json.dumps(recipe))
     (folder / f"{name}.txt").write_text("the second" if name == "001" else "the first")
+
+
+ROWS = {
+    "opposite": ["1e308", "-1e308"],
+    "infinite": ["inf", "1"],
+    "nan": ["nan", "nan"],
+    "tiny": ["1e-320", "1"],
+    "zero": ["0", "0"],
+    "equal": ["3", "3"],
+    "huge": ["1e31", "2"],
+    "words": ["one", "two"],
+    "empty": ["", ""],
+    "long": ["9" * 400, "1"],
+    "underscore": ["1_0", "2"],
+    "unicode": ["٣", "٤"],
+    "negative": ["-1", "-2"],
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_odd_losses_make_a_chart_or_a_line(kind: str, tmp_path: Path, capfd: Capture) -> None:
+    rows = [f"{step},{value}" for step, value in enumerate(ROWS[kind])]
+    (tmp_path / "metrics.csv").write_text("\n".join(["step,loss", *rows, "7"]) + "\n")
+    charts: list[str] = []
+    answer = attempt(lambda: charts.append(line_chart(read_losses(tmp_path / "metrics.csv"), "x", "y")), capfd)
+    assert answer.code == (2 if kind in ("words",) else 0)
+    assert not charts or not {"nan", "inf"} & set(charts[0].replace("'", " ").replace(",", " ").split())
