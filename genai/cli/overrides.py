@@ -20,8 +20,8 @@ UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers", 
 """Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
 DEBUG_WORDS = ("debug=fast_dev_run", "debug=profile")
 """Words that were for one start of a run alone."""
-MAX_VALUES = 100
-"""Values of an optimizer."""
+MAX_VALUES, MAX_LETTERS = 100, 20_000
+"""Values of an optimizer that are read from a run, and letters of a recorded word."""
 
 
 def with_absolute_paths(words: Sequence[str]) -> list[str]:
@@ -47,7 +47,7 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
     allowed, folders = set(known_keys("train")), config_dirs(plugin_names(new_overrides))
 
     def is_allowed(word: Any) -> bool:
-        if not isinstance(word, str) or "@" in word.partition("=")[0] or word in DEBUG_WORDS:
+        if not isinstance(word, str) or len(word) > MAX_LETTERS or "@" in word.partition("=")[0] or word in DEBUG_WORDS:
             return False
         key, value = override_key(word), word.partition("=")[2]
         files = (file for folder in folders for file in (folder / key).glob("*.yaml")) if key.isidentifier() else ()

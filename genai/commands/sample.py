@@ -159,6 +159,7 @@ def _read_recipe(
     if conflicts := [key for key in keys if key != "ckpt"]:
         raise UserError(f"from={settings.recipe_file} repeats a sample exactly: leave out {', '.join(conflicts)}.")
     recipe = recipes.read_verified_recipe(Path(str(settings.recipe_file)).expanduser())
+    check_samples(len(recipe.batch), f"the batch of from={settings.recipe_file}", settings.yes)
     if settings.soundtrack is not None and "soundtrack" not in recipe.origins:
         raise UserError(f"from={settings.recipe_file} repeats a sample that has no soundtrack: leave out soundtrack.")
     return recipe

@@ -58,7 +58,8 @@ def test_no_recorded_word_reads_a_variable(
         "workers=64",
         "data.download=true", "data@model=stdlib", "+data@here=stdlib", "--config-dir=/tmp", "-m", "--help",
         "resume=auto",
-        "init_from=/tmp/x", "logger=/tmp/x", "profile=true", "fast_dev_run=1", 3, None, ["seed=3"], {"seed": 3},
+        "init_from=/tmp/x", "prompts=[" + "a" * 100_000 + "]", "seed=" + "9" * 100_000, 
+        "logger=/tmp/x", "profile=true", "fast_dev_run=1", 3, None, ["seed=3"], {"seed": 3},
     ],
 )  # fmt: skip
 def test_a_recorded_word_that_chooses_code_or_files_is_passed_over(word: object, stranger: Callable[..., Run]) -> None:
