@@ -140,5 +140,5 @@ def draw() -> str:
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(draw(), encoding="utf-8")
+    PICTURE.write_text(draw(), encoding="utf-8", newline="\n")
     print(PICTURE.relative_to(ROOT))

@@ -18,6 +18,7 @@ from genai.cli.options import (
 )
 from genai.cli.settings import EvaluateSettings, parse_settings
 from genai.core.errors import RunError, UserError
+from genai.core.files import atomic_write
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -203,8 +204,6 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
 
 
 def _write_report(path: Path, report: Mapping[str, Any]) -> None:
-    from genai.runs.checkpoint import atomic_write
-
     try:
         atomic_write(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:

@@ -10,6 +10,7 @@ from genai.cli.compose import CommandConfig, exit_on_error, launch
 from genai.cli.options import output_file, parse_prompts
 from genai.cli.settings import PageSettings, parse_settings
 from genai.core.errors import RunError, UserError
+from genai.core.files import atomic_write
 
 if TYPE_CHECKING:
     from genai.media.base import Media
@@ -120,8 +121,6 @@ def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    from genai.runs.checkpoint import atomic_write
-
     try:
         atomic_write(path, content)
     except OSError as error:

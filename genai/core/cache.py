@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genai.core.files import replace_file, temporary_path
+
 T = TypeVar("T")
 
 
@@ -29,10 +31,13 @@ def cached_file(path: Path, write: Callable[[Path], None]) -> Path:
     """Return ``path``; if it does not exist, call ``write(temporary)`` first and rename the result to it."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        temporary = temporary_path(path)
         try:
             write(temporary)
-            os.replace(temporary, path)
+            replace_file(temporary, path)
+        except PermissionError:  # on Windows: another process has just written the same and has it open
+            if not path.exists():
+                raise
         finally:
             temporary.unlink(missing_ok=True)
     return path

@@ -15,6 +15,7 @@ from annotated_types import Gt, Lt
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
+from genai.core.files import sort_paths
 from genai.data.captions import one_line, printable, read_captions
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
@@ -108,8 +109,9 @@ class Folder(SplitSource):
         else:
             matches, errors = ([path], []) if path.is_file() else _expand_glob(path)
             media = [file for file in matches if self._has_suffix(file) and file.is_file()]
-            folders = sorted({file.parent for file in media})
-            files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+            folders = sort_paths({file.parent for file in media})
+            neighbors = [file for folder in folders for file in sort_paths(folder.iterdir())]
+            files = [file for file in neighbors if not file.name.startswith(".")]
             if not matches:
                 raise UserError(f"data.path={printable(self.path)}: there is no such folder, file or glob.")
         if not media:
@@ -231,9 +233,9 @@ def _walk(folder: Path) -> tuple[list[Path], list[str]]:
                 continue
             visited.add(real_path)
             folders[:] = [name for name in folders if not name.startswith(".")]
-            links += sorted(Path(path, name) for name in folders if os.path.islink(os.path.join(path, name)))
+            links += sort_paths(Path(path, name) for name in folders if os.path.islink(os.path.join(path, name)))
             files += [Path(path, name) for name in names if not name.startswith(".")]
-    return sorted(files, key=str), errors
+    return sorted(files, key=Path.as_posix), errors
 
 
 def _walk_error(error: OSError) -> str:
@@ -243,14 +245,14 @@ def _walk_error(error: OSError) -> str:
 def _expand_glob(pattern: Path) -> tuple[list[Path], list[str]]:
     """Return the sorted files that match a glob, and errors as in ``_walk``. In Python's ``**``, links can loop."""
     if "**" not in pattern.parts:
-        return sorted(map(Path, glob.glob(str(pattern)))), []
+        return sort_paths(map(Path, glob.glob(str(pattern)))), []
     index = pattern.parts.index("**")
     matches, errors = list[Path](), list[str]()
-    for folder in map(Path, sorted(glob.glob(str(Path(*pattern.parts[:index]))))):
+    for folder in sorted(map(Path, glob.glob(str(Path(*pattern.parts[:index])))), key=Path.as_posix):
         files, folder_errors = _walk(folder)
         matches += [file for file in files if _matches_glob(file.relative_to(folder).parts, pattern.parts[index:])]
         errors += folder_errors
-    return sorted(matches), errors
+    return sort_paths(matches), errors
 
 
 def _matches_glob(path: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
+from genai.core.files import sort_paths
 from genai.media.text import Document
 
 SUFFIXES = frozenset(
@@ -60,13 +61,13 @@ class TextFolder(SplitSource):
             return [path]
         if path.is_dir():
             files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            matches = sorted(file for file in files if not _is_hidden(file.relative_to(path)))
+            matches = sort_paths(file for file in files if not _is_hidden(file.relative_to(path)))
             if not matches:
                 raise UserError(
                     f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}."
                 )
             return matches
-        matches = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        matches = sort_paths(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
         if not matches:
             raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
         return matches
@@ -115,7 +116,7 @@ class Stdlib(TextFolder):
     def files(self) -> list[Path]:
         excluded = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
         root = Path(self.path)
-        files = sorted(root.rglob("*.py"))
+        files = sort_paths(root.rglob("*.py"))
         return [file for file in files if not excluded & set(file.relative_to(root).parts)]
 
 

@@ -153,12 +153,14 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
     Raises:
         UserError: it was not found.
     """
+    from genai.runs.checkpoint import read_hashes
+
     path, digest = Path(origin.checkpoint), origin.checkpoint_sha256
     hash_files = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
     if path.name:
         hash_files.insert(0, path.with_name(f"{path.name}.sha256"))
     for file in hash_files:
-        if file.is_file() and file.read_text(errors="replace").split()[:1] == [digest]:
+        if file.is_file() and read_hashes(file.with_suffix(""))[:1] == [digest]:
             return file.with_suffix("")
     raise UserError(
         f"the checkpoint of this sample ({path}, sha256 {digest[:12]}...) is missing or has changed since, and no copy "

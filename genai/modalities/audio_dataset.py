@@ -15,6 +15,7 @@ from genai.core.batch import Batch
 from genai.core.cache import cached_file, track_progress, write_json
 from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
+from genai.core.files import replace_file
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.visual_onsets import VisualOnsets
 
@@ -182,7 +183,7 @@ def write_packed_audio(split: Split, layout: SoundLayout, path: Path, temporary:
                 clip_file.write(clip_frames.astype(np.float16).tobytes())
         if clip_file:
             clip_file.close()
-            clip_path.replace(path.with_suffix(".f2"))
+            cached_file(path.with_suffix(".f2"), lambda target: replace_file(clip_path, target))
     cached_file(path.with_suffix(".json"), lambda target: write_json(target, index))
     cached_file(path.with_suffix(".f8"), lambda target: np.concatenate(loudness).cumsum().tofile(target))
 

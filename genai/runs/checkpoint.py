@@ -1,7 +1,7 @@
 """Checkpoint files: saved atomically, verified by a hash, loaded without running code.
 
-Saving: write a temporary file in the same folder, fsync, write the hash file, then ``os.replace``. The hash file lists
-the new and the previous content, so that a kill between the two renames leaves a valid pair.
+Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. The hash file lists the
+new and the previous content, so that a kill between the two renames leaves a valid pair.
 
 Loading: the file may be untrusted. The zip must be uncompressed (a compressed one can be a bomb), and its pickle may
 name only tensors and plain containers. This is checked before unpickling, in addition to torch's
@@ -10,9 +10,9 @@ name only tensors and plain containers. This is checked before unpickling, in ad
 
 import hashlib
 import math
-import os
 import pickletools
 import shutil
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr
+from genai.core.files import atomic_write, fsync_file, fsync_folder, link_or_copy, replace_file, temporary_path
 from genai.core.renamed import current_node, current_weights
 
 CHECKPOINT_FORMAT = 1
+CAN_REPLACE_MAPPED_FILES = sys.platform != "win32"
+"""Whether a run can save over the checkpoint that it has resumed from while its tensors are memory-mapped."""
 _MAX_PICKLE_BYTES = 32 * 2**20
 _MAX_PICKLE_OPS = 2_000_000
 _MAX_ENTRIES = 100_000
@@ -83,20 +86,19 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     """
     import torch
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
+            fsync_file(file)
         digest = file_hash(temporary)
         if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
             _keep_previous(path, path.with_name("previous.ckpt"))
-        _write_hashes(path, [digest, *_read_hashes(path)[:1]])
-        os.replace(temporary, path)
+        _write_hashes(path, [digest, *read_hashes(path)[:1]])
+        replace_file(temporary, path)
         _write_hashes(path, [digest])
-        _fsync_folder(path.parent)
+        fsync_folder(path.parent)
         return digest
     except (OSError, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
         written = 0
@@ -116,7 +118,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     inspect_checkpoint(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=CAN_REPLACE_MAPPED_FILES)
     except Exception as error:  # torch raises various errors for an invalid file
         raise CorruptCheckpoint(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
     metadata, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
@@ -175,20 +177,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def atomic_write(path: Path, content: str) -> None:
-    """Replace a small text file atomically.
-
-    Bytes of file names that are not UTF-8 are written as ``\\udcff``, which JSON and YAML read back.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def read_hashes(path: Path) -> list[str]:
+    """Return the hashes in the hash file of ``path``; empty if there is none."""
+    file = path.with_name(f"{path.name}.sha256")
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
+    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _inspect_pickle(path: Path, content: bytes) -> None:
@@ -206,13 +199,6 @@ def _inspect_pickle(path: Path, content: bytes) -> None:
         raise CorruptCheckpoint(f"{path} is damaged: {str(error)[:100]}") from error
 
 
-def _read_hashes(path: Path) -> list[str]:
-    """Return the hashes in the hash file of ``path``; empty if there is none."""
-    file = path.with_name(f"{path.name}.sha256")
-    lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    return [line.split()[0] for line in lines if line.strip()]
-
-
 def _write_hashes(path: Path, hashes: list[str]) -> None:
     lines = "".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(hashes))
     atomic_write(path.with_name(f"{path.name}.sha256"), lines)
@@ -220,31 +206,18 @@ def _write_hashes(path: Path, hashes: list[str]) -> None:
 
 def _matches_hash(path: Path) -> bool:
     """Return whether a file matches its hash file; True if it has none."""
-    hashes = _read_hashes(path)
+    hashes = read_hashes(path)
     return not hashes or file_hash(path) in hashes
 
 
 def _keep_previous(path: Path, previous: Path) -> None:
     """Replace ``previous`` by the content of ``path``; both exist at every moment."""
-    link = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
-    link.unlink(missing_ok=True)
-    try:
-        os.link(path, link)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, link)
-    hashes = _read_hashes(path)
-    _write_hashes(previous, [*hashes, *_read_hashes(previous)])
-    os.replace(link, previous)
+    link = temporary_path(previous)
+    link_or_copy(path, link)
+    hashes = read_hashes(path)
+    _write_hashes(previous, [*hashes, *read_hashes(previous)])
+    replace_file(link, previous)
     _write_hashes(previous, hashes)
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _nearest_existing(folder: Path) -> Path:

@@ -16,10 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.runs.checkpoint import atomic_write, load_checkpoint
+from genai.core.files import atomic_write, lock_file, safe_name, unique_folder
+from genai.runs.checkpoint import load_checkpoint, read_hashes
 from genai.runs.record import RunRecord, parse_record, read_values
 
 
@@ -64,8 +65,7 @@ class Run:
     def checkpoint_hashes(self) -> set[str]:
         """sha256 of the checkpoints, from their hash files."""
         hash_files = (self.folder / "checkpoints").glob("*.ckpt.sha256")
-        lines = (line.split() for file in hash_files for line in file.read_text(errors="replace").splitlines())
-        return {words[0] for words in lines if words}
+        return {digest for file in hash_files for digest in read_hashes(file.with_suffix(""))}
 
     def load(self, *names: str) -> tuple[Path, dict[str, Any], list[str]]:
         """Load the first undamaged checkpoint of ``names`` (``"best"``), then of the others, newest first.
@@ -90,19 +90,17 @@ class Run:
 
     def remove_temporary_files(self) -> None:
         """Remove the temporary files of a process that was killed while saving."""
-        for file in (self.folder / "checkpoints").glob(".*.tmp"):
+        for file in (*self.folder.glob(".*.tmp"), *(self.folder / "checkpoints").glob(".*.tmp")):
             file.unlink(missing_ok=True)
 
-    def lock(self) -> FileLock:
+    def lock(self) -> BaseFileLock:
         """Acquire the lock for training in this folder. Raises ``UserError`` if another process holds it."""
-        lock = FileLock(self.folder / ".lock", blocking=False)
         try:
-            lock.acquire()
+            return lock_file(self.folder / ".lock")
         except Timeout:
             raise UserError(f"{self.folder} is being trained by another process.") from None
         except OSError as error:
             raise UserError(f"cannot write in {self.folder}: {error.strerror}.") from error
-        return lock
 
     @property
     def is_locked(self) -> bool:
@@ -117,20 +115,14 @@ class Run:
 def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
     """Create a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` if that fails."""
     now = datetime.now()
-    target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
+    target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{safe_name(name)}"
     try:
-        for count in range(1, 1000):
-            unique = target if count == 1 else target.with_name(f"{target.name}-{count}")
-            try:
-                unique.mkdir(parents=True, exist_ok=folder is not None)
-            except FileExistsError:
-                if not unique.is_dir():
-                    raise
-                continue
-            return Run(unique)
+        if folder is None:
+            return Run(unique_folder(target))
+        folder.mkdir(parents=True, exist_ok=True)
+        return Run(folder)
     except OSError as error:
         raise UserError(f"cannot create the run folder {target}: {error.strerror}.") from error
-    raise UserError(f"{target} and 999 numbered copies exist already.")
 
 
 def all_runs(root: Path) -> Iterator[Run]:
@@ -173,9 +165,9 @@ def latest_run_per_modality(root: Path) -> list[Run]:
 def shell_path(path: Path) -> str:
     """Quote a path for the shell, relative to the working folder if possible."""
     try:
-        return shlex.quote(str(path.absolute().relative_to(Path.cwd())))
+        return shlex.quote(path.absolute().relative_to(Path.cwd()).as_posix())
     except ValueError:
-        return shlex.quote(str(path.absolute()))
+        return shlex.quote(path.absolute().as_posix())
 
 
 def find_run(path: str | Path) -> Run:
@@ -217,7 +209,7 @@ def _git() -> dict[str, Any] | None:
 def _processor() -> str:
     file = Path("/proc/cpuinfo")
     if file.exists():
-        for line in file.read_text(errors="replace").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

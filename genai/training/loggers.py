@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from genai.core.errors import UserError
-from genai.runs.checkpoint import atomic_write
+from genai.core.files import atomic_write
 
 TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
 """Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
@@ -178,9 +179,8 @@ class MLflowLogger(Logger):
             id_file.write_text(str(self.mlflow.start_run(run_name=folder.name).info.run_id), encoding="utf-8")
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        self.mlflow.log_metrics(
-            {tensorboard_tag(name, self.networks): value for name, value in values.items()}, step=step
-        )
+        tags = {tensorboard_tag(name, self.networks): value for name, value in values.items()}
+        self.mlflow.log_metrics({re.sub(r"[^\w ./-]", "-", tag): value for tag, value in tags.items()}, step=step)
 
     def close(self) -> None:
         self.mlflow.end_run()

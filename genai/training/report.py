@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from genai.core.files import atomic_write
 from genai.inference.model import count_parameters
 from genai.modalities.optional import required_option
-from genai.runs.checkpoint import atomic_write
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
 
