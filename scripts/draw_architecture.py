@@ -30,7 +30,7 @@ FLOORS = {
     "cli": "words, Hydra, recorded words",
     "training": "the bridge to Lightning",
     "commands": "one file a command",
-    "top": "genai.load, fit, measure; genai NAME",
+    "top": "genai.load, fit, measure; genai.NAME",
 }
 """Rooms from below, and what is in them: each imports only itself and lower ones. ``top``: loose files of genai/."""
 

@@ -59,7 +59,7 @@ class Check:
 
 
 def run(command: str, *words: str, runs: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m genai COMMAND WORDS``; raises ``RuntimeError`` with its last lines where it fails."""
+    """Run ``python -m genai.COMMAND WORDS``; raises ``RuntimeError`` with its last lines where it fails."""
     done = subprocess.run(genai(command, *words, f"runs={runs}"), cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command} {' '.join(words)}: exit code {done.returncode}\n{done.stderr[-1500:]}")
@@ -68,7 +68,7 @@ def run(command: str, *words: str, runs: Path) -> subprocess.CompletedProcess[st
 
 def genai(command: str, *words: str) -> list[str]:
     """The command line of a command of genai."""
-    return [sys.executable, "-m", "genai", command, *words]
+    return [sys.executable, "-m", f"genai.{command}", *words]
 
 
 def only_run(runs: Path) -> Path:
