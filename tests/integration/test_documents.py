@@ -15,6 +15,7 @@ from genai.cli.compose import compose
 from genai.cli.options import split_options
 from genai.commands.sample import sample
 from tests.conftest import ROOT, copy_run
+from tests.conftest import SMALL as TEST_RUN
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TRAIN = ("minutes=null", "steps=2", "val_items=4", "batch=2", "trainer.threads=1")
@@ -147,6 +148,7 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
             if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line
             else ()
         )
+        more += TEST_RUN if "init_from=" in line else ()
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
