@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import genai
-from genai.core.files import atomic_write
+from genai.core.files import write_file
 from genai.runs.run import environment_info
 
 QUIET = ("val_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
@@ -32,4 +32,4 @@ def save(path: Path | None, results: dict[str, Any]) -> None:
     """Write ``results`` and a description of the machine to ``path``, if there is one."""
     if path:
         report = {"machine": environment_info()["hardware"], "results": results}
-        atomic_write(path, json.dumps(report, indent=2) + "\n")
+        write_file(path, json.dumps(report, indent=2) + "\n")

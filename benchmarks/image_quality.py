@@ -43,7 +43,7 @@ from genai.cli.compose import compose
 from genai.core.cache import cache_dir
 from genai.core.device import reuse_memory
 from genai.core.errors import UserError
-from genai.core.files import safe_name
+from genai.core.filesystem import safe_name
 from genai.data.torchvision_sets import TorchvisionSet
 from genai.inference.model import count_parameters
 from genai.media.picture import Picture, contact_sheet

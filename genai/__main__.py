@@ -5,7 +5,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-from genai.cli.compose import exit_on_error
+from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import UserError, did_you_mean
 from genai.core.paths import PACKAGE
 

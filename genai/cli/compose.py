@@ -6,9 +6,7 @@ Only hydra is imported here, so that ``--help`` is fast.
 import io
 import os
 import re
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genai.core.errors import RunError, UserError, did_you_mean
+from genai.cli.exit_codes import exit_on_error
+from genai.core.errors import UserError, did_you_mean
 from genai.core.paths import config_dir, config_dirs
 from genai.core.renamed import current_words
 
@@ -251,30 +250,6 @@ def _check_words(words: Sequence[str]) -> None:
             raise UserError(f"{word}: {key} cannot be null. There are: {', '.join(file.stem for file in members)}.")
 
 
-def exit_on_error(task: Callable[[], Any]) -> None:
-    """Run ``task``; print errors as one or two lines on standard error and exit with a code.
-
-    With ``GENAI_DEBUG=1`` the traceback is printed too.
-    """
-    try:
-        task()
-    except (UserError, RunError) as error:
-        if os.environ.get("GENAI_DEBUG") == "1":
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
-    except SystemExit as error:
-        if isinstance(error.code, int) and error.code > 128:  # all is saved: do not interrupt the exit
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of the output has exited, as in `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-
-
 def explain_hydra_error(error: Exception, config_name: str) -> UserError:
     """Translate an error of Hydra: the value, what is allowed, the nearest name."""
     cause: BaseException | None = error
@@ -282,7 +257,7 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file and cause.options is not None:
             group, _, name = cause.missing_cfg_file.rpartition("/")
             members = [option.removesuffix(".yaml") for option in cause.options]
-            if "/" in group:
+            if group.split("/")[0] in NODE_KEYS and "/" in group:
                 return _missing_variant_error(group, name)
             hint = f"{did_you_mean(name, members)} There are: {', '.join(members)}."
             return UserError(f"{group}={name}: there is no such {group}.{hint}")

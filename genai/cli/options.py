@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from omegaconf import OmegaConf
 
 from genai.core.errors import UserError
+from genai.core.files import make_folder
 from genai.core.paths import config_dir
 from genai.core.renamed import current_words
+from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
     from genai.cli.settings import ModelSettings
@@ -64,9 +66,9 @@ def report_checkpoints(model: "Model") -> None:
     """Print which checkpoints are used and which ones were skipped."""
     for key, part in model.parts.items():
         for note in part.notes:
-            print(f"{note} Using {part.file} instead.", file=sys.stderr)
+            print(one_line(f"{note} Using {part.file} instead."), file=sys.stderr)
         label = "model" if key == "ckpt" else key
-        print(f"{label} {part.file}, step {part.step}", file=sys.stderr, flush=True)
+        print(one_line(f"{label} {part.file}, step {part.step}"), file=sys.stderr, flush=True)
 
 
 def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def output_file(out: str, example: str) -> Path:
     if path.is_dir():
         raise UserError(f"out={path} is a folder: give a file, such as {path / example}.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise UserError(f"cannot create the folder of out={path}: {error.strerror}.") from error
     return path

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.cli.compose import compose, known_keys, override_key, plugin_names
+from genai.cli.compose import FREE_TEXT_KEYS, compose, encode_override, known_keys, override_key, plugin_names
 from genai.core.errors import UserError
 from genai.core.old_names import NEWER_ARGUMENTS
 from genai.core.paths import config_dirs
 from genai.core.renamed import current_config, current_node, current_words, without_split
+from genai.core.terminal import one_line
 from genai.runs.run import Run, all_runs, find_run
 
 PATH_KEYS = ("data.path",)
@@ -38,7 +39,7 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
     """Return the overrides that ``run`` was started with, followed by ``new_overrides``, which replace them.
 
     A run folder may be untrusted. So a recorded override may select a group member only by its name (Hydra would load
-    any file from a path), set only known keys, and set none of ``UNTRUSTED_KEYS``.
+    any file from a path), set only known keys, set none of ``UNTRUSTED_KEYS``, and name no variable.
     """
     replaced_keys = {override_key(word) for word in new_overrides}
     if replaced_keys & {"steps", "minutes"}:
@@ -53,6 +54,8 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
         members = {file.stem for file in files}
         is_member = not members or value in members or (key == "experiment" and value == "null")
         root = key.split(".")[0]
+        if "${" in encode_override(word, FREE_TEXT_KEYS["train"]):  # would read variables of the environment
+            return False
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
 
     words = [word for word in run.record.overrides if isinstance(word, str)]
@@ -65,15 +68,7 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
 
     These are the optimizer's values, from its ``config.yaml``, and those of arguments that are newer than the run.
     """
-    import yaml
-
-    file = run.folder / "config.yaml"
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except (yaml.YAMLError, ValueError, OSError, RecursionError):
-        config = None
-    if not isinstance(config, Mapping):
-        return []
+    config = run.read_config()
     words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
     node = current_node(config.get("modality"))
     newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {}) if isinstance(node, Mapping) else {}
@@ -120,14 +115,17 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
 
 def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
     """Find the newest unfinished run whose config is ``values``."""
-    import yaml
-
     for run in all_runs(Path(values["runs"]).expanduser()):
-        config, record = run.folder / "config.yaml", run.record
+        record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
-        if not run.last.exists() or finished or run.is_locked or not config.exists():
+        if not run.last.exists() or finished or run.is_locked:
             continue
-        if _comparable_config(yaml.safe_load(config.read_text(encoding="utf-8"))) == _comparable_config(values):
+        try:
+            config = run.read_config()
+        except UserError as error:
+            print(one_line(f"{error} Its run is passed over."), file=sys.stderr)
+            continue
+        if config and _comparable_config(config) == _comparable_config(values):
             return run
     return None
 

@@ -29,6 +29,7 @@ class ModelSettings:
     device: Literal["auto", "cpu", "cuda", "mps"]
     runs: str
     plugins: Sequence[str]
+    yes: bool
     modality: str | None = None
 
     def __post_init__(self) -> None:

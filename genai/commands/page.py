@@ -1,16 +1,18 @@
 """``python -m genai.page``: samples and losses of the newest runs on one HTML page. See ``--help``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import CommandConfig, exit_on_error, launch
+from genai.cli.compose import CommandConfig, launch
+from genai.cli.exit_codes import exit_on_error
 from genai.cli.options import output_file, parse_prompts
 from genai.cli.settings import PageSettings, parse_settings
 from genai.core.errors import RunError, UserError
-from genai.core.files import atomic_write
+from genai.core.files import MIB, check_file, write_file
+from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
     from genai.media.base import Media
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 MAX_SAMPLES = 24
 """Maximum number of samples per run."""
-Sample = tuple[Path, recipes.SampleRecipe]
-"""A media file and its recipe."""
+MAX_SECTION_BYTES = 32 * MIB
+"""Maximum length of the samples of a run on the page."""
+Sample = tuple[list[Path], recipes.SampleRecipe]
+"""The files of a sample and its recipe."""
 
 
 def main() -> None:
@@ -56,18 +60,23 @@ def _find_samples(root: Path) -> list[list[Sample]]:
         raise UserError(f"samples={root}: there is no such folder. Make samples first: python -m genai.sample")
     folders: dict[Path, list[Sample]] = {}
     for recipe_file in sorted(root.glob("**/[0-9][0-9][0-9]*.json")):
-        media_files = [file for file in recipe_file.parent.glob(f"{recipe_file.stem}.*") if file.suffix != ".json"]
         try:
-            if media_files:
-                newest = max(media_files, key=_modified_time)
-                folders.setdefault(recipe_file.parent, []).append((newest, recipes.read_recipe(recipe_file)))
+            files = [check_file(file, folder=root) for file in _files_of_stem(recipe_file)]
+            if files:
+                sample = files, recipes.read_recipe(recipe_file, root)
+                folders.setdefault(recipe_file.parent, []).append(sample)
         except UserError as error:
-            print(f"{error} It is skipped.", file=sys.stderr)
-    return sorted(folders.values(), key=lambda samples: max(_modified_time(file) for file, _ in samples), reverse=True)
+            print(one_line(f"{error} It is skipped."), file=sys.stderr)
+    return sorted(folders.values(), key=_newest_time, reverse=True)
 
 
-def _modified_time(file: Path) -> float:
-    return file.stat().st_mtime
+def _files_of_stem(recipe_file: Path) -> list[Path]:
+    """Return the files beside a recipe that have its name and another suffix."""
+    return [file for file in recipe_file.parent.glob(f"{recipe_file.stem}.*") if file.suffix != ".json"]
+
+
+def _newest_time(samples: Sequence[Sample]) -> float:
+    return max(file.stat().st_mtime for files, _ in samples for file in files)
 
 
 def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tuple[str, ...]) -> "Section":
@@ -76,18 +85,38 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tupl
 
     hashes = run.checkpoint_hashes
     candidates = (
-        [(file, recipe) for file, recipe in samples if recipe.checkpoint_sha256 in hashes] for samples in folders
+        [(files, recipe) for files, recipe in samples if recipe.checkpoint_sha256 in hashes] for samples in folders
     )
     samples = next(filter(None, candidates), [])
     media = _media_class(run, plugins)
-    figures = []
-    for file, recipe in samples[:MAX_SAMPLES]:
+    figures: list[tuple[Mapping[str, Any], str]] = []
+    size = 0
+    for files, recipe in samples[:MAX_SAMPLES]:
         try:
-            figures.append((vars(recipe.batch[recipe.item]), media.on_page(file)))
+            content = media.on_page(_media_file(files, media))
         except UserError as error:
-            print(f"{error} It is skipped.", file=sys.stderr)
-    folder = samples[0][0].parent if samples else None
+            print(one_line(f"{error} It is skipped."), file=sys.stderr)
+            continue
+        size += len(content)
+        if size > MAX_SECTION_BYTES:
+            print(
+                f"{run.folder}: the page shows {len(figures)} of its samples; more would be too large.", file=sys.stderr
+            )
+            break
+        figures.append((vars(recipe.batch[recipe.item]), content))
+    folder = samples[0][0][0].parent if samples else None
     return Section(run, figures, len(samples), folder, _sample_command(run, samples))
+
+
+def _media_file(files: Sequence[Path], media: "type[Media]") -> Path:
+    """Return the newest of a sample's files that a page can show. Raises ``UserError`` if there is none."""
+    from genai.media.data_url import MIME_TYPES
+
+    suffixes = {media.suffix} if media.suffix not in MIME_TYPES else {media.suffix, *MIME_TYPES}
+    usable = [file for file in files if file.suffix.lower() in suffixes]
+    if not usable:
+        raise UserError(f"{files[0]} is not a file of this model.")
+    return max(usable, key=lambda file: file.stat().st_mtime)
 
 
 def _media_class(run: "Run", plugins: tuple[str, ...]) -> "type[Media]":
@@ -122,7 +151,7 @@ def _sample_command(run: "Run", samples: Sequence[Sample]) -> str:
 
 def _write(path: Path, content: str) -> None:
     try:
-        atomic_write(path, content)
+        write_file(path, content)
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}.") from error
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
-from genai.cli.compose import CommandConfig, exit_on_error, launch
+from genai.cli.compose import CommandConfig, launch
+from genai.cli.exit_codes import exit_on_error
 from genai.cli.options import (
     command_keys,
     load_model,
@@ -22,7 +23,9 @@ from genai.cli.options import (
 )
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
-from genai.core.files import replace_file, safe_name, temporary_path, unique_folder
+from genai.core.files import make_folder, read_text, unique_folder, write_file
+from genai.core.filesystem import safe_name
+from genai.core.limits import check_samples
 from genai.core.renamed import current_options
 
 if TYPE_CHECKING:
@@ -70,7 +73,9 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
-    prompts, seeds = expand_prompts(_prompts(settings, model, options), settings.n, settings.seed)
+    prompts = _prompts(settings, model, options)
+    check_samples(settings.n * len(prompts), f"n={settings.n:,}", settings.yes)
+    prompts, seeds = expand_prompts(prompts, settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
     first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
@@ -133,11 +138,9 @@ def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any
     if settings.prompts_file is not None:
         file = Path(settings.prompts_file).expanduser()
         try:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"cannot read prompts_file={file}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
-            ) from error
+            lines = read_text(file, "prompts").split("\n")
+        except UserError as error:
+            raise UserError(f"prompts_file=: {error}") from error
         prompts = [line.rstrip("\r") for line in lines]
         prompts = prompts[:-1] if prompts[-1] == "" else prompts
         if not prompts:
@@ -285,12 +288,9 @@ def _create_folder(out: str | None) -> Path:
     if out and any(folder.glob("[0-9][0-9][0-9]*.json")):
         print(f"{folder}/ has samples already: those with the same numbers are replaced", file=sys.stderr)
     try:
-        if not out:
-            return unique_folder(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        return make_folder(folder) if out else unique_folder(folder)
     except OSError as error:
         raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
-    return folder
 
 
 def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | None = None) -> None:
@@ -300,12 +300,9 @@ def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | N
         files[".json"] = content.encode("utf-8", "backslashreplace")
     for suffix, data in files.items():
         path = folder / f"{name}{suffix}"
-        temporary = temporary_path(path)
         try:
-            temporary.write_bytes(data)
-            replace_file(temporary, path)
+            write_file(path, data)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from genai.cli.compose import CommandConfig, compose, exit_on_error, launch, override_key
+from genai.cli.compose import CommandConfig, compose, launch, override_key
+from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import UserError
 
 if TYPE_CHECKING:

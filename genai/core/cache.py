@@ -1,25 +1,41 @@
 """Cached files, named by a hash of the inputs they were computed from.
 
-Each is written under a temporary name and then renamed, so that several runs or ranks can share a folder.
+An entry is one file or several with the same stem, and ``NAME.sums``, which has the size and sha256 of each. What does
+not fit its sums (a power cut, a full disk, another program) is made again. Entries are written under temporary names,
+synced, and renamed, the sums last, so that several runs or ranks can share a folder. Without a usable folder, a
+temporary one is used, which ends with the process.
 """
 
+import atexit
+import errno
 import hashlib
 import json
 import os
+import shutil
+import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genai.core.files import replace_file, temporary_path
+from genai.core.errors import RunError, UserError
+from genai.core.files import open_file, read_text, write_file
+from genai.core.filesystem import replace_file, sync_file, sync_folder
+from genai.core.plain_data import parse_json
 
 T = TypeVar("T")
+MIN_SECONDS, MAX_SECONDS = 60.0, 24 * 3600.0
+"""Seconds for which a left-over temporary file stays: that of an ended process of this machine, and any other."""
+_TEMPORARY = ".making-"
 
 
 def cache_dir() -> Path:
-    """Return the cache folder: ``GENAI_CACHE``, else ``~/.cache/genai``."""
-    folder = os.environ.get("GENAI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "genai"
-    return Path(folder).expanduser()
+    """Return the cache folder: ``GENAI_CACHE``, else ``~/.cache/genai``; a temporary one if it cannot be written."""
+    folder = os.environ.get("GENAI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "genai"
+    return _usable_folder(str(folder))
 
 
 def cache_key(*parts: Any) -> str:
@@ -27,26 +43,55 @@ def cache_key(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def cached_file(path: Path, write: Callable[[Path], None]) -> Path:
-    """Return ``path``; if it does not exist, call ``write(temporary)`` first and rename the result to it."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_path(path)
-        try:
-            write(temporary)
-            replace_file(temporary, path)
-        except PermissionError:  # on Windows: another process has just written the same and has it open
-            if not path.exists():
-                raise
-        finally:
-            temporary.unlink(missing_ok=True)
-    return path
+def cached_file(path: Path, write: Callable[[Path], None], *other_suffixes: str) -> Path:
+    """Return an entry, made by ``write`` unless it is there and fits its sums.
+
+    Args:
+        path: of the entry's first file, in the cache folder.
+        write: called with a temporary path; writes this file, and one with each of ``other_suffixes``.
+        other_suffixes: of the other files of the entry.
+
+    Returns:
+        The path of the first file: another than ``path`` if its folder is full.
+
+    Raises:
+        RunError: there is no room at all.
+    """
+    suffixes = (path.suffix, *other_suffixes)
+    if _fits(path, suffixes):
+        return path
+    try:
+        return _make_entry(path, write, suffixes)
+    except OSError as error:
+        if isinstance(error, PermissionError) and _fits(path, suffixes):
+            return path  # on Windows: another process has just made it and has it open
+        if not _is_about(error, path.parent):
+            raise  # the data cannot be read
+        folder = _temporary_folder()
+        if path.parent == folder:
+            raise _full_disk_error(folder, error) from error
+        _print_fallback(path.parent, error.strerror or str(error), folder)
+    try:
+        return _make_entry(folder / path.name, write, suffixes)
+    except OSError as error:
+        raise _full_disk_error(folder, error) from error
 
 
 def cached_json(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the plain value ``compute()``, cached as JSON in ``path``."""
     file = cached_file(path, lambda temporary: write_json(temporary, compute()))
     return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def read_cached_json(path: Path) -> Any:
+    """Return the value that ``replace_cached_json`` wrote to ``path``; ``None`` if there is none, or it is damaged."""
+    return json.loads(path.read_text(encoding="utf-8")) if _fits(path, (path.suffix,)) else None
+
+
+def replace_cached_json(path: Path, value: Any) -> None:
+    """Write a plain value that changes with time to the cache, where it can be written."""
+    _sums_file(path).unlink(missing_ok=True)
+    cached_file(path, lambda temporary: write_json(temporary, value))
 
 
 def track_progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
@@ -63,3 +108,129 @@ def track_progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
 def write_json(path: Path, value: Any) -> None:
     """Write a plain value to a JSON file."""
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------------------- an entry
+
+
+def _make_entry(path: Path, write: Callable[[Path], None], suffixes: Sequence[str]) -> Path:
+    """Write the files of an entry and its sums, and return ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_TEMPORARY}{_process_name()}-{path.name}")
+    sums = {}
+    try:
+        write(temporary)
+        for suffix in suffixes:
+            with temporary.with_suffix(suffix).open("r+b") as file:
+                sums[suffix] = [file.seek(0, os.SEEK_END), _digest(file)]
+                sync_file(file)
+        for suffix in suffixes:
+            replace_file(temporary.with_suffix(suffix), path.with_suffix(suffix))
+        sync_folder(path.parent)
+        write_file(_sums_file(path), json.dumps(sums) + "\n")
+    finally:
+        for suffix in suffixes:
+            temporary.with_suffix(suffix).unlink(missing_ok=True)
+    return path
+
+
+def _fits(path: Path, suffixes: Sequence[str]) -> bool:
+    """Return whether the files of an entry have the sizes and hashes of its sums; say so if they do not."""
+    if not _sums_file(path).exists():
+        return False
+    try:
+        sums = parse_json(read_text(_sums_file(path), "hash"), path.name)
+        for suffix in suffixes:
+            with open_file(path.with_suffix(suffix)) as file:
+                if [os.fstat(file.fileno()).st_size, _digest(file)] != sums[suffix]:
+                    raise UserError("it has changed")
+    except (UserError, OSError, KeyError, TypeError):
+        print(f"cache: {path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def _sums_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sums")
+
+
+def _digest(file: Any) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_about(error: OSError, folder: Path) -> bool:
+    """Return whether an error is one of writing in ``folder``: it names a path there, or says that a disk is full."""
+    if error.filename is None:
+        return error.errno in (errno.ENOSPC, errno.EFBIG)
+    return Path(os.fsdecode(error.filename)).is_relative_to(folder)
+
+
+def _full_disk_error(folder: Path, error: OSError) -> RunError:
+    free = shutil.disk_usage(folder).free
+    return RunError(f"cannot write in {folder}: {error.strerror or error}; {free:,} bytes are free there.")
+
+
+# ------------------------------------------------------------------------------------------------------ the folder
+
+
+@cache
+def _usable_folder(name: str) -> Path:
+    """Create the cache folder, remove what killed processes left; a temporary folder if it cannot be written."""
+    try:
+        folder = Path(name).expanduser().absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        folder = _temporary_folder()
+        _print_fallback(Path(name), getattr(error, "strerror", None) or str(error), folder)
+        return folder
+    _remove_leftovers(folder)
+    return folder
+
+
+@cache
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="genai-"))
+    owner = os.getpid()
+    atexit.register(lambda: shutil.rmtree(folder, ignore_errors=True) if os.getpid() == owner else None)
+    return folder
+
+
+@cache
+def _print_fallback(folder: Path, reason: str, fallback: Path) -> None:
+    message = f"cache: cannot write in {folder} ({reason}); {fallback} is used instead, until the end of this command."
+    print(message, file=sys.stderr, flush=True)
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()[:40].replace('-', '_')}-{os.getpid()}"
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes that were killed."""
+    for file in folder.glob(".*"):
+        try:
+            seconds = time.time() - file.stat().st_mtime
+            if file.is_file() and seconds > (MIN_SECONDS if _has_no_process(file.name) else MAX_SECONDS):
+                file.unlink()
+        except OSError:  # another process was faster
+            continue
+
+
+def _has_no_process(name: str) -> bool:
+    """Return whether a temporary file belongs to a process of this machine that has ended."""
+    host, _, rest = name.removeprefix(_TEMPORARY).partition("-")
+    process = rest.partition("-")[0]
+    if not (name.startswith(_TEMPORARY) and process.isdecimal() and host == _process_name().partition("-")[0]):
+        return False
+    if sys.platform == "win32":  # os.kill would end the process
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

@@ -1,7 +1,6 @@
 """Device, precision and number of processes, resolved and checked before the trainer is created."""
 
 import ctypes
-import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from genai.core.errors import UserError
+from genai.core.limits import check_processes, num_cores
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,8 @@ class DeviceConfig:
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
         threads = self.threads or max(1, num_cores() // devices)
+        check_processes(threads, "trainer.threads")
         return DeviceConfig(accelerator, devices, precision, self.strategy, threads, self.compile)  # type: ignore[arg-type]
-
-
-def num_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def reuse_memory() -> None:

@@ -1,145 +1,189 @@
-"""Files on every file system: names, atomic replacement, links, syncing and locks.
+"""The doors for files that others may have made or changed: what is read is regular and small, what is written is new.
 
-Windows, exFAT and network file systems lack some of what a local POSIX file system has. Each function here works
-without it.
+A pipe never ends, a device fills the memory, a link leads elsewhere. So a file is opened only after a look at what it
+is, and written beside its place and renamed, which replaces a link instead of following it.
 """
 
 import errno
+import io
 import os
-import re
-import shutil
+import secrets
+import stat
+import sys
 import time
-import unicodedata
-import uuid
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
+from genai.core.errors import UserError
+from genai.core.filesystem import replace_file, sync_file
 
-MAX_NAME_BYTES = 150
-"""Length of a name in UTF-8; file systems allow 255, and a date, a number and a suffix are added."""
-RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Waiting times before a file that another program holds open is replaced again."""
-_RESERVED = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
-_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
+KIB, MIB = 2**10, 2**20
+MAX_BYTES = {
+    "hash": 4 * KIB,
+    "config": 256 * KIB,
+    "record": 8 * MIB,
+    "recipe": 16 * MIB,
+    "caption": MIB,
+    "prompts": 64 * MIB,
+    "sample": 64 * MIB,
+    "metrics": 256 * MIB,
+    "table": 256 * MIB,
+    "text": 4096 * MIB,
+}
+"""Largest file that is read, by its kind, in bytes."""
+MAX_SECONDS = 60.0
+"""Longest time to read a part of a file: beyond it the disk, or what stands for one, does not answer."""
+_PART = MIB
 
 
-def safe_name(text: str) -> str:
-    """Return ``text`` as a name that every file system accepts.
+def read_bytes(path: Path, kind: str, folder: Path | None = None) -> bytes:
+    """Read a file.
 
-    Separators, control characters and ``: * ? " < > |`` become ``-``, dots and spaces at the ends are dropped, and a
-    name of a device such as ``CON`` or ``aux.txt`` begins with ``_``. Different texts can have the same name, and names
-    that differ in case alone are one file on some systems: see ``unique_folder``.
+    Args:
+        path: the file.
+        kind: key of ``MAX_BYTES``.
+        folder: the folder that the file has to be in, also if links lead to it; ``None``: anywhere.
+
+    Raises:
+        UserError: there is no such file, it is a folder, a pipe or a device, it is too large, it is elsewhere.
     """
-    characters = (
-        "-" if character in '<>:"/\\|?*' or unicodedata.category(character).startswith("C") else character
-        for character in unicodedata.normalize("NFC", text)
-    )
-    name = "".join(characters).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(" .") or "_"
-    return f"_{name}" if _RESERVED.fullmatch(name.partition(".")[0].rstrip()) else name
-
-
-def unique_folder(folder: Path) -> Path:
-    """Create ``folder``, or ``folder-2``, ``folder-3``, ... if that exists, and return it. Raises ``OSError``."""
-    for count in range(1, 1000):
-        unique = folder if count == 1 else folder.with_name(f"{folder.name}-{count}")
+    with open_file(path, MAX_BYTES[kind], folder) as file:
         try:
-            unique.mkdir(parents=True)
-        except FileExistsError:
-            if not unique.is_dir():
-                raise
-            continue
-        return unique
-    raise FileExistsError(errno.EEXIST, "it and 998 numbered copies exist already", str(folder))
+            return _read_all(path, file, MAX_BYTES[kind])
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}.") from error
 
 
-def sort_paths(paths: Iterable[Path]) -> list[Path]:
-    """Sort paths part by part, by code points. Windows would ignore case, and order data sets in its own way."""
-    return sorted(paths, key=lambda path: path.parts)
+def read_text(path: Path, kind: str, folder: Path | None = None) -> str:
+    """Read UTF-8, with or without a byte order mark. Raises ``UserError`` as ``read_bytes``, and for other bytes."""
+    try:
+        return read_bytes(path, kind, folder).decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path}: it is not UTF-8.") from error
 
 
-def temporary_path(path: Path) -> Path:
-    """Return a new hidden name beside ``path``. Process ids do not tell the machines that share a folder apart."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+def open_file(path: Path, max_bytes: float = float("inf"), folder: Path | None = None) -> io.BufferedReader:
+    """Open a regular file of at most ``max_bytes`` bytes, in ``folder`` if one is given. Raises ``UserError``."""
+    path = Path(path)
+    try:
+        descriptor = os.open(_path_inside(path, folder), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in a name
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+        os.close(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            raise UserError(
+                f"{path} has {status.st_size:,} bytes, more than {max_bytes:,.0f}, the limit for such a file."
+            )
+        raise UserError(f"{path} is not a file.")
+    return os.fdopen(descriptor, "rb")
 
 
-def replace_file(source: Path, target: Path) -> None:
-    """Rename ``source`` to ``target``, which is replaced.
-
-    Windows and SMB refuse this while another program reads ``target``; so it is tried again for a moment.
-    """
-    for seconds in RETRY_SECONDS:
-        try:
-            os.replace(source, target)
-        except PermissionError:
-            time.sleep(seconds)
-        else:
-            return
-    os.replace(source, target)
+def check_file(path: Path, max_bytes: float = float("inf"), folder: Path | None = None) -> Path:
+    """Return ``path`` if ``open_file`` opens it, for readers that open files by themselves. Raises ``UserError``."""
+    open_file(path, max_bytes, folder).close()
+    return path
 
 
-def atomic_write(path: Path, content: str) -> None:
-    """Replace a small text file atomically; line ends are ``\\n`` on every system.
+def is_inside(path: Path, folder: Path) -> bool:
+    """Return whether ``path`` is below ``folder``, also if links lead to it."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a loop of links
+        return False
+
+
+def write_file(path: Path, content: bytes | str, folder: Path | None = None) -> None:
+    """Replace a file atomically: write beside it, sync, rename. A link is replaced, not followed.
 
     Bytes of file names that are not UTF-8 are written as ``\\udcff``, which JSON and YAML read back.
+
+    Args:
+        path: the file.
+        content: of the file.
+        folder: the folder that the file has to be in: no folder on the way to it is a link that leads out.
+
+    Raises:
+        UserError: ``path`` is not inside ``folder``.
+        OSError: the disk is full or the folder cannot be written.
     """
+    if folder is not None and not is_inside(path.parent, folder):
+        raise UserError(f"{path.parent} is a link that leads out of {folder}: nothing is written there.")
     temporary = temporary_path(path)
     try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(content)
-            fsync_file(file)
+        with temporary.open("xb") as file:
+            file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
+            sync_file(file)
         replace_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make ``target`` a hard link to ``source``, or a copy if the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except (OSError, AttributeError, NotImplementedError):
-        shutil.copyfile(source, target)
+def make_folder(path: Path, folder: Path | None = None, exist_ok: bool = True) -> Path:
+    """Create a folder and those above it; if that fails, none of them stays.
 
-
-def fsync_file(file: IO[Any]) -> None:
-    """Write an open file to the disk, if its file system can be told to."""
-    file.flush()
-    try:
-        os.fsync(file.fileno())
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-
-
-def fsync_folder(folder: Path) -> None:
-    """Write the entries of a folder to the disk. Windows and some network file systems do not support it."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def lock_file(path: Path) -> "BaseFileLock":
-    """Acquire a lock without waiting; a file beside ``path`` is the lock if the system has none.
+    Args:
+        path: the folder.
+        folder: the folder that it has to be in.
+        exist_ok: whether it may exist.
 
     Raises:
-        Timeout: another process holds it.
-        OSError: the folder cannot be written.
+        UserError: a link leads out of ``folder``.
+        OSError: it cannot be created.
     """
-    from filelock import FileLock, SoftFileLock
-
-    lock: BaseFileLock = FileLock(path, blocking=False)
+    if folder is not None and not is_inside(path, folder):
+        raise UserError(f"{path} is a link that leads out of {folder}: nothing is written there.")
+    missing = [parent for parent in (path, *path.parents) if not os.path.lexists(parent)]
     try:
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        is_unsupported = isinstance(error, NotImplementedError) or error.errno in _UNSUPPORTED
-        if not is_unsupported:
-            raise
-        lock = SoftFileLock(path.with_name(f"{path.name}.soft"), blocking=False)
-        lock.acquire()
-    return lock
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+    return path
+
+
+def unique_folder(path: Path) -> Path:
+    """Create the folder ``path``, or ``path-2``, ``path-3``, ... if it exists, and return it. Raises ``OSError``."""
+    for count in range(1, 1000):
+        unique = path if count == 1 else path.with_name(f"{path.name}-{count}")
+        try:
+            return make_folder(unique, exist_ok=False)
+        except FileExistsError:
+            if not unique.is_dir():
+                raise
+    raise FileExistsError(errno.EEXIST, "it and 998 numbered copies exist already", str(path))
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a hidden name beside ``path`` that no other process uses."""
+    return path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _path_inside(path: Path, folder: Path | None) -> Path:
+    """Return the path without links, if it is inside ``folder``."""
+    if folder is None:
+        return path
+    if not is_inside(path, folder):
+        raise UserError(f"{path} is a link that leads out of {folder}: it is not read.")
+    return path.resolve()
+
+
+def _read_all(path: Path, file: io.BufferedReader, max_bytes: int) -> bytes:
+    parts, size = [], 0
+    while True:
+        start = time.monotonic()
+        part = file.read(_PART)
+        parts.append(part)
+        size += len(part)
+        if size > max_bytes:  # it grows while it is read, as files below /proc do
+            raise UserError(f"{path} has more than {max_bytes:,} bytes, the limit for such a file.")
+        if time.monotonic() - start > MAX_SECONDS:
+            raise UserError(f"{path} cannot be read: its disk does not answer.")
+        if not part:
+            return b"".join(parts)
+
+
+_BINARY = getattr(os, "O_BINARY", 0) if sys.platform == "win32" else 0

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from genai.core.errors import UserError
-from genai.core.files import sort_paths
-from genai.data.captions import printable
+from genai.core.files import read_bytes
+from genai.core.filesystem import sort_paths
+from genai.core.terminal import printable
 from genai.data.folder import Item
 from genai.data.video_folder import VideoFolder
 
@@ -105,7 +106,7 @@ class ActionVideos(VideoFolder):
                     f"defines the splits of {self.name}."
                 )
             for file in files:
-                for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                for line in read_bytes(file, "table").decode("utf-8", "replace").splitlines():
                     path, _, tag = line.strip().partition(" ")
                     # UCF101 has a list for each split, and tags are classes; in HMDB51 tags 1 and 2 are the splits
                     if path and (self.name == "UCF101" or tag.strip() == str(1 + is_val)):

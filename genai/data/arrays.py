@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from genai.core.cache import cache_key, track_progress
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError, short_repr
-from genai.data.captions import printable
+from genai.core.terminal import printable
 from genai.data.dedup import select_val_indices
 from genai.data.numpy_files import NumpyFiles
 from genai.media.clip import Clip

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import UserError, short_repr
+from genai.core.terminal import printable
 from genai.media.text import Document
 
 CAPTION_SUFFIXES = (".txt", ".caption")
@@ -54,7 +54,7 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) 
                     _add_row(captions, file, line, row, names)
             elif file.suffix.lower() in CAPTION_SUFFIXES:
                 if (stem := _stem(file)) in stems:
-                    captions.by_stem[stem] = " ".join(Document.read(file).split())
+                    captions.by_stem[stem] = " ".join(Document.read(file, "caption").split())
                 else:
                     captions.notes.append(f"{file} is a caption without a {item_name.removesuffix('s')}.")
         except UserError as error:
@@ -80,16 +80,6 @@ def _candidate_paths(folder: Path, name: str) -> Iterator[str]:
     return (_normalize_path(folder / path) for path in (name, f"wavs/{name}.wav", f"{name}.wav"))
 
 
-def printable(text: str) -> str:
-    """Replace bytes of a file name that are not valid characters by question marks."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def one_line(text: str) -> str:
-    """Also replace line breaks and control characters, which names of files may contain."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", printable(text))
-
-
 def _normalize_path(path: Path | str) -> str:
     """Normalize a path to a key: "é" may be one character in a table and two in a file system, and "a/../b" is "b"."""
     return unicodedata.normalize("NFC", os.path.normpath(path))
@@ -113,7 +103,7 @@ def _csv_options(content: str) -> dict[str, Any]:
 
 def _read_table(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Yield (line, row) of a table, with an empty row for an invalid line. Raises ``UserError`` naming the file."""
-    content = io.StringIO(Document.read(file), newline="")
+    content = io.StringIO(Document.read(file, "table"), newline="")
     if file.suffix == ".csv":
         reader = csv.DictReader(content, **_csv_options(content.getvalue()))
         try:

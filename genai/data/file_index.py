@@ -1,16 +1,15 @@
 """Cached index of the files of a folder: each file is inspected once, and again only after it changes."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from genai.core.cache import cache_dir, cache_key, track_progress
+from genai.core.cache import cache_dir, cache_key, read_cached_json, replace_cached_json, track_progress
 from genai.core.errors import UserError
-from genai.core.files import atomic_write, sort_paths
+from genai.core.filesystem import sort_paths
 from genai.core.prefetch import prefetch_map
 
 NUM_THREADS = min(4, os.cpu_count() or 1)
@@ -60,18 +59,17 @@ def index_files(
             known[name] = info
     finally:  # keep the results after Ctrl-C
         if new:
-            index.parent.mkdir(parents=True, exist_ok=True)
             _write_index(index, known)
     return [known[name] for name in stamps]
 
 
 def _read_index(index: Path) -> dict[str, FileInfo]:
     try:
-        rows: dict[str, dict[str, Any]] = json.loads(index.read_text(encoding="utf-8"))
+        rows: dict[str, dict[str, Any]] = read_cached_json(index) or {}
         return {
             name: FileInfo(**{_FIELDS.get(key, key): value for key, value in row.items()}) for name, row in rows.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError):  # missing or damaged: build a new one
+    except (TypeError, AttributeError):  # of another version
         return {}
 
 
@@ -80,7 +78,7 @@ def _write_index(index: Path, infos: Mapping[str, FileInfo]) -> None:
     rows = {
         name: {keys.get(field, field): value for field, value in asdict(info).items()} for name, info in infos.items()
     }
-    atomic_write(index, json.dumps(rows))
+    replace_cached_json(index, rows)
 
 
 def _list_parts(file: Path) -> list[Path]:

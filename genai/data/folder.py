@@ -1,7 +1,5 @@
 """Data sources from a folder of files: finding files and captions, and splitting into training and validation data."""
 
-import fnmatch
-import glob
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,10 +13,12 @@ from annotated_types import Gt, Lt
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
-from genai.core.files import sort_paths
-from genai.data.captions import one_line, printable, read_captions
+from genai.core.filesystem import sort_paths
+from genai.core.terminal import one_line, printable
+from genai.data.captions import read_captions
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
+from genai.data.find_files import expand_glob, walk_folder
 
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 """Names of a validation folder next to a sub-folder ``train``; the first that exists is used."""
@@ -104,10 +104,10 @@ class Folder(SplitSource):
             raise UserError(f"data.path= is empty: give a folder of {self.item_name}, or a glob.")
         path = Path(self.path).expanduser()
         if path.is_dir():
-            files, errors = _walk(path)
+            files, errors = walk_folder(path)
             media = self.find_media(path, files)
         else:
-            matches, errors = ([path], []) if path.is_file() else _expand_glob(path)
+            matches, errors = ([path], []) if path.is_file() else expand_glob(path)
             media = [file for file in matches if self._has_suffix(file) and file.is_file()]
             folders = sort_paths({file.parent for file in media})
             neighbors = [file for folder in folders for file in sort_paths(folder.iterdir())]
@@ -217,48 +217,3 @@ def _describe_duplicates(entries: Sequence[Entry]) -> str:
         return ""
     examples = ", ".join(copies[:3]) + ", ..." * (len(copies) > 3)
     return one_line(f"; {len(copies):,} {'is a copy' if len(copies) == 1 else 'are copies'}: {examples}")
-
-
-def _walk(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the sorted files in ``folder`` and its sub-folders, without hidden ones, and errors about folders.
-
-    Linked folders are visited last and each folder only once, so a link to a parent folder does not loop.
-    """
-    files, errors = list[Path](), list[str]()
-    visited, links = set[str](), [folder]
-    for top in links:
-        for path, folders, names in os.walk(top, onerror=lambda error: errors.append(_walk_error(error))):
-            if (real_path := os.path.realpath(path)) in visited:
-                folders.clear()
-                continue
-            visited.add(real_path)
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            links += sort_paths(Path(path, name) for name in folders if os.path.islink(os.path.join(path, name)))
-            files += [Path(path, name) for name in names if not name.startswith(".")]
-    return sorted(files, key=Path.as_posix), errors
-
-
-def _walk_error(error: OSError) -> str:
-    return f"cannot read folder {error.filename}: {error.strerror}."
-
-
-def _expand_glob(pattern: Path) -> tuple[list[Path], list[str]]:
-    """Return the sorted files that match a glob, and errors as in ``_walk``. In Python's ``**``, links can loop."""
-    if "**" not in pattern.parts:
-        return sort_paths(map(Path, glob.glob(str(pattern)))), []
-    index = pattern.parts.index("**")
-    matches, errors = list[Path](), list[str]()
-    for folder in sorted(map(Path, glob.glob(str(Path(*pattern.parts[:index])))), key=Path.as_posix):
-        files, folder_errors = _walk(folder)
-        matches += [file for file in files if _matches_glob(file.relative_to(folder).parts, pattern.parts[index:])]
-        errors += folder_errors
-    return sort_paths(matches), errors
-
-
-def _matches_glob(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether the parts of a path match those of a glob, where ``**`` matches any number of parts."""
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return any(_matches_glob(path[start:], pattern[1:]) for start in range(len(path) + 1))
-    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _matches_glob(path[1:], pattern[1:])

@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr
-from genai.data.captions import printable
+from genai.core.terminal import printable
 
 MAX_ARRAY_BYTES = 8 * 2**30
 """Largest array that is read from an ``.npz`` into memory, in bytes; an ``.npy`` is memory-mapped and has no limit."""

@@ -1,6 +1,5 @@
 """Text from a file, a folder or a glob, or from the source code of the Python standard library."""
 
-import glob
 import hashlib
 import json
 import sys
@@ -14,7 +13,9 @@ from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
-from genai.core.files import sort_paths
+from genai.core.filesystem import sort_paths
+from genai.core.terminal import one_line
+from genai.data.find_files import expand_glob, walk_folder
 from genai.media.text import Document
 
 SUFFIXES = frozenset(
@@ -43,47 +44,56 @@ class TextFolder(SplitSource):
 
     def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
         self.path, self.val_fraction, self.field = path, val_fraction, field
-        self.skipped = ()
+        self.skipped, self._note = (), ""
 
     @property
     def description(self) -> str:
         train, val = (sum(len(example.media) for example in split) for split in self._splits)
-        return (
+        return one_line(
             f"{self.path}: {train:,} characters in {len(self.train):,} documents, {val:,} in {len(self.val):,} held out"
+            f"{self._note}"
         )
 
-    def files(self) -> list[Path]:
-        """Return the files to read, in order. Raises ``UserError`` if there are none."""
+    def files(self) -> tuple[list[Path], list[str]]:
+        """Return the files to read, in order, and errors about folders. Raises ``UserError`` if there are no files."""
         if not self.path:
             raise UserError("data.path= is empty: give a file, a folder or a glob.")
         path = Path(self.path).expanduser()
         if path.is_file():
-            return [path]
+            return [path], []
         if path.is_dir():
-            files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            matches = sort_paths(file for file in files if not _is_hidden(file.relative_to(path)))
+            files, errors = walk_folder(path)
+            matches = sort_paths(file for file in files if file.suffix.lower() in SUFFIXES and file.is_file())
             if not matches:
+                hint = " ".join(["", *errors[:3]])
                 raise UserError(
-                    f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}."
+                    f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}.{hint}"
                 )
-            return matches
-        matches = sort_paths(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+            return matches, errors
+        files, errors = expand_glob(path)
+        matches = sort_paths(file for file in files if file.is_file())
         if not matches:
             raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
-        return matches
+        return matches, errors
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
         documents: dict[str, str] = {}
-        skipped: list[str] = []
-        for file in self.files():
+        files, skipped = self.files()
+        counts = {"empty": 0, "copies": 0}
+        for file in files:
             try:
                 for text in list(read_documents(file, self.field)):  # list(): use a file completely or not at all
+                    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+                    counts["empty"] += not text
+                    counts["copies"] += digest in documents
                     if text:
-                        documents.setdefault(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(), text)
+                        documents.setdefault(digest, text)
             except UserError as error:
                 skipped.append(str(error))
-        self.skipped = tuple(skipped)
+        self.skipped = tuple(map(one_line, skipped))
+        left_out = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+        self._note = f"; left out: {left_out}" if left_out else ""
         if not documents:
             raise UserError(f"data.path={self.path}: it contains no usable text. {' '.join(skipped[:3])}")
         if len(documents) == 1:
@@ -113,15 +123,11 @@ class Stdlib(TextFolder):
     def description(self) -> str:
         return super().description.replace(self.path, f"source code of Python {sys.version.split()[0]}")
 
-    def files(self) -> list[Path]:
+    def files(self) -> tuple[list[Path], list[str]]:
         excluded = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
         root = Path(self.path)
         files = sort_paths(root.rglob("*.py"))
-        return [file for file in files if not excluded & set(file.relative_to(root).parts)]
-
-
-def _is_hidden(file: Path) -> bool:
-    return any(part.startswith(".") for part in file.parts)
+        return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
 
 
 def read_documents(file: Path, field: str) -> Iterator[str]:
@@ -139,7 +145,7 @@ def read_documents(file: Path, field: str) -> Iterator[str]:
 def _json_field(line: str, field: str, where: str) -> str:
     try:
         value: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where} is not JSON ({error}); the file is skipped.") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
         raise UserError(f"{where} has no text in the field '{field}'; the file is skipped.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError, did_you_mean, join_names
+from genai.core.files import make_folder
 from genai.data.audio_folder import AudioFolder
 from genai.data.folder import Item
 from genai.media.sound import SAMPLE_RATES
@@ -69,7 +70,7 @@ class TorchaudioSet(AudioFolder):
 
         try:
             if self.download:
-                root.mkdir(parents=True, exist_ok=True)
+                make_folder(root)
             items = dataset_files.list_items(create)
         except Exception as error:  # another type for each data set: missing, damaged, no network
             if self.download:

@@ -1,6 +1,7 @@
 """A trained model for use from Python; the commands, previews and tools are built on it."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
@@ -18,6 +19,7 @@ from genai.core.batch import Interpolation, Request, batch_ranges
 from genai.core.device import select_device
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr
 from genai.core.instantiate import instantiate, parse_dataclass
+from genai.core.limits import check_batch
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -200,6 +202,7 @@ class Stream:
         self.init = init
         request: Request = modality.request(prompts, seeds, init, modality_options)
         request = replace(request, interpolation=interpolation)
+        check_batch(len(prompts), math.prod(request.size))
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
         self.unit, self._elements_per_unit = length_unit(modality)

@@ -3,8 +3,8 @@
 A recipe holds every option, including defaults, and the hash of each input file, so that a changed file is detected.
 """
 
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 from annotated_types import Ge, Lt
 
 from genai.core.errors import UserError
+from genai.core.files import read_text
+from genai.core.plain_data import parse_json
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -118,15 +120,14 @@ def check_origins(path: str, recipe: SampleRecipe, model: "Model") -> None:
             raise UserError(f"{path} was made with a checkpoint other than {part.file}, or it has changed since.")
 
 
-def read_recipe(path: Path) -> SampleRecipe:
-    """Read a recipe from a file. Raises ``UserError`` if it is not one."""
+def read_recipe(path: Path, folder: Path | None = None) -> SampleRecipe:
+    """Read a recipe from a file, which has to be in ``folder`` if one is given. Raises ``UserError`` if it is not."""
     from genai.core.instantiate import read_dataclass
 
+    text = read_text(path, "recipe", folder)
     try:
-        recipe = read_dataclass(SampleRecipe, json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError, UserError) as error:
+        recipe = read_dataclass(SampleRecipe, parse_json(text, str(path)))
+    except UserError as error:
         raise UserError(f"{path} is not the recipe of a sample.") from error
     if recipe.item >= len(recipe.batch) or recipe.init not in (None, *recipe.files):
         raise UserError(f"{path} is not the recipe of a sample.")
@@ -160,8 +161,9 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
     if path.name:
         hash_files.insert(0, path.with_name(f"{path.name}.sha256"))
     for file in hash_files:
-        if file.is_file() and read_hashes(file.with_suffix(""))[:1] == [digest]:
-            return file.with_suffix("")
+        with suppress(UserError):
+            if read_hashes(file.with_suffix(""))[:1] == [digest]:
+                return file.with_suffix("")
     raise UserError(
         f"the checkpoint of this sample ({path}, sha256 {digest[:12]}...) is missing or has changed since, and no copy "
         f"is in {root}/. Say where it is: runs= or {key}="

@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 from genai.core.errors import UserError, join_names
+from genai.core.files import read_bytes
 
 MIME_TYPES = {
     ".png": "image/png",
@@ -27,7 +28,4 @@ def file_data_url(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in MIME_TYPES:
         raise UserError(f"{path} cannot be shown on a page. There are: {join_names(MIME_TYPES)}.")
-    try:
-        return data_url(path.read_bytes(), suffix)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+    return data_url(read_bytes(path, "sample"), suffix)

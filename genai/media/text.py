@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from genai.core.errors import UserError
+from genai.core.files import read_bytes
+from genai.core.terminal import terminal_text
 
 _BYTE_ORDER_MARKS = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
@@ -19,16 +21,13 @@ class Document(str):
     suffix: ClassVar[str] = ".txt"
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, kind: str = "text") -> Self:
         """Read UTF-8 with or without a byte order mark, or UTF-16 or UTF-32 with one.
 
         Raises:
             UserError: the file is missing or has another encoding.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}.") from error
+        content = read_bytes(path, kind)
         encoding = next((name for name, marks in _BYTE_ORDER_MARKS.items() if content.startswith(marks)), "utf-8-sig")
         try:
             text = cls(content.decode(encoding))
@@ -43,7 +42,7 @@ class Document(str):
 
     @property
     def on_terminal(self) -> str:
-        return str(self)
+        return terminal_text(self)
 
     @classmethod
     def on_page(cls, path: Path) -> str:

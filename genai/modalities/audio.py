@@ -137,9 +137,10 @@ class Audio(Modality):
         extractor = (
             [] if self.clip_features is None else [type(self.clip_features).__qualname__, self.clip_features.version]
         )
-        path = cache / f"{cache_key(split.content_hash, 'audio', 2, self.sample_rate, *extractor)}.i2"
-        cached_file(path, lambda temporary: write_packed_audio(split, self.layout, path, temporary))
-        return PackedAudio(path, self.layout)
+        key = cache_key(split.content_hash, "audio", 2, self.sample_rate, *extractor)
+        suffixes = (".json", ".f8", *([".f2"] if self.clip_features else []))
+        write = lambda path: write_packed_audio(split, self.layout, path)  # noqa: E731
+        return PackedAudio(cached_file(cache / f"{key}.i2", write, *suffixes), self.layout)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: AudioOptions) -> Request:
         """Build a request; the sound ``init`` is the beginning to continue, or the input of an enhancer.

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from genai.core.batch import Batch
-from genai.core.cache import cached_file, track_progress, write_json
+from genai.core.cache import track_progress, write_json
 from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
-from genai.core.files import replace_file
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.visual_onsets import VisualOnsets
 
@@ -163,15 +162,13 @@ def frame_loudness(pcm: NDArray[np.int16], hop_length: int) -> NDArray[np.float6
     return np.sqrt(np.square(padded).mean(1))
 
 
-def write_packed_audio(split: Split, layout: SoundLayout, path: Path, temporary: Path) -> None:
-    """Write the samples of ``split`` to ``temporary``, and the other files of ``PackedAudio`` next to ``path``."""
+def write_packed_audio(split: Split, layout: SoundLayout, path: Path) -> None:
+    """Write the samples of ``split`` to ``path``, and the other files of ``PackedAudio`` beside it."""
     index: dict[str, list[Any]] = {"lengths": [], "prompts": []}
     loudness = [np.zeros(1)]
-    clip_path = temporary.with_suffix(".f2")
     with ExitStack() as stack:
-        stack.callback(clip_path.unlink, missing_ok=True)
-        file = stack.enter_context(temporary.open("wb"))
-        clip_file = stack.enter_context(clip_path.open("wb")) if layout.clip_features else None
+        file = stack.enter_context(path.open("wb"))
+        clip_file = stack.enter_context(path.with_suffix(".f2").open("wb")) if layout.clip_features else None
         for example in track_progress(split, f"reading sounds ({split.name})", len(split)):
             pcm = example.media.resample(layout.sample_rate).pcm
             file.write(pcm.tobytes())
@@ -181,11 +178,8 @@ def write_packed_audio(split: Split, layout: SoundLayout, path: Path, temporary:
             if layout.clip_features and clip_file:
                 clip_frames = layout.clip_features.frames(_clip(example), len(loudness[-1]))
                 clip_file.write(clip_frames.astype(np.float16).tobytes())
-        if clip_file:
-            clip_file.close()
-            cached_file(path.with_suffix(".f2"), lambda target: replace_file(clip_path, target))
-    cached_file(path.with_suffix(".json"), lambda target: write_json(target, index))
-    cached_file(path.with_suffix(".f8"), lambda target: np.concatenate(loudness).cumsum().tofile(target))
+    write_json(path.with_suffix(".json"), index)
+    np.concatenate(loudness).cumsum().tofile(path.with_suffix(".f8"))
 
 
 def _clip(example: Example) -> Any:

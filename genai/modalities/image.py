@@ -110,10 +110,9 @@ class Image(Modality):
                 for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(example.prompt)
-            cached_file(cache / f"{key}.json", lambda target: write_json(target, prompts))
+            write_json(path.with_suffix(".json"), prompts)
 
-        path = cached_file(cache / f"{key}.u1", write)
-        return PackedImages(path, self.shape, self.flip)
+        return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
         if options.mask is not None and init is None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from genai.core.data import Split
+from genai.core.files import make_folder, write_file
 from genai.media.base import Media
 
 PromptSamples = Sequence[tuple[str, Any]]
@@ -54,9 +55,9 @@ class Preview:
 
     def write(self, folder: Path, samples: PromptSamples) -> None:
         """Write each sample and their contact sheet to ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, folder.parent.parent)
         media = {f"{number:03d}": sample for number, (_, sample) in enumerate(samples)}
         if (sheet := self.contact_sheet(samples)) is not None:
             media["sheet"] = sheet
         for name, sample in media.items():
-            (folder / f"{name}{sample.suffix}").write_bytes(sample.to_bytes())
+            write_file(folder / f"{name}{sample.suffix}", sample.to_bytes(), folder)

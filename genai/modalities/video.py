@@ -148,9 +148,9 @@ class Video(Modality):
                     file.write(frames.numpy().tobytes())
                     index["lengths"].append(len(frames))
                     index["prompts"].append(example.prompt)
-            cached_file(cache / f"{key}.json", lambda target: write_json(target, index))
+            write_json(path.with_suffix(".json"), index)
 
-        return PackedVideo(cached_file(cache / f"{key}.u1", write), self.layout)
+        return PackedVideo(cached_file(cache / f"{key}.u1", write, ".json"), self.layout)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: VideoOptions) -> Request:
         """Build a request that keeps the frames of ``init`` at the beginning unchanged.

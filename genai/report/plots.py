@@ -2,12 +2,14 @@
 
 import csv
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import count, pairwise
 from pathlib import Path
 
 from genai.core.errors import UserError
+from genai.core.files import read_text
 
 LOSS_LABELS = {"loss": "training", "val_loss": "validation"}
 """Labels of columns of ``metrics.csv``; the column ``NAME_loss`` of one of several networks is labeled by its name."""
@@ -15,6 +17,8 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 270, 52, 12, 10, 40
 """Size and margins of the chart, in SVG units; it scales with the page."""
 MAX_POINTS = 160
 """Maximum points of a line; longer lines are averaged over this many segments."""
+MAX_VALUE = 1e30
+"""Larger values, and those that are not finite, are left out: their differences would not be numbers."""
 Line = Sequence[tuple[float, float]]
 """(x, y) pairs, with x increasing."""
 
@@ -22,7 +26,8 @@ Line = Sequence[tuple[float, float]]
 def read_losses(file: Path) -> dict[str, Line]:
     """Read (step, loss) lines by label; empty if nothing was logged. Raises ``UserError`` for an unreadable file."""
     try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
+        text = read_text(file, "metrics", file.parent) if os.path.lexists(file) else ""
+        rows = list(csv.DictReader(text.splitlines()))
         labels = {
             key: LOSS_LABELS.get(key, str(key).removesuffix("_loss"))
             for key in (rows[0] if rows else ())
@@ -32,7 +37,7 @@ def read_losses(file: Path) -> dict[str, Line]:
                  for key, name in labels.items()}  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {file} ({str(error)[:100]}).") from error
-    finite = {name: [point for point in line if all(map(math.isfinite, point))] for name, line in lines.items()}
+    finite = {name: [point for point in line if all(abs(x) < MAX_VALUE for x in point)] for name, line in lines.items()}
     return {name: _downsample(line) for name, line in finite.items() if line}
 
 

@@ -1,7 +1,7 @@
 """Checkpoint files: saved atomically, verified by a hash, loaded without running code.
 
-Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. The hash file lists the
-new and the previous content, so that a kill between the two renames leaves a valid pair.
+Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. The hash file lists
+the new and the previous content, so that a kill between the two renames leaves a valid pair.
 
 Loading: the file may be untrusted. The zip must be uncompressed (a compressed one can be a bomb), and its pickle may
 name only tensors and plain containers. This is checked before unpickling, in addition to torch's
@@ -10,6 +10,7 @@ name only tensors and plain containers. This is checked before unpickling, in ad
 
 import hashlib
 import math
+import os
 import pickletools
 import shutil
 import sys
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr
-from genai.core.files import atomic_write, fsync_file, fsync_folder, link_or_copy, replace_file, temporary_path
+from genai.core.files import open_file, read_bytes, temporary_path, write_file
+from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_folder
 from genai.core.renamed import current_node, current_weights
 
 CHECKPOINT_FORMAT = 1
@@ -91,14 +93,14 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             torch.save(dict(state), file)
-            fsync_file(file)
+            sync_file(file)
         digest = file_hash(temporary)
         if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
             _keep_previous(path, path.with_name("previous.ckpt"))
         _write_hashes(path, [digest, *read_hashes(path)[:1]])
         replace_file(temporary, path)
         _write_hashes(path, [digest])
-        fsync_folder(path.parent)
+        sync_folder(path.parent)
         return digest
     except (OSError, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
         written = 0
@@ -172,16 +174,9 @@ def inspect_checkpoint(path: Path) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    with path.open("rb") as file:
+    """Return the sha256 of a file in hexadecimal. Raises ``UserError`` if it cannot be read."""
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_hashes(path: Path) -> list[str]:
-    """Return the hashes in the hash file of ``path``; empty if there is none."""
-    file = path.with_name(f"{path.name}.sha256")
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
-    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _inspect_pickle(path: Path, content: bytes) -> None:
@@ -199,9 +194,16 @@ def _inspect_pickle(path: Path, content: bytes) -> None:
         raise CorruptCheckpoint(f"{path} is damaged: {str(error)[:100]}") from error
 
 
+def read_hashes(path: Path) -> list[str]:
+    """Return the hashes in the hash file of ``path``; empty if there is none. Raises ``UserError``."""
+    file = path.with_name(f"{path.name}.sha256")
+    text = read_bytes(file, "hash", path.parent).decode("ascii", "replace") if os.path.lexists(file) else ""
+    return [line.split()[0] for line in text.splitlines() if line.strip()]
+
+
 def _write_hashes(path: Path, hashes: list[str]) -> None:
     lines = "".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(hashes))
-    atomic_write(path.with_name(f"{path.name}.sha256"), lines)
+    write_file(path.with_name(f"{path.name}.sha256"), lines)
 
 
 def _matches_hash(path: Path) -> bool:

@@ -1,12 +1,14 @@
 """The record of a run, ``record.json``: what it is made from and how far it is."""
 
-import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genai.core.errors import UserError
+from genai.core.files import read_text
+from genai.core.plain_data import parse_json
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ class RunRecord:
 
 def read_values(file: Path) -> dict[str, Any]:
     """Return the content of a ``record.json``; empty if there is no file. Raises ``UserError``."""
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not os.path.lexists(file):
         return {}
-    except (ValueError, TypeError, RecursionError, OSError) as error:
-        raise UserError(f"cannot read {file} ({str(error)[:100]}).") from error
+    values = parse_json(read_text(file, "record", file.parent), str(file))
+    if not isinstance(values, dict):
+        raise UserError(f"cannot read {file}: it holds a {type(values).__name__}, not values by name.")
+    return values
 
 
 def parse_record(values: Mapping[str, Any], file: Path) -> RunRecord:

@@ -5,9 +5,9 @@ runs/2026-01-31/12-00-00-text-gpt/
 """
 
 import json
+import os
 import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,8 +19,12 @@ from typing import Any
 from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import atomic_write, lock_file, safe_name, unique_folder
+from genai.core.files import is_inside, make_folder, read_text, unique_folder, write_file
+from genai.core.filesystem import lock_file, safe_name
+from genai.core.plain_data import parse_yaml
+from genai.core.terminal import one_line
 from genai.runs.checkpoint import load_checkpoint, read_hashes
+from genai.runs.git import git_state
 from genai.runs.record import RunRecord, parse_record, read_values
 
 
@@ -44,7 +48,17 @@ class Run:
         """Add ``values``, fields of ``RunRecord``, to ``record.json``."""
         RunRecord(**values)
         content = json.dumps(read_values(self.record_file) | values, indent=2, ensure_ascii=False)
-        atomic_write(self.record_file, content + "\n")
+        write_file(self.record_file, content + "\n", self.folder)
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the content of ``config.yaml``; empty if there is none. Raises ``UserError`` if it cannot be read."""
+        file = self.folder / "config.yaml"
+        if not os.path.lexists(file):
+            return {}
+        values = parse_yaml(read_text(file, "config", self.folder), str(file))
+        if not isinstance(values, dict):
+            raise UserError(f"cannot read {file}: it holds no values by name.")
+        return values
 
     @property
     def last(self) -> Path:
@@ -64,8 +78,8 @@ class Run:
     @property
     def checkpoint_hashes(self) -> set[str]:
         """sha256 of the checkpoints, from their hash files."""
-        hash_files = (self.folder / "checkpoints").glob("*.ckpt.sha256")
-        return {digest for file in hash_files for digest in read_hashes(file.with_suffix(""))}
+        files = (self.folder / "checkpoints").glob("*.ckpt.sha256")
+        return {digest for file in files for digest in read_hashes(file.with_suffix(""))}
 
     def load(self, *names: str) -> tuple[Path, dict[str, Any], list[str]]:
         """Load the first undamaged checkpoint of ``names`` (``"best"``), then of the others, newest first.
@@ -87,6 +101,13 @@ class Run:
         if notes:
             raise CorruptCheckpoint("this run has no undamaged checkpoint. " + " ".join(notes))
         raise UserError(f"{self.folder} has no checkpoint yet, so it cannot be resumed. Start a new run.")
+
+    def check_links(self) -> None:
+        """Raise ``UserError`` if a part of the run is a link that leads out of its folder, where training writes."""
+        for path, folders, files in os.walk(self.folder):
+            for part in (Path(path, name) for name in (*folders, *files)):
+                if part.is_symlink() and not is_inside(part, self.folder):
+                    raise UserError(f"{part} is a link that leads out of the run: remove it to continue the run.")
 
     def remove_temporary_files(self) -> None:
         """Remove the temporary files of a process that was killed while saving."""
@@ -117,10 +138,7 @@ def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
     now = datetime.now()
     target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{safe_name(name)}"
     try:
-        if folder is None:
-            return Run(unique_folder(target))
-        folder.mkdir(parents=True, exist_ok=True)
-        return Run(folder)
+        return Run(make_folder(folder) if folder else unique_folder(target))
     except OSError as error:
         raise UserError(f"cannot create the run folder {target}: {error.strerror}.") from error
 
@@ -134,7 +152,7 @@ def all_runs(root: Path) -> Iterator[Run]:
             try:
                 entries.append((run.record.started, run.folder.name, run))
             except UserError as error:
-                print(f"{error} It is skipped.", file=sys.stderr)
+                print(one_line(f"{error} It is skipped."), file=sys.stderr)
     yield from (run for _, _, run in sorted(entries, key=lambda entry: entry[:2], reverse=True))
 
 
@@ -190,26 +208,16 @@ def environment_info() -> dict[str, Any]:
             packages[package] = "unknown"
     return {
         "versions": {"python": platform.python_version(), **packages},
-        "git": _git(),
+        "git": git_state(Path.cwd()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.platform()},
         "command": sys.argv[:],
     }
 
 
-def _git() -> dict[str, Any] | None:
-    """Return the commit of the working folder, and whether there are uncommitted changes."""
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
-        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit.stdout.strip(), "changed": bool(status.stdout.strip())}
-
-
 def _processor() -> str:
     file = Path("/proc/cpuinfo")
     if file.exists():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in file.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

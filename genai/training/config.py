@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
+from genai.core.limits import check_processes
 
 Count = Annotated[int, Ge(1)]
 DEFAULT_MINUTES = 5.0
@@ -52,4 +53,5 @@ class TrainSettings:
             raise UserError(
                 f"accumulate={self.accumulate}: a batch of {self.batch} splits into {self.batch} parts at most."
             )
+        check_processes(self.workers, "workers")
         return self if self.steps or self.minutes else replace(self, minutes=DEFAULT_MINUTES)

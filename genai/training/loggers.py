@@ -11,11 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from torch.utils.tensorboard import SummaryWriter
 
 from genai.core.errors import UserError
-from genai.core.files import atomic_write
+from genai.core.files import read_text, write_file
+from genai.runs.run import Run
 
 TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
 """Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
@@ -33,7 +33,7 @@ class MetricsFile:
         self.path = path
         self.columns, rows = ["step"], []
         if path.exists():
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path, "metrics", path.parent)
             reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without an incomplete last line
             self.columns = list(reader.fieldnames or ["step"])
             complete = [row for row in reader if None not in (*row, *row.values()) and row["step"].isdecimal()]
@@ -44,7 +44,7 @@ class MetricsFile:
         """Append a row; a new metric adds a column."""
         row = {"step": str(step), **{name: f"{value:.8g}" for name, value in values.items()}}
         if new := [name for name in row if name not in self.columns]:
-            rows = list(csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8"))))
+            rows = list(csv.DictReader(io.StringIO(read_text(self.path, "metrics", self.path.parent))))
             self.columns += new
             self._write([*rows, row])
             return
@@ -56,7 +56,7 @@ class MetricsFile:
         writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        atomic_write(self.path, text.getvalue())
+        write_file(self.path, text.getvalue(), self.path.parent)
 
 
 class Logger(ABC):
@@ -140,7 +140,7 @@ class WandbLogger(Logger):
         self.wandb = _import("wandb", "logger=wandb")
 
     def start(self, folder: Path, step: int) -> None:
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        config = Run(folder).read_config()
         self.run = self.wandb.init(
             project=self.project, name=self.name or folder.name, dir=str(folder), config=config, id=_run_id(folder),
             resume="allow",
@@ -174,9 +174,9 @@ class MLflowLogger(Logger):
         self.mlflow.set_experiment(self.experiment)
         id_file = folder / "mlflow_run_id"
         if id_file.exists():
-            self.mlflow.start_run(run_id=id_file.read_text(encoding="utf-8"))
+            self.mlflow.start_run(run_id=read_text(id_file, "hash", folder))
         else:
-            id_file.write_text(str(self.mlflow.start_run(run_name=folder.name).info.run_id), encoding="utf-8")
+            write_file(id_file, str(self.mlflow.start_run(run_name=folder.name).info.run_id), folder)
 
     def add(self, step: int, values: dict[str, float]) -> None:
         tags = {tensorboard_tag(name, self.networks): value for name, value in values.items()}

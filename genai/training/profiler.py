@@ -7,6 +7,8 @@ import torch
 from lightning.pytorch import Callback
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from genai.core.files import make_folder
+
 WARMUP_STEPS, PROFILED_STEPS, TABLE_ROWS = 3, 5, 15
 
 
@@ -39,7 +41,7 @@ class ProfilerCallback(Callback):
 
     def _write(self, profiler: Any) -> None:
         self.is_written = True
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, self.folder.parent)
         key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
         table = profiler.key_averages().table(sort_by=key, row_limit=TABLE_ROWS, max_name_column_width=40)
         (self.folder / "operators.txt").write_text(table, encoding="utf-8", newline="\n")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from genai.core.files import atomic_write
+from genai.core.files import write_file
+from genai.core.terminal import one_line
 from genai.inference.model import count_parameters
 from genai.modalities.optional import required_option
 from genai.runs.run import Run, environment_info, shell_path
@@ -31,7 +32,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
     """Write config, data, hardware and versions; for a resumed run only after its first step."""
     config = setup.config
     text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
-    atomic_write(run.folder / "config.yaml", text)
+    write_file(run.folder / "config.yaml", text, run.folder)
     now = datetime.now().isoformat(timespec="microseconds")
     start_time = {"resumed": [*run.record.resumed, now]} if setup.resumed else {"started": now}
     run.write_record(
@@ -77,13 +78,13 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     for name, value in rows.items():
         if not value:
             continue
-        print(f"{name:<10}{value}", flush=True)
+        print(one_line(f"{name:<10}{value}"), flush=True)
     if setup.checkpoint and setup.resumed:
         print(f"resuming from step {setup.start} ({setup.checkpoint.name})", flush=True)
     if len(setup.val) < MIN_VAL_EXAMPLES:
         print(f"only {len(setup.val)} held-out examples: val_loss, and so `best`, is unreliable", file=sys.stderr)
     for line in setup.source.skipped[:5]:
-        print(f"skipped: {line}", file=sys.stderr)
+        print(one_line(f"skipped: {line}"), file=sys.stderr)
     if len(setup.source.skipped) > 5:
         print(f"skipped: {len(setup.source.skipped) - 5} more, named in record.json", file=sys.stderr)
 

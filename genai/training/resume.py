@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
-from genai.core.errors import CorruptCheckpoint, UserError
+from genai.core.errors import CorruptCheckpoint, UserError, short_repr
 from genai.core.renamed import current_config, without_split
+from genai.core.terminal import one_line
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -34,7 +34,7 @@ def load_start(settings: TrainSettings, resumed: Run | None) -> tuple[Path | Non
     else:
         return None, {}
     for note in notes:
-        print(f"{note} Using {file.name} of step {state['genai']['step']} instead.", file=sys.stderr)
+        print(one_line(f"{note} Using {file.name} of step {state['genai']['step']} instead."), file=sys.stderr)
     return file, state
 
 
@@ -72,7 +72,7 @@ def check_same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[
 def check_same_model(values: Mapping[str, Any], header: CheckpointHeader) -> None:
     """Raise ``UserError``, naming the keys, if model or modality differ from those of the checkpoint."""
     changes = [
-        f"{key}: {old!r} -> {new!r}"
+        f"{key}: {short_repr(old)} -> {short_repr(new)}"
         for node in ("modality", "model")
         for key, old, new in config_differences(getattr(header, node), values[node], node)
     ]
@@ -94,17 +94,19 @@ def check_same_data(source: Source, run: Run) -> None:
 
 def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -> None:
     """Print what differs from the run so far, because the resumed run is then not reproduced bit for bit."""
-    record, file = run.record, run.folder / "config.yaml"
-    before = current_config(yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else values)
+    record = run.record
+    before = current_config(run.read_config() or values)
     ignored_keys = ("resume", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")
-    changes = [f"{key.lstrip('.')}: {old} -> {new}" for key, old, new in differences]
+    changes = [f"{key.lstrip('.')}: {short_repr(old)} -> {short_repr(new)}" for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
-    changes += [f"{key}: {previous[key]} -> {new}" for key, new in current.items() if previous.get(key, new) != new]
+    changes += [
+        f"{key}: {short_repr(previous[key])} -> {new}" for key, new in current.items() if previous.get(key, new) != new
+    ]
     if changes and os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"changed since this run began: {'; '.join(changes)}", file=sys.stderr, flush=True)
+        print(one_line(f"changed since this run began: {'; '.join(changes)}"), file=sys.stderr, flush=True)
 
 
 def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:

@@ -1,5 +1,6 @@
 """Training run, from its config to its last checkpoint."""
 
+import errno
 import os
 import shutil
 import signal
@@ -15,8 +16,10 @@ from typing import Any
 import torch
 
 from genai.cli.compose import CommandConfig
+from genai.cli.exit_codes import output_fails
 from genai.core.device import DeviceConfig, reuse_memory
 from genai.core.errors import RunError, UserError
+from genai.core.files import read_bytes
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
@@ -39,6 +42,8 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         raise UserError("LOCAL_RANK is set: trainer=ddp starts its own processes, without torchrun.")
     if not first:
         return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
+    if resumed:
+        resumed.check_links()
     run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
     lock = run.lock()
     try:
@@ -49,13 +54,12 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
         os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
         return _fit(setup, run, first)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if error.errno != errno.ENOSPC or (error.filename is None and output_fails()):
+            raise
         free = shutil.disk_usage(run.folder).free
-        raise RunError(
-            f"{error.filename or run.folder}: {error.strerror or error}; {free:,} bytes are free there."
-        ) from error
+        message = f"{error.filename or run.folder}: {error.strerror}; {free:,} bytes are free there."
+        raise RunError(message) from error
     finally:
         lock.release()
         for name in ("GENAI_RUN", "GENAI_RESUMED"):
@@ -176,7 +180,7 @@ def _run_name(config: CommandConfig) -> str:
 def _has_metrics(run: Run) -> bool:
     """Return whether a step was logged."""
     metrics = run.folder / "metrics.csv"
-    return metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 1
+    return metrics.is_file() and read_bytes(metrics, "metrics").count(b"\n") > 1
 
 
 def _remove_run(run: Run, keep: Path | None) -> None:

@@ -14,6 +14,7 @@ from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import check_node, import_class, instantiate, parse_dataclass
+from genai.core.limits import check_memory
 from genai.data.registry import compatible_data, source_classes
 from genai.inference.model import SkipInit, build_method
 from genai.methods.base import Method
@@ -105,6 +106,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if not restore_modality(modality, values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, folder)
     train, val = modality.pack(source.train, folder), modality.pack(source.val, folder)
+    check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
     if settings.overfit_items:
         train = val = FirstItems(train, settings.overfit_items)
 

@@ -291,7 +291,7 @@ def test_other_encodings_are_rejected_with_the_file_name(content: bytes, says: s
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
 def test_an_unreadable_file_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"cannot read {re.escape(str(tmp_path / name))}: "):
+    with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
         Document.read(tmp_path / name)
 
 
@@ -299,7 +299,7 @@ def test_a_document_is_written_as_utf8_and_escaped_in_html() -> None:
     document = Document("é <b>\udc80")
     assert document.to_bytes() == "é <b>?".encode()
     assert "&lt;b&gt;" in document._repr_html_()
-    assert document.on_terminal == document
+    assert document.on_terminal == "é <b>?"
 
 
 @given(st.text(st.sampled_from("\\`*_{}[]()<>#+-.!|~&: ab/\n\"'="), max_size=20))

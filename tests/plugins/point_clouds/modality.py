@@ -63,11 +63,12 @@ class PointClouds(Modality):
 
     def pack(self, split: Split, cache: Path) -> "PackedPoints":
         key = cache_key(split.content_hash, "points", self.points)
-        cached_file(cache / f"{key}.json", lambda path: write_json(path, [e.prompt for e in split]))
-        path = cached_file(
-            cache / f"{key}.f4", lambda path: np.stack([self.encode(e.media).numpy() for e in split]).tofile(path)
-        )
-        return PackedPoints(path, self.points)
+
+        def write(path: Path) -> None:
+            np.stack([self.encode(example.media).numpy() for example in split]).tofile(path)
+            write_json(path.with_suffix(".json"), [example.prompt for example in split])
+
+        return PackedPoints(cached_file(cache / f"{key}.f4", write, ".json"), self.points)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
         encoded = None if init is None else [self.encode(init)] * len(prompts)

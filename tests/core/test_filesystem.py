@@ -13,26 +13,24 @@ from filelock import FileLock, SoftFileLock, Timeout
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genai.core import files
+from genai.core import filesystem
 from genai.core.cache import cached_file
-from genai.core.files import (
-    atomic_write,
-    fsync_file,
-    fsync_folder,
+from genai.core.files import temporary_path, unique_folder, write_file
+from genai.core.filesystem import (
     link_or_copy,
     lock_file,
     replace_file,
     safe_name,
     sort_paths,
-    temporary_path,
-    unique_folder,
+    sync_file,
+    sync_folder,
 )
 from tests.conftest import ROOT
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(filesystem, "RETRY_SECONDS", (0.0, 0.0))
 
 
 def raises(error: type[OSError], number: int) -> Any:
@@ -111,12 +109,9 @@ def test_processes_with_the_same_number_write_to_different_files(tmp_path: Path)
 
 
 def test_a_text_has_the_same_bytes_on_every_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes = []
-    original = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *a, **k: modes.append(k) or original(path, *a, **k))
-    atomic_write(tmp_path / "a", "\u00e9\r\n\udcff\n")
+    monkeypatch.setattr(os, "linesep", "\r\n")
+    write_file(tmp_path / "a", "\u00e9\r\n\udcff\n")
     assert (tmp_path / "a").read_bytes() == b"\xc3\xa9\r\n\\udcff\n"
-    assert modes[0]["newline"] == "\n" and modes[0]["encoding"] == "utf-8"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 
 
@@ -134,23 +129,24 @@ def test_a_file_that_is_being_read_is_replaced_a_moment_later(
 def test_a_file_that_stays_in_use_is_an_error(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "replace", raises(PermissionError, errno.EACCES))
     with pytest.raises(PermissionError):
-        atomic_write(tmp_path / "a", "")
+        write_file(tmp_path / "a", "")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_cached_file_that_another_process_has_just_written_and_opened_is_taken(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    entry = cached_file(tmp_path / "x.u1", lambda temporary: temporary.write_text("content"))
+    content = (sums := tmp_path / "x.u1.sums").read_bytes()
+    sums.unlink()
     monkeypatch.setattr(os, "replace", raises(PermissionError, errno.EACCES))
 
     def write(temporary: Path) -> None:
-        temporary.write_bytes(b"ours")
-        (tmp_path / "x.u1").write_bytes(b"theirs")
+        temporary.write_text("content")
+        sums.write_bytes(content)
 
-    assert cached_file(tmp_path / "x.u1", write).read_bytes() == b"theirs"
-    with pytest.raises(PermissionError):
-        cached_file(tmp_path / "y.u1", lambda temporary: temporary.touch())
-    assert [entry.name for entry in tmp_path.iterdir()] == ["x.u1"]
+    assert cached_file(tmp_path / "x.u1", write) == entry
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.u1", "x.u1.sums"]
 
 
 @pytest.mark.parametrize("links", ["refused", "missing", "there"])
@@ -168,12 +164,12 @@ def test_a_link_or_a_copy(links: str, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_folder_that_cannot_be_synced_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append(os.fstat(descriptor)))
-    fsync_folder(tmp_path)
+    sync_folder(tmp_path)
     assert calls == [tmp_path.stat()]
     monkeypatch.setattr(os, "fsync", raises(OSError, errno.EINVAL))
-    fsync_folder(tmp_path)
+    sync_folder(tmp_path)
     monkeypatch.setattr(os, "open", raises(PermissionError, errno.EACCES))
-    fsync_folder(tmp_path)
+    sync_folder(tmp_path)
 
 
 def test_a_file_system_without_fsync_is_no_error_and_a_full_disk_is(
@@ -181,10 +177,10 @@ def test_a_file_system_without_fsync_is_no_error_and_a_full_disk_is(
 ) -> None:
     with (tmp_path / "a").open("wb") as file:
         monkeypatch.setattr(os, "fsync", raises(OSError, errno.ENOTSUP))
-        fsync_file(file)
+        sync_file(file)
         monkeypatch.setattr(os, "fsync", raises(OSError, errno.ENOSPC))
         with pytest.raises(OSError, match="No space"):
-            fsync_file(file)
+            sync_file(file)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOLCK, ""), OSError(errno.ENOTSUP, ""), NotImplementedError()])

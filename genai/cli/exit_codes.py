@@ -1,0 +1,85 @@
+"""The end of every command: its exit code, and errors as one or two lines."""
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from genai.core.errors import RunError, UserError
+from genai.core.terminal import terminal_text
+
+FAILED, USER_ERROR = 1, 2
+SIGNAL = 128
+"""Added to the number of the signal that ended a command."""
+
+
+def exit_on_error(task: Callable[[], Any]) -> None:
+    """Run ``task``; print errors as one or two lines on standard error and exit with a code.
+
+    With ``GENAI_DEBUG=1`` the traceback is printed too.
+    """
+    try:
+        task()
+    except SystemExit as error:
+        if isinstance(error.code, int) and error.code > SIGNAL:  # all is saved: do not interrupt the exit
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
+    except KeyboardInterrupt:
+        _exit("\nstopped", SIGNAL + signal.SIGINT)
+    except BrokenPipeError:  # the reader of the output has gone, as in `... | head`
+        _discard_output()
+        sys.exit(SIGNAL + 13)  # SIGPIPE, which Windows does not have
+    except (UserError, RunError) as error:
+        _exit(f"error: {error}", USER_ERROR if isinstance(error, UserError) else FAILED)
+    except (OSError, RuntimeError) as error:
+        message, code = explain_system_error(error)
+        if not message:
+            raise
+        _exit(f"error: {message}", code)
+
+
+def explain_system_error(error: Exception) -> tuple[str, int]:
+    """Return message and exit code for an error of the system about a path or the output; "" for any other error."""
+    if isinstance(error, OSError) and error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+        short_name = name if len(name) < 200 else f"{name[:80]}...{name[-80:]}"
+        return f"{short_name}: {error.strerror or error}.", FAILED if error.errno == errno.ENOSPC else USER_ERROR
+    if isinstance(error, OSError) and output_fails():
+        _discard_output()
+        return f"cannot write to the standard output: {error.strerror or error}.", FAILED
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return "there is no home folder for a path with ~: give the whole path.", USER_ERROR
+    return "", FAILED
+
+
+def _exit(message: str, code: int) -> None:
+    if os.environ.get("GENAI_DEBUG") == "1":
+        traceback.print_exc()
+    try:
+        print(terminal_text(message), file=sys.stderr, flush=True)
+    except OSError:  # nobody reads it
+        _discard_output()
+    sys.exit(code)
+
+
+def output_fails() -> bool:
+    """Return whether the standard output cannot be written: its disk is full, its reader has gone."""
+    try:
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")  # a failed flush has dropped its text, so the next one may succeed
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _discard_output() -> None:
+    """Send what is not yet written to devnull, so that Python can exit."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(null_device, stream.fileno())
