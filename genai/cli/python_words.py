@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from genai.cli.compose import override_key
 from genai.core.errors import UserError, short_repr
 
 
@@ -21,6 +22,15 @@ def python_words(words: Sequence[Any], values: Mapping[str, Any]) -> list[str]:
             raise UserError(f"{short_repr(wrong[0])} is not a word of the command line, such as 'steps=200'.")
         found += items
     return found + [word for key, value in values.items() for word in _value_words(key, value)]
+
+
+def in_memory_words(words: Sequence[str]) -> list[str]:
+    """Return the words that select data in memory. Raises ``UserError`` if others select data."""
+    from genai.data.in_memory import TARGET
+
+    if selected := [word for word in words if override_key(word) in ("data", "data._target_")]:
+        raise UserError(f"'{selected[0]}' and data=: give one of them.")
+    return [f"data._target_={TARGET}"]
 
 
 def _value_words(key: str, value: Any) -> Iterator[str]:

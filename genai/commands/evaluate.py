@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +38,12 @@ def main() -> None:
     launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
 
 
-def measure(*words: "str | Sequence[str] | Model", **values: Any) -> dict[str, Any]:
+def measure(*words: "str | Sequence[str] | Model", data: Any = None, **values: Any) -> dict[str, Any]:
     """Evaluate with the words of the command line, ``measure("modality=text", "n=64")``.
 
     Args:
         words: of the command line, or lists of them; a model stands for the words that select its checkpoint.
+        data: a word's value, or pictures in memory, as for ``genai.fit``.
         values: further words, ``n=64``.
 
     Returns:
@@ -50,12 +52,16 @@ def measure(*words: "str | Sequence[str] | Model", **values: Any) -> dict[str, A
     Raises:
         UserError: an invalid word.
     """
-    from genai.cli.python_words import python_words
+    from genai.cli.python_words import in_memory_words, python_words
     from genai.inference.model import Model
 
-    selected = [_checkpoint_words(word) if isinstance(word, Model) else word for word in words]
-    overrides, data, options = _split_words(python_words(selected, values))
-    return evaluate(compose("evaluate", overrides), data, options)
+    if isinstance(data, str | dict):
+        data, values = None, values | {"data": data}
+    new_words = python_words([_checkpoint_words(word) if isinstance(word, Model) else word for word in words], values)
+    if data is not None:
+        new_words += in_memory_words(new_words)
+    overrides, data_words, options = _split_words(new_words)
+    return evaluate(replace(compose("evaluate", overrides), examples=data), data_words, options)
 
 
 def _checkpoint_words(model: "Model") -> list[str]:
@@ -84,7 +90,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
     run = Run(model.file.parent.parent) if model.file and model.record else None
-    source, own_data = _load_source(model, run, data, settings.plugins)
+    source, own_data = _load_source(model, run, data, settings.plugins, config.examples)
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
     check_parts(metrics, model)
     file = _output_path(settings.out, run, own_data and settings.is_default)
@@ -102,7 +108,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
 
 
 def _load_source(
-    model: "Model", run: "Run | None", data: Sequence[str], plugins: Sequence[str]
+    model: "Model", run: "Run | None", data: Sequence[str], plugins: Sequence[str], examples: Any = None
 ) -> "tuple[Source, bool]":
     """Load the data to evaluate on, and check by content hash whether they are the run's own.
 
@@ -115,16 +121,19 @@ def _load_source(
     from genai.data.registry import modality_classes
 
     data = with_absolute_paths(data)
-    selects_data = any(override_key(word) == "data" for word in data)
+    run_words = run.record.overrides if run else []
+    new_words = [word for word in data if override_key(word) == "data" or word not in run_words]
+    selects_data = any(override_key(word) in ("data", "data._target_") for word in new_words)
     if run is None and not selects_data:
         raise UserError(f"{model.file} is not in a run folder, so its data are unknown: give data=..., data.path=...")
     names = [name for name, modality in modality_classes(tuple(plugins)).items() if type(model.modality) is modality]
-    new_words = [*data, *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
-    overrides = recorded_overrides(run, new_words) if run else [*(f"modality={name}" for name in names), *new_words]
+    words = [*data, *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
+    overrides = recorded_overrides(run, words) if run else [*(f"modality={name}" for name in names), *words]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
     node = compose("train", overrides).nodes["data"]
-    source = instantiate(node, Source, "data", plugins=plugins)  # type: ignore[type-abstract]
+    fixed = None if examples is None else {"examples": examples}
+    source = instantiate(node, Source, "data", fixed, plugins)  # type: ignore[type-abstract]
     if not issubclass(source.media, model.modality.media):
         raise UserError(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "

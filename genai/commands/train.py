@@ -36,7 +36,7 @@ def fit(*words: str | Sequence[str], data: Any = None, **values: Any) -> "Model"
         UserError: an invalid word.
         RunError: the run failed.
     """
-    from genai.cli.python_words import python_words
+    from genai.cli.python_words import in_memory_words, python_words
     from genai.inference.model import load
     from genai.training.config import TrainSettings
 
@@ -44,20 +44,11 @@ def fit(*words: str | Sequence[str], data: Any = None, **values: Any) -> "Model"
         data, values = None, values | {"data": data}
     new_words = python_words(words, values)
     if data is not None:
-        new_words += _in_memory_words(new_words)
+        new_words += in_memory_words(new_words)
     overrides, resumed_run = _resolve_overrides(new_words)
     config = replace(compose("train", overrides), examples=data)
     settings = TrainSettings.parse(config.settings)
     return load(_train(config, resumed_run).folder, plugins=settings.plugins)
-
-
-def _in_memory_words(words: Sequence[str]) -> list[str]:
-    """Return the words that select data in memory. Raises ``UserError`` if others select data."""
-    from genai.data.in_memory import TARGET
-
-    if selected := [word for word in words if override_key(word) in ("data", "data._target_")]:
-        raise UserError(f"'{selected[0]}' and data=: give one of them.")
-    return [f"data._target_={TARGET}"]
 
 
 def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":

@@ -27,6 +27,10 @@ class Example:
     prompt: str = ""
     conditioning: Any = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt, str):
+            raise TypeError(f"the prompt {self.prompt!r} of an example should be a text")
+
 
 @dataclass(frozen=True)
 class Split:

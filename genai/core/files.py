@@ -73,10 +73,8 @@ def open_file(path: Path, max_bytes: float = float("inf"), folder: Path | None =
     if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
         os.close(descriptor)
         if stat.S_ISREG(status.st_mode):
-            raise UserError(
-                f"{path} has {status.st_size:,} bytes, more than {max_bytes:,.0f}, the limit for such a file."
-            )
-        raise UserError(f"{path} is not a file.")
+            raise UserError(f"{path} has {status.st_size:,} bytes, more than {max_bytes:,.0f}, the limit of its kind.")
+        raise UserError(f"{path} is {'a folder, not a file' if stat.S_ISDIR(status.st_mode) else 'not a file'}.")
     return os.fdopen(descriptor, "rb")
 
 

@@ -42,7 +42,7 @@ def instantiate(
     """
     fixed = fixed or {}
     cls, values = _check_arguments(node, base, path, plugins, fixed)
-    parameters = inspect.signature(cls).parameters
+    parameters = _named_parameters(cls)
     for name, value in values.items():
         if name in fixed:
             raise UserError(
@@ -51,8 +51,8 @@ def instantiate(
     values |= {name: fixed[name] for name in parameters if name in fixed}
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
-            advice = f"this modality gives {join_names(fixed)}" if fixed else f"set {path}.{name}=, as in --help"
-            raise UserError(f"{path}: {cls.__name__} needs {name}; {advice}.")
+            sizes = f"this modality gives {join_names(fixed)}. Give {name} a default, or " if fixed else ""
+            raise UserError(f"{path}: {cls.__name__} needs {name}; {sizes}set {path}.{name}=.")
     for name, value in values.items():
         if _is_node(value):
             values[name] = instantiate(value, _argument_class(cls, name), f"{path}.{name}", fixed, plugins)
@@ -170,6 +170,12 @@ def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
 
+def _named_parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class by name, without ``*args`` and ``**kwargs``."""
+    parameters = inspect.signature(cls).parameters.items()
+    return {name: p for name, p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+
+
 def _argument_class(cls: type, name: str) -> type:
     """Return the class that argument ``name`` of ``cls`` requires: ``Encoder`` for the hint ``Encoder | None``."""
     hint = get_type_hints(cls.__init__).get(name)  # type: ignore[misc]
@@ -191,7 +197,7 @@ def _check_arguments(
         raise UserError(f"{path}: a _target_ is missing; choose one of the configs in configs/{path.split('.')[0]}.")
     cls = import_class(node["_target_"], base, path, plugins)
     values = {name: value for name, value in node.items() if name != "_target_"}
-    parameters = inspect.signature(cls).parameters
+    parameters = _named_parameters(cls)
     hints = get_type_hints(cls.__init__, vars(sys.modules[cls.__module__]), include_extras=True)
     for name, value in values.items():
         if name not in parameters:

@@ -1,7 +1,7 @@
-"""Pictures that are in memory already: what ``genai.fit(..., data=...)`` takes."""
+"""Pictures that are in memory already: what ``genai.fit`` and ``genai.measure`` take as ``data=``."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -38,7 +38,10 @@ class InMemory(SplitSource):
 
     def __init__(self, examples: Any = None, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
         if examples is None:
-            raise UserError("the data of this run were given in Python: give the same again, genai.fit(..., data=...).")
+            raise UserError(
+                "the data of this run were given in Python: give the same again, genai.fit(..., data=...) "
+                "or genai.measure(..., data=...)."
+            )
         self.val_fraction = val_fraction
         if not hasattr(examples, "__len__") or not hasattr(examples, "__getitem__"):
             raise UserError(
@@ -79,6 +82,8 @@ def _to_picture(value: Any) -> Picture:
         return value
     if isinstance(value, Pillow.Image):
         return Picture.from_pil(value)
+    if isinstance(value, str | int | tuple | Mapping):
+        raise ValueError(f"it should be a picture or a (picture, prompt) pair, but has the type {type(value).__name__}")
     pixels: NDArray[Any] = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     if pixels.ndim == 2:
         pixels = pixels[..., None]

@@ -1,7 +1,6 @@
 """Arrays from untrusted NumPy files (``.npz`` and ``.npy``), read without unpickling."""
 
 import zipfile
-import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -11,10 +10,14 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr
+from genai.core.files import check_file
+from genai.core.limits import memory_bytes
 from genai.core.terminal import printable
 
-MAX_ARRAY_BYTES = 8 * 2**30
+MAX_ARRAY_BYTES = min(8 * 2**30, memory_bytes() // 2)
 """Largest array that is read from an ``.npz`` into memory, in bytes; an ``.npy`` is memory-mapped and has no limit."""
+BOMB_BYTES, BOMB_RATIO = 2**28, 500
+"""A larger array that is packed by more than this factor is taken for a decompression bomb."""
 
 
 class NumpyFiles:
@@ -31,6 +34,8 @@ class NumpyFiles:
         if not path:
             raise UserError("data.path= is empty: give an .npz, an .npy, or a folder of .npy files.")
         self.path = Path(path).expanduser()
+        if self.path.exists() and not self.path.is_dir():
+            check_file(self.path)
         if not self.path.exists():
             raise UserError(f"data.path={printable(path)} does not exist.")
         if self.path.is_file() and self.path.suffix not in (".npy", ".npz"):
@@ -68,6 +73,12 @@ class NumpyFiles:
                 return npy.open_memmap(self._folder / f"{name}.npy", mode="r")
             with zipfile.ZipFile(self.path) as archive:
                 member = name if name in archive.namelist() else f"{name}.npy"
+                info = archive.getinfo(member)
+                if info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+                    raise UserError(
+                        f"'{name}' in {self.path} has {info.file_size:,} bytes, packed into {info.compress_size:,}, "
+                        "like a bomb: save it as an .npy."
+                    )
                 with archive.open(member) as file:
                     self._check_size(name, file)
                 with archive.open(member) as file:
@@ -107,15 +118,6 @@ class _ErrorTranslator:
             raise UserError(
                 f"{self.source} holds Python objects, which are not read because they can run code."
             ) from error
-        types = (
-            OSError,
-            ValueError,
-            TypeError,
-            EOFError,
-            RuntimeError,
-            MemoryError,
-            zipfile.BadZipFile,
-            zlib.error,
-        )
-        if isinstance(error, types):
-            raise UserError(f"{self.source} cannot be read: {str(error)[:200].rstrip('.')}.") from error
+        if isinstance(error, Exception) and not isinstance(error, UserError):  # a damaged header can cause any error
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(f"{self.source} cannot be read: {reason[:200].rstrip('.')}.") from error

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -14,10 +15,15 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 
 from genai.core.errors import UserError
+from genai.core.files import check_file
 from genai.media.data_url import data_url
 
 MAX_PIXELS = 100_000_000
 """Largest image that is opened, in pixels; a larger one would fill the memory of a laptop."""
+BOMB_PIXELS, BOMB_RATIO = 40_000_000, 32
+"""A larger image whose file has fewer bytes than a thirty-second of its pixels is taken for a decompression bomb."""
+STRIP_ROWS = 256
+"""Rows that are converted at once, so that no second copy of a large image is made."""
 PREVIEW_PIXELS = 192
 """Approximate longer side, in pixels, to which a small picture is enlarged in notebooks and pages."""
 warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
@@ -29,10 +35,21 @@ class Picture:
 
     Attributes:
         pixels: (height, width, channels) uint8, one channel (gray) or three (RGB).
+
+    Raises:
+        TypeError: ``pixels`` is something else.
     """
 
     pixels: NDArray[np.uint8]
     suffix: ClassVar[str] = ".png"
+
+    def __post_init__(self) -> None:
+        shape: tuple[int, ...] = tuple(getattr(self.pixels, "shape", ()))
+        dtype = getattr(self.pixels, "dtype", type(self.pixels).__name__)
+        if dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3):
+            raise TypeError(
+                f"a picture of {dtype} {shape}: pixels should be a NumPy array (height, width, 1 or 3) of uint8"
+            )
 
     @classmethod
     def read(cls, path: Path, short_side: int | None = None) -> Self:
@@ -96,10 +113,16 @@ class Picture:
 @contextmanager
 def open_picture(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Pillow.Image]:
     """Open a file with Pillow; what Pillow raises becomes a ``UserError`` naming the file (see ``Picture.read``)."""
+    num_bytes = check_file(path).stat().st_size
     try:
         with Pillow.open(path, formats=formats) as image:
-            if image.width * image.height > MAX_PIXELS:
+            num_pixels = image.width * image.height
+            if num_pixels > MAX_PIXELS:
                 raise UserError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}.")
+            if num_pixels > BOMB_PIXELS and num_bytes * BOMB_RATIO < num_pixels:
+                raise UserError(
+                    f"{path} has {num_pixels:,} pixels in {num_bytes:,} bytes, like a bomb: save it smaller."
+                )
             if image.format == "EPS":
                 raise UserError(f"{path} is PostScript, which is a program and is not run.")
             yield image
@@ -171,34 +194,59 @@ def _verify_png(path: Path) -> None:
 
 
 def _to_array(image: Pillow.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith(("I", "F")):
-        return _scale_gray(image)
+    """Convert an image to (height, width, channels), strip by strip."""
+    white = _white_value(image) if image.mode.startswith(("I", "F")) else None
+    parts = (_strip_to_array(strip, image, white) for strip in _strips(image))
+    first = next(parts)
+    pixels = np.empty((image.height, *first.shape[1:]), np.uint8)
+    row = 0
+    for part in chain([first], parts):
+        pixels[row : row + len(part)] = part
+        row += len(part)
+    return pixels
+
+
+def _strips(image: Pillow.Image) -> Iterator[Pillow.Image]:
+    """Cut an image into strips of at most ``STRIP_ROWS`` rows."""
+    for top in range(0, image.height, STRIP_ROWS):
+        yield image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+
+
+def _strip_to_array(strip: Pillow.Image, image: Pillow.Image, white: float | None) -> NDArray[np.uint8]:
+    """Convert a strip of ``image``, whose value ``white`` is 255, to (rows, width, channels)."""
+    if white is not None:
+        values = np.asarray(strip).astype(np.float64)
+        if "transparency" in image.info:
+            values[values == image.info["transparency"]] = white
+        return (values / white * 255).round().astype(np.uint8)[..., None]
     if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, "white"), image)
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))[..., None].copy()
-    return np.asarray(image.convert("RGB")).copy()
+        strip.info = image.info
+        strip = strip.convert("RGBA")
+        strip = Pillow.alpha_composite(Pillow.new("RGBA", strip.size, "white"), strip)
+    if strip.mode in ("1", "L"):
+        return np.asarray(strip.convert("L"))[..., None]
+    return np.asarray(strip.convert("RGB"))
 
 
-def _scale_gray(image: Pillow.Image) -> NDArray[np.uint8]:
-    """Convert gray of 16 or 32 bits, or of floats, to 8 bits.
+def _white_value(image: Pillow.Image) -> float:
+    """Return the value of white in gray of 16 or 32 bits, or of floats.
 
-    White is 65,535 for 16 bits. Other types do not say: it is 1 for floats within 0..1, and for whole numbers 255 or
+    It is 65,535 for 16 bits. Other types do not say: it is 1 for floats within 0..1, and for whole numbers 255 or
     65,535, the smaller one that they do not exceed. Raises ``ValueError`` for anything else.
     """
-    values = np.asarray(image).astype(np.float64)
-    low, high = float(values.min()), float(values.max())
+    low, high, is_whole = np.inf, -np.inf, True
+    for strip in _strips(image):
+        values = np.asarray(strip).astype(np.float64)
+        low, high = np.minimum(low, values.min()), np.maximum(high, values.max())
+        is_whole = is_whole and bool((values == np.rint(values)).all())
     if not np.isfinite([low, high]).all():
         raise ValueError("it has values that are not finite")
     max_values = [1, 255, 65_535] if image.mode == "F" else [255, 65_535]
     if image.mode.startswith("I;16"):
         max_values = [65_535]
-    elif (values != np.rint(values)).any():
+    elif not is_whole:
         max_values = [1]
     white = next((value for value in max_values if low >= 0 and high <= value), None)
     if white is None:
         raise ValueError(f"values from {low:g} to {high:g}: it should be 0 to 1, or whole numbers to 255 or 65535")
-    if "transparency" in image.info:
-        values[values == image.info["transparency"]] = white
-    return (values / white * 255).round().astype(np.uint8)[..., None]
+    return white

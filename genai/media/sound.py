@@ -12,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError, join_names
+from genai.core.files import check_file
+from genai.core.limits import memory_bytes
 from genai.media.data_url import data_url, file_data_url
 
 SAMPLE_RATES = range(1_000, 768_001)
 """Supported sample rates, in samples per second."""
 MAX_SAMPLES = 480_000_000
 """Longest sound that is read, in samples: three hours at 44.1 kHz; a longer one would fill the memory of a laptop."""
+BOMB_SAMPLES, BOMB_RATIO = 50_000_000, 80
+"""A longer sound whose file has fewer bytes than an eightieth of its samples is taken for a decompression bomb."""
 UNKNOWN_LENGTH = 2**63 - 1
 """Length that libsndfile reports for a FLAC that was written to a pipe and does not state its length."""
 OUTPUT_SUBTYPES = {".wav": "PCM_16", ".flac": "PCM_16", ".ogg": "VORBIS"}
@@ -129,7 +133,7 @@ class Sound:
 
 def _limit_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale samples down to [-1, 1] if they exceed it."""
-    peak = np.abs(samples).max(initial=0)
+    peak = max(samples.max(initial=0), -samples.min(initial=0))  # no copy, as abs() makes
     return samples / peak if peak > 1 else samples
 
 
@@ -138,6 +142,7 @@ def _read(path: Path) -> tuple[NDArray[np.float32], int]:
     import av
     import soundfile
 
+    check_file(path)
     try:
         with path.open("rb", buffering=0) as file:
             head = file.read(4)
@@ -230,7 +235,10 @@ def _check_size(path: Path, sample_rate: int, count: int) -> None:
             f"{path} has a sample rate of {sample_rate:,} Hz: "
             f"it should be from {SAMPLE_RATES[0]:,} to {SAMPLE_RATES[-1]:,}."
         )
-    if count > MAX_SAMPLES:
+    num_bytes = path.stat().st_size
+    if count > BOMB_SAMPLES and num_bytes * BOMB_RATIO < count:
+        raise UserError(f"{path} has {count:,} samples in {num_bytes:,} bytes, like a bomb: cut it.")
+    if count > MAX_SAMPLES or 16 * count > memory_bytes():
         raise UserError(
             f"{path} has {count / sample_rate / 3600:.1f} hours of sound at {sample_rate:,} Hz: too long to read."
         )

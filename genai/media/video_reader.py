@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genai.core.errors import UserError
+from genai.core.files import check_file
 from genai.media.resample_frames import PixelArray, TimedFrame, check_frame_size, fit_short_side, resample_frames
 from genai.media.sound import FFMPEG_FORMATS
 
@@ -25,6 +26,7 @@ def read_video(path: Path, fps: float | None, short_side: int | None) -> tuple[P
     """
     import av
 
+    check_file(path)
     try:
         # "file:" keeps a file name from being read as a protocol
         with av.open(

@@ -58,6 +58,11 @@ class Result:
     standard_error: float | None = None
     reference: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("value", "standard_error", "reference"):
+            if hasattr(number := getattr(self, name), "item"):  # of NumPy or torch, which JSON does not take
+                object.__setattr__(self, name, number.item())
+
 
 @dataclass
 class EvalContext:
@@ -163,7 +168,7 @@ def select_metrics(
     """
     selected = (default_names or source.metrics) if names is None else current_metrics(names)
     if not selected:
-        raise UserError(f"metrics=[]: name at least one. There are: {_fitting_names(source)}.")
+        raise UserError(f"metrics=[]: name at least one. There are: {_fitting_names(source, plugins)}.")
     metrics = {name: metric_class(name, source, plugins)() for name in dict.fromkeys(selected)}
     skipped = [name for name, metric in metrics.items() if metric.compares_with_training and not own_data]
     if skipped and names is not None:
@@ -226,17 +231,17 @@ def metric_class(name: str, source: Source, plugins: Sequence[str] = ()) -> type
     if name not in available and "." not in name:
         raise UserError(
             f"There is no metric '{name}'.{did_you_mean(name, available)} "
-            f"For these data there are: {_fitting_names(source)}."
+            f"For these data there are: {_fitting_names(source, plugins)}."
         )
     candidates = [_import_metric(target, plugins) for target in available.get(name, (name,))]
     fitting = [candidate for candidate in candidates if _fits(candidate, source)]
     if not fitting:
         kind = f"{type(source).__name__}, which holds values of type {source.media.__name__}"
-        raise UserError(f"'{name}' does not fit {kind}. For it there are: {_fitting_names(source)}.")
+        raise UserError(f"'{name}' does not fit {kind}. For it there are: {_fitting_names(source, plugins)}.")
     return fitting[0]
 
 
-def _import_metric(target: str, plugins: Sequence[str] = ()) -> type[Metric]:
+def _import_metric(target: str, plugins: Sequence[str]) -> type[Metric]:
     return import_class(target, Metric, "metrics", plugins)  # type: ignore[type-abstract]
 
 
@@ -244,11 +249,11 @@ def _fits(metric: type[Metric], source: Source) -> bool:
     return issubclass(source.media, metric.media) and isinstance(source, metric.source)
 
 
-def _fitting_names(source: Source) -> str:
+def _fitting_names(source: Source, plugins: Sequence[str]) -> str:
     """List the names of the metrics that fit ``source``."""
     available = available_metrics(source).items()
     return join_names(
-        name for name, targets in available if any(_fits(_import_metric(target), source) for target in targets)
+        name for name, targets in available if any(_fits(_import_metric(target, plugins), source) for target in targets)
     )
 
 

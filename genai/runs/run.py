@@ -217,7 +217,7 @@ def environment_info() -> dict[str, Any]:
 def _processor() -> str:
     file = Path("/proc/cpuinfo")
     if file.exists():
-        for line in file.read_text(errors="replace").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

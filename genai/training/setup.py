@@ -99,6 +99,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         )
     examples = None if config.examples is None else {"examples": config.examples}
     source = instantiate(values["data"], Source, "data", examples, plugins)  # type: ignore[type-abstract]
+    _check_splits(source)
     if resumed:
         check_same_data(source, resumed)
         print_changes(resumed, values, hardware)
@@ -209,6 +210,18 @@ def _check_media(values: Mapping[str, Any], plugins: Sequence[str]) -> None:
             f"{modality.__name__} does not fit {source.__name__}, which holds values of type {source.media.__name__}, "
             f"not {modality.media.__name__}. Choose data= among {join_names(compatible_data(modality))}, "
             "or another modality=."
+        )
+
+
+def _check_splits(source: Source) -> None:
+    """Raise ``UserError`` if a split is empty, or if both have the same hash and so would share cached tensors."""
+    for split in (source.train, source.val):
+        if not len(split):
+            raise UserError(f"data: the split '{split.name}' of {type(source).__name__} has no examples.")
+    if source.train.content_hash == source.val.content_hash:
+        raise UserError(
+            f"data: both splits of {type(source).__name__} have the content_hash {source.train.content_hash!r}: "
+            "give each the hash of its own content."
         )
 
 

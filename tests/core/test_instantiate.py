@@ -105,6 +105,20 @@ def test_what_does_not_fit_is_named(network: dict[str, Any], given: dict[str, An
     assert len(str(caught.value)) < 800
 
 
+def test_open_ended_arguments_are_no_missing_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "open_plugin.py").write_text(
+        "from torch import nn\nclass Bare(nn.Module): pass\n"
+        "class Sized(nn.Module):\n    def __init__(self, block: int, **options):\n"
+        "        super().__init__()\n        self.block, self.options = block, options\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("Bare", "Sized"):
+        network = instantiate({"_target_": f"open_plugin.{name}"}, nn.Module, "model", SIZES, ["open_plugin"])
+        assert (getattr(network, "block", 8), getattr(network, "options", {})) == (8, {})
+        with pytest.raises(UserError, match="has no such option"):
+            check_node({"_target_": f"open_plugin.{name}", "args": 3}, nn.Module, "model", ["open_plugin"])
+
+
 @pytest.mark.parametrize("target", ["genai.data.text.Stdlib", "genai.methods.base.Piece", "os.system"])
 def test_a_node_of_the_wrong_kind_is_refused_before_it_is_built(target: str) -> None:
     with pytest.raises(UserError, match="refused"):

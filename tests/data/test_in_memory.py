@@ -69,6 +69,12 @@ def test_the_hash_knows_pictures_and_prompts() -> None:
             r"item 0: the shape \(4, 4, 2\) is not that of a picture with 1 or 3 channels",
         ),
         ([np.full((4, 4), 7.0)], "item 0: pixels of type float64"),
+        (
+            [{"image": PIXELS[0]}],
+            r"item 0: it should be a picture or a \(picture, prompt\) pair, but has the type dict",
+        ),
+        ([(PIXELS[0], 1, 2)], "item 0: it should be a picture or .* the type tuple"),
+        (["a.png"], "item 0: it should be a picture or .* the type str"),
         ([(PIXELS[0], 0.5)], "item 0: the prompt 0.5 should be"),
         (PIXELS[:1], "two different pictures are needed"),
         ([], "two different pictures are needed"),
@@ -91,4 +97,15 @@ def test_a_run_on_data_in_memory_goes_on_only_with_them(tmp_path: Path) -> None:
             genai.fit(f"resume={run}", steps=3, data=data)
     with pytest.raises(UserError, match="were given in Python"):
         genai.measure(model)
+    for data, own in ((PIXELS, True), (255 - PIXELS, False)):
+        report = genai.measure(model, data=data, metrics=["val_loss"], out=tmp_path / "a.json")
+        assert report["data"]["own"] == own
     assert genai.fit(f"resume={run}", steps=3, data=torch.from_numpy(PIXELS)).record["steps"] == 3
+
+
+def test_a_run_on_other_data_is_measured_on_data_in_memory(tmp_path: Path) -> None:
+    model = genai.fit(WORDS, "data.items=20", runs=tmp_path, steps=2)
+    report = genai.measure(model, data=Squares(), metrics=["val_loss"], out=tmp_path / "a.json")
+    assert not report["data"]["own"] and report["data"]["description"] == InMemory(Squares()).description
+    with pytest.raises(UserError, match="'data=world' and data=: give one of them"):
+        genai.measure(model, "data=world", data=Squares())

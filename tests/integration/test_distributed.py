@@ -14,7 +14,7 @@ import genai
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
 from tests.conftest import ROOT
-from tests.integration.test_resume import assert_same_state, cases, flat, go_on, rows, run_to, wait_for_steps
+from tests.integration.test_resume import KINDS, assert_same_state, flat, go_on, rows, run_to, wait_for_steps
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
@@ -37,9 +37,10 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     assert two.record.devices == 2 and two.record.finished
 
 
-@pytest.mark.parametrize(("each", "case"), cases(("gan", "stopped")), indirect=["each"])
+@pytest.mark.slow
+@pytest.mark.parametrize("each", KINDS, indirect=True)
 def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bits(
-    case: str, each: list[str], tmp_path: Path, command: Command
+    each: list[str], tmp_path: Path, command: Command
 ) -> None:
     words = [*each, "steps=40", "val_every=20", *TWO]
     done = command("train", *words, cwd=tmp_path)
@@ -72,6 +73,7 @@ def sharded(*words: str) -> None:
     assert "Warning" not in done.stderr
 
 
+@pytest.mark.slow
 def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(small: list[str], tmp_path: Path) -> None:
     """Clipping, averages, moments, previews, checkpoints and resuming, all of which need what other processes have."""
     words = [*small, "optimizer=adamw", "grad_clip=0.1", "preview_every=3", "steps=8"]
