@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import genai
+from genai.core.files import write_file
 from genai.runs.run import environment_info
 
 QUIET = ("val_every=1000000", "preview_every=1000000", "checkpoint_every=1000000")
@@ -30,4 +31,5 @@ def steps_for(seconds: float, words: list[str]) -> int:
 def save(path: Path | None, results: dict[str, Any]) -> None:
     """Write ``results`` and a description of the machine to ``path``, if there is one."""
     if path:
-        path.write_text(json.dumps({"machine": environment_info()["hardware"], "results": results}, indent=2) + "\n")
+        report = {"machine": environment_info()["hardware"], "results": results}
+        write_file(path, json.dumps(report, indent=2) + "\n")

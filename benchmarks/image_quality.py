@@ -22,7 +22,6 @@ settings. Reported numbers do not come from it.
 import argparse
 import gzip
 import json
-import re
 import struct
 import tempfile
 import time
@@ -44,6 +43,7 @@ from genai.cli.compose import compose
 from genai.core.cache import cache_dir
 from genai.core.device import reuse_memory
 from genai.core.errors import UserError
+from genai.core.filesystem import safe_name
 from genai.data.torchvision_sets import TorchvisionSet
 from genai.inference.model import count_parameters
 from genai.media.picture import Picture, contact_sheet
@@ -196,7 +196,7 @@ def main() -> None:
     reuse_memory()
     results: dict[str, Any] = {}
     if args.json and args.json.exists():
-        results = json.loads(args.json.read_text())["results"]
+        results = json.loads(args.json.read_text(encoding="utf-8"))["results"]
     with tempfile.TemporaryDirectory() as folder:
         write_idx_files(args.data, Path(folder), args.development)
         train_split, val_split, packed = load_splits(Path(folder))
@@ -217,7 +217,7 @@ def main() -> None:
             row = " ".join([name, *(args.words if name in OUR_MODELS else [])])
             results[row] = score_model(trained, scorer)
             if args.json:
-                output = args.json.with_name(re.sub(r"[^\w.-]+", "-", f"{args.json.stem}-{row}"))
+                output = args.json.with_name(safe_name(f"{args.json.stem}-{row}"))
                 output.with_name(f"{output.name}.png").write_bytes(model_contact_sheet(trained).to_bytes())
                 np.savez_compressed(f"{output}.npz", pixels=trained.pixels.numpy(), prompts=trained.prompts)
             save(args.json, results)

@@ -1,10 +1,9 @@
-"""``python -m genai NAME WORDS``, also installed as ``genai``: run a command, or list the commands."""
+"""``python -m genai``: list the commands. ``python -m genai NAME`` and ``genai NAME`` run ``python -m genai.NAME``."""
 
 import ast
 import sys
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
 from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import UserError, did_you_mean
@@ -23,7 +22,8 @@ def _dispatch() -> None:
         print(overview())
         return
     if name not in names:
-        hint = f" Did you mean: train {name}?" if "=" in name or name.startswith("-") else did_you_mean(name, names)
+        is_option = "=" in name or name.startswith("-")
+        hint = f" Did you mean: python -m genai.train {name}?" if is_option else did_you_mean(name, names)
         raise UserError(f"There is no command '{name}'.{hint}\n\n{overview()}")
     sys.argv[1:] = words
     sys.modules["__main__"].__spec__ = find_spec(f"genai.commands.{name}")  # how a strategy starts further processes
@@ -37,9 +37,8 @@ def command_names() -> list[str]:
 
 def overview() -> str:
     """One line for each command: its name and the first sentence of its docstring."""
-    program = "genai" if Path(sys.argv[0]).stem == "genai" else "python -m genai"
-    rows = [f"  {name:<10} {_summary(name)}" for name in command_names()]
-    return "\n".join([f"{program} COMMAND WORDS", "", *rows, "", f"Help on one: {program} COMMAND --help"])
+    rows = [f"  python -m genai.{name:<10} {_summary(name)}" for name in command_names()]
+    return "\n".join(["Commands:", *rows, "", "Options of a command, written key=value: python -m genai.train --help"])
 
 
 def _summary(name: str) -> str:

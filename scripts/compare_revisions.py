@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +73,7 @@ def small_files(folder: Path) -> None:
     """A few small files of every kind that the data sources read."""
     rng, draw = np.random.default_rng(0), random.Random(0)
     words = "the cat and a dog saw how old men run to see one big red sun set".split()
-    (folder / "corpus.txt").write_text("\n".join(" ".join(draw.choices(words, k=8)) + "." for _ in range(600)))
+    write_lines(folder / "corpus.txt", (" ".join(draw.choices(words, k=8)) + "." for _ in range(600)))
     np.save(folder / "pictures.npy", rng.integers(0, 256, (12, 20, 24, 3), np.uint8))
     (folder / "clips").mkdir()
     for side, count in (("train", 10), ("test", 4)):
@@ -105,8 +105,13 @@ def small_files(folder: Path) -> None:
     for name in names:
         write_clip(folder / "UCF-101" / name, rng.integers(0, 256, (20, 32, 32, 3), np.uint8))
     (lists := folder / "ucfTrainTestlist").mkdir()
-    (lists / "testlist01.txt").write_text("\n".join(name for name in names if "_g00_" in name))
-    (lists / "trainlist01.txt").write_text("\n".join(f"{name} 1" for name in names if "_g00_" not in name))
+    write_lines(lists / "testlist01.txt", (name for name in names if "_g00_" in name))
+    write_lines(lists / "trainlist01.txt", (f"{name} 1" for name in names if "_g00_" not in name))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines that end the same on every system."""
+    path.write_text("\n".join(lines), encoding="utf-8", newline="\n")
 
 
 def write_clip(path: Path, frames: np.ndarray) -> None:
@@ -134,10 +139,10 @@ def clone(revision: str, folder: Path) -> Path:
 
 def weights_digest(checkout: Path, words: tuple[str, ...], steps: int, work: Path) -> str:
     """Hash of the weights after ``steps`` steps; ``"failed"``, with the reason on standard error."""
-    keys = (checkout / "configs" / "train.yaml").read_text()
+    keys = (checkout / "configs" / "train.yaml").read_text(encoding="utf-8")
     val_items = "val_items" if "\nval_items:" in keys else "validate_items"
     extra = [f"steps={steps}", f"{val_items}=4", "preview_every=100000", "trainer=cpu", "trainer.threads=1"]
-    has_reserved = "reserved" in (checkout / "genai" / "modalities" / "text.py").read_text()
+    has_reserved = "reserved" in (checkout / "genai" / "modalities" / "text.py").read_text(encoding="utf-8")
     if has_reserved and ("modality=text" in words or "experiment=shakespeare_char" in words):
         extra.append("modality.reserved=0")
     runs = Path(tempfile.mkdtemp(dir=work))

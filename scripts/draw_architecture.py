@@ -30,7 +30,7 @@ FLOORS = {
     "cli": "words, Hydra, recorded words",
     "training": "the bridge to Lightning",
     "commands": "one file a command",
-    "top": "genai.load, fit, measure; genai NAME",
+    "top": "genai.load, fit, measure; genai.NAME",
 }
 """Rooms from below, and what is in them: each imports only itself and lower ones. ``top``: loose files of genai/."""
 
@@ -140,5 +140,5 @@ def draw() -> str:
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(draw(), encoding="utf-8")
+    PICTURE.write_text(draw(), encoding="utf-8", newline="\n")
     print(PICTURE.relative_to(ROOT))

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -60,7 +59,7 @@ class Check:
 
 
 def run(command: str, *words: str, runs: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m genai COMMAND WORDS``; raises ``RuntimeError`` with its last lines where it fails."""
+    """Run ``python -m genai.COMMAND WORDS``; raises ``RuntimeError`` with its last lines where it fails."""
     done = subprocess.run(genai(command, *words, f"runs={runs}"), cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command} {' '.join(words)}: exit code {done.returncode}\n{done.stderr[-1500:]}")
@@ -69,7 +68,7 @@ def run(command: str, *words: str, runs: Path) -> subprocess.CompletedProcess[st
 
 def genai(command: str, *words: str) -> list[str]:
     """The command line of a command of genai."""
-    return [sys.executable, "-m", "genai", command, *words]
+    return [sys.executable, "-m", f"genai.{command}", *words]
 
 
 def only_run(runs: Path) -> Path:
@@ -80,7 +79,7 @@ def only_run(runs: Path) -> Path:
 
 def speed_and_memory(folder: Path) -> tuple[float, float]:
     """Median samples a second of the second half of a run, and its peak memory in MB."""
-    with (folder / "metrics.csv").open() as file:
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("samples_per_s")]
     speeds = [float(row["samples_per_s"]) for row in rows[len(rows) // 2 :]]
     return statistics.median(speeds), max(float(row["memory_mb"]) for row in rows)
@@ -98,7 +97,7 @@ def flops_per_sample(folder: Path) -> float:
     from genai.core.instantiate import instantiate
 
     model = package.load(folder, device="cpu")
-    config = compose("train", json.loads((folder / "record.json").read_text())["overrides"])
+    config = compose("train", json.loads((folder / "record.json").read_text(encoding="utf-8"))["overrides"])
     source: Any = instantiate(config.values["data"], Source, "data")  # type: ignore[type-abstract]
     batch = model.modality.pack(source.val, cache_dir()).batch(range(min(2, len(source.val))), None)
     total = 0.0
@@ -132,14 +131,16 @@ def killed_and_resumed(words: Sequence[str], steps: int, runs: Path) -> bool:
                 process.kill()
                 raise RuntimeError(f"no checkpoint after {KILL_SECONDS} s")
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        if process.wait() != -signal.SIGKILL:
+        has_ended = process.poll() is not None
+        process.kill()
+        process.wait()
+        if has_ended:
             errors.seek(0)
             raise RuntimeError(f"the training that was to be killed ended by itself\n{errors.read()[-1500:]}")
     folder = only_run(runs)
-    step = json.loads((folder / "record.json").read_text()).get("steps", 0)
+    step = json.loads((folder / "record.json").read_text(encoding="utf-8")).get("steps", 0)
     run("train", f"resume={folder}", f"steps={step + steps}", runs=runs)
-    return bool(json.loads((folder / "record.json").read_text())["steps"] == step + steps)
+    return bool(json.loads((folder / "record.json").read_text(encoding="utf-8"))["steps"] == step + steps)
 
 
 def check(modality: str, steps: int, work: Path, gpu: bool) -> Check:
@@ -163,7 +164,7 @@ def check(modality: str, steps: int, work: Path, gpu: bool) -> Check:
         run("sample", f"ckpt={folder}", "n=2", f"out={work / 'samples'}", runs=work)
         result.sampled = (work / "samples" / "001.json").exists()
         run("evaluate", f"ckpt={folder}", "metrics=[val_loss]", f"out={work / 'metrics.json'}", runs=work)
-        result.val_loss = json.loads((work / "metrics.json").read_text())["metrics"]["val_loss"]["value"]
+        result.val_loss = json.loads((work / "metrics.json").read_bytes())["metrics"]["val_loss"]["value"]
     except (RuntimeError, ValueError, KeyError, OSError) as error:
         result.errors.append(str(error))
     result.seconds = time.monotonic() - start
@@ -214,7 +215,8 @@ def main() -> None:
         for error in each.errors:
             print(f"{each.modality} FAILED: {error}", file=sys.stderr)
     report = {"device": device, "torch": torch.__version__, "date": str(date.today()), "left_out": left_out}
-    asked.out.write_text(json.dumps({**report, "results": [asdict(each) for each in results]}, indent=2) + "\n")
+    content = json.dumps({**report, "results": [asdict(each) for each in results]}, indent=2)
+    asked.out.write_text(content + "\n", encoding="utf-8", newline="\n")
     sys.exit(any(each.errors or not each.resumed or not each.sampled for each in results))
 
 

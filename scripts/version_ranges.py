@@ -47,7 +47,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 def dependencies() -> list[Requirement]:
     """Dependencies in pyproject.toml with a range, without those that stay as they are."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     requirements = [Requirement(text) for text in declared]
     return [requirement for requirement in requirements if requirement.name not in PINNED]
 
@@ -67,13 +67,13 @@ def check(name: str, release: str) -> str:
     """Install a release of a package in a new environment and run its tests. Returns the result in a few words."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=False)
-        python = str(Path(folder) / "bin" / "python")
+        python = str(Path(folder) / ("Scripts" if os.name == "nt" else "bin") / "python")
         site = subprocess.check_output(
             [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
         )
-        Path(site.strip(), "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        Path(site.strip(), "shared.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         pins = Path(folder, "pins.txt")
-        pins.write_text("".join(f"{package}=={version(package)}\n" for package in PINNED))
+        pins.write_text("".join(f"{package}=={version(package)}\n" for package in PINNED), encoding="utf-8")
         install = [*PIP, "--python", python, "install", "-q", f"{name}=={release}", "-c", str(pins)]
         done = subprocess.run(install, capture_output=True, text=True)
         if done.returncode:
@@ -95,8 +95,8 @@ def _last_line(text: str) -> str:
 
 def write_table(rows: dict[str, str]) -> None:
     """Put ``rows``, by package, into the table; rows of other packages stay."""
-    old = re.findall(r"^\| ([\w-]+) \|.*$", TABLE.read_text(), re.MULTILINE) if TABLE.exists() else []
-    lines = {match: line for match in old for line in TABLE.read_text().splitlines() if line.startswith(f"| {match} |")}
+    table = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
+    lines = {match[1]: match[0] for match in re.finditer(r"^\| ([\w-]+) \|.*$", table, re.MULTILINE)}
     lines = {name: line for name, line in lines.items() if name != "package"} | rows
     text = f"""# Versions
 
@@ -108,7 +108,7 @@ beside the pinned releases of all others. A dependency that is not in the table 
 |---|---|---|---|---|---|---|
 {chr(10).join(lines[name] for name in sorted(lines))}
 """
-    TABLE.write_text(text)
+    TABLE.write_text(text, encoding="utf-8", newline="\n")
 
 
 def main() -> None:

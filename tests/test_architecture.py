@@ -36,7 +36,7 @@ LIGHT = (
     "annotated_types", "hydra", "omegaconf",
     "ast", "collections", "contextlib", "dataclasses", "datetime", "difflib", "functools",
     "importlib", "json", "pathlib", "runpy", "sys", "time", "types", "typing", "genai.cli", "genai.commands",
-    "genai.core.errors", "genai.core.files", "genai.core.limits",
+    "genai.core.errors", "genai.core.files", "genai.core.filesystem", "genai.core.limits",
     "genai.core.old_names", "genai.core.paths", "genai.core.renamed", "genai.core.terminal",
     "genai.inference.provenance", "genai.version",
 )  # fmt: skip
@@ -141,6 +141,38 @@ def test_a_file_reads_in_one_sitting(path: Path) -> None:
     }
     assert path.read_text().count("\n") <= 400
     assert not {name: length for name, length in lengths.items() if length > 80}
+
+
+TEXT_FILES = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile"}
+SCRIPTS = [path for folder in ("scripts", "benchmarks", "tests/plugins") for path in (ROOT / folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_text_files_have_the_same_encoding_on_every_system(path: Path) -> None:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+        if not isinstance(node, ast.Call) or name not in TEXT_FILES or ast.unparse(node.func) in OTHER_FILES:
+            continue
+        modes = [value.value for value in node.args if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+        is_binary = name not in ("read_text", "write_text") and any("b" in mode for mode in modes)
+        if not is_binary and "encoding" not in {keyword.arg for keyword in node.keywords}:
+            found.append(ast.unparse(node))
+    assert not found
+
+
+OTHER_FILES = {
+    "os.open",
+    "av.open",
+    "Pillow.open",
+    "archive.open",
+    "gzip.open",
+    "tarfile.open",
+    "Image.open",
+    "wave.open",
+    "read_text",
+}
+"""Functions of these names that open no text, or UTF-8 always (``genai.core.files.read_text``)."""
 
 
 def test_the_picture_of_the_rooms_is_up_to_date() -> None:

@@ -1,5 +1,7 @@
 """``python -m genai NAME WORDS``."""
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,7 @@ def test_it_lists_what_there_is_a_line_each(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, *words) == 0
-    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    lines = re.findall(r"^  python -m genai\.(\w+) +(.+)$", capsys.readouterr().out, re.MULTILINE)
     assert [name for name, _ in lines] == sorted(path.stem for path in (ROOT / "genai/commands").glob("[a-z]*.py"))
     assert all(len(summary) > 20 for _, summary in lines)
 
@@ -34,6 +36,14 @@ def test_a_slip_is_answered_with_the_nearest_name(
 ) -> None:
     assert run(monkeypatch, "smaple", "n=2") == 2
     assert "There is no command 'smaple'. Did you mean 'sample'?" in capsys.readouterr().err
+    assert run(monkeypatch, "steps=3") == 2
+    assert "Did you mean: python -m genai.train steps=3?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", dispatcher.command_names())
+def test_both_spellings_of_a_command_are_the_same(name: str) -> None:
+    direct, listed = (importlib.import_module(f"genai.{path}{name}") for path in ("", "commands."))
+    assert direct.main is listed.main
 
 
 def test_words_reach_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,6 +84,39 @@ def test_every_term_of_the_domain_is_used() -> None:
     }
 
 
+BRITISH = re.compile(
+    r"\w*(?:colour|grey|behaviour|neighbour|favour|flavour|labelled|labelling|modelled|modelling|cancelled|judgement|"
+    r"artefact|centre|centred|catalogue|analyse|learnt|towards|fulfil\b|fulfilment|"
+    r"(?:normal|general|initial|optim|visual|real|minim|maxim|util|random|token|summar|penal|quant|regular|parametr)"
+    r"is(?:e|ed|es|ing|ation))",
+    re.IGNORECASE,
+)
+TEXTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "configs").rglob("*.yaml"),
+    *FILES,
+]
+OLD_SPELLING = {"old_names.py", "grammar.py", "scene.py", "motion.py"}
+"""Old names, and words of the toy world, whose data sets are known by their hash."""
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_spelling_is_american(path: Path) -> None:
+    found = BRITISH.findall(path.read_text(encoding="utf-8"))
+    assert not found or path.name in OLD_SPELLING, found
+
+
+COMMAND = re.compile(r"python -m genai (?!NAME|\()\w+|\$ genai[ -]\w+")
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_have_one_spelling(path: Path) -> None:
+    found = COMMAND.findall(path.read_text(encoding="utf-8"))
+    assert not found, "python -m genai.train"
+
+
 def test_one_class_name_is_one_class() -> None:
     classes = [
         node.name for path in FILES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)

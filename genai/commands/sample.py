@@ -23,7 +23,8 @@ from genai.cli.options import (
 )
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
-from genai.core.files import make_folder, read_text, write_file
+from genai.core.files import make_folder, read_text, unique_folder, write_file
+from genai.core.filesystem import safe_name
 from genai.core.limits import check_samples
 from genai.core.renamed import current_options
 
@@ -110,7 +111,7 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
     paths = {recipe.options.get(name) for name in recipes.file_options(model)} - {None}
     if unverified := paths - {*recipe.files}:
         raise UserError(f"{settings.recipe_file} names {unverified.pop()} without its hash.")
-    item, name = recipe.item, Path(str(settings.recipe_file)).stem
+    item, name = recipe.item, safe_name(Path(str(settings.recipe_file)).stem)
     prompts, seeds = [each.prompt for each in recipe.batch], [each.seed for each in recipe.batch]
     stream = model.open_stream(prompts, seeds, recipe.init, recipe.options)
     folder = _create_folder(settings.out)
@@ -284,18 +285,13 @@ def _report_folder(folder: Path, count: int) -> None:
 def _create_folder(out: str | None) -> Path:
     """Create the folder ``out`` or, for ``None``, a new ``samples/<date>/<time>``. Raises ``UserError``."""
     now = datetime.now()
-    folder = base = Path(out).expanduser() if out else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    folder = Path(out).expanduser() if out else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
     if out and any(folder.glob("[0-9][0-9][0-9]*.json")):
         print(f"{folder}/ has samples already: those with the same numbers are replaced", file=sys.stderr)
-    number = 1
-    while not out and folder.exists():  # several in the same second
-        number += 1
-        folder = base.with_name(f"{base.name}-{number}")
     try:
-        make_folder(folder)
+        return make_folder(folder) if out else unique_folder(folder)
     except OSError as error:
         raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
-    return folder
 
 
 def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | None = None) -> None:

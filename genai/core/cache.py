@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genai.core.errors import RunError, UserError
-from genai.core.files import open_file, read_text, sync_file, sync_folder, write_file
+from genai.core.files import open_file, read_text, write_file
+from genai.core.filesystem import replace_file, sync_file, sync_folder
 from genai.core.plain_data import parse_json
 
 T = TypeVar("T")
@@ -62,6 +63,8 @@ def cached_file(path: Path, write: Callable[[Path], None], *other_suffixes: str)
     try:
         return _make_entry(path, write, suffixes)
     except OSError as error:
+        if isinstance(error, PermissionError) and _fits(path, suffixes):
+            return path  # on Windows: another process has just made it and has it open
         if not _is_about(error, path.parent):
             raise  # the data cannot be read
         folder = _temporary_folder()
@@ -122,7 +125,7 @@ def _make_entry(path: Path, write: Callable[[Path], None], suffixes: Sequence[st
                 sums[suffix] = [file.seek(0, os.SEEK_END), _digest(file)]
                 sync_file(file)
         for suffix in suffixes:
-            os.replace(temporary.with_suffix(suffix), path.with_suffix(suffix))
+            replace_file(temporary.with_suffix(suffix), path.with_suffix(suffix))
         sync_folder(path.parent)
         write_file(_sums_file(path), json.dumps(sums) + "\n")
     finally:

@@ -4,6 +4,7 @@ A pipe never ends, a device fills the memory, a link leads elsewhere. So a file 
 is, and written beside its place and renamed, which replaces a link instead of following it.
 """
 
+import errno
 import io
 import os
 import secrets
@@ -12,9 +13,9 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from genai.core.errors import UserError
+from genai.core.filesystem import replace_file, sync_file
 
 KIB, MIB = 2**10, 2**20
 MAX_BYTES = {
@@ -112,7 +113,7 @@ def write_file(path: Path, content: bytes | str, folder: Path | None = None) -> 
         with temporary.open("xb") as file:
             file.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
             sync_file(file)
-        os.replace(temporary, path)
+        replace_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -142,25 +143,21 @@ def make_folder(path: Path, folder: Path | None = None, exist_ok: bool = True) -
     return path
 
 
+def unique_folder(path: Path) -> Path:
+    """Create the folder ``path``, or ``path-2``, ``path-3``, ... if it exists, and return it. Raises ``OSError``."""
+    for count in range(1, 1000):
+        unique = path if count == 1 else path.with_name(f"{path.name}-{count}")
+        try:
+            return make_folder(unique, exist_ok=False)
+        except FileExistsError:
+            if not unique.is_dir():
+                raise
+    raise FileExistsError(errno.EEXIST, "it and 998 numbered copies exist already", str(path))
+
+
 def temporary_path(path: Path) -> Path:
     """Return a hidden name beside ``path`` that no other process uses."""
     return path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-
-
-def sync_file(file: IO[bytes]) -> None:
-    """Write a file's content to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's names to the disk, where the system can."""
-    with suppress(OSError):  # Windows and some network file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _path_inside(path: Path, folder: Path | None) -> Path:

@@ -1,6 +1,6 @@
-"""The table of old names: modules, classes, arguments, keys, metrics, figures, weights. Read by ``genai.core.renamed``.
+"""The table of old names: of modules, classes, arguments, values, keys, metrics, figures, weights.
 
-A name stands here for one release after it changed.
+``genai.core.renamed`` reads it. A name stands here for one release after it changed.
 """
 
 from typing import Any
@@ -252,6 +252,15 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
 }
 """By class, arguments (keys of configs and checkpoints) by their old names."""
+VALUES: dict[str, dict[str, dict[str, str]]] = {
+    "genai.methods.adversarial.Adversarial": {
+        "augment": {"colour": "color"},
+    },
+    "genai.methods.degradation.Degradation": {
+        "kinds": {"coloured": "colored"},
+    },
+}
+"""By class and argument, values (or items of a list) by their old names."""
 MOVED_ARGUMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "genai.methods.diffusion.Diffusion": (
         "genai.methods.frame_diffusion.FrameDiffusion",
@@ -295,16 +304,23 @@ FIGURES: dict[str, dict[str, str]] = {
         "drift_colour_64": "drift_color_64",
         "drift_colour_128": "drift_color_128",
         "film_distance": "frechet",
+        "fulfilment": "fulfillment",
+        "fulfilment_held_out": "fulfillment_held_out",
         "nearest_film": "nearest_train",
         "nearest_film_low": "nearest_train_low",
     },
     "Picture": {
         "colour": "color",
+        "fulfilment": "fulfillment",
+        "fulfilment_held_out": "fulfillment_held_out",
         "serves": "classification_accuracy",
         "serves_ratio": "classification_accuracy_ratio",
     },
     "Sound": {
-        "fulfilment_unheard": "fulfilment_new_melodies",
+        "fulfilment": "fulfillment",
+        "fulfilment_held_out": "fulfillment_held_out",
+        "fulfilment_new_melodies": "fulfillment_new_melodies",
+        "fulfilment_unheard": "fulfillment_new_melodies",
         "judge": "prompt_accuracy",
         "judge_word_1": "prompt_accuracy_word_1",
         "judge_word_2": "prompt_accuracy_word_2",
@@ -318,6 +334,9 @@ FIGURES: dict[str, dict[str, str]] = {
         "judge_word_6": "prompt_accuracy_word_6",
         "judge_word_7": "prompt_accuracy_word_7",
         "judge_word_8": "prompt_accuracy_word_8",
+        "pesq_coloured_0": "pesq_colored_0",
+        "si_sdr_coloured_0": "si_sdr_colored_0",
+        "stoi_coloured_0": "stoi_colored_0",
     },
 }
 """By type of media, numbers of metrics.json by their old names."""

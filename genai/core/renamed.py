@@ -1,17 +1,18 @@
-"""Translate old names, which still work for one more release: of modules, classes, arguments, keys, metrics, weights.
+"""Translate old names, which work for one more release: of modules, classes, arguments, values, keys, metrics, weights.
 
 The functions here translate typed and recorded words, nodes of configs and checkpoints, metrics, names of weights, and
 imports of plugins. The names themselves are in ``genai.core.old_names``. Old names that a person types or imports are
 answered with a one-line note; those in files on disk are read silently.
 """
 
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from genai.core.old_names import (
     ARGUMENTS,
@@ -25,7 +26,10 @@ from genai.core.old_names import (
     NEWER_ARGUMENTS,
     NEWER_KEYS,
     STATE,
+    VALUES,
 )
+
+V = TypeVar("V")
 
 ROOTS = {
     "genai.modalities": "modality",
@@ -83,9 +87,17 @@ def _current_node(value: Any, fixed: Collection[str], budget: list[int], depth: 
     target = current_target(value["_target_"])
     subclass, moved = MOVED_ARGUMENTS.get(target, (target, ()))
     target = subclass if any(name in value or name in fixed for name in moved) else target
-    arguments = ARGUMENTS.get(target, {})
+    arguments, values = ARGUMENTS.get(target, {}), VALUES.get(target, {})
     node = {arguments.get(name, name): _current_node(item, fixed, budget, depth - 1) for name, item in value.items()}
+    node |= {name: _current_value(node[name], names) for name, names in values.items() if name in node}
     return NEWER_ARGUMENTS.get(target, {}) | node | {"_target_": target}
+
+
+def _current_value(value: Any, names: Mapping[str, str]) -> Any:
+    """A value, or a list of values, by their current ``names``."""
+    if isinstance(value, list):
+        return [_current_value(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def current_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,7 +121,8 @@ def _current_word(command: str, word: str, own_prefixes: tuple[str, ...], quiet:
     key, equals, value = word.partition("=")
     prefix = key[: len(key) - len(key.lstrip("+~"))]
     path = key.lstrip("+~").split(".")
-    arguments = _arguments_below(path[0]) if len(path) > 1 and not key.lstrip("+~").startswith(own_prefixes) else {}
+    is_own = len(path) < 2 or key.lstrip("+~").startswith(own_prefixes)
+    arguments = {} if is_own else _below(path[0], ARGUMENTS)
     if len(path) > 2:  # below a network
         arguments = {old: new for old, new in arguments.items() if old not in NETWORK_ARGUMENTS}
     new = [KEYS.get(command, {}).get(path[0], path[0]), *(arguments.get(part, part) for part in path[1:])]
@@ -117,6 +130,10 @@ def _current_word(command: str, word: str, own_prefixes: tuple[str, ...], quiet:
         value = current_target(value)
     if new != path and not quiet:
         note(".".join(path), ".".join(new))
+    for old_value, new_value in ({} if is_own else _below(path[0], VALUES).get(new[-1], {})).items():
+        value, count = re.subn(rf"\b{old_value}\b", new_value, value)
+        if count and not quiet:
+            note(f"{'.'.join(new)}={old_value}", f"{'.'.join(new)}={new_value}")
     return f"{prefix}{'.'.join(new)}{equals}{value}"
 
 
@@ -197,10 +214,10 @@ def install() -> None:
         sys.meta_path.append(OldModules())
 
 
-def _arguments_below(root: str) -> dict[str, str]:
-    """Old and current names of arguments below a key such as ``modality``."""
-    found: dict[str, str] = {}
-    for target, arguments in ARGUMENTS.items():
+def _below(root: str, table: Mapping[str, dict[str, V]]) -> dict[str, V]:
+    """The rows of a table by class, for all classes below a key such as ``modality``."""
+    found: dict[str, V] = {}
+    for target, arguments in table.items():
         if any(target.startswith(f"{package}.") and key == root for package, key in ROOTS.items()):
             found |= arguments
     return found

@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le
 
 from genai.core.errors import UserError
 from genai.core.files import read_bytes
+from genai.core.filesystem import sort_paths
 from genai.core.terminal import printable
 from genai.data.folder import Item
 from genai.data.video_folder import VideoFolder
@@ -98,7 +99,7 @@ class ActionVideos(VideoFolder):
         """Yield the name of each video of the fold, and whether it is validation data."""
         dataset = DATASETS[self.name]
         for pattern, is_val in ((dataset.train, False), (dataset.test, True)):
-            files = sorted(self.lists.glob(pattern.format(fold=self.fold)))
+            files = sort_paths(self.lists.glob(pattern.format(fold=self.fold)))
             if not files:
                 raise UserError(
                     f"data.lists={printable(str(self.lists))}: there is no {pattern.format(fold=self.fold)}, which "

@@ -9,6 +9,7 @@ from typing import Any
 
 from genai.core.cache import cache_dir, cache_key, read_cached_json, replace_cached_json, track_progress
 from genai.core.errors import UserError
+from genai.core.filesystem import sort_paths
 from genai.core.prefetch import prefetch_map
 
 NUM_THREADS = min(4, os.cpu_count() or 1)
@@ -84,7 +85,8 @@ def _list_parts(file: Path) -> list[Path]:
     """Return the files in a folder in order, or the file itself."""
     if not file.is_dir():
         return [file]
-    return sorted(part for part in file.iterdir() if part.is_file() and not part.name.startswith("."))
+    parts = (part for part in file.iterdir() if part.is_file() and not part.name.startswith("."))
+    return sort_paths(parts)
 
 
 def _stamp(file: Path) -> list[int]:

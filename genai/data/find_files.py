@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from genai.core.filesystem import sort_paths
+
 
 def walk_folder(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the sorted files in a folder and its sub-folders, without hidden ones, and errors about folders.
@@ -21,9 +23,9 @@ def walk_folder(folder: Path) -> tuple[list[Path], list[str]]:
                 continue
             visited.add(real_path)
             folders[:] = [name for name in folders if not name.startswith(".")]
-            links += sorted(Path(path, name) for name in folders if os.path.islink(os.path.join(path, name)))
+            links += sort_paths(Path(path, name) for name in folders if os.path.islink(os.path.join(path, name)))
             files += [Path(path, name) for name in names if not name.startswith(".")]
-    return sorted(files, key=str), errors
+    return sorted(files, key=Path.as_posix), errors
 
 
 def _error_line(error: OSError) -> str:
@@ -33,14 +35,14 @@ def _error_line(error: OSError) -> str:
 def expand_glob(pattern: Path) -> tuple[list[Path], list[str]]:
     """Return the sorted files that match a glob, and errors as in ``walk_folder``, where links cannot loop."""
     if "**" not in pattern.parts:
-        return sorted(map(Path, glob.glob(str(pattern)))), []
+        return sort_paths(map(Path, glob.glob(str(pattern)))), []
     index = pattern.parts.index("**")
     matches, errors = list[Path](), list[str]()
-    for folder in map(Path, sorted(glob.glob(str(Path(*pattern.parts[:index]))))):
+    for folder in sorted(map(Path, glob.glob(str(Path(*pattern.parts[:index])))), key=Path.as_posix):
         files, folder_errors = walk_folder(folder)
         matches += [file for file in files if _matches_glob(file.relative_to(folder).parts, pattern.parts[index:])]
         errors += folder_errors
-    return sorted(matches), errors
+    return sort_paths(matches), errors
 
 
 def _matches_glob(path: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -13,6 +13,7 @@ from annotated_types import Gt, Lt
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
+from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
 from genai.data.captions import read_captions
 from genai.data.dedup import select_val_indices
@@ -108,8 +109,9 @@ class Folder(SplitSource):
         else:
             matches, errors = ([path], []) if path.is_file() else expand_glob(path)
             media = [file for file in matches if self._has_suffix(file) and file.is_file()]
-            folders = sorted({file.parent for file in media})
-            files = [file for folder in folders for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
+            folders = sort_paths({file.parent for file in media})
+            neighbors = [file for folder in folders for file in sort_paths(folder.iterdir())]
+            files = [file for file in neighbors if not file.name.startswith(".")]
             if not matches:
                 raise UserError(f"data.path={printable(self.path)}: there is no such folder, file or glob.")
         if not media:

@@ -13,6 +13,7 @@ from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
+from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
 from genai.media.text import Document
@@ -62,7 +63,7 @@ class TextFolder(SplitSource):
             return [path], []
         if path.is_dir():
             files, errors = walk_folder(path)
-            matches = sorted(file for file in files if file.suffix.lower() in SUFFIXES and file.is_file())
+            matches = sort_paths(file for file in files if file.suffix.lower() in SUFFIXES and file.is_file())
             if not matches:
                 hint = " ".join(["", *errors[:3]])
                 raise UserError(
@@ -70,7 +71,7 @@ class TextFolder(SplitSource):
                 )
             return matches, errors
         files, errors = expand_glob(path)
-        matches = sorted(file for file in files if file.is_file())
+        matches = sort_paths(file for file in files if file.is_file())
         if not matches:
             raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
         return matches, errors
@@ -125,7 +126,7 @@ class Stdlib(TextFolder):
     def files(self) -> tuple[list[Path], list[str]]:
         excluded = {"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "__pycache__"}
         root = Path(self.path)
-        files = sorted(root.rglob("*.py"))
+        files = sort_paths(root.rglob("*.py"))
         return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
 
 

@@ -68,7 +68,7 @@ class VideoFolder(TimedFolder):
         frame_folders = {
             path for path, folder_files in files_by_folder.items() if path != folder and _are_frames(folder_files)
         }
-        return sorted([*super().find_media(folder, files), *frame_folders], key=str)
+        return sorted([*super().find_media(folder, files), *frame_folders], key=Path.as_posix)
 
 
 def _are_frames(files: Sequence[Path]) -> bool:

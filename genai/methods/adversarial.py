@@ -89,7 +89,7 @@ class Adversarial(Method):
         penalty_fraction: fraction of the batch on which they are computed.
         mismatch: weight of the contrastive loss between images and prompts.
         energy: weight of the energy score in the generator's loss.
-        prompt_drop: fraction of prompts that are replaced by "", so that sampling without a prompt is learnt.
+        prompt_drop: fraction of prompts that are replaced by "", so that sampling without a prompt is learned.
         augment: augmentations of real and generated images before the discriminator; for a few hundred images.
         frames: must be 1 (images).
         sampling: this model's own defaults for ``AdversarialOptions``.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Augmentation = Literal["colour", "translation", "cutout"]
+Augmentation = Literal["color", "translation", "cutout"]
 
 
 def augment_images(x: Tensor, kinds: Sequence[Augmentation]) -> Tensor:
@@ -51,7 +51,7 @@ def random_cutout(x: Tensor) -> Tensor:
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "colour": random_color,
+    "color": random_color,
     "translation": random_translation,
     "cutout": random_cutout,
 }

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Kind = Literal["white", "coloured", "hum", "babble", "clipping"]
+Kind = Literal["white", "colored", "hum", "babble", "clipping"]
 DB = Annotated[float, Ge(-60), Le(120)]
 
 MIN_LEVEL = 1e-6
@@ -23,7 +23,7 @@ class Degradation(nn.Module):
 
     Args:
         sample_rate: in Hz.
-        kinds: ``white``, ``coloured`` (power falls by 1.5 to 6 dB per octave: pink is 3, brown 6), ``hum`` (mains of 50
+        kinds: ``white``, ``colored`` (power falls by 1.5 to 6 dB per octave: pink is 3, brown 6), ``hum`` (mains of 50
             or 60 Hz, with harmonics), ``babble`` (the other sounds of the batch, all at once), ``clipping``.
         min_snr, max_snr: range in dB of the signal-to-noise ratio (uniform; measured where the sound is active).
     """
@@ -31,7 +31,7 @@ class Degradation(nn.Module):
     def __init__(
         self,
         sample_rate: Annotated[int, Ge(1000), Le(192_000)],
-        kinds: Sequence[Kind] = ("white", "coloured", "hum", "babble", "clipping"),
+        kinds: Sequence[Kind] = ("white", "colored", "hum", "babble", "clipping"),
         min_snr: DB = -5.0,
         max_snr: DB = 15.0,
     ) -> None:
@@ -67,7 +67,7 @@ class Degradation(nn.Module):
         if kind == "babble":
             noise = babble_noise(clean, mask)
         else:
-            noise = {"white": white_noise, "coloured": colored_noise, "hum": mains_hum}[kind](clean, self.sample_rate)
+            noise = {"white": white_noise, "colored": colored_noise, "hum": mains_hum}[kind](clean, self.sample_rate)
         noise = noise * mask
         power = noise.square().sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
         noise_level = loudness(clean, self.sample_rate // 50) * 10 ** (-snr / 20)

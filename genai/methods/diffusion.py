@@ -29,7 +29,7 @@ class DiffusionOptions(GuidanceOptions):
 
     Attributes:
         steps: number of sampler steps from noise to data.
-        shift: shift of the steps towards noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
+        shift: shift of the steps toward noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
             more improves the layout, less the details; ``None``: like the training times.
         sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two evaluations per step;
             ``dpmpp_2m`` (arXiv:2211.01095).

@@ -72,7 +72,7 @@ def combine_terms(
     """Return the weighted sum of the ``predicted`` (batch, ...), one tensor per term.
 
     ``rescale`` moves the standard deviation of every item, which has the dimensions after the first ``time_dims``,
-    towards that of the first, fully conditional term.
+    toward that of the first, fully conditional term.
     """
     total = sum((term[0] * x for term, x in zip(terms, predicted, strict=True)), torch.zeros_like(predicted[0]))
     if rescale == 0 or len(terms) == 1:

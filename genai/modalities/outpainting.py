@@ -39,7 +39,7 @@ def place_on_canvas(
     """
     box = init_box(image.size, canvas, outpaint)
     resized = image.resize((box[2] - box[0], box[3] - box[1]), Pillow.Resampling.LANCZOS, reducing_gap=3.0)
-    result, mask = Pillow.new(image.mode, canvas, "grey"), Pillow.new("L", canvas, "white")
+    result, mask = Pillow.new(image.mode, canvas, "gray"), Pillow.new("L", canvas, "white")
     result.paste(resized, box)
     mask.paste("black", box)
     return result, mask

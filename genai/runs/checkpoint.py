@@ -1,6 +1,6 @@
 """Checkpoint files: saved atomically, verified by a hash, loaded without running code.
 
-Saving: write a temporary file in the same folder, fsync, write the hash file, then ``os.replace``. The hash file lists
+Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. The hash file lists
 the new and the previous content, so that a kill between the two renames leaves a valid pair.
 
 Loading: the file may be untrusted. The zip must be uncompressed (a compressed one can be a bomb), and its pickle may
@@ -13,6 +13,7 @@ import math
 import os
 import pickletools
 import shutil
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr
-from genai.core.files import open_file, read_bytes, sync_file, sync_folder, temporary_path, write_file
+from genai.core.files import open_file, read_bytes, temporary_path, write_file
+from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_folder
 from genai.core.renamed import current_node, current_weights
 
 CHECKPOINT_FORMAT = 1
+CAN_REPLACE_MAPPED_FILES = sys.platform != "win32"
+"""Whether a run can save over the checkpoint that it has resumed from while its tensors are memory-mapped."""
 _MAX_PICKLE_BYTES = 32 * 2**20
 _MAX_PICKLE_OPS = 2_000_000
 _MAX_ENTRIES = 100_000
@@ -94,7 +98,7 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
         if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
             _keep_previous(path, path.with_name("previous.ckpt"))
         _write_hashes(path, [digest, *read_hashes(path)[:1]])
-        os.replace(temporary, path)
+        replace_file(temporary, path)
         _write_hashes(path, [digest])
         sync_folder(path.parent)
         return digest
@@ -116,7 +120,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     inspect_checkpoint(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=CAN_REPLACE_MAPPED_FILES)
     except Exception as error:  # torch raises various errors for an invalid file
         raise CorruptCheckpoint(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
     metadata, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
@@ -210,15 +214,11 @@ def _matches_hash(path: Path) -> bool:
 
 def _keep_previous(path: Path, previous: Path) -> None:
     """Replace ``previous`` by the content of ``path``; both exist at every moment."""
-    link = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
-    link.unlink(missing_ok=True)
-    try:
-        os.link(path, link)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, link)
+    link = temporary_path(previous)
+    link_or_copy(path, link)
     hashes = read_hashes(path)
     _write_hashes(previous, [*hashes, *read_hashes(previous)])
-    os.replace(link, previous)
+    replace_file(link, previous)
     _write_hashes(previous, hashes)
 
 

@@ -16,10 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import is_inside, make_folder, read_text, write_file
+from genai.core.files import is_inside, make_folder, read_text, unique_folder, write_file
+from genai.core.filesystem import lock_file, safe_name
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
 from genai.runs.checkpoint import load_checkpoint, read_hashes
@@ -110,19 +111,17 @@ class Run:
 
     def remove_temporary_files(self) -> None:
         """Remove the temporary files of a process that was killed while saving."""
-        for file in (self.folder / "checkpoints").glob(".*.tmp"):
+        for file in (*self.folder.glob(".*.tmp"), *(self.folder / "checkpoints").glob(".*.tmp")):
             file.unlink(missing_ok=True)
 
-    def lock(self) -> FileLock:
+    def lock(self) -> BaseFileLock:
         """Acquire the lock for training in this folder. Raises ``UserError`` if another process holds it."""
-        lock = FileLock(self.folder / ".lock", blocking=False)
         try:
-            lock.acquire()
+            return lock_file(self.folder / ".lock")
         except Timeout:
             raise UserError(f"{self.folder} is being trained by another process.") from None
         except OSError as error:
             raise UserError(f"cannot write in {self.folder}: {error.strerror}.") from error
-        return lock
 
     @property
     def is_locked(self) -> bool:
@@ -137,20 +136,11 @@ class Run:
 def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
     """Create a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` if that fails."""
     now = datetime.now()
-    target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{name}"
+    target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{safe_name(name)}"
     try:
-        for count in range(1, 1000):
-            unique = target if count == 1 else target.with_name(f"{target.name}-{count}")
-            try:
-                make_folder(unique, exist_ok=folder is not None)
-            except FileExistsError:
-                if not unique.is_dir():
-                    raise
-                continue
-            return Run(unique)
+        return Run(make_folder(folder) if folder else unique_folder(target))
     except OSError as error:
         raise UserError(f"cannot create the run folder {target}: {error.strerror}.") from error
-    raise UserError(f"{target} and 999 numbered copies exist already.")
 
 
 def all_runs(root: Path) -> Iterator[Run]:
@@ -193,9 +183,9 @@ def latest_run_per_modality(root: Path) -> list[Run]:
 def shell_path(path: Path) -> str:
     """Quote a path for the shell, relative to the working folder if possible."""
     try:
-        return shlex.quote(str(path.absolute().relative_to(Path.cwd())))
+        return shlex.quote(path.absolute().relative_to(Path.cwd()).as_posix())
     except ValueError:
-        return shlex.quote(str(path.absolute()))
+        return shlex.quote(path.absolute().as_posix())
 
 
 def find_run(path: str | Path) -> Run:
@@ -227,7 +217,7 @@ def environment_info() -> dict[str, Any]:
 def _processor() -> str:
     file = Path("/proc/cpuinfo")
     if file.exists():
-        for line in file.read_text(errors="replace").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()

@@ -80,7 +80,7 @@ class TrainingLoop(Callback):
         """Stop the run on signals, after the current step, validation batch or preview sample."""
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread can set signal handlers
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # not every system has the last two
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 handler = signal.signal(number, self._on_signal)

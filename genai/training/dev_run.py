@@ -1,5 +1,6 @@
 """Cost estimate of a run from its first steps: ``fast_dev_run=5``."""
 
+import math
 from collections.abc import Iterable, Mapping
 from statistics import median
 
@@ -17,6 +18,7 @@ def estimate(
 
     Args:
         total_steps: of the run as it was asked for; ``None``: it is to last ``settings.minutes``.
+        memory_mb: peak memory; NaN: unknown.
         durations: seconds of each ``step``, ``validation``, ``preview`` and ``checkpoint`` so far.
     """
     seconds = {name: median(values) for name, values in durations.items() if list(values)}
@@ -36,8 +38,9 @@ def estimate(
         minutes = settings.minutes or 0.0
         whole = f"{minutes:g} minutes are about {int(minutes * 60 / max(per_step, 1e-9)):,} steps"
     costs = {"step": step} | {name: value for name, value in seconds.items() if name != "step"}
+    memory = [] if math.isnan(memory_mb) else [f"memory    {memory_mb:,.0f} MB at most"]
     return [
-        f"memory    {memory_mb:,.0f} MB at most",
+        *memory,
         "seconds   " + ", ".join(f"{name} {value:.3g}" for name, value in costs.items()),
         f"estimate  {whole}",
     ]

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -178,9 +179,8 @@ class MLflowLogger(Logger):
             write_file(id_file, str(self.mlflow.start_run(run_name=folder.name).info.run_id), folder)
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        self.mlflow.log_metrics(
-            {tensorboard_tag(name, self.networks): value for name, value in values.items()}, step=step
-        )
+        tags = {tensorboard_tag(name, self.networks): value for name, value in values.items()}
+        self.mlflow.log_metrics({re.sub(r"[^\w ./-]", "-", tag): value for tag, value in tags.items()}, step=step)
 
     def close(self) -> None:
         self.mlflow.end_run()

@@ -165,7 +165,7 @@ def parameters_by_kind(module: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Group trainable parameters by kind.
 
     Kinds are ``matrix`` (weights of linear layers and convolutions), ``embedding``, ``head``, ``table`` (others with
-    several dimensions, such as learnt positions) and ``other``. A shared parameter has the kind of its first layer.
+    several dimensions, such as learned positions) and ``other``. A shared parameter has the kind of its first layer.
     """
     kinds: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("matrix", "embedding", "head", "table", "other")}
     added: set[int] = set()

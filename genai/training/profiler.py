@@ -44,6 +44,6 @@ class ProfilerCallback(Callback):
         make_folder(self.folder, self.folder.parent)
         key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
         table = profiler.key_averages().table(sort_by=key, row_limit=TABLE_ROWS, max_name_column_width=40)
-        (self.folder / "operators.txt").write_text(table, encoding="utf-8")
+        (self.folder / "operators.txt").write_text(table, encoding="utf-8", newline="\n")
         profiler.export_chrome_trace(str(self.folder / "trace.json"))
         print(f"{table}\nprofile   {self.folder}/operators.txt, trace.json", flush=True)

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,7 +16,8 @@ import yaml
 
 import genai
 from genai.core import old_names, renamed
-from genai.core.instantiate import import_class
+from genai.core.errors import UserError
+from genai.core.instantiate import import_class, validate_value
 from genai.core.paths import config_dir
 from genai.methods.frame_diffusion import FrameDiffusion
 from genai.metrics.base import REGISTRY
@@ -75,6 +76,34 @@ def test_an_old_argument_is_one_of_its_class(target: str, old: str, new: str) ->
     assert renamed.current_node({"_target_": target, old: 1}) == {"_target_": target, new: 1}
     root = next(key for package, key in renamed.ROOTS.items() if target.startswith(f"{package}."))
     assert renamed.current_words("train", [f"{root}.{old}=1"], quiet=True)[0] == f"{root}.{new}=1"
+
+
+VALUES = [
+    (target, argument, old, new)
+    for target, arguments in old_names.VALUES.items()
+    for argument, values in arguments.items()
+    for old, new in values.items()
+]
+
+
+@pytest.mark.parametrize(("target", "argument", "old", "new"), VALUES)
+def test_an_old_value_is_taken_with_a_note(
+    target: str, argument: str, old: str, new: str, unsaid: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hint = get_type_hints(import_class(target, object, "x").__init__, include_extras=True)[argument]
+    assert validate_value([new], hint, argument) == [new]
+    with pytest.raises(UserError, match=f"Did you mean '{new}'|it should be"):
+        validate_value([old], hint, argument)
+    node = {"_target_": target, argument: ["x", old], "other": old}
+    assert renamed.current_node(node) == {"_target_": target, argument: ["x", new], "other": old}
+    assert renamed.current_words("train", [f"++model.a.{argument}=[{old},{old}s]"]) == [
+        f"++model.a.{argument}=[{new},{old}s]"
+    ]
+    assert capsys.readouterr().err.startswith(
+        f"note: model.a.{argument}={old} is now model.a.{argument}={new}. The old"
+    )
+    own = [f"model.{argument}={old}", "model._target_=mine.Method"]
+    assert renamed.current_words("train", own) == own
 
 
 MOVED = [(base, subclass, name) for base, (subclass, names) in old_names.MOVED_ARGUMENTS.items() for name in names]

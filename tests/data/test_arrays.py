@@ -39,7 +39,7 @@ def test_clips_of_different_lengths_behind_each_other(arrays: Path) -> None:
     assert lengths == {"again": 20, "bird": 25, "book": 35, "yes": 20}
 
 
-def test_a_file_of_its_own_names_itself_and_its_neighbours_its_captions(tmp_path: Path) -> None:
+def test_a_file_of_its_own_names_itself_and_its_neighbors_its_captions(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", PICTURES)
     np.save(tmp_path / "y.npy", np.arange(20) % 10)
     source = PictureArrays(str(tmp_path / "x.npy"), captions="y")

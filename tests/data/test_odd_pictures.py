@@ -28,13 +28,13 @@ ORIENTATION = 0x0112
 
 
 def photo(seed: int = 3) -> Pillow.Image:
-    """Something of its own in each corner, and no colour that is hard to keep."""
+    """Something of its own in each corner, and no color that is hard to keep."""
     corners = np.random.default_rng(seed).integers(40, 216, (4, 4, 3), dtype=np.uint8)
     return Pillow.fromarray(corners).resize((WIDTH, HEIGHT), Pillow.Resampling.BICUBIC)
 
 
 RGB = np.asarray(photo())
-GREY = np.asarray(photo().convert("L"))
+GRAY = np.asarray(photo().convert("L"))
 RAMP = (np.arange(HEIGHT * WIDTH, dtype=np.uint16) * 170).reshape(HEIGHT, WIDTH)
 ALPHA = (np.arange(HEIGHT * WIDTH) % 256).astype(np.uint8).reshape(HEIGHT, WIDTH)
 
@@ -58,9 +58,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(rows: NDArray[Any], depth: int, colour: int, *more: bytes, size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:
+def png(rows: NDArray[Any], depth: int, color: int, *more: bytes, size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:
     """A PNG by hand, of the (rows, bytes) uint8: what Pillow does not write."""
-    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", *size, depth, color, 0, 0, 0)
     body = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).astype(np.uint8).tobytes())
     return b"".join([b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", header), *more, chunk(b"IDAT", body), chunk(b"IEND", b"")])
 
@@ -99,7 +99,7 @@ CMYK = np.asarray(photo().convert("CMYK"))
 
 
 def ycck() -> bytes:
-    """As Photoshop writes CMYK: as brightness and colour differences. Pillow writes CMYK; so those in its channels."""
+    """As Photoshop writes CMYK: as brightness and color differences. Pillow writes CMYK; so those in its channels."""
     y, cb, cr = np.asarray(Pillow.fromarray(CMYK[..., :3]).convert("YCbCr")).transpose(2, 0, 1)
     image = Pillow.fromarray(np.stack([255 - y, 255 - cb, 255 - cr, CMYK[..., 3]], -1), "CMYK")
     content = bytearray(file(image, "jpeg", quality=98, subsampling=0))
@@ -145,9 +145,9 @@ def changed_pixels() -> bytes:
 
 GOOD: dict[str, tuple[str, Callable[[], bytes], Any, float]] = {
     # what it is: (its name, its content, the pixels that it shows, how far they may be off)
-    "16-bit grey": ("x.png", lambda: of(RAMP), RAMP / 257, 1),
-    "16-bit grey, dark": ("x.png", lambda: of(RAMP // 512), RAMP // 512 / 257, 1),
-    "16-bit grey TIFF": ("x.tif", lambda: of(RAMP, "tiff"), RAMP / 257, 1),
+    "16-bit gray": ("x.png", lambda: of(RAMP), RAMP / 257, 1),
+    "16-bit gray, dark": ("x.png", lambda: of(RAMP // 512), RAMP // 512 / 257, 1),
+    "16-bit gray TIFF": ("x.tif", lambda: of(RAMP, "tiff"), RAMP / 257, 1),
     "16-bit PGM, dark": (
         "x.pgm",
         lambda: b"P5 24 16 65535 " + (RAMP // 512).astype(">u2").tobytes(),
@@ -156,11 +156,11 @@ GOOD: dict[str, tuple[str, Callable[[], bytes], Any, float]] = {
     ),
     "16-bit RGB": ("x.png", lambda: png(wide(*RGB.transpose(2, 0, 1)), 16, 2), RGB, 1),
     "16-bit RGBA": ("x.png", lambda: png(wide(*RGB.transpose(2, 0, 1), ALPHA), 16, 6), on_white(RGB, ALPHA), 1),
-    "16-bit grey and alpha": ("x.png", lambda: png(wide(GREY, ALPHA), 16, 4), on_white(GREY[..., None], ALPHA), 1),
-    "1 bit": ("x.png", lambda: of(GREY > 128), (GREY > 128) * 255, 0),
-    "grey": ("x.png", lambda: of(GREY), GREY, 0),
+    "16-bit gray and alpha": ("x.png", lambda: png(wide(GRAY, ALPHA), 16, 4), on_white(GRAY[..., None], ALPHA), 1),
+    "1 bit": ("x.png", lambda: of(GRAY > 128), (GRAY > 128) * 255, 0),
+    "gray": ("x.png", lambda: of(GRAY), GRAY, 0),
     "palette": ("x.png", palette, ADAPTED, 0),
-    "palette, one colour transparent": (
+    "palette, one color transparent": (
         "x.png",
         lambda: palette(transparency=int(INDICES[0, 0])),
         on_white(ADAPTED, np.where(INDICES[0, 0] == INDICES, 0, 255)),
@@ -172,32 +172,32 @@ GOOD: dict[str, tuple[str, Callable[[], bytes], Any, float]] = {
         on_white(ADAPTED, INDICES),
         1,
     ),
-    "grey, one level transparent": (
+    "gray, one level transparent": (
         "x.png",
-        lambda: png(GREY, 8, 0, chunk(b"tRNS", struct.pack(">H", int(GREY[0, 0])))),
-        on_white(GREY[..., None], np.where(GREY[0, 0] == GREY, 0, 255)),
+        lambda: png(GRAY, 8, 0, chunk(b"tRNS", struct.pack(">H", int(GRAY[0, 0])))),
+        on_white(GRAY[..., None], np.where(GRAY[0, 0] == GRAY, 0, 255)),
         0,
     ),
-    "16-bit grey, one level transparent": (
+    "16-bit gray, one level transparent": (
         "x.png",
         lambda: png(RAMP.astype(">u2").view(np.uint8), 16, 0, chunk(b"tRNS", struct.pack(">H", 0))),
         np.where(RAMP == 0, 255, RAMP / 257),
         1,
     ),
-    "RGB, one colour transparent": (
+    "RGB, one color transparent": (
         "x.png",
         lambda: png(RGB.reshape(HEIGHT, -1), 8, 2, chunk(b"tRNS", struct.pack(">3H", *map(int, RGB[0, 0])))),
         on_white(RGB, np.where((RGB[0, 0] == RGB).all(-1), 0, 255)),
         0,
     ),
-    "LA": ("x.png", lambda: of(np.stack([GREY, ALPHA], -1)), on_white(GREY[..., None], ALPHA), 1),
+    "LA": ("x.png", lambda: of(np.stack([GRAY, ALPHA], -1)), on_white(GRAY[..., None], ALPHA), 1),
     "RGBA": ("x.png", lambda: of(np.dstack([RGB, ALPHA])), on_white(RGB, ALPHA), 1),
     "CMYK JPEG": ("x.jpg", lambda: file(photo().convert("CMYK"), "jpeg", quality=98), RGB, 12),
     "YCCK JPEG": ("x.jpg", ycck, RGB, 12),
     "CMYK TIFF": ("x.tif", lambda: file(photo().convert("CMYK"), "tiff"), RGB, 1),
     "Lab TIFF": ("x.tif", lab, RGB, 12),
     "float TIFF in 0..1": ("x.tif", lambda: of((RAMP / 65_535).astype(np.float32), "tiff"), RAMP / 257, 1),
-    "float TIFF in 0..255": ("x.tif", lambda: of(GREY.astype(np.float32), "tiff"), GREY, 0),
+    "float TIFF in 0..255": ("x.tif", lambda: of(GRAY.astype(np.float32), "tiff"), GRAY, 0),
     "float TIFF in 0..65535": ("x.tif", lambda: of(RAMP.astype(np.float32), "tiff"), RAMP / 257, 1),
     "32-bit TIFF in 0..65535": ("x.tif", lambda: of(RAMP.astype(np.int32), "tiff"), RAMP / 257, 1),
     **{f"EXIF orientation {n}": ("x.jpg", lambda n=n: rotated(n), RGB, 12) for n in range(1, 9)},
@@ -210,8 +210,8 @@ GOOD: dict[str, tuple[str, Callable[[], bytes], Any, float]] = {
     "PNG called .jpg": ("x.jpg", lambda: of(RGB), RGB, 0),
     "JPEG called .PNG": ("x.PNG", lambda: of(RGB, "jpeg", quality=98, subsampling=0), RGB, 12),
     "1x1": ("x.png", lambda: of(RGB[:1, :1]), RGB[:1, :1], 0),
-    "5000x1": ("x.png", lambda: of(np.resize(GREY, (1, 5000))), np.resize(GREY, (1, 5000)), 0),
-    "1x5000": ("x.png", lambda: of(np.resize(GREY, (5000, 1))), np.resize(GREY, (5000, 1)), 0),
+    "5000x1": ("x.png", lambda: of(np.resize(GRAY, (1, 5000))), np.resize(GRAY, (1, 5000)), 0),
+    "1x5000": ("x.png", lambda: of(np.resize(GRAY, (5000, 1))), np.resize(GRAY, (5000, 1)), 0),
 }
 
 NO_IMAGE = "is not an image"
@@ -236,10 +236,10 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "170 million pixels": ("x.png", enormous, "17000 x 10000 pixels, more than 100,000,000"),
     "400 million pixels": ("x.png", lambda: enormous(20_000, 20_000), "more than 100,000,000"),
     "PostScript": ("x.png", lambda: file(photo(), "eps"), "PostScript"),
-    "float TIFF below 0": ("x.tif", lambda: of(np.float32(GREY) - 300, "tiff"), "values from -"),
-    "float TIFF above 65535": ("x.tif", lambda: of(np.float32(GREY) * 1e6, "tiff"), "values from "),
-    "float TIFF of light": ("x.tif", lambda: of(np.float32(GREY) / 100, "tiff"), "values from "),
-    "float TIFF with gaps": ("x.tif", lambda: of(np.where(GREY > 99, np.nan, np.float32(GREY)), "tiff"), "not finite"),
+    "float TIFF below 0": ("x.tif", lambda: of(np.float32(GRAY) - 300, "tiff"), "values from -"),
+    "float TIFF above 65535": ("x.tif", lambda: of(np.float32(GRAY) * 1e6, "tiff"), "values from "),
+    "float TIFF of light": ("x.tif", lambda: of(np.float32(GRAY) / 100, "tiff"), "values from "),
+    "float TIFF with gaps": ("x.tif", lambda: of(np.where(GRAY > 99, np.nan, np.float32(GRAY)), "tiff"), "not finite"),
     "32-bit TIFF above 65535": ("x.tif", lambda: of(RAMP.astype(np.int32) * 1000, "tiff"), "values from "),
 }
 

@@ -4,7 +4,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from genai.cli.compose import compose
 from genai.cli.options import split_options
 from genai.commands.sample import sample
 from tests.conftest import ROOT, copy_run
+from tests.conftest import SMALL as TEST_RUN
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TRAIN = ("minutes=null", "steps=2", "val_items=4", "batch=2", "trainer.threads=1")
@@ -38,17 +39,24 @@ SIGNS = {
 }
 """What shows which kind of model a command is about; else it is the default of training, the newest of runs."""
 OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",), "video": ("steps=2",)}
-PAGES = [path for path in (ROOT / "docs").glob("*.md") if path.name != "extend.md"]  # test_extend.py runs that
+RECIPES = ROOT / "docs" / "recipes.md"
+PAGES = [path for path in (ROOT / "docs").glob("*.md") if path.name not in ("extend.md", RECIPES.name)]
+"""The others are run by test_extend.py and, with files of their own, below."""
 DOCUMENTS = [ROOT / "README.md", *PAGES, *(ROOT / "configs" / "hydra" / "help").glob("*.yaml")]
 
 
-def commands() -> list[str]:
+def commands(documents: Sequence[Path]) -> list[str]:
     """What follows ``python -m genai.``; a remark begins after two spaces."""
-    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
     found = re.findall(r"^(?:\$ |  |#   )python -m genai\.(\w+ .+)$", text, re.MULTILINE)
     lines = sorted(re.split(r"\s{2,}", line.strip())[0] for line in found)
     different = {re.sub(r" minutes=\d+", "", line): line for line in lines}  # here none trains for minutes
     return [line for line in different.values() if not line.endswith("--help")]
+
+
+def recipes() -> list[str]:
+    """Commands of the recipes that stand nowhere else."""
+    return [line for line in commands([RECIPES]) if line not in commands(DOCUMENTS)]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +93,7 @@ def place(
     for name in ("clip.wav", "noisy.wav"):
         shutil.copy(sounds / "low_tone" / "2.wav", folder / name)
     (folder / "prompts.txt").write_text("one\ntwo\n")
+    files_of_recipes(folder, corpus, pictures, sounds)
     for name in ("photo.png", "mask.png", "first.png", "last.png"):
         Image.new("RGB", (40, 30), "white").save(folder / name)
     kinds = ("enhancer", "soundtrack", "audio", "video", "image", "text")  # the newest is the one that a command means
@@ -97,29 +106,58 @@ def place(
     }.items():
         runs[run] = runs[run].rename(folder / "runs" / f"2026-01-{name}")
     known, options = split_options("sample", ["prompt=ROMEO:", "n=4", "length=4", f"ckpt={runs[5]}"])
-    sample(compose("sample", [*known, f"out={folder / 'samples' / 'romeo'}"]), options)
+    for name in ("romeo", "names"):
+        sample(compose("sample", [*known, f"out={folder / 'samples' / name}"]), options)
+    shutil.copytree(runs[5], folder / "12-00-00-text-gpt")
     return folder
 
 
-@pytest.mark.parametrize("line", commands())
+def files_of_recipes(folder: Path, corpus: Path, pictures: Path, sounds: Path) -> None:
+    (folder / "names.jsonl").write_text("".join(f'{{"text": "Anna-{number}"}}\n' for number in range(40)))
+    shutil.copy(corpus, folder / "book.txt")
+    shutil.copytree(sounds, folder / "my_pieces")
+    for name in ("fruit", "table", "data/train", "data/test"):
+        shutil.copytree(pictures, folder / name)
+    files = [f"{path.relative_to(pictures).as_posix()},a box" for path in sorted(pictures.rglob("*.png"))]
+    (folder / "table" / "metadata.csv").write_text("\n".join(["file_name,text", *files]))
+    for path in (folder / "data" / "train").rglob("*.png"):
+        Image.open(path).rotate(90, expand=True).save(path)  # what is on both sides is not trained on
+    np.save(folder / "pics.npy", np.random.default_rng(0).integers(0, 256, (12, 20, 24, 3), np.uint8))
+    np.save(folder / "labels.npy", np.array(["again", "bird"] * 6))
+    (folder / "other_texts").mkdir()
+    (folder / "other_texts" / "a.txt").write_text(corpus.read_text()[::-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", recipes())
+def test_command_of_a_recipe_runs(line: str, place: Path, inside: Command, command: Command, tmp_path: Path) -> None:
+    check(line, place, command if "trainer=ddp" in line else inside, tmp_path)
+
+
+@pytest.mark.parametrize("line", commands(DOCUMENTS))
 def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -> None:
+    check(line, place, inside, tmp_path)
+
+
+def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     name, *words = shlex.split(line)
     kind = next((name for name, signs in SIGNS.items() if any(sign in line for sign in signs)), None)
     if name == "train":
-        more = (*TRAIN, *SMALL[kind or "image"])
+        more = (*(word for word in TRAIN if word != "batch=2" or "batch=" not in line), *SMALL[kind or "image"])
         more += (
             ("data.items=16",)
             if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line
             else ()
         )
+        more += TEST_RUN if "init_from=" in line else ()
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
         more = () if "from=" in line or name == "page" else OPTIONS.get(kind or "text", ())
-    if "resume=runs" in line:
+    if "resume=runs" in line or "resume=12" in line:
         more = ("minutes=null", "steps=8")
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next
-    done = inside(name, *words, *more, cwd=tmp_path)
+    done = command(name, *words, *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

@@ -195,7 +195,7 @@ def test_a_folder_of_numbered_frames(tmp_path: Path) -> None:
         Clip.read(tmp_path)
 
 
-def test_grey_frames_stay_grey(tmp_path: Path) -> None:
+def test_gray_frames_stay_gray(tmp_path: Path) -> None:
     for number in range(3):
         Pillow.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
     clip = Clip.read(tmp_path)

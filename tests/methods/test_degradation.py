@@ -22,7 +22,7 @@ def decibels(power: Tensor) -> Tensor:
     return 10 * power.log10()
 
 
-@pytest.mark.parametrize("kind", ["white", "coloured", "hum", "babble"])
+@pytest.mark.parametrize("kind", ["white", "colored", "hum", "babble"])
 @pytest.mark.parametrize("ratio", [-5.0, 0.0, 15.0])
 def test_the_ratio_is_that_of_the_active_part(kind: Kind, ratio: float) -> None:
     torch.manual_seed(0)
@@ -54,7 +54,7 @@ def test_padding_stays_silent_and_does_not_count(kind: Kind) -> None:
         assert float(noise.square().mean()) == pytest.approx(float(loudness(clean, 160)[1]) ** 2, rel=0.01)
 
 
-def test_colours() -> None:
+def test_colors() -> None:
     torch.manual_seed(0)
     silent = torch.ones(64, RATE)
 
@@ -64,7 +64,7 @@ def test_colours() -> None:
 
     low, high = octaves("white")
     assert high / low == pytest.approx(16, rel=0.1)
-    low, high = octaves("coloured")
+    low, high = octaves("colored")
     assert high < low
     low, high = octaves("hum")
     assert high < low / 100

@@ -23,7 +23,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Perfect(nn.Module):
-    """The ideal denoiser of data that is one image, in the parametrisation that Diffusion asks of a network."""
+    """The ideal denoiser of data that is one image, in the parametrization that Diffusion asks of a network."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ def test_any_shape_is_resized_to_a_square(shape: tuple[int, int], resize: Any) -
 
 
 def test_crop_pad_and_stretch_of_a_wide_picture() -> None:
-    """It is black at both ends and grey in the middle."""
+    """It is black at both ends and gray in the middle."""
     pixels = np.zeros((8, 24, 1), np.uint8)
     pixels[:, 8:16] = 128
     rows = {kind: Image(24, 1, resize=kind).encode(Picture(pixels))[0] for kind in ("crop", "pad", "stretch")}
@@ -61,7 +61,7 @@ def test_any_shape_is_resized_to_height_by_width(shape: tuple[int, int], resize:
 
 
 def test_crop_pad_and_stretch_to_a_rectangle() -> None:
-    """It is black at the left, grey in the middle, light at the right."""
+    """It is black at the left, gray in the middle, light at the right."""
     pixels = np.repeat(np.array([0, 128, 200], np.uint8), 8)[None, :, None].repeat(12, 0)
 
     def encoded(size: list[int], resize: Any) -> Any:

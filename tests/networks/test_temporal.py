@@ -23,7 +23,7 @@ def inputs(frames: int = FRAMES, batch: int = 2) -> tuple[Tensor, Tensor, Tensor
 
 
 def image_and_video_networks() -> tuple[UNet, UNet]:
-    """A network of images that has learnt something, and one of clips that has taken it over."""
+    """A network of images that has learned something, and one of clips that has taken it over."""
     images, clips = network(frames=1), network(randomized=False)
     missing = clips.load_state_dict(images.state_dict(), strict=False)
     assert missing.missing_keys

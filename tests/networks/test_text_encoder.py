@@ -1,4 +1,4 @@
-"""The prompt encoder knows every word, hears their order, and does not mind its neighbours."""
+"""The prompt encoder knows every word, hears their order, and does not mind its neighbors."""
 
 import pytest
 import torch

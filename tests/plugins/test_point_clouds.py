@@ -36,7 +36,7 @@ def run_of(runs: Path) -> Path:
 
 
 def test_it_trains_and_is_previewed(runs: Path) -> None:
-    rows = list(csv.DictReader((run_of(runs) / "metrics.csv").open()))
+    rows = list(csv.DictReader((run_of(runs) / "metrics.csv").open(encoding="utf-8")))
     losses = [float(row["val_loss"]) for row in rows if row["val_loss"]]
     assert len(losses) == 2 and losses[1] < losses[0]
     previews = run_of(runs) / "previews" / "00000030"
@@ -64,7 +64,7 @@ def test_it_is_on_the_page(runs: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     words = [f"ckpt={run_of(runs)}", f"samples={tmp_path / 'samples'}", f"out={tmp_path / 'page.html'}"]
     page(compose("page", [*words, PLUGINS]))
-    html = (tmp_path / "page.html").read_text()
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert html.count("<circle") >= 128 and "a large line" in html
     with pytest.raises(UserError, match="unknown modality point_clouds"):
         page(compose("page", words))
@@ -80,7 +80,7 @@ def test_it_goes_on_as_if_it_had_not_stopped(runs: Path, tmp_path: Path) -> None
         for name in ("a", "b")
     ]
     assert all(torch.equal(weights[0][name], value) for name, value in weights[1].items())
-    assert json.loads((run_of(tmp_path / "a") / "record.json").read_text())["modality"] == "point_clouds"
+    assert json.loads((run_of(tmp_path / "a") / "record.json").read_bytes())["modality"] == "point_clouds"
 
 
 def test_only_packages_that_are_named_are_searched(runs: Path) -> None:

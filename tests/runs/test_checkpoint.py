@@ -1,6 +1,7 @@
 """Files from strangers, damaged files, kills and full disks."""
 
 import copy
+import errno
 import json
 import os
 import pickle
@@ -414,6 +415,34 @@ def test_a_full_disk_names_path_and_bytes_and_keeps_the_old_file(good: Path, sma
     assert sorted(item.name for item in path.parent.iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
     assert re.search(rf"{tmp_path / 'runs'}/.*: File too large; [\d,]+ bytes are free", done.stdout), done.stderr
     assert not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize("is_mapped", [True, False])
+def test_where_a_mapped_file_cannot_be_replaced_it_is_read_into_memory(
+    is_mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "CAN_REPLACE_MAPPED_FILES", is_mapped)
+    path = tmp_path / "last.ckpt"
+    save_checkpoint(GOOD, path)
+    weights = load_checkpoint(path)["state_dict"]["a"]
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert weights.equal(GOOD["state_dict"]["a"]) == (not is_mapped)
+
+
+@pytest.mark.parametrize("missing", ["link", "fsync"])
+def test_a_simple_file_system_keeps_the_previous_checkpoint_too(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EINVAL, "not supported")
+
+    monkeypatch.setattr(os, missing, fail)
+    for step in (1, 2):
+        save_checkpoint({**GOOD, "genai": {"format": 1, "step": step}}, tmp_path / "last.ckpt")
+    assert load_checkpoint(tmp_path / "last.ckpt")["genai"]["step"] == 2
+    assert load_checkpoint(tmp_path / "previous.ckpt")["genai"]["step"] == 1
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:

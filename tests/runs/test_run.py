@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from genai.core.errors import UserError
+from genai.core.files import temporary_path
 from genai.runs.checkpoint import file_hash, save_checkpoint
 from genai.runs.run import Run, all_runs, create_run, find_run, latest_run, latest_run_per_modality
 
@@ -46,6 +47,20 @@ def test_a_run_knows_the_hashes_of_its_checkpoints(tmp_path: Path) -> None:
 
 def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
     assert len({create_run(tmp_path, "x").folder for _ in range(5)}) == 5
+
+
+def test_a_group_member_of_any_name_makes_one_folder(tmp_path: Path) -> None:
+    folder = create_run(tmp_path, "text-mine/net: *").folder
+    assert folder.parent.parent == tmp_path and folder.name.endswith("-text-mine-net- -")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "2026", "text")
+    left = [temporary_path(path) for path in (run.record_file, run.last)]
+    for path in left:
+        path.touch()
+    run.remove_temporary_files()
+    assert not any(path.exists() for path in left) and run.last.exists()
 
 
 def test_a_run_is_found_by_its_folder_or_a_file_in_it(tmp_path: Path) -> None:

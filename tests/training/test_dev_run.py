@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ def test_the_first_step_does_not_count_and_what_is_due_by_the_clock_takes_its_sh
     assert lines[-1] == "estimate  1000 steps take about 22.9 minutes".replace("1000", "1,000")
     assert lines[0] == "memory    2,048 MB at most"
     assert lines[1] == "seconds   step 1, validation 10, preview 6, checkpoint 6"
+
+
+def test_memory_that_is_unknown_is_left_out() -> None:
+    assert estimate(settings(steps=10), 10, DURATIONS, math.nan)[0].startswith("seconds")
 
 
 def test_a_run_of_minutes_is_so_many_steps() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import genai
 from genai.core.errors import UserError
-from genai.training.loggers import MetricsFile
+from genai.training.loggers import MetricsFile, MLflowLogger
 from tests.stubs import MLflowStub, WandbStub
 
 
@@ -118,6 +118,12 @@ def test_mlflow_gets_every_row(small: list[str], monkeypatch: pytest.MonkeyPatch
     assert model.file
     genai.fit(f"resume={model.file.parent.parent}", "steps=3")
     assert fake.calls[8] == ("start_run", ("abc",))
+
+
+def test_mlflow_gets_names_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", fake := MLflowStub())  # type: ignore[arg-type]
+    MLflowLogger().add(1, {"loss": 1.0, "val_kl(q:p)": 2.0})
+    assert fake.calls == [("log_metrics", ({"loss/train": 1.0, "val/kl-q-p-": 2.0}, 1))]
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

@@ -47,7 +47,7 @@ def test_a_network_has_its_own_settings_and_a_frozen_one_does_not_change(
 
 
 def test_nothing_is_computed_for_the_other_network(gan: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even a gradient that is thrown away; and afterwards all want gradients again."""
+    """Not even a gradient that is thrown away; and afterward all want gradients again."""
     original, seen = Adversarial.loss, []
 
     def loss(method: Adversarial, batch: Any, network_name: str) -> dict[str, Tensor]:

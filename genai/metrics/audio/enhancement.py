@@ -14,7 +14,7 @@ from genai.media.sound import Sound
 from genai.metrics.audio.wiener import wiener_filter
 from genai.metrics.base import EvalContext, Metric, Result
 
-CONDITIONS = (("white", 0), ("white", 10), ("coloured", 0), ("hum", 0), ("babble", 0), ("clipping", 5))
+CONDITIONS = (("white", 0), ("white", 10), ("colored", 0), ("hum", 0), ("babble", 0), ("clipping", 5))
 """Kinds of degradation, each with its signal-to-noise ratio in dB."""
 CLIP_SECONDS = 3
 """Length of a test clip: intelligibility and quality are defined for sentences, not for single words."""

@@ -41,7 +41,7 @@ class ToyNotes(PromptFeatures):
 
     Args:
         similarity_octaves: distance in octaves over which notes share features (width of a Gaussian), so that what is
-            learnt about a note helps with its neighbors; 0: one-hot notes.
+            learned about a note helps with its neighbors; 0: one-hot notes.
     """
 
     def __init__(self, similarity_octaves: Annotated[float, Ge(0), Le(10)] = 0.0) -> None:
@@ -62,7 +62,7 @@ class ToyNotes(PromptFeatures):
             parsed = parse_melody(prompt)
         except ValueError:
             return np.zeros((count, self.features), np.float32)
-        # The repr is a seed: models learnt with these choices.
+        # The repr is a seed: models learned with these choices.
         melody = complete_melody(parsed, np.random.default_rng(crc32(repr(parsed).encode())))
         features = np.zeros((max(count, FRAMES_PER_SECOND), self.features), np.float32)
         features[:, _COLUMNS["score"]] = 1

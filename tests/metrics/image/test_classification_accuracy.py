@@ -23,7 +23,7 @@ NAMES = ("rows", "columns", "flat")
 
 
 def pattern(name: str, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """8 x 8 grey pixels: stripes that lie, stand, or are not there; of any phase, with noise."""
+    """8 x 8 gray pixels: stripes that lie, stand, or are not there; of any phase, with noise."""
     phase, stripes = rng.uniform(0, 6), np.arange(8) * 2.0
     wave = 60 * np.sin(stripes + phase)
     of = {"rows": wave[:, None], "columns": wave[None], "flat": np.zeros((8, 8))}[name]

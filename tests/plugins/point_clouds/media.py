@@ -16,7 +16,7 @@ class PointCloud:
     """A cloud of points.
 
     Attributes:
-        points: (points, 2) float32, x to the right and y upwards, roughly in [-1, 1].
+        points: (points, 2) float32, x to the right and y upward, roughly in [-1, 1].
     """
 
     points: NDArray[np.float32]

@@ -22,7 +22,7 @@ def random_pictures(
 
 
 def match_rates(target: list[Scene], images: Images) -> dict[str, float]:
-    """Share of pictures that fulfil each attribute."""
+    """Share of pictures that fulfill each attribute."""
     answers = [match_scene(scene, detection) for scene, detection in zip(target, detect_scenes(images), strict=True)]
     return {name: float(np.mean([answer[name] for answer in answers])) for name in answers[0]}
 
