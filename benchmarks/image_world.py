@@ -22,7 +22,7 @@ from genai.core.instantiate import instantiate
 from genai.metrics.base import EvalContext
 from genai.toy.metrics.image import ScenePromptAccuracy
 
-PRINTED_METRICS = ("fulfillment_held_out", "strict_held_out", "fulfillment", "strict", "place_spread")
+PRINTED_METRICS = ("fulfilment_held_out", "strict_held_out", "fulfilment", "strict", "place_spread")
 
 
 def score(model: Any, words: list[str], n: int, **options: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def score_model(model: Any, words: list[str], n: int) -> dict[str, Any]:
 
 def print_scores(name: str, scores: dict[str, Any]) -> None:
     line = "  ".join(f"{key} {scores['ten_steps'].get(key, float('nan')):.3f}" for key in PRINTED_METRICS)
-    five = scores["five_steps"].get("fulfillment_held_out", float("nan"))
+    five = scores["five_steps"].get("fulfilment_held_out", float("nan"))
     print(f"{name}: {scores['cpu_seconds']:.0f} CPU s, {scores['steps']} steps  {line}  (five steps: {five:.3f})")
 
 

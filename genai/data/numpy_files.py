@@ -16,7 +16,7 @@ from genai.core.terminal import printable
 
 MAX_ARRAY_BYTES = min(8 * 2**30, memory_bytes() // 2)
 """Largest array that is read from an ``.npz`` into memory, in bytes; an ``.npy`` is memory-mapped and has no limit."""
-BOMB_BYTES, BOMB_RATIO = 2**28, 500
+LARGE_BYTES, MAX_COMPRESSION = 2**28, 500
 """A larger array that is packed by more than this factor is taken for a decompression bomb."""
 
 
@@ -74,7 +74,7 @@ class NumpyFiles:
             with zipfile.ZipFile(self.path) as archive:
                 member = name if name in archive.namelist() else f"{name}.npy"
                 info = archive.getinfo(member)
-                if info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+                if info.file_size > max(LARGE_BYTES, MAX_COMPRESSION * info.compress_size):
                     raise UserError(
                         f"'{name}' in {self.path} has {info.file_size:,} bytes, packed into {info.compress_size:,}, "
                         "like a bomb: save it as an .npy."

@@ -20,7 +20,7 @@ from genai.media.data_url import data_url
 
 MAX_PIXELS = 100_000_000
 """Largest image that is opened, in pixels; a larger one would fill the memory of a laptop."""
-BOMB_PIXELS, BOMB_RATIO = 40_000_000, 32
+LARGE_PIXELS, MAX_PIXELS_PER_BYTE = 40_000_000, 32
 """A larger image whose file has fewer bytes than a thirty-second of its pixels is taken for a decompression bomb."""
 STRIP_ROWS = 256
 """Rows that are converted at once, so that no second copy of a large image is made."""
@@ -119,7 +119,7 @@ def open_picture(path: Path, formats: tuple[str, ...] | None = None) -> Iterator
             num_pixels = image.width * image.height
             if num_pixels > MAX_PIXELS:
                 raise UserError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}.")
-            if num_pixels > BOMB_PIXELS and num_bytes * BOMB_RATIO < num_pixels:
+            if num_pixels > LARGE_PIXELS and num_bytes * MAX_PIXELS_PER_BYTE < num_pixels:
                 raise UserError(
                     f"{path} has {num_pixels:,} pixels in {num_bytes:,} bytes, like a bomb: save it smaller."
                 )

@@ -20,7 +20,7 @@ SAMPLE_RATES = range(1_000, 768_001)
 """Supported sample rates, in samples per second."""
 MAX_SAMPLES = 480_000_000
 """Longest sound that is read, in samples: three hours at 44.1 kHz; a longer one would fill the memory of a laptop."""
-BOMB_SAMPLES, BOMB_RATIO = 50_000_000, 80
+LONG_SAMPLES, MAX_SAMPLES_PER_BYTE = 50_000_000, 80
 """A longer sound whose file has fewer bytes than an eightieth of its samples is taken for a decompression bomb."""
 UNKNOWN_LENGTH = 2**63 - 1
 """Length that libsndfile reports for a FLAC that was written to a pipe and does not state its length."""
@@ -236,7 +236,7 @@ def _check_size(path: Path, sample_rate: int, count: int) -> None:
             f"it should be from {SAMPLE_RATES[0]:,} to {SAMPLE_RATES[-1]:,}."
         )
     num_bytes = path.stat().st_size
-    if count > BOMB_SAMPLES and num_bytes * BOMB_RATIO < count:
+    if count > LONG_SAMPLES and num_bytes * MAX_SAMPLES_PER_BYTE < count:
         raise UserError(f"{path} has {count:,} samples in {num_bytes:,} bytes, like a bomb: cut it.")
     if count > MAX_SAMPLES or 16 * count > memory_bytes():
         raise UserError(

@@ -99,14 +99,21 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     ignored_keys = ("resume", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")
-    changes = [f"{key.lstrip('.')}: {short_repr(old)} -> {short_repr(new)}" for key, old, new in differences]
+    changes = [f"{key.lstrip('.')}: {_format_value(old)} -> {_format_value(new)}" for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
     changes += [
-        f"{key}: {short_repr(previous[key])} -> {new}" for key, new in current.items() if previous.get(key, new) != new
+        f"{key}: {_format_value(previous[key])} -> {new}"
+        for key, new in current.items()
+        if previous.get(key, new) != new
     ]
     if changes and os.environ.get("LOCAL_RANK", "0") == "0":
         print(one_line(f"changed since this run began: {'; '.join(changes)}"), file=sys.stderr, flush=True)
+
+
+def _format_value(value: Any) -> str:
+    """Format a value of a config; a long one is cut."""
+    return value[:200] if isinstance(value, str) else short_repr(value)
 
 
 def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:

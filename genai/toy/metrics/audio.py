@@ -32,13 +32,13 @@ class MelodyPromptAccuracy(Metric):
     """Whether samples have the notes and attributes of their prompts; the reference is real sounds of the same prompts.
 
     Prompts are new captions that name every attribute, of training melodies and, separately, of the two kinds of
-    held-out ones. ``fulfillment`` requires all attributes at once.
+    held-out ones. ``fulfilment`` requires all attributes at once.
     """
 
     source = ToyAudio
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
-        """Return ``fulfillment``, also ``_new_melodies`` and ``_held_out``, and results for training melodies only.
+        """Return ``fulfilment``, also ``_new_melodies`` and ``_held_out``, and results for training melodies only.
 
         These are one result per attribute, ``pitch_cents``, ``in_tune`` and ``tonal``. For other data than the model's
         own it is unknown which melodies were held out, so all kinds are merged.
@@ -55,7 +55,7 @@ class MelodyPromptAccuracy(Metric):
             real_sounds = render_melodies(melodies, np.random.default_rng(context.seed), sample_rate)
             real = detect_melodies(real_sounds, sample_rate)
             description = f"share with every attribute right, of {len(melodies)} prompts of {kind}"
-            results[f"fulfillment{suffix}"] = proportion_result(
+            results[f"fulfilment{suffix}"] = proportion_result(
                 _matches(melodies, samples), description, _matches(melodies, real)
             )
             if not suffix:

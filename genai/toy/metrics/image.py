@@ -16,14 +16,14 @@ class ScenePromptAccuracy(Metric):
     """Whether samples have the attributes that their prompts name; the reference is real pictures of the same prompts.
 
     Prompts are new captions that name every attribute, of training combinations and, separately, of held-out ones.
-    ``fulfillment`` requires all attributes at once. Guidance raises it and reduces diversity, which ``place_spread``
+    ``fulfilment`` requires all attributes at once. Guidance raises it and reduces diversity, which ``place_spread``
     measures.
     """
 
     source = ToyImages
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
-        """Return ``fulfillment`` and ``strict``, also ``_held_out``, one result per attribute, and ``place_spread``."""
+        """Return ``fulfilment`` and ``strict``, also ``_held_out``, one result per attribute, and ``place_spread``."""
         results: dict[str, Result] = {}
         for suffix, (prompts, kind) in context.prompt_sets().items():
             scenes = [parse_scene(prompt) for prompt in prompts]
@@ -32,7 +32,7 @@ class ScenePromptAccuracy(Metric):
             matches = [is_scene_match(*pair) for pair in zip(scenes, samples, strict=True)]
             real_matches = [is_scene_match(*pair) for pair in zip(scenes, real, strict=True)]
             description = f"share with every attribute right, of {len(scenes)} prompts of {kind}"
-            results[f"fulfillment{suffix}"] = proportion_result(matches, description, real_matches)
+            results[f"fulfilment{suffix}"] = proportion_result(matches, description, real_matches)
             results[f"strict{suffix}"] = _strict_result(matches, samples, real_matches, real)
             if not suffix:
                 results |= _attribute_results(scenes, samples, real)

@@ -37,13 +37,13 @@ class MotionPromptAccuracy(Metric):
     """Whether samples have the attributes that their prompts name; the reference is real clips of the same prompts.
 
     Prompts are new captions that name every attribute, of training combinations and, separately, of held-out ones.
-    ``fulfillment`` requires all attributes at once, ``strict`` also identity and path.
+    ``fulfilment`` requires all attributes at once, ``strict`` also identity and path.
     """
 
     source = ToyVideo
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
-        """Return ``fulfillment`` and ``strict``, each also ``_held_out``, and results for training combinations only.
+        """Return ``fulfilment`` and ``strict``, each also ``_held_out``, and results for training combinations only.
 
         These are one result per attribute, ``direction_45``, ``identity`` and ``path``.
         """
@@ -53,7 +53,7 @@ class MotionPromptAccuracy(Metric):
             clips, real_clips, fps = sample_and_real_clips(context, prompts, motions)
             samples, real = detect_motions(clips, fps), detect_motions(real_clips, fps)
             kind_label = f"of {len(motions)} prompts of {kind}"
-            results[f"fulfillment{suffix}"] = proportion_result(
+            results[f"fulfilment{suffix}"] = proportion_result(
                 _attributes_match(motions, samples),
                 f"share with every attribute right, {kind_label}",
                 _attributes_match(motions, real),

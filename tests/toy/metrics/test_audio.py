@@ -14,9 +14,9 @@ from genai.toy.world.synth import render_melodies
 from tests.stubs import StubModel
 
 SHARES = {
-    "fulfillment",
-    "fulfillment_new_melodies",
-    "fulfillment_held_out",
+    "fulfilment",
+    "fulfilment_new_melodies",
+    "fulfilment_held_out",
     "count",
     "notes",
     "timbre",
@@ -48,7 +48,7 @@ def test_perfect_model(sample_rate: int) -> None:
         assert results[name].value == results[name].reference == 1, name
     assert results["pitch_cents"].value == pytest.approx(results["pitch_cents"].reference, abs=1.5)
     assert 0.98 < (results["tonal"].value or 0) <= 1.01
-    assert "40 prompts of melodies that were trained on" in results["fulfillment"].description
+    assert "40 prompts of melodies that were trained on" in results["fulfilment"].description
 
 
 def test_wrong_instrument_changes_only_timbre() -> None:
@@ -56,9 +56,9 @@ def test_wrong_instrument_changes_only_timbre() -> None:
         return [replace(m, timbre=TIMBRES[TIMBRES.index(m.timbre or "") - 1]) for m in melodies]
 
     results = MelodyPromptAccuracy().compute(context(other))
-    assert results["fulfillment"].value == results["timbre"].value == 0 and results["timbre"].reference == 1
+    assert results["fulfilment"].value == results["timbre"].value == 0 and results["timbre"].reference == 1
     assert all(results[name].value == 1 for name in ("count", "notes", "loudness", "length"))
-    assert results["fulfillment_held_out"].value == 0
+    assert results["fulfilment_held_out"].value == 0
 
 
 def test_noise_has_no_melody_and_no_pitch() -> None:
@@ -74,8 +74,8 @@ def test_other_data_have_no_held_out_results() -> None:
     other = context()
     other.own_data, other.n = False, 10
     results = MelodyPromptAccuracy().compute(other)
-    assert "fulfillment_held_out" not in results and "fulfillment_new_melodies" not in results
-    assert "30 prompts of melodies of all kinds" in results["fulfillment"].description
+    assert "fulfilment_held_out" not in results and "fulfilment_new_melodies" not in results
+    assert "30 prompts of melodies of all kinds" in results["fulfilment"].description
 
 
 def test_unsuitable_sounds_raise() -> None:

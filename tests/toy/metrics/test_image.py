@@ -32,7 +32,7 @@ def test_perfect_model(things: int) -> None:
     attributes = (
         {"shape", "color", "size", "place"} if things == 1 else {"shape", "color", "size", "binding", "relation"}
     )
-    assert shares.keys() == {"fulfillment", "fulfillment_held_out", "strict", "strict_held_out"} | attributes
+    assert shares.keys() == {"fulfilment", "fulfilment_held_out", "strict", "strict_held_out"} | attributes
     assert all(value is not None and value >= 0.97 for value in shares.values()), shares
     assert all((result.reference or 0) >= 0.5 for result in results.values())
     if things == 1:
@@ -45,15 +45,15 @@ def test_model_that_ignores_prompts() -> None:
         return scenes[1:] + scenes[:1]
 
     results = ScenePromptAccuracy().compute(context(ToyImages(items=40), rolled, n=200))
-    assert results["fulfillment"].value is not None and results["fulfillment"].value < 0.04
-    assert results["fulfillment"].reference == pytest.approx(1.0, abs=0.02)
+    assert results["fulfilment"].value is not None and results["fulfilment"].value < 0.04
+    assert results["fulfilment"].reference == pytest.approx(1.0, abs=0.02)
     assert results["shape"].value == pytest.approx(1 / 5, abs=0.1)
     assert results["shape"].standard_error == pytest.approx((0.2 * 0.8 / 200) ** 0.5, rel=0.25)
 
 
 def test_model_without_jitter_has_no_spread() -> None:
     results = ScenePromptAccuracy().compute(context(ToyImages(items=40), jitter=False))
-    assert results["fulfillment"].value == 1.0
+    assert results["fulfilment"].value == 1.0
     assert results["place_spread"].value == pytest.approx(0, abs=0.1)
 
 
@@ -74,8 +74,8 @@ def test_swapped_colors_break_only_binding() -> None:
 
 def test_other_data_have_no_held_out_results() -> None:
     results = ScenePromptAccuracy().compute(context(ToyImages(items=40), own_data=False, n=20))
-    assert "fulfillment_held_out" not in results
-    assert "40 prompts of all combinations" in results["fulfillment"].description
+    assert "fulfilment_held_out" not in results
+    assert "40 prompts of all combinations" in results["fulfilment"].description
 
 
 def test_prompts_are_new_complete_and_from_their_split() -> None:

@@ -16,7 +16,7 @@ from genai.toy.world.trajectories import render_clips
 from tests.stubs import corrupted, make_clip, make_context
 
 SINGLE = {"shape", "color", "direction", "speed", "direction_45", "identity", "path"}
-SHARES = SINGLE | {"fulfillment", "fulfillment_held_out", "strict", "strict_held_out"}
+SHARES = SINGLE | {"fulfilment", "fulfilment_held_out", "strict", "strict_held_out"}
 
 
 def compute_results(
@@ -42,7 +42,7 @@ def test_perfect_model(things: int) -> None:
     assert results.keys() == SHARES
     assert all((result.value or 0) >= (0.96 if things == 1 else 0.8) for result in results.values()), results
     assert all((result.reference or 0) >= (0.96 if things == 1 else 0.8) for result in results.values()), results
-    assert "of 32 prompts of trained combinations" in results["fulfillment"].description
+    assert "of 32 prompts of trained combinations" in results["fulfilment"].description
 
 
 @pytest.mark.parametrize(("turn", "is_neighbor"), [(1, True), (7, True), (2, False), (4, False)])
@@ -59,7 +59,7 @@ def test_wrong_direction_changes_only_direction(turn: int, is_neighbor: bool, th
         )
 
     results = {name: result.value or 0 for name, result in compute_results(rolled, things=things, n=16).items()}
-    assert results["direction"] <= 0.1 and results["fulfillment"] <= 0.1 and results["fulfillment_held_out"] <= 0.1
+    assert results["direction"] <= 0.1 and results["fulfilment"] <= 0.1 and results["fulfilment_held_out"] <= 0.1
     assert (results["direction_45"] > 0.8) if is_neighbor else (results["direction_45"] <= 0.2)
     assert min(results[name] for name in ("shape", "color", "speed", "identity", "path")) > 0.8
 
@@ -78,7 +78,7 @@ def test_corruptions() -> None:
 
 def test_other_data_have_no_held_out_results() -> None:
     results = compute_results(own_data=False, n=8)
-    assert "fulfillment_held_out" not in results and "16 prompts of all combinations" in results["strict"].description
+    assert "fulfilment_held_out" not in results and "16 prompts of all combinations" in results["strict"].description
 
 
 @pytest.mark.parametrize(
