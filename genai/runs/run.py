@@ -102,8 +102,11 @@ class Run:
             raise CorruptCheckpoint("this run has no undamaged checkpoint. " + " ".join(notes))
         raise UserError(f"{self.folder} has no checkpoint yet, so it cannot be resumed. Start a new run.")
 
-    def check_links(self) -> None:
-        """Raise ``UserError`` if a part of the run is a link that leads out of its folder, where training writes."""
+    def check_parts(self) -> None:
+        """Raise ``UserError`` for parts in which training cannot write: links that lead out, files instead of folders."""
+        for name in ("checkpoints", "previews", "tensorboard"):
+            if os.path.lexists(self.folder / name) and not (self.folder / name).is_dir():
+                raise UserError(f"{self.folder / name} should be a folder: remove it to continue the run.")
         for path, folders, files in os.walk(self.folder):
             for part in (Path(path, name) for name in (*folders, *files)):
                 if part.is_symlink() and not is_inside(part, self.folder):

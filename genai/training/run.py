@@ -43,7 +43,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
     if not first:
         return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
     if resumed:
-        resumed.check_links()
+        resumed.check_parts()
     run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
     lock = run.lock()
     try:
