@@ -103,7 +103,7 @@ class Run:
         raise UserError(f"{self.folder} has no checkpoint yet, so it cannot be resumed. Start a new run.")
 
     def check_parts(self) -> None:
-        """Raise ``UserError`` for parts in which training cannot write: links that lead out, files instead of folders."""
+        """Raise ``UserError`` for parts where training cannot write: links that lead out, files for folders."""
         for name in ("checkpoints", "previews", "tensorboard"):
             if os.path.lexists(self.folder / name) and not (self.folder / name).is_dir():
                 raise UserError(f"{self.folder / name} should be a folder: remove it to continue the run.")
