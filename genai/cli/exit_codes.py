@@ -2,19 +2,17 @@
 
 import errno
 import os
-import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from genai.core.errors import RunError, UserError
+from genai.core.errors import RunError, UserError, printable
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 SIGNAL = 128
 """Added to the number of the signal that ended a command."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def exit_on_error(task: Callable[[], Any]) -> None:
@@ -60,7 +58,7 @@ def _exit(message: str, code: int) -> None:
     if os.environ.get("GENAI_DEBUG") == "1":
         traceback.print_exc()
     try:
-        print(_CONTROL.sub("?", message), file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
     except OSError:  # nobody reads it
         _discard_output()
     sys.exit(code)
