@@ -21,7 +21,7 @@ from genai.cli.compose import compose
 from genai.core.batch import Request
 from genai.core.data import Source
 from genai.core.instantiate import instantiate
-from genai.inference.model import build_method
+from genai.inference.build import build_method
 from genai.metrics.audio.enhancement import score_conditions
 from genai.metrics.base import EvalContext
 from genai.modalities.base import Modality

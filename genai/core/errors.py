@@ -5,8 +5,20 @@ from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any
 
+from genai.core.terminal import terminal_text
 
-class UserError(Exception):
+MAX_MESSAGE, MAX_SUGGESTED_NAME = 4_000, 100
+"""Longest message, and longest name that is compared with others, in characters."""
+
+
+class _PrintableError(Exception):
+    """An error whose message can be printed whatever it quotes: bounded, without control characters."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_bounded(str(message)))
+
+
+class UserError(_PrintableError):
     """A user's mistake. Commands print the message without a traceback and exit with code 2."""
 
 
@@ -14,19 +26,31 @@ class CorruptCheckpoint(UserError):
     """A checkpoint that is truncated, altered, or not written by genai."""
 
 
-class RunError(Exception):
+class RunError(_PrintableError):
     """A failed run (full disk, loss not finite). Commands print the message without a traceback; exit code 1."""
 
 
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     """Return ``" Did you mean 'steps'?"`` for ``name="stepz"``; empty if no allowed name is similar."""
-    close = get_close_matches(name, list(allowed), n=1, cutoff=0.5)
+    names = list(allowed) if isinstance(name, str) and len(name) <= MAX_SUGGESTED_NAME else []
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def _bounded(text: str, limit: int = MAX_MESSAGE) -> str:
+    """Return text with ``?`` in place of control characters, without its middle if it is longer than ``limit``."""
+    shortened = text if len(text) <= limit else f"{text[: limit - limit // 4]}...{text[-(limit // 4) :]}"
+    return terminal_text(shortened)
+
+
+def short_text(value: Any) -> str:
+    """Return a text from an untrusted file for a message, and any other value as ``short_repr``, on one line."""
+    return " ".join(_bounded(value, 200).split()) if isinstance(value, str) else short_repr(value)
 
 
 def short_repr(value: Any) -> str:
     """Return a one-line ``repr`` of bounded length, safe for values from untrusted files."""
-    return _SHORT.repr(value)[:400]
+    return _bounded(_SHORT.repr(value).replace("\n", " "), 400)
 
 
 def join_names(names: Iterable[str]) -> str:

@@ -17,7 +17,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from genai.core.errors import UserError, did_you_mean, join_names, short_repr
+from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
+from genai.core.plain_data import AllowInfNan
 from genai.core.renamed import current_node, current_target
 
 T = TypeVar("T")
@@ -45,10 +46,12 @@ def instantiate(
     parameters = _named_parameters(cls)
     for name, value in values.items():
         if name in fixed:
-            raise UserError(
-                f"{path}.{name}={short_repr(value)} cannot be set: it is always {fixed[name]!r} here. Leave it out."
-            )
-    values |= {name: fixed[name] for name in parameters if name in fixed}
+            always = f"it is always {short_repr(fixed[name])} here"
+            raise UserError(f"{path}.{name}={short_repr(value)} cannot be set: {always}. Leave it out.")
+    hints = _type_hints(cls)
+    for name in parameters:
+        if name in fixed:
+            values[name] = _check_value(fixed[name], hints, name, path)
     for name, parameter in parameters.items():
         if name not in values and parameter.default is parameter.empty:
             sizes = f"this modality gives {join_names(fixed)}. Give {name} a default, or " if fixed else ""
@@ -103,7 +106,8 @@ def parse_dataclass(cls: type[T], values: Mapping[str, Any], path: str = "", str
     unknown = next((name for name in values if name not in hints), None)
     if unknown is not None:
         raise UserError(
-            f"There is no option '{prefix}{unknown}'.{did_you_mean(unknown, hints)} There are: {join_names(hints)}."
+            f"There is no option '{prefix}{short_text(unknown)}'.{did_you_mean(unknown, hints)} "
+            f"There are: {join_names(hints)}."
         )
     fields = dataclass_fields(cls)  # type: ignore[arg-type]
     required = [field.name for field in fields if field.default is MISSING and field.default_factory is MISSING]
@@ -140,7 +144,8 @@ def _read_value(value: Any, hint: Any) -> Any:
 @cache
 def _type_adapter(hint: Any, name: str) -> TypeAdapter[Any]:
     """Return the adapter of a type hint; ``name`` tells ``Literal["a", "b"]`` from ``Literal["b", "a"]``."""
-    return TypeAdapter(hint, config=None if hasattr(hint, "__pydantic_config__") or is_dataclass(hint) else _CONFIG)
+    config = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=AllowInfNan in getattr(hint, "__metadata__", ()))
+    return TypeAdapter(hint, config=None if hasattr(hint, "__pydantic_config__") or is_dataclass(hint) else config)
 
 
 def import_class(target: str, base: type[T], path: str, plugins: Sequence[str] = ()) -> type[T]:
@@ -156,14 +161,11 @@ def import_class(target: str, base: type[T], path: str, plugins: Sequence[str] =
         missing = error.name or ""
         if not module_name.startswith(missing):  # the module exists, but not a package that it imports
             raise UserError(f"{path}: {module_name} needs the package '{missing}', which is not installed.") from error
-        raise UserError(f"{refusal}: there is no module '{missing}'.") from error
+        raise UserError(f"{refusal}: there is no module '{short_text(missing)}'.") from error
     cls = getattr(module, class_name, None)
     if not (isinstance(cls, type) and cls.__module__ == module_name and issubclass(cls, base)):
         raise UserError(f"{refusal}: it is not a {base.__name__} defined in {module_name}.")
     return cls
-
-
-_CONFIG = ConfigDict(arbitrary_types_allowed=True)
 
 
 def _is_node(value: Any) -> bool:
@@ -198,13 +200,21 @@ def _check_arguments(
     cls = import_class(node["_target_"], base, path, plugins)
     values = {name: value for name, value in node.items() if name != "_target_"}
     parameters = _named_parameters(cls)
-    hints = get_type_hints(cls.__init__, vars(sys.modules[cls.__module__]), include_extras=True)
+    hints = _type_hints(cls)
     for name, value in values.items():
         if name not in parameters:
-            hint_text, name = did_you_mean(str(name), parameters), short_repr(str(name)).strip("'")
+            hint_text, name = did_you_mean(name, parameters), short_repr(str(name)).strip("'")
             raise UserError(
                 f"{path}.{name}: {cls.__name__} has no such option.{hint_text} It has: {join_names(parameters)}."
             )
-        if name in hints and not _is_node(value):  # an argument without annotation takes any value
-            values[name] = validate_value(value, hints[name], f"{path}.{name}")
+        values[name] = _check_value(value, hints, name, path)
     return cls, values
+
+
+def _type_hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls.__init__, vars(sys.modules[cls.__module__]), include_extras=True)  # type: ignore[misc]
+
+
+def _check_value(value: Any, hints: Mapping[str, Any], name: str, path: str) -> Any:
+    """Return the checked value of an argument; inner nodes, and arguments without annotation, stay unchecked."""
+    return value if _is_node(value) or name not in hints else validate_value(value, hints[name], f"{path}.{name}")

@@ -132,6 +132,8 @@ NAMES: dict[str, str] = {
     "genai.errors.Failure": "genai.core.errors.RunError",
     "genai.errors.Mistake": "genai.core.errors.UserError",
     "genai.hardware.Hardware": "genai.core.device.DeviceConfig",
+    "genai.inference.model.SkipInit": "genai.inference.build.SkipInit",
+    "genai.inference.model.build_method": "genai.inference.build.build_method",
     "genai.methods.autoregressive.Uniforms": "genai.methods.autoregressive.UniformSampler",
     "genai.methods.autoregressive.draw": "genai.methods.autoregressive.sample_categorical",
     "genai.methods.autoregressive.kept": "genai.methods.autoregressive.filter_mask",

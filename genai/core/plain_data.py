@@ -5,24 +5,31 @@ prints, compares or copies it never ends. So values are counted as often as they
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
 
 MAX_VALUES = 200_000
 MAX_DEPTH = 32
 MAX_DIGITS = 40
 """Longest integer, in digits: none of ours has more than twenty."""
+MAX_TEXT = 64 * 2**20
+"""Characters of all texts together."""
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
+class AllowInfNan:
+    """Annotation of numbers that may be infinite or NaN: ``Annotated[float, AllowInfNan]``. All others are finite."""
+
+
+def parse_json(text: str | bytes, where: str, max_values: int = MAX_VALUES) -> Any:
     """Parse JSON from the file ``where``. Raises ``UserError`` if it is none, or no small tree."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"cannot read {where}: it is not JSON ({_reason(error)}).") from error
-    return check_tree(value, where)
+    return check_tree(value, where, max_values)
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -39,24 +46,47 @@ def parse_yaml(text: str, where: str) -> Any:
     return check_tree(value, where)
 
 
-def check_tree(value: Any, where: str, max_values: int = MAX_VALUES) -> Any:
-    """Return ``value`` if it is a tree of mappings, lists and at most ``max_values`` values. Raises ``UserError``."""
-    count = 0
-    stack = [(value, 0)]
+def check_tree(
+    value: Any,
+    where: str,
+    max_values: int = MAX_VALUES,
+    max_text: int = MAX_TEXT,
+    others: tuple[type, ...] = (object,),
+) -> Any:
+    """Return ``value`` if it is a tree of dictionaries, lists and at most ``max_values`` values.
+
+    Args:
+        value: to check.
+        where: it is from, for messages.
+        max_values: number of values.
+        max_text: number of characters of all texts together.
+        others: allowed types besides texts, numbers and ``None``.
+
+    Raises:
+        UserError: names ``where`` and the limit.
+    """
+    count = characters = 0
+    stack: list[tuple[Any, int]] = [([value], 0)]
     while stack:
-        item, depth = stack.pop()
-        count += 1
-        if count > max_values or depth > MAX_DEPTH:
-            limit = f"{max_values:,} values" if depth <= MAX_DEPTH else f"{MAX_DEPTH} levels"
-            raise UserError(f"{where} is refused: it holds more than {limit}.")
-        if isinstance(item, int) and item.bit_length() > MAX_DIGITS * 3.33:
-            raise UserError(f"{where} is refused: it holds a number of more than {MAX_DIGITS} digits.")
-        if isinstance(item, Mapping):
-            stack += [(part, depth + 1) for pair in item.items() for part in pair]
-        elif isinstance(item, list | tuple | set):
-            if len(item) > max_values:
-                raise UserError(f"{where} is refused: it holds more than {max_values:,} values.")
-            stack += [(part, depth + 1) for part in item]
+        container, depth = stack.pop()
+        count += len(container)
+        parts = chain(container, container.values()) if isinstance(container, dict) else container
+        if count > max_values:
+            raise UserError(f"{where} is refused: it holds more than {max_values:,} values.")
+        if depth > MAX_DEPTH:
+            raise UserError(f"{where} is refused: it holds more than {MAX_DEPTH} levels.")
+        for part in parts:
+            if isinstance(part, str | bytes):
+                characters += len(part)
+            elif isinstance(part, dict | list | tuple | set | frozenset):
+                stack.append((part, depth + 1))
+            elif isinstance(part, int):
+                if part.bit_length() > MAX_DIGITS * 3.33:
+                    raise UserError(f"{where} is refused: it holds a number of more than {MAX_DIGITS} digits.")
+            elif part is not None and not isinstance(part, float) and not isinstance(part, others):
+                raise UserError(f"{where} is refused: it holds a {type(part).__name__}.")
+        if characters > max_text:
+            raise UserError(f"{where} is refused: it holds more than {max_text:,} characters.")
     return value
 
 
@@ -77,4 +107,4 @@ def _reject_merge(loader: Any, node: Any) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:100]
+    return short_text((str(error) or type(error).__name__).splitlines()[0][:100])

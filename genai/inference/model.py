@@ -1,25 +1,22 @@
 """A trained model for use from Python; the commands, previews and tools are built on it."""
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
-from torch.overrides import TorchFunctionMode
 
 from genai.core.batch import Interpolation, Request, batch_ranges
 from genai.core.device import select_device
-from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr
-from genai.core.instantiate import instantiate, parse_dataclass
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
+from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
+from genai.core.renamed import module_getattr
+from genai.inference.build import build_from_checkpoint, load_weights
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -279,16 +276,14 @@ def load(
     try:
         built_modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins)
         load_weights(method, state["state_dict"], weights)
-        if any(not torch.isfinite(value).all() for value in method.ema_module.state_dict().values()):
-            raise CorruptCheckpoint("it has weights that are not numbers.")
     except UserError as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:  # an untrusted description can cause any error
-        reason = f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0]
+        reason = short_text(f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0])
         raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
     run = Run(file.parent.parent)
     if modality is not None and (recorded_modality := run.record.modality) not in (None, modality):
-        raise UserError(f"{file} is a model of {recorded_modality}, not of {modality}.")
+        raise UserError(f"{file} is a model of {short_text(recorded_modality)}, not of {modality}.")
     method = method.to(torch_device).eval()
     return Model(
         built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights
@@ -319,85 +314,9 @@ def open_checkpoint(
     return path, load_checkpoint(path), []
 
 
-def build_from_checkpoint(
-    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
-) -> tuple[Modality, Method]:
-    """Build the modality and the untrained method that a checkpoint of ``num_bytes`` bytes describes.
-
-    The method is first built on the meta device, and its shapes are compared with the ``weights``, before any memory
-    is allocated. Its number of elements is compared with the file size too, because a stored tensor can repeat a
-    single element (stride 0) or share storage with others.
-
-    Raises:
-        UserError: a class that is not allowed.
-        CorruptCheckpoint: a description that does not fit the weights.
-        Exception: any other error from building an invalid description.
-    """
-    if header.model is None or header.modality is None:
-        raise CorruptCheckpoint("it does not describe a model.")
-    modality = instantiate(header.modality, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
-    modality.restore(header.modality_state)
-    with torch.device("meta"), SkipInit(), limit_parameters(5_000):
-        meta_method = build_method(header.model, modality, plugins)
-    num_elements = sum(tensor.numel() for tensor in (*meta_method.parameters(), *meta_method.buffers()))
-    if num_elements > num_bytes:
-        raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
-    expected = {name: value.shape for name, value in meta_method.state_dict().items()}
-    stored = {name: value.shape for name, value in _strip_prefix(weights, "method.").items()}
-    names = expected.keys() | stored.keys()
-    if wrong := next((name for name in names if expected.get(name) != stored.get(name)), None):
-        raise CorruptCheckpoint(
-            f"its weights do not fit its model: {short_repr(wrong)} is {stored.get(wrong)}, not {expected.get(wrong)}."
-        )
-    return modality, build_method(header.model, modality, plugins)
-
-
-class SkipInit(TorchFunctionMode):
-    """Context in which random initialization does nothing.
-
-    Only shapes are needed there, and torch's random functions on the meta device import its compiler, which takes a
-    second and a half.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **kwargs)
-
-
-@contextmanager
-def limit_parameters(limit: int) -> Iterator[None]:
-    """Context in which at most ``limit`` parameters may be registered. Raises ``CorruptCheckpoint`` at the next one."""
-    counter = itertools.count(1)
-
-    def check(*_: Any) -> None:
-        if next(counter) > limit:
-            raise CorruptCheckpoint(f"it describes a model of more than {limit:,} tensors.")
-
-    hook = register_module_parameter_registration_hook(check)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:
-    """Build the method that a model config describes, with the sizes of ``modality``. Raises ``UserError``."""
-    return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
-
-
-def load_weights(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
-    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit."""
-    method.load_state_dict(_strip_prefix(state, "method."))
-    if weights == "ema":
-        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."))
-
-
-def _strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
 def count_parameters(module: nn.Module) -> int:
     """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+__getattr__ = module_getattr(__name__)

@@ -1,6 +1,5 @@
 """The audio modality: sounds as mu-law levels or as waveforms."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file
 from genai.core.data import PromptFeatures, Split
 from genai.core.errors import UserError, short_repr
+from genai.core.instantiate import validate_value
 from genai.media.base import FileName
 from genai.media.clip import Clip
 from genai.media.sound import Sound
@@ -109,10 +109,7 @@ class Audio(Modality):
         return {"typical": self.typical_seconds}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        typical_seconds = float(state["typical"])
-        if not 0 < typical_seconds < math.inf:
-            raise ValueError(f"its typical length is {typical_seconds} s")
-        self.typical_seconds = typical_seconds
+        self.typical_seconds = validate_value(state["typical"], Annotated[float, Gt(0), Le(1e7)], "typical")
 
     def encode(self, media: Any) -> Tensor:
         """Convert a sound of any sample rate to (time,) uint8 or int16 classes; without classes, float32 samples."""

@@ -61,7 +61,7 @@ class Modality(ABC):
 
     @abstractmethod
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Load what ``state()`` returned. Raises ``ValueError`` if it does not fit."""
+        """Load what ``state()`` returned. Raises ``ValueError`` or ``UserError`` if it does not fit."""
 
     @abstractmethod
     def encode(self, media: Media) -> Tensor:

@@ -16,6 +16,7 @@ from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
+from genai.core.instantiate import read_dataclass
 from genai.media.base import FileName
 from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
 from genai.modalities.base import Decoder, Modality
@@ -38,6 +39,14 @@ class ImageOptions:
 
     mask: FileName | None = None
     outpaint: OutpaintSide | None = None
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Mean and standard deviation of pixels in [-1, 1]."""
+
+    mean: Annotated[float, Ge(-1), Le(1)]
+    std: Annotated[float, Ge(1e-3), Le(1)]
 
 
 class Image(Modality):
@@ -84,7 +93,8 @@ class Image(Modality):
         return {"mean": self.mean, "std": self.std}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.mean, self.std = float(state["mean"]), float(state["std"])
+        statistics = read_dataclass(PixelStatistics, state)
+        self.mean, self.std = statistics.mean, statistics.std
 
     def encode(self, media: Any) -> Tensor:
         """Convert a picture of any size to (channels, height, width) uint8."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
 from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
@@ -81,20 +81,20 @@ class Text(Modality):
         elif self.kind == "bpe":
             key = cache_key(split.content_hash, "bpe", self.vocab_size)
             train_bpe = lambda: tokenizers.BPE.train(texts, self.vocab_size).state()  # noqa: E731
-            self.tokenizer = tokenizers.restore_tokenizer(cached_json(cache / f"{key}.json", train_bpe))
+            state = cached_json(cache / f"{key}.json", train_bpe)
+            self.tokenizer = tokenizers.restore_tokenizer(state, self.vocab_size)
 
     def state(self) -> dict[str, Any]:
         return {**self.tokenizer.state(), "vocab_size": self.vocab_size}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        tokenizer = tokenizers.restore_tokenizer(state)
         for name, restored, configured in (
             ("tokenizer", state["kind"], self.kind),
             ("vocab_size", state["vocab_size"], self.vocab_size),
         ):
             if restored != configured:
-                raise ValueError(f"its modality.{name} is {restored}, not {configured}")
-        self.tokenizer = tokenizer
+                raise ValueError(f"its modality.{name} is {short_text(restored)}, not {configured}")
+        self.tokenizer = tokenizers.restore_tokenizer(state, self.vocab_size)
 
     def encode(self, media: Any) -> Tensor:
         """Convert text to (tokens,) int64."""

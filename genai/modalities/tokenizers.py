@@ -3,7 +3,6 @@
 Each maps token ids to bytes, so that one decoder serves all of them.
 """
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as BPETokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from genai.core.errors import UserError, short_text
+from genai.core.plain_data import parse_json
+
+MAX_CHARACTERS = 0x110000
+"""Code points of Unicode."""
+MAX_BPE_TEXT, MAX_TOKEN_TEXT = 12 * 2**20, 1_000
+"""Characters of a BPE tokenizer as JSON: in all, and on average per token."""
 
 
 class Tokenizer(ABC):
@@ -49,14 +56,16 @@ class Characters(Tokenizer):
     """One token per character of the training text; other characters as their UTF-8 bytes.
 
     Args:
-        alphabet: the characters, sorted by code point.
+        alphabet: the characters, sorted by code point, each once.
     """
 
     def __init__(self, alphabet: str) -> None:
-        if not alphabet:
-            raise ValueError("the alphabet is empty.")
+        if not 0 < len(alphabet) <= MAX_CHARACTERS:
+            raise ValueError(f"the alphabet has {len(alphabet):,} characters.")
         self.alphabet = alphabet
-        self.codes = np.array([ord(character) for character in alphabet], np.uint32)
+        self.codes = np.frombuffer(alphabet.encode("utf-32-le"), np.uint32)
+        if not (self.codes[1:] > self.codes[:-1]).all():
+            raise ValueError("the alphabet is not sorted, or has a character twice.")
         self.token_bytes = [character.encode() for character in alphabet] + Bytes().token_bytes
 
     @classmethod
@@ -96,11 +105,18 @@ class BPE(Tokenizer):
         self.token_bytes = [bytes(_CHARACTER_TO_BYTE[character] for character in token) for token in tokens]
 
     @classmethod
-    def from_model(cls, model: Mapping[str, Any]) -> "BPE":
+    def from_json(cls, text: str, vocab_size: int) -> "BPE":
         """Create it from vocabulary and merges; other settings in a file (padding, ...) are ignored, as a file may come
-        from anyone."""
-        merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
-        return cls(cls._byte_level(models.BPE(model["vocab"], merges)))  # type: ignore[arg-type]
+        from anyone. Raises ``ValueError`` unless each byte has a token, and each of the ids, 0 to n - 1, one too."""
+        if len(text) > min(MAX_BPE_TEXT, MAX_TOKEN_TEXT * vocab_size):
+            raise ValueError(f"{len(text):,} characters for at most {vocab_size:,} tokens.")
+        model = parse_json(text, "its JSON", max_values=10 * vocab_size + 10_000)["model"]
+        vocab, merges = model["vocab"], [p.split(" ") if isinstance(p, str) else p for p in model["merges"]]
+        if len(vocab) > vocab_size or sorted(vocab.values()) != list(range(len(vocab))):
+            raise ValueError(f"{len(vocab):,} tokens for {vocab_size:,} ids, or an id twice.")
+        if not _CHARACTER_TO_BYTE.keys() <= vocab.keys() or "" in vocab:
+            raise ValueError("a byte without a token, or a token without bytes.")
+        return cls(cls._byte_level(models.BPE(vocab, [(first, second) for first, second in merges])))
 
     @staticmethod
     def _byte_level(model: models.BPE) -> BPETokenizer:
@@ -115,6 +131,10 @@ class BPE(Tokenizer):
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
         tokenizer.train_from_iterator(texts, trainer)
+        if (size := len(tokenizer.to_str())) > MAX_BPE_TEXT:
+            raise UserError(
+                f"modality.vocab_size={vocab_size}: the tokenizer has {size:,} characters; take fewer tokens."
+            )
         return cls(tokenizer)
 
     def encode(self, text: str) -> NDArray[np.int64]:
@@ -124,16 +144,20 @@ class BPE(Tokenizer):
         return {"kind": "bpe", "json": self.tokenizer.to_str()}
 
 
-def restore_tokenizer(state: Mapping[str, Any]) -> Tokenizer:
-    """Return the tokenizer with this ``state()``. Raises ``ValueError`` for an invalid state."""
+def restore_tokenizer(state: Mapping[str, Any], vocab_size: int = 1_000_000) -> Tokenizer:
+    """Return the tokenizer with this ``state()``. Raises ``ValueError`` for an invalid state.
+
+    Args:
+        vocab_size: largest number of tokens of a BPE.
+    """
     try:
         if state["kind"] == "bytes":
             return Bytes()
         if state["kind"] == "characters":
             return Characters(state["alphabet"])
-        return BPE.from_model(json.loads(state["json"])["model"])
+        return BPE.from_json(state["json"], vocab_size)
     except Exception as error:  # `tokenizers` raises bare Exception
-        raise ValueError(f"not a tokenizer: {error}") from error
+        raise ValueError(f"not a tokenizer: {short_text(str(error))}") from error
 
 
 def _byte_alphabet() -> dict[str, int]:

@@ -16,6 +16,7 @@ from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
 from genai.core.data import Split
 from genai.core.errors import UserError
+from genai.core.instantiate import validate_value
 from genai.media.base import FileName
 from genai.media.clip import SUFFIXES_WITH_SOUND, Clip, best_suffix
 from genai.media.filmstrip import animated_contact_sheet, filmstrip
@@ -27,6 +28,7 @@ from genai.modalities.video_dataset import ClipLayout, PackedVideo
 
 FrameRate = Annotated[float, Ge(0.01), Le(240)]
 Probability = Annotated[float, Ge(0), Le(1)]
+Seconds = Annotated[float, Ge(0), Le(1e7)]
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Video(Modality):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.image.restore(state)
-        self.horizon = float(state.get("horizon", self.horizon))
+        self.horizon = validate_value(state.get("horizon", self.horizon), Seconds, "horizon")
 
     def encode(self, media: Any) -> Tensor:
         """Convert a clip of any size and frame rate to (time, channels, height, width) uint8."""

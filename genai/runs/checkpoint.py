@@ -1,40 +1,41 @@
 """Checkpoint files: saved atomically, verified by a hash, loaded without running code.
 
 Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. The hash file lists
-the new and the previous content, so that a kill between the two renames leaves a valid pair.
+the new and the previous content, so that a kill between the two renames leaves a valid pair. Numbers that are not
+finite are not saved.
 
-Loading: the file may be untrusted. The zip must be uncompressed (a compressed one can be a bomb), and its pickle may
-name only tensors and plain containers. This is checked before unpickling, in addition to torch's
-``weights_only=True``.
+Loading: the file may be untrusted. ``zip_parts`` and ``pickle_outline`` look at all of it before torch reads it, with
+``weights_only=True``; ``load_checkpoint`` then checks everything that sampling uses, and what the caller adds.
 """
 
 import hashlib
 import math
 import os
-import pickletools
 import shutil
 import sys
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr
+from annotated_types import Ge
+
+from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr, short_text
 from genai.core.files import open_file, read_bytes, temporary_path, write_file
 from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_folder
+from genai.core.plain_data import AllowInfNan, check_tree
 from genai.core.renamed import current_node, current_weights
+from genai.runs.pickle_outline import MAX_PICKLE_BYTES, read_outline
+from genai.runs.zip_parts import read_parts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKPOINT_FORMAT = 1
 CAN_REPLACE_MAPPED_FILES = sys.platform != "win32"
 """Whether a run can save over the checkpoint that it has resumed from while its tensors are memory-mapped."""
-_MAX_PICKLE_BYTES = 32 * 2**20
-_MAX_PICKLE_OPS = 2_000_000
-_MAX_ENTRIES = 100_000
-_STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
-_ALLOWED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch Size"} | {
-    f"torch {name}Storage" for name in _STORAGES
-}
+MAX_WEIGHT = 1e18
+"""Largest absolute value of a weight: the square of a larger one may be infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +59,11 @@ class CheckpointHeader:
     modality_state: Any = None
     interface: dict[str, Any] = field(default_factory=dict)
     format: int = CHECKPOINT_FORMAT
-    step: int
-    best: float = math.inf
-    unlogged: dict[str, float] | None = None
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
+    step: Annotated[int, Ge(0)]
+    best: Annotated[float, AllowInfNan, Ge(-math.inf)] = math.inf
+    unlogged: Annotated[dict[str, float] | None, AllowInfNan] = None
+    seconds: Annotated[float, Ge(0)] = 0.0
+    cpu_seconds: Annotated[float, Ge(0)] = 0.0
     course: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -84,10 +85,15 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     If ``path`` is ``last.ckpt``, the previous file is kept as ``previous.ckpt``.
 
     Raises:
-        RunError: the disk is full or the folder cannot be written; the previous file is unchanged.
+        RunError: a number is not finite, the disk is full or the folder cannot be written. The file stays as it was.
     """
     import torch
 
+    if ruined := not_finite(state):
+        raise RunError(
+            f"{path.name} is not saved, because {ruined}. Earlier checkpoints are kept.\n"
+            "Try a smaller learning rate, a larger optimizer.eps or a smaller grad_clip."
+        )
     temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,15 +120,28 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
         ) from error
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU. Raises ``CorruptCheckpoint`` if it is damaged or refused."""
+Check = Callable[[dict[str, Any], int], None]
+"""Raises an error if the content of a checkpoint, of so many bytes, is not what else is needed."""
+
+
+def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU and check all that sampling and training use.
+
+    Args:
+        path: the file.
+        check: what else has to be true, as for continuing a run.
+
+    Raises:
+        CorruptCheckpoint: it is damaged or refused.
+        UserError: what ``check`` raises.
+    """
     import torch
 
     inspect_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=CAN_REPLACE_MAPPED_FILES)
     except Exception as error:  # torch raises various errors for an invalid file
-        raise CorruptCheckpoint(f"{path} is damaged: {str(error).splitlines()[0][:200]}") from error
+        raise CorruptCheckpoint(f"{path} is damaged: {_first_line(error)}") from error
     metadata, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
     if not (isinstance(metadata, dict) and isinstance(metadata.get("step"), int) and isinstance(weights, dict)):
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai.")
@@ -134,11 +153,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} has format {short_repr(format_number)}; this version of genai reads {CHECKPOINT_FORMAT}."
         )
     try:
+        check_tree({**metadata, "modality_state": None}, "its description", others=())
         CheckpointHeader.read(state)
     except UserError as error:
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai: {error}") from error
+    if ruined := not_finite({"state_dict": weights}):
+        raise CorruptCheckpoint(f"{path} has weights that are not numbers: {ruined}.")
     nodes = {key: current_node(metadata[key]) for key in ("model", "modality") if key in metadata}
-    return {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
+    state = {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
+    try:
+        if check:
+            check(state, path.stat().st_size)
+    except CorruptCheckpoint as error:
+        raise CorruptCheckpoint(f"{path}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # an untrusted description can cause any error
+        raise CorruptCheckpoint(f"{path} does not describe what it holds ({_first_line(error)}).") from error
+    return state
 
 
 def inspect_checkpoint(path: Path) -> None:
@@ -147,51 +179,65 @@ def inspect_checkpoint(path: Path) -> None:
     Raises:
         CorruptCheckpoint: names the reason.
     """
-    if path.exists() and not path.is_file():  # a device or a pipe may never end
-        raise CorruptCheckpoint(f"{path} is not a file.")
-    if not _matches_hash(path):
-        raise CorruptCheckpoint(f"{path} is damaged: its content does not match {path.name}.sha256.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if len(entries) > _MAX_ENTRIES:
-                raise CorruptCheckpoint(f"{path} is refused: {len(entries)} parts in one file.")
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                raise CorruptCheckpoint(f"{path} is refused: a compressed part, which can be a zip bomb.")
-            if sum(entry.file_size for entry in entries) > path.stat().st_size:
-                raise CorruptCheckpoint(f"{path} is refused: its parts are larger than the file, a zip bomb.")
-            if any(entry.filename != entry.orig_filename for entry in entries):
-                raise CorruptCheckpoint(f"{path} is refused: a part with two names.")
-            pickles = [entry for entry in entries if entry.filename.lower().endswith(".pkl")]  # torch takes DATA.PKL
-            name = entries[0].filename.partition("/")[0] + "/data.pkl" if entries else ""
-            if [entry.filename for entry in pickles] != [name] or pickles[0].file_size > _MAX_PICKLE_BYTES:
-                raise CorruptCheckpoint(f"{path} is refused: genai did not write it.")
-            _inspect_pickle(path, archive.read(pickles[0]))
-    except zipfile.BadZipFile as error:
-        raise CorruptCheckpoint(f"{path} is damaged, or not a checkpoint ({str(error)[:80]}).") from error
+        with open_file(path) as file:
+            if not _matches_hash(path):
+                raise CorruptCheckpoint(f"is damaged: its content does not match {path.name}.sha256.")
+            parts = read_parts(file)
+            folder = next(iter(parts), "").partition("/")[0]
+            pickles = [name for name in parts if name.lower().endswith(".pkl")]
+            if pickles != [name := f"{folder}/data.pkl"] or parts[name].size > MAX_PICKLE_BYTES:
+                raise CorruptCheckpoint("is refused: genai did not write it.")
+            file.seek(parts[name].start)
+            read_outline(file.read(parts[name].size), parts, folder)
+    except CorruptCheckpoint as error:
+        raise CorruptCheckpoint(f"{path} {error}") from error
+    except UserError as error:  # it is a pipe, or its hash is
+        raise CorruptCheckpoint(str(error)) from error
     except OSError as error:
         raise CorruptCheckpoint(f"cannot read {path}: {error.strerror}.") from error
+
+
+def not_finite(state: Mapping[str, Any]) -> str:
+    """Return what is wrong with a number of a checkpoint; "" if all are finite, and no weight is beyond ``MAX_WEIGHT``.
+
+    Args:
+        state: tensors by name, and such mappings and lists, as ``state_dict`` and ``optimizer_states`` are.
+    """
+    import torch
+
+    distinct = {id(tensor): (name, tensor) for name, tensor in _named_tensors(state, "")}
+    groups: dict[Any, list[tuple[str, Tensor]]] = {}
+    for name, tensor in distinct.values():
+        if tensor.is_floating_point():
+            groups.setdefault((tensor.device, tensor.dtype), []).append((name, tensor))
+    for named in groups.values():
+        norms = torch.stack(torch._foreach_norm([tensor for _, tensor in named])).isfinite()
+        for (name, tensor), is_finite in zip(named, [] if norms.all() else norms.tolist(), strict=False):
+            if is_finite:  # a norm can overflow although all numbers are finite
+                continue
+            largest = float(tensor.abs().max())  # nan if there is any
+            if not largest <= (MAX_WEIGHT if name.startswith("state_dict.") else sys.float_info.max):
+                return f"{short_text(name.removeprefix('state_dict.'))} holds {largest:.0e}"
+    return ""
+
+
+def _named_tensors(value: Any, name: str) -> Iterator[tuple[str, "Tensor"]]:
+    """Yield the tensors in mappings and lists, with their paths."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, dict | list):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(part, torch.Tensor | dict | list):
+                yield from _named_tensors(part, f"{name}.{key}" if name else str(key))
 
 
 def file_hash(path: Path) -> str:
     """Return the sha256 of a file in hexadecimal. Raises ``UserError`` if it cannot be read."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _inspect_pickle(path: Path, content: bytes) -> None:
-    try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-            if opcode.name == "GLOBAL" and argument not in _ALLOWED:
-                raise CorruptCheckpoint(
-                    f"{path} is refused: it names {short_repr(str(argument).replace(' ', '.'))}, which is code."
-                )
-            if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
-                raise CorruptCheckpoint(f"{path} is refused: it builds objects ({opcode.name}), which is code.")
-            if count > _MAX_PICKLE_OPS:
-                raise CorruptCheckpoint(f"{path} is refused: more than {_MAX_PICKLE_OPS:,} instructions in its pickle.")
-    except (ValueError, IndexError, KeyError) as error:
-        raise CorruptCheckpoint(f"{path} is damaged: {str(error)[:100]}") from error
 
 
 def read_hashes(path: Path) -> list[str]:
@@ -224,6 +270,10 @@ def _keep_previous(path: Path, previous: Path) -> None:
 
 def _nearest_existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+
+
+def _first_line(error: BaseException) -> str:
+    return short_text((str(error) or type(error).__name__).splitlines()[0])
 
 
 def _root_cause(error: BaseException) -> str:

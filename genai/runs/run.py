@@ -23,7 +23,7 @@ from genai.core.files import is_inside, make_folder, read_text, unique_folder, w
 from genai.core.filesystem import lock_file, safe_name
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
-from genai.runs.checkpoint import load_checkpoint, read_hashes
+from genai.runs.checkpoint import Check, load_checkpoint, read_hashes
 from genai.runs.git import git_state
 from genai.runs.record import RunRecord, parse_record, read_values
 
@@ -81,8 +81,12 @@ class Run:
         files = (self.folder / "checkpoints").glob("*.ckpt.sha256")
         return {digest for file in files for digest in read_hashes(file.with_suffix(""))}
 
-    def load(self, *names: str) -> tuple[Path, dict[str, Any], list[str]]:
+    def load(self, *names: str, check: Check | None = None) -> tuple[Path, dict[str, Any], list[str]]:
         """Load the first undamaged checkpoint of ``names`` (``"best"``), then of the others, newest first.
+
+        Args:
+            names: of files.
+            check: see ``load_checkpoint``.
 
         Returns:
             Its path, its content, and one message per damaged checkpoint that was skipped.
@@ -95,7 +99,7 @@ class Run:
         notes: list[str] = []
         for file in dict.fromkeys(file for file in files if file.exists()):
             try:
-                return file, load_checkpoint(file), notes
+                return file, load_checkpoint(file, check), notes
             except CorruptCheckpoint as error:
                 notes.append(str(error))
         if notes:

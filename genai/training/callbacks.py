@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.batch import Batch
-from genai.core.errors import CorruptCheckpoint, RunError
+from genai.core.errors import RunError, UserError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
@@ -72,7 +72,7 @@ class TrainingLoop(Callback):
         self.progress = TrainingProgress()
         self.last_saved_step = self.last_preview_step = -1
         self.signal: int | None = None
-        self.is_saving = self.has_warned = False
+        self.is_saving = self.has_warned = self.has_started = False
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
@@ -89,6 +89,7 @@ class TrainingLoop(Callback):
     # -- Lightning hooks
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:  # type: ignore[override]
+        self.has_started = True
         self.install_signal_handlers()  # again, because Lightning has set its own handler for SIGTERM
         now = time.monotonic()
         self.preview_every.start(now, first=10)
@@ -270,7 +271,7 @@ class TrainingLoop(Callback):
         """Return the loss of ``best.ckpt``, which may be newer than the checkpoint that a run resumes from."""
         try:
             return CheckpointHeader.read(load_checkpoint(self.run.best)).best if self.run.best.exists() else math.inf
-        except CorruptCheckpoint:
+        except UserError:
             return math.inf
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -5,17 +5,26 @@ from typing import Any
 
 from lightning.pytorch.plugins import CheckpointIO
 
-from genai.runs.checkpoint import load_checkpoint, save_checkpoint
+from genai.runs.checkpoint import save_checkpoint
 
 
 class SafeCheckpointIO(CheckpointIO):
-    """Writes atomically, with a hash, and only plain types: see ``genai.runs.checkpoint``."""
+    """Writes as ``genai.runs.checkpoint`` does. Lightning reads no file: it gets what was checked.
+
+    Args:
+        state: content of the checkpoint to resume; it is handed out once.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = state
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         save_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        return load_checkpoint(Path(path))
+        state = dict(self.state)
+        self.state.clear()  # it is as large as the model and its optimizers
+        return state
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

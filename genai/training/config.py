@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_processes
+from genai.core.plain_data import AllowInfNan
 
 Count = Annotated[int, Ge(1)]
 DEFAULT_MINUTES = 5.0
@@ -21,7 +22,7 @@ class TrainSettings:
     batch: Count
     accumulate: Count
     seed: Annotated[int, Ge(0), Lt(2**31)]
-    grad_clip: Annotated[float, Gt(0)]
+    grad_clip: Annotated[float, AllowInfNan, Gt(0)]  # infinite: no clipping
     ema: Annotated[float, Ge(0), Lt(1)]
     val_every: Count
     val_items: Count | None

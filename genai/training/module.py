@@ -25,6 +25,7 @@ from genai.core.seeding import seed_noise
 from genai.inference.validation import validation_losses
 from genai.methods.base import Method
 from genai.runs.checkpoint import CheckpointHeader
+from genai.training.checkpoint_state import known_progress
 from genai.training.config import TrainSettings
 from genai.training.ema import create_ema, use_averaged_weights
 from genai.training.fsdp import gather_weights
@@ -127,6 +128,8 @@ class TrainingModule(LightningModule):
         header = CheckpointHeader.read(checkpoint)
         self.step, self.best_val_loss, self.pending_metrics = header.step, header.best, header.unlogged
         self.previous_seconds, self.previous_cpu_seconds = header.seconds, header.cpu_seconds
+        fresh = self.trainer.fit_loop.state_dict()
+        checkpoint["loops"] = {"fit_loop": known_progress(checkpoint["loops"]["fit_loop"], fresh, "fit_loop")}
 
     # -- used by callbacks
 

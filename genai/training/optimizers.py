@@ -1,5 +1,6 @@
 """Optimizer with Muon for hidden matrices and AdamW for all other parameters."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -9,10 +10,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
-from genai.core.errors import UserError
+from genai.core.errors import CorruptCheckpoint, UserError, join_names
 from genai.networks.layers import Readout, fast_bfloat16
 
 LearningRate = Annotated[float, Ge(0), Le(10)]
+MOMENTS = {False: ("step", "exp_avg", "exp_avg_sq"), True: ("momentum",)}
+"""Names of the states of a parameter, of AdamW and of Muon."""
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
@@ -69,11 +72,25 @@ class MuonAdamW(Optimizer):
         for group in self.param_groups:
             group["lr"] = group["base_lr"] * factor
 
-    def check_state(self, state_dict: dict[str, Any]) -> None:
-        """Raise ``UserError`` if the state belongs to another kind of optimizer."""
-        kinds = [[group.get("muon") for group in groups] for groups in (self.param_groups, state_dict["param_groups"])]
-        if kinds[0] != kinds[1]:
+    def check_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Check that a state belongs to these parameters.
+
+        Raises:
+            UserError: it belongs to another kind of optimizer.
+            CorruptCheckpoint: something is missing, of a wrong type or shape, or negative.
+        """
+        groups, states = state_dict.get("param_groups"), state_dict.get("state")
+        if not isinstance(states, dict) or not isinstance(groups, list) or not all(map(_is_group, groups)):
+            raise CorruptCheckpoint("an optimizer state has no state or no param_groups.")
+        if [group["muon"] for group in groups] != [group["muon"] for group in self.param_groups]:
             raise UserError("the run was trained with another optimizer; a resumed run keeps its kind of optimizer.")
+        sizes = [[len(group["params"]) for group in each] for each in (groups, self.param_groups)]
+        numbers = [number for group in groups for number in group["params"]]
+        if sizes[0] != sizes[1] or numbers != list(range(len(numbers))) or not states.keys() <= set(numbers):
+            raise CorruptCheckpoint("an optimizer state is of other parameters.")
+        own = [(parameter, group["muon"]) for group in self.param_groups for parameter in group["params"]]
+        for number, values in states.items():
+            _check_moments(values, *own[number], f"state {number} of an optimizer")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state, but keep this optimizer's own rates and decays. Raise ``UserError`` as ``check_state``."""
@@ -137,6 +154,24 @@ class MuonAdamW(Optimizer):
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(weights, list(updates.unbind()), alpha=-group["lr"] * scale)
+
+
+def _is_group(group: Any) -> bool:
+    if not isinstance(group, dict) or type(group.get("muon")) is not bool or not isinstance(group.get("params"), list):
+        return False
+    return all(math.isfinite(value) for value in group.values() if isinstance(value, float))
+
+
+def _check_moments(values: Any, parameter: nn.Parameter, muon: bool, name: str) -> None:
+    """Raise ``CorruptCheckpoint`` unless ``values`` are what ``MuonAdamW`` keeps of a parameter."""
+    shapes = {moment: () if moment == "step" else parameter.shape for moment in MOMENTS[muon]}
+    if not isinstance(values, dict) or values.keys() != shapes.keys():
+        raise CorruptCheckpoint(f"{name} should have {join_names(shapes)}.")
+    for moment, value in values.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != shapes[moment]:
+            raise CorruptCheckpoint(f"{name}: {moment} should be a tensor of shape {tuple(shapes[moment])}.")
+        if moment in ("step", "exp_avg_sq") and value.numel() and value.min() < 0:
+            raise CorruptCheckpoint(f"{name}: {moment} is negative.")
 
 
 def needs_whole_matrices(node: Mapping[str, Any]) -> bool:

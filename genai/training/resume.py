@@ -11,24 +11,31 @@ import torch
 
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
-from genai.core.errors import CorruptCheckpoint, UserError, short_repr
+from genai.core.errors import CorruptCheckpoint, UserError, short_text
 from genai.core.renamed import current_config, without_split
 from genai.core.terminal import one_line
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import compatible_modalities
-from genai.runs.checkpoint import CheckpointHeader
+from genai.runs.checkpoint import Check, CheckpointHeader
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
-from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import LRSchedule, Schedule
 
+MAX_CHANGES = 40
+"""Changes that are named in one line."""
 
-def load_start(settings: TrainSettings, resumed: Run | None) -> tuple[Path | None, dict[str, Any]]:
-    """Load the checkpoint to resume or to initialize from; return its path and content, or ``(None, {})``."""
+
+def load_start(
+    settings: TrainSettings, resumed: Run | None, check_resumed: Check
+) -> tuple[Path | None, dict[str, Any]]:
+    """Load the checkpoint to resume, if it passes a check, or to initialize from; return path and content.
+
+    ``(None, {})`` for a new run without either.
+    """
     if resumed:
-        file, state, notes = resumed.load("last")
+        file, state, notes = resumed.load("last", check=check_resumed)
     elif settings.init_from:
         file, state, notes = open_checkpoint(settings.init_from, root=Path(settings.runs))
     else:
@@ -49,36 +56,20 @@ def restore_modality(modality: Modality, target: str, header: CheckpointHeader |
         return False
     try:
         modality.restore(header.modality_state)
-    except ValueError as error:
-        raise UserError(f"{file} does not fit: {str(error)[:200]}.") from error
-    except (KeyError, TypeError) as error:
-        raise CorruptCheckpoint(f"{file} does not describe its modality ({str(error)[:100]}).") from error
+    except (ValueError, UserError) as error:
+        raise UserError(f"{file} does not fit: {short_text(str(error)).rstrip('.')}.") from error
+    except Exception as error:  # an untrusted description can cause any error
+        raise CorruptCheckpoint(f"{file} does not describe its modality ({short_text(str(error))}).") from error
     return True
-
-
-def check_same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[dict[str, Any]]) -> None:
-    """Check that the states belong to the same kinds of optimizers.
-
-    Raises:
-        UserError: a state belongs to another kind of optimizer.
-        CorruptCheckpoint: the number of states is wrong.
-    """
-    if len(states) != len(optimizers):
-        raise CorruptCheckpoint(f"the checkpoint has the state of {len(states)} optimizers, not of {len(optimizers)}.")
-    for optimizer, state in zip(optimizers.values(), states, strict=True):
-        optimizer.check_state(state)
 
 
 def check_same_model(values: Mapping[str, Any], header: CheckpointHeader) -> None:
     """Raise ``UserError``, naming the keys, if model or modality differ from those of the checkpoint."""
-    changes = [
-        f"{key}: {short_repr(old)} -> {short_repr(new)}"
-        for node in ("modality", "model")
-        for key, old, new in config_differences(getattr(header, node), values[node], node)
-    ]
+    nodes = ("modality", "model")
+    changes = [change for node in nodes for change in config_differences(getattr(header, node), values[node], node)]
     if changes:
         raise UserError(
-            f"this does not fit the run to resume ({'; '.join(changes)}). Start a new run, perhaps with init_from=."
+            f"this does not fit the run to resume ({_join_changes(changes)}). Start a new run, perhaps with init_from=."
         )
 
 
@@ -87,7 +78,8 @@ def check_same_data(source: Source, run: Run) -> None:
     data = run.record.data
     if (data.hash, data.hash_val) != (source.train.content_hash, source.val.content_hash):
         raise UserError(
-            f"the data is not what this run was trained on ({source.description}; it was {data.description}).\n"
+            f"the data is not what this run was trained on ({source.description}; "
+            f"it was {short_text(data.description)}).\n"
             f"Restore that data, or start a new run from the weights: init_from={run.folder}"
         )
 
@@ -99,21 +91,18 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     ignored_keys = ("resume", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")
-    changes = [f"{key.lstrip('.')}: {_format_value(old)} -> {_format_value(new)}" for key, old, new in differences]
+    changes = [(key.lstrip("."), old, new) for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
-    changes += [
-        f"{key}: {_format_value(previous[key])} -> {new}"
-        for key, new in current.items()
-        if previous.get(key, new) != new
-    ]
+    changes += [(key, previous[key], new) for key, new in current.items() if previous.get(key, new) != new]
     if changes and os.environ.get("LOCAL_RANK", "0") == "0":
-        print(one_line(f"changed since this run began: {'; '.join(changes)}"), file=sys.stderr, flush=True)
+        print(f"changed since this run began: {_join_changes(changes)}", file=sys.stderr, flush=True)
 
 
-def _format_value(value: Any) -> str:
-    """Format a value of a config; a long one is cut."""
-    return value[:200] if isinstance(value, str) else short_repr(value)
+def _join_changes(changes: Sequence[tuple[str, Any, Any]]) -> str:
+    """Describe the first changes, (name, old value, new value); a stranger's run can have any number."""
+    parts = [f"{short_text(name)}: {short_text(old)} -> {short_text(new)}" for name, old, new in changes[:MAX_CHANGES]]
+    return "; ".join([*parts, *([f"{len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else [])])
 
 
 def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:
@@ -138,7 +127,7 @@ def load_initial_weights(method: Method, weights: Mapping[str, torch.Tensor], na
         if key not in state or state[key].shape != value.shape:
             shape = tuple(state[key].shape) if key in state else "nothing"
             raise UserError(
-                f"init_from={name} does not fit: its {key} is {tuple(value.shape)}, this model has {shape}."
+                f"init_from={name} does not fit: its {short_text(key)} is {tuple(value.shape)}, this model has {shape}."
             )
     if not initial:
         raise UserError(f"init_from={name} does not fit: it has no averaged weights.")

@@ -17,8 +17,8 @@ import torch
 
 from genai.cli.compose import CommandConfig
 from genai.cli.exit_codes import output_fails
-from genai.core.device import DeviceConfig, reuse_memory
-from genai.core.errors import RunError, UserError
+from genai.core.device import reuse_memory
+from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_text
 from genai.core.files import read_bytes
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
@@ -91,7 +91,7 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
     reuse_memory()
     try:
         profilers = [ProfilerCallback(run.folder)] if first and setup.settings.profile else []
-        trainer = _create_trainer(setup.hardware, run, [*profilers, loop], setup.method.has_unused_parameters)
+        trainer = _create_trainer(setup, run, [*profilers, loop])
         trainer.fit(module, ckpt_path=setup.checkpoint if setup.resumed else None, weights_only=True)
     except StoppedBySignal as stopped:
         if first:
@@ -101,10 +101,13 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
         sys.exit(128 + stopped.number)
     except SystemExit:  # raised by Lightning after KeyboardInterrupt
         sys.exit(128 + (loop.signal or signal.SIGINT))
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_out_of_memory_error(error):
-            raise
-        raise RunError(_out_of_memory_message(setup.settings, size_options(setup.modality))) from error
+    except Exception as error:
+        if _is_out_of_memory_error(error):
+            raise RunError(_out_of_memory_message(setup.settings, size_options(setup.modality))) from error
+        if setup.resumed and not loop.has_started and not isinstance(error, UserError | RunError | OSError):
+            reason = short_text(f"{type(error).__name__}: {error}")
+            raise CorruptCheckpoint(f"{setup.checkpoint}: a run cannot continue from it ({reason}).") from error
+        raise
     if first:
         run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         print_result(setup, run, module.step)
@@ -126,7 +129,7 @@ def _checkpoint_header(setup: TrainingSetup) -> CheckpointHeader:
     )
 
 
-def _create_trainer(hardware: DeviceConfig, run: Run, callbacks: list[Any], has_unused_parameters: bool) -> Any:
+def _create_trainer(setup: TrainingSetup, run: Run, callbacks: list[Any]) -> Any:
     """Create Lightning's trainer, quiet and without what ``TrainingModule`` and ``TrainingLoop`` do."""
     import logging
 
@@ -135,7 +138,8 @@ def _create_trainer(hardware: DeviceConfig, run: Run, callbacks: list[Any], has_
     from genai.training.checkpoint_io import SafeCheckpointIO
     from genai.training.fsdp import ShardedStrategy
 
-    ddp = "ddp_find_unused_parameters_true" if has_unused_parameters else "ddp"
+    hardware = setup.hardware
+    ddp = "ddp_find_unused_parameters_true" if setup.method.has_unused_parameters else "ddp"
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
@@ -153,14 +157,16 @@ def _create_trainer(hardware: DeviceConfig, run: Run, callbacks: list[Any], has_
         limit_val_batches=0,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        plugins=[SafeCheckpointIO()],
+        plugins=[SafeCheckpointIO(setup.state)],
         default_root_dir=run.folder,
     )
 
 
 def _is_out_of_memory_error(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def _out_of_memory_message(settings: TrainSettings, sizes: Sequence[str]) -> str:

@@ -13,6 +13,9 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
+from genai.core.instantiate import parse_dataclass
+from genai.core.plain_data import AllowInfNan
+
 ESTIMATE_FRACTION = 0.05
 """Fraction of its time after which a run of minutes estimates its last step for the first time, and the minimum between
 two estimates, unless half of the estimated steps are done sooner."""
@@ -54,11 +57,11 @@ class LRSchedule:
     """
 
     schedule: Schedule
-    total: int | None = None
+    total: Annotated[int, Ge(1)] | None = None
     seconds: Annotated[float, Gt(0)] | None = None
-    cooldown_start: int | None = None
-    cooldown_factor: float = 1.0
-    next_estimate: float | None = None
+    cooldown_start: Annotated[int, Ge(0)] | None = None
+    cooldown_factor: Annotated[float, Ge(0), Le(1)] = 1.0
+    next_estimate: Annotated[float | None, AllowInfNan] = None
     speed_start: tuple[int, float] | None = None
 
     def factor(self, step: int) -> float:
@@ -115,5 +118,7 @@ class LRSchedule:
 
     @classmethod
     def from_state(cls, schedule: Schedule, state: Mapping[str, Any]) -> "LRSchedule":
-        """Restore the schedule from a ``state``."""
-        return cls(schedule, **{STATE_KEYS[key]: value for key, value in state.items()})
+        """Restore the schedule from a ``state``. Raises ``UserError`` if that is none."""
+        return parse_dataclass(
+            cls, {"schedule": schedule, **{STATE_KEYS.get(key, key): value for key, value in state.items()}}, "course"
+        )

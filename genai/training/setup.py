@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import check_node, import_class, instantiate, parse_dataclass
 from genai.core.limits import check_memory
 from genai.data.registry import compatible_data, source_classes
-from genai.inference.model import SkipInit, build_method
+from genai.inference.build import SkipInit, build_method
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run
+from genai.training.checkpoint_state import check_training_state
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger
@@ -29,7 +31,6 @@ from genai.training.optimizers import MuonAdamW, needs_whole_matrices
 from genai.training.resume import (
     check_same_data,
     check_same_model,
-    check_same_optimizers,
     create_lr_schedule,
     load_initial_weights,
     load_start,
@@ -48,6 +49,7 @@ class TrainingSetup:
         resumed: the run to continue.
         checkpoint: file to resume or to initialize from.
         start: step from which a resumed run continues.
+        state: content of the checkpoint to resume; empty if there is none.
     """
 
     config: CommandConfig
@@ -66,6 +68,7 @@ class TrainingSetup:
     resumed: Run | None
     checkpoint: Path | None
     start: int
+    state: dict[str, Any]
 
 
 def prepare_training(config: CommandConfig, resumed: Run | None = None) -> TrainingSetup:
@@ -86,10 +89,12 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     torch.set_num_threads(hardware.threads or 1)
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
 
-    checkpoint, start = load_start(settings, resumed)
+    def check_resumed(state: dict[str, Any], num_bytes: int) -> None:
+        check_same_model(values, CheckpointHeader.read(state))
+        check_training_state(state, num_bytes, partial(_create_optimizers, values["optimizer"]), plugins)
+
+    checkpoint, start = load_start(settings, resumed, check_resumed)
     header = CheckpointHeader.read(start) if start else None
-    if resumed and header:
-        check_same_model(values, header)
     modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     meta_method = _build_on_meta(config, modality, plugins)
     _check_network_names(values["optimizer"], meta_method)
@@ -117,8 +122,6 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if start and not resumed:
         load_initial_weights(method, start["state_dict"], settings.init_from or "")
     optimizers = _create_optimizers(values["optimizer"], method)
-    if resumed:
-        check_same_optimizers(optimizers, start.get("optimizer_states", []))
     schedule = instantiate(values["schedule"], Schedule, "schedule")
     lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
     preview = modality.preview()
@@ -140,6 +143,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         resumed,
         checkpoint,
         header.step if resumed and header else 0,
+        start if resumed else {},
     )
 
 

@@ -11,7 +11,8 @@ from genai.cli.compose import compose
 from genai.core.cache import cache_dir
 from genai.core.data import ItemRandom, Source
 from genai.core.instantiate import instantiate
-from genai.inference.model import Model, build_method
+from genai.inference.build import build_method
+from genai.inference.model import Model
 from genai.media.picture import Picture
 from genai.modalities.base import Modality
 from tests.conftest import ROOT

@@ -1,0 +1,112 @@
+"""Models from the description in a checkpoint: checked on the meta device first, which takes no memory."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
+
+from genai.core.errors import CorruptCheckpoint, UserError, short_repr
+from genai.core.instantiate import instantiate
+from genai.methods.base import Method
+from genai.modalities.base import Modality
+from genai.runs.checkpoint import CheckpointHeader
+
+
+def build_from_checkpoint(
+    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+) -> tuple[Modality, Method]:
+    """Build the modality and the untrained method that a checkpoint describes, after ``check_description``."""
+    modality, _ = check_description(header, weights, num_bytes, plugins)
+    return modality, build_method(header.model or {}, modality, plugins)
+
+
+def check_description(
+    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+) -> tuple[Modality, Method]:
+    """Return the modality that a checkpoint of ``num_bytes`` bytes describes, and the method on the meta device.
+
+    Its shapes are compared with the ``weights`` before any memory is allocated. Its number of elements is compared with
+    the file size too, because a stored tensor can repeat a single element (stride 0) or share storage with others.
+
+    Raises:
+        UserError: a class that is not allowed.
+        CorruptCheckpoint: a description that does not fit the weights.
+        Exception: any other error from building an invalid description.
+    """
+    if header.model is None or header.modality is None:
+        raise CorruptCheckpoint("it does not describe a model.")
+    modality = instantiate(header.modality, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    try:
+        modality.restore(header.modality_state)
+    except UserError as error:
+        raise CorruptCheckpoint(f"it does not describe its modality: {error}") from error
+    with torch.device("meta"), SkipInit(), limit_parameters(5_000):
+        method = build_method(header.model, modality, plugins)
+    num_elements = sum(tensor.numel() for tensor in (*method.parameters(), *method.buffers()))
+    if num_elements > num_bytes:
+        raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
+    expected = {f"method.{name}": value for name, value in method.state_dict().items()}
+    expected |= {f"ema.module.{name}": value for name, value in method.ema_module.state_dict().items()}
+    for name in {**expected, **weights}:
+        if name not in ("ema.n_averaged", *expected):
+            raise CorruptCheckpoint(f"its weights do not fit its model, which has no {short_repr(name)}.")
+        stored, wanted = (tensors.get(name) for tensors in (weights, expected))
+        if wanted is not None and (stored is None or _kind(stored) != _kind(wanted)):
+            found = "missing" if stored is None else f"{tuple(stored.shape)}, not {tuple(wanted.shape)}"
+            raise CorruptCheckpoint(f"its weights do not fit its model: {short_repr(name)} is {found}.")
+    return modality, method
+
+
+def _kind(tensor: Tensor) -> tuple[torch.Size, bool]:
+    return tensor.shape, tensor.is_floating_point()
+
+
+class SkipInit(TorchFunctionMode):
+    """Context in which random initialization does nothing.
+
+    Only shapes are needed there, and torch's random functions on the meta device import its compiler, which takes a
+    second and a half.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **kwargs)
+
+
+@contextmanager
+def limit_parameters(limit: int) -> Iterator[None]:
+    """Context in which at most ``limit`` parameters may be registered. Raises ``CorruptCheckpoint`` at the next one."""
+    counter = itertools.count(1)
+
+    def check(*_: Any) -> None:
+        if next(counter) > limit:
+            raise CorruptCheckpoint(f"it describes a model of more than {limit:,} tensors.")
+
+    hook = register_module_parameter_registration_hook(check)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:
+    """Build the method that a model config describes, with the sizes of ``modality``. Raises ``UserError``."""
+    return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
+
+
+def load_weights(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
+    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit."""
+    method.load_state_dict(_strip_prefix(state, "method."))
+    if weights == "ema":
+        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."))
+
+
+def _strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
