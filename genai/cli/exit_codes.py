@@ -12,6 +12,8 @@ from genai.core.errors import RunError, UserError
 from genai.core.terminal import terminal_text
 
 FAILED, USER_ERROR = 1, 2
+FULL_DISK = {errno.ENOSPC, errno.EFBIG} | {getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Errors of the system that say that there is no room."""
 SIGNAL = 128
 """Added to the number of the signal that ended a command."""
 
@@ -46,7 +48,7 @@ def explain_system_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
         short_name = name if len(name) < 200 else f"{name[:80]}...{name[-80:]}"
-        return f"{short_name}: {error.strerror or error}.", FAILED if error.errno == errno.ENOSPC else USER_ERROR
+        return f"{short_name}: {error.strerror or error}.", FAILED if error.errno in FULL_DISK else USER_ERROR
     if isinstance(error, OSError) and output_fails():
         _discard_output()
         return f"cannot write to the standard output: {error.strerror or error}.", FAILED

@@ -26,7 +26,7 @@ from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_fo
 from genai.core.plain_data import AllowInfNan, check_tree
 from genai.core.renamed import current_node, current_weights
 from genai.runs.pickle_outline import MAX_PICKLE_BYTES, read_outline
-from genai.runs.zip_parts import read_parts
+from genai.runs.zip_parts import read_end, read_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,6 +181,7 @@ def inspect_checkpoint(path: Path) -> None:
     """
     try:
         with open_file(path) as file:
+            read_end(file)  # before the hash, for which a huge file needs minutes
             if not _matches_hash(path):
                 raise CorruptCheckpoint(f"is damaged: its content does not match {path.name}.sha256.")
             parts = read_parts(file)

@@ -33,7 +33,7 @@ def read_parts(file: BinaryIO) -> dict[str, Part]:
     Raises:
         CorruptCheckpoint: the message begins with a verb, "is damaged".
     """
-    count, directory = _read_end(file)
+    count, directory = read_end(file)
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
@@ -55,7 +55,7 @@ def read_parts(file: BinaryIO) -> dict[str, Part]:
     return parts
 
 
-def _read_end(file: BinaryIO) -> tuple[int, int]:
+def read_end(file: BinaryIO) -> tuple[int, int]:
     """Return the number of parts and the offset of the directory, about which all end records have to agree."""
     position = file.seek(0, 2) - _END.size
     signature, *disks, count, length, start, comment = _unpack(file, _END, position)
@@ -67,12 +67,12 @@ def _read_end(file: BinaryIO) -> tuple[int, int]:
         position -= _LOCATOR.size + _END_64.size
         signature, size, _, _, *disks, count_64, length_64, start_64 = _unpack(file, _END_64, position)
         if (signature, size) != (b"PK\6\6", _END_64.size - 12) or target != [0, position, 1]:
-            raise CorruptCheckpoint("is refused: its zip64 record is not where its locator says.")
+            raise CorruptCheckpoint("is damaged: its zip64 record is not where its locator says.")
         short = (min(count_64, 0xFFFF), min(length_64, 0xFFFF_FFFF), min(start_64, 0xFFFF_FFFF))
         consistent = consistent and disks == [0, 0, count_64] and (count, length, start) == short
         count, length, start = count_64, length_64, start_64
     if not consistent or start + length != position:
-        raise CorruptCheckpoint("is refused: its directory is not where its end records say.")
+        raise CorruptCheckpoint("is damaged: its directory is not where its end records say.")
     if count > MAX_PARTS:
         raise CorruptCheckpoint(f"is refused: {count:,} parts in one file.")
     return count, start

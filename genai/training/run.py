@@ -1,6 +1,5 @@
 """Training run, from its config to its last checkpoint."""
 
-import errno
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from genai.cli.compose import CommandConfig
-from genai.cli.exit_codes import output_fails
+from genai.cli.exit_codes import FULL_DISK, output_fails
 from genai.core.device import reuse_memory
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_text
 from genai.core.files import read_bytes
@@ -55,7 +54,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
         return _fit(setup, run, first)
     except OSError as error:
-        if error.errno != errno.ENOSPC or (error.filename is None and output_fails()):
+        if error.errno not in FULL_DISK or (error.filename is None and output_fails()):
             raise
         free = shutil.disk_usage(run.folder).free
         message = f"{error.filename or run.folder}: {error.strerror}; {free:,} bytes are free there."
