@@ -26,6 +26,10 @@ class CorruptCheckpoint(UserError):
     """A checkpoint that is truncated, altered, or not written by genai."""
 
 
+class NonFiniteOutput(UserError):
+    """A model that computes NaN or infinity."""
+
+
 class RunError(_PrintableError):
     """A failed run (full disk, loss not finite). Commands print the message without a traceback; exit code 1."""
 

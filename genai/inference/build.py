@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from genai.core.errors import CorruptCheckpoint, UserError, short_repr
+from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.instantiate import instantiate
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -43,8 +43,9 @@ def check_description(
     modality = instantiate(header.modality, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
     try:
         modality.restore(header.modality_state)
-    except UserError as error:
-        raise CorruptCheckpoint(f"it does not describe its modality: {error}") from error
+    except Exception as error:  # an untrusted state can cause any error
+        reason = str(error) if isinstance(error, UserError | ValueError) else type(error).__name__
+        raise CorruptCheckpoint(f"it does not describe its modality: {short_text(reason)}") from error
     with torch.device("meta"), SkipInit(), limit_parameters(5_000):
         method = build_method(header.model, modality, plugins)
     num_elements = sum(tensor.numel() for tensor in (*method.parameters(), *method.buffers()))

@@ -35,7 +35,7 @@ from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.augment import Augmentation, augment_images
-from genai.methods.base import Method
+from genai.methods.base import Method, check_output
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, pool_prompts
 from genai.methods.scaling import PixelScaling, Scaling
 
@@ -252,9 +252,8 @@ class Adversarial(Method):
     def stream(self, request: Request, options: AdversarialOptions) -> Iterator[Chunk]:
         """Yield all images (batch, channels, height, width), uint8, at once."""
         z = options.truncation * initial_noise(request, [self.latent])
-        yield Chunk(
-            0, self.scaling.unscale(self.generate_images(z.to(self.device), interpolated_prompts(request))).cpu(), 1.0
-        )
+        images = check_output(self.generate_images(z.to(self.device), interpolated_prompts(request)))
+        yield Chunk(0, self.scaling.unscale(images).cpu(), 1.0)
 
     def sample(self, request: Request, options: AdversarialOptions) -> list[Tensor]:
         return list(next(self.stream(request, options)).x)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.core.renamed import module_getattr
-from genai.methods.base import Method
+from genai.methods.base import Method, check_output
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,7 @@ class Autoregressive(Method):
         x, valid = left_pad(request.init * (1 if guidance == 1 else 2), self.device)
         uniforms = UniformSampler(request.seeds, self.device)
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
+        check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
         history = (
             _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
             if options.repetition_penalty != 1

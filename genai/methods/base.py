@@ -8,6 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
+from genai.core.errors import NonFiniteOutput
+
+
+def check_output(x: Tensor) -> Tensor:
+    """Return what a network computed for samples. Raises ``NonFiniteOutput`` if a number is NaN or infinite."""
+    if not x.isfinite().all():
+        raise NonFiniteOutput(
+            "the model computes numbers that are not finite: its training failed or its file changed."
+        )
+    return x
 
 
 class Method(nn.Module, ABC):

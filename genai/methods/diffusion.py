@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods.base import Method
+from genai.methods.base import Method, check_output
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, get_sampler
@@ -177,7 +177,7 @@ class Diffusion(Method):
         """
 
         def stored(x: Tensor) -> Tensor:
-            output = self.scaling.unscale(x)
+            output = self.scaling.unscale(check_output(x))
             return (torch.where(mask, init, output) if mask is not None and init is not None else output).cpu()
 
         times, x = self.times(options), noise

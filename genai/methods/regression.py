@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods.base import Method
+from genai.methods.base import Method, check_output
 from genai.methods.degradation import MIN_LEVEL, Degradation, loudness
 
 WINDOW_SAMPLES = 2**14
@@ -119,7 +119,7 @@ class Regression(Method):
             context_start = max(0, start - reach)
             noisy = init[:, context_start : start + window + reach].to(self.device)
             output = torch.lerp(noisy, self.restore(noisy / level) * level, options.strength)
-            yield Chunk(start, output[:, start - context_start :][:, :window].cpu())
+            yield Chunk(start, check_output(output)[:, start - context_start :][:, :window].cpu())
 
     def sample(self, request: Request, options: RegressionOptions) -> list[Tensor]:
         return list(torch.cat([chunk.x for chunk in self.stream(request, options)], 1))

@@ -213,11 +213,9 @@ def not_finite(state: Mapping[str, Any]) -> str:
         if tensor.is_floating_point():
             groups.setdefault((tensor.device, tensor.dtype), []).append((name, tensor))
     for named in groups.values():
-        norms = torch.stack(torch._foreach_norm([tensor for _, tensor in named])).isfinite()
-        for (name, tensor), is_finite in zip(named, [] if norms.all() else norms.tolist(), strict=False):
-            if is_finite:  # a norm can overflow although all numbers are finite
-                continue
-            largest = float(tensor.abs().max())  # nan if there is any
+        small = torch.stack(torch._foreach_norm([tensor for _, tensor in named])) <= MAX_WEIGHT
+        for (name, tensor), is_small in zip(named, [] if small.all() else small.tolist(), strict=False):
+            largest = 0.0 if is_small else float(tensor.abs().max())  # nan if there is any
             if not largest <= (MAX_WEIGHT if name.startswith("state_dict.") else sys.float_info.max):
                 return f"{short_text(name.removeprefix('state_dict.'))} holds {largest:.0e}"
     return ""

@@ -12,8 +12,6 @@ from typing import Any, BinaryIO
 from genai.core.errors import CorruptCheckpoint, short_repr
 
 MAX_PARTS = 100_000
-MAX_GAP = 24
-"""Bytes between two parts: the descriptor that follows a part, with sizes of 64 bits."""
 _END, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL")
 _END_64, _LOCAL = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4s5H3L2H")
 _NOT_ZIP = "is damaged, or not a checkpoint"
@@ -43,15 +41,15 @@ def read_parts(file: BinaryIO) -> dict[str, Part]:
         raise CorruptCheckpoint(f"is refused: {len(entries)} parts in a directory of {count}.")
     if len({entry.filename.lower() for entry in entries}) < count:  # torch takes DATA.PKL for data.pkl
         raise CorruptCheckpoint("is refused: two parts have one name.")
-    parts: dict[str, Part] = {}
-    end = 0
-    for entry in sorted(entries, key=lambda entry: entry.header_offset):
-        name, part = entry.filename, _read_part(file, entry)
-        if not 0 <= entry.header_offset - end <= (MAX_GAP if parts else 0):
-            raise CorruptCheckpoint(f"is refused: its part {short_repr(name)} is not where the one before it ends.")
-        parts[name], end = part, part.start + part.size
-    if not 0 <= directory - end <= MAX_GAP:
-        raise CorruptCheckpoint("is refused: its parts do not end where its directory begins.")
+    entries.sort(key=lambda entry: entry.header_offset)
+    starts = [*(entry.header_offset for entry in entries), directory]
+    if starts[0] != 0:
+        raise CorruptCheckpoint("is refused: it does not begin with a part.")
+    parts = {}
+    for entry, next_start in zip(entries, starts[1:], strict=True):
+        parts[entry.filename] = part = _read_part(file, entry)
+        if not _has_descriptor(file, entry, part, next_start - part.start - part.size):
+            raise CorruptCheckpoint(f"is refused: something follows its part {short_repr(entry.filename)}.")
     return parts
 
 
@@ -97,6 +95,15 @@ def _read_part(file: BinaryIO, entry: zipfile.ZipInfo) -> Part:
     ):
         raise CorruptCheckpoint(f"is refused: its part {short_repr(name)} has two descriptions that differ.")
     return Part(entry.header_offset + _LOCAL.size + header[-2] + header[-1], entry.file_size)
+
+
+def _has_descriptor(file: BinaryIO, entry: zipfile.ZipInfo, part: Part, size: int) -> bool:
+    """Return whether the ``size`` bytes after a part are nothing but its sum and sizes, if they follow at all."""
+    if not entry.flag_bits & 8:
+        return size == 0
+    form = {16: "<4sLLL", 24: "<4sLQQ"}.get(size)
+    file.seek(part.start + part.size)
+    return form is not None and file.read(size) == struct.pack(form, b"PK\7\10", entry.CRC, part.size, part.size)
 
 
 def _unpack(file: BinaryIO, form: struct.Struct, position: int) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.batch import Batch
-from genai.core.errors import RunError, UserError
+from genai.core.errors import NonFiniteOutput, RunError, UserError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
@@ -205,7 +205,7 @@ class TrainingLoop(Callback):
         newest = [("preview/newest", True)] if self.logger.shows_samples else []
         for tag, raw in [("preview/averaged", False), *newest]:
             with module.sampling_weights(raw), torch.random.fork_rng([]):
-                samples = self._sample_previews(module) if self.logs else None
+                samples = self._try_previews(module) if self.logs else None
             if self.logs and samples:
                 previews = list(zip(self.prompts, samples, strict=True))
                 if writer := self.logs.writer:
@@ -213,6 +213,14 @@ class TrainingLoop(Callback):
                     writer.flush()
                 if not raw:
                     self.preview.write(self.run.folder / "previews" / f"{module.step:08d}", previews)
+
+    def _try_previews(self, module: TrainingModule) -> list[Any] | None:
+        """Return the samples of ``_sample_previews``; ``None``, with a message, if the model computes no numbers."""
+        try:
+            return self._sample_previews(module)
+        except NonFiniteOutput as error:
+            self.progress.print_line(f"step {module.step}: no preview, because {error}")
+            return None
 
     def _sample_previews(self, module: TrainingModule) -> list[Any] | None:
         """Sample one preview per prompt; ``None`` after a signal, which other processes see at the next step."""

@@ -5,19 +5,18 @@ from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, MaxLen
-from pydantic import StringConstraints
 
-from genai.core.errors import CorruptCheckpoint, UserError, short_repr
+from genai.core.errors import CorruptCheckpoint, UserError, join_names, short_repr, short_text
 from genai.core.instantiate import validate_value
 from genai.inference.build import check_description
 from genai.methods.base import Method
 from genai.runs.checkpoint import CheckpointHeader, not_finite
 from genai.training.optimizers import MuonAdamW
-from genai.training.schedule import LRSchedule, Schedule
+from genai.training.schedule import STATE_KEYS, LRSchedule, Schedule
 
 Count = Annotated[int, Ge(0)]
 ENTRIES: dict[str, Any] = {
-    "pytorch-lightning_version": Annotated[str, MaxLen(40), StringConstraints(pattern=r"^[2-9]\.\d+")],
+    "pytorch-lightning_version": Annotated[str, MaxLen(40)],
     "epoch": Count,
     "global_step": Count,
     "loops": dict[str, dict[str, Any]],
@@ -26,6 +25,8 @@ ENTRIES: dict[str, Any] = {
     "lr_schedulers": list[Any],
 }
 """What Lightning writes, and types."""
+HEADER = ("best", "unlogged", "seconds", "cpu_seconds", "course")
+"""What a run needs of the header besides what sampling needs."""
 PROGRESS: dict[str, Any] = {
     **dict.fromkeys(("ready", "started", "processed", "completed", "_batches_that_stepped"), Count),
     "is_last_batch": bool,
@@ -50,13 +51,13 @@ def check_training_state(
     header = CheckpointHeader.read(state)
     _, method = check_description(header, state["state_dict"], num_bytes, plugins)
     try:
+        for values, names in ((state, ENTRIES), (state["genai"], HEADER), (header.course, STATE_KEYS)):
+            if missing := [name for name in names if name not in values]:
+                raise UserError(f"it has no {join_names(missing)}.")
         for name, hint in ENTRIES.items():
-            if name not in state:
-                raise UserError(f"it has no {name}")
             validate_value(state[name], hint, name)
-        _check_progress(state["loops"].get("fit_loop"), "fit_loop")
-        if header.course:
-            LRSchedule.from_state(Schedule(), header.course)
+        _check_progress(state["loops"].get("fit_loop") or None, "fit_loop")
+        LRSchedule.from_state(Schedule(), header.course)
     except UserError as error:
         raise CorruptCheckpoint(f"a run cannot continue from it: {error}") from error
     averaged = state["state_dict"].get("ema.n_averaged")
@@ -89,10 +90,10 @@ def known_progress(stored: Any, fresh: Any, path: str) -> Any:
     start anew, as after an update of Lightning.
 
     Raises:
-        CorruptCheckpoint: a value has another type.
+        ValueError: a value has another type.
     """
     if type(stored) is not type(fresh):
-        raise CorruptCheckpoint(f"a run cannot continue from it: {path}={short_repr(stored)} is no progress of a loop.")
+        raise ValueError(f"{path}={short_repr(stored)} is no progress of a loop")
     if not isinstance(fresh, dict):
         return stored
     return {name: known_progress(stored.get(name, value), value, f"{path}.{name}") for name, value in fresh.items()}
@@ -100,10 +101,11 @@ def known_progress(stored: Any, fresh: Any, path: str) -> Any:
 
 def _check_progress(value: Any, path: str) -> None:
     """Check the numbers in the progress of a loop. Raises ``UserError``."""
-    if not isinstance(value, dict) or not value:
-        raise UserError(f"{path}={short_repr(value)} is no progress of a loop")
+    if not isinstance(value, dict):
+        raise UserError(f"{path}={short_repr(value)} is no progress of a loop.")
     for name, part in value.items():
+        where = f"{path}.{short_text(name)}"
         if name in PROGRESS:
-            validate_value(part, PROGRESS[name], f"{path}.{name}")
-        elif isinstance(part, dict) and part:
-            _check_progress(part, f"{path}.{name}")
+            validate_value(part, PROGRESS[name], where)
+        elif isinstance(part, dict) or str(name).endswith(("progress", "state_dict", "total", "current")):
+            _check_progress(part, where)
