@@ -1,6 +1,5 @@
 """The end of every command: its exit code, and errors as one or two lines."""
 
-import errno
 import os
 import signal
 import sys
@@ -9,12 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from genai.core.errors import RunError, UserError
+from genai.core.filesystem import FULL_DISK
 from genai.core.terminal import terminal_text
 
-FAILED, USER_ERROR = 1, 2
-FULL_DISK = {errno.ENOSPC, errno.EFBIG} | {getattr(errno, "EDQUOT", errno.ENOSPC)}
-"""Errors of the system that say that there is no room."""
-SIGNAL = 128
+RUN_ERROR, USER_ERROR = 1, 2
+SIGNAL_BASE = 128
 """Added to the number of the signal that ended a command."""
 
 
@@ -26,16 +24,16 @@ def exit_on_error(task: Callable[[], Any]) -> None:
     try:
         task()
     except SystemExit as error:
-        if isinstance(error.code, int) and error.code > SIGNAL:  # all is saved: do not interrupt the exit
+        if isinstance(error.code, int) and error.code > SIGNAL_BASE:  # all is saved: do not interrupt the exit
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
     except KeyboardInterrupt:
-        _exit("\nstopped", SIGNAL + signal.SIGINT)
+        _exit("\nstopped", SIGNAL_BASE + signal.SIGINT)
     except BrokenPipeError:  # the reader of the output has gone, as in `... | head`
         _discard_output()
-        sys.exit(SIGNAL + 13)  # SIGPIPE, which Windows does not have
+        sys.exit(SIGNAL_BASE + 13)  # SIGPIPE, which Windows does not have
     except (UserError, RunError) as error:
-        _exit(f"error: {error}", USER_ERROR if isinstance(error, UserError) else FAILED)
+        _exit(f"error: {error}", USER_ERROR if isinstance(error, UserError) else RUN_ERROR)
     except (OSError, RuntimeError) as error:
         message, code = explain_system_error(error)
         if not message:
@@ -48,13 +46,13 @@ def explain_system_error(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
         short_name = name if len(name) < 200 else f"{name[:80]}...{name[-80:]}"
-        return f"{short_name}: {error.strerror or error}.", FAILED if error.errno in FULL_DISK else USER_ERROR
-    if isinstance(error, OSError) and output_fails():
+        return f"{short_name}: {error.strerror or error}.", RUN_ERROR if error.errno in FULL_DISK else USER_ERROR
+    if isinstance(error, OSError) and error.errno in FULL_DISK and output_fails():
         _discard_output()
-        return f"cannot write to the standard output: {error.strerror or error}.", FAILED
+        return f"cannot write to the standard output: {error.strerror or error}.", RUN_ERROR
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return "there is no home folder for a path with ~: give the whole path.", USER_ERROR
-    return "", FAILED
+    return "", RUN_ERROR
 
 
 def _exit(message: str, code: int) -> None:
@@ -68,11 +66,11 @@ def _exit(message: str, code: int) -> None:
 
 
 def output_fails() -> bool:
-    """Return whether the standard output cannot be written: its disk is full, its reader has gone."""
+    """Return whether the standard output cannot be written, for use after an error: it writes a line break."""
     try:
         sys.stdout.flush()
         os.write(sys.stdout.fileno(), b"\n")  # a failed flush has dropped its text, so the next one may succeed
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # AttributeError: there is none
         return True
     return False
 

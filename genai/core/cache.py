@@ -7,10 +7,10 @@ temporary one is used, which ends with the process.
 """
 
 import atexit
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -23,13 +23,15 @@ from typing import Any, TypeVar
 
 from genai.core.errors import RunError, UserError
 from genai.core.files import open_file, read_text, write_file
-from genai.core.filesystem import replace_file, sync_file, sync_folder
+from genai.core.filesystem import FULL_DISK, replace_file, sync_file, sync_folder
 from genai.core.plain_data import parse_json
 
 T = TypeVar("T")
 MIN_SECONDS, MAX_SECONDS = 60.0, 24 * 3600.0
 """Seconds for which a left-over temporary file stays: that of an ended process of this machine, and any other."""
 _TEMPORARY = ".making-"
+_CHECKED: set[tuple[Any, ...]] = set()
+"""Files that this process has hashed, with their sizes and times."""
 
 
 def cache_dir() -> Path:
@@ -139,11 +141,14 @@ def _fits(path: Path, suffixes: Sequence[str]) -> bool:
     if not _sums_file(path).exists():
         return False
     try:
-        sums = parse_json(read_text(_sums_file(path), "hash"), path.name)
+        sums = parse_json(read_text(_sums_file(path), "line"), path.name)
         for suffix in suffixes:
             with open_file(path.with_suffix(suffix)) as file:
-                if [os.fstat(file.fileno()).st_size, _digest(file)] != sums[suffix]:
+                status = os.fstat(file.fileno())
+                state = (path.with_suffix(suffix), status.st_size, status.st_mtime_ns, status.st_ino, *sums[suffix])
+                if state not in _CHECKED and [status.st_size, _digest(file)] != sums[suffix]:
                     raise UserError("it has changed")
+                _CHECKED.add(state)
     except (UserError, OSError, KeyError, TypeError):
         print(f"cache: {path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
         return False
@@ -162,7 +167,7 @@ def _digest(file: Any) -> str:
 def _is_about(error: OSError, folder: Path) -> bool:
     """Return whether an error is one of writing in ``folder``: it names a path there, or says that a disk is full."""
     if error.filename is None:
-        return error.errno in (errno.ENOSPC, errno.EFBIG)
+        return error.errno in FULL_DISK
     return Path(os.fsdecode(error.filename)).is_relative_to(folder)
 
 
@@ -209,14 +214,19 @@ def _process_name() -> str:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of processes that were killed."""
-    for file in folder.glob(".*"):
+    """Remove temporary files of processes that were killed; other programs may have files in the folder, too."""
+    for file in filter(_is_temporary, folder.glob(".*")):
         try:
             seconds = time.time() - file.stat().st_mtime
             if file.is_file() and seconds > (MIN_SECONDS if _has_no_process(file.name) else MAX_SECONDS):
                 file.unlink()
         except OSError:  # another process was faster
             continue
+
+
+def _is_temporary(file: Path) -> bool:
+    """Return whether this version, or the one before, makes files with such a name."""
+    return file.name.startswith(_TEMPORARY) or bool(re.fullmatch(r"\.[0-9a-f]{24}\.\d+\.\w{1,11}", file.name))
 
 
 def _has_no_process(name: str) -> bool:

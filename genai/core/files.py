@@ -1,7 +1,8 @@
 """The doors for files that others may have made or changed: what is read is regular and small, what is written is new.
 
-A pipe never ends, a device fills the memory, a link leads elsewhere. So a file is opened only after a look at what it
-is, and written beside its place and renamed, which replaces a link instead of following it.
+A pipe never ends, a device fills the memory, a link leads elsewhere. So a file is opened without waiting, and read only
+if it is regular. Libraries that open files by themselves get them from ``check_file``. A file is written beside its
+place and renamed, which replaces a link instead of following it.
 """
 
 import errno
@@ -19,7 +20,7 @@ from genai.core.filesystem import replace_file, sync_file
 
 KIB, MIB = 2**10, 2**20
 MAX_BYTES = {
-    "hash": 4 * KIB,
+    "line": 4 * KIB,
     "config": 256 * KIB,
     "record": 8 * MIB,
     "recipe": 16 * MIB,
@@ -27,7 +28,7 @@ MAX_BYTES = {
     "prompts": 64 * MIB,
     "sample": 64 * MIB,
     "metrics": 256 * MIB,
-    "table": 256 * MIB,
+    "table": 1024 * MIB,
     "text": 4096 * MIB,
 }
 """Largest file that is read, by its kind, in bytes."""
@@ -99,7 +100,7 @@ def write_file(path: Path, content: bytes | str, folder: Path | None = None) -> 
 
     Args:
         path: the file.
-        content: of the file.
+        content: what the file should hold.
         folder: the folder that the file has to be in: no folder on the way to it is a link that leads out.
 
     Raises:
@@ -157,7 +158,7 @@ def unique_folder(path: Path) -> Path:
 
 def temporary_path(path: Path) -> Path:
     """Return a hidden name beside ``path`` that no other process uses."""
-    return path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    return path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def _path_inside(path: Path, folder: Path | None) -> Path:

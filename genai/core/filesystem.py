@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MAX_NAME_BYTES = 150
 """Length of a name in UTF-8; file systems allow 255, and a date, a number and a suffix are added."""
+FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Error numbers of a disk, or of a user's share of it, without room."""
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Waiting times before a file that another program holds open is replaced again."""
 _RESERVED = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]", re.IGNORECASE)
@@ -66,7 +68,9 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except (OSError, AttributeError, NotImplementedError):
-        shutil.copyfile(source, target)
+        with source.open("rb") as original, target.open("wb") as copy:
+            shutil.copyfileobj(original, copy)
+            sync_file(copy)
 
 
 def sync_file(file: IO[Any]) -> None:

@@ -56,8 +56,8 @@ def check_tree(
     """Return ``value`` if it is a tree of dictionaries, lists and at most ``max_values`` values.
 
     Args:
-        value: to check.
-        where: it is from, for messages.
+        value: the data.
+        where: name of the file, for messages.
         max_values: number of values.
         max_text: number of characters of all texts together.
         others: allowed types besides texts, numbers and ``None``.

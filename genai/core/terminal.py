@@ -11,8 +11,11 @@ def printable(text: str) -> str:
 
 
 def terminal_text(text: str) -> str:
-    """Replace control characters, other than tabs and line breaks, and marks of direction by question marks."""
-    return _CONTROL.sub("?", printable(text))
+    """Replace control characters, other than tabs and line breaks, and changes of direction by question marks.
+
+    Carriage returns are left out: with them, a line could cover what stands before it.
+    """
+    return _CONTROL.sub("?", printable(text).replace("\r", ""))
 
 
 def one_line(text: str) -> str:

@@ -70,7 +70,7 @@ class NumpyFiles:
             )
         with self._catch_errors(name):
             if self.path.suffix != ".npz":
-                return npy.open_memmap(self._folder / f"{name}.npy", mode="r")
+                return npy.open_memmap(check_file(self._folder / f"{name}.npy"), mode="r")
             with zipfile.ZipFile(self.path) as archive:
                 member = name if name in archive.namelist() else f"{name}.npy"
                 info = archive.getinfo(member)

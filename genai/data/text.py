@@ -13,6 +13,7 @@ from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
+from genai.core.files import check_file
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
@@ -157,6 +158,7 @@ def _parquet_column(file: Path, field: str) -> Iterator[str]:
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise UserError(f"{file}: Parquet needs pyarrow: pip install 'genai[parquet]'.") from None
+    check_file(file)
     try:
         yield from (str(value) for value in parquet.read_table(file, columns=[field])[field].to_pylist() if value)
     except (ArrowException, KeyError, OSError) as error:

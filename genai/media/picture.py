@@ -20,8 +20,9 @@ from genai.media.data_url import data_url
 
 MAX_PIXELS = 100_000_000
 """Largest image that is opened, in pixels; a larger one would fill the memory of a laptop."""
-LARGE_PIXELS, MAX_PIXELS_PER_BYTE = 40_000_000, 32
-"""A larger image whose file has fewer bytes than a thirty-second of its pixels is taken for a decompression bomb."""
+LARGE_PIXELS, MAX_PIXELS_PER_BYTE = 64_000_000, 32
+"""A larger color image whose file has fewer bytes than a thirty-second of its pixels is taken for a decompression bomb.
+Gray, palettes and black and white take less memory."""
 STRIP_ROWS = 256
 """Rows that are converted at once, so that no second copy of a large image is made."""
 PREVIEW_PIXELS = 192
@@ -119,7 +120,7 @@ def open_picture(path: Path, formats: tuple[str, ...] | None = None) -> Iterator
             num_pixels = image.width * image.height
             if num_pixels > MAX_PIXELS:
                 raise UserError(f"{path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}.")
-            if num_pixels > LARGE_PIXELS and num_bytes * MAX_PIXELS_PER_BYTE < num_pixels:
+            if num_pixels > LARGE_PIXELS and len(image.getbands()) > 1 and num_bytes * MAX_PIXELS_PER_BYTE < num_pixels:
                 raise UserError(
                     f"{path} has {num_pixels:,} pixels in {num_bytes:,} bytes, like a bomb: save it smaller."
                 )

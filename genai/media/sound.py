@@ -20,7 +20,7 @@ SAMPLE_RATES = range(1_000, 768_001)
 """Supported sample rates, in samples per second."""
 MAX_SAMPLES = 480_000_000
 """Longest sound that is read, in samples: three hours at 44.1 kHz; a longer one would fill the memory of a laptop."""
-LONG_SAMPLES, MAX_SAMPLES_PER_BYTE = 50_000_000, 80
+LONG_SAMPLES, MAX_SAMPLES_PER_BYTE = 110_000_000, 80
 """A longer sound whose file has fewer bytes than an eightieth of its samples is taken for a decompression bomb."""
 UNKNOWN_LENGTH = 2**63 - 1
 """Length that libsndfile reports for a FLAC that was written to a pipe and does not state its length."""

@@ -89,9 +89,9 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     """
     import torch
 
-    if ruined := not_finite(state):
+    if problem := describe_not_finite(state):
         raise RunError(
-            f"{path.name} is not saved, because {ruined}. Earlier checkpoints are kept.\n"
+            f"{path.name} is not saved, because {problem}. Earlier checkpoints are kept.\n"
             "Try a smaller learning rate, a larger optimizer.eps or a smaller grad_clip."
         )
     temporary = temporary_path(path)
@@ -100,6 +100,7 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
         with temporary.open("wb") as file:
             torch.save(dict(state), file)
             sync_file(file)
+        _inspect(temporary)
         digest = file_hash(temporary)
         if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
             _keep_previous(path, path.with_name("previous.ckpt"))
@@ -108,6 +109,9 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
         _write_hashes(path, [digest])
         sync_folder(path.parent)
         return digest
+    except CorruptCheckpoint as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"cannot save {path}, because it could not be read again: it {error}") from error
     except (OSError, RuntimeError) as error:  # torch wraps a failing write in a RuntimeError
         written = 0
         if path.parent.is_dir() and temporary.exists():
@@ -121,7 +125,7 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
 
 
 Check = Callable[[dict[str, Any], int], None]
-"""Raises an error if the content of a checkpoint, of so many bytes, is not what else is needed."""
+"""Callback that checks the content of a checkpoint and the size of its file in bytes, and raises ``UserError``."""
 
 
 def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
         CheckpointHeader.read(state)
     except UserError as error:
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai: {error}") from error
-    if ruined := not_finite({"state_dict": weights}):
+    if ruined := describe_not_finite({"state_dict": weights}):
         raise CorruptCheckpoint(f"{path} has weights that are not numbers: {ruined}.")
     nodes = {key: current_node(metadata[key]) for key in ("model", "modality") if key in metadata}
     state = {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
@@ -182,15 +186,9 @@ def inspect_checkpoint(path: Path) -> None:
     try:
         with open_file(path) as file:
             read_end(file)  # before the hash, for which a huge file needs minutes
-            if not _matches_hash(path):
-                raise CorruptCheckpoint(f"is damaged: its content does not match {path.name}.sha256.")
-            parts = read_parts(file)
-            folder = next(iter(parts), "").partition("/")[0]
-            pickles = [name for name in parts if name.lower().endswith(".pkl")]
-            if pickles != [name := f"{folder}/data.pkl"] or parts[name].size > MAX_PICKLE_BYTES:
-                raise CorruptCheckpoint("is refused: genai did not write it.")
-            file.seek(parts[name].start)
-            read_outline(file.read(parts[name].size), parts, folder)
+        if not _matches_hash(path):
+            raise CorruptCheckpoint(f"is damaged: its content does not match {path.name}.sha256.")
+        _inspect(path)
     except CorruptCheckpoint as error:
         raise CorruptCheckpoint(f"{path} {error}") from error
     except UserError as error:  # it is a pipe, or its hash is
@@ -199,7 +197,19 @@ def inspect_checkpoint(path: Path) -> None:
         raise CorruptCheckpoint(f"cannot read {path}: {error.strerror}.") from error
 
 
-def not_finite(state: Mapping[str, Any]) -> str:
+def _inspect(path: Path) -> None:
+    """Check the parts of a file and its pickle. Raises ``CorruptCheckpoint``, whose message begins with a verb."""
+    with open_file(path) as file:
+        parts = read_parts(file)
+        folder = next(iter(parts), "").partition("/")[0]
+        pickles = [name for name in parts if name.lower().endswith(".pkl")]
+        if pickles != [name := f"{folder}/data.pkl"] or parts[name].size > MAX_PICKLE_BYTES:
+            raise CorruptCheckpoint("is refused: genai did not write it.")
+        file.seek(parts[name].start)
+        read_outline(file.read(parts[name].size), parts, folder)
+
+
+def describe_not_finite(state: Mapping[str, Any]) -> str:
     """Return what is wrong with a number of a checkpoint; "" if all are finite, and no weight is beyond ``MAX_WEIGHT``.
 
     Args:
@@ -210,15 +220,20 @@ def not_finite(state: Mapping[str, Any]) -> str:
     distinct = {id(tensor): (name, tensor) for name, tensor in _named_tensors(state, "")}
     groups: dict[Any, list[tuple[str, Tensor]]] = {}
     for name, tensor in distinct.values():
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and tensor.numel():
             groups.setdefault((tensor.device, tensor.dtype), []).append((name, tensor))
     for named in groups.values():
-        small = torch.stack(torch._foreach_norm([tensor for _, tensor in named])) <= MAX_WEIGHT
-        for (name, tensor), is_small in zip(named, [] if small.all() else small.tolist(), strict=False):
-            largest = 0.0 if is_small else float(tensor.abs().max())  # nan if there is any
-            if not largest <= (MAX_WEIGHT if name.startswith("state_dict.") else sys.float_info.max):
+        largest_values = torch.stack(torch._foreach_norm([tensor for _, tensor in named], math.inf)).tolist()
+        for (name, tensor), largest in zip(named, largest_values, strict=True):
+            limit = MAX_WEIGHT if name.startswith("state_dict.") else sys.float_info.max
+            if not largest <= limit and not _is_mask(tensor):  # it is nan if any value is
                 return f"{short_text(name.removeprefix('state_dict.'))} holds {largest:.0e}"
     return ""
+
+
+def _is_mask(tensor: "Tensor") -> bool:
+    """Return whether all values are 0 or minus infinity, as in the buffers of attention."""
+    return bool(((tensor == 0) | (tensor == -math.inf)).all())
 
 
 def _named_tensors(value: Any, name: str) -> Iterator[tuple[str, "Tensor"]]:
@@ -242,7 +257,7 @@ def file_hash(path: Path) -> str:
 def read_hashes(path: Path) -> list[str]:
     """Return the hashes in the hash file of ``path``; empty if there is none. Raises ``UserError``."""
     file = path.with_name(f"{path.name}.sha256")
-    text = read_bytes(file, "hash", path.parent).decode("ascii", "replace") if os.path.lexists(file) else ""
+    text = read_bytes(file, "line", path.parent).decode("ascii", "replace") if os.path.lexists(file) else ""
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
@@ -260,11 +275,14 @@ def _matches_hash(path: Path) -> bool:
 def _keep_previous(path: Path, previous: Path) -> None:
     """Replace ``previous`` by the content of ``path``; both exist at every moment."""
     link = temporary_path(previous)
-    link_or_copy(path, link)
-    hashes = read_hashes(path)
-    _write_hashes(previous, [*hashes, *read_hashes(previous)])
-    replace_file(link, previous)
-    _write_hashes(previous, hashes)
+    try:
+        link_or_copy(path, link)
+        hashes = read_hashes(path)
+        _write_hashes(previous, [*hashes, *read_hashes(previous)])
+        replace_file(link, previous)
+        _write_hashes(previous, hashes)
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def _nearest_existing(folder: Path) -> Path:

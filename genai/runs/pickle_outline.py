@@ -22,6 +22,7 @@ MAX_SHARING = 4
 """How often the numbers of the file may be in a tensor, on average."""
 ITEM_BYTES = {
     "Double": 8, "Long": 8, "Float": 4, "Int": 4, "Half": 2, "BFloat16": 2, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
+    "ComplexFloat": 8, "ComplexDouble": 16,
 }  # fmt: skip
 """Bytes per element of a storage, by its type."""
 

@@ -106,7 +106,7 @@ class Run:
             raise CorruptCheckpoint("this run has no undamaged checkpoint. " + " ".join(notes))
         raise UserError(f"{self.folder} has no checkpoint yet, so it cannot be resumed. Start a new run.")
 
-    def check_parts(self) -> None:
+    def check_links(self) -> None:
         """Raise ``UserError`` for parts where training cannot write: links that lead out, files for folders."""
         for name in ("checkpoints", "previews", "tensorboard"):
             if os.path.lexists(self.folder / name) and not (self.folder / name).is_dir():

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
 from types import FrameType
@@ -137,7 +137,8 @@ class TrainingLoop(Callback):
         """Save the run if its state is consistent; after a ``RunError`` the previous checkpoint is kept."""
         can_save = module.between_steps and module.step > self.last_saved_step >= 0
         if can_save and trainer.world_size == 1 and not isinstance(exception, RunError | StoppedBySignal):
-            self._save(trainer, module)
+            with suppress(RunError):  # the exception says more
+                self._save(trainer, module)
 
     def teardown(self, trainer: Trainer, module: TrainingModule, stage: str) -> None:  # type: ignore[override]
         self.progress.stop()

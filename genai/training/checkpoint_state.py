@@ -10,7 +10,7 @@ from genai.core.errors import CorruptCheckpoint, UserError, join_names, short_re
 from genai.core.instantiate import validate_value
 from genai.inference.build import check_description
 from genai.methods.base import Method
-from genai.runs.checkpoint import CheckpointHeader, not_finite
+from genai.runs.checkpoint import CheckpointHeader, describe_not_finite
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import STATE_KEYS, LRSchedule, Schedule
 
@@ -60,12 +60,12 @@ def check_training_state(
         LRSchedule.from_state(Schedule(), header.course)
     except UserError as error:
         raise CorruptCheckpoint(f"a run cannot continue from it: {error}") from error
-    averaged = state["state_dict"].get("ema.n_averaged")
-    if averaged is None or averaged.shape or averaged.dtype != torch.int64 or averaged < 0:
+    num_averaged = state["state_dict"].get("ema.n_averaged")
+    if num_averaged is None or num_averaged.shape or num_averaged.dtype != torch.int64 or num_averaged < 0:
         raise CorruptCheckpoint("a run cannot continue from it: its ema.n_averaged is no number of steps.")
     check_same_optimizers(create_optimizers(method), state["optimizer_states"], header.step)
-    if ruined := not_finite({"optimizer_states": state["optimizer_states"]}):
-        raise CorruptCheckpoint(f"it has optimizer states that are not numbers: {ruined}.")
+    if problem := describe_not_finite({"optimizer_states": state["optimizer_states"]}):
+        raise CorruptCheckpoint(f"it has optimizer states that are not numbers: {problem}.")
 
 
 def check_same_optimizers(optimizers: Mapping[str, MuonAdamW], states: Sequence[Mapping[str, Any]], step: int) -> None:

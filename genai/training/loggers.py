@@ -174,7 +174,7 @@ class MLflowLogger(Logger):
         self.mlflow.set_experiment(self.experiment)
         id_file = folder / "mlflow_run_id"
         if id_file.exists():
-            self.mlflow.start_run(run_id=read_text(id_file, "hash", folder))
+            self.mlflow.start_run(run_id=read_text(id_file, "line", folder))
         else:
             write_file(id_file, str(self.mlflow.start_run(run_name=folder.name).info.run_id), folder)
 

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from genai.cli.compose import CommandConfig
-from genai.cli.exit_codes import FULL_DISK, output_fails
+from genai.cli.exit_codes import output_fails
 from genai.core.device import reuse_memory
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_text
 from genai.core.files import read_bytes
+from genai.core.filesystem import FULL_DISK
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
@@ -42,7 +43,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
     if not first:
         return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
     if resumed:
-        resumed.check_parts()
+        resumed.check_links()
     run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
     lock = run.lock()
     try:

@@ -211,7 +211,7 @@ def test_what_killed_processes_left_is_removed(own_cache: Path) -> None:
     names = {
         f".making-{host}-99999999-key.u2": 120, f".making-{host}-{os.getpid()}-key.u2": 120,
         f".making-{host}-99999998-key.u2": 1, ".making-elsewhere-99999999-key.u2": 120,
-        ".old.123.u2": 90_000, ".new.9.u2": 5,
+        f".{'0' * 24}.123.u2": 90_000, ".new.9.u2": 5, ".bashrc": 10**8, ".profile.9.old": 10**8,
     }  # fmt: skip
     for name, age in names.items():
         (own_cache / name).touch()
@@ -219,7 +219,7 @@ def test_what_killed_processes_left_is_removed(own_cache: Path) -> None:
     (own_cache / "entry.u2").touch()
     cache_dir()
     left = set(os.listdir(own_cache))
-    assert left == {"entry.u2", *list(names)[1:4], ".new.9.u2"}
+    assert left == {"entry.u2", *list(names)[1:4], ".new.9.u2", ".bashrc", ".profile.9.old"}
 
 
 def test_files_are_synced_before_they_get_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from genai.methods.scaling import Scaling
 from genai.modalities.audio import Audio
 from genai.modalities.image import Image
 from genai.modalities.video import Video
-from genai.runs.checkpoint import load_checkpoint, not_finite, save_checkpoint
+from genai.runs.checkpoint import describe_not_finite, load_checkpoint, save_checkpoint
 from genai.runs.run import Run, all_runs
 from tests.hostile import State, assert_refused, write_changed
 
@@ -189,10 +189,25 @@ def test_what_is_not_finite_is_not_saved(value: float, keys: tuple[Any, ...], ru
 
 def test_large_finite_numbers_and_whole_numbers_are_saved(tmp_path: Path) -> None:
     tensors = [torch.tensor([3e38, 3e38]), torch.tensor(2**62), torch.zeros(0), torch.tensor([True])]
-    assert not_finite({"optimizer_states": [dict(enumerate(tensors))]}) == ""
-    assert not_finite({"state_dict": {"a": torch.full((100,), 1e17), "b": torch.tensor(60_000.0).half()}}) == ""
-    assert not_finite({"state_dict": {"a": torch.tensor([3e38])}}) == "a holds 3e+38"
-    assert not_finite({"x": [{"y": torch.tensor([[1.0, NAN]]).bfloat16()}]}) == "x.0.y holds nan"
+    assert describe_not_finite({"optimizer_states": [dict(enumerate(tensors))]}) == ""
+    weights = {"a": torch.full((100,), 1e17), "b": torch.tensor(60_000.0).half()}
+    weights["mask"] = torch.full((4, 4), -torch.inf).triu(1)
+    weights["angles"] = torch.polar(torch.ones(3), torch.arange(3.0))
+    assert describe_not_finite({"state_dict": weights}) == ""
+    state = {"state_dict": weights, "genai": {"format": 1, "step": 1}}
+    save_checkpoint(state, tmp_path / "a.ckpt")
+    assert load_checkpoint(tmp_path / "a.ckpt")["state_dict"]["angles"].equal(weights["angles"])
+    assert describe_not_finite({"state_dict": {"a": torch.tensor([5e18])}}) == "a holds 5e+18"
+    assert describe_not_finite({"state_dict": {"a": torch.tensor([1.0, -torch.inf])}}) == "a holds inf"
+    assert describe_not_finite({"state_dict": {"a": torch.tensor([3e38])}}) == "a holds 3e+38"
+    assert describe_not_finite({"x": [{"y": torch.tensor([[1.0, NAN]]).bfloat16()}]}) == "x.0.y holds nan"
+
+
+def test_what_could_not_be_read_again_is_not_saved(tmp_path: Path) -> None:
+    state = {"state_dict": {"a": torch.zeros(3, dtype=torch.uint16)}, "genai": {"format": 1, "step": 1}}
+    with pytest.raises(RunError, match="could not be read again: it is refused: it names"):
+        save_checkpoint(state, tmp_path / "a.ckpt")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("steps", [2, 9])

@@ -261,6 +261,7 @@ def test_what_torch_writes_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_file_of_more_than_four_gigabytes_is_read(tmp_path: Path) -> None:
     """Its sizes and places have 64 bits, in the directory and in fields of the headers."""
     large = torch.zeros(2**32 + 8, dtype=torch.uint8)

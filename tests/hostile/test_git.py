@@ -61,6 +61,14 @@ def test_no_program_of_a_repository_runs(kind: str, repository: Path) -> None:
     assert not (place / "EXECUTED").exists()
 
 
+@pytest.mark.parametrize("name", ["core.fsmonitor", "filter.x.clean", "filter.x.process"])
+def test_git_itself_runs_such_programs(name: str, repository: Path) -> None:
+    """Otherwise the test above would say nothing."""
+    git(repository, "config", name, RUN.format(place=repository.parent))
+    subprocess.run(["git", "status"], cwd=repository, capture_output=True)
+    assert (repository.parent / "EXECUTED").exists()
+
+
 def test_the_state_is_that_of_git(repository: Path) -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout.strip()
     assert git_state(repository) == {"commit": head, "changed": True}
@@ -71,6 +79,14 @@ def test_the_state_is_that_of_git(repository: Path) -> None:
     assert git_state(repository) == {"commit": head, "changed": False}
     (repository / "new").touch()
     assert git_state(repository) == {"commit": head, "changed": True}
+
+
+def test_settings_that_say_how_files_compare_are_kept(repository: Path) -> None:
+    git(repository, "checkout", "-q", "--", "file")
+    (repository / "file").chmod(0o755)
+    assert git_state(repository)["changed"] is True
+    git(repository, "config", "core.fileMode", "false")
+    assert git_state(repository)["changed"] is False
 
 
 def test_worktrees_packed_branches_and_detached_heads(repository: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_run_with_a_link_that_leads_out_is_not_continued(part: str, run: Path,
     (run / part).parent.mkdir(parents=True, exist_ok=True)
     (run / part).unlink(missing_ok=True)
     (run / part).symlink_to(victim)
-    answer = attempt(lambda: Run(run).check_parts(), capfd)
+    answer = attempt(lambda: Run(run).check_links(), capfd)
     assert answer.code == 2 and part in answer.lines[-1]
 
 
@@ -57,7 +57,7 @@ def test_a_run_with_a_linked_folder_is_not_continued(part: str, run: Path, victi
     shutil.rmtree(run / part, ignore_errors=True)
     (run / part).parent.mkdir(exist_ok=True)
     (run / part).symlink_to(victim.parent, target_is_directory=True)
-    answer = attempt(lambda: Run(run).check_parts(), capfd)
+    answer = attempt(lambda: Run(run).check_links(), capfd)
     assert answer.code == 2 and part in answer.lines[-1]
 
 
@@ -65,13 +65,13 @@ def test_a_run_with_a_linked_folder_is_not_continued(part: str, run: Path, victi
 def test_a_run_with_a_file_in_the_place_of_a_folder_is_not_continued(part: str, run: Path, capfd: Capture) -> None:
     shutil.rmtree(run / part, ignore_errors=True)
     (run / part).touch()
-    answer = attempt(lambda: Run(run).check_parts(), capfd)
+    answer = attempt(lambda: Run(run).check_links(), capfd)
     assert answer.code == 2 and "should be a folder" in answer.lines[-1]
 
 
 def test_links_inside_a_run_are_its_own_matter(run: Path) -> None:
     (run / "newest.ckpt").symlink_to("checkpoints/last.ckpt")
-    Run(run).check_parts()
+    Run(run).check_links()
 
 
 def test_resume_asks_before_anything_is_written(run: Path, victim: Path, capfd: Capture) -> None:

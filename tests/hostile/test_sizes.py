@@ -157,7 +157,7 @@ JSONS = {
     "negative": "-" + "1" * 60,
     "cut": '{"a": [1',
     "many": "[" + "1," * 300_000 + "1]",
-    "pairs": "{" + ",".join(f'"{n}":1' for n in range(150_000)) + "}",
+    "pairs": "{" + ",".join(f'"{n}":1' for n in range(250_000)) + "}",
     "control": '{"\x01": 1}',
     "comment": "// a",
     "nul": "\0",
