@@ -7,7 +7,7 @@ from typing import Any
 
 from genai.core.terminal import terminal_text
 
-MAX_MESSAGE, MAX_NAME = 4_000, 100
+MAX_MESSAGE_LENGTH, MAX_NAME_LENGTH = 4_000, 100
 """Longest message, and longest name that is compared with others, in characters."""
 
 
@@ -15,7 +15,7 @@ class _PrintableError(Exception):
     """An error whose message can be printed whatever it quotes: bounded, without control characters."""
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(_limit_length(str(message)))
+        super().__init__(_truncate(str(message)))
 
 
 class UserError(_PrintableError):
@@ -36,25 +36,25 @@ class RunError(_PrintableError):
 
 def did_you_mean(name: object, allowed: Iterable[str]) -> str:
     """Return ``" Did you mean 'steps'?"`` for ``name="stepz"``; empty if no allowed name is similar."""
-    names = list(allowed) if isinstance(name, str) and len(name) <= MAX_NAME else []
+    names = list(allowed) if isinstance(name, str) and len(name) <= MAX_NAME_LENGTH else []
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
-def _limit_length(text: str, limit: int = MAX_MESSAGE) -> str:
+def _truncate(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
     """Return text with ``?`` in place of control characters, without its middle if it is longer than ``limit``."""
-    text = text if len(text) <= limit else f"{text[: limit - limit // 4]}...{text[-(limit // 4) :]}"
-    return terminal_text(text)
+    tail = limit // 4
+    return terminal_text(text if len(text) <= limit else f"{text[: limit - tail]}...{text[-tail:]}")
 
 
 def short_text(value: Any) -> str:
     """Return a text from an untrusted file for a message, and any other value as ``short_repr``, on one line."""
-    return " ".join(_limit_length(value, 200).split()) if isinstance(value, str) else short_repr(value)
+    return " ".join(_truncate(value, 200).split()) if isinstance(value, str) else short_repr(value)
 
 
 def short_repr(value: Any) -> str:
     """Return a one-line ``repr`` of bounded length, safe for values from untrusted files."""
-    return _limit_length(_SHORT.repr(value).replace("\n", " "), 400)
+    return _truncate(_SHORT.repr(value).replace("\n", " "), 400)
 
 
 def join_names(names: Iterable[str]) -> str:

@@ -56,9 +56,9 @@ def check_description(
     for name in {**expected, **weights}:
         if name not in ("ema.n_averaged", *expected):
             raise CorruptCheckpoint(f"its weights do not fit its model, which has no {short_repr(name)}.")
-        stored, built = (tensors.get(name) for tensors in (weights, expected))
-        if built is not None and (stored is None or _kind(stored) != _kind(built)):
-            found = "missing" if stored is None else f"{tuple(stored.shape)}, not {tuple(built.shape)}"
+        tensor, stored = expected.get(name), weights.get(name)
+        if tensor is not None and (stored is None or _kind(stored) != _kind(tensor)):
+            found = "missing" if stored is None else f"{tuple(stored.shape)}, not {tuple(tensor.shape)}"
             raise CorruptCheckpoint(f"its weights do not fit its model: {short_repr(name)} is {found}.")
     return modality, method
 

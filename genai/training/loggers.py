@@ -21,6 +21,10 @@ TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
 """Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
 
 
+MAX_WAIT = 2.0
+"""Seconds to wait for a name that no other file of TensorBoard in the folder has."""
+
+
 class MetricsFile:
     """Writes ``metrics.csv``, with ``step`` as its first column.
 
@@ -107,7 +111,8 @@ class TensorBoardLogger(Logger):
 
     def start(self, folder: Path, step: int) -> None:
         purge = step + 1 if step else None
-        while any((folder / "tensorboard").glob(f"events.out.tfevents.{int(time.time()):010d}.*")):
+        end = time.monotonic() + MAX_WAIT
+        while time.monotonic() < end and any((folder / "tensorboard").glob(f"*.tfevents.{int(time.time()):010d}.*")):
             time.sleep(0.05)  # TensorBoard orders files by name, which starts with the time in seconds
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge, flush_secs=10)
         both = [f"^loss/({'|'.join(['train', *self.networks])})$", "^loss/val$"]

@@ -16,7 +16,7 @@ from genai.modalities.image import Image
 from genai.modalities.video import Video
 from genai.runs.checkpoint import describe_not_finite, load_checkpoint, save_checkpoint
 from genai.runs.run import Run, all_runs
-from tests.hostile import State, assert_refused, write_changed
+from tests.hostile.checkpoints import State, assert_refused, write_changed
 
 NAN, INF = float("nan"), float("inf")
 RAW, AVERAGED = "method.ema_module.blocks.1.up.weight", "ema.module.readout.weight"

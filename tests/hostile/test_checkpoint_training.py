@@ -11,7 +11,7 @@ import torch
 import genai
 from genai.runs.checkpoint import load_checkpoint, save_checkpoint
 from genai.training.checkpoint_state import known_progress
-from tests.hostile import Change, State, assert_refused, put, remove, write_changed
+from tests.hostile.checkpoints import Change, State, assert_refused, put, remove, write_changed
 
 MOMENTS = ("optimizer_states", 0, "state")
 GROUP = ("optimizer_states", 0, "param_groups", 0)

@@ -15,7 +15,7 @@ from genai.core.errors import CorruptCheckpoint
 from genai.core.plain_data import check_tree
 from genai.modalities.tokenizers import BPE
 from genai.runs.checkpoint import load_checkpoint
-from tests.hostile import Change, State, assert_refused, put, shared, write_changed
+from tests.hostile.checkpoints import Change, State, assert_refused, put, shared, write_changed
 
 VALUES: dict[str, Any] = {
     "endless lists": shared(40),

@@ -12,7 +12,7 @@ import torch
 import genai
 from genai.runs.checkpoint import load_checkpoint, save_checkpoint
 from genai.runs.zip_parts import read_parts
-from tests.hostile import assert_refused
+from tests.hostile.checkpoints import assert_refused
 
 END, LOCATOR, RECORD = 22, 20, 56
 """Sizes of the records at the end of a file by torch, the last one first."""
