@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.cli.compose import FREE_TEXT_KEYS, compose, encode_override, known_keys, override_key, plugin_names
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
 from genai.core.old_names import NEWER_ARGUMENTS
 from genai.core.paths import config_dirs
 from genai.core.renamed import current_config, current_node, current_words, without_split
@@ -18,6 +18,8 @@ PATH_KEYS = ("data.path",)
 """Keys that are paths. They are recorded as absolute paths, so that a run does not depend on the working folder."""
 UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers", "fast_dev_run", "profile")
 """Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
+ADDRESS_KEYS = ("logger.tracking_uri",)
+"""Keys that are ignored in a run's record, with a note: numbers of the run would go to an address there."""
 DEBUG_WORDS = ("debug=fast_dev_run", "debug=profile")
 """Words that were for one start of a run alone."""
 MAX_VALUES, MAX_LETTERS = 100, 20_000
@@ -54,13 +56,29 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
         members = {file.stem for file in files}
         is_member = not members or value in members or (key == "experiment" and value == "null")
         root = key.split(".")[0]
-        if "${" in encode_override(word, FREE_TEXT_KEYS["train"]):  # would read variables of the environment
+        if "$" in word and _is_interpolated(word):
+            return False
+        if key in ADDRESS_KEYS:
+            print(f"{key}={short_text(value)} of the run is not used again: give it if you mean it.", file=sys.stderr)
             return False
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
 
     words = [word for word in run.record.overrides if isinstance(word, str)]
     run_overrides = current_words("train", words, quiet=True)
     return [*filter(is_allowed, [*run_overrides, *_recorded_values(run, replaced_keys)]), *new_overrides]
+
+
+def _is_interpolated(word: str) -> bool:
+    """Return whether Hydra would replace a part of a word, such as the name of a variable of the environment."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    encoded = encode_override(word, FREE_TEXT_KEYS["train"])
+    try:
+        override = OverridesParser.create().parse_override(encoded)
+    except (HydraException, ValueError):
+        return True
+    return "${" in f"{override.key_or_group} {override.value()}"
 
 
 def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:

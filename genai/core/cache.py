@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,7 +93,8 @@ def read_cached_json(path: Path) -> Any:
 
 def replace_cached_json(path: Path, value: Any) -> None:
     """Write a plain value that changes with time to the cache, where it can be written."""
-    _sums_file(path).unlink(missing_ok=True)
+    with suppress(OSError):
+        _sums_file(path).unlink()
     cached_file(path, lambda temporary: write_json(temporary, value))
 
 

@@ -23,11 +23,11 @@ MAX_BYTES = {
     "line": 4 * KIB,
     "config": 256 * KIB,
     "record": 8 * MIB,
-    "recipe": 16 * MIB,
+    "recipe": 4 * MIB,
     "caption": MIB,
     "prompts": 64 * MIB,
     "sample": 64 * MIB,
-    "metrics": 256 * MIB,
+    "metrics": 64 * MIB,
     "table": 1024 * MIB,
     "text": 4096 * MIB,
 }

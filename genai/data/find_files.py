@@ -6,7 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
+from genai.core.terminal import printable
 
 
 def walk_folder(folder: Path) -> tuple[list[Path], list[str]]:
@@ -33,7 +35,14 @@ def _error_line(error: OSError) -> str:
 
 
 def expand_glob(pattern: Path) -> tuple[list[Path], list[str]]:
-    """Return the sorted files that match a glob, and errors as in ``walk_folder``, where links cannot loop."""
+    """Return the sorted files that match a glob, and errors as in ``walk_folder``, where links cannot loop.
+
+    Raises:
+        UserError: ".." follows a wildcard.
+    """
+    first = next((index for index, part in enumerate(pattern.parts) if glob.has_magic(part)), len(pattern.parts))
+    if ".." in pattern.parts[first:]:  # each such pair of parts lists all folders again
+        raise UserError(f"data.path={printable(str(pattern))}: '..' cannot follow a wildcard.")
     if "**" not in pattern.parts:
         return sort_paths(map(Path, glob.glob(str(pattern)))), []
     index = pattern.parts.index("**")

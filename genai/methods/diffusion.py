@@ -38,7 +38,7 @@ class DiffusionOptions(GuidanceOptions):
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
-    shift: Annotated[float, Gt(0), Le(1000)] | None = None
+    shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
     sampler: SamplerName = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
 

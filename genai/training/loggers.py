@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 import time
 from abc import ABC, abstractmethod
@@ -21,6 +22,8 @@ TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
 """Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
 
 
+MAX_ROWS, MAX_DIGITS = 1_000_000, 19
+"""Rows of ``metrics.csv`` that are read, and digits of a step."""
 MAX_WAIT = 2.0
 """Seconds to wait for a name that no other file of TensorBoard in the folder has."""
 
@@ -35,20 +38,14 @@ class MetricsFile:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        self.columns, rows = ["step"], []
-        if path.exists():
-            text = read_text(path, "metrics", path.parent)
-            reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without an incomplete last line
-            self.columns = list(reader.fieldnames or ["step"])
-            complete = [row for row in reader if None not in (*row, *row.values()) and row["step"].isdecimal()]
-            rows = [row for row in complete if int(row["step"]) <= step]
-        self._write(rows)
+        self.columns, rows = read_metrics(path)
+        self._write([row for row in rows if int(row["step"]) <= step])
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Append a row; a new metric adds a column."""
         row = {"step": str(step), **{name: f"{value:.8g}" for name, value in values.items()}}
         if new := [name for name in row if name not in self.columns]:
-            rows = list(csv.DictReader(io.StringIO(read_text(self.path, "metrics", self.path.parent))))
+            _, rows = read_metrics(self.path)
             self.columns += new
             self._write([*rows, row])
             return
@@ -61,6 +58,22 @@ class MetricsFile:
         writer.writeheader()
         writer.writerows(rows)
         write_file(self.path, text.getvalue(), self.path.parent)
+
+
+def read_metrics(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return columns and complete rows of ``metrics.csv``, no rows if there is no file. Raises ``UserError``."""
+    text = read_text(path, "metrics", path.parent) if os.path.lexists(path) else ""
+    if text.count("\n") > MAX_ROWS:
+        raise UserError(f"{path} has more than {MAX_ROWS:,} rows.")
+    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without an incomplete last line
+    try:
+        columns = list(reader.fieldnames or ["step"])
+        if "step" not in columns:
+            raise UserError(f"cannot read {path}: it has no column step.")
+        complete = [row for row in reader if None not in (*row, *row.values())]
+    except csv.Error as error:
+        raise UserError(f"cannot read {path}: {error}.") from error
+    return columns, [row for row in complete if row["step"].isdecimal() and len(row["step"]) < MAX_DIGITS]
 
 
 class Logger(ABC):

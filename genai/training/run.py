@@ -24,6 +24,7 @@ from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
+from genai.training.loggers import read_metrics
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
 from genai.training.setup import TrainingSetup, prepare_training
 from genai.version import __version__
@@ -44,6 +45,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
     if resumed:
         resumed.check_links()
+        read_metrics(resumed.folder / "metrics.csv")
     run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
     lock = run.lock()
     try:

@@ -15,6 +15,7 @@ from genai.data.captions import read_captions
 from genai.inference.model import load
 from genai.report.plots import line_chart, read_losses
 from genai.runs.run import Run
+from genai.training.loggers import MetricsFile
 from tests.hostile.attempts import NO_FILES, attempt, noise, replace
 
 Make = Callable[[Path], None]
@@ -137,3 +138,28 @@ def test_odd_losses_make_a_chart_or_a_line(kind: str, tmp_path: Path, capfd: Cap
     answer = attempt(lambda: charts.append(line_chart(read_losses(tmp_path / "metrics.csv"), "x", "y")), capfd)
     assert answer.code == (2 if kind in ("words",) else 0)
     assert not charts or not {"nan", "inf"} & set(charts[0].replace("'", " ").replace(",", " ").split())
+
+
+METRICS = {
+    "no step": "a,b\n1,2\n",
+    "digits": "step,loss\n" + "9" * 5000 + ",1\n",
+    "long field": "step,loss\n1," + "x" * 200_000 + "\n",
+    "rows": "step\n" + "0\n" * 1_000_001,
+    "nul": "step,loss\n1,\0\n",
+    "quotes": 'step,loss\n1,"2\n',
+    "twice": "step,step\n1,2\n",
+    "empty": "",
+    "one line": "step,loss",
+    "negative": "step,loss\n-1,2\n",
+    "words": "step,loss\none,two\n",
+    "other": "step;loss\n1;2\n",
+}
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_odd_metrics_are_continued_or_named(kind: str, tmp_path: Path, capfd: Capture) -> None:
+    (tmp_path / "metrics.csv").write_text(METRICS[kind])
+    answer = attempt(lambda: MetricsFile(tmp_path / "metrics.csv", 10).add(11, {"loss": 1.0, "new": 2.0}), capfd)
+    assert answer.code == (2 if kind in ("no step", "long field", "rows", "other") else 0)
+    if not answer.code:
+        assert (tmp_path / "metrics.csv").read_text().splitlines()[-1].startswith("11,")

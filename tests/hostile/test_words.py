@@ -14,15 +14,40 @@ from genai.runs.run import Run
 
 SECRET = "t0ken-of-the-user"
 KEYS = (
-    "prompts", "seed", "batch", "steps", "minutes", "runs", "preview_every", "data.path", "data.val_fraction",
-    "modality.block", "modality.tokenizer", "model.network.width", "optimizer.lr", "trainer.precision",
+    "prompts",
+    "seed",
+    "batch",
+    "steps",
+    "minutes",
+    "runs",
+    "preview_every",
+    "data.path",
+    "data.val_fraction",
+    "modality.block",
+    "modality.tokenizer",
+    "model.network.width",
+    "optimizer.lr",
+    "trainer.precision",
     "schedule.warmup",
-)  # fmt: skip
+)
 VALUES = (
-    "${oc.env:TOKEN}", "[${oc.env:TOKEN}]", "a${oc.env:TOKEN}b", "${oc.decode:${oc.env:TOKEN}}",
-    "${oc.select:seed,${oc.env:TOKEN}}", "${hydra:runtime.cwd}", "'${oc.env:TOKEN}'", "\\\\${oc.env:TOKEN}",
-    "{a: ${oc.env:TOKEN}}", "${oc.create:{a: ${oc.env:TOKEN}}}", "${groups:}", "${.seed}",
-)  # fmt: skip
+    "${oc.env:TOKEN}",
+    "[${oc.env:TOKEN}]",
+    "a${oc.env:TOKEN}b",
+    "${oc.decode:${oc.env:TOKEN}}",
+    "${oc.select:seed,${oc.env:TOKEN}}",
+    "${hydra:runtime.cwd}",
+    "'${oc.env:TOKEN}'",
+    "\\\\${oc.env:TOKEN}",
+    "$\\{oc.env:TOKEN}",
+    "[$\\{oc.env:TOKEN}]",
+    "$\\\\{oc.env:TOKEN}",
+    '"$\\{oc.env:TOKEN}"',
+    "{a: ${oc.env:TOKEN}}",
+    "${oc.create:{a: ${oc.env:TOKEN}}}",
+    "${groups:}",
+    "${.seed}",
+)
 
 
 @pytest.fixture
@@ -52,16 +77,39 @@ def test_no_recorded_word_reads_a_variable(
 @pytest.mark.parametrize(
     "word",
     [
-        "plugins=[os]", "+plugins=[os]", "++plugins=[os]", "~plugins", "hydra.searchpath=[file:///tmp]",
+        "plugins=[os]",
+        "+plugins=[os]",
+        "++plugins=[os]",
+        "~plugins",
+        "hydra.searchpath=[file:///tmp]",
         "hydra/launcher=x",
-        "hydra.run.dir=/tmp", "data=/etc/passwd", "data=../../x", "model=file:///tmp/x", "experiment=/tmp/x",
+        "hydra.run.dir=/tmp",
+        "data=/etc/passwd",
+        "data=../../x",
+        "model=file:///tmp/x",
+        "experiment=/tmp/x",
         "workers=64",
-        "data.download=true", "data@model=stdlib", "+data@here=stdlib", "--config-dir=/tmp", "-m", "--help",
+        "data.download=true",
+        "data@model=stdlib",
+        "+data@here=stdlib",
+        "--config-dir=/tmp",
+        "-m",
+        "--help",
         "resume=auto",
-        "init_from=/tmp/x", "prompts=[" + "a" * 100_000 + "]", "seed=" + "9" * 100_000, 
-        "logger=/tmp/x", "profile=true", "fast_dev_run=1", 3, None, ["seed=3"], {"seed": 3},
+        "init_from=/tmp/x",
+        "prompts=[" + "a" * 100_000 + "]",
+        "seed=" + "9" * 100_000,
+        "logger=/tmp/x",
+        "logger.tracking_uri=http://evil.example",
+        "++logger.tracking_uri=http://evil.example",
+        "profile=true",
+        "fast_dev_run=1",
+        3,
+        None,
+        ["seed=3"],
+        {"seed": 3},
     ],
-)  # fmt: skip
+)
 def test_a_recorded_word_that_chooses_code_or_files_is_passed_over(word: object, stranger: Callable[..., Run]) -> None:
     assert recorded_overrides(stranger(word)) == recorded_overrides(stranger())
 

@@ -116,7 +116,7 @@ def test_mlflow_gets_every_row(small: list[str], monkeypatch: pytest.MonkeyPatch
     assert names == ["set_tracking_uri", "set_experiment", "start_run", "log_metrics", "log_metrics", "end_run"]
     assert fake.calls[0][1] == ("there",) and fake.calls[4][1][1] == 2
     assert model.file
-    genai.fit(f"resume={model.file.parent.parent}", "steps=3")
+    genai.fit(f"resume={model.file.parent.parent}", "steps=3", "logger.tracking_uri=there")
     assert fake.calls[8] == ("start_run", ("abc",))
 
 
