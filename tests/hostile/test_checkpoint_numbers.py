@@ -66,7 +66,9 @@ STATES += [(Video(16), {"mean": 0.0, "std": 0.5, "horizon": value}) for value in
 STATES += [(Audio(), {"typical": value}) for value in (NAN, INF, -1, 0, 1e300, "1", None)]
 
 
-@pytest.mark.parametrize(("modality", "state"), STATES, ids=str)
+@pytest.mark.parametrize(
+    ("modality", "state"), STATES, ids=lambda value: type(value).__name__ if hasattr(value, "pack") else str(value)
+)
 def test_statistics_are_in_their_range(modality: Any, state: Any) -> None:
     with pytest.raises((UserError, ValueError, KeyError, TypeError)) as caught:
         modality.restore(state)
