@@ -128,7 +128,7 @@ def test_fit_computes_the_typical_length(tmp_path: Path) -> None:
     other.restore(audio.state())
     assert other.typical_seconds == 0.2
     assert other.request([""], [0], None, AudioOptions()).size == (1600,)
-    with pytest.raises(ValueError, match="typical"):
+    with pytest.raises(UserError, match="typical"):
         other.restore({"typical": float("nan")})
 
 

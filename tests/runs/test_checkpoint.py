@@ -180,7 +180,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
     },
     "a target of 2 MB": (changed(node(_target_="genai" + ".a\n" * 700_000)), r"model.network: refused 'genai.a\\n"),
     "a compressed bomb": (zipped(EMPTY, zipfile.ZIP_DEFLATED, **{"data/0": bytes(200 * 2**20)}), "zip bomb"),
-    "overlapping parts": (overlapping_parts, "has two descriptions that differ"),
+    "overlapping parts": (overlapping_parts, "something follows its part|two descriptions that differ"),
     "a false size": (false_size, "zip bomb"),
     "a large pickle": (zipped(b"\x80\x02" + b"N0" * (25 * 2**20) + b"N."), "genai did not write it"),
     "many instructions": (zipped(b"\x80\x02" + b"N" * 3_000_000 + b"."), "more than 800,000 instructions"),
