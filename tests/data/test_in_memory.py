@@ -15,6 +15,7 @@ from genai.data.in_memory import InMemory
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
 WORDS = ["modality=image", "modality.size=16", "model.network.width=16", "trainer=cpu", "val_every=2", "batch=4"]
+WORDS += ["model.network.blocks=1", "trainer.threads=1", "val_items=2", "preview_every=100"]
 
 
 class Squares(Dataset[Any]):

@@ -107,9 +107,10 @@ def test_the_page_runs_from_top_to_bottom(
     assert len(commands) == 9
     samples = sorted(path.suffix for path in place.glob("samples/*/*/*"))
     assert samples.count(".npy") == 1 and samples.count(".png") == 6  # four pictures, two sheets
+    assert_results_are_where_the_page_says(place)
 
 
-def test_the_results_of_the_metric_are_where_the_page_says(place: Path) -> None:
+def assert_results_are_where_the_page_says(place: Path) -> None:
     run = next(run for run in all_runs(place / "runs") if (run.folder / "metrics.json").exists())
     figures = json.loads((run.folder / "metrics.json").read_text())["metrics"]
     assert figures.keys() == {"val_loss", "right_color"}
