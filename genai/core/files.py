@@ -178,7 +178,7 @@ def _read_all(path: Path, file: io.BufferedReader, max_bytes: int) -> bytes:
         parts.append(part)
         size += len(part)
         if size > max_bytes:  # it grows while it is read, as files below /proc do
-            raise UserError(f"{path} has more than {max_bytes:,} bytes, the limit for such a file.")
+            raise UserError(f"{path} has more than {max_bytes:,} bytes, the limit of its kind.")
         if time.monotonic() - start > MAX_SECONDS:
             raise UserError(f"{path} cannot be read: its disk does not answer.")
         if not part:

@@ -161,8 +161,8 @@ def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
         CheckpointHeader.read(state)
     except UserError as error:
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai: {error}") from error
-    if ruined := describe_not_finite({"state_dict": weights}):
-        raise CorruptCheckpoint(f"{path} has weights that are not numbers: {ruined}.")
+    if problem := describe_not_finite({"state_dict": weights}):
+        raise CorruptCheckpoint(f"{path} has weights that are not numbers: {problem}.")
     nodes = {key: current_node(metadata[key]) for key in ("model", "modality") if key in metadata}
     state = {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
     try:

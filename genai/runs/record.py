@@ -1,7 +1,7 @@
 """The record of a run, ``record.json``: what it is made from and how far it is."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,23 @@ class RunRecord:
 
 def read_values(file: Path) -> dict[str, Any]:
     """Return the content of a ``record.json``; empty if there is no file. Raises ``UserError``."""
+    return read_mapping(file, "record", parse_json)
+
+
+def read_mapping(file: Path, kind: str, parse: Callable[[str, str], Any]) -> dict[str, Any]:
+    """Return the values by name in a file of a run folder; empty if there is no file.
+
+    Args:
+        file: in the run folder itself.
+        kind: key of ``MAX_BYTES``.
+        parse: ``parse_json`` or ``parse_yaml``.
+
+    Raises:
+        UserError: the file cannot be read, or holds something else.
+    """
     if not os.path.lexists(file):
         return {}
-    values = parse_json(read_text(file, "record", file.parent), str(file))
+    values = parse(read_text(file, kind, file.parent), str(file))
     if not isinstance(values, dict):
         raise UserError(f"cannot read {file}: it holds a {type(values).__name__}, not values by name.")
     return values

@@ -19,13 +19,13 @@ from typing import Any
 from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import is_inside, make_folder, read_text, unique_folder, write_file
+from genai.core.files import is_inside, make_folder, unique_folder, write_file
 from genai.core.filesystem import lock_file, safe_name
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
 from genai.runs.checkpoint import Check, load_checkpoint, read_hashes
 from genai.runs.git import git_state
-from genai.runs.record import RunRecord, parse_record, read_values
+from genai.runs.record import RunRecord, parse_record, read_mapping, read_values
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,7 @@ class Run:
 
     def read_config(self) -> dict[str, Any]:
         """Return the content of ``config.yaml``; empty if there is none. Raises ``UserError`` if it cannot be read."""
-        file = self.folder / "config.yaml"
-        if not os.path.lexists(file):
-            return {}
-        values = parse_yaml(read_text(file, "config", self.folder), str(file))
-        if not isinstance(values, dict):
-            raise UserError(f"cannot read {file}: it holds no values by name.")
-        return values
+        return read_mapping(self.folder / "config.yaml", "config", parse_yaml)
 
     @property
     def last(self) -> Path:
