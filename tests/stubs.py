@@ -203,6 +203,9 @@ class SoundtrackStub:
 class WandbStub:
     """The calls of wandb that are used."""
 
+    class Error(Exception):
+        """Base of its errors."""
+
     def __init__(self) -> None:
         self.inits: list[dict[str, Any]] = []
         self.logs: list[tuple[int, dict[str, float]]] = []
@@ -221,6 +224,9 @@ class WandbStub:
 
 class MLflowStub:
     """The calls of MLflow that are used."""
+
+    class MlflowException(Exception):
+        """Base of its errors."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []

@@ -85,6 +85,12 @@ class Logger(ABC):
     shows_samples: ClassVar[bool] = False
     """Whether it shows previews."""
 
+    errors: tuple[type[Exception], ...] = ()
+    """What ``start`` raises if a setting is wrong."""
+
+    hint: ClassVar[str] = ""
+    """What a person can do then."""
+
     writer: SummaryWriter | None = None
     """TensorBoard's writer for previews, once it has started; ``None``: previews are only files."""
 
@@ -143,7 +149,9 @@ class TensorBoardLogger(Logger):
 
 
 class WandbLogger(Logger):
-    """Weights & Biases.
+    """Weights & Biases. Its files go to the folder ``wandb`` of the current folder, as usual.
+
+    Not into the run: wandb reads settings there, such as the address of its server, and a run may be a stranger's.
 
     Args:
         project: name of the project.
@@ -153,14 +161,17 @@ class WandbLogger(Logger):
         UserError: wandb is not installed.
     """
 
+    hint = "Log in with `wandb login`, or keep everything on this machine with WANDB_MODE=offline."
+
     def __init__(self, project: str = "genai", name: str | None = None) -> None:
         self.project, self.name = project, name
         self.wandb = _import("wandb", "logger=wandb")
+        self.errors = (self.wandb.Error,)
 
     def start(self, folder: Path, step: int) -> None:
         config = Run(folder).read_config()
         self.run = self.wandb.init(
-            project=self.project, name=self.name or folder.name, dir=str(folder), config=config, id=_run_id(folder),
+            project=self.project, name=self.name or folder.name, config=config, id=_run_id(folder),
             resume="allow",
         )  # fmt: skip
 
@@ -176,15 +187,19 @@ class MLflowLogger(Logger):
 
     Args:
         experiment: name of the experiment.
-        tracking_uri: a folder or the address of a server; ``None``: MLflow's own default.
+        tracking_uri: a database such as ``sqlite:///mlflow.db``, or the address of a server; ``None``: MLflow's own
+            default. A record does not choose it: ``resume=`` needs it again.
 
     Raises:
         UserError: mlflow is not installed.
     """
 
+    hint = "logger.tracking_uri= is a database (sqlite:///mlflow.db) or a server; resume= needs it again."
+
     def __init__(self, experiment: str = "genai", tracking_uri: str | None = None) -> None:
         self.experiment, self.tracking_uri = experiment, tracking_uri
         self.mlflow = _import("mlflow", "logger=mlflow")
+        self.errors = (self.mlflow.MlflowException,)
 
     def start(self, folder: Path, step: int) -> None:
         if self.tracking_uri:
@@ -210,7 +225,10 @@ class RunLogger:
     def __init__(self, folder: Path, step: int, logger: Logger, networks: Sequence[str] = ()) -> None:
         self.metrics, self.logger = MetricsFile(folder / "metrics.csv", step), logger
         logger.networks = networks
-        logger.start(folder, step)
+        try:
+            logger.start(folder, step)
+        except logger.errors as error:
+            raise UserError(f"{type(logger).__name__}: {str(error).splitlines()[0][:300]}\n{logger.hint}") from error
 
     @property
     def writer(self) -> SummaryWriter | None:

@@ -1,6 +1,7 @@
 import csv
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -105,6 +106,7 @@ def test_wandb_gets_every_row_and_the_config(small: list[str], monkeypatch: pyte
     assert model.file and fake.inits[0]["name"] == model.file.parent.parent.name
     assert [step for step, _ in fake.logs] == [1, 2, 3] and "loss/train" in fake.logs[0][1]
     assert fake.finished
+    assert "dir" not in fake.inits[0]  # wandb would read settings in a run, which may be a stranger's
     genai.fit(f"resume={model.file.parent.parent}", "steps=4")
     assert fake.inits[1]["id"] == fake.inits[0]["id"] and fake.logs[-1][0] == 4
 
@@ -124,6 +126,25 @@ def test_mlflow_gets_names_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "mlflow", fake := MLflowStub())  # type: ignore[arg-type]
     MLflowLogger().add(1, {"loss": 1.0, "val_kl(q:p)": 2.0})
     assert fake.calls == [("log_metrics", ({"loss/train": 1.0, "val/kl-q-p-": 2.0}, 1))]
+
+
+@pytest.mark.parametrize(
+    ("name", "stub", "error", "hint"),
+    [
+        ("wandb", WandbStub, WandbStub.Error, "wandb login"),
+        ("mlflow", MLflowStub, MLflowStub.MlflowException, "sqlite:///mlflow.db"),
+    ],
+)
+def test_a_logger_that_cannot_start_is_two_lines(
+    name: str, stub: type, error: type[Exception], hint: str, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = stub()
+    monkeypatch.setitem(sys.modules, name, fake)
+    monkeypatch.setattr(
+        fake, "init" if name == "wandb" else "set_experiment", Mock(side_effect=error("no place\nmore"))
+    )
+    with pytest.raises(UserError, match=f"no place\n.*{hint}"):
+        genai.fit(*small, f"logger={name}", "steps=1")
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
