@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from genai.cli.exit_codes import exit_on_error
+from genai.cli.other_names import other_name_hint
 from genai.core.errors import UserError, did_you_mean
 from genai.core.paths import config_dir, config_dirs
 from genai.core.renamed import current_words
@@ -270,7 +271,8 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
     if isinstance(error, ConfigCompositionException) and unknown:
         key = override_key(unknown[1])
         keys = known_keys(config_name)
-        return UserError(f"There is no option '{key}'.{did_you_mean(key, keys)} There are: {', '.join(keys)}.")
+        hint = other_name_hint(config_name, key) or did_you_mean(key, keys)
+        return UserError(f"There is no option '{key}'.{hint} There are: {', '.join(keys)}.")
     return UserError(str(error).strip().splitlines()[0])
 
 

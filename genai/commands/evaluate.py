@@ -221,7 +221,7 @@ def _write_report(path: Path, report: Mapping[str, Any]) -> None:
         write_file(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror}.") from error
-    print(f"results in {path}", file=sys.stderr, flush=True)
+    print(one_line(f"results in {path}"), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -99,9 +99,8 @@ def _make_section(run: "Run", folders: Sequence[Sequence[Sample]], plugins: tupl
             continue
         size += len(content)
         if size > MAX_SECTION_BYTES:
-            print(
-                f"{run.folder}: the page shows {len(figures)} of its samples; more would be too large.", file=sys.stderr
-            )
+            line = f"{run.folder}: the page shows {len(figures)} of its samples; more would be too large."
+            print(one_line(line), file=sys.stderr)
             break
         figures.append((vars(recipe.batch[recipe.item]), content))
     folder = samples[0][0][0].parent if samples else None

@@ -27,6 +27,7 @@ from genai.core.files import make_folder, read_text, unique_folder, write_file
 from genai.core.filesystem import safe_name
 from genai.core.limits import check_samples
 from genai.core.renamed import current_options
+from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -93,7 +94,8 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
                 steps = _show_stream(stream, None, rows.start, settings.animate, writers)
             except KeyboardInterrupt:
                 if writers:
-                    print(f"\n{stream.length:.1f} {stream.unit} are in {folder}/{names[0]}.*", file=sys.stderr)
+                    where = one_line(f"{folder}/{names[0]}.*")
+                    print(f"\n{stream.length:.1f} {stream.unit} are in {where}", file=sys.stderr)
                 raise
         for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
             name = names[item]
@@ -131,7 +133,7 @@ def _write_interpolation(model: "Model", settings: SampleSettings, options: Mapp
     folder = _create_folder(settings.out)
     _write(folder, "strip", strip)
     _write(folder, "interpolation", animation)
-    print(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/", file=sys.stderr, flush=True)
+    print(one_line(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/"), file=sys.stderr, flush=True)
 
 
 def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any]) -> list[str]:
@@ -279,7 +281,7 @@ def _heading(stream: "Stream", item: int, offset: int) -> str:
 
 
 def _report_folder(folder: Path, count: int) -> None:
-    print(f"{count} sample{'s' * (count > 1)} in {folder}/", file=sys.stderr, flush=True)
+    print(one_line(f"{count} sample{'s' * (count > 1)} in {folder}/"), file=sys.stderr, flush=True)
 
 
 def _create_folder(out: str | None) -> Path:
@@ -287,7 +289,7 @@ def _create_folder(out: str | None) -> Path:
     now = datetime.now()
     folder = Path(out).expanduser() if out else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
     if out and any(folder.glob("[0-9][0-9][0-9]*.json")):
-        print(f"{folder}/ has samples already: those with the same numbers are replaced", file=sys.stderr)
+        print(one_line(f"{folder}/ has samples already: those with the same numbers are replaced"), file=sys.stderr)
     try:
         return make_folder(folder) if out else unique_folder(folder)
     except OSError as error:

@@ -22,6 +22,15 @@ from genai.core.plain_data import AllowInfNan
 from genai.core.renamed import current_node, current_target
 
 T = TypeVar("T")
+PLAIN_TYPES = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+    "sequence_str": "a list",
+}
+"""What is allowed, by the type of an error of pydantic."""
+
 Node = Mapping[str, Any]
 
 
@@ -92,7 +101,7 @@ def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any
         choices = [str(part) for part in get_args(hint) if isinstance(part, str)]
         hint_text = did_you_mean(value, choices) if choices and isinstance(value, str) else ""
         allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        allowed = "a list" if first["type"] == "sequence_str" else allowed
+        allowed = PLAIN_TYPES.get(first["type"], allowed)
         if first["type"] in ("too_short", "too_long"):
             context = first["ctx"]
             allowed = f"{context.get('min_length', context.get('max_length'))} values, not {context['actual_length']}"

@@ -108,7 +108,7 @@ class Folder(SplitSource):
             media = self.find_media(path, files)
         else:
             matches, errors = ([path], []) if path.is_file() else expand_glob(path)
-            media = [file for file in matches if self._has_suffix(file) and file.is_file()]
+            media = [file for file in matches if self._has_suffix(file) and not file.is_dir()]
             folders = sort_paths({file.parent for file in media})
             neighbors = [file for folder in folders for file in sort_paths(folder.iterdir())]
             files = [file for file in neighbors if not file.name.startswith(".")]

@@ -64,7 +64,7 @@ class TextFolder(SplitSource):
             return [path], []
         if path.is_dir():
             files, errors = walk_folder(path)
-            matches = sort_paths(file for file in files if file.suffix.lower() in SUFFIXES and file.is_file())
+            matches = sort_paths(file for file in files if file.suffix.lower() in SUFFIXES)
             if not matches:
                 hint = " ".join(["", *errors[:3]])
                 raise UserError(
@@ -72,7 +72,7 @@ class TextFolder(SplitSource):
                 )
             return matches, errors
         files, errors = expand_glob(path)
-        matches = sort_paths(file for file in files if file.is_file())
+        matches = sort_paths(file for file in files if not file.is_dir())
         if not matches:
             raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
         return matches, errors

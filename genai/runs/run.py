@@ -182,11 +182,10 @@ def latest_run_per_modality(root: Path) -> list[Run]:
 
 
 def shell_path(path: Path) -> str:
-    """Quote a path for the shell, relative to the working folder if possible."""
-    try:
-        return shlex.quote(path.absolute().relative_to(Path.cwd()).as_posix())
-    except ValueError:
-        return shlex.quote(path.absolute().as_posix())
+    """Quote a path for a printed command, relative to the working folder if possible."""
+    path = path.absolute()
+    short_path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(one_line(short_path.as_posix()))
 
 
 def find_run(path: str | Path) -> Run:

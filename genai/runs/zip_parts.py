@@ -15,6 +15,7 @@ MAX_PARTS = 100_000
 _END, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sLQL")
 _END_64, _LOCAL = struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4s5H3L2H")
 _NOT_ZIP = "is damaged, or not a checkpoint"
+_BEGINNINGS = {b"": "is damaged: it is empty.", b"PK\3\4": "is damaged: its end is missing."}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ def read_end(file: BinaryIO) -> tuple[int, int]:
     position = file.seek(0, 2) - _END.size
     signature, *disks, count, length, start, comment = _unpack(file, _END, position)
     if signature != b"PK\5\6" or comment:
-        raise CorruptCheckpoint(f"{_NOT_ZIP} (no zip directory at its end).")
+        file.seek(0)
+        raise CorruptCheckpoint(_BEGINNINGS.get(file.read(4), "is not a checkpoint."))
     consistent = disks == [0, 0, count]
     locator, *target = _unpack(file, _LOCATOR, position - _LOCATOR.size)
     if locator == b"PK\6\7":  # zip64

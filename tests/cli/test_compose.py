@@ -251,7 +251,7 @@ def test_samples_of_the_same_second_are_all_kept(place: Path, run_sample: Callab
         (["temprature=1"], "Did you mean 'temperature'"),
         (["temperature=-1"], "temperature='-1': it should be greater than or equal to 0"),
         (["temperature=nan"], "temperature='nan': it should be"),
-        (["length=many"], "length='many': it should be a valid integer"),
+        (["length=many"], "length='many': it should be a whole number"),
         (["n=0"], "n=0: it should be greater than or equal to 1"),
         (["seed=-1"], "seed=-1: it should be greater than or equal to 0"),
         (["weights=best"], "weights='best': it should be 'ema' or 'raw'"),

@@ -24,7 +24,7 @@ def test_settings_and_yaml_have_the_same_keys(command: str) -> None:
         ("n=0", "n=0: it should be greater than or equal to 1"),
         ("n=1.5", "n=1.5"),
         ("device=gpu", "device='gpu': it should be 'auto', 'cpu', 'cuda' or 'mps'. Did you mean 'cpu'"),
-        ("animate=1", "animate=1: it should be a valid boolean"),
+        ("animate=1", "animate=1: it should be true or false"),
         ("~seed", "The option 'seed' is missing"),
     ],
 )

@@ -164,7 +164,7 @@ def test_mistakes_are_explained_and_leave_nothing(words: list[str], message: str
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"best": {"step": 1, "val_loss": 1e300}, "steps": 10**30, "parameters": None, "overrides": [3]}, ""),
-     ({"seconds": "long"}, "record.json (seconds='long': it should be a valid number"),
+     ({"seconds": "long"}, "record.json (seconds='long': it should be a number"),
      ({"best": 5}, "record.json (best=5"),
      ({"modality": "smell"}, "has an unknown modality smell"),
      ({"model": HOSTILE, "device": HOSTILE, "data": {"description": HOSTILE}}, "")],

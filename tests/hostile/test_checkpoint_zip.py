@@ -176,7 +176,7 @@ def test_a_file_that_two_readers_could_read_differently_is_refused(kind: str, go
     assert content != good.read_bytes()
     path = tmp_path / "x.ckpt"
     path.write_bytes(content)
-    assert_refused(lambda: genai.load(path, device="cpu"), r"x\.ckpt is (refused|damaged)", tmp_path)
+    assert_refused(lambda: genai.load(path, device="cpu"), r"x\.ckpt is (refused|damaged|not a checkpoint)", tmp_path)
 
 
 # --------------------------------------------------------------------------------------------- tensors and their parts
@@ -227,7 +227,7 @@ TENSORS: dict[str, Callable[[Path, Path], None]] = {
 def test_a_tensor_fills_its_part_of_the_file(kind: str, good: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.ckpt"
     TENSORS[kind](good, path)
-    assert_refused(lambda: genai.load(path, device="cpu"), r"x\.ckpt is (refused|damaged)", tmp_path)
+    assert_refused(lambda: genai.load(path, device="cpu"), r"x\.ckpt is (refused|damaged|not a checkpoint)", tmp_path)
 
 
 @pytest.mark.parametrize("change", ["two directories", "a shifted part", "a part that is four bytes larger"])
@@ -239,7 +239,7 @@ def test_a_run_does_not_continue_from_it(
     CHANGES[change](content)
     path.write_bytes(content)
     path.with_name("last.ckpt.sha256").unlink(missing_ok=True)
-    assert_refused(lambda: resume(stranger), r"last\.ckpt is (refused|damaged)", tmp_path)
+    assert_refused(lambda: resume(stranger), r"last\.ckpt is (refused|damaged|not a checkpoint)", tmp_path)
 
 
 def test_what_torch_writes_is_read(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_said(
         "modality.size=[24]": "modality.size=[24]: it should be 2 values, not 1",
         "modality.size=[24,16,3]": "modality.size=[24, 16, 3]: it should be 2 values, not 3",
         "modality.size=[24,3]": "it should be greater than or equal to 4",
-        "modality.size=24x16": "modality.size='24x16': it should be a valid integer",
+        "modality.size=24x16": "modality.size='24x16': it should be a whole number",
         "data=world": "the toy world draws squares",
     }
     for word, message in expected_notes.items():

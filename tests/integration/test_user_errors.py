@@ -25,7 +25,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["steps=abc"], "steps='abc': it should be a valid integer"),
+        (["steps=abc"], "steps='abc': it should be a whole number"),
         (["minutes=inf"], "minutes=inf"),
         (["data.path="], "data.path= is empty"),
         (["~seed"], "option 'seed' is missing"),

@@ -209,7 +209,7 @@ HOSTILE: dict[str, tuple[Make, str]] = {
         "do not fit",
     ),
     "a text": (lambda good, path: path.write_text("hello"), "not a checkpoint"),
-    "nothing": (lambda good, path: path.touch(), "not a checkpoint"),
+    "nothing": (lambda good, path: path.touch(), "it is empty"),
     "an endless device": (lambda good, path: path.symlink_to("/dev/zero"), "not a file"),
 }
 
