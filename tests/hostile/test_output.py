@@ -87,7 +87,7 @@ def test_words_and_records_reach_the_terminal_without_control_characters(
     assert_plain(
         inside("sample", *([f"ckpt={run}"] if kind != "recipe" else []), *sample, *words.get(kind, []), cwd=tmp_path)
     )
-    assert_plain(inside("page", f"ckpt={run}", cwd=tmp_path))
+    assert_plain(inside("page", f"samples={tmp_path / ESCAPES}" if kind == "out" else f"ckpt={run}", cwd=tmp_path))
 
 
 # --------------------------------------------------------------------------------------------------------- omissions
