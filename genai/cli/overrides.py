@@ -88,9 +88,19 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     """
     config = run.read_config()
     words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
-    node = current_node(config.get("modality"))
-    newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {}) if isinstance(node, Mapping) else {}
-    return words + [word for name in newer for word in _flat_words(f"modality.{name}", node[name])]
+    nodes = {key: current_node(config.get(key)) for key in ("modality", "model")}
+    return words + [word for key, node in nodes.items() for word in _newer_words(key, node)]
+
+
+def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:
+    """``modality.reserved=0``, ...: arguments of the classes in a node that are newer than the run, with their values."""
+    if not isinstance(node, Mapping) or not depth:
+        return []
+    names = [name for name in node if isinstance(name, str) and name.isidentifier()][:MAX_VALUES]
+    newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {})
+    values = {name: node[name] for name in names if name in newer and node[name] == newer[name]}
+    words = [f"{path}.{name}={value}" for name, value in values.items()]
+    return words + [word for name in names for word in _newer_words(f"{path}.{name}", node[name], depth - 1)]
 
 
 def _flat_words(path: str, value: Any, depth: int = 3) -> list[str]:

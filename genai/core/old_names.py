@@ -344,6 +344,9 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genai.modalities.text.Text": {
         "reserved": 0,
     },
+    "genai.networks.text_encoder.PromptEncoder": {
+        "segmentation": "spaces",
+    },
 }
 """By class, arguments that runs and checkpoints of before do not have, and the value that fits them."""
 NEWER_KEYS: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """A text encoder that is trained together with the network it conditions. It accepts any word."""
 
 import re
-from typing import Annotated
+import unicodedata
+from typing import Annotated, Literal
 from zlib import crc32
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from genai.networks.layers import PromptEmbedding, attention, choose_num_heads, rms_norm
 
 Count = Annotated[int, Ge(1), Le(65_536)]
+Segmentation = Literal["spaces", "unicode"]
 
 
 class PromptEncoder(nn.Module):
@@ -27,6 +29,7 @@ class PromptEncoder(nn.Module):
         layers: number of transformer blocks.
         rows: rows of each of the two embedding tables.
         max_words: words per prompt; later words are ignored.
+        segmentation: how a prompt is split into words, see ``split_words``.
     """
 
     def __init__(
@@ -36,8 +39,10 @@ class PromptEncoder(nn.Module):
         layers: Annotated[int, Ge(0), Le(64)] = 1,
         rows: Annotated[int, Ge(1), Le(10_000_000)] = 2048,
         max_words: Annotated[int, Ge(1), Le(4096)] = 64,
+        segmentation: Segmentation = "spaces",
     ) -> None:
         super().__init__()
+        self.segmentation: Segmentation = segmentation
         self.width, self.word_width, self.rows, self.max_words = width, word_width, rows, max_words
         self.words = nn.ModuleList(nn.Embedding(rows + 1, word_width, padding_idx=rows) for _ in range(2))
         self.places = nn.Embedding(max_words + 1, word_width)
@@ -67,9 +72,13 @@ class PromptEncoder(nn.Module):
         pooled = self.sum_out(total + self.mlp(total)) + self.order_out(mean)
         return PromptEmbedding(pooled, x, mask)
 
+    def split(self, prompt: str) -> list[str]:
+        """Return the words of a prompt, also those after the first ``max_words``."""
+        return split_words(prompt, self.segmentation)
+
     def _rows(self, prompts: list[str]) -> tuple[list[Tensor], Tensor]:
         """Return the row of each word in both tables, (batch, words) each, and the mask; "" is the begin token."""
-        words = [["", *split_words(prompt)[: self.max_words]] for prompt in prompts]
+        words = [["", *self.split(prompt)[: self.max_words]] for prompt in prompts]
         length = max(map(len, words))
         device = self.places.weight.device
         padded = [[*line, *[None] * (length - len(line))] for line in words]
@@ -103,6 +112,34 @@ class WordBlock(nn.Module):
         return x + self.down(F.gelu(self.up(rms_norm(x)), approximate="tanh"))
 
 
-def split_words(prompt: str) -> list[str]:
-    """Split into lower-case words and punctuation marks: ``"A red circle."`` gives a, red, circle, "."."""
-    return re.findall(r"\w+|[^\w\s]", prompt.lower())
+def split_words(prompt: str, segmentation: Segmentation = "spaces") -> list[str]:
+    """Split into lower-case words and punctuation marks: ``"A red circle."`` gives a, red, circle, "."."
+
+    Args:
+        segmentation: ``spaces``: words end at spaces and punctuation marks. ``unicode``: also, "é" is one character
+            however it is spelled (NFC), and in scripts without spaces each character is a word.
+    """
+    prompt = prompt.lower()
+    if segmentation == "spaces" or prompt.isascii():
+        return re.findall(r"\w+|[^\w\s]", prompt)
+    words, joins = list[str](), False
+    for character in unicodedata.normalize("NFC", prompt):
+        is_mark, has_spaces = unicodedata.category(character).startswith("M"), not _NO_SPACES.match(character)
+        if words and (is_mark or (joins and has_spaces and _is_letter(character))):
+            words[-1] += character
+        elif not character.isspace():
+            words.append(character)
+        joins = is_mark and joins or (has_spaces and _is_letter(character))
+    return words
+
+
+_NO_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"  # Han
+)
+"""Characters of scripts that put no spaces between words."""
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() or character == "_"

@@ -1,5 +1,7 @@
 """The prompt encoder knows every word, hears their order, and does not mind its neighbors."""
 
+import unicodedata
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -44,3 +46,35 @@ def test_long_prompts_are_truncated(encoder: PromptEncoder) -> None:
 
 def test_split_words() -> None:
     assert split_words("A red circle, left.") == ["a", "red", "circle", ",", "left", "."]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("A red circle.", ["a", "red", "circle", "."]),
+        ("cafe\u0301 noir", ["caf\u00e9", "noir"]),
+        ("\u7ea2\u8272\u7684 circle", ["\u7ea2", "\u8272", "\u7684", "circle"]),
+        ("\u3042\u308b\u65e5", ["\u3042", "\u308b", "\u65e5"]),
+        ("\u0928\u092e\u0938\u094d\u0924\u0947 a", ["\u0928\u092e\u0938\u094d\u0924\u0947", "a"]),
+        ("\ud55c\uad6d\uc5b4 \ubb38\uc7a5", ["\ud55c\uad6d\uc5b4", "\ubb38\uc7a5"]),
+        ("\u0e14\u0e35", ["\u0e14\u0e35"]),
+        ("stra\u00dfe_1, 2", ["stra\u00dfe_1", ",", "2"]),
+        ("\u0301", ["\u0301"]),
+    ],
+)
+def test_unicode_segmentation(prompt: str, words: list[str]) -> None:
+    assert split_words(prompt, "unicode") == words
+
+
+def test_one_character_spelled_in_two_ways_gives_one_embedding() -> None:
+    encoder = PromptEncoder(width=16, word_width=32, segmentation="unicode")
+    composed, decomposed = encoder(["caf\u00e9", "cafe\u0301"]).pooled
+    assert composed.equal(decomposed)
+
+
+@given(st.text(max_size=20))
+def test_ascii_is_split_alike_and_no_letter_is_lost(prompt: str) -> None:
+    words = split_words(prompt, "unicode")
+    assert "".join(words) == "".join(unicodedata.normalize("NFC", prompt.lower()).split())
+    ascii_prompt = prompt.encode("ascii", "ignore").decode()
+    assert split_words(ascii_prompt, "unicode") == split_words(ascii_prompt)
