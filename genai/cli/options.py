@@ -71,6 +71,14 @@ def report_checkpoints(model: "Model") -> None:
         print(one_line(f"{label} {part.file}, step {part.step}"), file=sys.stderr, flush=True)
 
 
+def print_description(model: "Model") -> None:
+    """Print what the model generates, and of which prompts."""
+    from genai.inference.known_prompts import describe_model
+
+    if description := describe_model(model):
+        print(one_line(f"makes {description}"), file=sys.stderr, flush=True)
+
+
 def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str]) -> dict[str, Any]:
     """Convert options from the command line to the types that the model's options have.
 

@@ -93,7 +93,7 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
 
 
 def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:
-    """``modality.reserved=0``, ...: arguments of the classes in a node that are newer than the run, with their values."""
+    """``modality.reserved=0``, ...: arguments in a node that are newer than the run, with their values."""
     if not isinstance(node, Mapping) or not depth:
         return []
     names = [name for name in node if isinstance(name, str) and name.isidentifier()][:MAX_VALUES]

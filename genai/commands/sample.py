@@ -18,6 +18,7 @@ from genai.cli.options import (
     load_model,
     parse_options,
     parse_prompts,
+    print_description,
     report_checkpoints,
     split_options,
 )
@@ -58,6 +59,7 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     parsed = recipe.options if recipe else parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
     report_checkpoints(model)
+    print_description(model)
     if settings.interpolate:
         _write_interpolation(model, settings, parsed)
     elif recipe:
@@ -69,6 +71,7 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
 def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
     """Generate and write ``n`` samples of each prompt, batch by batch."""
     from genai.core.batch import batch_ranges
+    from genai.inference.known_prompts import prompt_notes
     from genai.inference.model import expand_prompts
     from genai.modalities.optional import request_notes
 
@@ -80,8 +83,8 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
     first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
-    for note in request_notes(model.modality, prompts, first.init):
-        print(note, file=sys.stderr)
+    for note in [*prompt_notes(model, prompts), *request_notes(model.modality, prompts, first.init)]:
+        print(one_line(note), file=sys.stderr)
     folder = _create_folder(settings.out)
     samples, preview = list[tuple[str, Any]](), model.modality.preview()
     for rows in batch_ranges(len(prompts), settings.batch):

@@ -138,13 +138,19 @@ class ItemRandom:
 
 
 class PackedDataset(Protocol):
-    """A split as memory-mapped tensors."""
+    """A split as memory-mapped tensors. A data set with prompts has the attribute ``prompts``, one for each item."""
 
     def __len__(self) -> int: ...
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return items ``indices`` with windows and crops drawn from ``random``; ``None``: no augmentation."""
         ...
+
+
+def packed_prompts(packed: PackedDataset) -> Sequence[str]:
+    """Return the prompts of all items; empty if the data set has none."""
+    prompts: Sequence[str] = getattr(packed, "prompts", ())
+    return prompts
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,11 @@ class FirstItems:
 
     def __len__(self) -> int:
         return min(self.count, len(self.packed))
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """One prompt for each item; empty if there are none."""
+        return packed_prompts(self.packed)[: self.count]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return items ``indices``, as the whole data set does."""

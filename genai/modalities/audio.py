@@ -92,6 +92,10 @@ class Audio(Modality):
         )
 
     @property
+    def description(self) -> str:
+        return f"sound of {self.sample_rate:,} Hz, {self.typical_seconds:.3g} s by default"
+
+    @property
     def interface(self) -> dict[str, Any]:
         return {
             "sample_rate": self.sample_rate,

@@ -94,6 +94,11 @@ class PackedAudio(MemmapDataset):
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def prompts(self) -> list[str]:
+        """The prompt of each item."""
+        return [sound.prompt for sound, _ in self.items]
+
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch.
 

@@ -43,8 +43,14 @@ class Modality(ABC):
     """
 
     media: ClassVar[type[Media]]
+
     Options: ClassVar[type]
     """A dataclass of the options of a request besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
+
+    @property
+    def description(self) -> str:
+        """What a sample is, for people: ``32 x 32 pixels``."""
+        return ""
 
     @property
     @abstractmethod

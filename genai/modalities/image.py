@@ -81,6 +81,11 @@ class Image(Modality):
         return self.channels, height, width
 
     @property
+    def description(self) -> str:
+        _, height, width = self.shape
+        return f"{width} x {height} pixels{', gray' * (self.channels == 1)}"
+
+    @property
     def interface(self) -> dict[str, Any]:
         scaling = {"_target_": "genai.methods.scaling.PixelScaling"}
         return {"shape": self.shape, "mean": self.mean, "std": self.std, "scaling": scaling}

@@ -71,6 +71,10 @@ class Text(Modality):
         return len(self.tokenizer.token_bytes)
 
     @property
+    def description(self) -> str:
+        return f"text of {self.end_token:,} different tokens ({self.kind}), with a context of {self.block:,}"
+
+    @property
     def interface(self) -> dict[str, Any]:
         return {"vocab_size": self.end_token + 1 + self.reserved, "block": self.block}
 

@@ -95,6 +95,10 @@ class Video(Modality):
         return self.image.shape
 
     @property
+    def description(self) -> str:
+        return f"{self.frames} frames of {self.image.description}, {self.fps:g} a second"
+
+    @property
     def layout(self) -> ClipLayout:
         """How ``PackedVideo`` stores clips and cuts them into examples."""
         return ClipLayout(self.shape, self.frames, self.fps, self.stills, self.sparse, self.keyframes)

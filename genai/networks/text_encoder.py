@@ -129,7 +129,7 @@ def split_words(prompt: str, segmentation: Segmentation = "spaces") -> list[str]
             words[-1] += character
         elif not character.isspace():
             words.append(character)
-        joins = is_mark and joins or (has_spaces and _is_letter(character))
+        joins = (is_mark and joins) or (has_spaces and _is_letter(character))
     return words
 
 

@@ -24,6 +24,23 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
+class PromptsRecord:
+    """The prompts of the training data.
+
+    Attributes:
+        count: number of different prompts, without "".
+        prompts: the most frequent ones.
+        num_words: number of different words in them.
+        words: the most frequent ones, separated by spaces.
+    """
+
+    count: int
+    prompts: list[str]
+    num_words: int
+    words: str
+
+
+@dataclass(frozen=True)
 class BestRecord:
     """The lowest validation loss, and its step."""
 
@@ -39,6 +56,7 @@ class RunRecord:
         started, finished, resumed: times in ISO format.
         modality, model: members of the config groups.
         overrides: words of the command line.
+        prompts: of the previews.
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
         git: commit of the working folder, and whether it had uncommitted changes.
     """
@@ -52,6 +70,7 @@ class RunRecord:
     seed: int | None = None
     data: DataRecord = field(default_factory=DataRecord)
     prompts: list[str] = field(default_factory=list)
+    known_prompts: PromptsRecord | None = None
     parameters: int | None = None
     device: str | None = None
     devices: int | None = None

@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 import yaml
 
+from genai.core.data import packed_prompts
 from genai.core.files import write_file
 from genai.core.terminal import one_line
+from genai.inference.known_prompts import count_prompts
 from genai.inference.model import count_parameters
 from genai.modalities.optional import required_option
 from genai.runs.run import Run, environment_info, shell_path
@@ -51,6 +54,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
             "skipped": list(setup.source.skipped),
         },
         prompts=setup.prompts,
+        known_prompts=asdict(count_prompts(packed_prompts(setup.train))),
         parameters=count_parameters(setup.method),
         device=setup.hardware.accelerator,
         devices=setup.hardware.devices,

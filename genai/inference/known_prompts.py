@@ -1,0 +1,76 @@
+"""What a model knows: the prompts of its training data, and what it does not know of a prompt."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from genai.core.errors import short_text
+from genai.inference.model import Model
+from genai.networks.text_encoder import PromptEncoder, split_words
+from genai.runs.record import PromptsRecord, parse_record
+from genai.runs.run import Run
+
+MAX_PROMPTS, MAX_WORDS = 64, 5_000
+"""The most frequent prompts and words that a record holds."""
+LISTED_PROMPTS, LISTED_WORDS = 12, 8
+
+
+def count_prompts(prompts: Iterable[str]) -> PromptsRecord:
+    """Return the number of different prompts, and the most frequent prompts and words, of the training data."""
+    counts = Counter(prompt for prompt in prompts if prompt)
+    words: Counter[str] = Counter()
+    for prompt, count in counts.items():
+        for word in split_words(prompt, "unicode"):
+            words[word] += count
+    return PromptsRecord(
+        len(counts),
+        [prompt for prompt, _ in counts.most_common(MAX_PROMPTS)],
+        len(words),
+        " ".join(word for word, _ in words.most_common(MAX_WORDS)),
+    )
+
+
+def known_prompts(model: Model) -> PromptsRecord | None:
+    """Return what its run recorded about prompts; ``None`` for older runs, and without a run."""
+    return parse_record(model.record, Run(model.file.parent.parent).record_file).known_prompts if model.file else None
+
+
+def describe_model(model: Model) -> str:
+    """Describe on one line what it generates: ``32 x 32 pixels; 10 prompts: airplane, ...``."""
+    known, encoder = known_prompts(model), prompt_encoder(model)
+    if not known or not encoder:
+        return model.modality.description
+    names = ", ".join(short_text(prompt) for prompt in known.prompts[:LISTED_PROMPTS])
+    if not known.count:
+        prompts = "trained without prompts"
+    elif known.count <= LISTED_PROMPTS:
+        prompts = f"{known.count} prompt{'s' * (known.count > 1)}: {names}"
+    else:
+        prompts = f"{known.count:,} prompts of {known.num_words:,} words, such as: {short_text(known.prompts[0])}"
+    return f"{model.modality.description}; {prompts}"
+
+
+def prompt_encoder(model: Model) -> PromptEncoder | None:
+    """Return the encoder of prompts; ``None`` if there is none."""
+    return next((part for part in model.method.modules() if isinstance(part, PromptEncoder)), None)
+
+
+def prompt_notes(model: Model, prompts: Sequence[str]) -> list[str]:
+    """Return a line about each thing in ``prompts`` that the model cannot know."""
+    encoder, known = prompt_encoder(model), known_prompts(model)
+    prompts = [prompt for prompt in dict.fromkeys(prompts) if prompt]
+    if not encoder or not prompts:
+        return []
+    notes = []
+    for prompt in prompts:
+        if (length := len(encoder.split(prompt))) > encoder.max_words:
+            notes.append(f"only the first {encoder.max_words} of {length:,} words count: {short_text(prompt)}")
+    if known and not known.count:
+        notes.append("this model was trained without prompts: prompt= changes next to nothing")
+    elif known and known.num_words <= MAX_WORDS:
+        vocabulary = {*known.words.split()}
+        words = dict.fromkeys(word for prompt in prompts for word in split_words(prompt, "unicode"))
+        unknown = [word for word in words if word not in vocabulary]
+        if unknown:
+            names = ", ".join(map(short_text, unknown[:LISTED_WORDS])) + ", ..." * (len(unknown) > LISTED_WORDS)
+            notes.append(f"in no prompt of the training data, so without meaning: {names}")
+    return notes
