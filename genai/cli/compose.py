@@ -296,6 +296,17 @@ def _groups() -> dict[str, list[str]]:
     return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
 
 
+def model_nodes(plugins: Sequence[str] = ()) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Return the node of each model in ``configs/model`` and in plugins, and its changes of the modality, by name."""
+    nodes = {}
+    for file in (file for folder in config_dirs(plugins) for file in sorted((folder / "model").glob("*.yaml"))):
+        content = OmegaConf.load(file)
+        whole = content if "model" in content else {"model": content}  # some also set other keys
+        values = to_plain(OmegaConf.merge({"data": {}, "modality": {}}, whole))
+        nodes[file.stem] = (values["model"], values["modality"])
+    return nodes
+
+
 def _format_groups() -> str:
     """Format ``_groups`` for ``--help``; Hydra's own list would include the variants of each member."""
     return "\n".join(f"{group}: {', '.join(members)}" for group, members in _groups().items())

@@ -53,6 +53,8 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     model = load_model(settings)
     if settings.animate and model.modality.preview().animation_class is None:
         raise UserError(f"animate=true is not supported for {type(model.modality).__name__.lower()}.")
+    if settings.animate and not model.method.is_iterative:
+        raise UserError("animate=true shows the steps of sampling, but this model has one step only. Leave it out.")
     if recipe:
         recipes.check_origins(str(settings.recipe_file), recipe, model)
         recipe = replace(recipe, options=current_options(recipe.options, set().union(*model.option_names)))
@@ -60,10 +62,15 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     model.build_options(parsed)
     report_checkpoints(model)
     print_description(model)
-    if settings.interpolate:
-        _write_interpolation(model, settings, parsed)
+    if recipe and recipe.interpolation:
+        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options)
     elif recipe:
         _repeat_sample(model, settings, recipe)
+    elif settings.interpolate:
+        from genai.inference.interpolation import interpolation_ends
+
+        ends = interpolation_ends(_prompts(settings, model, parsed), settings.n, settings.seed)
+        _write_interpolation(model, settings.out, ends, settings.batch, parsed)
     else:
         _write_samples(model, settings, parsed)
 
@@ -83,7 +90,10 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
     first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
-    for note in [*prompt_notes(model, prompts), *request_notes(model.modality, prompts, first.init)]:
+    first.check_options(options)
+    modality_options, _ = model.build_options(options)
+    notes = request_notes(model.modality, prompts, first.init, modality_options)
+    for note in [*prompt_notes(model, prompts), *notes]:
         print(one_line(note), file=sys.stderr)
     folder = _create_folder(settings.out)
     samples, preview = list[tuple[str, Any]](), model.modality.preview()
@@ -127,16 +137,17 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
     _report_folder(folder, 1)
 
 
-def _write_interpolation(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
-    """Write the interpolation between two samples as a strip and an animation."""
+def _write_interpolation(
+    model: "Model", out: str | None, ends: Sequence[recipes.RecipeItem], batch: int, options: Mapping[str, Any]
+) -> None:
+    """Write the interpolation between two samples as a strip, with a recipe, and an animation."""
     from genai.inference.interpolation import interpolate
 
-    prompts = _prompts(settings, model, options)
-    strip, animation = interpolate(model, prompts, settings.n, settings.seed, settings.batch, options)
-    folder = _create_folder(settings.out)
-    _write(folder, "strip", strip)
+    strip, animation = interpolate(model, ends, batch, options)
+    folder = _create_folder(out)
+    _write(folder, "strip", strip, recipes.make_recipe(model, ends, 0, options, None, batch))
     _write(folder, "interpolation", animation)
-    print(one_line(f"from {prompts[0]!r} to {prompts[-1]!r} in {folder}/"), file=sys.stderr, flush=True)
+    print(one_line(f"from {ends[0].prompt!r} to {ends[1].prompt!r} in {folder}/"), file=sys.stderr, flush=True)
 
 
 def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any]) -> list[str]:

@@ -93,6 +93,7 @@ class Model:
         samples = Samples()
         for rows in batch_ranges(len(prompts), batch):
             stream = self.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
+            stream.check_options(options)
             for _ in stream:
                 pass
             samples += stream.results()
@@ -112,7 +113,9 @@ class Model:
         Each step yields a list with one media value per sample: the next part (often empty) of a text or sound, the
         whole current state of a picture or clip. ``results()`` returns the samples.
         """
-        return self.open_stream(*expand_prompts(prompt, n, seed), init, options)
+        stream = self.open_stream(*expand_prompts(prompt, n, seed), init, options)
+        stream.check_options(options)
+        return stream
 
     def open_stream(
         self,
@@ -175,6 +178,7 @@ class Stream:
 
     Attributes:
         init: the media to start from; ``None`` if there is none.
+        unused_options: options that change nothing here, with the reason.
         unit: unit in which the modality measures length; ``None``: samples have no length.
         length, max_length: current and maximum length of each sample, in that unit.
         progress: completed fraction of the work, from 0 to 1; ``None`` if ``length`` shows it.
@@ -198,6 +202,7 @@ class Stream:
             init = modality.media.read(Path(init).expanduser())
         self.init = init
         request: Request = modality.request(prompts, seeds, init, modality_options)
+        self.unused_options = model.method.unused_options(request)
         request = replace(request, interpolation=interpolation)
         check_batch(len(prompts), math.prod(request.size))
         init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
@@ -207,6 +212,11 @@ class Stream:
         self.progress: float | None = None
         model.method.eval()
         self._chunks = model.method.stream(request, method_options)
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise ``UserError`` if one of the given options changes nothing."""
+        for name in self.unused_options.keys() & options.keys():
+            raise UserError(f"{name}= changes nothing here: {self.unused_options[name]}. Leave it out.")
 
     def init_text(self, item: int) -> str:
         """Terminal text of the beginning that an item continues."""

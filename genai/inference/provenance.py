@@ -50,6 +50,8 @@ class SampleRecipe:
         version: of genai.
         item: number of the sample in ``batch``.
         batch: the whole batch, because floating-point results depend on it.
+        interpolation: for the strip between the two samples of ``batch``, the number of images that are generated at
+            once; ``None``: a sample.
     """
 
     prompt: str = ""
@@ -65,6 +67,7 @@ class SampleRecipe:
     version: str = ""
     item: Annotated[int, Ge(0)]
     batch: list[RecipeItem]
+    interpolation: Annotated[int, Ge(1)] | None = None
 
     @property
     def origins(self) -> dict[str, CheckpointOrigin]:
@@ -74,9 +77,14 @@ class SampleRecipe:
 
 
 def make_recipe(
-    model: "Model", batch: Sequence[RecipeItem], item: int, options: Mapping[str, Any], init: str | None
+    model: "Model",
+    batch: Sequence[RecipeItem],
+    item: int,
+    options: Mapping[str, Any],
+    init: str | None,
+    interpolation: int | None = None,
 ) -> SampleRecipe:
-    """Make the recipe of sample ``item`` of ``batch``."""
+    """Make the recipe of sample ``item`` of ``batch``, or of the interpolation between its two samples."""
     import genai
     from genai.runs.checkpoint import file_hash
 
@@ -94,6 +102,7 @@ def make_recipe(
         version=genai.__version__,
         item=item,
         batch=list(batch),
+        interpolation=interpolation,
     )
 
 
@@ -129,7 +138,8 @@ def read_recipe(path: Path, folder: Path | None = None) -> SampleRecipe:
         recipe = read_dataclass(SampleRecipe, parse_json(text, str(path)))
     except UserError as error:
         raise UserError(f"{path} is not the recipe of a sample.") from error
-    if recipe.item >= len(recipe.batch) or recipe.init not in (None, *recipe.files):
+    is_pair = recipe.interpolation is None or len(recipe.batch) == 2
+    if recipe.item >= len(recipe.batch) or recipe.init not in (None, *recipe.files) or not is_pair:
         raise UserError(f"{path} is not the recipe of a sample.")
     return recipe
 

@@ -1,6 +1,7 @@
 """Pictures: image files <-> uint8 pixels; contact sheets; animations of the denoising steps."""
 
 import io
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,12 +18,14 @@ from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 from genai.core.errors import UserError
 from genai.core.files import check_file
 from genai.media.data_url import data_url
+from genai.media.labels import label_font
 
 MAX_PIXELS = 100_000_000
 """Largest image that is opened, in pixels; a larger one would fill the memory of a laptop."""
 LARGE_PIXELS, MAX_PIXELS_PER_BYTE = 64_000_000, 32
 """A larger color image whose file has fewer bytes than a thirty-second of its pixels is taken for a decompression bomb.
 Gray, palettes and black and white take less memory."""
+FONT_SIZE = 10
 STRIP_ROWS = 256
 """Rows that are converted at once, so that no second copy of a large image is made."""
 PREVIEW_PIXELS = 192
@@ -166,15 +169,18 @@ def contact_sheet(samples: Sequence[tuple[str, Picture]], min_width: int = 128, 
     for index, (prompt, picture) in enumerate(samples):
         x, y = 8 + index % columns * (width + 8), 8 + index // columns * (height + text_height + 8)
         canvas.paste(picture.image.convert("RGB").resize((width, height), Pillow.Resampling.NEAREST), (x, y))
-        draw.multiline_text((x, y + height + 2), _wrap_text(prompt, width // 6), "black", spacing=1)
+        font, label = label_font(_wrap_text(prompt, width), FONT_SIZE)
+        draw.multiline_text((x, y + height + 2), label, "black", font, spacing=1)
     return Picture(np.asarray(canvas).copy())
 
 
 def _wrap_text(text: str, width: int, max_lines: int = 2) -> str:
-    """Wrap ``text`` to at most ``max_lines`` lines of ``width`` characters."""
+    """Wrap ``text`` to at most ``max_lines`` lines of about ``width`` pixels."""
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, max(4, width), max_lines=max_lines, placeholder="..."))
+    is_wide = any(unicodedata.east_asian_width(character) in "WF" for character in text[: width // 3])
+    characters = max(4, width // (FONT_SIZE if is_wide else 6))
+    return "\n".join(textwrap.wrap(text, characters, max_lines=max_lines, placeholder="..."))
 
 
 def _describe_unknown(path: Path) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from genai.media.labels import Font, label_font
 from genai.media.picture import Picture
 
 WIDTH, WAVE_HEIGHT, MEL_HEIGHT, TITLE_HEIGHT, AXIS_HEIGHT, GAP = 480, 56, 160, 18, 20, 14
@@ -22,6 +23,7 @@ COLORMAP = np.array(
      (170, 220, 50), (253, 231, 37)]
 )  # fmt: skip
 """Colors of viridis at equal distances, from quiet to loud."""
+FONT_SIZE = 13
 MARK_COLOR = (230, 60, 50)
 """Color of the dotted lines (RGB)."""
 
@@ -51,7 +53,8 @@ def draw_spectrograms(sounds: Sequence[tuple[str, Waveform]], marks: Sequence[Se
     for index, (title, sound) in enumerate(sounds):
         x, y = GAP + index % columns * (WIDTH + GAP), GAP + index // columns * height
         draw = ImageDraw.Draw(canvas)
-        draw.text((x, y), _fit_title(draw, title), "black", _FONT)
+        font, line = _fit_title(draw, title)
+        draw.text((x, y), line, "black", font)
         canvas.paste(Pillow.fromarray(_draw_waveform(sound)), (x, y + TITLE_HEIGHT))
         canvas.paste(Pillow.fromarray(_draw_spectrogram(sound)), (x, y + TITLE_HEIGHT + WAVE_HEIGHT))
         if sound.seconds:
@@ -135,11 +138,12 @@ def _tick_step(seconds: float) -> float:
     return next(step for factor in (1, 2, 5, 10) if (step := factor * power) * 8 >= seconds * (1 - 1e-9))
 
 
-def _fit_title(draw: ImageDraw.ImageDraw, title: str) -> str:
-    """Shorten a title to one line of ``WIDTH`` pixels."""
+def _fit_title(draw: ImageDraw.ImageDraw, title: str) -> tuple[Font, str]:
+    """Shorten a title to one line of ``WIDTH`` pixels; return its font, too."""
     text = " ".join(title[:500].split())
+    font, text = label_font(text, FONT_SIZE)
     candidates = (text, *(f"{text[:end]}..." for end in range(len(text) - 1, 0, -1)))
-    return next((line for line in candidates if draw.textlength(line, _FONT) <= WIDTH), "")
+    return font, next((line for line in candidates if draw.textlength(line, font) <= WIDTH), "")
 
 
-_FONT, _SMALL_FONT = ImageFont.load_default(13), ImageFont.load_default(11)
+_SMALL_FONT = ImageFont.load_default(11)

@@ -99,6 +99,7 @@ class Adversarial(Method):
     """
 
     Options = AdversarialOptions
+    is_iterative = False
     supports_interpolation, supports_init = True, False
 
     def __init__(

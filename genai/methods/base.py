@@ -38,12 +38,19 @@ class Method(nn.Module, ABC):
     supports_init: bool = True
     """Whether it can start from given media or continue them (``init``)."""
 
+    is_iterative: bool = True
+    """Whether it samples in several steps, each of which shows the sample so far."""
+
     ema_module: nn.Module
     """The module that samples; its weights are averaged over training."""
 
     def networks(self) -> dict[str, nn.Module]:
         """Return the networks that are trained in turns, by name; each has its own optimizer."""
         return {"model": self.ema_module}
+
+    def unused_options(self, request: Request) -> dict[str, str]:
+        """Return the options that change nothing in this request, with the reason."""
+        return {}
 
     def compile_networks(self) -> None:
         """Compile the networks with torch.compile, but not prompt encoders, whose inputs are texts."""

@@ -98,6 +98,12 @@ class Diffusion(Method):
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
 
+    def unused_options(self, request: Request) -> dict[str, str]:
+        """``strength`` is the noise of an image that is changed as a whole."""
+        if request.init is None:
+            return {"strength": "there is no init="}
+        return {"strength": "what is not kept is generated from noise"} if request.init_mask else {}
+
     def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
         """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x."""
         t = append_dims(time, x.ndim)

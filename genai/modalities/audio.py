@@ -194,15 +194,18 @@ class Audio(Modality):
             return options.clip
         return Clip.read(Path(options.clip).expanduser(), short_side=MAX_ANALYSIS_SIDE)
 
-    def request_notes(self, prompts: Sequence[str], init: Any) -> list[str]:
-        """Return notes about another sample rate than the model's, and about prompts without features."""
-        notes = []
-        if init is not None and init.sample_rate != self.sample_rate:
-            notes.append(f"init= is resampled from {init.sample_rate:,} Hz to {self.sample_rate:,} Hz")
+    def request_notes(self, init: Any, options: AudioOptions) -> list[str]:
+        """Return a note about another sample rate than the model's."""
+        if init is None or init.sample_rate == self.sample_rate:
+            return []
+        return [f"init= is resampled from {init.sample_rate:,} Hz to {self.sample_rate:,} Hz"]
+
+    def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
+        """Return notes about prompts without features."""
         if self.prompt_features is None or self.required_option == "init":
-            return notes
+            return []
         warnings = {prompt: self.prompt_features.warning(prompt) for prompt in prompts if prompt}
-        return notes + [f"prompt {prompt!r} is {warning}" for prompt, warning in warnings.items() if warning]
+        return [f"prompt {prompt!r} is {warning}" for prompt, warning in warnings.items() if warning]
 
     def preview(self) -> AudioPreview:
         return AudioPreview(self, is_enhanced=self.required_option == "init", has_clips=self.required_option == "clip")

@@ -10,6 +10,7 @@ import torch
 from annotated_types import Ge, Le, Len
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageOps
 from torch import Tensor
 
 from genai.core.batch import Batch, Request
@@ -18,7 +19,7 @@ from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.core.instantiate import read_dataclass
 from genai.media.base import FileName
-from genai.media.picture import DenoisingAnimation, Picture, contact_sheet
+from genai.media.picture import DenoisingAnimation, Picture, contact_sheet, open_picture
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
@@ -136,7 +137,7 @@ class Image(Modality):
             raise UserError("outpaint= extends an image: give init= as well.")
         if options.outpaint is not None and options.mask is not None:
             raise UserError("mask= and outpaint= cannot be combined: give one of them.")
-        mask = None if options.mask is None else Picture.read(Path(options.mask).expanduser())
+        mask = None if options.mask is None else _read_mask(Path(options.mask).expanduser(), init.image.size)
         if options.outpaint is not None:
             canvas = place_on_canvas(init.image.convert("RGB"), self.shape[:0:-1], options.outpaint)
             init, mask = (Picture.from_pil(image) for image in canvas)
@@ -146,6 +147,28 @@ class Image(Modality):
             generated = Image(self.size, 1, resize=self.resize).encode(mask) >= 128
             init_mask = [(~generated).expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
+
+    def request_notes(self, init: Any, options: ImageOptions) -> list[str]:
+        """Return notes about how ``init`` and the mask are fitted."""
+        if init is None or options.outpaint is not None:
+            return []
+        notes = [note] if (note := self.fitting_note(init.image.size)) else []
+        if options.mask is not None:
+            with open_picture(Path(options.mask).expanduser()) as image:
+                size = ImageOps.exif_transpose(image).size
+            if size != init.image.size:
+                notes.append(f"mask= of {_size_text(size)} is stretched to the {_size_text(init.image.size)} of init=")
+        return notes
+
+    def fitting_note(self, size: tuple[int, int]) -> str:
+        """Say how a picture of (width, height) pixels is fitted; "" if it has the size of the model."""
+        model_size = self.shape[:0:-1]
+        if size == model_size:
+            return ""
+        same_shape = size[0] * model_size[1] == size[1] * model_size[0]
+        how = {"crop": "cut to its middle part and ", "pad": "padded with white and ", "stretch": "stretched and "}
+        changed = "" if same_shape else how[self.resize]
+        return f"init= of {_size_text(size)} is {changed}resized to {_size_text(model_size)}"
 
     def preview(self) -> Preview:
         return ImagePreview()
@@ -199,6 +222,25 @@ class PackedImages(MemmapDataset):
             flip = random.uniform(purpose="flip")[:, 0] < 0.5
             pixels[flip] = pixels[flip, ..., ::-1]
         return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
+
+
+def _size_text(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} pixels"
+
+
+def _read_mask(path: Path, size: tuple[int, int]) -> Picture:
+    """Read a mask of a picture of (width, height) pixels: stretched to that size, so that both are cut alike.
+
+    Raises:
+        UserError: it cannot be read, or parts of it are transparent, which could mean both.
+    """
+    with open_picture(path) as image:
+        if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
+            raise UserError(f"mask={path} has transparent areas: save it without; white is generated, black is kept.")
+    mask = Picture.read(path)
+    if mask.image.size == size:
+        return mask
+    return Picture.from_pil(mask.image.convert("L").resize(size, Pillow.Resampling.BILINEAR))
 
 
 def pixel_mean_std(pixels: NDArray[np.uint8]) -> tuple[float, float]:

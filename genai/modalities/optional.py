@@ -51,7 +51,14 @@ class HasSoundtracks(Protocol):
 class HasRequestNotes(Protocol):
     """It has notes about requests."""
 
-    def request_notes(self, prompts: Sequence[str], init: Any) -> list[str]: ...
+    def request_notes(self, init: Any, options: Any) -> list[str]: ...
+
+
+@runtime_checkable
+class HasPromptNotes(Protocol):
+    """It has notes about prompts."""
+
+    def prompt_notes(self, prompts: Sequence[str]) -> list[str]: ...
 
 
 @runtime_checkable
@@ -96,9 +103,10 @@ def check_soundtrack(modality: Modality, options: Any) -> None:
     modality.check_soundtrack(options)
 
 
-def request_notes(modality: Modality, prompts: Sequence[str], init: Any) -> list[str]:
-    """Return notes for the user about these prompts and the media ``init``, a line each."""
-    return modality.request_notes(prompts, init) if isinstance(modality, HasRequestNotes) else []
+def request_notes(modality: Modality, prompts: Sequence[str], init: Any, options: Any) -> list[str]:
+    """Return notes for the user about these prompts, the media ``init`` and ``Options``, a line each."""
+    notes = modality.prompt_notes(prompts) if isinstance(modality, HasPromptNotes) else []
+    return notes + (modality.request_notes(init, options) if isinstance(modality, HasRequestNotes) else [])
 
 
 def compatible_modalities(modality: Modality) -> tuple[str, ...]:

@@ -188,6 +188,14 @@ class Video(Modality):
             local=[seconds] * rows,
         )
 
+    def request_notes(self, init: Any, options: VideoOptions) -> list[str]:
+        """Return a note about how the frames of ``init`` are fitted."""
+        if init is None:
+            return []
+        height, width = init.frames.shape[1:3]
+        note = self.image.fitting_note((width, height))
+        return [note] if note else []
+
     def preview(self) -> Preview:
         return VideoPreview()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from genai.cli.compose import CommandConfig
+from genai.cli.compose import CommandConfig, model_nodes
 from genai.core.cache import cache_dir
 from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
@@ -149,12 +149,32 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
 
 def _build_on_meta(config: CommandConfig, modality: Modality, plugins: Sequence[str]) -> Method:
     """Build the method without memory. Raises ``UserError`` if it does not fit the modality."""
+
     try:
         with torch.device("meta"), SkipInit():
             return build_method(config.values["model"], modality, plugins)
     except UserError as error:
-        choices = [f"{key}={config.choices[key]}" for key in ("model", "modality") if key in config.choices]
-        raise UserError(f"{error}\nIs {' for '.join(choices)}? See the choices in --help.") from error
+        name, kind = config.choices.get("model"), config.choices.get("modality")
+        names = _fitting_models(config, plugins)
+        if name is None or name in names:  # an option is wrong
+            raise
+        allowed = f"For it there are: {', '.join(names)}."
+        raise UserError(f"model={name} does not fit modality={kind}. {allowed}\n{error}") from error
+
+
+def _fitting_models(config: CommandConfig, plugins: Sequence[str]) -> list[str]:
+    """Return the names of the models that can be built, with their defaults, for the modality."""
+    names = []
+    for name, (node, changes) in model_nodes(plugins).items():
+        modality_node = config.values["modality"] | changes
+        try:
+            modality = instantiate(modality_node, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+            with torch.device("meta"), SkipInit():
+                build_method(node, modality, plugins)
+        except UserError:
+            continue
+        names.append(name)
+    return names
 
 
 def _check_nodes(values: Mapping[str, Any], plugins: Sequence[str]) -> None:

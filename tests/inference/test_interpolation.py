@@ -12,7 +12,7 @@ from torch import nn
 
 import genai
 from genai.core.errors import UserError
-from genai.inference.interpolation import NUM_STEPS, STRIP_IMAGES, interpolate
+from genai.inference.interpolation import NUM_STEPS, STRIP_IMAGES, interpolate, interpolation_ends
 from genai.inference.model import Model
 
 
@@ -29,7 +29,7 @@ def options(model: Model) -> dict[str, int]:
 
 
 def test_it_leads_from_one_sample_to_the_other(model: Model) -> None:
-    strip, moving = interpolate(model, ["red", "blue"], 1, 3, 7, options(model))
+    strip, moving = interpolate(model, interpolation_ends(["red", "blue"], 1, 3), 7, options(model))
     ends = [model.sample(prompt, seed=3, **options(model))[0] for prompt in ("red", "blue")]
     pictures = moving.pictures
     assert len(pictures) == NUM_STEPS
@@ -45,21 +45,21 @@ def test_it_leads_from_one_sample_to_the_other(model: Model) -> None:
 @pytest.mark.parametrize("sampler", ["euler", "euler_ancestral"])
 def test_between_two_seeds_of_one_prompt(model: Model, sampler: str) -> None:
     chosen = {**options(model), "sampler": sampler} if options(model) else {}
-    _, moving = interpolate(model, ["red"], 2, 3, 32, chosen)
+    _, moving = interpolate(model, interpolation_ends(["red"], 2, 3), 32, chosen)
     ends = model.sample("red", n=2, seed=3, **chosen)
     for end, picture in zip(ends, (moving.pictures[0], moving.pictures[-1]), strict=True):
         np.testing.assert_allclose(end.pixels.astype(int), picture.pixels.astype(int), atol=2)
 
 
 @pytest.mark.parametrize(("prompts", "n"), [(["a"], 1), (["a", "b"], 2), (["a", "b", "c"], 1), (["a"], 3)])
-def test_two_ends_are_needed(model: Model, prompts: list[str], n: int) -> None:
+def test_two_ends_are_needed(prompts: list[str], n: int) -> None:
     with pytest.raises(UserError, match="give two prompts, or one prompt and n=2"):
-        interpolate(model, prompts, n, 0, 8, {})
+        interpolation_ends(prompts, n, 0)
 
 
 def test_nothing_lies_between_texts(trained: Callable[[str], Path]) -> None:
     with pytest.raises(UserError, match=r"interpolate=true is not supported by this text model"):
-        interpolate(genai.load(trained("text")), ["a", "b"], 1, 0, 8, {})
+        interpolate(genai.load(trained("text")), interpolation_ends(["a", "b"], 1, 0), 8, {})
 
 
 def test_the_command(
@@ -68,9 +68,14 @@ def test_the_command(
     asked = (f"ckpt={trained('gan')}", "interpolate=true", 'prompt=["red", "blue"]')
     done = inside("sample", *asked, "truncation=0.5", "out=way", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "way").iterdir()} == {"strip.png", "interpolation.png"}
+    assert {path.name for path in (tmp_path / "way").iterdir()} == {"strip.png", "strip.json", "interpolation.png"}
+    done = inside("sample", "from=way/strip.json", f"runs={trained('gan').parent}", "out=again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("strip.png", "strip.json", "interpolation.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "way" / name).read_bytes()
     for words, message in [
         ((*asked, "animate=true"), "interpolate=true and animate=: give one of them"),
+        ((asked[0], "animate=true"), "animate=true shows the steps of sampling, but this model has one step only"),
         ((*asked, "truncation=2"), "truncation='2': it should be less than or equal to 1"),
         ((asked[0], "init=way/strip.png"), "this model cannot start from a file"),
     ]:

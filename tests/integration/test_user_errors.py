@@ -85,7 +85,10 @@ def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has:
     [
         (["modality.size=18"], "sides of 18 x 18 pixels have to be multiples of 4"),
         (["modality.channels=2"], "modality.channels=2: it should be 1 or 3"),
-        (["model=gpt"], "GPT needs vocab_size; this modality gives .*shape"),
+        (
+            ["model=gpt"],
+            "model=gpt does not fit modality=image. For it there are: diffusion, gan, video_diffusion.\nmodel",
+        ),
         (["model.objective=x"], "model.objective='x': it should be 'x0' or 'velocity'"),
         (["model.sampling={guidance: -1}"], "model.sampling.guidance=-1"),
         (["model.network.widht=3"], "Did you mean 'width'"),

@@ -99,6 +99,14 @@ def test_what_is_known_comes_back_bit_for_bit(image: Tensor) -> None:
         assert torch.equal(output[:, 4:], image[:, 4:])
 
 
+def test_strength_changes_nothing_without_an_image_and_with_a_mask(image: Tensor) -> None:
+    method = Diffusion(UNet(SHAPE, 0, width=16, blocks=1), None, PixelScaling())
+    mask = torch.zeros(SHAPE, dtype=torch.bool)
+    assert method.unused_options(request(1)) == {"strength": "there is no init="}
+    assert method.unused_options(request(1, init=[image])) == {}
+    assert list(method.unused_options(request(1, init=[image], init_mask=[mask]))) == ["strength"]
+
+
 def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
     method = perfect(image)
     method.denoise = lambda x, *others: x  # type: ignore[method-assign, assignment, misc]  # takes no noise away

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
 from genai.media.sound import Sound
+from genai.modalities import optional
 from genai.modalities.audio import Audio, AudioOptions
 from genai.modalities.audio_dataset import MAX_ITEM_FRAMES
 from genai.toy.data.score import ToyNotes
@@ -157,13 +158,16 @@ def test_a_stream_writer_starts_with_the_initial_sound(tmp_path: Path) -> None:
 
 def test_notes_name_unreadable_prompts_and_resampling() -> None:
     audio = Audio(prompt_features=ToyNotes())
-    notes = audio.request_notes(["a flute plays C4", "", "a banjo plays C4"], Sound(np.zeros(50, np.float32), 44_100))
+    notes = [
+        *audio.request_notes(Sound(np.zeros(50, np.float32), 44_100), None),
+        *audio.prompt_notes(["a flute plays C4", "", "a banjo plays C4"]),
+    ]
     assert notes == [
         "init= is resampled from 44,100 Hz to 8,000 Hz",
         "prompt 'a banjo plays C4' is no melody of the toy world: unknown word 'banjo'",
     ]
-    assert Audio().request_notes(["a banjo plays C4"], Sound(np.zeros(50, np.float32), 8_000)) == []
-    assert Audio(num_classes=None, prompt_features=ToyNotes()).request_notes(["hello"], None) == []
+    assert optional.request_notes(Audio(), ["a banjo plays C4"], Sound(np.zeros(50, np.float32), 8_000), None) == []
+    assert Audio(num_classes=None, prompt_features=ToyNotes()).prompt_notes(["hello"]) == []
 
 
 def test_the_default_length_is_ten_seconds_at_most() -> None:

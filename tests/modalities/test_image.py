@@ -201,3 +201,45 @@ def test_outpainting_needs_an_image_and_no_mask() -> None:
         Image(8).request(["a"], [0], None, ImageOptions(outpaint="right"))
     with pytest.raises(UserError, match="mask= and outpaint="):
         Image(8).request(["a"], [0], picture(), ImageOptions(outpaint="right", mask="mask.png"))
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+def test_a_mask_follows_its_picture(resize: Any, tmp_path: Path) -> None:
+    """White areas lie where they lie in the picture, whatever the sizes of both are."""
+    square = np.zeros((100, 100, 1), np.uint8)
+    square[:, :25] = 255  # the left quarter, also of a wide picture, of which a part is cut off
+    (tmp_path / "mask.png").write_bytes(Picture(square).to_bytes())
+    wide = picture(40, 80)
+    image = Image(8, resize=resize)
+    request = image.request(["a"], [0], wide, ImageOptions(mask=str(tmp_path / "mask.png")))
+    stretched = np.repeat(square[:40], 1, 0)[:, :80] * 0
+    stretched[:, :20] = 255
+    (tmp_path / "same.png").write_bytes(Picture(stretched).to_bytes())
+    expected = image.request(["a"], [0], wide, ImageOptions(mask=str(tmp_path / "same.png")))
+    assert request.init_mask and expected.init_mask and request.init_mask[0].equal(expected.init_mask[0])
+    assert request.init_mask[0].all() == (resize == "crop")  # the left quarter is cut off
+    assert image.request_notes(wide, ImageOptions(mask=str(tmp_path / "mask.png")))[1] == (
+        "mask= of 100 x 100 pixels is stretched to the 80 x 40 pixels of init="
+    )
+
+
+def test_a_mask_with_transparent_areas_is_refused(tmp_path: Path) -> None:
+    Pillow.new("RGBA", (8, 8), (255, 255, 255, 0)).save(tmp_path / "mask.png")
+    with pytest.raises(UserError, match="has transparent areas"):
+        Image(8).request(["a"], [0], picture(), ImageOptions(mask=str(tmp_path / "mask.png")))
+    Pillow.new("RGBA", (8, 8), (255, 255, 255, 255)).save(tmp_path / "mask.png")
+    assert Image(8).request(["a"], [0], picture(), ImageOptions(mask=str(tmp_path / "mask.png"))).init_mask
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "note"),
+    [
+        ((8, 8), "crop", []),
+        ((16, 16), "crop", ["init= of 16 x 16 pixels is resized to 8 x 8 pixels"]),
+        ((16, 12), "crop", ["init= of 12 x 16 pixels is cut to its middle part and resized to 8 x 8 pixels"]),
+        ((16, 12), "pad", ["init= of 12 x 16 pixels is padded with white and resized to 8 x 8 pixels"]),
+        ((16, 12), "stretch", ["init= of 12 x 16 pixels is stretched and resized to 8 x 8 pixels"]),
+    ],
+)
+def test_how_a_picture_is_fitted_is_said(size: tuple[int, int], resize: Any, note: list[str]) -> None:
+    assert Image(8, resize=resize).request_notes(picture(*size), ImageOptions()) == note
