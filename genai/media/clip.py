@@ -107,6 +107,12 @@ class Clip:
         return len(self.frames) / self.fps
 
     @property
+    def summary(self) -> str:
+        """Its length, size and frame rate, for people."""
+        count, height, width = self.frames.shape[:3]
+        return f"{count:,} frames of {width} x {height} pixels, {self.fps:g} a second"
+
+    @property
     def on_terminal(self) -> str:
         return ""
 

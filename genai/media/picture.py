@@ -96,6 +96,11 @@ class Picture:
         return file.getvalue()
 
     @property
+    def summary(self) -> str:
+        """Its size, for people."""
+        return f"{self.pixels.shape[1]} x {self.pixels.shape[0]} pixels"
+
+    @property
     def on_terminal(self) -> str:
         return ""
 

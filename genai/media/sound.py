@@ -116,6 +116,11 @@ class Sound:
         return file.getvalue()
 
     @property
+    def summary(self) -> str:
+        """Its length and sample rate, for people."""
+        return f"{self.seconds:.2f} s of {self.sample_rate:,} Hz"
+
+    @property
     def on_terminal(self) -> str:
         return ""
 

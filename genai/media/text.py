@@ -41,6 +41,11 @@ class Document(str):
         return self.encode("utf-8", "replace")
 
     @property
+    def summary(self) -> str:
+        """Its length, for people."""
+        return f"{len(self):,} characters"
+
+    @property
     def on_terminal(self) -> str:
         return terminal_text(self)
 

@@ -83,10 +83,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     _check_nodes(values, plugins)
     Interval.parse(settings.preview_every, "preview_every")
     Interval.parse(settings.checkpoint_every, "checkpoint_every")
-    hardware = instantiate(values["trainer"], DeviceConfig, "trainer").resolve()
-    if hardware.strategy == "fsdp" and needs_whole_matrices(values["optimizer"]):
-        raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
-    torch.set_num_threads(hardware.threads or 1)
+    hardware = _resolve_hardware(values)
     logger = instantiate(values["logger"], Logger, "logger", plugins=plugins)  # type: ignore[type-abstract]
 
     def check_resumed(state: dict[str, Any], num_bytes: int) -> None:
@@ -95,16 +92,14 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
 
     checkpoint, start = load_start(settings, resumed, check_resumed)
     header = CheckpointHeader.read(start) if start else None
-    modality = instantiate(values["modality"], Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+    modality = _create_modality(config)
     meta_method = _build_on_meta(config, modality, plugins)
     _check_network_names(values["optimizer"], meta_method)
     if hardware.strategy == "fsdp" and meta_method.has_unused_parameters:
         raise UserError(
             "trainer=fsdp needs losses that use all parameters, but this model has losses that do not. Use ddp."
         )
-    examples = None if config.examples is None else {"examples": config.examples}
-    source = instantiate(values["data"], Source, "data", examples, plugins)  # type: ignore[type-abstract]
-    _check_splits(source)
+    source = _create_source(config)
     if resumed:
         check_same_data(source, resumed)
         print_changes(resumed, values, hardware)
@@ -145,6 +140,34 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         header.step if resumed and header else 0,
         start if resumed else {},
     )
+
+
+def build_source(config: CommandConfig) -> tuple[Source, Modality]:
+    """Build the data of a training run and what reads them, without the rest. Raises ``UserError``."""
+    _check_nodes(config.values, config.settings["plugins"])
+    return _create_source(config), _create_modality(config)
+
+
+def _create_source(config: CommandConfig) -> Source:
+    examples = None if config.examples is None else {"examples": config.examples}
+    plugins = config.settings["plugins"]
+    source = instantiate(config.values["data"], Source, "data", examples, plugins)  # type: ignore[type-abstract]
+    _check_splits(source)
+    return source
+
+
+def _create_modality(config: CommandConfig) -> Modality:
+    node, plugins = config.values["modality"], config.settings["plugins"]
+    return instantiate(node, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
+
+
+def _resolve_hardware(values: Mapping[str, Any]) -> DeviceConfig:
+    """Return the hardware to use, and set the number of threads. Raises ``UserError``."""
+    hardware = instantiate(values["trainer"], DeviceConfig, "trainer").resolve()
+    if hardware.strategy == "fsdp" and needs_whole_matrices(values["optimizer"]):
+        raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
+    torch.set_num_threads(hardware.threads or 1)
+    return hardware
 
 
 def _build_on_meta(config: CommandConfig, modality: Modality, plugins: Sequence[str]) -> Method:

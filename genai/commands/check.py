@@ -1,0 +1,54 @@
+"""``python -m genai check``: say what a training run would read from your data, and what it would leave out.
+
+It takes the words of ``genai.train``, trains nothing, and writes three items as the model sees them.
+"""
+
+import sys
+from pathlib import Path
+
+from genai.cli.compose import CommandConfig, launch
+from genai.cli.exit_codes import exit_on_error
+from genai.core.terminal import one_line, terminal_text
+
+HELP = """Say what a training run would read from your data, and what it would leave out. Nothing is trained.
+
+Examples:
+python -m genai check modality=image data=image_folder data.path=my_pictures
+python -m genai check modality=text data=text_folder data.path=my_texts out=seen
+
+Options: those of python -m genai.train, and
+  out=FOLDER      folder for three items as the model sees them; default: check
+
+Exit code 2 if nothing can be used."""
+TEXT_LENGTH = 300
+"""Characters of a text that are printed."""
+
+
+def main() -> None:
+    """Run the command."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(HELP)
+        return
+    folders = [word.removeprefix("out=") for word in words if word.startswith("out=")]
+    folder = Path(folders[-1] if folders and folders[-1] else "check").expanduser()
+    overrides = [word for word in words if not word.startswith("out=")]
+    launch(lambda config: check(config, folder), "train", overrides)
+
+
+def check(config: CommandConfig, folder: Path) -> None:
+    """Print the report on the data of a training run. Raises ``UserError`` if nothing can be used."""
+    from genai.training.data_report import DataReport
+    from genai.training.setup import build_source
+
+    report = DataReport(*build_source(config))
+    for label, text in report.rows():
+        print(one_line(f"{label:<10}{text}"), flush=True)
+    items = report.write_items(folder)
+    print(one_line(f"{'written':<10}{len(items)} items as the model sees them, in {folder}/"), flush=True)
+    for text in filter(None, (item.on_terminal for item in items)):
+        print(f"---\n{terminal_text(text[:TEXT_LENGTH])}", flush=True)
+
+
+if __name__ == "__main__":
+    exit_on_error(main)

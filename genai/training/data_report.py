@@ -1,0 +1,95 @@
+"""What a training run would read: counts, sizes, prompts, unusable files, and a few items as the model sees them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from genai.core.cache import cache_dir, track_progress
+from genai.core.data import Source, Split
+from genai.core.errors import UserError, short_text
+from genai.core.files import make_folder, write_file
+from genai.inference.known_prompts import LISTED_PROMPTS, count_prompts
+from genai.modalities.base import Modality
+
+MAX_MEASURED = 200
+"""Items that are loaded to learn their sizes and, where the source does not list them, prompts."""
+MAX_LISTED = 20
+"""Unusable files that are named."""
+NUM_DECODED = 3
+"""Items that are shown as the model sees them."""
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """A report on ``source`` as data for ``modality``."""
+
+    source: Source
+    modality: Modality
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield (label, text), a line each. Raises ``UserError`` if nothing can be used."""
+        source = self.source
+        yield "data", source.description
+        yield "splits", f"{len(source.train):,} items to train on, {len(source.val):,} held out"
+        yield "sizes", self._sizes()
+        self.modality.fit(source.train, cache_dir())
+        yield "seen as", self.modality.description
+        if prompts := self._prompts(source.train):
+            yield "prompts", prompts
+        for line in source.skipped[:MAX_LISTED]:
+            yield "not used", line
+        if len(source.skipped) > MAX_LISTED:
+            yield "not used", f"{len(source.skipped) - MAX_LISTED:,} more"
+
+    @cached_property
+    def _items(self) -> list[Any]:
+        """Training items at even distances."""
+        split = self.source.train
+        count = min(len(split), MAX_MEASURED)
+        indices = (index * len(split) // count for index in range(count))
+        return [split[index] for index in track_progress(indices, "reading", count)]
+
+    def _sizes(self) -> str:
+        """Return the smallest, the most frequent and the largest size."""
+        sizes = Counter(str(getattr(item.media, "summary", type(item.media).__name__)) for item in self._items)
+        if len(sizes) == 1:
+            return f"all {next(iter(sizes))}"
+        ordered = sorted(sizes.elements(), key=_numbers)
+        return f"from {ordered[0]} to {ordered[-1]}, median {ordered[len(ordered) // 2]}{self._measured}"
+
+    @property
+    def _measured(self) -> str:
+        """Say how many items were loaded, if not all."""
+        return f" (of {len(self._items):,} items)" if len(self._items) < len(self.source.train) else ""
+
+    def _prompts(self, split: Split) -> str:
+        prompts = [item.prompt for item in self._items] if split.prompts is None else split.prompts
+        known, missing = count_prompts(prompts), sum(not prompt for prompt in prompts)
+        if not known.count:
+            return "" if split.prompts is None else "none: the model will generate without a prompt"
+        names = ", ".join(short_text(prompt) for prompt in known.prompts[:LISTED_PROMPTS])
+        more = ", ..." * (known.count > LISTED_PROMPTS)
+        without = f"; {missing:,} items without" if missing else ""
+        measured = self._measured if split.prompts is None else ""
+        return f"{known.count:,} different{measured}: {names}{more}{without}"
+
+    def write_items(self, folder: Path) -> list[Any]:
+        """Write a few training items as the model sees them, and return them. Raises ``UserError``. Call after ``rows``."""
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
+        step = max(1, len(self._items) // NUM_DECODED)
+        items = [self.modality.decode(self.modality.encode(item.media)) for item in self._items[::step][:NUM_DECODED]]
+        for index, media in enumerate(items):
+            write_file(folder / f"{index:03d}{media.suffix}", media.to_bytes())
+        return items
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Return the numbers in a size, by which sizes are ordered."""
+    words = (word.replace(",", "") for word in text.split())
+    return tuple(float(word) for word in words if word.replace(".", "", 1).isdecimal())
