@@ -1,4 +1,4 @@
-"""``python -m genai``: list the commands. ``python -m genai NAME`` and ``genai NAME`` run ``python -m genai.NAME``."""
+"""``python -m genai``: list the commands. ``python -m genai NAME`` runs ``genai/commands/NAME.py``."""
 
 import ast
 import sys
@@ -37,7 +37,7 @@ def command_names() -> list[str]:
 
 def overview() -> str:
     """One line for each command: its name and the first sentence of its docstring."""
-    rows = [f"  python -m genai.{name:<10} {_summary(name)}" for name in command_names()]
+    rows = [f"  python -m genai {name:<10} {_summary(name)}" for name in command_names()]
     return "\n".join(["Commands:", *rows, "", "Options of a command, written key=value: python -m genai.train --help"])
 
 

@@ -26,7 +26,7 @@ def test_it_lists_what_there_is_a_line_each(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, *words) == 0
-    lines = re.findall(r"^  python -m genai\.(\w+) +(.+)$", capsys.readouterr().out, re.MULTILINE)
+    lines = re.findall(r"^  python -m genai (\w+) +(.+)$", capsys.readouterr().out, re.MULTILINE)
     assert [name for name, _ in lines] == sorted(path.stem for path in (ROOT / "genai/commands").glob("[a-z]*.py"))
     assert all(len(summary) > 20 for _, summary in lines)
 
@@ -40,7 +40,7 @@ def test_a_slip_is_answered_with_the_nearest_name(
     assert "Did you mean: python -m genai.train steps=3?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", dispatcher.command_names())
+@pytest.mark.parametrize("name", ["evaluate", "page", "sample", "train"])
 def test_both_spellings_of_a_command_are_the_same(name: str) -> None:
     direct, listed = (importlib.import_module(f"genai.{path}{name}") for path in ("", "commands."))
     assert direct.main is listed.main

@@ -108,7 +108,9 @@ def test_spelling_is_american(path: Path) -> None:
     assert not found or path.name in OLD_SPELLING, found
 
 
-COMMAND = re.compile(r"python -m genai (?!NAME|\()\w+|\$ genai[ -]\w+")
+COMMAND = re.compile(
+    r"python -m genai (?:train|sample|evaluate|page)\b|python -m genai\.(?:check|doctor|history)\b|\$ genai[ -]\w+"
+)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))

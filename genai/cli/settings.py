@@ -1,4 +1,4 @@
-"""Types and ranges of the keys of ``configs/sample.yaml``, ``evaluate.yaml`` and ``page.yaml``."""
+"""Types and ranges of the keys of ``configs/sample.yaml``, ``evaluate.yaml``, ``page.yaml`` and ``history.yaml``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from annotated_types import Ge, Lt
 
 from genai.cli.compose import CommandConfig
-from genai.core.errors import UserError, did_you_mean
+from genai.core.errors import UserError, did_you_mean, short_text
 from genai.core.paths import config_dirs
 
 Count = Annotated[int, Ge(1)]
@@ -84,7 +84,26 @@ class PageSettings:
     plugins: Sequence[str]
 
 
-S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings)
+@dataclass(frozen=True)
+class HistorySettings:
+    """Settings of ``genai history``; ``configs/history.yaml`` explains each key."""
+
+    compare: str | None
+    prune: bool | Sequence[str]
+    yes: bool
+    runs: str
+    samples: str
+
+    @property
+    def run_names(self) -> list[str]:
+        """The names of the two runs to compare; empty if none are. Raises ``UserError`` for another number of names."""
+        names = [] if self.compare is None else [name.strip() for name in self.compare.strip("[]").split(",")]
+        if self.compare is not None and (len(names) != 2 or not all(names)):
+            raise UserError(f"compare={short_text(self.compare)}: give two runs, as compare=A,B.")
+        return names
+
+
+S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings, HistorySettings)
 
 
 def parse_settings(cls: type[S], config: CommandConfig, **values: Any) -> S:

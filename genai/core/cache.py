@@ -98,6 +98,12 @@ def replace_cached_json(path: Path, value: Any) -> None:
     cached_file(path, lambda temporary: write_json(temporary, value))
 
 
+def is_cache_file(file: Path) -> bool:
+    """Return whether a file of the cache folder is one of genai: other programs may have files there, too."""
+    name = r"[0-9a-f]{24}\.\w{1,11}(\.sums)?"
+    return file.is_file() and not file.is_symlink() and (bool(re.fullmatch(name, file.name)) or _is_temporary(file))
+
+
 def track_progress(items: Iterable[T], label: str, total: int) -> Iterator[T]:
     """Iterate over ``items``, ``total`` of them; show a progress bar if standard error is a terminal."""
     from rich.console import Console

@@ -68,6 +68,5 @@ def _system_fonts(size: float) -> list[Font]:
 @cache
 def _has_glyph(font: Font, character: str) -> bool:
     """Return whether the font draws the character in its own way."""
-    lacking = font.getmask(_NO_CHARACTER)
-    mask = font.getmask(character)
-    return (mask.size, bytes(mask)) != (lacking.size, bytes(lacking))
+    masks = [font.getmask(text) for text in (character, _NO_CHARACTER)]
+    return (masks[0].size, bytes(masks[0])) != (masks[1].size, bytes(masks[1]))

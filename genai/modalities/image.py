@@ -166,8 +166,8 @@ class Image(Modality):
         if size == model_size:
             return ""
         same_shape = size[0] * model_size[1] == size[1] * model_size[0]
-        how = {"crop": "cut to its middle part and ", "pad": "padded with white and ", "stretch": "stretched and "}
-        changed = "" if same_shape else how[self.resize]
+        steps = {"crop": "cut to its middle part and ", "pad": "padded with white and ", "stretch": "stretched and "}
+        changed = "" if same_shape else steps[self.resize]
         return f"init= of {_size_text(size)} is {changed}resized to {_size_text(model_size)}"
 
     def preview(self) -> Preview:

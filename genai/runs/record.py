@@ -9,6 +9,7 @@ from typing import Any
 from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
+from genai.core.renamed import without_split
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,15 @@ def read_mapping(file: Path, kind: str, parse: Callable[[str, str], Any]) -> dic
     if not isinstance(values, dict):
         raise UserError(f"cannot read {file}: it holds a {type(values).__name__}, not values by name.")
     return values
+
+
+def config_differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """List the differences of two config nodes as (path, old value, new value)."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        old, new = without_split(old), without_split(new)
+        keys = dict.fromkeys([*old, *new])
+        return [d for key in keys for d in config_differences(old.get(key), new.get(key), f"{path}.{key}")]
+    return [] if old == new else [(path, old, new)]
 
 
 def parse_record(values: Mapping[str, Any], file: Path) -> RunRecord:

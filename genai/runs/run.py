@@ -110,9 +110,13 @@ class Run:
                 if part.is_symlink() and not is_inside(part, self.folder):
                     raise UserError(f"{part} is a link that leads out of the run: remove it to continue the run.")
 
+    def temporary_files(self) -> list[Path]:
+        """Return the temporary files of a process that was killed while saving."""
+        return [*self.folder.glob(".*.tmp"), *(self.folder / "checkpoints").glob(".*.tmp")]
+
     def remove_temporary_files(self) -> None:
         """Remove the temporary files of a process that was killed while saving."""
-        for file in (*self.folder.glob(".*.tmp"), *(self.folder / "checkpoints").glob(".*.tmp")):
+        for file in self.temporary_files():
             file.unlink(missing_ok=True)
 
     def lock(self) -> BaseFileLock:
@@ -123,6 +127,11 @@ class Run:
             raise UserError(f"{self.folder} is being trained by another process.") from None
         except OSError as error:
             raise UserError(f"cannot write in {self.folder}: {error.strerror}.") from error
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process is training in this folder; nothing is written to find out."""
+        return (self.folder / ".lock").exists() and self.is_locked
 
     @property
     def is_locked(self) -> bool:

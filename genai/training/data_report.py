@@ -14,7 +14,7 @@ from genai.core.files import make_folder, write_file
 from genai.inference.known_prompts import LISTED_PROMPTS, count_prompts
 from genai.modalities.base import Modality
 
-MAX_MEASURED = 200
+MAX_ITEMS = 200
 """Items that are loaded to learn their sizes and, where the source does not list them, prompts."""
 MAX_LISTED = 20
 """Unusable files that are named."""
@@ -48,7 +48,7 @@ class DataReport:
     def _items(self) -> list[Any]:
         """Training items at even distances."""
         split = self.source.train
-        count = min(len(split), MAX_MEASURED)
+        count = min(len(split), MAX_ITEMS)
         indices = (index * len(split) // count for index in range(count))
         return [split[index] for index in track_progress(indices, "reading", count)]
 
@@ -58,10 +58,10 @@ class DataReport:
         if len(sizes) == 1:
             return f"all {next(iter(sizes))}"
         ordered = sorted(sizes.elements(), key=_numbers)
-        return f"from {ordered[0]} to {ordered[-1]}, median {ordered[len(ordered) // 2]}{self._measured}"
+        return f"from {ordered[0]} to {ordered[-1]}, median {ordered[len(ordered) // 2]}{self._item_count}"
 
     @property
-    def _measured(self) -> str:
+    def _item_count(self) -> str:
         """Say how many items were loaded, if not all."""
         return f" (of {len(self._items):,} items)" if len(self._items) < len(self.source.train) else ""
 
@@ -73,11 +73,11 @@ class DataReport:
         names = ", ".join(short_text(prompt) for prompt in known.prompts[:LISTED_PROMPTS])
         more = ", ..." * (known.count > LISTED_PROMPTS)
         without = f"; {missing:,} items without" if missing else ""
-        measured = self._measured if split.prompts is None else ""
-        return f"{known.count:,} different{measured}: {names}{more}{without}"
+        count = self._item_count if split.prompts is None else ""
+        return f"{known.count:,} different{count}: {names}{more}{without}"
 
     def write_items(self, folder: Path) -> list[Any]:
-        """Write a few training items as the model sees them, and return them. Raises ``UserError``. Call after ``rows``."""
+        """Write a few training items as the model sees them, after ``rows``. Raises ``UserError``."""
         try:
             make_folder(folder)
         except OSError as error:

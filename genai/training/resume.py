@@ -12,13 +12,14 @@ import torch
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError, short_text
-from genai.core.renamed import current_config, without_split
+from genai.core.renamed import current_config
 from genai.core.terminal import one_line
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import compatible_modalities
 from genai.runs.checkpoint import Check, CheckpointHeader
+from genai.runs.record import config_differences
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.schedule import LRSchedule, Schedule
@@ -103,15 +104,6 @@ def _join_changes(changes: Sequence[tuple[str, Any, Any]]) -> str:
     """Describe the first changes, (name, old value, new value); a stranger's run can have any number."""
     parts = [f"{short_text(name)}: {short_text(old)} -> {short_text(new)}" for name, old, new in changes[:MAX_CHANGES]]
     return "; ".join([*parts, *([f"{len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else [])])
-
-
-def config_differences(old: Any, new: Any, path: str) -> list[tuple[str, Any, Any]]:
-    """List the differences of two config nodes as (path, old value, new value)."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        old, new = without_split(old), without_split(new)
-        keys = dict.fromkeys([*old, *new])
-        return [d for key in keys for d in config_differences(old.get(key), new.get(key), f"{path}.{key}")]
-    return [] if old == new else [(path, old, new)]
 
 
 def load_initial_weights(method: Method, weights: Mapping[str, torch.Tensor], name: str) -> None:

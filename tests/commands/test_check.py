@@ -1,0 +1,68 @@
+"""What a training run would read, before it runs."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genai.commands import check
+from tests.hostile.test_output import picture
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Run the command in an empty folder."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["genai check", *words])
+        code: object = 0
+        try:
+            check.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        captured = capfd.readouterr()
+        return subprocess.CompletedProcess(words, code, captured.out, captured.err)  # type: ignore[arg-type]
+
+    return run
+
+
+def test_pictures(run: Command, tmp_path: Path) -> None:
+    for value in range(6):
+        picture(tmp_path / "data" / ("red_cat" if value % 2 else "dog") / f"{value}.png", value * 40)
+    (tmp_path / "data" / "dog" / "broken.png").write_bytes(b"no picture")
+    done = run("modality=image", "data=image_folder", "data.path=data", "modality.size=16")
+    rows = {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
+    assert done.returncode == 0, done.stderr
+    assert rows["splits"] == "5 items to train on, 1 held out"
+    assert rows["sizes"] == "all 8 x 8 pixels" and rows["seen as"] == "16 x 16 pixels"
+    assert rows["prompts"].startswith("2 different: ") and "red cat" in rows["prompts"]
+    assert "broken.png" in rows["not used"]
+    assert {file.name for file in (tmp_path / "check").iterdir()} == {"000.png", "001.png", "002.png"}
+    assert not (tmp_path / "runs").exists()
+
+
+def test_texts_are_shown(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(4):
+        (tmp_path / "data" / f"{number}.txt").write_text(f"text {number} " * (number + 1) * 40)
+    done = run("modality=text", "data=text_folder", "data.path=data", "modality.block=8", "out=seen")
+    assert done.returncode == 0 and "from 280 characters to" in done.stdout
+    assert "---\ntext " in done.stdout and "prompts" not in done.stdout
+    assert len(list((tmp_path / "seen").glob("*.txt"))) == 3
+
+
+def test_nothing_usable_is_exit_code_2(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
+    done = run("modality=image", "data=image_folder", "data.path=data")
+    assert done.returncode == 2 and "broken.png" in done.stderr and not (tmp_path / "check").exists()
+
+
+def test_a_wrong_word_and_help(run: Command) -> None:
+    assert "There is no option 'stepz'. Did you mean 'steps'" in run("stepz=3").stderr
+    assert "python -m genai check" in run("--help").stdout

@@ -1,0 +1,139 @@
+"""A table of runs, what differs between two, and what can be deleted."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from genai.commands import history
+from genai.core.cache import cache_dir
+from genai.core.filesystem import lock_file
+from genai.runs.run import Run
+from tests.conftest import copy_run
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def place(trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with two runs, the second without a checkpoint, and an empty cache."""
+    copy_run(trained("text"), tmp_path / "runs", "12:00:00")
+    aborted = copy_run(trained("text"), tmp_path / "runs", "13:00:00")
+    for file in (aborted / "checkpoints").iterdir():
+        file.unlink()
+    Run(aborted).write_record(seed=5, finished=None, best=None, steps=0)
+    (aborted / "config.yaml").write_text((aborted / "config.yaml").read_text().replace("seed: 0", "seed: 5"))
+    monkeypatch.setenv("GENAI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    cache_dir()
+    return tmp_path
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["genai history", *words])
+        code: object = 0
+        try:
+            history.main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        captured = capfd.readouterr()
+        return subprocess.CompletedProcess(words, code, captured.out, captured.err)  # type: ignore[arg-type]
+
+    return run
+
+
+def folder(place: Path, time: str) -> Path:
+    (found,) = (place / "runs").glob(f"*/{time}-*")
+    return found
+
+
+def test_the_table_has_the_newest_run_first(run: Command, place: Path) -> None:
+    lines = run().stdout.splitlines()
+    assert lines[0].split() == ["run", "data", "steps", "minutes", "val_loss", "MB", "state"]
+    assert "13-00-00" in lines[1] and lines[1].endswith("no checkpoint")
+    assert (
+        "12-00-00" in lines[2]
+        and lines[2].endswith("finished")
+        and f"{Run(folder(place, '12-00-00')).record.best.val_loss:.4f}" in lines[2]
+    )  # type: ignore[union-attr]
+    lock = lock_file(folder(place, "13-00-00") / ".lock")
+    assert run().stdout.splitlines()[1].endswith("running")
+    lock.release()
+
+
+def test_no_runs_are_said(run: Command) -> None:
+    assert run("runs=nowhere").stdout.startswith("no runs are in nowhere/")
+
+
+def test_what_differs_between_two_runs(run: Command, place: Path) -> None:
+    done = run("compare=12-00-00,13-00-00")
+    rows = {line.split("  ")[0]: line.split()[-2:] for line in done.stdout.splitlines()}
+    assert rows["seed"] == ["0", "5"] and rows["steps done"] == ["6", "0"] and rows["best val_loss"][1] == "-"
+    assert "modality.block" not in rows
+    assert run(f"compare={folder(place, '12-00-00')},13-00-00").stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("compare=a", "give two runs, as compare=A,B"),
+        ("compare=-00-,13", "2 runs have this in their name"),
+        ("compare=14-00,13", "0 runs have this in their name"),
+        ("prune=[run]", "Did you mean 'runs'? There are: runs, samples, cache, leftovers"),
+    ],
+)
+def test_a_mistake_is_exit_code_2(word: str, message: str, run: Command) -> None:
+    done = run(word, "yes=true")
+    assert done.returncode == 2 and message in done.stderr
+
+
+def test_only_what_is_of_no_use_is_deleted_and_only_with_yes(run: Command, place: Path) -> None:
+    kept = folder(place, "12-00-00")
+    (kept / "checkpoints" / ".last.ckpt.tmp").write_text("half")
+    cache = cache_dir()
+    for name in ("0" * 24 + ".u1", "0" * 24 + ".u1.sums", "notes.txt", "photo.json"):
+        (cache / name).write_text("x")
+    for name, digest in (("old", "1" * 64), ("new", next(iter(Run(kept).checkpoint_hashes)))):
+        (place / "samples" / name).mkdir(parents=True)
+        (place / "samples" / name / "000.txt").write_text("x")
+        (place / "samples" / name / "000.json").write_text(f'{{"checkpoint_sha256": "{digest}"}}')
+    (place / "samples" / "mine").mkdir()
+    (place / "samples" / "mine" / "000.json").write_text('{"a": 1}')
+    outside = place / "precious"
+    outside.mkdir()
+    os.symlink(outside, folder(place, "13-00-00") / "previews" / "link")
+    before = sorted(place.rglob("*"))
+    shown = run("prune=true").stdout
+    assert [line.split()[0] for line in shown.splitlines()[:-1]] == ["runs", "samples", "cache", "leftovers"]
+    assert shown.splitlines()[-1].endswith("MB can be freed: add yes=true") and sorted(place.rglob("*")) == before
+    assert "are freed" in run("prune=true", "yes=true").stdout
+    assert not list((place / "runs").glob("*/13-00-00-*")) and not (place / "samples" / "old").exists()
+    assert {file.name for file in cache.iterdir()} == {"notes.txt", "photo.json"}
+    assert (place / "samples" / "new" / "000.txt").exists() and (place / "samples" / "mine" / "000.json").exists()
+    assert outside.exists() and Run(kept).has_checkpoint and not (kept / "checkpoints" / ".last.ckpt.tmp").exists()
+    assert "0.0 MB can be freed\n" in run("prune=true").stdout
+
+
+def test_one_kind_can_be_chosen(run: Command, place: Path) -> None:
+    (cache_dir() / ("0" * 24 + ".u1")).write_text("x")
+    assert run("prune=[cache]", "yes=true").returncode == 0
+    assert folder(place, "13-00-00").exists() and not list(cache_dir().iterdir())
+
+
+def test_nothing_of_a_run_that_goes_on_is_deleted(run: Command, place: Path) -> None:
+    (cache_dir() / ("0" * 24 + ".u1")).write_text("x")
+    lock = lock_file(folder(place, "13-00-00") / ".lock")
+    assert run("prune=true").stdout == "0.0 MB can be freed\n"
+    lock.release()
+
+
+def test_a_linked_run_is_left_alone(run: Command, place: Path) -> None:
+    elsewhere = place / "elsewhere"
+    folder(place, "13-00-00").rename(elsewhere)
+    (place / "runs" / "2026-01-30" / "link").symlink_to(elsewhere)
+    assert "elsewhere" not in run("prune=[runs]", "yes=true").stdout and elsewhere.exists()
