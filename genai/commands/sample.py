@@ -93,6 +93,8 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     first.check_options(options)
     modality_options, _ = model.build_options(options)
     notes = request_notes(model.modality, prompts, first.init, modality_options)
+    if settings.prompt is None and settings.prompts_file is None and any(prompts):
+        notes.insert(0, "the prompts are those of the run's previews; prompt= gives your own")
     for note in [*prompt_notes(model, prompts), *notes]:
         print(one_line(note), file=sys.stderr)
     folder = _create_folder(settings.out)

@@ -96,6 +96,10 @@ class Audio(Modality):
         return f"sound of {self.sample_rate:,} Hz, {self.typical_seconds:.3g} s by default"
 
     @property
+    def fitting(self) -> str:
+        return "mono, other sample rates change"
+
+    @property
     def interface(self) -> dict[str, Any]:
         return {
             "sample_rate": self.sample_rate,

@@ -53,6 +53,11 @@ class Modality(ABC):
         return ""
 
     @property
+    def fitting(self) -> str:
+        """How media that are not so are made to fit, for people: ``others are stretched``; "": they are not."""
+        return ""
+
+    @property
     @abstractmethod
     def interface(self) -> dict[str, Any]:
         """Sizes for networks, by the names of their arguments: ``{"vocab_size": 2048, "block": 256}``."""

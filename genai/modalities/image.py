@@ -87,6 +87,11 @@ class Image(Modality):
         return f"{width} x {height} pixels{', gray' * (self.channels == 1)}"
 
     @property
+    def fitting(self) -> str:
+        ways = {"crop": "cut to their middle part", "pad": "padded with white", "stretch": "stretched"}
+        return f"other shapes are {ways[self.resize]}"
+
+    @property
     def interface(self) -> dict[str, Any]:
         scaling = {"_target_": "genai.methods.scaling.PixelScaling"}
         return {"shape": self.shape, "mean": self.mean, "std": self.std, "scaling": scaling}

@@ -151,8 +151,28 @@ class Text(Modality):
             num_classes=self.end_token + 1,
         )
 
+    def request_notes(self, init: Document | None, options: TextOptions) -> list[str]:
+        """Return notes about escapes that are not line breaks, and about a beginning that ends with one."""
+        notes = _escape_notes("stop", options.stop)
+        if init is not None and init.endswith("\n"):
+            notes.append("init= ends with a line break, so a new line begins; remove it to continue the last line")
+        return notes
+
+    def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
+        """Return notes about escapes that are not line breaks."""
+        return _escape_notes("prompt", prompts)
+
     def preview(self) -> Preview:
         return TextPreview()
+
+
+def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
+    """Say that a backslash and a letter are two characters if that is probably not meant."""
+    escape = next((escape for escape in ("\\n", "\\t") if any(escape in text for text in texts)), None)
+    if escape is None:
+        return []
+    meant = {"\\n": "a line break", "\\t": "a tab"}[escape]
+    return [f"""{name}= has the two characters {escape}; {meant} is {name}=$'{escape}' or {name}='["{escape}"]'"""]
 
 
 class TextPreview(Preview):

@@ -99,6 +99,10 @@ class Video(Modality):
         return f"{self.frames} frames of {self.image.description}, {self.fps:g} a second"
 
     @property
+    def fitting(self) -> str:
+        return f"{self.image.fitting}, other frame rates change"
+
+    @property
     def layout(self) -> ClipLayout:
         """How ``PackedVideo`` stores clips and cuts them into examples."""
         return ClipLayout(self.shape, self.frames, self.fps, self.stills, self.sparse, self.keyframes)

@@ -36,7 +36,7 @@ class DataReport:
         yield "splits", f"{len(source.train):,} items to train on, {len(source.val):,} held out"
         yield "sizes", self._sizes()
         self.modality.fit(source.train, cache_dir())
-        yield "seen as", self.modality.description
+        yield "seen as", "; ".join(filter(None, (self.modality.description, self.modality.fitting)))
         if prompts := self._prompts(source.train):
             yield "prompts", prompts
         for line in source.skipped[:MAX_LISTED]:

@@ -74,6 +74,7 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         "modality": config.choices.get("modality", "?"),
         "model": f"{config.choices.get('model', '?')}, {count_parameters(setup.method):,} parameters",
         "data": setup.source.description,
+        "seen as": "; ".join(filter(None, (setup.modality.description, setup.modality.fitting))),
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{debug}{length}, batch {settings.batch}",
         "run": shell_path(run.folder),

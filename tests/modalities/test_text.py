@@ -317,3 +317,13 @@ def test_tensorboard_shows_a_cell_verbatim(content: str) -> None:
 def test_indentation_is_kept_in_a_cell() -> None:
     assert _escape_cell("if x:\n    y") == "if x:<br>&nbsp; &nbsp; y"
     assert _escape_cell("") == " "
+
+
+def test_notes_about_escapes_and_a_line_break_at_the_end_of_init() -> None:
+    text = Text(tokenizer="bytes")
+    assert text.prompt_notes(["a\nb", "c"]) == text.request_notes(Document("a"), TextOptions(stop=["\n"])) == []
+    (note,) = text.prompt_notes([r"\n"])
+    assert note == r"""prompt= has the two characters \n; a line break is prompt=$'\n' or prompt='["\n"]'"""
+    (note,) = text.request_notes(None, TextOptions(stop=[r"a\tb"]))
+    assert note.startswith(r"stop= has the two characters \t; a tab is stop=$'\t'")
+    assert text.request_notes(Document("a\n"), TextOptions())[0].startswith("init= ends with a line break")
