@@ -171,8 +171,8 @@ def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
     escape = next((escape for escape in ("\\n", "\\t") if any(escape in text for text in texts)), None)
     if escape is None:
         return []
-    meant = {"\\n": "a line break", "\\t": "a tab"}[escape]
-    return [f"""{name}= has the two characters {escape}; {meant} is {name}=$'{escape}' or {name}='["{escape}"]'"""]
+    replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
+    return [f"""{name}= has the two characters {escape}; {replacement} is {name}=$'{escape}' or {name}='["{escape}"]'"""]
 
 
 class TextPreview(Preview):
