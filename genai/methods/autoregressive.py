@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
+from genai.core.errors import UserError
 from genai.core.renamed import module_getattr
 from genai.methods.base import Method, check_output
 
@@ -179,6 +180,11 @@ class Autoregressive(Method):
         assert request.init is not None
         length, guidance = request.size[0], getattr(options, "guidance", 1.0)
         x, valid = left_pad(request.init * (1 if guidance == 1 else 2), self.device)
+        limit = getattr(self.network, "max_positions", None)
+        if limit is not None and x.shape[1] + length > limit:
+            raise UserError(
+                f"length={length:,} after {x.shape[1]:,} tokens of prompt: this model has {limit:,} positions in all."
+            )
         uniforms = UniformSampler(request.seeds, self.device)
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity

@@ -1,22 +1,24 @@
 """GPT: a decoder-only transformer over tokens, with a KV cache for generation.
 
-The block follows the small-model speed runs (modded-nanoGPT): RMSNorm without weights, rotary embeddings, QK norm,
+By default it follows the small-model speed runs (modded-nanoGPT): RMSNorm without weights, rotary embeddings, QK norm,
 squared ReLU, zero-init output projections, an untied readout, the token embedding mixed back in at each block, and
-hashed n-gram embeddings. At small sizes the n-grams save most of the training time.
+hashed n-gram embeddings. At small sizes the n-grams save most of the training time. With other options it is a Llama, a
+Qwen, a GPT-2 or a GPT-NeoX.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import Readout, apply_rotary, rms_norm, rotary_angles
+from genai.networks.layers import Readout
+from genai.networks.rotary import rotary_frequencies, rotary_magnitude
+from genai.networks.transformer_block import Activation, BlockShape, Norm, QKNorm, RotaryAngles, TransformerBlock
 
 Count = Annotated[int, Ge(1), Le(65_536)]
-RotaryAngles = tuple[Tensor, Tensor]
 
 
 @dataclass
@@ -28,6 +30,7 @@ class KVCache:
         valid: (batch, capacity), True at slots that hold a token, False at padding; ``None``: no padding.
         recent: (batch, ngrams - 1), the most recent tokens.
         position: of the next token.
+        padding: (batch, 1), the number of padding positions of each row, which learned positions do not count.
     """
 
     keys: Tensor
@@ -35,6 +38,7 @@ class KVCache:
     valid: Tensor | None
     recent: Tensor
     position: int
+    padding: Tensor | None = None
 
 
 class GPT(nn.Module):
@@ -50,9 +54,27 @@ class GPT(nn.Module):
         ngrams: longest n-gram that is embedded: hashed embeddings of the last 2, ..., ``ngrams`` tokens; 1: none.
         ngram_rows: rows of each n-gram table.
         dropout: dropout probability in the feed-forward layers.
+        head_width: channels of a head; ``None``: ``width / heads``.
+        hidden: channels of the feed-forward layers; ``None``: ``4 * width``.
+        activation: of the feed-forward layers: squared ReLU (arXiv:2109.08668), GELU, its tanh approximation, or SwiGLU
+            (arXiv:2002.05202).
+        norm: RMSNorm (arXiv:1910.07467) or LayerNorm (arXiv:1607.06450).
+        affine: whether norms have learned weights, and LayerNorm biases.
+        eps: of the norms; ``None``: that of torch.
+        bias: linear layers with a bias: none, those of queries, keys and values, or all but the readout.
+        positions: rotary embeddings, or an embedding for each of ``block`` positions.
+        rotary_base, rotary_fraction: longest wavelength, and fraction of the channels of a head that are rotated.
+        rotary_scaling: see ``rotary_frequencies``.
+        qk_norm: RMSNorm of queries and keys: before the rotation, with weights (Qwen3), or after it, without weights.
+        qk_gain: factor of queries and keys that are normalized after the rotation.
+        tied: whether the readout is the token embedding.
+        embedding_norm: whether the embedding is normalized.
+        embedding_mix: whether each block mixes the token embedding in again.
+        parallel: whether attention and feed-forward layers of a block have the same input (GPT-J, GPT-NeoX).
+        softcap: logits are bounded by ``softcap * tanh(logits / softcap)`` (Gemma 2, arXiv:2408.00118); ``None``: not.
 
     Raises:
-        ValueError: ``width`` or ``heads`` is not divisible as required.
+        ValueError: ``width`` or ``heads`` is not divisible as required, or ``rotary_scaling`` is not supported.
     """
 
     chunk = 1
@@ -69,23 +91,57 @@ class GPT(nn.Module):
         ngrams: Annotated[int, Ge(1), Le(3)] = 3,
         ngram_rows: Annotated[int, Ge(1), Le(10_000_000)] = 8192,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        head_width: Count | None = None,
+        hidden: Annotated[int, Ge(1), Le(1_000_000)] | None = None,
+        activation: Activation = "relu2",
+        norm: Literal["rms", "layer"] = "rms",
+        affine: bool = False,
+        eps: Annotated[float, Gt(0), Lt(1)] | None = None,
+        bias: Literal["none", "qkv", "all"] = "none",
+        positions: Literal["rotary", "learned"] = "rotary",
+        rotary_base: Annotated[float, Gt(1)] = 10_000.0,
+        rotary_fraction: Annotated[float, Gt(0), Le(1)] = 1.0,
+        rotary_scaling: dict[str, Any] | None = None,
+        qk_norm: QKNorm = "after_rotary",
+        qk_gain: Annotated[float, Gt(0)] = 1.2,
+        tied: bool = False,
+        embedding_norm: bool = True,
+        embedding_mix: bool = True,
+        parallel: bool = False,
+        softcap: Annotated[float, Gt(0)] | None = None,
     ) -> None:
         super().__init__()
         kv_heads = kv_heads or heads
-        if width % (2 * heads):
+        if head_width is None and width % (2 * heads):
             raise ValueError(f"width={width} has to be a multiple of 2 x heads={2 * heads}.")
         if heads % kv_heads:
             raise ValueError(f"heads={heads} has to be a multiple of kv_heads={kv_heads}.")
         self.vocab_size, self.block, self.ngrams, self.ngram_rows = vocab_size, block, ngrams, ngram_rows
-        self.head_width, self.kv_heads = width // heads, kv_heads
+        self.head_width, self.kv_heads = head_width or width // heads, kv_heads
+        self.rotary_width = 2 * (int(self.head_width * rotary_fraction) // 2) if positions == "rotary" else 0
+        self.rotary_base, self.rotary_scaling = rotary_base, rotary_scaling
+        rotary_frequencies(self.rotary_width, rotary_base, rotary_scaling)  # checks the scaling
+        self.softcap = softcap
+        shape = BlockShape(
+            width, heads, kv_heads, self.head_width, hidden or 4 * width, activation, norm, affine, eps, bias, qk_norm,
+            qk_gain, embedding_mix, parallel, dropout,
+        )  # fmt: skip
         self.embedding = nn.Embedding(vocab_size, width)
+        self.positions = nn.Embedding(block, width) if positions == "learned" else None
         self.ngram_embeddings = nn.ModuleList(nn.Embedding(ngram_rows, width) for _ in range(ngrams - 1))
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads, kv_heads, block, dropout) for _ in range(layers))
+        self.embedding_norm = Norm(width) if embedding_norm else nn.Identity()
+        self.blocks = nn.ModuleList(TransformerBlock(shape) for _ in range(layers))
+        self.norm = Norm(width, norm, affine, eps)
         self.readout = Readout(width, vocab_size, bias=False)
         nn.init.normal_(self.embedding.weight, std=0.8)
         for table in self.ngram_embeddings:
             nn.init.zeros_(table.weight)  # type: ignore[arg-type]
         nn.init.normal_(self.readout.weight, std=0.001)
+        if self.positions is not None:
+            nn.init.normal_(self.positions.weight, std=0.02)
+        if tied:
+            self.readout.weight = self.embedding.weight
+            nn.init.normal_(self.embedding.weight, std=0.02)
 
     @property
     def num_classes(self) -> int:
@@ -98,7 +154,7 @@ class GPT(nn.Module):
             tokens: (batch, time) int64.
             valid: (batch, time) bool, False at padding, which no position attends to; ``None``: no padding.
         """
-        return self.readout(self._hidden(tokens, valid)[0])
+        return self._logits(self._hidden(tokens, valid)[0])
 
     def prefill(self, tokens: Tensor, valid: Tensor | None = None, new: int = 1) -> tuple[Tensor, KVCache]:
         """Run the prompt ``tokens`` (batch, time) and fill a KV cache that has room for ``new`` more tokens.
@@ -122,7 +178,9 @@ class GPT(nn.Module):
             ring_valid = torch.ones(batch, capacity, dtype=torch.bool, device=tokens.device)
             ring_valid[:, slots] = valid[:, positions]
         recent = self._left_pad(tokens, valid, self.ngrams - 1)[:, time:]
-        return self.readout(hidden[:, -1]), KVCache(ring_keys, ring_values, ring_valid, recent, time)
+        padding = None if valid is None else (~valid).sum(1, keepdim=True)
+        cache = KVCache(ring_keys, ring_values, ring_valid, recent, time, padding)
+        return self._logits(hidden[:, -1]), cache
 
     def step(self, tokens: Tensor, cache: KVCache) -> Tensor:
         """Append one token per sequence, ``tokens`` (batch,), and return the next logits (batch, vocab_size).
@@ -132,8 +190,9 @@ class GPT(nn.Module):
         capacity = cache.keys.shape[-2]
         slot, filled = cache.position % capacity, min(cache.position + 1, capacity)
         window = torch.cat([cache.recent, tokens[:, None]], 1)  # (B, ngrams)
-        x = self._embed(window)[:, -1:]  # (B, 1, C)
-        angles = rotary_angles(torch.tensor([cache.position], device=tokens.device), self.head_width)
+        position = torch.tensor([cache.position], device=tokens.device)
+        x = self._embed(window, position if cache.padding is None else position - cache.padding)[:, -1:]  # (B, 1, C)
+        angles = self._angles(position)
         mask = None
         if cache.valid is not None:
             cache.valid[:, slot] = True
@@ -144,19 +203,42 @@ class GPT(nn.Module):
             keys[:, :, slot], values[:, :, slot] = k[:, :, 0], v[:, :, 0]
             x = block.attend(x, q, keys[:, :, :filled], values[:, :, :filled], mask)  # type: ignore[operator]
         cache.recent, cache.position = window[:, 1:], cache.position + 1
-        return self.readout(rms_norm(x)[:, -1])
+        return self._logits(self.norm(x)[:, -1])
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Map normalized hidden states (..., width) to logits (..., vocab_size)."""
+        logits: Tensor = self.readout(hidden)
+        return logits if self.softcap is None else self.softcap * (logits / self.softcap).tanh()
+
+    def _angles(self, positions: Tensor) -> RotaryAngles:
+        """Cosine and sine of the rotary angles, each (positions, rotary_width / 2)."""
+        frequencies = rotary_frequencies(self.rotary_width, self.rotary_base, self.rotary_scaling, positions.device)
+        angles = positions.float()[:, None] * frequencies
+        magnitude = rotary_magnitude(self.rotary_scaling)
+        cos, sin = angles.cos(), angles.sin()
+        return (cos, sin) if magnitude == 1 else (cos * magnitude, sin * magnitude)
 
     def _hidden(self, tokens: Tensor, valid: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Return the normalized hidden states (batch, time, width) and the keys and values of each layer."""
         time = tokens.shape[1]
-        x = x0 = self._embed(self._left_pad(tokens, valid, self.ngrams - 1))[:, self.ngrams - 1 :]
-        angles = rotary_angles(torch.arange(time, device=tokens.device), self.head_width)
+        row = torch.arange(time, device=tokens.device)
+        positions = (
+            row if valid is None else (valid.long().cumsum(1) - 1).clamp(min=0)
+        )  # counted from the first real token
+        padded = self._left_pad(tokens, valid, self.ngrams - 1)
+        x = x0 = self._embed(padded, F.pad(positions, (self.ngrams - 1, 0)))[:, self.ngrams - 1 :]
+        angles = self._angles(row)
         mask = self._mask(time, valid, tokens.device)
         keys_values = []
         for block in self.blocks:
             x, kv = block(x, x0, angles, mask)
             keys_values.append(kv)
-        return rms_norm(x), keys_values
+        return self.norm(x), keys_values
+
+    @property
+    def max_positions(self) -> int | None:
+        """Longest sequence, prompt included, that can be generated; ``None``: any, with a sliding window."""
+        return None if self.positions is None else self.block
 
     def engine(self, logits: Tensor, cache: KVCache, **sampling: float) -> None:
         """Return ``None``: GPT has no native engine."""
@@ -179,58 +261,24 @@ class GPT(nn.Module):
             tokens = tokens.masked_fill(~valid, padding)
         return F.pad(tokens, (count, 0), value=padding)
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Embed tokens and the n-grams that end at them: (batch, time) -> (batch, time, width).
 
         The n-grams of the first ``ngrams - 1`` positions are incomplete; callers drop these positions.
+
+        Args:
+            tokens: (batch, time).
+            positions: (time,) or (batch, time), for learned positions.
         """
         x = self.embedding(tokens.clamp(max=self.vocab_size - 1))
+        if self.positions is not None:
+            x = x + self.positions(positions.clamp(max=self.block - 1))
         key, base = tokens, self.vocab_size + 1
         for distance, table in enumerate(self.ngram_embeddings, 1):
             earlier = F.pad(tokens, (distance, 0), value=self.vocab_size)[:, : tokens.shape[1]]
             key = key + earlier * base**distance
             x = x + table(_hash_ngrams(key, self.ngram_rows, base ** (distance + 1)))
-        return rms_norm(x)
-
-
-class TransformerBlock(nn.Module):
-    """Pre-norm attention and feed-forward; in two halves, so that ``GPT.step`` can update the KV cache in between."""
-
-    def __init__(self, width: int, heads: int, kv_heads: int, window: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.kv_heads, self.head_width = heads, kv_heads, width // heads
-        self.mix = nn.Parameter(torch.tensor([1.0, 0.1]))  # weights of the residual stream and of the embedding x0
-        self.qkv = nn.Linear(width, (heads + 2 * kv_heads) * self.head_width, bias=False)
-        self.attention_out = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, 4 * width, bias=False)
-        self.down = nn.Linear(4 * width, width, bias=False)
-        self.dropout = dropout
-        for layer, gain in ((self.qkv, 1.0), (self.up, 0.4)):
-            nn.init.uniform_(layer.weight, -gain * (3 / width) ** 0.5, gain * (3 / width) ** 0.5)
-        for layer in (self.attention_out, self.down):  # zero-init residual
-            nn.init.zeros_(layer.weight)
-
-    def forward(self, x: Tensor, x0: Tensor, angles: RotaryAngles, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the output (batch, time, width), and keys and values (2, batch, kv_heads, time, head_width)."""
-        q, k, v, x = self.project_qkv(x, x0, angles)
-        return self.attend(x, q, k, v, mask, causal=mask is None), torch.stack([k, v])
-
-    def project_qkv(self, x: Tensor, x0: Tensor, angles: RotaryAngles) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return queries, keys and values (batch, heads, time, head_width), and ``x`` with ``x0`` mixed in."""
-        x = self.mix[0] * x + self.mix[1] * x0
-        qkv = self.qkv(rms_norm(x)).unflatten(-1, (-1, self.head_width)).transpose(1, 2)  # (B, H + 2 KV, T, D)
-        q, k, v = qkv.split([self.heads, self.kv_heads, self.kv_heads], 1)
-        q, k = rms_norm(apply_rotary(q, angles)) * 1.2, rms_norm(apply_rotary(k, angles)) * 1.2  # QK norm
-        return q, k, v, x
-
-    def attend(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:
-        """Add attention and feed-forward to the residual stream ``x``: the block's output (batch, time, width)."""
-        attention = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.kv_heads != self.heads
-        )
-        x = x + self.attention_out(attention.transpose(1, 2).flatten(2))
-        hidden = F.dropout(F.relu(self.up(rms_norm(x))).square(), self.dropout, self.training)  # squared ReLU
-        return x + self.down(hidden)
+        return self.embedding_norm(x)
 
 
 def _hash_ngrams(key: Tensor, rows: int, distinct: int) -> Tensor:
