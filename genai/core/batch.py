@@ -80,7 +80,7 @@ class Request:
         init: per item, a beginning to continue or an image to start from.
         init_mask: per item, True where elements of ``init`` are kept unchanged.
         local: per item, (frames, features), local conditioning aligned with time.
-        end_token: the class that ends an item of a discrete sequence.
+        end_tokens: classes that end an item of a discrete sequence; the first one fills what follows.
         num_classes: only the first ``num_classes`` classes are sampled; ``None``: all.
         interpolation: per item, a second prompt and seed to interpolate to. ``None``: no interpolation.
     """
@@ -91,7 +91,7 @@ class Request:
     init: list[Tensor] | None = None
     init_mask: list[Tensor] | None = None
     local: list[Tensor] | None = None
-    end_token: int | None = None
+    end_tokens: tuple[int, ...] = ()
     num_classes: int | None = None
     interpolation: list[Interpolation] | None = None
 

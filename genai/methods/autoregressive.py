@@ -194,7 +194,7 @@ class Autoregressive(Method):
             else None
         )
         engine = None
-        if history is None and request.end_token is None:
+        if history is None and not request.end_tokens:
             filters = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
             engine = self.network.engine(logits, cache, **filters, guidance=guidance)
         if engine is not None:
@@ -221,6 +221,7 @@ class Autoregressive(Method):
         """
         length, guidance = request.size[0], getattr(options, "guidance", 1.0)
         ended = torch.zeros(len(request.prompts), dtype=torch.bool, device=self.device)
+        ends = torch.tensor(request.end_tokens, dtype=torch.long, device=self.device)
         for position in range(length):
             if guidance != 1:
                 conditional, unconditional = logits.chunk(2)
@@ -229,9 +230,9 @@ class Autoregressive(Method):
             if history is not None:
                 logits = torch.where(history, _apply_repetition_penalty(logits, options.repetition_penalty), logits)
             classes = sample_categorical(logits, uniforms.take(1)[:, 0], options)
-            if request.end_token is not None:
-                classes = classes.masked_fill(ended, request.end_token)
-                ended |= classes == request.end_token
+            if request.end_tokens:
+                classes = classes.masked_fill(ended, request.end_tokens[0])
+                ended |= torch.isin(classes, ends)
             yield classes
             if position + 1 == length or bool(ended.all()):
                 return

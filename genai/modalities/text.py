@@ -71,6 +71,11 @@ class Text(Modality):
         return len(self.tokenizer.token_bytes)
 
     @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """The tokens that end a document; ``end_token`` is the first."""
+        return (self.end_token,)
+
+    @property
     def description(self) -> str:
         return f"text of {self.end_token:,} different tokens ({self.kind}), with a context of {self.block:,}"
 
@@ -112,7 +117,7 @@ class Text(Modality):
     def decode_bytes(self, x: Tensor) -> bytes:
         """Return the UTF-8 of the tokens before the first end token; it may start or end inside a character."""
         ids = x.tolist()
-        stop = ids.index(self.end_token) if self.end_token in ids else len(ids)
+        stop = next((position for position, index in enumerate(ids) if index in self.end_tokens), len(ids))
         return b"".join(self.tokenizer.token_bytes[index] for index in ids[:stop])
 
     def decoder(self, init: Tensor | None, options: TextOptions) -> Decoder:
@@ -147,8 +152,8 @@ class Text(Modality):
             seeds,
             (options.length,),
             init=[tokens if len(tokens) else end_token for tokens in encoded],
-            end_token=self.end_token,
-            num_classes=self.end_token + 1,
+            end_tokens=self.end_tokens,
+            num_classes=max(self.end_token + 1, len(self.tokenizer.token_bytes)),
         )
 
     def request_notes(self, init: Document | None, options: TextOptions) -> list[str]:
@@ -207,7 +212,7 @@ class TextDecoder:
     def push(self, start: int, x: Tensor) -> Document:
         if self.done or self.ended:
             return Document("")
-        self.ended = self.text.end_token in x.tolist()
+        self.ended = not set(self.text.end_tokens).isdisjoint(x.tolist())
         self.pending += self.utf8_decoder.decode(self.text.decode_bytes(x), final=self.ended)
         matches = [(position + len(s), position) for s in self.stop if (position := self.pending.find(s)) >= 0]
         if matches:  # the one that is complete first, however the text is split into tokens

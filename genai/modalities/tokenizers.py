@@ -102,7 +102,7 @@ class BPE(Tokenizer):
         self.tokenizer = tokenizer
         size = tokenizer.get_vocab_size()
         tokens = [tokenizer.id_to_token(index) or "" for index in range(size)]
-        self.token_bytes = [bytes(_CHARACTER_TO_BYTE[character] for character in token) for token in tokens]
+        self.token_bytes = [bytes(CHARACTER_TO_BYTE[character] for character in token) for token in tokens]
 
     @classmethod
     def from_json(cls, text: str, vocab_size: int) -> "BPE":
@@ -114,7 +114,7 @@ class BPE(Tokenizer):
         vocab, merges = model["vocab"], [p.split(" ") if isinstance(p, str) else p for p in model["merges"]]
         if len(vocab) > vocab_size or sorted(vocab.values()) != list(range(len(vocab))):
             raise ValueError(f"{len(vocab):,} tokens for {vocab_size:,} ids, or an id twice.")
-        if not _CHARACTER_TO_BYTE.keys() <= vocab.keys() or "" in vocab:
+        if not CHARACTER_TO_BYTE.keys() <= vocab.keys() or "" in vocab:
             raise ValueError("a byte without a token, or a token without bytes.")
         return cls(cls._byte_level(models.BPE(vocab, [(first, second) for first, second in merges])))
 
@@ -167,4 +167,4 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(value): value for value in printable} | {chr(256 + i): value for i, value in enumerate(rest)}
 
 
-_CHARACTER_TO_BYTE = _byte_alphabet()
+CHARACTER_TO_BYTE = _byte_alphabet()

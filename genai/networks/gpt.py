@@ -61,7 +61,7 @@ class GPT(nn.Module):
         norm: RMSNorm (arXiv:1910.07467) or LayerNorm (arXiv:1607.06450).
         affine: whether norms have learned weights, and LayerNorm biases.
         eps: of the norms; ``None``: that of torch.
-        bias: linear layers with a bias: none, those of queries, keys and values, or all but the readout.
+        bias: linear layers with a bias: none, those of queries, keys and values, of attention, or all but the readout.
         positions: rotary embeddings, or an embedding for each of ``block`` positions.
         rotary_base, rotary_fraction: longest wavelength, and fraction of the channels of a head that are rotated.
         rotary_scaling: see ``rotary_frequencies``.
@@ -97,7 +97,7 @@ class GPT(nn.Module):
         norm: Literal["rms", "layer"] = "rms",
         affine: bool = False,
         eps: Annotated[float, Gt(0), Lt(1)] | None = None,
-        bias: Literal["none", "qkv", "all"] = "none",
+        bias: Literal["none", "qkv", "attention", "all"] = "none",
         positions: Literal["rotary", "learned"] = "rotary",
         rotary_base: Annotated[float, Gt(1)] = 10_000.0,
         rotary_fraction: Annotated[float, Gt(0), Le(1)] = 1.0,
@@ -129,7 +129,7 @@ class GPT(nn.Module):
         self.embedding = nn.Embedding(vocab_size, width)
         self.positions = nn.Embedding(block, width) if positions == "learned" else None
         self.ngram_embeddings = nn.ModuleList(nn.Embedding(ngram_rows, width) for _ in range(ngrams - 1))
-        self.embedding_norm = Norm(width) if embedding_norm else nn.Identity()
+        self.embedding_norm = Norm(width, eps=eps) if embedding_norm else nn.Identity()
         self.blocks = nn.ModuleList(TransformerBlock(shape) for _ in range(layers))
         self.norm = Norm(width, norm, affine, eps)
         self.readout = Readout(width, vocab_size, bias=False)

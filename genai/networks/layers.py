@@ -100,9 +100,9 @@ def zero_module(module: M) -> M:
     return module
 
 
-def rms_norm(x: Tensor) -> Tensor:
+def rms_norm(x: Tensor, eps: float | None = None) -> Tensor:
     """RMSNorm of the last dimension, without weights (Zhang & Sennrich 2019, arXiv:1910.07467)."""
-    return F.rms_norm(x, (x.shape[-1],))
+    return F.rms_norm(x, (x.shape[-1],), eps=eps)
 
 
 def rotary_angles(positions: Tensor, head_width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:

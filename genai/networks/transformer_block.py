@@ -64,7 +64,7 @@ class TransformerBlock(nn.Module):
             self.mix = nn.Parameter(torch.tensor([1.0, 0.1]))  # weights of the residual stream and of the embedding x0
         bias = shape.bias == "all"
         self.qkv = nn.Linear(width, (shape.heads + 2 * shape.kv_heads) * shape.head_width, bias=shape.bias != "none")
-        self.attention_out = nn.Linear(shape.heads * shape.head_width, width, bias=bias)
+        self.attention_out = nn.Linear(shape.heads * shape.head_width, width, bias=shape.bias in ("attention", "all"))
         self.up = nn.Linear(width, shape.hidden * (2 if shape.activation == "swiglu" else 1), bias=bias)
         self.down = nn.Linear(shape.hidden, width, bias=bias)
         if shape.qk_norm == "before_rotary":
@@ -95,7 +95,7 @@ class TransformerBlock(nn.Module):
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = apply_partial_rotary(q, angles), apply_partial_rotary(k, angles)
         if shape.qk_norm == "after_rotary":
-            q, k = rms_norm(q) * shape.qk_gain, rms_norm(k) * shape.qk_gain
+            q, k = rms_norm(q, shape.eps) * shape.qk_gain, rms_norm(k, shape.eps) * shape.qk_gain
         return q, k, v, x
 
     def attend(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:

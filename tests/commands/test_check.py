@@ -39,7 +39,10 @@ def test_pictures(run: Command, tmp_path: Path) -> None:
     rows = {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
     assert done.returncode == 0, done.stderr
     assert rows["splits"] == "5 items to train on, 1 held out"
-    assert rows["sizes"] == "all 8 x 8 pixels" and rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
+    assert (
+        rows["sizes"] == "all 8 x 8 pixels"
+        and rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
+    )
     assert rows["prompts"].startswith("2 different: ") and "red cat" in rows["prompts"]
     assert "broken.png" in rows["not used"]
     assert {file.name for file in (tmp_path / "check").iterdir()} == {"000.png", "001.png", "002.png"}

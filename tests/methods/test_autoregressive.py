@@ -54,7 +54,13 @@ def model() -> Autoregressive:
 
 
 def request(items: list[list[int]], seeds: list[int], new: int, end: int | None = None) -> Request:
-    return Request([""] * len(items), seeds, (new,), init=[torch.tensor(item) for item in items], end_token=end)
+    return Request(
+        [""] * len(items),
+        seeds,
+        (new,),
+        init=[torch.tensor(item) for item in items],
+        end_tokens=() if end is None else (end,),
+    )
 
 
 def frequencies(logits: Tensor, options: AutoregressiveOptions, count: int = 10_000) -> Tensor:

@@ -242,7 +242,7 @@ def test_vocab_size_is_only_for_bpe() -> None:
 def test_a_request_continues_init_and_prompt_or_the_end_token(bytes4: Text) -> None:
     request = bytes4.request(["x", ""], [3, 4], Document("ab"), TextOptions(length=7))
     assert [tokens.tolist() for tokens in request.init or []] == [[97, 98, 120], [97, 98]]
-    assert (request.seeds, request.size, request.end_token) == ([3, 4], (7,), 256)
+    assert (request.seeds, request.size, request.end_tokens) == ([3, 4], (7,), (256,))
     empty = bytes4.request([""], [0], None, TextOptions()).init or []
     assert [tokens.tolist() for tokens in empty] == [[256]]
 
