@@ -22,6 +22,7 @@ FLOORS = {
     "networks": "GPT, U-Net, GAN, WaveNet: plain modules",
     "methods": "how networks learn and sample",
     "modalities": "media as tensors, and back",
+    "exchange": "weights of other tools, in and out",
     "data": "where examples come from",
     "report": "the page and its plots",
     "inference": "a trained model as a value",

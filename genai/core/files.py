@@ -28,6 +28,8 @@ MAX_BYTES = {
     "prompts": 64 * MIB,
     "sample": 64 * MIB,
     "metrics": 64 * MIB,
+    "card": MIB,
+    "tokenizer": 64 * MIB,
     "table": 1024 * MIB,
     "text": 4096 * MIB,
 }

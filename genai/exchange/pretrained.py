@@ -1,0 +1,208 @@
+"""Models in folders of transformers: ``config.json``, safetensors, ``tokenizer.json``. Nothing in them is run."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
+from genai.core.files import check_file, read_text
+from genai.core.plain_data import parse_json
+from genai.exchange.families import Config, Family, family_of
+from genai.exchange.weight_layout import Weight
+from genai.methods.autoregressive import Autoregressive
+from genai.modalities.pretrained_text import PretrainedText
+from genai.networks.gpt import GPT
+
+CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
+MAX_LAYERS, MAX_SHARDS = 512, 1_000
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """A model from elsewhere.
+
+    Attributes:
+        modality, method: ready to sample.
+        family: ``model_type`` of its config.
+        digest: hash of its weights.
+        licence: as its model card says; "" if it does not.
+    """
+
+    modality: PretrainedText
+    method: Autoregressive
+    family: str
+    digest: str
+    licence: str
+
+
+def is_pretrained_folder(path: Path) -> bool:
+    """Return whether a folder holds a model of transformers."""
+    return (path / CONFIG).is_file() and any((path / name).is_file() for name in (WEIGHTS, INDEX, "pytorch_model.bin"))
+
+
+def read_folder(folder: Path) -> PretrainedModel:
+    """Read a model from a folder.
+
+    Raises:
+        UserError: a file is missing, or asks for something that is not supported.
+        CorruptCheckpoint: the weights do not fit the config, or are damaged.
+    """
+    root = _hub_root(folder)
+    config = _read_json(folder / CONFIG, root)
+    family = family_of(config)
+    if not any((folder / name).is_file() for name in (WEIGHTS, INDEX)):
+        raise UserError(f"{folder} has weights as a pickle only, which can run code: save them as safetensors.")
+    arguments = family.arguments(Config(config))
+    if arguments["layers"] > MAX_LAYERS:
+        raise UserError(f"{folder / CONFIG}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
+    files = [check_file(folder / name, folder=root) for name in _shards(folder, root)]
+    network = load_network(family, arguments, TensorFiles(files), sum(file.stat().st_size for file in files), folder)
+    modality = _read_text_modality(folder, root, config, arguments)
+    digest = hashlib.sha256("".join(_file_hash(file) for file in files).encode()).hexdigest()
+    return PretrainedModel(modality, Autoregressive(network), config["model_type"], digest, _licence(folder, root))
+
+
+def load_network(
+    family: Family, arguments: Mapping[str, Any], tensors: Mapping[str, Tensor], num_bytes: int, source: Path
+) -> GPT:
+    """Build the network that ``arguments`` describe with the weights ``tensors``, in float32.
+
+    It is built on the meta device first: nothing is allocated for a description that does not fit the weights.
+
+    Raises:
+        UserError: the arguments exclude each other.
+        CorruptCheckpoint: a tensor is missing, superfluous or of another shape.
+    """
+    try:
+        with torch.device("meta"):
+            network = GPT(**arguments)
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from error
+    if sum(parameter.numel() for parameter in network.parameters()) > num_bytes:
+        raise CorruptCheckpoint(f"{source} describes a model of more numbers than its weights have bytes.")
+    named = {_full_name(name, family): tensor for name, tensor in tensors.items()}
+    weights = family.weights(dict(arguments))
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    state = {weight.name: _read_weight(weight, named, expected[weight.name], source) for weight in weights}
+    used = {name for weight in weights for name in weight.sources}
+    tied = {"lm_head.weight", "embed_out.weight"} if arguments["tied"] else set()
+    unused = [name for name in named if name not in used | tied and not name.endswith(family.ignored)]
+    if unused:
+        raise CorruptCheckpoint(f"{source}: nothing here takes its tensor {short_repr(unused[0])}.")
+    network.load_state_dict(state, strict=False, assign=True)
+    if arguments["tied"]:
+        network.readout.weight = network.embedding.weight
+    return network.eval()
+
+
+class TensorFiles(Mapping[str, Tensor]):
+    """The tensors of safetensors files by name, each read when it is asked for. Raises ``CorruptCheckpoint``."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files: dict[str, Any] = {}
+        for file in files:
+            try:
+                opened = safe_open(file, "pt")
+                self.files |= dict.fromkeys(opened.keys(), opened)
+            except (SafetensorError, OSError) as error:
+                raise CorruptCheckpoint(f"{file} is damaged: {short_text(str(error))}") from error
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self.files[name].get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def _read_weight(weight: Weight, tensors: Mapping[str, Tensor], shape: torch.Size, source: Path) -> Tensor:
+    """Read a tensor of ``shape`` in float32. Raises ``CorruptCheckpoint``."""
+    try:
+        tensor = weight.read(tensors)
+    except KeyError as error:
+        raise CorruptCheckpoint(f"{source} has no tensor {error.args[0]}.") from None
+    except RuntimeError as error:
+        raise CorruptCheckpoint(f"{source}: {weight.sources[0]} has another shape than its config says.") from error
+    if tensor.shape != shape or not tensor.is_floating_point():
+        found = f"{tuple(tensor.shape)}, not {tuple(shape)}"
+        raise CorruptCheckpoint(f"{source}: {weight.sources[0]} is {found}, as its config says.")
+    tensor = tensor.float()
+    if not tensor.isfinite().all():
+        raise CorruptCheckpoint(f"{source}: {weight.sources[0]} has values that are not finite.")
+    return tensor
+
+
+def _full_name(name: str, family: Family) -> str:
+    """Return the name of a tensor with the prefix that some files leave out."""
+    is_whole = name.startswith((family.prefix, "lm_head.", "embed_out.", "model."))
+    return name if is_whole else f"{family.prefix}{name}"
+
+
+def _shards(folder: Path, root: Path) -> list[str]:
+    """Return the names of the files with weights. Raises ``UserError`` for a name that leaves the folder."""
+    if not (folder / INDEX).is_file():
+        return [WEIGHTS]
+    names = _read_json(folder / INDEX, root).get("weight_map")
+    files = sorted(set(map(str, names.values()))) if isinstance(names, dict) else []
+    if not 0 < len(files) <= MAX_SHARDS:
+        raise UserError(f"{folder / INDEX} names {len(files):,} files.")
+    for name in files:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise UserError(f"{folder / INDEX} names {short_repr(name)}, which is no file of this folder.")
+    return files
+
+
+def _read_text_modality(
+    folder: Path, root: Path, config: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> PretrainedText:
+    """Read the tokenizer, and which tokens end a text. Raises ``UserError``."""
+    if not (folder / TOKENIZER).is_file():
+        raise UserError(f"{folder} has no {TOKENIZER}: save its tokenizer with transformers' save_pretrained first.")
+    generation = folder / "generation_config.json"
+    values = {**config, **(_read_json(generation, root) if generation.is_file() else {})}
+    ends = values.get("eos_token_id")
+    end_ids = [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
+    if not end_ids:
+        raise UserError(f"{folder / CONFIG} names no eos_token_id, the token that ends a text.")
+    try:
+        modality = PretrainedText(arguments["vocab_size"], arguments["block"], end_ids)
+        modality.restore({"kind": "pretrained", "json": read_text(folder / TOKENIZER, "tokenizer", root)})
+    except ValueError as error:
+        raise UserError(f"{folder / TOKENIZER}: {error}.") from error
+    return modality
+
+
+def _read_json(file: Path, root: Path) -> dict[str, Any]:
+    values = parse_json(read_text(file, "record", root), str(file))
+    if not isinstance(values, dict):
+        raise UserError(f"{file} holds a {type(values).__name__}, not values by name.")
+    return values
+
+
+def _hub_root(folder: Path) -> Path:
+    """Return the folder that links in ``folder`` may lead to: of the hub's cache, that of the model with its blobs."""
+    return folder.parent.parent if folder.parent.name == "snapshots" else folder
+
+
+def _licence(folder: Path, root: Path) -> str:
+    """Return the licence that the front matter of ``README.md`` names; "" if there is none."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ""
+    lines = read_text(card, "card", root).split("\n")
+    end = lines.index("---", 1) if lines[0] == "---" and "---" in lines[1:] else 0
+    return next((line.partition(":")[2].strip() for line in lines[:end] if line.startswith("license:")), "")
+
+
+def _file_hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,206 @@
+"""Folders of transformers: opened with the same logits and ids, or refused with the reason."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+import genai
+from genai.core.errors import CorruptCheckpoint, UserError
+from genai.exchange.families import Config, family_of
+from genai.modalities.pretrained_text import PretrainedTokenizer
+from genai.networks.gpt import GPT
+
+CONFIG = {
+    "model_type": "llama", "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-6,
+    "eos_token_id": 1, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+def byte_tokenizer() -> Tokenizer:
+    """A tokenizer with two special tokens, whose digits stand alone."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=298, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+        special_tokens=["<|start|>", "<|end|>"],
+    )  # fmt: skip
+    tokenizer.train_from_iterator(["the cat and the dog and the cat 1234"] * 20, trainer)
+    return tokenizer
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small Llama."""
+    folder = tmp_path_factory.mktemp("llama")
+    torch.manual_seed(0)
+    family = family_of(CONFIG)
+    arguments = family.arguments(Config(CONFIG))
+    network = GPT(**arguments)
+    tensors: dict[str, torch.Tensor] = {}
+    for weight in family.weights(arguments):
+        tensors |= weight.write(torch.randn(network.state_dict()[weight.name].shape) * 0.1)
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "tokenizer.json").write_text(byte_tokenizer().to_str())
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    return folder
+
+
+@pytest.fixture
+def folder(source: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(source, tmp_path / "model"))
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **values}))
+
+
+def test_a_folder_is_a_model(folder: Path) -> None:
+    model = genai.load(folder, device="cpu")
+    assert model.record == {"modality": "text", "model": "llama", "licence": "apache-2.0"}
+    (first,) = model.sample("the cat", length=8)
+    assert first.startswith("the cat") and first == genai.load(folder, device="cpu").sample("the cat", length=8)[0]
+    together = model.sample(["the cat", "a"], length=8)
+    assert together[0] == first
+
+
+def test_the_end_is_any_of_several_tokens(folder: Path) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 0]}))
+    model = genai.load(folder, device="cpu")
+    assert model.modality.end_tokens == (1, 0)
+    network = model.method.network
+    with torch.no_grad():
+        network.readout.weight.zero_()
+        network.readout.weight[0] = 0
+    assert (
+        model.sample("a", length=5, temperature=0.0)[0] == "a"
+    )  # all logits are equal: the first token, which ends it
+
+
+def test_shards_are_read_and_a_name_that_leaves_the_folder_is_refused(folder: Path) -> None:
+    expected = genai.load(folder, device="cpu").sample("the", length=4)
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    shards = {"model-1.safetensors": names[::2], "model-2.safetensors": names[1::2]}
+    for shard, part in shards.items():
+        save_file({name: tensors[name] for name in part}, folder / shard)
+    (folder / "model.safetensors").unlink()
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {name: shard for shard, part in shards.items() for name in part}}))
+    assert genai.load(folder, device="cpu").sample("the", length=4) == expected
+    for name in ("../secret.safetensors", "/etc/passwd", "x.bin", "a/b.safetensors"):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(UserError, match="which is no file of this folder"):
+            genai.load(folder)
+
+
+def test_the_cache_of_the_hub_may_link_to_its_own_files_only(folder: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "123"
+    shutil.copytree(folder, tmp_path / "models--a--b" / "blobs")
+    snapshot.mkdir(parents=True)
+    for file in (tmp_path / "models--a--b" / "blobs").iterdir():
+        (snapshot / file.name).symlink_to(file)
+    assert genai.load(snapshot, device="cpu").sample("a", length=2)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to(tmp_path / "models--a--b" / "blobs" / "tokenizer.json")
+    with pytest.raises(UserError, match=r"tokenizer\.json"):
+        genai.load(folder)
+
+
+def without(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        del tensors[name]
+        save_file(tensors, folder / "model.safetensors")
+
+    return change
+
+
+def with_tensor(name: str, value: torch.Tensor) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        save_file({**load_file(folder / "model.safetensors"), name: value}, folder / "model.safetensors")
+
+    return change
+
+
+def cut(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def endless_header(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes((2**62).to_bytes(8, "little") + b"{}")
+
+
+def only_a_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a tensor is missing": (without("model.norm.weight"), "has no tensor model.norm.weight"),
+    "a tensor too many": (with_tensor("model.other", torch.zeros(2)), "nothing here takes its tensor"),
+    "another shape": (with_tensor("model.norm.weight", torch.zeros(3)), r"is \(3,\), not \(32,\)"),
+    "whole numbers": (with_tensor("model.norm.weight", torch.zeros(32, dtype=torch.int8)), "as its config says"),
+    "not finite": (with_tensor("model.norm.weight", torch.full((32,), torch.nan)), "not finite"),
+    "half a file": (cut, "is damaged"),
+    "an endless header": (endless_header, "is damaged"),
+    "a pickle": (only_a_pickle, "a pickle only, which can run code"),
+    "a large model": (lambda folder: change_config(folder, hidden_size=65_536, num_hidden_layers=100), "more numbers"),
+    "many layers": (lambda folder: change_config(folder, num_hidden_layers=10**6), "more than 512"),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer.json"),
+    "another tokenizer": (lambda folder: (folder / "tokenizer.json").write_text("{}"), "not a tokenizer"),
+    "no end": (lambda folder: change_config(folder, eos_token_id=None), "names no eos_token_id"),
+    "an end out of range": (lambda folder: change_config(folder, eos_token_id=300), "the model has 300 tokens"),
+    "a list for a config": (lambda folder: (folder / "config.json").write_text("[1]"), "not values by name"),
+    "code": (
+        lambda folder: change_config(folder, model_type="mine", auto_map={"AutoModel": "mine.Mine"}),
+        "model_type='mine' is not supported",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_does_not_fit_is_refused_by_name(kind: str, folder: Path, tmp_path: Path) -> None:
+    change, message = HOSTILE[kind]
+    change(folder)
+    with pytest.raises((UserError, CorruptCheckpoint), match=message):
+        genai.load(folder)
+    assert not list(tmp_path.rglob("owned"))
+
+
+def test_a_tokenizer_keeps_its_rules() -> None:
+    tokenizer = PretrainedTokenizer(byte_tokenizer().to_str())
+    ids = tokenizer.encode("the cat 12<|end|>\u00e9")
+    assert b"".join(tokenizer.token_bytes[index] for index in ids) == "the cat 12<|end|>\u00e9".encode()
+    assert 1 in ids and tokenizer.special_ids == {0, 1}
+    assert [tokenizer.token_bytes[index] for index in tokenizer.encode("12")] == [b"1", b"2"]
+
+
+def test_a_tokenizer_of_sentencepiece_has_spaces_and_bytes() -> None:
+    vocab = {"<unk>": 0, "<0x0A>": 1, "\u2581the": 2, "a": 3}
+    tokenizer = Tokenizer(models.BPE(vocab, [], unk_token="<unk>", byte_fallback=True))
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    assert PretrainedTokenizer(tokenizer.to_str()).token_bytes == [b"<unk>", b"\n", b" the", b"a"]
+
+
+@pytest.mark.peers
+def test_the_folder_is_the_same_model_in_transformers(folder: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    peer = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    model = genai.load(folder, device="cpu")
+    x = torch.randint(0, 298, (2, 40), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        difference = (model.method.network(x) - peer(x).logits).abs().max()
+    assert float(difference) < 5e-6 * float(peer(x).logits.abs().max())
