@@ -64,7 +64,7 @@ def read_folder(folder: Path) -> PretrainedModel:
     files = [check_file(folder / name, folder=root) for name in _shards(folder, root)]
     network = load_network(family, arguments, TensorFiles(files), sum(file.stat().st_size for file in files), folder)
     modality = _read_text_modality(folder, root, config, arguments)
-    digest = hashlib.sha256("".join(_file_hash(file) for file in files).encode()).hexdigest()
+    digest = hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
     return PretrainedModel(modality, Autoregressive(network), config["model_type"], digest, _licence(folder, root))
 
 
@@ -203,6 +203,7 @@ def _licence(folder: Path, root: Path) -> str:
     return next((line.partition(":")[2].strip() for line in lines[:end] if line.startswith("license:")), "")
 
 
-def _file_hash(file: Path) -> str:
+def file_hash(file: Path) -> str:
+    """Return the sha256 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -16,7 +16,8 @@ from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_n
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
-from genai.exchange.pretrained import WEIGHTS, is_pretrained_folder, read_folder
+from genai.exchange.gguf_file import is_gguf_file, read_gguf
+from genai.exchange.pretrained import WEIGHTS, PretrainedModel, is_pretrained_folder, read_folder
 from genai.inference.build import build_from_checkpoint, load_weights
 from genai.media.base import Media
 from genai.methods.base import Method
@@ -268,7 +269,7 @@ def load(
     """Load the model of a run folder or a checkpoint file.
 
     Args:
-        source: the run folder, checkpoint file, or folder of a model of transformers; ``None``: the newest run.
+        source: the run folder, checkpoint file, folder of transformers, or GGUF file; ``None``: the newest run.
         modality: of the newest run, or the one that ``source`` must have.
         weights: ``ema`` (averaged over training) or ``raw`` (as the optimizer left them).
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -282,8 +283,8 @@ def load(
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
-    if source is not None and is_pretrained_folder(folder := Path(source).expanduser().absolute()):
-        return _load_pretrained(folder, modality, torch_device)
+    if source is not None and (pretrained := _read_pretrained(Path(source).expanduser().absolute())):
+        return _pretrained_model(pretrained, Path(source), modality, torch_device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     header = CheckpointHeader.read(state)
     try:
@@ -303,13 +304,19 @@ def load(
     )
 
 
-def _load_pretrained(folder: Path, modality: str | None, device: str) -> Model:
-    """Load a model of transformers. Raises ``UserError``."""
+def _read_pretrained(path: Path) -> PretrainedModel | None:
+    """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
+    if is_pretrained_folder(path):
+        return read_folder(path)
+    return read_gguf(path) if is_gguf_file(path) else None
+
+
+def _pretrained_model(model: PretrainedModel, path: Path, modality: str | None, device: str) -> Model:
     if modality not in (None, "text"):
-        raise UserError(f"{folder} is a model of text, not of {modality}.")
-    model = read_folder(folder)
+        raise UserError(f"{path} is a model of text, not of {modality}.")
     record = {"modality": "text", "model": model.family, "licence": model.licence}
-    return Model(model.modality, model.method.to(device).eval(), record, folder / WEIGHTS, model.digest)
+    file = path / WEIGHTS if path.is_dir() else path
+    return Model(model.modality, model.method.to(device).eval(), record, file, model.digest)
 
 
 def open_checkpoint(

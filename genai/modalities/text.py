@@ -118,7 +118,16 @@ class Text(Modality):
         """Return the UTF-8 of the tokens before the first end token; it may start or end inside a character."""
         ids = x.tolist()
         stop = next((position for position, index in enumerate(ids) if index in self.end_tokens), len(ids))
-        return b"".join(self.tokenizer.token_bytes[index] for index in ids[:stop])
+        return self._join_bytes(ids[:stop])
+
+    def prompt_bytes(self, x: Tensor) -> bytes:
+        """Return the UTF-8 of a prompt, in which end tokens stand between messages."""
+        return self._join_bytes(x.tolist())
+
+    def _join_bytes(self, ids: Sequence[int]) -> bytes:
+        """Join the bytes of tokens; an end token that no text encodes to has none."""
+        token_bytes = self.tokenizer.token_bytes
+        return b"".join(token_bytes[index] for index in ids if index < len(token_bytes))
 
     def decoder(self, init: Tensor | None, options: TextOptions) -> Decoder:
         return TextDecoder(self, init, list(options.stop))
@@ -204,7 +213,7 @@ class TextDecoder:
     def __init__(self, text: Text, init: Tensor | None, stop: list[str]) -> None:
         self.text, self.stop, self.done = text, [s for s in stop if s], False
         self.utf8_decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.initial = Document(self.utf8_decoder.decode(text.decode_bytes(init)) if init is not None else "")
+        self.initial = Document(self.utf8_decoder.decode(text.prompt_bytes(init)) if init is not None else "")
         self.emitted = str(self.initial)
         self.pending = ""
         self.ended = False

@@ -1,0 +1,228 @@
+"""Models in GGUF files of llama.cpp, read with the package ``gguf``: F16, F32, Q8_0, Q4_0 and Q4_1 become float32."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+
+from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
+from genai.core.files import check_file
+from genai.exchange.families import Config, family_of
+from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, file_hash, load_network
+from genai.methods.autoregressive import Autoregressive
+from genai.modalities.pretrained_text import PretrainedText
+
+QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
+MAX_VALUES_PER_BYTE = 2
+"""A file with more values than this per byte holds none of ``QUANTIZATIONS``."""
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
+NAMES = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+"""Tensors of transformers by their names in GGUF."""
+_DIGITS = pre_tokenizers.Digits(individual_digits=True)
+_BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+PRE_TOKENIZERS: dict[str, list[Any]] = {
+    "gpt-2": [_BYTES],
+    "smollm": [_DIGITS, _BYTES],
+    "llama-bpe": [_WORDS % "{1,3}"],
+    "qwen2": [_WORDS % ""],
+}
+"""Ways to split a text before BPE, by ``tokenizer.ggml.pre``; a text is a regular expression."""
+SPECIAL = (2, 3)
+"""Types of tokens that are special: unknown, control."""
+
+
+def is_gguf_file(path: Path) -> bool:
+    """Return whether a file begins as GGUF does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
+
+
+def read_gguf(path: Path) -> PretrainedModel:
+    """Read a model from a file.
+
+    Raises:
+        UserError: the package is missing, or the file asks for something that is not supported.
+        CorruptCheckpoint: it is damaged, or its weights do not fit its description.
+    """
+    reader = _open(check_file(path))
+    fields = Fields(reader, path)
+    architecture = fields.get("general.architecture")
+    if architecture not in ARCHITECTURES:
+        raise UserError(
+            f"{path}: general.architecture={short_repr(architecture)} is not supported. "
+            f"There are: {', '.join(ARCHITECTURES)}."
+        )
+    config = _config(fields, architecture)
+    family = family_of(config)
+    tensors = GGUFTensors(reader, config, path)
+    config["tie_word_embeddings"] = "lm_head.weight" not in tensors
+    arguments = family.arguments(Config(config))
+    if arguments["layers"] > MAX_LAYERS:
+        raise UserError(f"{path}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
+    network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
+    modality = _read_text_modality(fields, arguments, path)
+    licence = fields.get("general.license")
+    return PretrainedModel(
+        modality, Autoregressive(network), architecture, file_hash(path), short_text(licence) if licence else ""
+    )
+
+
+class Fields:
+    """The metadata of a file. Raises ``CorruptCheckpoint`` for values that cannot be read."""
+
+    def __init__(self, reader: Any, path: Path) -> None:
+        self.reader, self.path = reader, path
+
+    def get(self, name: str, default: Any = None) -> Any:
+        field = self.reader.fields.get(name)
+        if field is None:
+            return default
+        try:
+            return field.contents()
+        except Exception as error:  # values of a stranger
+            raise CorruptCheckpoint(f"{self.path} is damaged: its {short_text(name)} cannot be read.") from error
+
+
+class GGUFTensors(Mapping[str, Tensor]):
+    """The tensors of a file in float32, by their names in transformers; each is converted when it is asked for."""
+
+    def __init__(self, reader: Any, config: Mapping[str, Any], path: Path) -> None:
+        self.path, self.config = path, config
+        self.tensors = {_full_name(tensor.name): tensor for tensor in reader.tensors}
+        for tensor in reader.tensors:
+            if tensor.tensor_type.name not in QUANTIZATIONS:
+                kinds = ", ".join(QUANTIZATIONS)
+                raise UserError(
+                    f"{path}: weights of type {tensor.tensor_type.name} are not supported; there are: {kinds}."
+                )
+
+    def __getitem__(self, name: str) -> Tensor:
+        from gguf import dequantize
+
+        tensor = self.tensors[name]
+        try:
+            values = torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), np.float32))
+        except Exception as error:  # sizes of a stranger
+            raise CorruptCheckpoint(f"{self.path} is damaged: {short_text(name)} cannot be read.") from error
+        if self.config["model_type"] == "llama" and (part := re.search(r"\.(q|k)_proj\.", name)):
+            heads = self.config["num_attention_heads" if part[1] == "q" else "num_key_value_heads"]
+            return _unpermute(values, heads)
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+def _open(path: Path) -> Any:
+    try:
+        from gguf import GGUFReader
+    except ImportError:
+        raise UserError(f"{path}: GGUF needs the package gguf: pip install 'genai[gguf]'.") from None
+    try:
+        return GGUFReader(path)
+    except Exception as error:  # a damaged file can cause any error
+        raise CorruptCheckpoint(f"{path} is damaged: {short_text(str(error)) or type(error).__name__}.") from error
+
+
+def _config(fields: Fields, architecture: str) -> dict[str, Any]:
+    """Return the metadata as a config of transformers."""
+    get = lambda name: fields.get(f"{architecture}.{name}")  # noqa: E731
+    tokens = fields.get("tokenizer.ggml.tokens") or []
+    scaling = {}
+    if get("rope.scaling.type") not in (None, "none"):
+        scaling = {"rope_type": get("rope.scaling.type"), "factor": get("rope.scaling.factor")}
+        scaling["original_max_position_embeddings"] = get("rope.scaling.original_context_length")
+    return {
+        "model_type": architecture,
+        "vocab_size": get("vocab_size") or len(tokens),
+        "hidden_size": get("embedding_length"),
+        "intermediate_size": get("feed_forward_length"),
+        "num_hidden_layers": get("block_count"),
+        "num_attention_heads": get("attention.head_count"),
+        "num_key_value_heads": get("attention.head_count_kv"),
+        "head_dim": get("attention.key_length"),
+        "max_position_embeddings": get("context_length"),
+        "rms_norm_eps": get("attention.layer_norm_rms_epsilon"),
+        "rope_parameters": {"rope_theta": get("rope.freq_base") or 10_000.0, "rope_type": "default"} | scaling,
+    }
+
+
+def _full_name(name: str) -> str:
+    """Return the name in transformers; a name that is unknown stays as it is, to be refused."""
+    block = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", name)
+    part, kind = (block[2], block[3]) if block else name.rpartition(".")[::2]
+    prefix = f"model.layers.{block[1]}." if block else ""
+    return f"{prefix}{NAMES[part]}.{kind}" if part in NAMES else name
+
+
+def _unpermute(rows: Tensor, heads: int) -> Tensor:
+    """Put the rows of rotary pairs, which llama.cpp stores beside each other, into two halves of each head."""
+    return rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
+
+
+def _read_text_modality(fields: Fields, arguments: Mapping[str, Any], path: Path) -> PretrainedText:
+    """Build the tokenizer from the metadata. Raises ``UserError``."""
+    kind, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre", "gpt-2")
+    if kind != "gpt2" or pre not in PRE_TOKENIZERS:
+        raise UserError(
+            f"{path}: its tokenizer ({short_repr(kind)}, {short_repr(pre)}) is not supported. "
+            f"There are: 'gpt2' with {', '.join(PRE_TOKENIZERS)}."
+        )
+    ends = [fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
+    end_ids = [end for end in dict.fromkeys(ends) if isinstance(end, int)]
+    if not end_ids:
+        raise UserError(f"{path} names no token that ends a text.")
+    try:
+        modality = PretrainedText(arguments["vocab_size"], arguments["block"], end_ids)
+        modality.restore({"kind": "pretrained", "json": _tokenizer(fields, pre).to_str()})
+    except Exception as error:  # `tokenizers` raises bare Exception
+        raise UserError(f"{path}: {short_text(str(error)).rstrip('.')}.") from error
+    return modality
+
+
+def _tokenizer(fields: Fields, pre: str) -> Tokenizer:
+    tokens, types = fields.get("tokenizer.ggml.tokens"), fields.get("tokenizer.ggml.token_type")
+    merges = [tuple(merge.split(" ", 1)) for merge in fields.get("tokenizer.ggml.merges")]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(
+        models.BPE(vocab, [(first, second) for first, second in merges], ignore_merges=pre == "llama-bpe")
+    )
+    splits = [_split(rule) if isinstance(rule, str) else [rule] for rule in PRE_TOKENIZERS[pre]]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([step for steps in splits for step in steps])
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [token for token, kind in zip(tokens, types, strict=True) if kind in SPECIAL]
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return tokenizer
+
+
+def _split(pattern: str) -> list[Any]:
+    split = pre_tokenizers.Split(Regex(pattern), "isolated")
+    return [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]

