@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from genai.data.folder import CaptionKind
 from genai.data.timed_folder import TimedFolder
 from genai.media.sound import SAMPLE_RATES, Sound
 
@@ -21,6 +22,7 @@ class AudioFolder(TimedFolder):
         path: a folder (searched for ``SUFFIXES``, without hidden files) or a glob such as ``birds/**/*.wav``.
         val_fraction: fraction for validation; identical files go to the same split.
         sample_rate: samples per second to read them at; ``None``: the sample rate of each file.
+        caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
 
     Raises:
         UserError: there are no sounds, or too few that can be used.
@@ -36,8 +38,9 @@ class AudioFolder(TimedFolder):
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         sample_rate: Annotated[int, Ge(SAMPLE_RATES[0]), Le(SAMPLE_RATES[-1])] | None = None,
+        caption: CaptionKind = "auto",
     ) -> None:
-        super().__init__(path, val_fraction)
+        super().__init__(path, val_fraction, caption)
         self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:

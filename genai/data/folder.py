@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt, Lt
 
@@ -15,13 +15,16 @@ from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
-from genai.data.captions import read_captions
+from genai.data.captions import Captions, describe_prompts, name_caption, read_captions
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
 from genai.data.find_files import expand_glob, walk_folder
 
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 """Names of a validation folder next to a sub-folder ``train``; the first that exists is used."""
+
+CaptionKind = Literal["auto", "name"]
+"""Where captions come from: text files, tables and folders, or the names of the files."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Folder(SplitSource):
     """Files below a folder, or matched by a glob.
 
     The prompt of ``a.png`` is the text of ``a.txt`` or ``a.caption``, else its row in a table of the folder (see
-    ``genai.data.captions``), else the name of its sub-folder with spaces for underscores, else "".
+    ``genai.data.caption_table``), else the name of its sub-folder with spaces for underscores, else "". With
+    ``caption="name"`` it is the name of the file, without its suffix and a number at its end.
 
     Top-level sub-folders ``train`` and ``val`` (or ``validation``, ``valid``, ``test``) are the two splits, and not
     prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content.
@@ -61,9 +65,12 @@ class Folder(SplitSource):
     load_options: Any = None
     """Options of ``load`` as plain values, for the content hash."""
 
-    def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
-        self.path, self.val_fraction = path, val_fraction
+    def __init__(
+        self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, caption: CaptionKind = "auto"
+    ) -> None:
+        self.path, self.val_fraction, self.caption = path, val_fraction, caption
         self.skipped = ()
+        self.num_skipped, self.num_unused_captions = 0, 0
 
     @abstractmethod
     def inspect(self, file: Path) -> dict[str, Any]:
@@ -77,9 +84,18 @@ class Folder(SplitSource):
     def description(self) -> str:
         prompts = [*(self.train.prompts or ()), *(self.val.prompts or ())]
         counts = f"{len(self.train):,} {self.item_name} to train on, {len(self.val):,} held out"
-        skipped = f", {len(self.skipped):,} skipped" if self.skipped else ""
-        without = f" ({prompts.count(''):,} without)" if any(prompts) and "" in prompts else ""
-        return f"{one_line(self.path)}: {counts}{skipped}, {len(set(prompts)):,} different prompts{without}{self.note}"
+        skipped = f", {self.num_skipped:,} skipped" if self.num_skipped else ""
+        count = self.num_unused_captions
+        unused = f", {count:,} caption{'s' * (count > 1)} not used" if count else ""
+        hint = "" if any(prompts) else self._name_hint
+        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {describe_prompts(prompts)}{hint}{self.note}"
+
+    @property
+    def _name_hint(self) -> str:
+        """Name ``caption="name"`` if the files have different names with letters."""
+        names = {name_caption(item.file) for entries in self._partition[:2] for item, _ in entries}
+        has_names = self.caption == "auto" and sum(any(map(str.isalpha, name)) for name in names) > 1
+        return " (data.caption=name takes the names of the files)" if has_names else ""
 
     @property
     def note(self) -> str:
@@ -128,24 +144,31 @@ class Folder(SplitSource):
         media, files, errors = self.files()
         path = Path(self.path).expanduser()
         root = path if path.is_dir() else Path(os.path.commonpath([file.parent for file in media]))
-        captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
+        captions = Captions()
+        if self.caption == "auto":
+            captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
+        caption_of = captions.caption_of if self.caption == "auto" else lambda file, _: name_caption(file)
         notes = [*errors, *captions.notes]
+        self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
         if not folders:
-            return root, [Item(file, captions.caption_of(file, root)) for file in media], notes
+            return root, [Item(file, caption_of(file, root)) for file in media], notes
         train, val = folders
         folder_of = {file: folder for file in media for folder in folders if file.is_relative_to(folder)}
-        items = [Item(file, captions.caption_of(file, folder), folder == val) for file, folder in folder_of.items()]
+        items = [Item(file, caption_of(file, folder), folder == val) for file, folder in folder_of.items()]
         notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
+        self.num_skipped = len(media) - len(folder_of)
         return root, items, notes
 
     @cached_property
     def _partition(self) -> tuple[list[Entry], list[Entry], str]:
         """Training entries, validation entries, and a remark on the split."""
+        self.num_skipped, self.num_unused_captions = 0, 0
         root, items, notes = self.items()
         infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
+        self.num_skipped += len(items) - len(entries)
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         if not train or not val:
@@ -161,6 +184,7 @@ class Folder(SplitSource):
         val_hashes = {info.content_hash for _, info in val}
         train = [(item, info) for item, info in entries if not item.is_val and info.content_hash not in val_hashes]
         duplicates = [item.file for item, info in entries if not item.is_val and info.content_hash in val_hashes]
+        self.num_skipped += len(duplicates)
         self.skipped += tuple(
             one_line(f"{file} is also in the validation data: it is not trained on.") for file in duplicates
         )

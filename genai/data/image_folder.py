@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from genai.core.cache import cache_dir, cache_key, cached_json
 from genai.data.dedup import group_similar
 from genai.data.file_index import FileInfo
-from genai.data.folder import Folder
+from genai.data.folder import CaptionKind, Folder
 from genai.media.picture import Picture
 
 SUFFIXES = frozenset(
@@ -30,6 +30,7 @@ class ImageFolder(Folder):
         val_fraction: fraction for validation; near-duplicates go to the same split.
         size: the size that the model needs, one number or height and width; a large JPEG is decoded faster, at about
             twice the longer side.
+        caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -45,8 +46,9 @@ class ImageFolder(Folder):
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         size: SideLength | Annotated[list[SideLength], Len(2, 2)] | None = None,
+        caption: CaptionKind = "auto",
     ) -> None:
-        super().__init__(path, val_fraction)
+        super().__init__(path, val_fraction, caption)
         self.load_options = None if size is None else 2 * (size if isinstance(size, int) else max(size))
 
     def load(self, file: Path) -> Picture:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
+from genai.data.folder import CaptionKind
 from genai.data.timed_folder import TimedFolder
 from genai.media.animation import FRAME_SUFFIXES
 from genai.media.clip import MAX_FPS, Clip
@@ -30,6 +31,7 @@ class VideoFolder(TimedFolder):
         val_fraction: fraction for validation; identical files go to the same split.
         fps: frames per second to read them at; ``None``: the frame rate of each file.
         size: shorter side in pixels; larger clips are downscaled while they are read.
+        caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
@@ -46,8 +48,9 @@ class VideoFolder(TimedFolder):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         fps: Annotated[float, Gt(0), Le(MAX_FPS)] | None = None,
         size: Annotated[int, Ge(1)] | None = None,
+        caption: CaptionKind = "auto",
     ) -> None:
-        super().__init__(path, val_fraction)
+        super().__init__(path, val_fraction, caption)
         self.fps, self.size = fps, size
         self.load_options = [fps, size]
 

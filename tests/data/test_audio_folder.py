@@ -49,7 +49,7 @@ def test_captions_beside_in_tables_and_of_folders(folder: Path) -> None:
     assert prompts(source) == ["", "a bell", "a wren", "old door"]
     assert source.skipped == ()
     assert source.description == (
-        f"{folder}: 3 sounds to train on, 1 held out, 4 different prompts (1 without), 0.4 seconds in all"
+        f"{folder}: 3 sounds to train on, 1 held out, 3 different prompts (1 without), 0.4 seconds in all"
     )
 
 
