@@ -72,7 +72,7 @@ class Source(ABC):
     media: ClassVar[type[Any]]
     """Media class of the examples."""
 
-    metrics: ClassVar[tuple[str, ...]] = ("val_loss",)
+    metrics: tuple[str, ...] = ("val_loss",)
     """Default metrics of ``genai.evaluate``: names in ``genai.metrics.base`` or ``own_metrics``."""
 
     own_metrics: ClassVar[Mapping[str, str]] = {}

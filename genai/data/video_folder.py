@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -38,7 +38,7 @@ class VideoFolder(TimedFolder):
     """
 
     media = Clip
-    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "motion", "nearest")
+    metrics: tuple[str, ...] = ("val_loss", "motion", "nearest")
     suffixes = SUFFIXES
     item_name = "clips"
 
