@@ -91,6 +91,9 @@ class Source(ABC):
     skipped: tuple[str, ...] = ()
     """One message per skipped file."""
 
+    file_notes: tuple[str, ...] = ()
+    """One message per file that is used, but not as it is, or has nothing in it."""
+
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         """Draw ``count`` prompts of the kind that ``split`` has; by default those of random examples."""
         indices = np.random.default_rng(seed).integers(len(split), size=count)

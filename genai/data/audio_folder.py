@@ -47,4 +47,10 @@ class AudioFolder(TimedFolder):
         return Sound.read(file, self.sample_rate)
 
     def inspect(self, file: Path) -> dict[str, Any]:
-        return {"seconds": Sound.read(file).seconds}
+        sound = Sound.read(file)
+        return {"seconds": sound.seconds, "note": sound.note, "is_silence": sound.is_silence}
+
+    @property
+    def note(self) -> str:
+        count = sum(info.is_silence for entries in self._partition[:2] for _, info in entries)
+        return f"{super().note}{f'; {count:,} silent' if count else ''}"

@@ -2,7 +2,7 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,6 +169,7 @@ class Folder(SplitSource):
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
         self.num_skipped += len(items) - len(entries)
+        self.file_notes = tuple(one_line(line) for item, info in entries for line in _file_notes(item.file, info))
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         if not train or not val:
@@ -215,6 +216,14 @@ class Folder(SplitSource):
 
     def _has_suffix(self, file: Path) -> bool:
         return file.suffix.lower() in self.suffixes
+
+
+def _file_notes(file: Path, info: FileInfo) -> Iterator[str]:
+    """Yield what people should know of a file that is used."""
+    if info.note:
+        yield f"{file}: {info.note}."
+    if info.is_silence:
+        yield f"{file} is silent."
 
 
 def _group_identical(infos: Sequence[FileInfo]) -> list[int]:
