@@ -37,6 +37,8 @@ FFMPEG_FORMATS = (
     "ape,tta,wv,dts,mpc,mpc8"
 )
 """Formats that FFmpeg may open; no play lists, which name other files."""
+FORMATS_FROM_ZERO = ("matroska,webm", "asf")
+"""FFmpeg's names of formats that declare the time at their end; the others declare the time between start and end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -307,9 +309,17 @@ def _declared_seconds(container: Any, stream: Any) -> float:
     """Return the duration that the file declares; 0 if it is only an estimate, as in an MP3 without a table."""
     if container.format.name in ("mp3", "aac") and not stream.start_time:
         return 0.0
-    if stream.duration is not None:
+    if stream.duration is not None and container.format.name not in FORMATS_FROM_ZERO:
         return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+    return container_seconds(container) if len(container.streams) == 1 else 0.0
+
+
+def container_seconds(container: Any) -> float:
+    """Return the duration that a container of PyAV declares, from its first frame on; 0 if it declares none."""
+    seconds = (container.duration or 0) / 1e6
+    if container.format.name in FORMATS_FROM_ZERO:
+        seconds -= (container.start_time or 0) / 1e6
+    return max(0.0, seconds)
 
 
 def _to_channels(frame: Any) -> NDArray[np.float32]:

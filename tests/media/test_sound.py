@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import wave
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,18 @@ def test_a_wav_without_samples_is_refused_whatever_follows_them(tmp_path: Path) 
     (tmp_path / "a.wav").write_bytes(content)
     with pytest.raises(UserError, match="has no samples"):
         Sound.read(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("name", ["a.mka", "a.webm", "a.m4a", "a.wma"])
+def test_a_sound_that_does_not_start_at_0_is_whole(tmp_path: Path, name: str) -> None:
+    codec = {"a.mka": "aac", "a.webm": "libopus", "a.m4a": "aac", "a.wma": "wmav2"}[name]
+    with av.open(str(tmp_path / name), "w") as container:
+        stream: Any = container.add_stream(codec, rate=48_000, layout="mono")
+        stream.bit_rate = 96_000
+        frame = av.AudioFrame.from_ndarray(tone(48_000)[None], "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 3 * 48_000, Fraction(1, 48_000)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    same(Sound.read(tmp_path / name))
 
 
 def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
