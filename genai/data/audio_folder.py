@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.data.folder import CaptionKind
+from genai.data.parts import Part
 from genai.data.timed_folder import TimedFolder
 from genai.media.sound import SAMPLE_RATES, Sound
 
@@ -32,6 +33,7 @@ class AudioFolder(TimedFolder):
     metrics = ("val_loss", "bits_per_sample", "prompt_accuracy", "nearest")
     suffixes = SUFFIXES
     item_name = "sounds"
+    min_seconds, enough = 1.0, "3 seconds"
 
     def __init__(
         self,
@@ -45,6 +47,11 @@ class AudioFolder(TimedFolder):
 
     def load(self, file: Path) -> Sound:
         return Sound.read(file, self.sample_rate)
+
+    def load_part(self, file: Path, part: Part) -> Sound:
+        sound = self.load(file)
+        start, end = (round(seconds * sound.sample_rate) for seconds in part)
+        return Sound(sound.samples[start:end], sound.sample_rate)
 
     def inspect(self, file: Path) -> dict[str, Any]:
         sound = Sound.read(file)

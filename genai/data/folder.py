@@ -3,7 +3,7 @@
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,6 +19,7 @@ from genai.data.captions import Captions, describe_prompts, name_caption, read_c
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.parts import Part
 
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 """Names of a validation folder next to a sub-folder ``train``; the first that exists is used."""
@@ -35,11 +36,13 @@ class Item:
         file: path of the file.
         prompt: the text that describes it.
         is_val: whether it is validation data; ``None`` if the data set has no predefined split.
+        part: the part of the file; ``None``: all of it.
     """
 
     file: Path
     prompt: str
     is_val: bool | None = None
+    part: Part | None = None
 
 
 Entry = tuple[Item, FileInfo]
@@ -53,7 +56,8 @@ class Folder(SplitSource):
     ``caption="name"`` it is the name of the file, without its suffix and a number at its end.
 
     Top-level sub-folders ``train`` and ``val`` (or ``validation``, ``valid``, ``test``) are the two splits, and not
-    prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content.
+    prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content. A single file, or
+    copies of one, is cut in two if it is large enough.
 
     Raises:
         UserError: there are no files, or too few that can be used.
@@ -62,6 +66,8 @@ class Folder(SplitSource):
     suffixes: ClassVar[frozenset[str]]
     item_name: ClassVar[str]
     """Plural noun for the items in messages, such as ``pictures``."""
+    enough: str
+    """What a single file needs to be cut in two, for a message."""
     load_options: Any = None
     """Options of ``load`` as plain values, for the content hash."""
 
@@ -79,6 +85,14 @@ class Folder(SplitSource):
     @abstractmethod
     def load(self, file: Path) -> Any:
         """Read the media in a file."""
+
+    @abstractmethod
+    def load_part(self, file: Path, part: Part) -> Any:
+        """Read a part of the media in a file."""
+
+    @abstractmethod
+    def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
+        """Cut the only file into training and validation parts, with a remark; ``None`` if it is too small."""
 
     @property
     def description(self) -> str:
@@ -174,8 +188,10 @@ class Folder(SplitSource):
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         if not train or not val:
             errors = " ".join(["", *self.skipped[:3]])
+            advice = "" if is_predefined else f", or a single one of at least {self.enough}, which is cut in two"
             raise UserError(
-                f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out.{errors}"
+                f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out{advice}."
+                f"{errors}"
             )
         return train, val, note
 
@@ -194,13 +210,27 @@ class Folder(SplitSource):
     def _hash_split(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], str]:
         """Split by the content of the files, keeping groups together."""
         if len({info.content_hash for _, info in entries}) < 2:
-            return [], [], ""
+            return self._cut_single(entries)
         group_ids, note = self.group_ids([info for _, info in entries])
         if len(set(group_ids)) < 2:  # all similar, such as single frames of a video: group only identical files
             group_ids = _group_identical([info for _, info in entries])
         val = select_val_indices([info.content_hash for _, info in entries], group_ids, self.val_fraction)
         train = [entry for index, entry in enumerate(entries) if index not in val]
         return train, [entries[index] for index in sorted(val)], note
+
+    def _cut_single(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], str]:
+        """Split the only file by its parts. Each different prompt of identical files gets all parts."""
+        parts = self.cut(entries[0][0].file, entries[0][1]) if entries else None
+        if parts is None:
+            return [], [], ""
+        by_prompt = {item.prompt: (item, info) for item, info in reversed(entries)}
+        unique = [by_prompt[prompt] for prompt in sorted(by_prompt)]
+        train, val = (
+            [(replace(item, part=part), info) for part in split_parts for item, info in unique]
+            for split_parts in parts[:2]
+        )
+        copies = f" in {len(entries):,} copies" if len(entries) > 1 else ""
+        return train, val, f"; one {self.item_name.removesuffix('s')}{copies}, {parts[2]}"
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -209,9 +239,14 @@ class Folder(SplitSource):
 
     def _make_split(self, name: str, entries: Sequence[Entry]) -> Split:
         prompts = [item.prompt for item, _ in entries]
-        content = [(info.content_hash, item.prompt) for item, info in entries]
+        content = [(info.content_hash, item.prompt, *(item.part or ())) for item, info in entries]
         content_hash = cache_key(self.item_name, self.load_options, content)
-        load = lambda index: Example(self.load(entries[index][0].file), prompts[index])  # noqa: E731
+
+        def load(index: int) -> Example:
+            item = entries[index][0]
+            media = self.load(item.file) if item.part is None else self.load_part(item.file, item.part)
+            return Example(media, item.prompt)
+
         return Split(name, len(entries), load, content_hash, prompts, NUM_THREADS)
 
     def _has_suffix(self, file: Path) -> bool:

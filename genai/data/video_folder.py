@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
 from genai.data.folder import CaptionKind
+from genai.data.parts import Part
 from genai.data.timed_folder import TimedFolder
 from genai.media.animation import FRAME_SUFFIXES
 from genai.media.clip import MAX_FPS, Clip
@@ -41,6 +42,7 @@ class VideoFolder(TimedFolder):
     metrics: tuple[str, ...] = ("val_loss", "motion", "nearest")
     suffixes = SUFFIXES
     item_name = "clips"
+    min_seconds, enough = 2.0, "6 seconds"
 
     def __init__(
         self,
@@ -56,6 +58,11 @@ class VideoFolder(TimedFolder):
 
     def load(self, file: Path) -> Clip:
         return Clip.read(file, self.fps, self.size)
+
+    def load_part(self, file: Path, part: Part) -> Clip:
+        clip = self.load(file)
+        start, end = (round(seconds * clip.fps) for seconds in part)
+        return Clip(clip.frames[start:end], clip.fps)
 
     def inspect(self, file: Path) -> dict[str, Any]:
         """Decode the whole file, so that damaged files are found before packing."""
