@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,15 @@ def read_table(file: Path, find_file: FindFile) -> CaptionTable:
 
 def _read_csv(content: str, find_file: FindFile) -> CaptionTable:
     best: CaptionTable | None = None
+    parsed: list[dict[str, Any]] = []
     for options in _csv_options(content):
+        if options in parsed:
+            continue
         table = _parse_csv(content, find_file, options)
-        if options.get("strict") and table.error:
-            continue  # what breaks the rules of a dialect is another one
+        if options.pop("strict", False):
+            if table.error:
+                continue  # what breaks the rules of a dialect is another one
+            parsed.append(options)  # without errors, the same without strictness is the same
         if best is None or table.num_used > best.num_used:
             best = table
         if best.num_used == len(best.rows) and not best.error:
@@ -121,7 +127,8 @@ def _csv_options(content: str) -> Iterator[dict[str, Any]]:
             yield {**options, **escape, "strict": True}
             yield {**options, **escape}
         yield options
-        yield {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
+        if '"' in content:
+            yield {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
 
 
 def _parse_csv(content: str, find_file: FindFile, options: Mapping[str, Any]) -> CaptionTable:
@@ -189,5 +196,6 @@ def _make_row(line: int, values: Mapping[str, Any], find_file: FindFile) -> Tabl
     return TableRow(line, key, " ".join(printable(captions[0]).split()))
 
 
+@lru_cache(maxsize=256)
 def _normalize_column(name: str) -> str:
     return name.strip().casefold().replace(" ", "_").replace("-", "_")

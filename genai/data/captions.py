@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from genai.core.errors import UserError
@@ -79,6 +80,7 @@ def describe_prompts(prompts: Sequence[str]) -> str:
 def _add_table(captions: Captions, file: Path, names: set[str]) -> None:
     """Add the captions of a table in ``file`` for the files ``names``."""
 
+    @cache  # each dialect of a table is tried on all its rows
     def find_file(name: str) -> str | None:
         return next(filter(names.__contains__, _candidate_paths(file.parent, name)), None)
 
