@@ -22,6 +22,7 @@ class DataRecord:
     hash: str = ""
     hash_val: str = ""
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
