@@ -133,7 +133,7 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
 
 def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
     """Find the newest unfinished run whose config is ``values``."""
-    for run in all_runs(Path(values["runs"]).expanduser()):
+    for run in all_runs(Path(values["runs"])):
         record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
         if not run.last.exists() or finished or run.is_locked:

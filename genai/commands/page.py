@@ -51,7 +51,7 @@ def _find_runs(settings: PageSettings) -> "list[Run]":
 
     if settings.ckpt is not None:
         return [find_run(name) for name in parse_prompts(settings.ckpt)]
-    return latest_run_per_modality(Path(settings.runs).expanduser())
+    return latest_run_per_modality(Path(settings.runs))
 
 
 def _find_samples(root: Path) -> list[list[Sample]]:

@@ -257,7 +257,7 @@ def load(
     """Load the model of a run folder or a checkpoint file.
 
     Args:
-        source: the run folder or checkpoint file; ``None``: the newest run.
+        source: the run folder or checkpoint file; ``None``: the newest finished run.
         modality: of the newest run, or the one that ``source`` must have.
         weights: ``ema`` (averaged over training) or ``raw`` (as the optimizer left them).
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.

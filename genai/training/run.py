@@ -1,5 +1,6 @@
 """Training run, from its config to its last checkpoint."""
 
+import math
 import os
 import shutil
 import signal
@@ -111,7 +112,8 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
             raise CorruptCheckpoint(f"{setup.checkpoint}: a run cannot continue from it ({reason}).") from error
         raise
     if first:
-        run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
+        if module.step >= (setup.lr_schedule.total or math.inf):  # not after the few steps of fast_dev_run
+            run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         print_result(setup, run, module.step)
         if setup.settings.fast_dev_run:
             memory = peak_memory_mb(module.device)
