@@ -31,7 +31,7 @@ NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "l
 """Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
 
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
-    "train": ("data.path", "resume", "init_from", "runs"),
+    "train": ("data.path", "resume", "init_from", "runs", "name"),
     "sample": ("prompt", "prompts_file", "ckpt", "init", "soundtrack", "out", "from", "runs"),
     "evaluate": ("ckpt", "soundtrack", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),

@@ -31,6 +31,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "num_workers": ("workers",),
     "output_dir": ("runs",),
     "out_dir": ("runs",),
+    "run_name": ("name",),
+    "exp_name": ("name",),
     "checkpoint": ("resume", "init_from"),
     "ckpt": ("resume", "init_from"),
 }

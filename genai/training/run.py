@@ -26,6 +26,7 @@ from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
 from genai.training.loggers import read_metrics
+from genai.training.names import run_name
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
 from genai.training.setup import TrainingSetup, prepare_training
 from genai.version import __version__
@@ -47,7 +48,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
     if resumed:
         resumed.check_links()
         read_metrics(resumed.folder / "metrics.csv")
-    run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
+    run = resumed or create_run(Path(setup.settings.runs).expanduser(), run_name(config), config.folder)
     lock = run.lock()
     try:
         run.remove_temporary_files()
@@ -181,10 +182,6 @@ def _out_of_memory_message(settings: TrainSettings, sizes: Sequence[str]) -> str
     if accumulate * 2 <= batch:
         hints.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
     return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(hints)}"
-
-
-def _run_name(config: CommandConfig) -> str:
-    return f"{config.choices.get('modality', 'run')}-{config.choices.get('model', 'model')}"
 
 
 def _has_metrics(run: Run) -> bool:
