@@ -307,7 +307,7 @@ class TrainingLoop(Callback):
             module.step,
             None if total == math.inf else int(total),
             module.seconds,
-            lr_schedule.seconds,
+            lr_schedule.seconds if self.stop_step == math.inf else None,
             self.recent_speed.seconds_per_step,
             [Pause(intervals[name], median(values)) for name, values in durations.items()],
         )
