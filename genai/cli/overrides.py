@@ -8,6 +8,7 @@ from typing import Any
 
 from genai.cli.compose import (
     FREE_TEXT_KEYS,
+    MULTIRUN_FLAGS,
     NODE_KEYS,
     compose,
     encode_override,
@@ -147,7 +148,7 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
     overrides = [word for word in words if override_key(word) != "resume"]
     if any(override_key(word) == "init_from" and not word.endswith(("=", "=null")) for word in overrides):
         raise UserError("resume= continues a run, init_from= starts a new one: give one of them.")
-    if {"-m", "--multirun"} & set(overrides):
+    if set(MULTIRUN_FLAGS) & set(overrides):
         raise UserError("resume= continues a single run: leave out -m.")
     if "GENAI_RUN" in os.environ:  # a further process of a distributed run: the first one has resolved it
         folder = os.environ.get("GENAI_RESUMED")

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import is_inside, make_folder, unique_folder, write_file
+from genai.core.files import is_inside, unique_folder, write_file
 from genai.core.filesystem import lock_file, safe_name
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
@@ -139,11 +139,16 @@ class Run:
 
 
 def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
-    """Create a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` if that fails."""
+    """Create a new folder ``root/<date>/<time>-<name>`` or, if it is empty or not there, ``folder``.
+
+    A number is added if another run is there. Raises ``UserError`` if that fails.
+    """
     now = datetime.now()
     target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{safe_name(name)}"
     try:
-        return Run(make_folder(folder) if folder else unique_folder(target))
+        if folder and folder.is_dir() and not any(folder.iterdir()):  # Hydra has made it
+            return Run(folder)
+        return Run(unique_folder(target))
     except OSError as error:
         raise UserError(f"cannot create the run folder {target}: {error.strerror}.") from error
 

@@ -40,6 +40,8 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         RunError: training failed; the last good checkpoint is kept.
     """
     setup = prepare_training(config, resumed)
+    if config.folder and setup.hardware.devices != 1:
+        raise UserError("-m trains in one process: leave it out, and start the runs of several devices one by one.")
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if not first and "GENAI_RUN" not in os.environ:
         raise UserError("LOCAL_RANK is set: trainer=ddp starts its own processes, without torchrun.")

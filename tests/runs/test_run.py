@@ -100,6 +100,14 @@ def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
     assert len({create_run(tmp_path, "x").folder for _ in range(5)}) == 5
 
 
+def test_the_folder_of_another_run_is_not_used_again(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    first, second = (create_run(tmp_path, "x", tmp_path / "0") for _ in range(2))
+    assert first.folder == second.folder == tmp_path / "0"  # nothing is there yet
+    first.write_record(seed=1)
+    assert create_run(tmp_path, "x", tmp_path / "0").folder == tmp_path / "0-2"
+
+
 def test_a_group_member_of_any_name_makes_one_folder(tmp_path: Path) -> None:
     folder = create_run(tmp_path, "text-mine/net: *").folder
     assert folder.parent.parent == tmp_path and folder.name.endswith("-text-mine-net- -")
