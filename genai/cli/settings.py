@@ -91,7 +91,4 @@ def parse_settings(cls: type[S], config: CommandConfig, **values: Any) -> S:
     """Build the settings of a command from its config and further ``values``. Raises ``UserError``."""
     from genai.core.instantiate import parse_dataclass
 
-    fields = {FIELD_NAMES.get(key, key): value for key, value in (config.values | values).items()}
-    if isinstance(metric := fields.get("metrics"), str):
-        fields["metrics"] = [metric]
-    return parse_dataclass(cls, fields)
+    return parse_dataclass(cls, {FIELD_NAMES.get(key, key): value for key, value in (config.values | values).items()})

@@ -114,6 +114,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     for metric in metrics.values():
         results |= metric.compute(context)
     print(format_table(results), flush=True)
+    if run and own_data and "val_loss" in results:
+        _report_val_items(run, len(context.val))
     report = _make_report(context, settings.weights, results)
     if file:
         _write_report(file, report)
@@ -180,6 +182,16 @@ def _report_data(source: "Source", own_data: bool, omitted: Sequence[str]) -> No
     if omitted:
         print(f"      so {', '.join(omitted)}, which compare with the training data, are left out", file=sys.stderr)
     sys.stderr.flush()
+
+
+def _report_val_items(run: "Run", count: int) -> None:
+    """Print which of the ``count`` held-out items a loss is of, if it was of fewer during training."""
+    num_items = run.read_config().get("val_items")
+    if isinstance(num_items, int) and num_items < count:
+        line = (
+            f"val_loss is of all {count:,} held-out items; during training it was of {num_items:,} of them (val_items)"
+        )
+        print(line, file=sys.stderr, flush=True)
 
 
 def format_table(results: "Mapping[str, Result]") -> str:

@@ -45,8 +45,6 @@ class TrainSettings:
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "TrainSettings":
         """Build the settings from the plain keys. Raises ``UserError``."""
-        prompts = values.get("prompts")
-        values = {**values, "prompts": [prompts]} if isinstance(prompts, str) else values
         return parse_dataclass(cls, values).resolve_length()
 
     def resolve_length(self) -> "TrainSettings":

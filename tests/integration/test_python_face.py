@@ -64,7 +64,7 @@ def test_what_people_type_first_works(model: Model, tmp_path: Path) -> None:
     report = genai.measure(model, ["metrics=[val_loss]"], n=2, out=file)
     assert report["checkpoint"] == str(model.file) and report["metrics"].keys() == {"val_loss"} and file.exists()
     for run in (model.file.parent.parent, str(model.file), {"ckpt": model}):  # type: ignore[union-attr]
-        again = genai.measure(run, metrics="val_loss", n=2, out=file)
+        again = genai.measure(run, metrics=["val_loss"], n=2, out=file)
         assert again["metrics"] == report["metrics"]
     shown = repr(model)
     assert shown.startswith(
