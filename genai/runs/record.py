@@ -88,6 +88,11 @@ class RunRecord:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
+    @property
+    def progress(self) -> str:
+        """How far the run is, for messages: ``"12 of 300 steps"``."""
+        return f"{self.steps:,} of {self.total_steps:,} steps" if self.total_steps else f"{self.steps:,} steps"
+
 
 def read_values(file: Path) -> dict[str, Any]:
     """Return the content of a ``record.json``; empty if there is no file. Raises ``UserError``."""

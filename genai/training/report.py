@@ -81,7 +81,7 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{debug}{length}, batch {settings.batch}",
         "run": shell_path(run.folder),
-        "watch": setup.logger.watch_command(shell_path(Path(settings.runs))),
+        "watch": setup.logger.watch_command(shell_path(Path(settings.runs).expanduser())),
     }
     for name, value in rows.items():
         if not value:
