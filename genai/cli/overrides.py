@@ -131,8 +131,8 @@ def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:
         return []
     names = [name for name in node if isinstance(name, str) and name.isidentifier()][:MAX_VALUES]
     newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {})
-    values = {name: node[name] for name in names if name in newer and node[name] == newer[name]}
-    words = [f"{path}.{name}={value}" for name, value in values.items()]
+    words = [word for name in names if name in newer for word in _flat_words(f"{path}.{name}", node[name])]
+    words += [f"{path}.{name}={old}" for name, old in newer.items() if isinstance(old, str) and node.get(name) == old]
     return words + [word for name in names for word in _newer_words(f"{path}.{name}", node[name], depth - 1)]
 
 

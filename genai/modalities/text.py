@@ -172,8 +172,8 @@ def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
     if escape is None:
         return []
     replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
-    spelling = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
-    return [f"{name}= has the two characters {escape}; {replacement} is {spelling}"]
+    example = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
+    return [f"{name}= has the two characters {escape}; {replacement} is {example}"]
 
 
 class TextPreview(Preview):
