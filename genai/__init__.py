@@ -1,7 +1,7 @@
 """Train and sample generative models of text, images, audio and video.
 
 >>> model = genai.fit("modality=text", "steps=200")       # words of the command line
->>> model = genai.load("runs/2026-01-31/12-00-00-text-gpt")  # or genai.load(): the newest run
+>>> model = genai.load("runs/2026-01-31/12-00-00-text-gpt")  # or genai.load(): the last finished run
 >>> model.sample("def ", n=4, seed=0, temperature=0.8)
 >>> genai.measure("modality=text", "n=64")["metrics"]["val_loss"]["value"]
 """

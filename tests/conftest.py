@@ -258,12 +258,12 @@ def trained(shared: Path, corpus: Path, sounds: Path) -> Callable[[str], Path]:
 
 
 def copy_run(run: Path, runs: Path, started: str = "12:00:00") -> Path:
-    """Copy the folder of a run below ``runs``, as if it had started on a day long ago at the time ``started``."""
+    """Copy the folder of a run below ``runs``, as if it had started and ended on a day long ago at ``started``."""
     from genai.runs.run import Run
 
     name = f"{started.replace(':', '-')}-{run.name.split('-', 3)[3]}"
     copy = Path(shutil.copytree(run, runs / "2026-01-30" / name))
-    Run(copy).write_record(started=f"2026-01-30T{started}")
+    Run(copy).write_record(started=f"2026-01-30T{started}", finished=f"2026-01-30T{started}")
     return copy
 
 

@@ -8,7 +8,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,21 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from genai.cli.exit_codes import exit_on_error
+from genai.cli.exit_codes import SIGNAL_BASE, exit_on_error
 from genai.cli.other_names import other_name_hint
 from genai.core.errors import UserError, did_you_mean
+from genai.core.files import unique_folder
 from genai.core.paths import config_dir, config_dirs
 from genai.core.renamed import current_words
+from genai.core.terminal import one_line
 
 NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
 """Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
 
+MULTIRUN_FLAGS = ("-m", "--multirun")
+
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
-    "train": ("data.path", "resume", "init_from", "runs"),
+    "train": ("data.path", "resume", "init_from", "runs", "name"),
     "sample": ("prompt", "prompts_file", "ckpt", "init", "soundtrack", "out", "from", "runs"),
     "evaluate": ("ckpt", "soundtrack", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
@@ -72,7 +78,7 @@ class CommandConfig:
 # ------------------------------------------------------------------------------------------ overrides and free text
 
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)(?:\.{0,2}/)*[A-Za-z_][\w./-]*", re.ASCII | re.IGNORECASE)
-_ENCODED = re.compile(r"text-in-hex:((?:[0-9a-f]{2})*)")
+_ENCODED = re.compile(r"text-in-hex\\?:((?:[0-9a-f]{2})*)")
 
 
 def override_key(word: str) -> str:
@@ -146,8 +152,8 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     Exit codes: 0 done, 1 the run failed, 2 a user's mistake, 128 + n ended by signal n.
     """
     original_argv = sys.argv[1:]
-    words = current_words(config_name, words)
-    is_composed = False
+    words = _flags_first(current_words(config_name, words))
+    is_composed, failed = False, dict[str, int]()
 
     def job(config: DictConfig) -> None:
         nonlocal is_composed
@@ -163,13 +169,21 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
             values = _without_replaced_arguments(to_plain(config), overrides)
             task(CommandConfig(values, choices, overrides, folder))
 
-        exit_on_error(run_task)
+        try:
+            exit_on_error(run_task)
+        except SystemExit as error:
+            if not is_multirun or not isinstance(error.code, int) or error.code > SIGNAL_BASE:
+                raise
+            own_words = " ".join(word for word in overrides if word not in words)
+            failed[f"{job_config.job.num} ({own_words})"] = error.code
+            _remove_if_empty(Path(job_config.runtime.output_dir))
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters of a sample or a path
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors instead of printing them
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads stall when other programs are running
     OmegaConf.register_new_resolver("groups", _format_groups, replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", cache(_create_sweep_folder), replace=True)
     sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words] + _search_path(words)
 
     def run() -> None:
@@ -182,8 +196,32 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
             if is_composed:
                 raise
             raise explain_hydra_error(error, config_name) from error
+        if failed:
+            print(one_line(f"{len(failed)} of the runs failed: {', '.join(failed)}"), file=sys.stderr, flush=True)
+            sys.exit(next(iter(failed.values())))
 
     exit_on_error(run)
+
+
+def _flags_first(words: Sequence[str]) -> list[str]:
+    """Return the words with ``-m`` at the front: Hydra's parser takes it for an error after other words."""
+    flags = [word for word in words if word in MULTIRUN_FLAGS]
+    return flags[:1] + [word for word in words if word not in MULTIRUN_FLAGS]
+
+
+def _create_sweep_folder(runs: str, date: str, time: str) -> str:
+    """Create a folder for the runs of one multirun, which no other one has. Raises ``UserError``."""
+    folder = Path(to_plain(runs)).expanduser() / date / f"{time}-multirun"
+    try:
+        return str(unique_folder(folder))
+    except OSError as error:
+        raise UserError(f"cannot create the folder {folder}: {error.strerror}.") from error
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that Hydra has made for a run that was never started."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _without_replaced_arguments(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
@@ -244,8 +282,8 @@ def _check_words(words: Sequence[str]) -> None:
         key, _, value = word.partition("=")
         if word.startswith("--") and key not in flags:
             raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
-        if {"-m", "--multirun"} & set(words) and key == "runs" and not _PLAIN.fullmatch(value):
-            raise UserError(f"{word}: with -m the path may contain only letters, digits and ._-/")
+        if key == "hydra.sweep.dir" and (Path(value.strip("'\"")).expanduser() / "multirun.yaml").exists():
+            raise UserError(f"{word}: the runs of another -m are there. Give a new folder, or leave it out.")
         if word in ("debug=null", "experiment=null"):
             raise UserError(f"{word}: there is none by default. Leave it out.")
         if value == "null" and key in NODE_KEYS and (members := sorted((config_dir() / key).glob("*.yaml"))):

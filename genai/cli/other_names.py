@@ -31,13 +31,20 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "num_workers": ("workers",),
     "output_dir": ("runs",),
     "out_dir": ("runs",),
+    "run_name": ("name",),
+    "exp_name": ("name",),
     "checkpoint": ("resume", "init_from"),
     "ckpt": ("resume", "init_from"),
 }
 """Options of ``genai.train`` by other names."""
 
+GROUPS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
+"""Options that have others below them."""
+
 
 def other_name_hint(command: str, name: str) -> str:
     """Return ``" Did you mean 'data.path'?"`` for ``path`` of ``genai.train``; empty for names that are not listed."""
-    names = OTHER_NAMES.get(name, ()) if command == "train" else ()
+    group, _, rest = name.partition("_")  # data_path, as in Python
+    dotted = (f"{group}.{rest}",) if rest and group in GROUPS else ()
+    names = OTHER_NAMES.get(name, dotted) if command == "train" else ()
     return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""

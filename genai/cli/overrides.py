@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genai.cli.compose import FREE_TEXT_KEYS, compose, encode_override, known_keys, override_key, plugin_names
+from genai.cli.compose import (
+    FREE_TEXT_KEYS,
+    MULTIRUN_FLAGS,
+    NODE_KEYS,
+    compose,
+    encode_override,
+    known_keys,
+    override_key,
+    plugin_names,
+)
 from genai.core.errors import UserError, short_text
 from genai.core.old_names import NEWER_ARGUMENTS
 from genai.core.paths import config_dirs
@@ -22,6 +31,11 @@ ADDRESS_KEYS = ("logger.tracking_uri",)
 """Keys that are ignored in a run's record, with a note: numbers of the run would go to an address there."""
 DEBUG_WORDS = ("debug=fast_dev_run", "debug=profile")
 """Words that were for one start of a run alone."""
+MACHINE_KEYS = (
+    "resume", "runs", "plugins", "logger", "workers", "profile", "log_every", "preview_every", "checkpoint_every",
+    "prompts", "trainer.accelerator", "trainer.threads", "trainer.compile",
+)  # fmt: skip
+"""Keys that do not make another run for ``resume=auto``: what is learned, and which checkpoint is best, is the same."""
 MAX_VALUES, MAX_LETTERS = 100, 20_000
 """Values of an optimizer that are read from a run, and letters of a recorded word."""
 
@@ -39,6 +53,9 @@ def with_absolute_paths(words: Sequence[str]) -> list[str]:
 
 def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]:
     """Return the overrides that ``run`` was started with, followed by ``new_overrides``, which replace them.
+
+    A new choice of a group (``trainer=cpu``) also replaces the recorded words below it (``trainer.devices=2``), unless
+    it is the recorded choice.
 
     A run folder may be untrusted. So a recorded override may select a group member only by its name (Hydra would load
     any file from a path), set only known keys, set none of ``UNTRUSTED_KEYS``, and name no variable.
@@ -61,11 +78,27 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
         if key in ADDRESS_KEYS:
             print(f"{key}={short_text(value)} of the run is not used again: give it if you mean it.", file=sys.stderr)
             return False
-        return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and key not in replaced_keys and is_member
+        return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and is_member
 
     words = [word for word in run.record.overrides if isinstance(word, str)]
-    run_overrides = current_words("train", words, quiet=True)
-    return [*filter(is_allowed, [*run_overrides, *_recorded_values(run, replaced_keys)]), *new_overrides]
+    run_words = list(filter(is_allowed, current_words("train", words, quiet=True)))
+    changed = _changed_choices(run_words, new_overrides)
+    run_words = [word for word in run_words if override_key(word).split(".")[0] not in changed]
+    run_words += filter(is_allowed, _recorded_values(run, replaced_keys))
+    return [*(word for word in run_words if override_key(word) not in replaced_keys), *new_overrides]
+
+
+def _changed_choices(old_words: Sequence[str], new_words: Sequence[str]) -> set[str]:
+    """Return the groups of which ``new_words`` choose another member than ``old_words``."""
+    new = {override_key(word): word.partition("=")[2] for word in new_words if override_key(word) in NODE_KEYS}
+    if not new or not any(override_key(word).split(".")[0] in new for word in old_words):
+        return set()
+    plugins = [word for word in new_words if override_key(word) == "plugins"]
+    try:
+        old = compose("train", [*old_words, *plugins]).choices
+    except UserError:  # the new words may be the cure
+        old = {}
+    return {group for group, member in new.items() if member != old.get(group)}
 
 
 def _is_interpolated(word: str) -> bool:
@@ -98,8 +131,8 @@ def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:
         return []
     names = [name for name in node if isinstance(name, str) and name.isidentifier()][:MAX_VALUES]
     newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {})
-    values = {name: node[name] for name in names if name in newer and node[name] == newer[name]}
-    words = [f"{path}.{name}={value}" for name, value in values.items()]
+    words = [word for name in names if name in newer for word in _flat_words(f"{path}.{name}", node[name])]
+    words += [f"{path}.{name}={old}" for name, old in newer.items() if isinstance(old, str) and node.get(name) == old]
     return words + [word for name in names for word in _newer_words(f"{path}.{name}", node[name], depth - 1)]
 
 
@@ -125,13 +158,15 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
     overrides = [word for word in words if override_key(word) != "resume"]
     if any(override_key(word) == "init_from" and not word.endswith(("=", "=null")) for word in overrides):
         raise UserError("resume= continues a run, init_from= starts a new one: give one of them.")
-    if {"-m", "--multirun"} & set(overrides):
+    if set(MULTIRUN_FLAGS) & set(overrides):
         raise UserError("resume= continues a single run: leave out -m.")
     if "GENAI_RUN" in os.environ:  # a further process of a distributed run: the first one has resolved it
         folder = os.environ.get("GENAI_RESUMED")
         return (recorded_overrides(Run(Path(folder)), overrides), Run(Path(folder))) if folder else (overrides, None)
     if target != "auto":
         run = find_run(target)
+        if any(override_key(word) == "name" for word in overrides):
+            raise UserError("name= names a new run; resume= continues one in its own folder: give one of them.")
         return recorded_overrides(run, overrides), run
     values = compose("train", [word for word in overrides if "=" in word or word[0] == "~"]).values
     unfinished = _find_unfinished_run(values)
@@ -143,7 +178,7 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
 
 def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
     """Find the newest unfinished run whose config is ``values``."""
-    for run in all_runs(Path(values["runs"]).expanduser()):
+    for run in all_runs(Path(values["runs"])):
         record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
         if not run.last.exists() or finished or run.is_locked:
@@ -158,9 +193,11 @@ def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
     return None
 
 
-def _comparable_config(values: Any) -> Any:
-    """A config by its current names, without keys that do not distinguish runs."""
-    if not isinstance(values, dict):
-        return values
-    values = {key: without_split(value) for key, value in current_config(values).items()}
-    return {**values, "resume": None, "runs": None}
+def _comparable_config(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config by its current names, without ``MACHINE_KEYS``."""
+    config = {key: without_split(value) for key, value in current_config(values).items()}
+    own_keys = {key.removeprefix("trainer.") for key in MACHINE_KEYS if key.startswith("trainer.")}
+    trainer = config.get("trainer")
+    if isinstance(trainer, Mapping):
+        config["trainer"] = {key: value for key, value in trainer.items() if key not in own_keys}
+    return {key: value for key, value in config.items() if key not in MACHINE_KEYS}

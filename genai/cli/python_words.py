@@ -10,16 +10,22 @@ from genai.core.errors import UserError, short_repr
 
 
 def python_words(words: Sequence[Any], values: Mapping[str, Any]) -> list[str]:
-    """Return the words, those in lists of words, and ``key=value`` of keyword arguments.
+    """Return the words, those in lists and mappings of words, and ``key=value`` of keyword arguments.
 
     Raises:
         UserError: an argument that is no word, a value that has no text.
     """
     found: list[str] = []
     for word in words:
+        if isinstance(word, Mapping):
+            found += [text for key, value in word.items() for text in _value_words(str(key), value)]
+            continue
         items = list(word) if isinstance(word, list | tuple) else [word]
-        if wrong := [item for item in items if not isinstance(item, str)]:
-            raise UserError(f"{short_repr(wrong[0])} is not a word of the command line, such as 'steps=200'.")
+        if wrong := [item for item in items if not _is_word(item)]:
+            raise UserError(
+                f"{short_repr(wrong[0])} is not a word of the command line, such as 'steps=200'. Keywords "
+                "(steps=200), dictionaries ({'data.path': 'my_texts'}) and lists of words are taken as well."
+            )
         found += items
     return found + [word for key, value in values.items() for word in _value_words(key, value)]
 
@@ -43,11 +49,17 @@ def _value_words(key: str, value: Any) -> Iterator[str]:
         yield f"{key}={_to_text(key, value)}"
 
 
+def _is_word(item: Any) -> bool:
+    return isinstance(item, str) and ("=" in item or item.startswith(("~", "-")))
+
+
 def _to_text(key: str, value: Any, is_listed: bool = False) -> str:
     if isinstance(value, str | Path):
         return json.dumps(str(value), ensure_ascii=False) if is_listed else str(value)
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
+    if isinstance(file := getattr(value, "file", None), Path):  # a model stands for its checkpoint
+        return str(file)
     raise UserError(
         f"{key}= of type {type(value).__name__}: it should be a text, a number, a bool, or a list of these."
     )

@@ -38,11 +38,14 @@ def main() -> None:
     launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
 
 
-def measure(*words: "str | Sequence[str] | Model", data: Any = None, **values: Any) -> dict[str, Any]:
+def measure(
+    *words: "str | Sequence[str] | Mapping[str, Any] | Path | Model", data: Any = None, **values: Any
+) -> dict[str, Any]:
     """Evaluate with the words of the command line, ``measure("modality=text", "n=64")``.
 
     Args:
-        words: of the command line, or lists of them; a model stands for the words that select its checkpoint.
+        words: of the command line, or lists of them; a model, or the path of a run, stands for the words that select
+            its checkpoint.
         data: a word's value, or pictures in memory, as for ``genai.fit``.
         values: further words, ``n=64``.
 
@@ -53,19 +56,29 @@ def measure(*words: "str | Sequence[str] | Model", data: Any = None, **values: A
         UserError: an invalid word.
     """
     from genai.cli.python_words import in_memory_words, python_words
-    from genai.inference.model import Model
 
     if isinstance(data, str | dict):
         data, values = None, values | {"data": data}
-    new_words = python_words([_checkpoint_words(word) if isinstance(word, Model) else word for word in words], values)
+    new_words = python_words(list(map(_checkpoint_words, words)), values)
     if data is not None:
         new_words += in_memory_words(new_words)
     overrides, data_words, options = _split_words(new_words)
     return evaluate(replace(compose("evaluate", overrides), examples=data), data_words, options)
 
 
-def _checkpoint_words(model: "Model") -> list[str]:
-    """Return the words that select the checkpoints of a model. Raises ``UserError`` if it has none."""
+def _checkpoint_words(word: Any) -> Any:
+    """Return the words that select the checkpoints of a model or a path, and other words as they are.
+
+    Raises:
+        UserError: the model has no checkpoint.
+    """
+    from genai.inference.model import Model
+
+    if isinstance(word, Path) or (isinstance(word, str) and "=" not in word and Path(word).expanduser().exists()):
+        return [f"ckpt={word}"]
+    if not isinstance(word, Model):
+        return word
+    model = word
     if missing := [key for key, part in model.parts.items() if part.file is None]:
         raise UserError(f"this model has no checkpoint ({missing[0]}): give one of genai.fit or genai.load.")
     return [*(f"{key}={part.file}" for key, part in model.parts.items()), f"weights={model.weights}"]
@@ -101,6 +114,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     for metric in metrics.values():
         results |= metric.compute(context)
     print(format_table(results), flush=True)
+    if run and own_data and "val_loss" in results:
+        _report_val_items(run, len(context.val))
     report = _make_report(context, settings.weights, results)
     if file:
         _write_report(file, report)
@@ -167,6 +182,16 @@ def _report_data(source: "Source", own_data: bool, omitted: Sequence[str]) -> No
     if omitted:
         print(f"      so {', '.join(omitted)}, which compare with the training data, are left out", file=sys.stderr)
     sys.stderr.flush()
+
+
+def _report_val_items(run: "Run", count: int) -> None:
+    """Print which of the ``count`` held-out items a loss is of, if it was of fewer during training."""
+    num_items = run.read_config().get("val_items")
+    if isinstance(num_items, int) and num_items < count:
+        line = (
+            f"val_loss is of all {count:,} held-out items; during training it was of {num_items:,} of them (val_items)"
+        )
+        print(line, file=sys.stderr, flush=True)
 
 
 def format_table(results: "Mapping[str, Result]") -> str:

@@ -1,7 +1,7 @@
 """``python -m genai.train``: train a model, or resume a run. See ``--help``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,11 @@ def main() -> None:
     exit_on_error(run)
 
 
-def fit(*words: str | Sequence[str], data: Any = None, **values: Any) -> "Model":
+def fit(*words: str | Sequence[str] | Mapping[str, Any], data: Any = None, **values: Any) -> "Model":
     """Train with the words of the command line, ``fit("modality=text", "steps=200")``, and load the result.
 
     Args:
-        words: of the command line, or lists of them.
+        words: of the command line, or lists or mappings of them.
         data: a word's value, or pictures in memory: see ``genai.data.in_memory.InMemory``.
         values: further words, ``steps=200``.
 

@@ -72,7 +72,7 @@ class Source(ABC):
     media: ClassVar[type[Any]]
     """Media class of the examples."""
 
-    metrics: ClassVar[tuple[str, ...]] = ("val_loss",)
+    metrics: tuple[str, ...] = ("val_loss",)
     """Default metrics of ``genai.evaluate``: names in ``genai.metrics.base`` or ``own_metrics``."""
 
     own_metrics: ClassVar[Mapping[str, str]] = {}
@@ -90,6 +90,9 @@ class Source(ABC):
 
     skipped: tuple[str, ...] = ()
     """One message per skipped file."""
+
+    file_notes: tuple[str, ...] = ()
+    """One message per file that is used, but not as it is, or has nothing in it."""
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         """Draw ``count`` prompts of the kind that ``split`` has; by default those of random examples."""

@@ -1,6 +1,7 @@
 """Device, precision and number of processes, resolved and checked before the trainer is created."""
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class DeviceConfig:
         devices: number of processes, one per device; ``auto``: all devices.
         precision: ``auto`` is bf16 mixed precision on CUDA, float32 elsewhere.
         strategy: ``single``, ``ddp`` (replicas) or ``fsdp`` (shards, CUDA only).
-        threads: CPU threads per process; ``None``: all cores, divided among the processes.
+        threads: CPU threads per process; ``None``: the variable OMP_NUM_THREADS or, without it, all cores, divided
+            among the processes.
         compile: whether torch.compile compiles the networks: faster steps after a start of up to a minute.
     """
 
@@ -54,9 +56,15 @@ class DeviceConfig:
         precision = self.precision
         if precision == "auto":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-        threads = self.threads or max(1, num_cores() // devices)
+        threads = self.threads or environment_threads() or max(1, num_cores() // devices)
         check_processes(threads, "trainer.threads")
         return DeviceConfig(accelerator, devices, precision, self.strategy, threads, self.compile)  # type: ignore[arg-type]
+
+
+def environment_threads() -> int | None:
+    """Return the number in the variable OMP_NUM_THREADS, at most one per core; ``None`` if it holds none."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # further numbers are for nested loops
+    return min(int(first), num_cores()) if first.isdecimal() and int(first) > 0 else None
 
 
 def reuse_memory() -> None:

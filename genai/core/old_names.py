@@ -350,6 +350,7 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 """By class, arguments that runs and checkpoints of before do not have, and the value that fits them."""
 NEWER_KEYS: dict[str, Any] = {
+    "name": None,
     "fast_dev_run": None,
     "overfit_items": None,
     "profile": False,

@@ -15,6 +15,7 @@ from genai.core.cache import cache_key, track_progress
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError, short_repr
 from genai.core.terminal import printable
+from genai.data.captions import describe_prompts
 from genai.data.dedup import select_val_indices
 from genai.data.numpy_files import NumpyFiles
 from genai.media.clip import Clip
@@ -109,9 +110,9 @@ class Arrays(SplitSource):
 
     @property
     def description(self) -> str:
-        prompts = len({*(self.train.prompts or ()), *(self.val.prompts or ())})
+        prompts = describe_prompts([*(self.train.prompts or ()), *(self.val.prompts or ())])
         counts = f"{len(self.train):,} {self.item_name} to train on, {len(self.val):,} held out"
-        return f"{printable(self.path)}: {counts}, {prompts:,} different prompts"
+        return f"{printable(self.path)}: {counts}, {prompts}"
 
     @cached_property
     def files(self) -> NumpyFiles:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from genai.data.folder import CaptionKind
+from genai.data.parts import Part
 from genai.data.timed_folder import TimedFolder
 from genai.media.sound import SAMPLE_RATES, Sound
 
@@ -21,6 +23,7 @@ class AudioFolder(TimedFolder):
         path: a folder (searched for ``SUFFIXES``, without hidden files) or a glob such as ``birds/**/*.wav``.
         val_fraction: fraction for validation; identical files go to the same split.
         sample_rate: samples per second to read them at; ``None``: the sample rate of each file.
+        caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
 
     Raises:
         UserError: there are no sounds, or too few that can be used.
@@ -30,18 +33,31 @@ class AudioFolder(TimedFolder):
     metrics = ("val_loss", "bits_per_sample", "prompt_accuracy", "nearest")
     suffixes = SUFFIXES
     item_name = "sounds"
+    min_seconds, enough = 1.0, "3 seconds"
 
     def __init__(
         self,
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         sample_rate: Annotated[int, Ge(SAMPLE_RATES[0]), Le(SAMPLE_RATES[-1])] | None = None,
+        caption: CaptionKind = "auto",
     ) -> None:
-        super().__init__(path, val_fraction)
+        super().__init__(path, val_fraction, caption)
         self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:
         return Sound.read(file, self.sample_rate)
 
+    def load_part(self, file: Path, part: Part) -> Sound:
+        sound = self.load(file)
+        start, end = (round(seconds * sound.sample_rate) for seconds in part)
+        return Sound(sound.samples[start:end], sound.sample_rate)
+
     def inspect(self, file: Path) -> dict[str, Any]:
-        return {"seconds": Sound.read(file).seconds}
+        sound = Sound.read(file)
+        return {"seconds": sound.seconds, "note": sound.note, "is_silence": sound.is_silence}
+
+    @property
+    def note(self) -> str:
+        count = sum(info.is_silence for entries in self._partition[:2] for _, info in entries)
+        return f"{super().note}{f'; {count:,} silent' if count else ''}"

@@ -1,24 +1,21 @@
-"""Captions next to media files: text files of the same name, tables in a folder, and names of folders."""
+"""Captions next to media files: text files of the same name, tables in a folder, and names of folders and files."""
 
-import csv
-import io
-import json
 import os
+import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-from genai.core.errors import UserError, short_repr
+from genai.core.errors import UserError
 from genai.core.terminal import printable
+from genai.data.caption_table import TABLE_NAMES, read_table
 from genai.media.text import Document
 
 CAPTION_SUFFIXES = (".txt", ".caption")
-TABLE_NAMES = ("metadata.jsonl", "metadata.csv", "manifest.jsonl", "manifest.csv")
-FILE_COLUMNS = ("file_name", "path", "audio_filepath")
-CAPTION_COLUMNS = ("text", "caption", "prompt")
-"""Names of the columns with the file and the caption; the first that exists is used."""
+_COUNTER = re.compile(r"(?<=.)(?:[ _-]+\d+| *\(\d+\))$")
+"""The number at the end of ``red_ball_01``, ``red ball-2`` or ``red ball (3)``."""
 
 
 @dataclass
@@ -28,12 +25,14 @@ class Captions:
     Attributes:
         by_stem: captions from text files, by their path without suffix.
         by_name: captions from tables, by the path of the file.
-        notes: a line about each caption that could not be used.
+        notes: a line about each caption, or whole table, that could not be used.
+        num_unused: number of captions that could not be used.
     """
 
     by_stem: dict[str, str] = field(default_factory=dict)
     by_name: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    num_unused: int = 0
 
     def caption_of(self, file: Path, root: Path) -> str:
         """Return the caption of ``file``: from its text file, a table, or the name of its folder below ``root``."""
@@ -50,29 +49,45 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) 
     for file in files:
         try:
             if file.name in TABLE_NAMES:
-                for line, row in _read_table(file):
-                    _add_row(captions, file, line, row, names)
+                _add_table(captions, file, names)
             elif file.suffix.lower() in CAPTION_SUFFIXES:
                 if (stem := _stem(file)) in stems:
                     captions.by_stem[stem] = " ".join(Document.read(file, "caption").split())
                 else:
                     captions.notes.append(f"{file} is a caption without a {item_name.removesuffix('s')}.")
+                    captions.num_unused += 1
         except UserError as error:
             captions.notes.append(str(error))
+            captions.num_unused += file.name not in TABLE_NAMES
     return captions
 
 
-def _add_row(captions: Captions, file: Path, line: int, row: Mapping[str, Any], names: set[str]) -> None:
-    name, caption = (
-        next((row[column] for column in columns if isinstance(row.get(column), str)), None)
-        for columns in (FILE_COLUMNS, CAPTION_COLUMNS)
-    )
-    if name is None or caption is None:
-        captions.notes.append(f"{file}:{line} needs file_name, and one of {', '.join(CAPTION_COLUMNS)}.")
-    elif (path := next(filter(names.__contains__, _candidate_paths(file.parent, name)), None)) is None:
-        captions.notes.append(f"{file}:{line} names {short_repr(name)}, which does not exist.")
-    else:
-        captions.by_name[path] = " ".join(printable(caption).split())
+def name_caption(file: Path) -> str:
+    """Return the name of a file as a caption: "red ball" for ``red_ball_01.png`` and ``red_ball (2).png``."""
+    name = file.name if file.is_dir() else file.stem
+    return " ".join(printable(_COUNTER.sub("", name)).replace("_", " ").split())
+
+
+def describe_prompts(prompts: Sequence[str]) -> str:
+    """Return how many different prompts there are, and how many items have none, for the description of a source."""
+    count, num_empty = len({*prompts} - {""}), prompts.count("")
+    if not count:
+        return "no captions found: nothing to ask for"
+    without = f" ({num_empty:,} without)" if num_empty else ""
+    return f"{count:,} different prompts{without}" if count > 1 else f"1 prompt{without}"
+
+
+def _add_table(captions: Captions, file: Path, names: set[str]) -> None:
+    """Add the captions of a table in ``file`` for the files ``names``."""
+
+    @cache  # each dialect of a table is tried on all its rows
+    def find_file(name: str) -> str | None:
+        return next(filter(names.__contains__, _candidate_paths(file.parent, name)), None)
+
+    table = read_table(file, find_file)
+    captions.by_name.update({row.file: row.caption for row in table.rows if not row.problem})
+    captions.notes += table.notes(file)
+    captions.num_unused += len(table.rows) - table.num_used
 
 
 def _candidate_paths(folder: Path, name: str) -> Iterator[str]:
@@ -87,36 +102,3 @@ def _normalize_path(path: Path | str) -> str:
 
 def _stem(file: Path) -> str:
     return _normalize_path(file if file.is_dir() else os.path.splitext(file)[0])
-
-
-def _csv_options(content: str) -> dict[str, Any]:
-    """Return options of ``csv.DictReader``.
-
-    Supports headers with commas or bars, and LJSpeech's tables without a header: ``id|text`` or ``id|text|normalized``.
-    """
-    header = content.partition("\n")[0].strip()
-    if "|" not in header or "," in header.partition("|")[0]:
-        return {}
-    names = None if set(header.split("|")) & set(FILE_COLUMNS) else ("file_name", "caption", "text")
-    return {"fieldnames": names, "delimiter": "|", "quoting": csv.QUOTE_NONE}
-
-
-def _read_table(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (line, row) of a table, with an empty row for an invalid line. Raises ``UserError`` naming the file."""
-    content = io.StringIO(Document.read(file, "table"), newline="")
-    if file.suffix == ".csv":
-        reader = csv.DictReader(content, **_csv_options(content.getvalue()))
-        try:
-            yield from ((reader.line_num, row) for row in reader)
-        except csv.Error as error:
-            raise UserError(
-                f"{file}:{reader.line_num} cannot be read ({error}), nor can the lines after it."
-            ) from error
-        return
-    for line, text in enumerate(content, 1):
-        if text.strip():
-            try:
-                row = json.loads(text)
-            except (ValueError, RecursionError):
-                row = None
-            yield line, row if isinstance(row, dict) else {}

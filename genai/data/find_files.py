@@ -3,7 +3,7 @@
 import fnmatch
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genai.core.errors import UserError
@@ -44,14 +44,26 @@ def expand_glob(pattern: Path) -> tuple[list[Path], list[str]]:
     if ".." in pattern.parts[first:]:  # each such pair of parts lists all folders again
         raise UserError(f"data.path={printable(str(pattern))}: '..' cannot follow a wildcard.")
     if "**" not in pattern.parts:
-        return sort_paths(map(Path, glob.glob(str(pattern)))), []
+        return sort_paths(map(Path, glob.glob(str(pattern)))), list(_closed_folders(pattern.parts))
     index = pattern.parts.index("**")
-    matches, errors = list[Path](), list[str]()
-    for folder in sorted(map(Path, glob.glob(str(Path(*pattern.parts[:index])))), key=Path.as_posix):
+    matches, errors = list[Path](), list(_closed_folders(pattern.parts[:index]))
+    folders = filter(Path.is_dir, map(Path, glob.glob(str(Path(*pattern.parts[:index])))))
+    for folder in sorted(folders, key=Path.as_posix):
         files, folder_errors = walk_folder(folder)
         matches += [file for file in files if _matches_glob(file.relative_to(folder).parts, pattern.parts[index:])]
         errors += folder_errors
     return sort_paths(matches), errors
+
+
+def _closed_folders(parts: Sequence[str]) -> Iterator[str]:
+    """Yield an error about each folder that a glob without ``**`` cannot list; the library passes over them."""
+    for index in (index for index, part in enumerate(parts) if glob.has_magic(part)):
+        for folder in glob.glob(str(Path(*parts[:index]))):
+            try:
+                if os.path.isdir(folder):
+                    os.scandir(folder).close()
+            except OSError as error:
+                yield _error_line(error)
 
 
 def _matches_glob(path: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -2,11 +2,11 @@
 
 import os
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt, Lt
 
@@ -15,13 +15,17 @@ from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
-from genai.data.captions import read_captions
+from genai.data.captions import Captions, describe_prompts, name_caption, read_captions
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.parts import Part
 
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 """Names of a validation folder next to a sub-folder ``train``; the first that exists is used."""
+
+CaptionKind = Literal["auto", "name"]
+"""Where captions come from: text files, tables and folders, or the names of the files."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ class Item:
         file: path of the file.
         prompt: the text that describes it.
         is_val: whether it is validation data; ``None`` if the data set has no predefined split.
+        part: the part of the file; ``None``: all of it.
     """
 
     file: Path
     prompt: str
     is_val: bool | None = None
+    part: Part | None = None
 
 
 Entry = tuple[Item, FileInfo]
@@ -46,10 +52,12 @@ class Folder(SplitSource):
     """Files below a folder, or matched by a glob.
 
     The prompt of ``a.png`` is the text of ``a.txt`` or ``a.caption``, else its row in a table of the folder (see
-    ``genai.data.captions``), else the name of its sub-folder with spaces for underscores, else "".
+    ``genai.data.caption_table``), else the name of its sub-folder with spaces for underscores, else "". With
+    ``caption="name"`` it is the name of the file, without its suffix and a number at its end.
 
     Top-level sub-folders ``train`` and ``val`` (or ``validation``, ``valid``, ``test``) are the two splits, and not
-    prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content.
+    prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content. A single file, or
+    copies of one, is cut in two if it is large enough.
 
     Raises:
         UserError: there are no files, or too few that can be used.
@@ -58,12 +66,17 @@ class Folder(SplitSource):
     suffixes: ClassVar[frozenset[str]]
     item_name: ClassVar[str]
     """Plural noun for the items in messages, such as ``pictures``."""
+    enough: str
+    """What a single file needs to be cut in two, for a message."""
     load_options: Any = None
     """Options of ``load`` as plain values, for the content hash."""
 
-    def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
-        self.path, self.val_fraction = path, val_fraction
+    def __init__(
+        self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, caption: CaptionKind = "auto"
+    ) -> None:
+        self.path, self.val_fraction, self.caption = path, val_fraction, caption
         self.skipped = ()
+        self.num_skipped, self.num_unused_captions = 0, 0
 
     @abstractmethod
     def inspect(self, file: Path) -> dict[str, Any]:
@@ -73,13 +86,30 @@ class Folder(SplitSource):
     def load(self, file: Path) -> Any:
         """Read the media in a file."""
 
+    @abstractmethod
+    def load_part(self, file: Path, part: Part) -> Any:
+        """Read a part of the media in a file."""
+
+    @abstractmethod
+    def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
+        """Cut the only file into training and validation parts, with a remark; ``None`` if it is too small."""
+
     @property
     def description(self) -> str:
         prompts = [*(self.train.prompts or ()), *(self.val.prompts or ())]
         counts = f"{len(self.train):,} {self.item_name} to train on, {len(self.val):,} held out"
-        skipped = f", {len(self.skipped):,} skipped" if self.skipped else ""
-        without = f" ({prompts.count(''):,} without)" if any(prompts) and "" in prompts else ""
-        return f"{one_line(self.path)}: {counts}{skipped}, {len(set(prompts)):,} different prompts{without}{self.note}"
+        skipped = f", {self.num_skipped:,} skipped" if self.num_skipped else ""
+        count = self.num_unused_captions
+        unused = f", {count:,} caption{'s' * (count > 1)} not used" if count else ""
+        hint = "" if any(prompts) else self._name_hint
+        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {describe_prompts(prompts)}{hint}{self.note}"
+
+    @property
+    def _name_hint(self) -> str:
+        """Name ``caption="name"`` if the files have different names with letters."""
+        names = {name_caption(item.file) for entries in self._partition[:2] for item, _ in entries}
+        has_names = self.caption == "auto" and sum(any(map(str.isalpha, name)) for name in names) > 1
+        return " (data.caption=name takes the names of the files)" if has_names else ""
 
     @property
     def note(self) -> str:
@@ -128,30 +158,40 @@ class Folder(SplitSource):
         media, files, errors = self.files()
         path = Path(self.path).expanduser()
         root = path if path.is_dir() else Path(os.path.commonpath([file.parent for file in media]))
-        captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
+        captions = Captions()
+        if self.caption == "auto":
+            captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
+        caption_of = captions.caption_of if self.caption == "auto" else lambda file, _: name_caption(file)
         notes = [*errors, *captions.notes]
+        self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
         if not folders:
-            return root, [Item(file, captions.caption_of(file, root)) for file in media], notes
+            return root, [Item(file, caption_of(file, root)) for file in media], notes
         train, val = folders
         folder_of = {file: folder for file in media for folder in folders if file.is_relative_to(folder)}
-        items = [Item(file, captions.caption_of(file, folder), folder == val) for file, folder in folder_of.items()]
+        items = [Item(file, caption_of(file, folder), folder == val) for file, folder in folder_of.items()]
         notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
+        self.num_skipped = len(media) - len(folder_of)
         return root, items, notes
 
     @cached_property
     def _partition(self) -> tuple[list[Entry], list[Entry], str]:
         """Training entries, validation entries, and a remark on the split."""
+        self.num_skipped, self.num_unused_captions = 0, 0
         root, items, notes = self.items()
         infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
+        self.num_skipped += len(items) - len(entries)
+        self.file_notes = tuple(one_line(line) for item, info in entries for line in _file_notes(item.file, info))
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         if not train or not val:
             errors = " ".join(["", *self.skipped[:3]])
+            advice = "" if is_predefined else f", or a single one of at least {self.enough}, which is cut in two"
             raise UserError(
-                f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out.{errors}"
+                f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out{advice}."
+                f"{errors}"
             )
         return train, val, note
 
@@ -161,6 +201,7 @@ class Folder(SplitSource):
         val_hashes = {info.content_hash for _, info in val}
         train = [(item, info) for item, info in entries if not item.is_val and info.content_hash not in val_hashes]
         duplicates = [item.file for item, info in entries if not item.is_val and info.content_hash in val_hashes]
+        self.num_skipped += len(duplicates)
         self.skipped += tuple(
             one_line(f"{file} is also in the validation data: it is not trained on.") for file in duplicates
         )
@@ -169,13 +210,27 @@ class Folder(SplitSource):
     def _hash_split(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], str]:
         """Split by the content of the files, keeping groups together."""
         if len({info.content_hash for _, info in entries}) < 2:
-            return [], [], ""
+            return self._cut_single(entries)
         group_ids, note = self.group_ids([info for _, info in entries])
         if len(set(group_ids)) < 2:  # all similar, such as single frames of a video: group only identical files
             group_ids = _group_identical([info for _, info in entries])
         val = select_val_indices([info.content_hash for _, info in entries], group_ids, self.val_fraction)
         train = [entry for index, entry in enumerate(entries) if index not in val]
         return train, [entries[index] for index in sorted(val)], note
+
+    def _cut_single(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], str]:
+        """Split the only file by its parts. Each different prompt of identical files gets all parts."""
+        parts = self.cut(entries[0][0].file, entries[0][1]) if entries else None
+        if parts is None:
+            return [], [], ""
+        by_prompt = {item.prompt: (item, info) for item, info in reversed(entries)}
+        unique = [by_prompt[prompt] for prompt in sorted(by_prompt)]
+        train, val = (
+            [(replace(item, part=part), info) for part in split_parts for item, info in unique]
+            for split_parts in parts[:2]
+        )
+        copies = f" in {len(entries):,} copies" if len(entries) > 1 else ""
+        return train, val, f"; one {self.item_name.removesuffix('s')}{copies}, {parts[2]}"
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -184,13 +239,26 @@ class Folder(SplitSource):
 
     def _make_split(self, name: str, entries: Sequence[Entry]) -> Split:
         prompts = [item.prompt for item, _ in entries]
-        content = [(info.content_hash, item.prompt) for item, info in entries]
+        content = [(info.content_hash, item.prompt, *(item.part or ())) for item, info in entries]
         content_hash = cache_key(self.item_name, self.load_options, content)
-        load = lambda index: Example(self.load(entries[index][0].file), prompts[index])  # noqa: E731
+
+        def load(index: int) -> Example:
+            item = entries[index][0]
+            media = self.load(item.file) if item.part is None else self.load_part(item.file, item.part)
+            return Example(media, item.prompt)
+
         return Split(name, len(entries), load, content_hash, prompts, NUM_THREADS)
 
     def _has_suffix(self, file: Path) -> bool:
         return file.suffix.lower() in self.suffixes
+
+
+def _file_notes(file: Path, info: FileInfo) -> Iterator[str]:
+    """Yield what people should know of a file that is used."""
+    if info.note:
+        yield f"{file}: {info.note}."
+    if info.is_silence:
+        yield f"{file} is silent."
 
 
 def _group_identical(infos: Sequence[FileInfo]) -> list[int]:

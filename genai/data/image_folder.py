@@ -1,6 +1,7 @@
 """Pictures from a folder, with captions."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,8 @@ from PIL import Image as Pillow
 from genai.core.cache import cache_dir, cache_key, cached_json
 from genai.data.dedup import group_similar
 from genai.data.file_index import FileInfo
-from genai.data.folder import Folder
+from genai.data.folder import CaptionKind, Folder
+from genai.data.parts import MIN_CROP_SIDE, MIN_CROPS_PER_SIDE, Part, split_area
 from genai.media.picture import Picture
 
 SUFFIXES = frozenset(
@@ -30,6 +32,7 @@ class ImageFolder(Folder):
         val_fraction: fraction for validation; near-duplicates go to the same split.
         size: the size that the model needs, one number or height and width; a large JPEG is decoded faster, at about
             twice the longer side.
+        caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -45,12 +48,35 @@ class ImageFolder(Folder):
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         size: SideLength | Annotated[list[SideLength], Len(2, 2)] | None = None,
+        caption: CaptionKind = "auto",
     ) -> None:
-        super().__init__(path, val_fraction)
-        self.load_options = None if size is None else 2 * (size if isinstance(size, int) else max(size))
+        super().__init__(path, val_fraction, caption)
+        self.size = 0 if size is None else size if isinstance(size, int) else max(size)
+        self.load_options = 2 * self.size or None
+        self.min_crop_side = max(self.size, MIN_CROP_SIDE)
+        self.enough = f"{MIN_CROPS_PER_SIDE * self.min_crop_side} x {self.min_crop_side} pixels"
+        self._read_whole = lru_cache(maxsize=1)(Picture.read)
 
     def load(self, file: Path) -> Picture:
         return Picture.read(file, self.load_options)
+
+    def load_part(self, file: Path, part: Part) -> Picture:
+        left, top, right, bottom = map(int, part)
+        return Picture(self._read_whole(file).pixels[top:bottom, left:right])
+
+    def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
+        """Cut a single picture into squares: those at its right or lower end are held out."""
+        height, width, _ = self._read_whole(file).pixels.shape
+        parts = split_area(width, height, self.val_fraction, self.min_crop_side)
+        if parts is None:
+            return None
+        train, val = parts
+        end = "right" if width >= height else "lower"
+        note = (
+            f"cut into squares of {val[0][2] - val[0][0]:.0f} pixels: {len(train):,} that overlap to train on, "
+            f"{len(val):,} at the {end} end held out"
+        )
+        return train, val, note
 
     def inspect(self, file: Path) -> dict[str, Any]:
         image = Picture.read(file, short_side=64).image.convert("RGB")

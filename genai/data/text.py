@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Lt
 
@@ -17,6 +18,7 @@ from genai.core.files import check_file
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.text_split import split_documents
 from genai.media.text import Document
 
 SUFFIXES = frozenset(
@@ -28,24 +30,35 @@ SUFFIXES = frozenset(
 class TextFolder(SplitSource):
     """Documents from a file, a folder or a glob.
 
-    A file is one document; so is each line of a ``.jsonl`` and each row of a ``.parquet``. Documents are not divided
-    between the splits, and identical ones count once; a single document is split by position.
+    A file is one document; so is each line of a ``.jsonl``, each row of a ``.parquet``, and each item of a ``.json``
+    that is a list of texts or of objects with texts. Line ends become ``\\n``. Identical documents count once, and
+    those of white space not at all. See ``split_documents`` for the splits.
 
     Args:
         path: a file, a folder (searched for ``SUFFIXES``, without hidden files) or a glob such as ``books/**/*.txt``.
-        val_fraction: fraction for validation.
-        field: field of a JSON line, or column of a Parquet file, that holds the text.
+        val_fraction: fraction of the characters for validation.
+        field: field of a JSON object, or column of a Parquet file, that holds the text.
+        documents: ``files``, or ``lines``: each line of a text file that is not empty is a document, without the spaces
+            around it.
 
     Raises:
         UserError: there are no files, or none that can be used.
     """
 
     media = Document
-    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "bits_per_byte", "longest_copy")
+    metrics: tuple[str, ...] = ("val_loss", "bits_per_byte", "longest_copy")
 
-    def __init__(self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, field: str = "text") -> None:
-        self.path, self.val_fraction, self.field = path, val_fraction, field
+    def __init__(
+        self,
+        path: str,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        field: str = "text",
+        documents: Literal["files", "lines"] = "files",
+    ) -> None:
+        self.path, self.val_fraction, self.field, self.documents = path, val_fraction, field, documents
         self.skipped, self._note = (), ""
+        if documents == "lines":
+            self.metrics = ("val_loss", "bits_per_byte", "novel_lines")
 
     @property
     def description(self) -> str:
@@ -82,29 +95,33 @@ class TextFolder(SplitSource):
         documents: dict[str, str] = {}
         files, skipped = self.files()
         counts = {"empty": 0, "copies": 0}
+        num_converted = 0
         for file in files:
             try:
-                for text in list(read_documents(file, self.field)):  # list(): use a file completely or not at all
-                    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-                    counts["empty"] += not text
-                    counts["copies"] += digest in documents
-                    if text:
-                        documents.setdefault(digest, text)
+                texts = list(
+                    read_documents(file, self.field, self.documents)
+                )  # a file is used as a whole or not at all
             except UserError as error:
                 skipped.append(str(error))
+                continue
+            for original in texts:
+                text = original.replace("\r\n", "\n").replace("\r", "\n")
+                num_converted += text != original
+                digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+                is_empty = not text or text.isspace()
+                counts["empty"] += is_empty
+                counts["copies"] += digest in documents
+                if not is_empty:
+                    documents.setdefault(digest, text)
         self.skipped = tuple(map(one_line, skipped))
-        left_out = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
-        self._note = f"; left out: {left_out}" if left_out else ""
         if not documents:
             raise UserError(f"data.path={self.path}: it contains no usable text. {' '.join(skipped[:3])}")
-        if len(documents) == 1:
-            (text,) = documents.values()
-            boundary = len(text) - max(1, int(len(text) * self.val_fraction))
-            return _make_split("train", [text[:boundary]]), _make_split("val", [text[boundary:]])
-        val_count = min(len(documents) - 1, max(1, round(len(documents) * self.val_fraction)))
-        val_hashes = set(sorted(documents)[:val_count])  # independent of order and names
-        train = [text for content_hash, text in documents.items() if content_hash not in val_hashes]
-        val = [text for content_hash, text in documents.items() if content_hash in val_hashes]
+        train, val, split_note = split_documents(documents, self.val_fraction)
+        left_out = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+        self._note = f"; left out: {left_out}" if left_out else ""
+        if num_converted:
+            self._note += f"; line ends made \\n in {num_converted:,} document{'s' * (num_converted > 1)}"
+        self._note += split_note
         return _make_split("train", train), _make_split("val", val)
 
 
@@ -131,8 +148,14 @@ class Stdlib(TextFolder):
         return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
 
 
-def read_documents(file: Path, field: str) -> Iterator[str]:
-    """Yield the documents of one file. Raises ``UserError`` naming the file, and the line, that cannot be read."""
+def read_documents(file: Path, field: str, documents: str = "files") -> Iterator[str]:
+    """Yield the documents of one file. Raises ``UserError`` naming the file, and the line, that cannot be read.
+
+    Args:
+        file: the file.
+        field: field of a JSON object, or column of a Parquet file, that holds the text.
+        documents: ``files`` or ``lines``, the documents of a text file.
+    """
     if file.suffix.lower() == ".jsonl":
         for number, line in enumerate(Document.read(file).split("\n"), 1):
             if line.strip():
@@ -140,7 +163,33 @@ def read_documents(file: Path, field: str) -> Iterator[str]:
     elif file.suffix.lower() == ".parquet":
         yield from _parquet_column(file, field)
     else:
-        yield str(Document.read(file))
+        text = str(Document.read(file))
+        items = _json_items(text, field) if file.suffix.lower() == ".json" else None
+        if items is not None:
+            yield from items
+        elif documents == "lines":
+            yield from filter(None, map(str.strip, re.split(r"[\r\n]", text)))
+        else:
+            yield text
+
+
+def _json_items(text: str, field: str) -> list[str] | None:
+    """Return the texts of a JSON list of texts, or of objects with a text in ``field``; ``None`` for anything else."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        values: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    items: list[Any] = [value.get(field) if isinstance(value, dict) else value for value in values]
+    if not items or not all(isinstance(item, str) for item in items):
+        return None
+    return [_to_unicode(item) for item in items]
+
+
+def _to_unicode(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can spell."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _json_field(line: str, field: str, where: str) -> str:
@@ -150,7 +199,7 @@ def _json_field(line: str, field: str, where: str) -> str:
         raise UserError(f"{where} is not JSON ({error}); the file is skipped.") from error
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
         raise UserError(f"{where} has no text in the field '{field}'; the file is skipped.")
-    return str(value[field]).encode("utf-8", "replace").decode()  # JSON can spell half a surrogate pair
+    return _to_unicode(str(value[field]))
 
 
 def _parquet_column(file: Path, field: str) -> Iterator[str]:

@@ -1,10 +1,30 @@
 """Base class of folders whose files have a duration: sounds and clips."""
 
+from pathlib import Path
+from typing import ClassVar
+
+from genai.data.file_index import FileInfo
 from genai.data.folder import Folder
+from genai.data.parts import Part, split_time
 
 
 class TimedFolder(Folder):
     """A folder of files with a duration, which ``inspect`` returns as ``seconds``."""
+
+    min_seconds: ClassVar[float]
+    """Shortest part of a single file that is cut in two, and the time between the parts."""
+
+    def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
+        """Cut a single file in time: its end is held out."""
+        parts = split_time(info.seconds, self.val_fraction, self.min_seconds)
+        if parts is None:
+            return None
+        train, val = parts
+        note = (
+            f"split in time: {train[1]:.1f} s to train on, {val[1] - val[0]:.1f} s held out, "
+            f"{val[0] - train[1]:.1f} s between"
+        )
+        return [train], [val], note
 
     @property
     def note(self) -> str:
@@ -13,7 +33,8 @@ class TimedFolder(Folder):
     @property
     def seconds(self) -> float:
         """Total duration of both splits."""
-        return sum(info.seconds for entries in self._partition[:2] for _, info in entries)
+        entries = [entry for entries in self._partition[:2] for entry in entries]
+        return sum(item.part[1] - item.part[0] if item.part else info.seconds for item, info in entries)
 
 
 def _format_duration(seconds: float) -> str:

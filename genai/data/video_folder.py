@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
+from genai.data.folder import CaptionKind
+from genai.data.parts import Part
 from genai.data.timed_folder import TimedFolder
 from genai.media.animation import FRAME_SUFFIXES
 from genai.media.clip import MAX_FPS, Clip
@@ -30,15 +32,17 @@ class VideoFolder(TimedFolder):
         val_fraction: fraction for validation; identical files go to the same split.
         fps: frames per second to read them at; ``None``: the frame rate of each file.
         size: shorter side in pixels; larger clips are downscaled while they are read.
+        caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
     """
 
     media = Clip
-    metrics: ClassVar[tuple[str, ...]] = ("val_loss", "motion", "nearest")
+    metrics: tuple[str, ...] = ("val_loss", "motion", "nearest")
     suffixes = SUFFIXES
     item_name = "clips"
+    min_seconds, enough = 2.0, "6 seconds"
 
     def __init__(
         self,
@@ -46,13 +50,19 @@ class VideoFolder(TimedFolder):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         fps: Annotated[float, Gt(0), Le(MAX_FPS)] | None = None,
         size: Annotated[int, Ge(1)] | None = None,
+        caption: CaptionKind = "auto",
     ) -> None:
-        super().__init__(path, val_fraction)
+        super().__init__(path, val_fraction, caption)
         self.fps, self.size = fps, size
         self.load_options = [fps, size]
 
     def load(self, file: Path) -> Clip:
         return Clip.read(file, self.fps, self.size)
+
+    def load_part(self, file: Path, part: Part) -> Clip:
+        clip = self.load(file)
+        start, end = (round(seconds * clip.fps) for seconds in part)
+        return Clip(clip.frames[start:end], clip.fps)
 
     def inspect(self, file: Path) -> dict[str, Any]:
         """Decode the whole file, so that damaged files are found before packing."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
+from numbers import Integral
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from genai.core.batch import Interpolation, Request, batch_ranges
 from genai.core.device import select_device
-from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr, short_text
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
@@ -26,6 +27,11 @@ from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
 from genai.runs.record import read_values
 from genai.runs.run import Run, find_run, latest_run
+
+ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
+"""Arguments of ``Model.sample`` besides options."""
+MAX_REPR_PROMPTS = 3
+"""Prompts in the ``repr`` of a model."""
 
 
 class Model:
@@ -57,8 +63,18 @@ class Model:
         self.weights, self.parts = weights, {"ckpt": self}
 
     def __repr__(self) -> str:
-        names = ", ".join(type(part).__name__ for part in (self.modality, self.method))
-        return f"{type(self).__name__}({names}, step {self.step}, weights={self.weights!r}, file={str(self.file)!r})"
+        parts = [
+            *(type(part).__name__ for part in (self.modality, self.method)),
+            f"{count_parameters(self.method):,} parameters",
+            f"step {self.step:,}",
+            f"weights={self.weights!r}",
+            f"file={str(self.file)!r}",
+        ]
+        prompts = self.record.get("prompts")
+        if isinstance(prompts, list) and any(prompts):
+            names = [repr(short_text(prompt)) for prompt in prompts[:MAX_REPR_PROMPTS]]
+            parts.append(f"prompts such as {', '.join(names)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @property
     def metrics(self) -> Sequence[str]:
@@ -147,7 +163,7 @@ class Model:
         modality_names, method_names = self.option_names
         for name in values:
             if name not in modality_names | method_names:
-                raise self.unknown_option_error(name, modality_names | method_names)
+                raise self.unknown_option_error(name, {*modality_names, *method_names, *ARGUMENTS})
         values = {k: [v] if isinstance(v, str) and k in self.text_list_options() else v for k, v in values.items()}
         modality_values = {name: value for name, value in values.items() if name in modality_names}
         method_values = {name: value for name, value in values.items() if name in method_names}
@@ -248,6 +264,11 @@ class Stream:
 
 def expand_prompts(prompt: str | Sequence[str], n: int, seed: int) -> tuple[list[str], list[int]]:
     """Return the prompt and the seed of each sample. Raises ``UserError``."""
+    if not isinstance(prompt, str | Sequence) or not all(isinstance(text, str) for text in prompt):
+        raise UserError(f"prompt={short_repr(prompt)}: it should be a text or a list of texts.")
+    for name, number in (("n", n), ("seed", seed)):
+        if not isinstance(number, Integral):
+            raise UserError(f"{name}={short_repr(number)}: it should be an integer.")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     if n < 1 or not prompts:
         raise UserError(f"n={n} samples of {len(prompts)} prompts: both have to be 1 or more.")
@@ -269,7 +290,8 @@ def load(
     """Load the model of a run folder or a checkpoint file.
 
     Args:
-        source: the run folder, checkpoint file, folder of transformers, or GGUF file; ``None``: the newest run.
+        source: the run folder, checkpoint file, folder of transformers, or GGUF file; ``None``: the newest finished
+            run.
         modality: of the newest run, or the one that ``source`` must have.
         weights: ``ema`` (averaged over training) or ``raw`` (as the optimizer left them).
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -332,6 +354,8 @@ def open_checkpoint(
     """
     if source is None:
         return latest_run(root, modality).load("best")
+    if not isinstance(source, str | Path):
+        raise UserError(f"{short_repr(source)} is not the path of a run folder or checkpoint file.")
     if "://" in str(source):
         raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
     path = Path(source).expanduser().absolute()

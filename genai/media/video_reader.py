@@ -1,5 +1,6 @@
 """Video files -> frames at equal intervals, by FFmpeg."""
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from genai.core.errors import UserError
 from genai.core.files import check_file
 from genai.media.resample_frames import PixelArray, TimedFrame, check_frame_size, fit_short_side, resample_frames
-from genai.media.sound import FFMPEG_FORMATS
+from genai.media.sound import FFMPEG_FORMATS, container_seconds
 
 STREAM_FORMATS = ("mpegts", "mpeg")
 """FFmpeg's names of containers that can be cut anywhere, such as recorded broadcasts."""
@@ -34,7 +35,7 @@ def read_video(path: Path, fps: float | None, short_side: int | None) -> tuple[P
         ) as container:
             stream = _video_stream(path, container)
             declared_fps = stream.average_rate or stream.guessed_rate
-            seconds = (container.duration or 0) / 1e6
+            seconds = container_seconds(container)
             size = fit_short_side(stream.codec_context.width or 1, stream.codec_context.height or 1, short_side)
             check_frame_size(path, seconds * 0.9 * float(fps or declared_fps or 1), *size)
             timed_frames = _timed_frames(path, container, stream, seconds, short_side)
@@ -96,7 +97,7 @@ def _decode_packet(packet: Any, is_start: bool) -> list[Any]:
 
 
 def _to_pixels(frame: Any, size: tuple[int, int]) -> PixelArray:
-    """Scale a frame to ``size``, rotate it and put it on white. Returns (height, width, 3)."""
+    """Scale a frame to ``size``, rotate or mirror it and put it on white. Returns (height, width, 3)."""
     from av.video.reformatter import Interpolation as Mode
 
     has_alpha = any(component.is_alpha for component in frame.format.components)
@@ -112,4 +113,20 @@ def _to_pixels(frame: Any, size: tuple[int, int]) -> PixelArray:
     if has_alpha:
         alpha = pixels[..., 3:] / np.float32(255)
         pixels = (pixels[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
-    return np.rot90(pixels, round(frame.rotation / 90))
+    return _apply_display_matrix(pixels, frame)
+
+
+def _apply_display_matrix(pixels: PixelArray, frame: Any) -> PixelArray:
+    """Rotate and mirror pixels (height, width, 3) as the file says, by multiples of 90 degrees.
+
+    The matrix maps (x, y) to (a x + c y, b x + d y) (ISO/IEC 14496-12, 6.2.2).
+    """
+    content = next((bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    if content is None:
+        return pixels
+    a, b, _, c, d = struct.unpack("=5i", content[:20])
+    x_sign, y_sign = a, d
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels = pixels.transpose(1, 0, 2)
+        x_sign, y_sign = c, b
+    return pixels[:: -1 if y_sign < 0 else 1, :: -1 if x_sign < 0 else 1]

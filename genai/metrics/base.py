@@ -21,6 +21,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "val_loss": ("genai.metrics.loss.ValidationLoss",),
     "bits_per_byte": ("genai.metrics.text.text.BitsPerByte",),
     "parses": ("genai.metrics.text.text.ParseRate",),
+    "novel_lines": ("genai.metrics.text.novel_lines.NovelLines",),
     "longest_copy": ("genai.metrics.text.text.LongestCopy",),
     "nearest": (
         "genai.metrics.image.nearest.NearestPicture",

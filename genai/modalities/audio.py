@@ -142,7 +142,7 @@ class Audio(Modality):
         extractor = (
             [] if self.clip_features is None else [type(self.clip_features).__qualname__, self.clip_features.version]
         )
-        key = cache_key(split.content_hash, "audio", 2, self.sample_rate, *extractor)
+        key = cache_key(split.content_hash, "audio", 3, self.sample_rate, *extractor)
         suffixes = (".json", ".f8", *([".f2"] if self.clip_features else []))
         write = lambda path: write_packed_audio(split, self.layout, path)  # noqa: E731
         return PackedAudio(cached_file(cache / f"{key}.i2", write, *suffixes), self.layout)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import cycle
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,7 +77,8 @@ class AudioPreview(Preview):
         """Log each sound, and a picture of all."""
         for number, sample in enumerate(samples):
             for kind, (_, sound) in self._with_references(*sample).items():
-                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(sound.samples), step, sound.sample_rate)
+                padded = np.pad(sound.samples, (0, max(0, 2 - len(sound.samples))))  # torch refuses a single sample
+                writer.add_audio(f"{tag}/{number}{kind}", torch.from_numpy(padded), step, sound.sample_rate)
         super().log(writer, tag, samples, step)
 
     def contact_sheet(self, samples: PromptSamples) -> Picture:

@@ -88,7 +88,7 @@ class Text(Modality):
         if self.kind == "characters":
             self.tokenizer = tokenizers.Characters.train(texts)
         elif self.kind == "bpe":
-            key = cache_key(split.content_hash, "bpe", self.vocab_size)
+            key = cache_key(split.content_hash, "bpe", 2, self.vocab_size)
             train_bpe = lambda: tokenizers.BPE.train(texts, self.vocab_size).state()  # noqa: E731
             state = cached_json(cache / f"{key}.json", train_bpe)
             self.tokenizer = tokenizers.restore_tokenizer(state, self.vocab_size)
@@ -186,9 +186,8 @@ def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
     if escape is None:
         return []
     replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
-    return [
-        f"""{name}= has the two characters {escape}; {replacement} is {name}=$'{escape}' or {name}='["{escape}"]'"""
-    ]
+    example = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
+    return [f"{name}= has the two characters {escape}; {replacement} is {example}"]
 
 
 class TextPreview(Preview):

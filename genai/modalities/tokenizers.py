@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as BPETokenizer
-from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from genai.core.errors import UserError, short_text
 from genai.core.plain_data import parse_json
@@ -19,6 +19,8 @@ MAX_CHARACTERS = 0x110000
 """Code points of Unicode."""
 MAX_BPE_TEXT, MAX_TOKEN_TEXT = 12 * 2**20, 1_000
 """Characters of a BPE tokenizer as JSON: in all, and on average per token."""
+MAX_TRAINING_WORD = 1000
+"""Bytes of a word, or another run without a break, that BPE learns from at once: the time grows with their square."""
 
 
 class Tokenizer(ABC):
@@ -130,7 +132,11 @@ class BPE(Tokenizer):
         tokenizer = cls._byte_level(models.BPE())
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
+        byte_level = tokenizer.pre_tokenizer
+        cut = pre_tokenizers.Split(Regex(f".{{{MAX_TRAINING_WORD}}}"), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([byte_level, cut])
         tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.pre_tokenizer = byte_level  # encoding is quick without the cuts
         if (size := len(tokenizer.to_str())) > MAX_BPE_TEXT:
             raise UserError(
                 f"modality.vocab_size={vocab_size}: the tokenizer has {size:,} characters; take fewer tokens."

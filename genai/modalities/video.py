@@ -148,7 +148,7 @@ class Video(Modality):
             raise UserError(f"soundtrack=: a {suffix} file cannot hold sound. Use format=mp4 or format=webm.")
 
     def pack(self, split: Split, cache: Path) -> PackedVideo:
-        key = cache_key(split.content_hash, "video", self.shape, self.image.resize, self.fps)
+        key = cache_key(split.content_hash, "video", 2, self.shape, self.image.resize, self.fps)
 
         def write(path: Path) -> None:
             index: dict[str, list[Any]] = {"lengths": [], "prompts": []}

@@ -7,9 +7,10 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
+from genai.report.paths import public_path, public_text, public_word
 from genai.report.plots import line_chart, line_classes, read_losses
 from genai.runs.record import RunRecord
-from genai.runs.run import Run, shell_path
+from genai.runs.run import Run
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 """Permissions of the page in a browser: no scripts, no network."""
@@ -25,6 +26,7 @@ class Section:
         num_samples: number of samples in the folder.
         folder: of the samples; ``None`` if there are none.
         sample_command: command that generates more samples.
+        inputs: key and name of each file that samples were made from, with HTML that shows it, or "".
     """
 
     run: Run
@@ -32,6 +34,7 @@ class Section:
     num_samples: int
     folder: Path | None
     sample_command: str
+    inputs: Sequence[tuple[str, str]] = ()
 
 
 def render_page(sections: Sequence[Section]) -> str:
@@ -74,7 +77,12 @@ def _summary(records: Sequence[RunRecord], count: int) -> str:
 
 def _render_section(number: int, section: Section) -> str:
     record = section.run.record
-    figures = "".join(_figure(item, content) for item, content in section.samples)
+    visible = [(name, content) for name, content in section.inputs if content]
+    figures = "".join(
+        f"<figure>{content}<figcaption>{escape(name)}</figcaption></figure>\n" for name, content in visible
+    )
+    figures += "".join(_figure(item, content) for item, content in section.samples)
+    words = [str(word) for word in record.overrides]
     empty = "<p>This run has no samples yet. The command below generates some.</p>"
     lines = read_losses(section.run.folder / "metrics.csv")
     classes = line_classes(lines)
@@ -83,7 +91,7 @@ def _render_section(number: int, section: Section) -> str:
     chart = line_chart(lines, "step", "loss")
     return f"""<section id="{number}">
 <h2>{_title(str(record.modality))}</h2>
-<p class="data">{escape(record.data.description)}</p>
+<p class="data">{escape(public_text(record.data.description, words))}</p>
 <div class="samples">{figures or empty}</div>
 <div class="run">
 <div class="facts">{_run_table(section)}</div>
@@ -109,7 +117,9 @@ def _run_table(section: Section) -> str:
         "Validation loss": f"{_format(loss, 4)} at best, at step {_format(step)}",
         "Samples": _sample_summary(section),
     }
-    words = [str(word) for word in record.overrides]
+    if section.inputs:
+        properties["Made from"] = ", ".join(name for name, _ in section.inputs)
+    words = [public_word(str(word)) for word in record.overrides]
     commands = {"Train it": join(["python", "-m", "genai.train", *words]), "More samples": section.sample_command}
     rows = [f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in properties.items()]
     rows += [f"<dt>{name}</dt><dd><pre><code>{escape(text)}</code></pre></dd>" for name, text in commands.items()]
@@ -120,7 +130,7 @@ def _sample_summary(section: Section) -> str:
     if section.folder is None:
         return "none yet"
     first = "" if len(section.samples) == section.num_samples else f"the first {len(section.samples)} of "
-    return f"{first}{section.num_samples} in {shell_path(section.folder)}"
+    return f"{first}{section.num_samples} in {public_path(section.folder)}"
 
 
 def _title(name: str) -> str:

@@ -22,6 +22,7 @@ class DataRecord:
     hash: str = ""
     hash_val: str = ""
     skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class RunRecord:
     total_steps: int | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    @property
+    def progress(self) -> str:
+        """How far the run is, for messages: ``"12 of 300 steps"``."""
+        return f"{self.steps:,} of {self.total_steps:,} steps" if self.total_steps else f"{self.steps:,} steps"
 
 
 def read_values(file: Path) -> dict[str, Any]:

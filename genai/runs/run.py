@@ -9,7 +9,8 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,13 +20,16 @@ from typing import Any
 from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import is_inside, make_folder, unique_folder, write_file
+from genai.core.files import is_inside, unique_folder, write_file
 from genai.core.filesystem import lock_file, safe_name
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
 from genai.runs.checkpoint import Check, load_checkpoint, read_hashes
 from genai.runs.git import git_state
 from genai.runs.record import RunRecord, parse_record, read_mapping, read_values
+
+MAX_DEPTH = 4
+"""Folders between the one in which runs are looked for and a run: a date, a sweep, and two of a person's own."""
 
 
 @dataclass(frozen=True)
@@ -144,50 +148,96 @@ class Run:
 
 
 def create_run(root: Path, name: str, folder: Path | None = None) -> Run:
-    """Create a new folder ``root/<date>/<time>-<name>`` (or ``folder``). Raises ``UserError`` if that fails."""
+    """Create a new folder ``root/<date>/<time>-<name>`` or, if it is empty or not there, ``folder``.
+
+    A number is added if another run is there. Raises ``UserError`` if that fails.
+    """
     now = datetime.now()
     target = folder or root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{safe_name(name)}"
     try:
-        return Run(make_folder(folder) if folder else unique_folder(target))
+        if folder and folder.is_dir() and not any(folder.iterdir()):  # Hydra has made it
+            return Run(folder)
+        return Run(unique_folder(target))
     except OSError as error:
         raise UserError(f"cannot create the run folder {target}: {error.strerror}.") from error
 
 
-def all_runs(root: Path) -> Iterator[Run]:
-    """Yield the runs below ``root``, newest first; skip runs with an unreadable record, with a message."""
+def all_runs(root: Path, depth: int = MAX_DEPTH) -> Iterator[Run]:
+    """Yield the runs in ``root`` and down to ``depth`` folders below it, newest first.
+
+    Runs with an unreadable record are skipped, with a message.
+    """
     entries = []
-    for pattern in ("*/*/record.json", "*/*/*/record.json"):
-        for file in root.glob(pattern):
-            run = Run(file.parent)
-            try:
-                entries.append((run.record.started, run.folder.name, run))
-            except UserError as error:
-                print(one_line(f"{error} It is skipped."), file=sys.stderr)
+    for folder in _run_folders(root.expanduser(), depth):
+        run = Run(folder)
+        try:
+            entries.append((run.record.started, run.folder.name, run))
+        except UserError as error:
+            print(one_line(f"{error} It is skipped."), file=sys.stderr)
     yield from (run for _, _, run in sorted(entries, key=lambda entry: entry[:2], reverse=True))
 
 
+def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield ``folder`` if it is that of a run, else those of runs below it. Hidden folders are left out."""
+    with suppress(OSError):  # it is no folder, or may not be read
+        if (folder / "record.json").is_file():
+            yield folder
+            return
+        for child in sorted(folder.iterdir()) if depth > 0 else ():
+            if not child.name.startswith(".") and child.is_dir():
+                yield from _run_folders(child, depth - 1)
+
+
 def latest_run(root: Path, modality: str | None = None) -> Run:
-    """Return the newest run (of ``modality``, if given) that has a checkpoint. Raises ``UserError`` for none."""
-    for run in all_runs(root):
-        if modality in (None, run.record.modality) and run.has_checkpoint:
-            return run
+    """Return the run (of ``modality``, if given) that was finished last, or else the newest one with a checkpoint.
+
+    A line on standard error names a newer run that is not finished.
+
+    Raises:
+        UserError: no run has a checkpoint.
+    """
+    runs = [run for run in all_runs(root) if modality in (None, run.record.modality) and run.has_checkpoint]
+    if runs:
+        return _latest(runs)
     kind = f"{modality} run" if modality else "run"
     raise UserError(
-        f"no {kind} with a checkpoint is in {root}/. Train one: python -m genai.train modality={modality or 'image'}"
+        f"no {kind} with a checkpoint is in {root.expanduser()}/. "
+        f"Train one: python -m genai.train modality={modality or 'image'}"
     )
 
 
 def latest_run_per_modality(root: Path) -> list[Run]:
-    """Return the newest run with a checkpoint of each modality, oldest first.
+    """Return what ``latest_run`` returns for each modality, in the order of their starts.
 
     Raises:
         UserError: there is none at all.
     """
-    runs: dict[str, Run] = {}
+    runs: dict[str, list[Run]] = {}
     for run in all_runs(root):
         if run.has_checkpoint:
-            runs.setdefault(str(run.record.modality), run)
-    return list(reversed(runs.values())) or [latest_run(root)]
+            runs.setdefault(str(run.record.modality), []).append(run)
+    latest = [_latest(group) for group in runs.values()] or [latest_run(root)]
+    return sorted(latest, key=lambda run: run.record.started)
+
+
+def _latest(runs: Sequence[Run]) -> Run:
+    """Return the run that was finished last, or the first one if none is finished; say what is passed over.
+
+    Args:
+        runs: one or more, newest first.
+    """
+    finished = [run for run in runs if run.record.finished]
+    latest = max(finished, key=lambda run: (run.record.finished, run.record.started), default=runs[0])
+    record = latest.record
+    if not record.finished:
+        print(one_line(f"{shell_path(latest.folder)} is unfinished ({record.progress})"), file=sys.stderr, flush=True)
+    for run in runs if record.finished else ():
+        other = run.record
+        if not other.finished and max([other.started, *other.resumed]) > record.started:
+            line = f"{shell_path(run.folder)} is newer, but unfinished ({other.progress}); ckpt= would take it"
+            print(one_line(line), file=sys.stderr, flush=True)
+            break
+    return latest
 
 
 def shell_path(path: Path) -> str:
@@ -203,7 +253,10 @@ def find_run(path: str | Path) -> Run:
     for candidate in (folder, *list(folder.parents)[:2]):
         if (candidate / "record.json").is_file():
             return Run(candidate)
-    existing = [str(run.folder) for run in all_runs(folder.parent.parent)]
+    if below := list(all_runs(folder)):
+        count = f"{len(below)} run{'s' * (len(below) > 1)}, such as {shell_path(below[0].folder)}"
+        raise UserError(f"{path} is not a run folder. It contains {count}.")
+    existing = [str(run.folder) for run in all_runs(folder.parent.parent, depth=3)]
     raise UserError(f"{path} is not a run folder.{did_you_mean(str(folder), existing)}")
 
 

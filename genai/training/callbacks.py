@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import repeat
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -28,6 +29,7 @@ from genai.training.interval import Interval
 from genai.training.loggers import Logger, RunLogger
 from genai.training.module import TrainingModule
 from genai.training.progress import TrainingProgress
+from genai.training.time_left import Pause, RecentSpeed, seconds_left
 
 
 class StoppedBySignal(BaseException):
@@ -64,6 +66,7 @@ class TrainingLoop(Callback):
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
         self.stop_step = math.inf
         self.durations = {name: deque[float](maxlen=50) for name in ("step", "validation", "preview", "checkpoint")}
+        self.recent_speed = RecentSpeed()
         self.step_start = 0.0
         self.log_every, self.val_every = settings.log_every, settings.val_every
         self.preview_every = Interval.parse(settings.preview_every, "preview_every")
@@ -122,7 +125,9 @@ class TrainingLoop(Callback):
         log_step = step % self.log_every == 0 or step == 1 or finished
         metrics = self._collect_metrics(trainer, module, batch) if log_step else {}
         self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
-        self.progress.update(module, self._samples_per_second(len(batch) * trainer.world_size))
+        self.recent_speed.add(self.durations["step"][-1])
+        speed = self._samples_per_second(len(batch) * trainer.world_size)
+        self.progress.update(module, speed, self._seconds_left(module))
         if self._any_process(trainer, self.signal is not None):
             self._stop(trainer, module)
         if self._is_due(trainer, self.checkpoint_every, step) or cooldown_starts or finished:
@@ -291,6 +296,21 @@ class TrainingLoop(Callback):
             raise KeyboardInterrupt
         self.signal = number
         self.progress.set_status("saving" if number == signal.SIGTERM else "saving; Ctrl-C again to stop at once")
+
+    def _seconds_left(self, module: TrainingModule) -> float:
+        """Estimate the seconds to the end of the run; NaN if they are unknown."""
+        intervals = {"validation": Interval(steps=self.val_every), "preview": self.preview_every}
+        intervals["checkpoint"] = self.checkpoint_every
+        durations = {name: self.durations[name] for name in intervals if self.durations[name]}
+        lr_schedule, total = module.lr_schedule, min(module.lr_schedule.total or math.inf, self.stop_step)
+        return seconds_left(
+            module.step,
+            None if total == math.inf else int(total),
+            module.seconds,
+            lr_schedule.seconds if self.stop_step == math.inf else None,
+            self.recent_speed.seconds_per_step,
+            [Pause(intervals[name], median(values)) for name, values in durations.items()],
+        )
 
     def _samples_per_second(self, batch_size: int) -> float:
         """Return the speed over the last steps."""

@@ -39,10 +39,10 @@ class DataReport:
         yield "seen as", "; ".join(filter(None, (self.modality.description, self.modality.fitting)))
         if prompts := self._prompts(source.train):
             yield "prompts", prompts
-        for line in source.skipped[:MAX_LISTED]:
-            yield "not used", line
-        if len(source.skipped) > MAX_LISTED:
-            yield "not used", f"{len(source.skipped) - MAX_LISTED:,} more"
+        for label, lines in (("not used", source.skipped), ("note", source.file_notes)):
+            yield from ((label, line) for line in lines[:MAX_LISTED])
+            if len(lines) > MAX_LISTED:
+                yield label, f"{len(lines) - MAX_LISTED:,} more"
 
     @cached_property
     def _items(self) -> list[Any]:

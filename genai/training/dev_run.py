@@ -6,9 +6,7 @@ from statistics import median
 
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
-
-MIN_STEP_FRACTION = 0.1
-"""Fraction of the time that goes into steps, at least."""
+from genai.training.time_left import MIN_STEP_FRACTION
 
 
 def estimate(

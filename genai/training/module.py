@@ -107,7 +107,8 @@ class TrainingModule(LightningModule):
             self.between_steps = False
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            self.step_metrics[f"{self._prefix(network_name)}lr"] = max(group["lr"] for group in optimizer.param_groups)
+            rates = optimizer.optimizer.rates()
+            self.step_metrics |= {f"{self._prefix(network_name)}{name}": rate for name, rate in rates.items()}
         self.ema.update_parameters(self.method.ema_module)
         self.step += 1
         self.between_steps = True

@@ -58,6 +58,10 @@ class MuonAdamW(Optimizer):
         ]
         groups.append({"params": matrices, "lr": lr if matrix_lr is None else matrix_lr, "muon": matrix_lr is not None})
         shared = {"betas": tuple(betas), "eps": eps, "momentum": momentum, "iterations": iterations}
+        names = ["adamw" if rates[kind] == lr else kind for kind in by_kind] + [
+            "muon" if matrix_lr is not None else "adamw"
+        ]
+        self.group_names = [name for name, group in zip(names, groups, strict=True) if group["params"]]
         super().__init__([group for group in groups if group["params"]], {"weight_decay": weight_decay, **shared})
         for group in self.param_groups:
             group["base_lr"] = group["lr"]
@@ -66,6 +70,17 @@ class MuonAdamW(Optimizer):
     def rate_options(self) -> str:
         """The learning rates to lower first, for messages."""
         return "optimizer.lr=... or optimizer.matrix_lr=..."
+
+    def rates(self) -> dict[str, float]:
+        """Return the current learning rates: ``lr``, the largest, and those that differ from it.
+
+        ``lr_muon`` and ``lr_adamw`` are of the two optimizers, ``lr_embedding`` and ``lr_head`` of parameters for which
+        AdamW has a rate of their own.
+        """
+        largest = max(self.param_groups, key=lambda group: group["base_lr"])
+        named = zip(self.group_names, self.param_groups, strict=True)
+        others = {f"lr_{name}": group["lr"] for name, group in named if group["base_lr"] != largest["base_lr"]}
+        return {"lr": largest["lr"], **others}
 
     def set_factor(self, factor: float) -> None:
         """Scale the learning rate of every group."""

@@ -20,14 +20,11 @@ class TrainingProgress:
         self.line_every, self.next_line = line_every, 0.0
         self.bar: RichProgress | None = None
         self.task = TaskID(0)
-        self.start_fraction = 0.0
         self.losses: dict[str, float] = {}
         self.active = False
 
     def start(self, module: TrainingModule) -> None:
         self.active = True
-        self.start_fraction = self._fraction_done(module)
-        self.start_time = time.monotonic()
         if not self.console.is_terminal:
             return
         columns: list[Any] = [
@@ -41,7 +38,13 @@ class TrainingProgress:
         self.task = self.bar.add_task("", total=1.0, step="0", loss="-", speed="-", left="-", status="")
         self.bar.start()
 
-    def update(self, module: TrainingModule, speed: float) -> None:
+    def update(self, module: TrainingModule, speed: float, seconds_left: float) -> None:
+        """Show the step that is done.
+
+        Args:
+            speed: samples per second.
+            seconds_left: NaN if it is unknown.
+        """
         if not self.active:
             return
         self._smooth_losses(module.step_metrics)
@@ -51,7 +54,7 @@ class TrainingProgress:
             "step": f"{module.step:,}/{f'{total:,}' if total else '?'}",
             "loss": " ".join(f"{label}{loss:.4f}" for label, loss in self.losses.items()) or "-",
             "speed": f"{speed:,.0f}",
-            "left": format_duration(self._seconds_left(fraction)),
+            "left": format_duration(seconds_left),
         }
         if self.bar:
             self.bar.update(self.task, completed=fraction, status="", **fields)
@@ -84,11 +87,6 @@ class TrainingProgress:
         if self.bar:
             self.bar.stop()
         self.bar, self.active = None, False
-
-    def _seconds_left(self, fraction: float) -> float:
-        """Estimate the seconds to the end from the speed so far."""
-        progress = fraction - self.start_fraction
-        return (time.monotonic() - self.start_time) * (1 - fraction) / progress if progress > 0 else math.nan
 
     @staticmethod
     def _fraction_done(module: TrainingModule) -> float:

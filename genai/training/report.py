@@ -19,6 +19,8 @@ from genai.training.setup import TrainingSetup
 
 MIN_VAL_EXAMPLES = 8
 """Fewer held-out examples give a warning."""
+MAX_LINES = 5
+"""Lines about files that are printed; all are in ``record.json``."""
 
 
 def resume_command(run: Run, plugins: Sequence[str] = ()) -> str:
@@ -52,6 +54,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
             "hash": setup.source.train.content_hash,
             "hash_val": setup.source.val.content_hash,
             "skipped": list(setup.source.skipped),
+            "notes": list(setup.source.file_notes),
         },
         prompts=setup.prompts,
         known_prompts=asdict(count_prompts(packed_prompts(setup.train))),
@@ -78,7 +81,7 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
         "length": f"{debug}{length}, batch {settings.batch}",
         "run": shell_path(run.folder),
-        "watch": setup.logger.watch_command(shell_path(Path(settings.runs))),
+        "watch": setup.logger.watch_command(shell_path(Path(settings.runs).expanduser())),
     }
     for name, value in rows.items():
         if not value:
@@ -88,10 +91,11 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         print(f"resuming from step {setup.start} ({setup.checkpoint.name})", flush=True)
     if len(setup.val) < MIN_VAL_EXAMPLES:
         print(f"only {len(setup.val)} held-out examples: val_loss, and so `best`, is unreliable", file=sys.stderr)
-    for line in setup.source.skipped[:5]:
-        print(one_line(f"skipped: {line}"), file=sys.stderr)
-    if len(setup.source.skipped) > 5:
-        print(f"skipped: {len(setup.source.skipped) - 5} more, named in record.json", file=sys.stderr)
+    for kind, lines in (("skipped", setup.source.skipped), ("note", setup.source.file_notes)):
+        for line in lines[:MAX_LINES]:
+            print(one_line(f"{kind}: {line}"), file=sys.stderr)
+        if len(lines) > MAX_LINES:
+            print(f"{kind}: {len(lines) - MAX_LINES} more, named in record.json", file=sys.stderr)
 
 
 def print_result(setup: TrainingSetup, run: Run, step: int) -> None:

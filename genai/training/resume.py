@@ -12,7 +12,8 @@ import torch
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError, short_text
-from genai.core.renamed import current_config
+from genai.core.instantiate import instantiate
+from genai.core.renamed import current_config, current_node
 from genai.core.terminal import one_line
 from genai.inference.model import open_checkpoint
 from genai.methods.base import Method
@@ -24,6 +25,8 @@ from genai.runs.run import Run
 from genai.training.config import TrainSettings
 from genai.training.schedule import LRSchedule, Schedule
 
+MIN_RATE_RATIO = 1.5
+"""Factor by which a learning rate rises at a resume if it is mentioned."""
 MAX_CHANGES = 40
 """Changes that are named in one line."""
 
@@ -129,6 +132,30 @@ def load_initial_weights(method: Method, weights: Mapping[str, torch.Tensor], na
             file=sys.stderr,
         )
     method.ema_module.load_state_dict(initial, strict=False)
+
+
+def print_rate_change(
+    run: Run, schedule: Schedule, lr_schedule: LRSchedule, header: CheckpointHeader, base_lr: float
+) -> None:
+    """Print by how much the learning rate of a resumed run that had cooled down rises, if it does.
+
+    Args:
+        run: the resumed run.
+        schedule, lr_schedule: that it has now.
+        header: of the checkpoint.
+        base_lr: rate of the optimizer.
+    """
+    node = current_node(run.read_config().get("schedule"))
+    try:
+        old_schedule = instantiate(node, Schedule, "schedule") if node else schedule
+        before = LRSchedule.from_state(old_schedule, header.course).factor(header.step - 1)
+    except UserError:  # the run is older than its parts
+        return
+    ratio = lr_schedule.factor(header.step - 1) / before if before > 0 else 1.0  # at the same step, without the warm-up
+    if ratio > MIN_RATE_RATIO and os.environ.get("LOCAL_RANK", "0") == "0":
+        rates = f"from {before * base_lr:.2g} to {lr_schedule.factor(header.step) * base_lr:.2g}"
+        hint = f"schedule.peak={schedule.peak / ratio:.2g} keeps it low"
+        print(f"the learning rate rises again, {rates}: the run had cooled down; {hint}", file=sys.stderr, flush=True)
 
 
 def create_lr_schedule(settings: TrainSettings, schedule: Schedule, header: CheckpointHeader | None) -> LRSchedule:

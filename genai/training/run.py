@@ -1,5 +1,6 @@
 """Training run, from its config to its last checkpoint."""
 
+import math
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
 from genai.training.config import TrainSettings
 from genai.training.loggers import read_metrics
+from genai.training.names import run_name
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
 from genai.training.setup import TrainingSetup, prepare_training
 from genai.version import __version__
@@ -38,6 +40,8 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         RunError: training failed; the last good checkpoint is kept.
     """
     setup = prepare_training(config, resumed)
+    if config.folder and setup.hardware.devices != 1:
+        raise UserError("-m trains in one process: leave it out, and start the runs of several devices one by one.")
     first = int(os.environ.get("LOCAL_RANK", "0")) == 0
     if not first and "GENAI_RUN" not in os.environ:
         raise UserError("LOCAL_RANK is set: trainer=ddp starts its own processes, without torchrun.")
@@ -46,7 +50,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
     if resumed:
         resumed.check_links()
         read_metrics(resumed.folder / "metrics.csv")
-    run = resumed or create_run(Path(setup.settings.runs).expanduser(), _run_name(config), config.folder)
+    run = resumed or create_run(Path(setup.settings.runs).expanduser(), run_name(config), config.folder)
     lock = run.lock()
     try:
         run.remove_temporary_files()
@@ -111,7 +115,8 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
             raise CorruptCheckpoint(f"{setup.checkpoint}: a run cannot continue from it ({reason}).") from error
         raise
     if first:
-        run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
+        if module.step >= (setup.lr_schedule.total or math.inf):  # not after the few steps of fast_dev_run
+            run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         print_result(setup, run, module.step)
         if setup.settings.fast_dev_run:
             memory = peak_memory_mb(module.device)
@@ -179,10 +184,6 @@ def _out_of_memory_message(settings: TrainSettings, sizes: Sequence[str]) -> str
     if accumulate * 2 <= batch:
         hints.insert(0, f"accumulate={accumulate * 2} (the same batch, slower)")
     return f"out of memory with batch={batch} accumulate={accumulate}. Any of these helps:\n{', '.join(hints)}"
-
-
-def _run_name(config: CommandConfig) -> str:
-    return f"{config.choices.get('modality', 'run')}-{config.choices.get('model', 'model')}"
 
 
 def _has_metrics(run: Run) -> bool:

@@ -37,10 +37,12 @@ class Schedule:
     Args:
         warmup: steps from zero to the full rate.
         cooldown: fraction of the run in which the rate falls to zero.
+        peak: fraction of the optimizer's rates that is not exceeded, to train a finished run longer at a low rate.
     """
 
     warmup: Annotated[int, Ge(0)] = 20
     cooldown: Annotated[float, Ge(0), Le(1)] = 0.5
+    peak: Annotated[float, Gt(0), Le(1)] = 1.0
 
 
 @dataclass
@@ -67,7 +69,7 @@ class LRSchedule:
     def factor(self, step: int) -> float:
         """Return the factor of the learning rate at ``step`` (the first is 0)."""
         warm = min(1.0, (step + 1) / (self.schedule.warmup + 1))
-        return warm * self._cooldown(step)
+        return self.schedule.peak * warm * self._cooldown(step)
 
     def update_estimate(self, step: int, elapsed: float) -> None:
         """Estimate the last step if that is due, after ``step`` steps in ``elapsed`` seconds of training."""

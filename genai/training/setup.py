@@ -35,6 +35,7 @@ from genai.training.resume import (
     load_initial_weights,
     load_start,
     print_changes,
+    print_rate_change,
     restore_modality,
 )
 from genai.training.schedule import LRSchedule, Schedule
@@ -119,6 +120,9 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     optimizers = _create_optimizers(values["optimizer"], method)
     schedule = instantiate(values["schedule"], Schedule, "schedule")
     lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
+    if resumed and header:
+        base_lr = max(group["base_lr"] for optimizer in optimizers.values() for group in optimizer.param_groups)
+        print_rate_change(resumed, schedule, lr_schedule, header, base_lr)
     preview = modality.preview()
     default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(

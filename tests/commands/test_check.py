@@ -39,10 +39,8 @@ def test_pictures(run: Command, tmp_path: Path) -> None:
     rows = {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
     assert done.returncode == 0, done.stderr
     assert rows["splits"] == "5 items to train on, 1 held out"
-    assert (
-        rows["sizes"] == "all 8 x 8 pixels"
-        and rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
-    )
+    assert rows["sizes"] == "all 8 x 8 pixels"
+    assert rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
     assert rows["prompts"].startswith("2 different: ") and "red cat" in rows["prompts"]
     assert "broken.png" in rows["not used"]
     assert {file.name for file in (tmp_path / "check").iterdir()} == {"000.png", "001.png", "002.png"}
@@ -54,7 +52,7 @@ def test_texts_are_shown(run: Command, tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / "data" / f"{number}.txt").write_text(f"text {number} " * (number + 1) * 40)
     done = run("modality=text", "data=text_folder", "data.path=data", "modality.block=8", "out=seen")
-    assert done.returncode == 0 and "from 280 characters to" in done.stdout
+    assert done.returncode == 0 and "from 560 characters to" in done.stdout
     assert "---\ntext " in done.stdout and "prompts" not in done.stdout
     assert len(list((tmp_path / "seen").glob("*.txt"))) == 3
 

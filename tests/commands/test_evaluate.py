@@ -48,6 +48,19 @@ def newest() -> Run:
     return next(all_runs(Path("runs")))
 
 
+@pytest.mark.parametrize(("val_items", "is_told"), [(2, True), (None, False), (100_000, False), ("many", False)])
+def test_a_loss_of_fewer_items_in_training_is_told(
+    val_items: object, is_told: bool, trained: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(copy_run(trained("text"), tmp_path))
+    (run.folder / "config.yaml").write_text(json.dumps(run.read_config() | {"val_items": val_items}))
+    genai.measure(run.folder, "metrics=[val_loss]")
+    told = "held-out items; during training it was of 2 of them (val_items)"
+    assert (told in capsys.readouterr().err) == is_told
+    genai.measure(run.folder, "metrics=[longest_copy]", n=2, length=5)
+    assert "val_loss" not in capsys.readouterr().err
+
+
 def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = genai.measure("n=6", "length=40", "seed=3", "temperature=0.5")
     figures = report["metrics"]

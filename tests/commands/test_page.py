@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -76,11 +77,70 @@ def test_each_modality_is_shown(kind: str, trained: Callable[[str], Path], tmp_p
         elif file.suffix != ".json":
             assert file_data_url(file) in page.addresses
     record = model.record
-    for shown in (f"{record['parameters']:,}", f"{record['best']['val_loss']:.4f}", record["data"]["description"]):
+    for shown in (
+        f"{record['parameters']:,}",
+        f"{record['best']['val_loss']:.4f}",
+        record["data"]["description"].rpartition("/")[2],
+    ):
         assert shown in page.text
+    assert str(Path(*tmp_path.parts[:3])) not in page.text
     assert "polyline" in page.tags
     more = re.search(r"python -m genai\.(sample .*)", page.text)
-    assert more and "prompt='a '" in more[1] and f"seed={count}" in more[1]
+    assert more and "prompt='a '" in more[1] and f"seed={count}" in more[1] and asked in more[1]
+    done = inside(*shlex.split(more[1]), "out=samples/more", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, again = (json.loads((tmp_path / "samples" / name / "000.json").read_text()) for name in ("here", "more"))
+    assert (again["prompt"], again["seed"], again["options"]) == ("a ", count, first["options"])
+
+
+def test_the_command_for_more_has_all_that_differs_from_the_defaults(
+    trained: Callable[[str], Path], tmp_path: Path, inside: Command
+) -> None:
+    copy_run(trained("text"), tmp_path / "runs")
+    words = ['prompt=["a"]', "stop=\n", "temperature=0.5", "length=3", "weights=raw", "top_k=5"]
+    done = inside("sample", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    inside("page", cwd=tmp_path)
+    more = re.search(r"python -m genai\.sample (.*)", read(tmp_path / "page.html").text)
+    assert more
+    found = dict(word.partition("=")[::2] for word in shlex.split(more[1]))
+    assert found.pop("ckpt").startswith("runs/2026-01-30/")
+    assert found == {
+        "prompt": "a", "stop": '["\\n"]', "temperature": "0.5", "length": "3", "top_k": "5", "weights": "raw",
+        "seed": "1", "n": "4",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_an_edit_is_shown_beside_what_it_was_made_from(
+    is_inside: bool, trained: Callable[[str], Path], tmp_path: Path, inside: Command
+) -> None:
+    copy_run(trained("image"), tmp_path / "runs")
+    folder = tmp_path / "samples" / "inputs" if is_inside else tmp_path / "mine"
+    folder.mkdir(parents=True)
+    for name, level in (("photo.png", 99), ("mask.png", 255)):
+        (folder / name).write_bytes(Picture(np.full((16, 16, 3), level, np.uint8)).to_bytes())
+    words = [f"init={folder / 'photo.png'}", f"mask={folder / 'mask.png'}", "steps=2", "n=2"]
+    done = inside("sample", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert inside("page", cwd=tmp_path).returncode == 0
+    page = read(tmp_path / "page.html")
+    assert page.tags.count("figure") == 2 + 1 + 2 * is_inside  # samples, curves, inputs
+    assert (file_data_url(folder / "photo.png") in page.addresses) == is_inside
+    assert "init=photo.png, mask=mask.png" in page.text and str(tmp_path) not in page.text
+    assert f"init={folder.relative_to(tmp_path)}/photo.png" in page.text
+
+
+def test_a_link_among_the_samples_shows_no_file_from_elsewhere(
+    trained: Callable[[str], Path], tmp_path: Path, inside: Command
+) -> None:
+    copy_run(trained("image"), tmp_path / "runs")
+    (tmp_path / "secret.png").write_bytes(Picture(np.full((16, 16, 3), 99, np.uint8)).to_bytes())
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "photo.png").symlink_to(tmp_path / "secret.png")
+    assert inside("sample", "init=samples/photo.png", "steps=2", cwd=tmp_path).returncode == 0
+    assert inside("page", cwd=tmp_path).returncode == 0
+    assert read(tmp_path / "page.html").tags.count("figure") == 2
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_captions_beside_in_tables_and_of_folders(folder: Path) -> None:
     assert prompts(source) == ["", "a bell", "a wren", "old door"]
     assert source.skipped == ()
     assert source.description == (
-        f"{folder}: 3 sounds to train on, 1 held out, 4 different prompts (1 without), 0.4 seconds in all"
+        f"{folder}: 3 sounds to train on, 1 held out, 3 different prompts (1 without), 0.4 seconds in all"
     )
 
 
@@ -94,6 +94,19 @@ def test_what_cannot_be_used_is_said_and_passed_over(folder: Path) -> None:
     messages = ["cut short", "empty file", "not a sound", "No such file", "not finite", "a sample rate of 1 Hz"]
     assert len(source.skipped) == 7 and source.skipped[-1].endswith("alone.txt is a caption without a sound.")
     assert all(words in line for words, line in zip(messages, source.skipped, strict=False))
+
+
+def test_silent_sounds_and_those_that_are_read_otherwise_are_named_and_used(folder: Path) -> None:
+    soundfile.write(folder / "silent.wav", np.zeros(800), 8_000)
+    soundfile.write(folder / "loud.wav", np.linspace(-500, 500, 800), 8_000, "FLOAT")
+    source = AudioFolder(str(folder))
+    assert len(source.train) + len(source.val) == 4
+    assert source.description.endswith("in all; 1 silent")
+    assert source.skipped == ()
+    assert [line.removeprefix(f"{folder}/") for line in source.file_notes] == [
+        "loud.wav: its samples go up to 500: they are divided by 32,768.",
+        "silent.wav is silent.",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -348,12 +348,12 @@ def test_pictures_without_a_caption_and_what_is_skipped_are_counted(folder: Path
         '{"file_name": "good 2.png", "text": "tw\n{"file_name": "gone.png", "text": ""}\n'
     )
     source = ImageFolder(str(folder))
-    assert source.description.endswith("1 held out, 4 skipped, 2 different prompts (1 without)")
+    assert source.description.endswith("1 held out, 1 skipped, 3 captions not used, 1 prompt (1 without)")
     assert [line.removeprefix(f"{folder}/") for line in source.skipped] == [
         "x.png is an empty file.",
         "alone.txt is a caption without a picture.",
-        "metadata.jsonl:1 needs file_name, and one of text, caption, prompt.",
-        "metadata.jsonl:2 names 'gone.png', which does not exist.",
+        f"metadata.jsonl: none of its 2 rows can be used. The first: {folder}/metadata.jsonl:1 needs file_name, "
+        "and one of text, caption, prompt, description, label.",
     ]
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from genai.cli.compose import compose
 from genai.cli.options import split_options
 from genai.commands.sample import sample
+from genai.media.clip import Clip
 from tests.conftest import ROOT, copy_run
 from tests.conftest import SMALL as TEST_RUN
 
@@ -113,9 +115,12 @@ def place(
 
 
 def files_of_recipes(folder: Path, corpus: Path, pictures: Path, sounds: Path) -> None:
-    (folder / "names.jsonl").write_text("".join(f'{{"text": "Anna-{number}"}}\n' for number in range(40)))
+    (folder / "names.txt").write_text("".join(f"Anna-{number}\n" for number in range(40)))
+    soundfile.write(folder / "long.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 4 * 8000), 8000)
+    frames = np.random.default_rng(0).integers(0, 256, (56, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    (folder / "film.mp4").write_bytes(Clip(frames, 8).to_bytes(".mp4"))
+    Image.effect_noise((200, 120), 50).save(folder / "big.png")
     shutil.copy(corpus, folder / "book.txt")
-    shutil.copytree(sounds, folder / "my_pieces")
     for name in ("fruit", "table", "data/train", "data/test"):
         shutil.copytree(pictures, folder / name)
     files = [f"{path.relative_to(pictures).as_posix()},a box" for path in sorted(pictures.rglob("*.png"))]

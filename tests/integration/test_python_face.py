@@ -63,14 +63,38 @@ def test_what_people_type_first_works(model: Model, tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     report = genai.measure(model, ["metrics=[val_loss]"], n=2, out=file)
     assert report["checkpoint"] == str(model.file) and report["metrics"].keys() == {"val_loss"} and file.exists()
-    assert repr(model) == f"Model(Text, Autoregressive, step 20, weights='ema', file='{model.file}')"
+    for run in (model.file.parent.parent, str(model.file), {"ckpt": model}):  # type: ignore[union-attr]
+        again = genai.measure(run, metrics=["val_loss"], n=2, out=file)
+        assert again["metrics"] == report["metrics"]
+    shown = repr(model)
+    assert shown.startswith(
+        f"Model(Text, Autoregressive, {model.record['parameters']:,} parameters, step 20, weights='ema'"
+    )
+    assert f"file='{model.file}', prompts such as {model.record['prompts'][0]!r}" in shown
+    with pytest.raises(UserError, match=r"this run has done its 20 steps"):
+        genai.fit({"resume": model})
+    assert repr(Model(model.modality, model.method)).endswith("step 0, weights='ema', file='None')")
 
 
 def test_what_is_no_word_is_a_mistake(model: Model) -> None:
+    for word in ("text", Path("runs"), None):
+        with pytest.raises(UserError, match=r"is not a word of the command line.*Keywords"):
+            genai.fit(word, steps=1)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="5 is not a word of the command line"):
         genai.fit(["modality=text", 5])  # type: ignore[list-item]
     with pytest.raises(UserError, match=r"n=.*it should be a text, a number"):
         genai.measure(model, n=object())
+    with pytest.raises(UserError, match=r"no option 'data_path'. Did you mean 'data.path'"):
+        genai.fit(data_path="x")
+    for wrong in (None, 3, ["a", 3], b"a"):
+        with pytest.raises(UserError, match="it should be a text or a list of texts"):
+            model.sample(wrong)  # type: ignore[arg-type]
+    for options in ({"n": "2"}, {"seed": None}):
+        with pytest.raises(UserError, match="it should be an integer"):
+            model.sample("a", **options)
+    for source in (3, model, ["a"]):
+        with pytest.raises(UserError, match="is not the path of a run folder"):
+            genai.load(source)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="this model has no checkpoint"):
         genai.measure(Model(model.modality, model.method))
     with pytest.raises(UserError, match=r"There is no option 'stepz'. Did you mean 'steps'"):

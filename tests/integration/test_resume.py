@@ -232,6 +232,30 @@ def test_a_finished_run_is_extended_and_says_so(small: list[str], capfd: pytest.
     assert run.record.steps == 9 and run.record.finished
 
 
+@pytest.mark.parametrize(
+    ("first", "more", "rates"),
+    [
+        (["steps=6"], ["steps=12"], "from 0.0067 to 0.02: the run had cooled down; schedule.peak=0.33 keeps it low"),
+        (["steps=6"], ["steps=12", "schedule.peak=0.33"], ""),
+        (["steps=6", "schedule.cooldown=0"], ["steps=12"], ""),
+        (
+            ["steps=6", "schedule.warmup=20"],
+            ["steps=12", "schedule.warmup=20", "schedule.cooldown=0"],
+            "from 0.0019 to",
+        ),
+    ],
+)
+def test_a_rate_that_had_fallen_and_rises_again_is_told(
+    first: list[str], more: list[str], rates: str, small: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = run_to(small, "schedule.warmup=0", *first)
+    capfd.readouterr()
+    resumed = go_on(run, *more)
+    line = next((line for line in capfd.readouterr().err.splitlines() if "learning rate" in line), "")
+    assert bool(line) == bool(rates) and rates in line
+    assert max(float(row["lr"]) for row in rows(resumed)[6:]) <= (0.0067 if "schedule.peak=0.33" in more else 0.02)
+
+
 def test_auto_takes_the_unfinished_run_of_the_same_configuration(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 import itertools
 import json
 import random
+import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -213,6 +214,45 @@ def test_what_a_phone_filmed_on_its_side_is_upright(tmp_path: Path, rotation: in
     rotated = Clip.read(film(tmp_path / "b.mp4", moving(3, 32, 64), rotation=rotation))
     assert np.array_equal(rotated.frames, np.rot90(plain.frames, rotation // 90, (1, 2)))
     assert min(Clip.read(tmp_path / "b.mp4", short_side=16).frames.shape[1:3]) == 16
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ((1, 0, 0, 1), "rgbw"),
+        ((-1, 0, 0, 1), "grwb"),
+        ((1, 0, 0, -1), "bwrg"),
+        ((-1, 0, 0, -1), "wbgr"),
+        ((0, 1, -1, 0), "brwg"),
+        ((0, -1, 1, 0), "gwrb"),
+        ((0, 1, 1, 0), "rbgw"),
+        ((0, -1, -1, 0), "wgbr"),
+    ],
+)
+def test_what_is_mirrored_in_the_file_is_shown_as_it_says(
+    tmp_path: Path, matrix: tuple[int, ...], expected: str
+) -> None:
+    """The corners of four colors, row by row, after each matrix a, b, c, d of the header; as ffmpeg shows them."""
+    colors = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255), "w": (255, 255, 255)}
+    corners = np.array(list(colors.values()), np.uint8).reshape(2, 2, 3).repeat(16, 0).repeat(32, 1)
+    content = bytearray(film(tmp_path / "a.mp4", np.stack([corners] * 3), "libx264").read_bytes())
+    start = content.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    content[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(content)
+    frame = Clip.read(tmp_path / "a.mp4").frames[0]
+    assert frame.shape == ((32, 64, 3) if matrix[0] else (64, 32, 3))
+    shown = [frame[y, x].astype(int) for y in (4, -4) for x in (4, -4)]
+    nearest = [min(colors, key=lambda name: np.abs(pixel - colors[name]).sum()) for pixel in shown]
+    assert "".join(nearest) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx"), ("a.mp4", "libx264"), ("a.wmv", "wmv2")]
+)
+def test_a_film_that_does_not_start_at_0_is_whole(tmp_path: Path, name: str, codec: str) -> None:
+    film(tmp_path / name, moving(16, 32, 32), codec, times=[3000 + 125 * number for number in range(16)])
+    assert len(Clip.read(tmp_path / name, 8).frames) == 16
 
 
 def test_pixels_that_are_not_square_and_those_that_are_clear(tmp_path: Path) -> None:

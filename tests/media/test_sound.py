@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import wave
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,47 @@ def test_samples_beyond_one_are_scaled_down(tmp_path: Path, subtype: str) -> Non
     assert np.abs(Sound.read(tmp_path / "b.wav", 12_000).samples).max() <= 1  # the filter overshoots
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mka"])
+@pytest.mark.parametrize("loss", [1.0, 0.99])
+def test_channels_that_cancel_out_are_not_silence(tmp_path: Path, name: str, loss: float) -> None:
+    stereo = np.stack([-loss * tone(48_000), tone(48_000)], 1)
+    if name == "a.mka":
+        with av.open(str(tmp_path / name), "w") as container:
+            stream: Any = container.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+            frame = av.AudioFrame.from_ndarray((stereo * 32_767).astype(np.int16).reshape(1, -1), "s16", "stereo")
+            frame.sample_rate, frame.pts = 48_000, 0
+            container.mux([*stream.encode(frame), *stream.encode(None)])
+    else:
+        soundfile.write(tmp_path / name, stereo, 48_000)
+    sound = Sound.read(tmp_path / name)
+    same(sound)
+    channels = (1, 2) if loss == 1 else (2,)  # equally loud ones differ by rounding
+    assert sound.note in [f"its channels cancel each other out: only channel {number} is used" for number in channels]
+    assert Sound.read(tmp_path / name).samples.tobytes() == sound.samples.tobytes()
+
+
+def test_channels_that_differ_become_their_mean_without_a_note(tmp_path: Path) -> None:
+    for index, other in enumerate((np.zeros(8000), -0.8 * tone(), tone(pitch=660))):
+        soundfile.write(tmp_path / f"{index}.wav", np.stack([tone(), other], 1), 16_000, "FLOAT")
+        sound = Sound.read(tmp_path / f"{index}.wav")
+        assert not sound.note and np.allclose(sound.samples, (tone() + other) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "full_scale"), [(2**15, 2**15), (1000, 2**15), (2**23, 2**23), (2**31, 2**31)])
+def test_floats_on_the_scale_of_integers_are_divided_by_it(tmp_path: Path, scale: int, full_scale: int) -> None:
+    soundfile.write(tmp_path / "a.wav", tone() * scale, 16_000, "FLOAT")
+    sound = Sound.read(tmp_path / "a.wav")
+    expected = full_scale if scale / 2 > full_scale // 256 else 2**15
+    assert np.allclose(sound.samples, tone() * scale / expected, atol=1e-6)
+    assert f"divided by {expected:,}" in sound.note
+
+
+def test_silence_is_told() -> None:
+    assert Sound(np.zeros(9, np.float32), 8000).is_silence
+    assert Sound(np.full(9, 1e-5, np.float32), 8000).is_silence
+    assert not Sound(np.array([0, -1 / 32_768], np.float32), 8000).is_silence
+
+
 # ------------------------------------------------------------------------------------------------------ bad files
 
 
@@ -233,7 +275,7 @@ def test_a_sound_that_is_too_long_is_refused_before_it_is_decoded(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_SAMPLES", 10_000)
-    monkeypatch.setattr(module, "_to_mono", lambda frame: pytest.fail("decoded"))
+    monkeypatch.setattr(module, "_to_channels", lambda frame: pytest.fail("decoded"))
     (tmp_path / "a").write_bytes(sound_file(NOISE, kind=kind))
     with pytest.raises(UserError, match=r"has 0\.0 hours of sound at 8,000 Hz: too long to read"):
         Sound.read(tmp_path / "a")
@@ -248,6 +290,42 @@ def test_a_recorder_that_never_knew_the_end_is_read(tmp_path: Path) -> None:
     content[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(content)
     assert Sound.read(tmp_path / "a.flac").seconds == 2
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("riff_size", [0, 2**32 - 1, None])
+@pytest.mark.parametrize("data_size", [0, 2**31 - 1, 2**32 - 1])
+def test_a_wav_from_a_pipe_is_read_to_its_end(
+    tmp_path: Path, subtype: str, riff_size: int | None, data_size: int
+) -> None:
+    content = bytearray(sound_file(np.concatenate([np.zeros(9), NOISE]), subtype=subtype))
+    data = content.index(b"data")
+    if riff_size is not None:
+        content[4:8] = riff_size.to_bytes(4, "little")
+    content[data + 4 : data + 8] = data_size.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    samples = Sound.read(tmp_path / "a.wav").samples
+    assert len(samples) == 16_009 and np.allclose(samples[9:], NOISE, atol=1e-4)
+
+
+def test_a_wav_without_samples_is_refused_whatever_follows_them(tmp_path: Path) -> None:
+    content = bytearray(sound_file(np.zeros(0)) + b"LIST" + (8).to_bytes(4, "little") + b"INFOxxxx")
+    content[4:8] = (len(content) - 8).to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(UserError, match="has no samples"):
+        Sound.read(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("name", ["a.mka", "a.webm", "a.m4a", "a.wma"])
+def test_a_sound_that_does_not_start_at_0_is_whole(tmp_path: Path, name: str) -> None:
+    codec = {"a.mka": "aac", "a.webm": "libopus", "a.m4a": "aac", "a.wma": "wmav2"}[name]
+    with av.open(str(tmp_path / name), "w") as container:
+        stream: Any = container.add_stream(codec, rate=48_000, layout="mono")
+        stream.bit_rate = 96_000
+        frame = av.AudioFrame.from_ndarray(tone(48_000)[None], "fltp", "mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, 3 * 48_000, Fraction(1, 48_000)
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    same(Sound.read(tmp_path / name))
 
 
 def test_mutated_files_crash_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

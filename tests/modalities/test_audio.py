@@ -195,6 +195,20 @@ def test_logs_include_real_sounds(tmp_path: Path) -> None:
     assert events.Tags()["images"] == ["preview"]
 
 
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_sound_of_one_sample_is_logged(tmp_path: Path, length: int) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    preview, source = Audio().preview(), split([length])
+    samples = [(prompt, source[0].media) for prompt in preview.prompts(source)]
+    with SummaryWriter(tmp_path) as writer:
+        preview.log(writer, "preview", samples, 1)
+    events = EventAccumulator(str(tmp_path), {"audio": 9, "images": 9}).Reload()
+    assert events.Tags()["audio"] == ["preview/0", "preview/0-real"]
+    assert [event.length_frames for event in events.Audio("preview/0-real")] == [2]
+
+
 def test_a_sound_cannot_be_written_in_an_unknown_format() -> None:
     with pytest.raises(UserError, match="mp3"):
         Sound(np.zeros(10, np.float32), RATE).to_bytes(".mp3")

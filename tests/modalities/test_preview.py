@@ -50,9 +50,8 @@ def test_what_only_some_can_do() -> None:
     assert optional.length_unit(audio) == ("s of sound", 8000) and optional.length_unit(video) == (None, 1)
     assert optional.required_option(Audio(num_classes=None)) == "init" and optional.required_option(text) == ""
     assert optional.compatible_modalities(video) == ("genai.modalities.image.Image",)
-    assert (
-        optional.compatible_modalities(text) == () and optional.request_notes(text, ["a"], None, text.Options()) == []
-    )
+    assert optional.compatible_modalities(text) == ()
+    assert optional.request_notes(text, ["a"], None, text.Options()) == []
     assert optional.stream_writer(text, Path("x"), None) is None
     optional.check_soundtrack(video, video.Options(format="mp4"))
     with pytest.raises(UserError, match="not text"):

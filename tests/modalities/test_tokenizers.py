@@ -103,3 +103,23 @@ def test_only_vocabulary_and_merges_are_restored() -> None:
     restored = tokenizers.restore_tokenizer({"kind": "bpe", "json": json.dumps(described)})
     assert restored.encode("The cat").tolist() == bpe.encode("The cat").tolist()
     assert restored.token_bytes == bpe.token_bytes
+
+
+def test_bpe_learns_from_parts_of_a_line_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "abcdefghij" * 100
+    whole = BPE.train([text], 300)
+    monkeypatch.setattr(tokenizers, "MAX_TRAINING_WORD", 5)
+    parts = BPE.train([text], 300)
+    assert max(map(len, whole.token_bytes)) > 5
+    assert max(map(len, parts.token_bytes)) == 5 and {b"abcde", b"fghij"} <= set(parts.token_bytes)
+    assert len(parts.encode(text)) == 200
+
+
+@pytest.mark.parametrize(
+    "text", ["the cat and the dog " * 50, "naïve 日本語 " * 300, "x" * tokenizers.MAX_TRAINING_WORD]
+)
+def test_the_limit_changes_no_ordinary_text(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    limited = BPE.train([text], 300).state()
+    monkeypatch.setattr(tokenizers, "MAX_TRAINING_WORD", 100_000)
+    assert BPE.train([text], 300).state() == limited
+    assert json.loads(limited["json"])["pre_tokenizer"]["type"] == "ByteLevel"

@@ -10,9 +10,9 @@ from genai.runs.checkpoint import file_hash, save_checkpoint
 from genai.runs.run import Run, all_runs, create_run, find_run, latest_run, latest_run_per_modality
 
 
-def new_run(root: Path, started: str, modality: str, checkpoint: bool = True) -> Run:
+def new_run(root: Path, started: str, modality: str, checkpoint: bool = True, finished: bool = True) -> Run:
     run = create_run(root, f"{modality}-x")
-    run.write_record(started=started, modality=modality)
+    run.write_record(started=started, modality=modality, finished=f"{started}:30" if finished else None, steps=12)
     if checkpoint:
         save_checkpoint({"genai": {"format": 1}, "state_dict": {}}, run.last)
     return run
@@ -39,6 +39,57 @@ def test_the_newest_of_each_modality_in_the_order_of_their_start(tmp_path: Path)
         latest_run_per_modality(tmp_path / "nowhere")
 
 
+def test_the_newest_run_that_ended_by_itself_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended_last = new_run(tmp_path, "2026-01-01T00", "text")
+    ended_last.write_record(finished="2026-01-09T00")
+    new_run(tmp_path, "2026-01-02T00", "text")
+    assert latest_run(tmp_path) == ended_last and capsys.readouterr().err == ""
+    aborted = new_run(tmp_path, "2026-01-03T00", "text", finished=False)
+    aborted.write_record(total_steps=300)
+    assert latest_run(tmp_path) == ended_last
+    line = f"{aborted.folder} is newer, but unfinished (12 of 300 steps); ckpt= would take it\n"
+    assert capsys.readouterr().err == line
+    assert latest_run_per_modality(tmp_path) == [ended_last] and capsys.readouterr().err == line
+
+
+def test_a_run_that_was_extended_and_stopped_is_newer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    extended = new_run(tmp_path, "2026-01-01T00", "text", finished=False)
+    ended = new_run(tmp_path, "2026-01-02T00", "text")
+    assert latest_run(tmp_path) == ended and capsys.readouterr().err == ""
+    extended.write_record(resumed=["2026-01-03T00"])
+    assert latest_run(tmp_path) == ended and str(extended.folder) in capsys.readouterr().err
+
+
+def test_without_a_finished_run_the_newest_is_taken_and_says_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_run(tmp_path, "2026-01-01T00", "text", finished=False)
+    newest = new_run(tmp_path, "2026-01-02T00", "text", finished=False)
+    assert latest_run(tmp_path) == newest
+    assert capsys.readouterr().err == f"{newest.folder} is unfinished (12 steps)\n"
+
+
+@pytest.mark.parametrize("place", ["", "run", "a/run", "a/b/run", "a/b/c/run"])
+def test_runs_that_were_moved_are_found(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    target = tmp_path / "moved" / place
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new_run(tmp_path / "runs", "2026-01-01T00", "text").folder.rename(target)
+    assert [run.folder for run in all_runs(tmp_path / "moved")] == [target]
+    assert latest_run(Path("~/moved")).folder == target
+
+
+def test_folders_that_cannot_be_runs_are_not_searched(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "2026-01-01T00", "text")
+    for folder in (run.folder / "previews", tmp_path / ".hidden"):
+        folder.mkdir()
+        (folder / "record.json").write_text("{}")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert next(all_runs(tmp_path)) == run
+    with pytest.raises(UserError, match=r"is not a run folder. It contains \d+ runs?, such as .*-text-x"):
+        find_run(run.folder.parent)
+
+
 def test_a_run_knows_the_hashes_of_its_checkpoints(tmp_path: Path) -> None:
     run = new_run(tmp_path, "2026", "text")
     assert run.checkpoint_hashes == {file_hash(run.last)}
@@ -47,6 +98,14 @@ def test_a_run_knows_the_hashes_of_its_checkpoints(tmp_path: Path) -> None:
 
 def test_two_runs_of_one_second_have_two_folders(tmp_path: Path) -> None:
     assert len({create_run(tmp_path, "x").folder for _ in range(5)}) == 5
+
+
+def test_the_folder_of_another_run_is_not_used_again(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    first, second = (create_run(tmp_path, "x", tmp_path / "0") for _ in range(2))
+    assert first.folder == second.folder == tmp_path / "0"  # nothing is there yet
+    first.write_record(seed=1)
+    assert create_run(tmp_path, "x", tmp_path / "0").folder == tmp_path / "0-2"
 
 
 def test_a_group_member_of_any_name_makes_one_folder(tmp_path: Path) -> None:

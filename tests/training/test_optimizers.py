@@ -279,3 +279,23 @@ def test_a_closure_can_differentiate() -> None:
 
     losses = [float(optimizer.step(closure)) for _ in range(5)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ({}, {"lr": 0.02, "lr_adamw": 0.01, "lr_head": 0.004}),
+        ({"matrix_lr": 0.1}, {"lr": 0.1, "lr_adamw": 0.01, "lr_embedding": 0.02, "lr_head": 0.004}),
+        ({"matrix_lr": 0.001}, {"lr": 0.02, "lr_adamw": 0.01, "lr_head": 0.004, "lr_muon": 0.001}),
+        ({"matrix_lr": None}, {"lr": 0.02, "lr_adamw": 0.01, "lr_head": 0.004}),
+        ({"lr": 0.003, "embedding_lr": 0.003, "head_lr": 0.003, "matrix_lr": None}, {"lr": 0.003}),
+        ({"lr": 0.02, "head_lr": 0.02}, {"lr": 0.02}),
+    ],
+)
+@pytest.mark.parametrize("factor", [1.0, 0.5, 0.0])
+def test_rates_that_differ_from_the_largest_are_named(
+    rates: dict[str, Any], expected: dict[str, float], factor: float
+) -> None:
+    optimizer = MuonAdamW(Net(), **rates)
+    optimizer.set_factor(factor)
+    assert optimizer.rates() == pytest.approx({name: factor * rate for name, rate in expected.items()})

@@ -38,6 +38,7 @@ def test_a_run_of_steps_warms_up_stays_and_cools_down() -> None:
         (Schedule(0, 0.5), 1, [1]),
         (Schedule(9, 0), 2, [0.1, 0.2]),
         (Schedule(1, 1), 2, [0.5, 0.5]),
+        (Schedule(1, 1, peak=0.5), 2, [0.25, 0.25]),
     ],
 )
 def test_factors_at_the_edges(schedule: Schedule, total: int, expected: list[float]) -> None:

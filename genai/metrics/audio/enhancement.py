@@ -49,11 +49,13 @@ class Enhancement(Metric):
                 standard_error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
                 mean = float(np.mean(values)) if len(values) else None
                 results[f"{name}_{kind}_{ratio}"] = Result(mean, description, standard_error)
-        return results
+        return results or {"si_sdr": Result(None, "nothing to restore: the held-out sounds are silent")}
 
 
 def score_conditions(context: EvalContext) -> dict[tuple[str, int], dict[str, Scores]]:
     """For each condition, return the scores of the input (``noisy``), a ``wiener`` filter and the model (``restored``).
+
+    There are none if all held-out sounds are silent.
 
     Raises:
         UserError: the model does not undo a degradation.
@@ -64,6 +66,8 @@ def score_conditions(context: EvalContext) -> dict[tuple[str, int], dict[str, Sc
     sample_rate = degradation.sample_rate
     clean = joined_clips(context, -(-context.n // len(CONDITIONS)), sample_rate)
     scores: dict[tuple[str, int], dict[str, Scores]] = {}
+    if not len(clean):
+        return scores
     with ProgressBar("restored sounds", len(CONDITIONS)) as bar, torch.random.fork_rng([]):
         for kind, ratio in CONDITIONS:
             torch.manual_seed(context.seed)

@@ -132,6 +132,13 @@ def test_descriptions_have_baselines(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "noisy" in description and "wiener" in description and "pip install 'genai[enhance]'" in description
 
 
+def test_silent_sounds_have_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enhancement, "joined_clips", lambda *_: torch.zeros(0, 3 * RATE))
+    results = Enhancement().compute(make_context(PerfectMethod(torch.zeros(1, 1))))
+    assert [(name, result.value) for name, result in results.items()] == [("si_sdr", None)]
+    assert "silent" in results["si_sdr"].description
+
+
 def test_models_without_degradation_raise() -> None:
     with pytest.raises(UserError, match="model=enhancer"):
         Enhancement().compute(make_context(nn.Linear(1, 1)))

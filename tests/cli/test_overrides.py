@@ -1,0 +1,61 @@
+"""Recorded words: which of them a new word replaces, and which words make another run."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from genai.cli.compose import compose
+from genai.cli.overrides import recorded_overrides, resolve_resume
+from genai.runs.run import Run
+
+
+def recorded(folder: Path, *words: str) -> Run:
+    """A run, as far as its record goes."""
+    folder.mkdir(parents=True)
+    run = Run(folder)
+    run.write_record(overrides=list(words))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        (["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"], ["trainer=cpu"], []),
+        (["trainer.threads=1"], ["trainer=cpu"], []),
+        (["trainer=cpu", "trainer.threads=1"], ["trainer=cpu"], ["trainer.threads=1"]),
+        (["trainer=cpu", "trainer.threads=1"], ["trainer.compile=true"], ["trainer=cpu", "trainer.threads=1"]),
+        (["logger=wandb", "logger.project=x", "seed=2"], ["logger=csv"], ["seed=2"]),
+        (["optimizer=muon", "optimizer.matrix_lr=0.01"], ["optimizer=adamw"], []),
+        (["model.network.width=32"], ["model=gpt"], ["model.network.width=32"]),
+        (["data=text_folder", "data.path=/a"], ["data=text_folder"], ["data.path=/a"]),
+    ],
+)
+def test_a_new_choice_replaces_the_recorded_words_below_it(
+    old: list[str], new: list[str], kept: list[str], tmp_path: Path
+) -> None:
+    run = recorded(tmp_path / "run", "modality=text", *old)
+    assert recorded_overrides(run, new) == ["modality=text", *kept, *new]
+
+
+@pytest.mark.parametrize(
+    ("more", "is_found"),
+    [
+        (["trainer.threads=1"], True),
+        (["trainer=cpu", "workers=1", "log_every=1", "preview_every=5m", "checkpoint_every=9", "logger=csv"], True),
+        (["trainer.precision=bf16-mixed"], False),
+        (["trainer=ddp", "trainer.devices=2"], False),
+        (["batch=4"], False),
+        (["val_every=7"], False),
+        (["name=mine"], False),
+    ],
+)
+def test_settings_of_the_machine_make_no_other_run(more: list[str], is_found: bool, tmp_path: Path) -> None:
+    words = ["modality=text", "steps=9", f"runs={tmp_path}"]
+    run = recorded(tmp_path / "day" / "run", *words)
+    (run.folder / "config.yaml").write_text(yaml.safe_dump(compose("train", words).values))
+    (run.folder / "checkpoints").mkdir()
+    run.last.touch()
+    resolved, found = resolve_resume([*words, *more], "auto")
+    assert found == (run if is_found else None)
+    assert set(more) <= set(resolved)
