@@ -86,9 +86,9 @@ def read_gguf(path: Path) -> PretrainedModel:
         raise UserError(f"{path}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
     network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
     modality = _read_text_modality(fields, arguments, path)
-    licence = fields.get("general.license")
+    license = fields.get("general.license")
     return PretrainedModel(
-        modality, Autoregressive(network), architecture, file_hash(path), short_text(licence) if licence else ""
+        modality, Autoregressive(network), architecture, file_hash(path), short_text(license) if license else ""
     )
 
 
@@ -131,7 +131,7 @@ class GGUFTensors(Mapping[str, Tensor]):
             raise CorruptCheckpoint(f"{self.path} is damaged: {short_text(name)} cannot be read.") from error
         if self.config["model_type"] == "llama" and (part := re.search(r"\.(q|k)_proj\.", name)):
             heads = self.config["num_attention_heads" if part[1] == "q" else "num_key_value_heads"]
-            return _unpermute(values, heads)
+            return _split_rotary_pairs(values, heads)
         return values
 
     def __iter__(self) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _full_name(name: str) -> str:
     return f"{prefix}{NAMES[part]}.{kind}" if part in NAMES else name
 
 
-def _unpermute(rows: Tensor, heads: int) -> Tensor:
+def _split_rotary_pairs(rows: Tensor, heads: int) -> Tensor:
     """Put the rows of rotary pairs, which llama.cpp stores beside each other, into two halves of each head."""
     return rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 

@@ -31,14 +31,14 @@ class PretrainedModel:
         modality, method: ready to sample.
         family: ``model_type`` of its config.
         digest: hash of its weights.
-        licence: as its model card says; "" if it does not.
+        license: as its model card says; "" if it does not.
     """
 
     modality: PretrainedText
     method: Autoregressive
     family: str
     digest: str
-    licence: str
+    license: str
 
 
 def is_pretrained_folder(path: Path) -> bool:
@@ -65,7 +65,7 @@ def read_folder(folder: Path) -> PretrainedModel:
     network = load_network(family, arguments, TensorFiles(files), sum(file.stat().st_size for file in files), folder)
     modality = _read_text_modality(folder, root, config, arguments)
     digest = hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
-    return PretrainedModel(modality, Autoregressive(network), config["model_type"], digest, _licence(folder, root))
+    return PretrainedModel(modality, Autoregressive(network), config["model_type"], digest, _license(folder, root))
 
 
 def load_network(
@@ -108,8 +108,8 @@ class TensorFiles(Mapping[str, Tensor]):
         self.files: dict[str, Any] = {}
         for file in files:
             try:
-                opened = safe_open(file, "pt")
-                self.files |= dict.fromkeys(opened.keys(), opened)
+                archive = safe_open(file, "pt")
+                self.files |= dict.fromkeys(archive.keys(), archive)
             except (SafetensorError, OSError) as error:
                 raise CorruptCheckpoint(f"{file} is damaged: {short_text(str(error))}") from error
 
@@ -193,8 +193,8 @@ def _hub_root(folder: Path) -> Path:
     return folder.parent.parent if folder.parent.name == "snapshots" else folder
 
 
-def _licence(folder: Path, root: Path) -> str:
-    """Return the licence that the front matter of ``README.md`` names; "" if there is none."""
+def _license(folder: Path, root: Path) -> str:
+    """Return the license that the front matter of ``README.md`` names; "" if there is none."""
     card = folder / "README.md"
     if not card.is_file():
         return ""

@@ -305,7 +305,7 @@ def load(
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
-    if source is not None and (pretrained := _read_pretrained(Path(source).expanduser().absolute())):
+    if isinstance(source, str | Path) and (pretrained := _read_pretrained(Path(source).expanduser().absolute())):
         return _pretrained_model(pretrained, Path(source), modality, torch_device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     header = CheckpointHeader.read(state)
@@ -336,7 +336,7 @@ def _read_pretrained(path: Path) -> PretrainedModel | None:
 def _pretrained_model(model: PretrainedModel, path: Path, modality: str | None, device: str) -> Model:
     if modality not in (None, "text"):
         raise UserError(f"{path} is a model of text, not of {modality}.")
-    record = {"modality": "text", "model": model.family, "licence": model.licence}
+    record = {"modality": "text", "model": model.family, "license": model.license}
     file = path / WEIGHTS if path.is_dir() else path
     return Model(model.modality, model.method.to(device).eval(), record, file, model.digest)
 

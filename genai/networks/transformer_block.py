@@ -103,8 +103,10 @@ class TransformerBlock(nn.Module):
         attention = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.shape.kv_heads != self.shape.heads
         )
-        attended = x + self.attention_out(attention.transpose(1, 2).flatten(2))
-        return attended + self._feed_forward(self.feed_forward_norm(x if self.shape.parallel else attended))
+        after_attention = x + self.attention_out(attention.transpose(1, 2).flatten(2))
+        return after_attention + self._feed_forward(
+            self.feed_forward_norm(x if self.shape.parallel else after_attention)
+        )
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         hidden = self.up(x)

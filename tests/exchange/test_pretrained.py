@@ -68,7 +68,7 @@ def change_config(folder: Path, **values: Any) -> None:
 
 def test_a_folder_is_a_model(folder: Path) -> None:
     model = genai.load(folder, device="cpu")
-    assert model.record == {"modality": "text", "model": "llama", "licence": "apache-2.0"}
+    assert model.record == {"modality": "text", "model": "llama", "license": "apache-2.0"}
     (first,) = model.sample("the cat", length=8)
     assert first.startswith("the cat") and first == genai.load(folder, device="cpu").sample("the cat", length=8)[0]
     together = model.sample(["the cat", "a"], length=8)

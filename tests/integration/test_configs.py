@@ -20,7 +20,7 @@ TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {
     "text": {
         "data": ["stdlib", "text_folder"],
-        "model": ["gpt"],
+        "model": ["gpt", "llama", "gpt2"],
         "tiny": ["model.network.layers=1", "model.network.width=16"],
     },
     "image": {
@@ -104,7 +104,7 @@ def choices() -> list[Any]:
         for (number, data), (place, model) in product(enumerate(members["data"]), enumerate(members["model"])):
             optimizer = "adamw_gan" if model == "gan" else optimizers[number % 2]
             words = (f"modality={modality}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
-            is_quick = number % len(members["model"]) == place
+            is_quick = (number - place) % min(len(members["data"]), len(members["model"])) == 0
             (quick if is_quick else slow).append((*words, *TINY_MODEL.get(model, members["tiny"])))
     quick += [(f"experiment={name}", *MEMBERS[modality]["tiny"]) for name, modality in EXPERIMENTS.items()]
     return [*quick, *(pytest.param(words, marks=pytest.mark.slow) for words in slow)]
