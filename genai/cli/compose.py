@@ -41,6 +41,7 @@ FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "sample": ("prompt", "prompts_file", "ckpt", "init", "soundtrack", "out", "from", "runs"),
     "evaluate": ("ckpt", "soundtrack", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
+    "export": ("ckpt", "out", "runs"),
     "history": ("compare", "runs", "samples"),
 }
 """Keys whose values may be any text, by command."""

@@ -103,7 +103,19 @@ class HistorySettings:
         return names
 
 
-S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings, HistorySettings)
+@dataclass(frozen=True)
+class ExportSettings:
+    """Settings of ``genai export``; ``configs/export.yaml`` explains each key."""
+
+    ckpt: str | None
+    out: str
+    format: Literal["hf"]
+    weights: Literal["ema", "raw"]
+    runs: str
+    plugins: Sequence[str]
+
+
+S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings, HistorySettings, ExportSettings)
 
 
 def parse_settings(cls: type[S], config: CommandConfig, **values: Any) -> S:

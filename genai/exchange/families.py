@@ -17,6 +17,8 @@ ACTIVATIONS = {
     "relu2": "relu2",
 }
 """Activations by their names in configs."""
+FLOAT32_EPS = 2.0**-23
+"""What torch adds in an RMSNorm without ``eps``."""
 Arguments = dict[str, Any]
 
 
@@ -27,12 +29,16 @@ class Family:
     Attributes:
         arguments: maps a config to arguments of ``GPT``.
         weights: lists the tensors of a ``GPT`` with these arguments.
+        config: maps arguments of ``GPT`` to a config.
+        needs: arguments that its models have, with the values that are possible.
         prefix: what some files leave out before the names of all tensors but the readout.
         ignored: ends of the names of tensors without a meaning, such as masks.
     """
 
     arguments: Callable[["Config"], Arguments]
     weights: Callable[[Arguments], list[Weight]]
+    config: Callable[[Arguments], dict[str, Any]]
+    needs: Mapping[str, Sequence[Any]]
     prefix: str = ""
     ignored: tuple[str, ...] = ("rotary_emb.inv_freq",)
 
@@ -162,6 +168,39 @@ def _llama_weights(arguments: Arguments) -> list[Weight]:
     return weights + _readout(arguments, "lm_head.weight")
 
 
+def _llama_config(arguments: Arguments, model_type: str, architecture: str) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "model_type": model_type,
+        "architectures": [architecture],
+        "hidden_act": "silu",
+        "num_key_value_heads": arguments["kv_heads"],
+        "head_dim": arguments["head_width"],
+        "rms_norm_eps": FLOAT32_EPS if arguments["eps"] is None else arguments["eps"],
+        "rope_parameters": _rope_parameters(arguments),
+        **_sizes(arguments),
+    }
+    if model_type == "mistral":
+        config["sliding_window"] = None
+    return config | ({"attention_bias": arguments["bias"] == "attention"} if model_type == "llama" else {})
+
+
+def _rope_parameters(arguments: Arguments) -> dict[str, Any]:
+    return {"rope_type": "default", "rope_theta": arguments["rotary_base"]} | (arguments["rotary_scaling"] or {})
+
+
+def _sizes(arguments: Arguments) -> dict[str, Any]:
+    return {
+        "vocab_size": arguments["vocab_size"],
+        "hidden_size": arguments["width"],
+        "intermediate_size": arguments["hidden"],
+        "num_hidden_layers": arguments["layers"],
+        "num_attention_heads": arguments["heads"],
+        "max_position_embeddings": arguments["block"],
+        "tie_word_embeddings": arguments["tied"],
+        "dtype": "float32",
+    }
+
+
 # ----------------------------------------------------------------------------------------------------- GPT-2
 
 
@@ -206,6 +245,29 @@ def _gpt2_weights(arguments: Arguments) -> list[Weight]:
     return weights + _readout(arguments, "lm_head.weight")
 
 
+def _gpt2_config(arguments: Arguments) -> dict[str, Any]:
+    return {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": arguments["vocab_size"],
+        "n_positions": arguments["block"],
+        "n_layer": arguments["layers"],
+        "n_head": arguments["heads"],
+        "n_embd": arguments["width"],
+        "n_inner": arguments["hidden"],
+        "activation_function": _activation_name(arguments, "gelu_new"),
+        "layer_norm_epsilon": 1e-5 if arguments["eps"] is None else arguments["eps"],
+        "tie_word_embeddings": arguments["tied"],
+        "dtype": "float32",
+    }
+
+
+def _activation_name(arguments: Arguments, tanh: str) -> str:
+    """Return the name of an activation in configs; several are the tanh approximation of GELU."""
+    name: str = arguments["activation"]
+    return {"gelu_tanh": tanh}.get(name, name)
+
+
 # ------------------------------------------------------------------------------------------- GPT-NeoX (Pythia)
 
 
@@ -246,6 +308,20 @@ def _neox_weights(arguments: Arguments) -> list[Weight]:
             *_linear(f"{name}.down", [f"{other}.mlp.dense_4h_to_h"], True),
         ]
     return weights + _readout(arguments, "embed_out.weight")
+
+
+def _neox_config(arguments: Arguments) -> dict[str, Any]:
+    rope = _rope_parameters(arguments) | {"partial_rotary_factor": arguments["rotary_fraction"]}
+    return {
+        "model_type": "gpt_neox",
+        "architectures": ["GPTNeoXForCausalLM"],
+        "hidden_act": _activation_name(arguments, "gelu_new"),
+        "layer_norm_eps": 1e-5 if arguments["eps"] is None else arguments["eps"],
+        "rope_parameters": rope,
+        "use_parallel_residual": arguments["parallel"],
+        "attention_bias": True,
+        **_sizes(arguments),
+    }
 
 
 # ------------------------------------------------------------------------------------------------- nanochat
@@ -289,6 +365,19 @@ def _nanochat_weights(arguments: Arguments) -> list[Weight]:
     return weights + _readout(arguments, "lm_head.weight")
 
 
+def _nanochat_config(arguments: Arguments) -> dict[str, Any]:
+    return {
+        "model_type": "nanochat",
+        "architectures": ["NanoChatForCausalLM"],
+        "hidden_act": "relu2",
+        "num_key_value_heads": arguments["kv_heads"],
+        "rms_norm_eps": FLOAT32_EPS if arguments["eps"] is None else arguments["eps"],
+        "final_logit_softcapping": arguments["softcap"],
+        "rope_parameters": _rope_parameters(arguments),
+        **_sizes(arguments),
+    }
+
+
 # --------------------------------------------------------------------------------------------------- all of them
 
 
@@ -310,18 +399,67 @@ def _readout(arguments: Arguments, source: str) -> list[Weight]:
     return [] if arguments["tied"] else [Weight("readout.weight", source)]
 
 
+ROTARY: dict[str, Sequence[Any]] = {
+    "ngrams": (1,), "embedding_mix": (False,), "positions": ("rotary",), "rotary_fraction": (1.0,),
+    "parallel": (False,),
+}  # fmt: skip
+LLAMA = ROTARY | {
+    "embedding_norm": (False,), "norm": ("rms",), "affine": (True,), "activation": ("swiglu",), "softcap": (None,),
+}  # fmt: skip
+LAYER_NORM: dict[str, Sequence[Any]] = {
+    "ngrams": (1,), "embedding_mix": (False,), "embedding_norm": (False,), "norm": ("layer",), "affine": (True,),
+    "bias": ("all",), "activation": ("gelu", "gelu_tanh"), "qk_norm": ("none",), "softcap": (None,),
+}  # fmt: skip
+NANOCHAT = ROTARY | {
+    "embedding_norm": (True,), "norm": ("rms",), "affine": (False,), "activation": ("relu2",), "bias": ("none",),
+    "qk_norm": ("after_rotary",), "qk_gain": (1.0,),
+}  # fmt: skip
 FAMILIES = {
-    "llama": Family(_llama_arguments, _llama_weights),
-    "mistral": Family(_llama_arguments, _llama_weights),
-    "qwen2": Family(lambda config: _llama_arguments(config, bias="qkv"), _llama_weights),
-    "qwen3": Family(lambda config: _llama_arguments(config, qk_norm="before_rotary"), _llama_weights),
-    "gpt2": Family(_gpt2_arguments, _gpt2_weights, "transformer.", (".attn.bias", ".attn.masked_bias")),
+    "llama": Family(
+        _llama_arguments,
+        _llama_weights,
+        lambda arguments: _llama_config(arguments, "llama", "LlamaForCausalLM"),
+        LLAMA | {"qk_norm": ("none",), "bias": ("none", "attention")},
+    ),
+    "mistral": Family(
+        _llama_arguments,
+        _llama_weights,
+        lambda arguments: _llama_config(arguments, "mistral", "MistralForCausalLM"),
+        LLAMA | {"qk_norm": ("none",), "bias": ("none",)},
+    ),
+    "qwen2": Family(
+        lambda config: _llama_arguments(config, bias="qkv"),
+        _llama_weights,
+        lambda arguments: _llama_config(arguments, "qwen2", "Qwen2ForCausalLM"),
+        LLAMA | {"qk_norm": ("none",), "bias": ("qkv",)},
+    ),
+    "qwen3": Family(
+        lambda config: _llama_arguments(config, qk_norm="before_rotary"),
+        _llama_weights,
+        lambda arguments: _llama_config(arguments, "qwen3", "Qwen3ForCausalLM"),
+        LLAMA | {"qk_norm": ("before_rotary",), "bias": ("none",)},
+    ),
+    "gpt2": Family(
+        _gpt2_arguments,
+        _gpt2_weights,
+        _gpt2_config,
+        LAYER_NORM | {"positions": ("learned",), "parallel": (False,)},
+        "transformer.",
+        (".attn.bias", ".attn.masked_bias"),
+    ),
     "gpt_neox": Family(
         _neox_arguments,
         _neox_weights,
+        _neox_config,
+        LAYER_NORM | {"positions": ("rotary",), "parallel": (True, False)},
         "gpt_neox.",
         ("rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias"),
     ),
-    "nanochat": Family(_nanochat_arguments, _nanochat_weights),
+    "nanochat": Family(
+        _nanochat_arguments,
+        _nanochat_weights,
+        _nanochat_config,
+        NANOCHAT,
+    ),
 }
 """By ``model_type`` of ``config.json``."""

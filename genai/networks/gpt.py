@@ -126,6 +126,7 @@ class GPT(nn.Module):
             width, heads, kv_heads, self.head_width, hidden or 4 * width, activation, norm, affine, eps, bias, qk_norm,
             qk_gain, embedding_mix, parallel, dropout,
         )  # fmt: skip
+        self.shape, self.has_embedding_norm = shape, embedding_norm
         self.embedding = nn.Embedding(vocab_size, width)
         self.positions = nn.Embedding(block, width) if positions == "learned" else None
         self.ngram_embeddings = nn.ModuleList(nn.Embedding(ngram_rows, width) for _ in range(ngrams - 1))

@@ -1,0 +1,155 @@
+"""A text model as a folder of transformers: ``AutoModelForCausalLM`` and ``AutoTokenizer`` open it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+
+from genai.core.errors import UserError
+from genai.core.files import make_folder, write_file
+from genai.exchange.families import FAMILIES, Arguments
+from genai.exchange.pretrained import CONFIG, INDEX, TOKENIZER, WEIGHTS
+from genai.methods.autoregressive import Autoregressive
+from genai.methods.base import Method
+from genai.modalities.base import Modality
+from genai.modalities.pretrained_text import PretrainedText, PretrainedTokenizer
+from genai.modalities.text import Text
+from genai.modalities.tokenizers import BPE, CHARACTER_TO_BYTE, Bytes
+from genai.networks.gpt import GPT
+
+END = "<|endoftext|>"
+MAX_SHARD_BYTES = 2 * 2**30
+"""Weights of one file; a larger model has several and an index."""
+FREE_HEAD_WIDTH = ("llama", "mistral", "qwen3")
+"""Families whose heads may have another width than ``width / heads``."""
+COPIED = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja")
+"""Files of a folder of transformers that go out as they came in."""
+
+
+def export_folder(modality: Modality, method: Method, out: Path, source: Path | None = None, card: str = "") -> str:
+    """Write a folder for transformers.
+
+    Args:
+        modality, method: of a text model.
+        out: the folder, created if it does not exist.
+        source: the folder of transformers that the model came from, whose tokenizer settings are copied.
+        card: content of ``README.md``.
+
+    Returns:
+        The ``model_type`` of its config.
+
+    Raises:
+        UserError: no class of transformers computes the same.
+    """
+    network = method.network if isinstance(method, Autoregressive) else None
+    if not isinstance(modality, Text) or not isinstance(network, GPT):
+        raise UserError("format=hf is for text models: transformers has no class for this one.")
+    arguments = network_arguments(network)
+    family = family_name(arguments)
+    tokenizer, end_ids = tokenizer_file(modality)
+    config = FAMILIES[family].config(arguments) | {"eos_token_id": end_ids[0] if len(end_ids) == 1 else list(end_ids)}
+    state, tensors = network.state_dict(), dict[str, Tensor]()
+    for weight in FAMILIES[family].weights(arguments):
+        tensors |= weight.write(state[weight.name].cpu())
+    make_folder(out)
+    _write_weights(tensors, out)
+    _write_json(out / CONFIG, config)
+    write_file(out / TOKENIZER, tokenizer.to_str())
+    _write_json(out / "generation_config.json", {"eos_token_id": config["eos_token_id"]})
+    end_token = tokenizer.id_to_token(end_ids[0])
+    _write_json(
+        out / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end_token, "model_max_length": arguments["block"]},
+    )
+    for name in COPIED if source else ():
+        if source and (source / name).is_file():
+            write_file(out / name, (source / name).read_bytes())
+    if card:
+        write_file(out / "README.md", card)
+    return family
+
+
+def network_arguments(network: GPT) -> Arguments:
+    """Return the arguments that build the network."""
+    shape = network.shape
+    return {
+        "vocab_size": network.vocab_size,
+        "block": network.block,
+        "layers": len(network.blocks),
+        **{name: value for name, value in vars(shape).items() if name != "dropout"},
+        "ngrams": network.ngrams,
+        "positions": "rotary" if network.positions is None else "learned",
+        "rotary_base": network.rotary_base,
+        "rotary_fraction": network.rotary_width / shape.head_width if network.positions is None else 1.0,
+        "rotary_scaling": network.rotary_scaling,
+        "tied": network.readout.weight is network.embedding.weight,
+        "embedding_norm": network.has_embedding_norm,
+        "softcap": network.softcap,
+    }
+
+
+def family_name(arguments: Arguments) -> str:
+    """Return the family of transformers that computes the same. Raises ``UserError`` with what to train with."""
+    has_equal_heads = arguments["heads"] * arguments["head_width"] == arguments["width"]
+    for name, family in FAMILIES.items():
+        if (has_equal_heads or name in FREE_HEAD_WIDTH) and all(
+            arguments[key] in allowed for key, allowed in family.needs.items()
+        ):
+            return name
+    needs = FAMILIES["nanochat"].needs
+    words = [
+        f"model.network.{key}={str(allowed[0]).lower()}"
+        for key, allowed in needs.items()
+        if arguments[key] not in allowed
+    ]
+    raise UserError(
+        f"format=hf: no class of transformers computes the same. Train with {' '.join(words)}\nor with model=llama."
+    )
+
+
+def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
+    """Return the tokenizer as transformers reads it, and the tokens that end a text. Raises ``UserError``."""
+    tokenizer = modality.tokenizer
+    if isinstance(modality, PretrainedText) and isinstance(tokenizer, PretrainedTokenizer):
+        return tokenizer.tokenizer, modality.end_tokens
+    if isinstance(tokenizer, BPE):
+        exported = Tokenizer.from_str(tokenizer.tokenizer.to_str())
+    elif isinstance(tokenizer, Bytes):
+        exported = Tokenizer(models.BPE(dict(CHARACTER_TO_BYTE), []))
+        exported.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        exported.decoder = decoders.ByteLevel()
+    else:
+        raise UserError("format=hf needs modality.tokenizer=bpe or bytes: transformers has no tokenizer of characters.")
+    exported.add_special_tokens([AddedToken(END, special=True, normalized=False)])
+    assert exported.token_to_id(END) == modality.end_token
+    return exported, modality.end_tokens
+
+
+def _write_weights(tensors: Mapping[str, Tensor], out: Path) -> None:
+    """Write one file, or several of at most ``MAX_SHARD_BYTES`` and their index."""
+    shards: list[dict[str, Tensor]] = [{}]
+    for name, tensor in tensors.items():
+        if shards[-1] and sum(map(_num_bytes, [*shards[-1].values(), tensor])) > MAX_SHARD_BYTES:
+            shards.append({})
+        shards[-1][name] = tensor
+    names = [WEIGHTS] if len(shards) == 1 else [
+        f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)
+    ]  # fmt: skip
+    for file, shard in zip(names, shards, strict=True):
+        write_file(out / file, save(shard, {"format": "pt"}))
+    if len(shards) > 1:
+        places = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
+        total = sum(map(_num_bytes, tensors.values()))
+        _write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+
+
+def _num_bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _write_json(file: Path, value: Any) -> None:
+    write_file(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
