@@ -1,5 +1,6 @@
 """Base class of folders whose files have a duration: sounds and clips."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ class TimedFolder(Folder):
 
     def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
         """Cut a single file in time: its end is held out."""
-        parts = split_time(info.seconds, self.val_fraction, self.min_seconds)
+        parts = split_time(info.seconds, self.val_fraction, self.min_seconds, self.cuts(info))
         if parts is None:
             return None
         train, val = parts
@@ -25,6 +26,10 @@ class TimedFolder(Folder):
             f"{val[0] - train[1]:.1f} s between"
         )
         return [train], [val], note
+
+    def cuts(self, info: FileInfo) -> Sequence[float]:
+        """Return the times at which a file is cut into scenes, in seconds."""
+        return ()
 
     @property
     def note(self) -> str:
