@@ -131,6 +131,10 @@ class Folder(SplitSource):
         """Return a group number for each file, and a remark. Files of one group go to the same split."""
         return _group_identical(infos), ""
 
+    def select_val(self, infos: Sequence[FileInfo], group_ids: Sequence[int]) -> set[int]:
+        """Select the indices of about ``val_fraction`` of the files by their content; groups stay whole."""
+        return select_val_indices([info.content_hash for info in infos], group_ids, self.val_fraction)
+
     def files(self) -> tuple[list[Path], list[Path], list[str]]:
         """Find the files.
 
@@ -233,7 +237,7 @@ class Folder(SplitSource):
         group_ids, note = self.group_ids([info for _, info in entries])
         if len(set(group_ids)) < 2:  # all similar, such as single frames of a video: group only identical files
             group_ids = _group_identical([info for _, info in entries])
-        val = select_val_indices([info.content_hash for _, info in entries], group_ids, self.val_fraction)
+        val = self.select_val([info for _, info in entries], group_ids)
         train = [entry for index, entry in enumerate(entries) if index not in val]
         return train, [entries[index] for index in sorted(val)], note
 
