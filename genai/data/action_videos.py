@@ -70,7 +70,7 @@ class ActionVideos(VideoFolder):
         fps: Annotated[float, Gt(0)] | None = None,
         size: Annotated[int, Ge(1)] | None = None,
     ) -> None:
-        super().__init__(path, fps=fps, size=size)
+        super().__init__(path, fps=fps, size=size, scenes=False)
         default_lists = Path(path).expanduser().parent / DATASETS[name].lists
         self.name, self.fold = name, fold
         self.lists = Path(lists).expanduser() if lists else default_lists

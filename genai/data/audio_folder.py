@@ -48,10 +48,9 @@ class AudioFolder(TimedFolder):
     def load(self, file: Path) -> Sound:
         return Sound.read(file, self.sample_rate)
 
-    def load_part(self, file: Path, part: Part) -> Sound:
-        sound = self.load(file)
-        start, end = (round(seconds * sound.sample_rate) for seconds in part)
-        return Sound(sound.samples[start:end], sound.sample_rate)
+    def take_part(self, media: Sound, part: Part) -> Sound:
+        start, end = (round(seconds * media.sample_rate) for seconds in part)
+        return Sound(media.samples[start:end], media.sample_rate)
 
     def inspect(self, file: Path) -> dict[str, Any]:
         sound = Sound.read(file)

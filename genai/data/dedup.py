@@ -53,8 +53,7 @@ def select_val_indices(content_hashes: Sequence[str], group_ids: Sequence[int], 
     groups: dict[int, list[int]] = {}
     for index, group_id in enumerate(group_ids):
         groups.setdefault(group_id, []).append(index)
-    keys = {group_id: min(content_hashes[index] for index in group) for group_id, group in groups.items()}
-    order = sorted(groups, key=lambda group_id: hashlib.sha256(keys[group_id].encode()).digest())
+    order = order_groups(content_hashes, group_ids)
     max_count = max(1, round(len(content_hashes) * fraction))
     indices: set[int] = set()
     remaining = len(order)
@@ -64,3 +63,11 @@ def select_val_indices(content_hashes: Sequence[str], group_ids: Sequence[int], 
             remaining -= 1
     smallest = min(groups.values(), key=len)
     return indices or set(smallest)
+
+
+def order_groups(content_hashes: Sequence[str], group_ids: Sequence[int]) -> list[int]:
+    """Return the different group numbers in an order that depends only on the content of the groups."""
+    keys: dict[int, str] = {}
+    for content_hash, group_id in zip(content_hashes, group_ids, strict=True):
+        keys[group_id] = min(content_hash, keys.get(group_id, content_hash))
+    return sorted(keys, key=lambda group_id: hashlib.sha256(keys[group_id].encode()).digest())

@@ -29,6 +29,8 @@ class FileInfo:
         content_hash: hash of its bytes.
         thumbnail: for a picture, the bytes of a few RGB pixels in hexadecimal.
         seconds: duration of a sound or clip; frames without times count as 8 per second.
+        fps: frame rate of a clip.
+        cuts: times of the scene changes of a clip in seconds.
         note: what reading changed besides the format; empty if nothing.
         is_silence: whether it is a sound without any loudness.
     """
@@ -38,6 +40,8 @@ class FileInfo:
     content_hash: str = ""
     thumbnail: str = ""
     seconds: float = 0.0
+    fps: float = 0.0
+    cuts: Sequence[float] = ()
     note: str = ""
     is_silence: bool = False
 
@@ -53,7 +57,7 @@ def index_files(
         item_name: plural noun for the items, used in messages and in the name of the index.
         inspect: returns fields of ``FileInfo`` for a file, or raises ``UserError`` if it cannot be used.
     """
-    index = cache_dir() / f"{cache_key(item_name, 3, str(root.absolute()))}.json"
+    index = cache_dir() / f"{cache_key(item_name, 4, str(root.absolute()))}.json"
     known = _read_index(index)
     stamps = {str(file.relative_to(root)): _stamp(file) for file in files}
     new = [name for name, stamp in stamps.items() if name not in known or known[name].stamp != stamp]

@@ -19,6 +19,7 @@ from genai.data.captions import Captions, describe_prompts, name_caption, read_c
 from genai.data.dedup import select_val_indices
 from genai.data.file_index import NUM_THREADS, FileInfo, index_files
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.last_loaded import LastLoaded
 from genai.data.parts import Part
 
 VAL_FOLDERS = ("val", "validation", "valid", "test")
@@ -77,6 +78,7 @@ class Folder(SplitSource):
         self.path, self.val_fraction, self.caption = path, val_fraction, caption
         self.skipped = ()
         self.num_skipped, self.num_unused_captions = 0, 0
+        self.last_whole = LastLoaded(self.load_whole)
 
     @abstractmethod
     def inspect(self, file: Path) -> dict[str, Any]:
@@ -86,13 +88,21 @@ class Folder(SplitSource):
     def load(self, file: Path) -> Any:
         """Read the media in a file."""
 
+    def load_whole(self, file: Path) -> Any:
+        """Read the media that parts are taken from."""
+        return self.load(file)
+
     @abstractmethod
-    def load_part(self, file: Path, part: Part) -> Any:
-        """Read a part of the media in a file."""
+    def take_part(self, media: Any, part: Part) -> Any:
+        """Return a part of what ``load_whole`` returns."""
 
     @abstractmethod
     def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
         """Cut the only file into training and validation parts, with a remark; ``None`` if it is too small."""
+
+    def parts(self, info: FileInfo) -> Sequence[Part | None]:
+        """Return the parts of a file that are items of their own; ``None`` is the whole file."""
+        return [None]
 
     @property
     def description(self) -> str:
@@ -120,6 +130,10 @@ class Folder(SplitSource):
     def group_ids(self, infos: Sequence[FileInfo]) -> tuple[list[int], str]:
         """Return a group number for each file, and a remark. Files of one group go to the same split."""
         return _group_identical(infos), ""
+
+    def select_val(self, infos: Sequence[FileInfo], group_ids: Sequence[int]) -> set[int]:
+        """Select the indices of about ``val_fraction`` of the files by their content; groups stay whole."""
+        return select_val_indices([info.content_hash for info in infos], group_ids, self.val_fraction)
 
     def files(self) -> tuple[list[Path], list[Path], list[str]]:
         """Find the files.
@@ -186,6 +200,7 @@ class Folder(SplitSource):
         self.file_notes = tuple(one_line(line) for item, info in entries for line in _file_notes(item.file, info))
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
+        train, val = self._divide(train), self._divide(val)
         if not train or not val:
             errors = " ".join(["", *self.skipped[:3]])
             advice = "" if is_predefined else f", or a single one of at least {self.enough}, which is cut in two"
@@ -194,6 +209,14 @@ class Folder(SplitSource):
                 f"{errors}"
             )
         return train, val, note
+
+    def _divide(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Replace files by their parts, unless they are parts already."""
+        return [
+            (replace(item, part=part), info)
+            for item, info in entries
+            for part in ([item.part] if item.part else self.parts(info))
+        ]
 
     def _predefined_split(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry], str]:
         """Split by ``Item.is_val``; files that are in both splits become validation data."""
@@ -214,7 +237,7 @@ class Folder(SplitSource):
         group_ids, note = self.group_ids([info for _, info in entries])
         if len(set(group_ids)) < 2:  # all similar, such as single frames of a video: group only identical files
             group_ids = _group_identical([info for _, info in entries])
-        val = select_val_indices([info.content_hash for _, info in entries], group_ids, self.val_fraction)
+        val = self.select_val([info for _, info in entries], group_ids)
         train = [entry for index, entry in enumerate(entries) if index not in val]
         return train, [entries[index] for index in sorted(val)], note
 
@@ -243,11 +266,15 @@ class Folder(SplitSource):
         content_hash = cache_key(self.item_name, self.load_options, content)
 
         def load(index: int) -> Example:
-            item = entries[index][0]
-            media = self.load(item.file) if item.part is None else self.load_part(item.file, item.part)
-            return Example(media, item.prompt)
+            item, info = entries[index]
+            if item.part is None:
+                return Example(self.load(item.file), item.prompt)
+            is_last = index + 1 == len(entries) or entries[index + 1][1].content_hash != info.content_hash
+            whole = self.last_whole.get(item.file, info.content_hash, is_last)
+            return Example(self.take_part(whole, item.part), item.prompt)
 
-        return Split(name, len(entries), load, content_hash, prompts, NUM_THREADS)
+        has_parts = any(item.part for item, _ in entries)  # in order, each file is read only once
+        return Split(name, len(entries), load, content_hash, prompts, 1 if has_parts else NUM_THREADS)
 
     def _has_suffix(self, file: Path) -> bool:
         return file.suffix.lower() in self.suffixes
@@ -279,7 +306,8 @@ def _split_folders(path: Path, media: Sequence[Path]) -> list[Path]:
 def _describe_duplicates(entries: Sequence[Entry]) -> str:
     """Return the number of files that are identical to another, and the first three by name."""
     first: dict[str, Path] = {}
-    pairs = [(item.file, first.setdefault(info.content_hash, item.file)) for item, info in entries]
+    hashes = {item.file: info.content_hash for item, info in entries}
+    pairs = [(file, first.setdefault(content_hash, file)) for file, content_hash in hashes.items()]
     copies = [f"{copy.name} of {file.name}" for copy, file in pairs if copy != file]
     if not copies:
         return ""

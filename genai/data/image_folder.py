@@ -1,7 +1,6 @@
 """Pictures from a folder, with captions."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,18 +54,20 @@ class ImageFolder(Folder):
         self.load_options = 2 * self.size or None
         self.min_crop_side = max(self.size, MIN_CROP_SIDE)
         self.enough = f"{MIN_CROPS_PER_SIDE * self.min_crop_side} x {self.min_crop_side} pixels"
-        self._read_whole = lru_cache(maxsize=1)(Picture.read)
 
     def load(self, file: Path) -> Picture:
         return Picture.read(file, self.load_options)
 
-    def load_part(self, file: Path, part: Part) -> Picture:
+    def load_whole(self, file: Path) -> Picture:
+        return Picture.read(file)
+
+    def take_part(self, media: Picture, part: Part) -> Picture:
         left, top, right, bottom = map(int, part)
-        return Picture(self._read_whole(file).pixels[top:bottom, left:right])
+        return Picture(media.pixels[top:bottom, left:right])
 
     def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
         """Cut a single picture into squares: those at its right or lower end are held out."""
-        height, width, _ = self._read_whole(file).pixels.shape
+        height, width, _ = self.last_whole.get(file, info.content_hash).pixels.shape
         parts = split_area(width, height, self.val_fraction, self.min_crop_side)
         if parts is None:
             return None

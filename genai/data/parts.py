@@ -1,5 +1,7 @@
 """Parts of a single recording, clip or picture, where there is no other file to hold out."""
 
+from collections.abc import Sequence
+
 Part = tuple[float, ...]
 """Start and end in seconds; or left, top, right and bottom in pixels."""
 MAX_CROPS_PER_SIDE, MIN_CROPS_PER_SIDE = 20, 3
@@ -8,11 +10,20 @@ MIN_CROP_SIDE = 16
 """Smallest side of a crop in pixels, for models of smaller pictures."""
 
 
-def split_time(seconds: float, fraction: float, min_seconds: float) -> tuple[Part, Part] | None:
+def split_time(
+    seconds: float, fraction: float, min_seconds: float, cuts: Sequence[float] = ()
+) -> tuple[Part, Part] | None:
     """Cut a recording into training and validation part, with ``min_seconds`` between them that are in neither.
 
     The validation part is the end: ``fraction`` of the time without that gap, at least ``min_seconds``. The training
-    part is at least as long as that.
+    part is at least as long as that. If there is a cut near the start of the validation part, it begins there: then no
+    scene is in both.
+
+    Args:
+        seconds: duration of the recording.
+        fraction: for validation.
+        min_seconds: shortest part, and the time between the parts.
+        cuts: times of scene changes in seconds.
 
     Returns:
         (start, end) of both in seconds; ``None`` if the recording is too short.
@@ -21,7 +32,16 @@ def split_time(seconds: float, fraction: float, min_seconds: float) -> tuple[Par
     train_seconds = seconds - min_seconds - val_seconds
     if train_seconds < min_seconds:
         return None
-    return (0.0, train_seconds), (seconds - val_seconds, seconds)
+    val_start = seconds - val_seconds
+    near = [
+        cut
+        for cut in cuts
+        if abs(cut - val_start) <= val_seconds / 2 and 2 * min_seconds <= cut <= seconds - min_seconds
+    ]
+    if near:
+        val_start = min(near, key=lambda cut: abs(cut - val_start))
+        train_seconds = val_start - min_seconds
+    return (0.0, train_seconds), (val_start, seconds)
 
 
 def split_area(width: int, height: int, fraction: float, min_side: int) -> tuple[list[Part], list[Part]] | None:

@@ -1,11 +1,11 @@
 """Splitting documents of very different lengths into training and validation text, by their content."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+
+from genai.data.weighted_split import fill, is_near, select_by_weight
 
 MIN_CUT_CHARACTERS = 1000
 """Length from which a document that outweighs all others together is cut in two."""
-MIN_IMPROVEMENT = 0.1
-"""Fraction by which another selection must be nearer, or documents that are about equally long would be weighed."""
 
 
 def split_documents(documents: Mapping[str, str], fraction: float) -> tuple[list[str], list[str], str]:
@@ -27,17 +27,11 @@ def split_documents(documents: Mapping[str, str], fraction: float) -> tuple[list
         begin, end = _cut(text, fraction)
         return [begin], [end], ""
     lengths = {content_hash: len(documents[content_hash]) for content_hash in sorted(documents)}
-    total = sum(lengths.values())
-    target = fraction * total
-    selection = _select_by_count(lengths, fraction)
-    if not _is_near(selection, lengths, target):
-        by_length = _select_by_length(lengths, target)
-        if _distance(by_length, lengths, target) < (1 - MIN_IMPROVEMENT) * _distance(selection, lengths, target):
-            selection = by_length
-        longest = max(lengths, key=lambda content_hash: lengths[content_hash])
-        is_long = 2 * lengths[longest] > total and lengths[longest] >= MIN_CUT_CHARACTERS
-        if is_long and not _is_near(selection, lengths, target):
-            return _split_with_cut(documents, lengths, longest, fraction)
+    selection = select_by_weight(lengths, fraction, _select_by_count(lengths, fraction))
+    longest = max(lengths, key=lambda content_hash: lengths[content_hash])
+    is_long = 2 * lengths[longest] > sum(lengths.values()) and lengths[longest] >= MIN_CUT_CHARACTERS
+    if is_long and not is_near(selection, lengths, fraction):
+        return _split_with_cut(documents, lengths, longest, fraction)
     train = [text for content_hash, text in documents.items() if content_hash not in selection]
     return train, [text for content_hash, text in documents.items() if content_hash in selection], ""
 
@@ -47,7 +41,7 @@ def _split_with_cut(
 ) -> tuple[list[str], list[str], str]:
     """Cut the longest document, and select whole ones among the others, each about ``fraction``."""
     others = {content_hash: length for content_hash, length in lengths.items() if content_hash != longest}
-    selection = _fill(others, fraction * sum(others.values()))
+    selection = fill(others, fraction * sum(others.values()))
     train, val = list[str](), list[str]()
     for content_hash, text in documents.items():
         if content_hash == longest:
@@ -63,31 +57,6 @@ def _select_by_count(lengths: Mapping[str, int], fraction: float) -> set[str]:
     """Select a fraction of the number of documents, in order of their hashes."""
     count = min(len(lengths) - 1, max(1, round(len(lengths) * fraction)))
     return set(list(lengths)[:count])
-
-
-def _select_by_length(lengths: Mapping[str, int], target: float) -> set[str]:
-    """Select documents with about ``target`` characters together, at least one and not all."""
-    nearest = min(lengths, key=lambda content_hash: abs(lengths[content_hash] - target))
-    return _fill(lengths, target) or {nearest}
-
-
-def _fill(lengths: Mapping[str, int], target: float) -> set[str]:
-    """Select documents in order of their hashes as long as each brings the sum nearer to ``target``; not all."""
-    selection, total = set[str](), 0
-    for content_hash, length in lengths.items():
-        if len(selection) < len(lengths) - 1 and abs(total + length - target) < abs(total - target):
-            selection.add(content_hash)
-            total += length
-    return selection
-
-
-def _distance(selection: Collection[str], lengths: Mapping[str, int], target: float) -> float:
-    return abs(sum(lengths[content_hash] for content_hash in selection) - target)
-
-
-def _is_near(selection: Collection[str], lengths: Mapping[str, int], target: float) -> bool:
-    """Return whether both splits have between half and one and a half of the characters that they should have."""
-    return _distance(selection, lengths, target) <= 0.5 * min(target, sum(lengths.values()) - target)
 
 
 def _cut(text: str, fraction: float) -> tuple[str, str]:

@@ -1,11 +1,14 @@
 """Base class of folders whose files have a duration: sounds and clips."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from genai.data.dedup import order_groups
 from genai.data.file_index import FileInfo
 from genai.data.folder import Folder
 from genai.data.parts import Part, split_time
+from genai.data.weighted_split import select_by_weight
 
 
 class TimedFolder(Folder):
@@ -16,7 +19,7 @@ class TimedFolder(Folder):
 
     def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
         """Cut a single file in time: its end is held out."""
-        parts = split_time(info.seconds, self.val_fraction, self.min_seconds)
+        parts = split_time(info.seconds, self.val_fraction, self.min_seconds, self.cuts(info))
         if parts is None:
             return None
         train, val = parts
@@ -25,6 +28,19 @@ class TimedFolder(Folder):
             f"{val[0] - train[1]:.1f} s between"
         )
         return [train], [val], note
+
+    def select_val(self, infos: Sequence[FileInfo], group_ids: Sequence[int]) -> set[int]:
+        """Select about ``val_fraction`` of the seconds where the same fraction of the files is far from that."""
+        by_count = super().select_val(infos, group_ids)
+        seconds = dict.fromkeys(order_groups([info.content_hash for info in infos], group_ids), 0.0)
+        for info, group_id in zip(infos, group_ids, strict=True):
+            seconds[group_id] += info.seconds
+        selection = select_by_weight(seconds, self.val_fraction, {group_ids[index] for index in by_count})
+        return {index for index, group_id in enumerate(group_ids) if group_id in selection}
+
+    def cuts(self, info: FileInfo) -> Sequence[float]:
+        """Return the times at which a file is cut into scenes, in seconds."""
+        return ()
 
     @property
     def note(self) -> str:

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
+from genai.data.file_index import FileInfo
 from genai.data.folder import CaptionKind
 from genai.data.parts import Part
+from genai.data.scenes import detect_cuts, split_scenes
 from genai.data.timed_folder import TimedFolder
 from genai.media.animation import FRAME_SUFFIXES
 from genai.media.clip import MAX_FPS, Clip
@@ -33,6 +35,7 @@ class VideoFolder(TimedFolder):
         fps: frames per second to read them at; ``None``: the frame rate of each file.
         size: shorter side in pixels; larger clips are downscaled while they are read.
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
+        scenes: cut clips at their scene changes. The scenes are items, and those of a file go to the same split.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
@@ -51,25 +54,54 @@ class VideoFolder(TimedFolder):
         fps: Annotated[float, Gt(0), Le(MAX_FPS)] | None = None,
         size: Annotated[int, Ge(1)] | None = None,
         caption: CaptionKind = "auto",
+        scenes: bool = True,
     ) -> None:
         super().__init__(path, val_fraction, caption)
-        self.fps, self.size = fps, size
+        self.fps, self.size, self.scenes = fps, size, scenes
+        self.num_cuts, self.num_short_scenes = 0, 0
         self.load_options = [fps, size]
 
     def load(self, file: Path) -> Clip:
         return Clip.read(file, self.fps, self.size)
 
-    def load_part(self, file: Path, part: Part) -> Clip:
-        clip = self.load(file)
-        start, end = (round(seconds * clip.fps) for seconds in part)
-        return Clip(clip.frames[start:end], clip.fps)
+    def take_part(self, media: Clip, part: Part) -> Clip:
+        start, end = (round(seconds * media.fps) for seconds in part)
+        return Clip(media.frames[start:end].copy(), media.fps)
 
     def inspect(self, file: Path) -> dict[str, Any]:
         """Decode the whole file, so that damaged files are found before packing."""
         clip = Clip.read(file, short_side=8)
         if len(clip.frames) < 2:
             raise UserError(f"{file} has only one frame.")
-        return {"seconds": clip.seconds}
+        return {"seconds": clip.seconds, "fps": clip.fps, "cuts": [cut / clip.fps for cut in detect_cuts(clip.frames)]}
+
+    def cuts(self, info: FileInfo) -> Sequence[float]:
+        return info.cuts if self.scenes else ()
+
+    def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
+        """Cut a single film in time, and both parts at their scene changes."""
+        parts = super().cut(file, info)
+        if parts is None:
+            return None
+        (train,), (val,), note = parts
+        return self._split_scenes(info, train), self._split_scenes(info, val), note
+
+    def parts(self, info: FileInfo) -> Sequence[Part | None]:
+        return self._split_scenes(info, (0.0, info.seconds)) if self.cuts(info) else [None]
+
+    def _split_scenes(self, info: FileInfo, part: Part) -> list[Part]:
+        scenes, num_short = split_scenes(self.cuts(info), part, self.fps or info.fps)
+        self.num_cuts += len(scenes) + num_short - 1
+        self.num_short_scenes += num_short
+        return scenes
+
+    @property
+    def note(self) -> str:
+        note = super().note
+        if not self.num_cuts:
+            return note
+        short = f", {self.num_short_scenes:,} of a single frame left out" if self.num_short_scenes else ""
+        return f"{note}; cut at {self.num_cuts:,} scene change{'s' * (self.num_cuts > 1)}{short}"
 
     def find_media(self, folder: Path, files: Sequence[Path]) -> list[Path]:
         files_by_folder: dict[Path, list[Path]] = {}

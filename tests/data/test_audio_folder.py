@@ -187,6 +187,35 @@ def test_sounds_come_out_in_the_rate_that_is_wanted(folder: Path) -> None:
     assert {(each.sample_rate, len(each.samples)) for each in media} == {(16_000, 1_600)}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "fraction", "held_out"),
+    [
+        ([60, 1], 0.1, [1]),  # whichever hash is the smaller one: never the long one
+        ([20] + [1] * 10, 0.1, [1, 1, 1]),
+        ([10, 10, 10, 10, 4], 0.1, [4]),
+        ([2.0] * 10, 0.1, [2]),
+        ([2.0, 2.1, 2.2], 0.1, None),
+    ],
+)
+def test_sounds_of_unequal_length_are_held_out_by_seconds(
+    tmp_path: Path, seconds: list[float], fraction: float, held_out: list[float] | None
+) -> None:
+    for attempt in range(4):
+        folder = tmp_path / str(attempt)
+        for number, duration in enumerate(seconds):
+            put(folder / f"{number}.wav", 100 * attempt + number, 1000, duration)
+        val = [len(example.media.samples) / 1000 for example in AudioFolder(str(folder), fraction).val]
+        assert val == held_out if held_out else len(val) == 1
+
+
+def test_what_is_held_out_does_not_depend_on_names(tmp_path: Path) -> None:
+    for number, seconds in enumerate([9, 1, 1, 2, 1, 3, 1]):
+        put(tmp_path / "a" / f"{number}.wav", number, 1000, seconds)
+        (tmp_path / "b").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "a" / f"{number}.wav", tmp_path / "b" / f"{10 - number}.wav")
+    assert samples(AudioFolder(str(tmp_path / "a")).val) == samples(AudioFolder(str(tmp_path / "b")).val)
+
+
 def test_the_second_start_reads_no_sound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10):
         put(folder / f"{number}.wav", 10 + number)

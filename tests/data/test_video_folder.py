@@ -1,6 +1,8 @@
 import os
 import random
 import shutil
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from PIL import Image as Pillow
 
 from genai.core.data import Split
 from genai.core.errors import UserError
+from genai.data.file_index import NUM_THREADS
 from genai.data.video_folder import VideoFolder
 from genai.media.clip import Clip
-from tests.media.test_clip import film, moving
+from tests.media.test_clip import film, gray_frames, moving
 
 
 def frames(seed: int, count: int = 6) -> Any:
@@ -48,6 +51,20 @@ def folder(tmp_path: Path) -> Path:
     put(tmp_path / "good" / "one.mp4", 1)
     put(tmp_path / "good" / "two.webm", 2)
     return tmp_path / "good"
+
+
+@pytest.fixture
+def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that are decoded."""
+    names: list[str] = []
+    read = Clip.read
+
+    def recording_read(path: Path, *rest: Any, **more: Any) -> Clip:
+        names.append(path.name)
+        return read(path, *rest, **more)
+
+    monkeypatch.setattr(Clip, "read", recording_read)
+    return names
 
 
 # ------------------------------------------------------------------------------------------------- files, captions
@@ -177,19 +194,12 @@ def test_clips_come_out_in_the_rate_and_size_that_are_wanted(folder: Path) -> No
     assert ", 5.2 seconds in all" in source.description and ": 3 clips to train on, 1 held out" in source.description
 
 
-def test_the_second_start_reads_no_clip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_start_reads_no_clip(folder: Path, read_files: list[str]) -> None:
     put(folder / "three", 3)
     (folder / "bad.mp4").write_text("bad")
     before = VideoFolder(str(folder))
     state = before.description, before.skipped, before.train.content_hash
-    read_files: list[str] = []
-    read = Clip.read
-
-    def recording_read(path: Path, *rest: Any, **more: Any) -> Clip:
-        read_files.append(path.name)
-        return read(path, *rest, **more)
-
-    monkeypatch.setattr(Clip, "read", recording_read)
+    read_files.clear()
     reloaded = VideoFolder(str(folder))
     assert (reloaded.description, reloaded.skipped, reloaded.train.content_hash) == state and read_files == []
     os.utime(folder / "bad.mp4", (1, 1))
@@ -213,6 +223,100 @@ def test_fingerprints_follow_content_captions_rate_and_size(folder: Path) -> Non
     assert not hashes(fps=8) & first and not hashes(size=32) & first
     (folder / "two.txt").write_text("a caption")
     assert len(hashes() - first) == 1
+
+
+# ----------------------------------------------------------------------------------------------------- scene changes
+
+
+SCENE_LEVELS = (10, 200, 90, 160, 40, 240)
+
+
+def scenes_film(path: Path, lengths: Sequence[int], first: int = 0) -> Path:
+    """A film of scenes of 24 frames per second; each is of one brightness, and grows brighter by one each frame."""
+    levels = [
+        SCENE_LEVELS[(first + scene) % 6] + frame % 12 for scene, count in enumerate(lengths) for frame in range(count)
+    ]
+    return film(path, gray_frames(levels), "ffv1", Fraction(24), layout="gray")
+
+
+def levels(split: Split) -> list[list[int]]:
+    """The brightness of the first and the last frame of each clip."""
+    return [[int(example.media.frames[index].mean()) for index in (0, -1)] for example in split]
+
+
+def jumps(split: Split) -> int:
+    """The largest change between frames of a clip."""
+    return max(int(np.abs(np.diff(e.media.frames[:, 0, 0, 0].astype(int))).max(initial=0)) for e in split)
+
+
+@pytest.mark.parametrize("fps", [None, 8, 30])
+def test_films_are_cut_at_scene_changes_and_stay_on_one_side(tmp_path: Path, fps: float | None) -> None:
+    for number, name in enumerate("abcd"):
+        scenes_film(tmp_path / f"{name}.mkv", (24 + number, 31, 17), number)
+    film(tmp_path / "plain.mkv", moving(24), "ffv1", Fraction(24), layout="bgr0")
+    source = VideoFolder(str(tmp_path), 0.25, fps, caption="name")
+    assert len(source.train) + len(source.val) == 4 * 3 + 1
+    assert "; cut at 8 scene changes" in source.description
+    assert not {e.prompt for e in source.train} & {e.prompt for e in source.val}
+    assert jumps(source.train) < 60 and jumps(source.val) < 60
+    whole = VideoFolder(str(tmp_path), 0.25, fps, caption="name", scenes=False)
+    assert len(whole.train) + len(whole.val) == 5 and "cut at" not in whole.description
+    assert max(jumps(whole.train), jumps(whole.val)) > 60
+    num_frames = [sum(len(e.media.frames) for s in (src.train, src.val) for e in s) for src in (source, whole)]
+    assert num_frames[0] == pytest.approx(num_frames[1], abs=4)  # but for rounding at the ends, none is lost
+    assert source.train.content_hash != whole.train.content_hash
+
+
+def test_a_scene_of_a_single_frame_is_left_out_and_counted(tmp_path: Path) -> None:
+    scenes_film(tmp_path / "a.mkv", (25, 4, 24))
+    scenes_film(tmp_path / "b.mkv", (24, 24), 2)
+    source = VideoFolder(str(tmp_path), fps=8)
+    assert len(source.train) + len(source.val) == 4
+    assert source.description.endswith("; cut at 3 scene changes, 1 of a single frame left out")
+
+
+def test_clips_without_cuts_keep_their_hash(folder: Path) -> None:
+    source, whole = VideoFolder(str(folder)), VideoFolder(str(folder), scenes=False)
+    assert source.train.content_hash == whole.train.content_hash and source.description == whole.description
+    assert source.train.threads > 1 or NUM_THREADS == 1
+
+
+def test_sides_that_are_given_are_cut_too(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "val").mkdir()
+    scenes_film(tmp_path / "train" / "a.mkv", (24, 24, 24))
+    scenes_film(tmp_path / "val" / "b.mkv", (24, 30), 3)
+    source = VideoFolder(str(tmp_path), fps=8)
+    assert (len(source.train), len(source.val)) == (3, 2)
+
+
+def test_packing_reads_each_film_once_and_keeps_none(tmp_path: Path, read_files: list[str]) -> None:
+    for number in range(3):
+        scenes_film(tmp_path / f"{number}.mkv", (24 + number, 31, 17), number)
+    source = VideoFolder(str(tmp_path), fps=8)
+    assert "cut at 6 scene changes" in source.description and sorted(read_files) == ["0.mkv", "1.mkv", "2.mkv"]
+    read_files.clear()
+    assert len([*source.train, *source.val]) == 9
+    assert sorted(read_files) == ["0.mkv", "1.mkv", "2.mkv"]
+    _ = source.train[0]
+    assert len(read_files) == 4  # it was not kept after its last scene
+    assert source.train[1].media.frames.base is None  # a copy, which does not keep the film
+
+
+@pytest.mark.parametrize(
+    ("lengths", "train", "val", "note"),
+    [
+        # the last 2 s would be held out; a change close to that moves it, one that is far does not
+        ((120, 105, 63), [[10, 21], [200, 208]], [[90, 92]], "7.4 s to train on, 2.6 s held out, 2.0 s between"),
+        ((120, 168), [[10, 21], [200, 211]], [[200, 211]], "8.0 s to train on, 2.0 s held out, 2.0 s between"),
+    ],
+)
+def test_a_single_film_is_cut_in_time_at_a_scene_change(
+    tmp_path: Path, lengths: Sequence[int], train: Any, val: Any, note: str
+) -> None:
+    source = VideoFolder(str(scenes_film(tmp_path / "a.mkv", lengths)), fps=24)
+    assert f"; one clip, split in time: {note}; cut at" in source.description
+    assert (levels(source.train), levels(source.val)) == (train, val)
 
 
 def test_mutated_files_crash_nothing(folder: Path) -> None:
