@@ -4,19 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from genai.core.errors import UserError, did_you_mean, short_repr, short_text
+from genai.core.errors import UserError, did_you_mean, short_repr
+from genai.exchange.hf_config import Config, rope_parameters, sizes
 from genai.exchange.weight_layout import HeadShape, Weight
 
 PLAIN = {"ngrams": 1, "qk_norm": "none", "embedding_norm": False, "embedding_mix": False}
 """Arguments of a ``GPT`` without the additions of its default block."""
-ACTIVATIONS = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "relu2": "relu2",
-}
-"""Activations by their names in configs."""
 FLOAT32_EPS = 2.0**-23
 """What torch adds in an RMSNorm without ``eps``."""
 Arguments = dict[str, Any]
@@ -35,72 +28,12 @@ class Family:
         ignored: ends of the names of tensors without a meaning, such as masks.
     """
 
-    arguments: Callable[["Config"], Arguments]
+    arguments: Callable[[Config], Arguments]
     weights: Callable[[Arguments], list[Weight]]
     config: Callable[[Arguments], dict[str, Any]]
     needs: Mapping[str, Sequence[Any]]
     prefix: str = ""
     ignored: tuple[str, ...] = ("rotary_emb.inv_freq",)
-
-
-class Config:
-    """The values of a ``config.json``. Methods raise ``UserError`` for one that is missing or of another type."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.values = values
-
-    def integer(self, name: str, default: int | None = None) -> int:
-        return self._get(name, int, default)
-
-    def number(self, name: str, default: float | None = None) -> float:
-        return float(self._get(name, (int, float), default))
-
-    def flag(self, name: str, default: bool) -> bool:
-        return self._get(name, bool, default)
-
-    def optional_integer(self, name: str) -> int | None:
-        return None if self.values.get(name) is None else self.integer(name)
-
-    def activation(self, name: str) -> str:
-        """Return an activation by its name in ``GPT``."""
-        value = self._get(name, str, None)
-        if value not in ACTIVATIONS:
-            raise UserError(
-                f"config.json: {name}={short_text(value)} is not supported; there are: {', '.join(ACTIVATIONS)}."
-            )
-        return ACTIVATIONS[value]
-
-    def require(self, name: str, allowed: Any) -> None:
-        """Raise ``UserError`` if a value is there and not the only supported one."""
-        value = self.values.get(name, allowed)
-        if value not in (allowed, None):
-            raise UserError(f"config.json: {name}={short_repr(value)} is not supported; only {short_repr(allowed)} is.")
-
-    @property
-    def rope(self) -> dict[str, Any]:
-        """Rotary values: ``rope_parameters`` of transformers 5, or ``rope_theta`` and ``rope_scaling`` of 4."""
-        values = self.values.get("rope_parameters") or self.values.get("rope_scaling") or {}
-        if not isinstance(values, dict):
-            raise UserError("config.json: rope_parameters should be values by name.")
-        kind = values.get("rope_type", values.get("type", "default"))
-        return {"rope_theta": self.values.get("rope_theta", 10_000.0), **values, "rope_type": kind}
-
-    def rotary(self) -> Arguments:
-        """Return the arguments of ``GPT`` about rotary embeddings."""
-        rope = self.rope
-        scaling = {
-            name: value for name, value in rope.items() if name not in ("rope_theta", "partial_rotary_factor", "type")
-        }
-        scaling.setdefault("original_max_position_embeddings", self.values.get("max_position_embeddings"))
-        has_scaling = rope["rope_type"] != "default"
-        return {"rotary_base": float(rope["rope_theta"]), "rotary_scaling": scaling if has_scaling else None}
-
-    def _get(self, name: str, kind: Any, default: Any) -> Any:
-        value = default if self.values.get(name) is None else self.values[name]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            problem = "is missing" if value is None else f"is {short_repr(value)}"
-            raise UserError(f"config.json: {name} {problem}.")
-        return value
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
@@ -176,29 +109,12 @@ def _llama_config(arguments: Arguments, model_type: str, architecture: str) -> d
         "num_key_value_heads": arguments["kv_heads"],
         "head_dim": arguments["head_width"],
         "rms_norm_eps": FLOAT32_EPS if arguments["eps"] is None else arguments["eps"],
-        "rope_parameters": _rope_parameters(arguments),
-        **_sizes(arguments),
+        "rope_parameters": rope_parameters(arguments),
+        **sizes(arguments),
     }
     if model_type == "mistral":
         config["sliding_window"] = None
     return config | ({"attention_bias": arguments["bias"] == "attention"} if model_type == "llama" else {})
-
-
-def _rope_parameters(arguments: Arguments) -> dict[str, Any]:
-    return {"rope_type": "default", "rope_theta": arguments["rotary_base"]} | (arguments["rotary_scaling"] or {})
-
-
-def _sizes(arguments: Arguments) -> dict[str, Any]:
-    return {
-        "vocab_size": arguments["vocab_size"],
-        "hidden_size": arguments["width"],
-        "intermediate_size": arguments["hidden"],
-        "num_hidden_layers": arguments["layers"],
-        "num_attention_heads": arguments["heads"],
-        "max_position_embeddings": arguments["block"],
-        "tie_word_embeddings": arguments["tied"],
-        "dtype": "float32",
-    }
 
 
 # ----------------------------------------------------------------------------------------------------- GPT-2
@@ -311,7 +227,7 @@ def _neox_weights(arguments: Arguments) -> list[Weight]:
 
 
 def _neox_config(arguments: Arguments) -> dict[str, Any]:
-    rope = _rope_parameters(arguments) | {"partial_rotary_factor": arguments["rotary_fraction"]}
+    rope = rope_parameters(arguments) | {"partial_rotary_factor": arguments["rotary_fraction"]}
     return {
         "model_type": "gpt_neox",
         "architectures": ["GPTNeoXForCausalLM"],
@@ -320,7 +236,7 @@ def _neox_config(arguments: Arguments) -> dict[str, Any]:
         "rope_parameters": rope,
         "use_parallel_residual": arguments["parallel"],
         "attention_bias": True,
-        **_sizes(arguments),
+        **sizes(arguments),
     }
 
 
@@ -373,8 +289,8 @@ def _nanochat_config(arguments: Arguments) -> dict[str, Any]:
         "num_key_value_heads": arguments["kv_heads"],
         "rms_norm_eps": FLOAT32_EPS if arguments["eps"] is None else arguments["eps"],
         "final_logit_softcapping": arguments["softcap"],
-        "rope_parameters": _rope_parameters(arguments),
-        **_sizes(arguments),
+        "rope_parameters": rope_parameters(arguments),
+        **sizes(arguments),
     }
 
 

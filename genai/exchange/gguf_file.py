@@ -12,7 +12,8 @@ from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file
-from genai.exchange.families import Config, family_of
+from genai.exchange.families import family_of
+from genai.exchange.hf_config import Config
 from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, file_hash, load_network
 from genai.methods.autoregressive import Autoregressive
 from genai.modalities.pretrained_text import PretrainedText

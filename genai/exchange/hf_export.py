@@ -12,7 +12,7 @@ from torch import Tensor
 from genai.core.errors import UserError
 from genai.core.files import make_folder, write_file
 from genai.exchange.families import FAMILIES, Arguments
-from genai.exchange.pretrained import CONFIG, INDEX, TOKENIZER, WEIGHTS
+from genai.exchange.pretrained import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -26,7 +26,7 @@ MAX_SHARD_BYTES = 2 * 2**30
 """Weights of one file; a larger model has several and an index."""
 FREE_HEAD_WIDTH = ("llama", "mistral", "qwen3")
 """Families whose heads may have another width than ``width / heads``."""
-COPIED = ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "chat_template.jinja")
+COPIED = ("tokenizer_config.json", "special_tokens_map.json", GENERATION, "chat_template.jinja")
 """Files of a folder of transformers that go out as they came in."""
 
 
@@ -59,7 +59,8 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     _write_weights(tensors, out)
     _write_json(out / CONFIG, config)
     write_file(out / TOKENIZER, tokenizer.to_str())
-    _write_json(out / "generation_config.json", {"eos_token_id": config["eos_token_id"]})
+    sampling = {"do_sample": True, **method.sampling} if method.sampling else {}
+    _write_json(out / GENERATION, {"eos_token_id": config["eos_token_id"], **sampling})
     end_token = tokenizer.id_to_token(end_ids[0])
     _write_json(
         out / "tokenizer_config.json",

@@ -12,14 +12,18 @@ from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file, read_text
+from genai.core.instantiate import parse_dataclass
 from genai.core.plain_data import parse_json
 from genai.exchange.families import Config, Family, family_of
 from genai.exchange.weight_layout import Weight
-from genai.methods.autoregressive import Autoregressive
+from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT
 
 CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
+GENERATION = "generation_config.json"
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+"""Options of sampling that ``GENERATION`` has under the same names."""
 MAX_LAYERS, MAX_SHARDS = 512, 1_000
 
 
@@ -63,9 +67,11 @@ def read_folder(folder: Path) -> PretrainedModel:
         raise UserError(f"{folder / CONFIG}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
     files = [check_file(folder / name, folder=root) for name in _shards(folder, root)]
     network = load_network(family, arguments, TensorFiles(files), sum(file.stat().st_size for file in files), folder)
-    modality = _read_text_modality(folder, root, config, arguments)
+    generation = _read_json(folder / GENERATION, root) if (folder / GENERATION).is_file() else {}
+    modality = _read_text_modality(folder, root, config | generation, arguments)
+    method = Autoregressive(network, sampling=_read_sampling(generation))
     digest = hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
-    return PretrainedModel(modality, Autoregressive(network), config["model_type"], digest, _license(folder, root))
+    return PretrainedModel(modality, method, config["model_type"], digest, _license(folder, root))
 
 
 def load_network(
@@ -167,9 +173,7 @@ def _read_text_modality(
     """Read the tokenizer, and which tokens end a text. Raises ``UserError``."""
     if not (folder / TOKENIZER).is_file():
         raise UserError(f"{folder} has no {TOKENIZER}: save its tokenizer with transformers' save_pretrained first.")
-    generation = folder / "generation_config.json"
-    values = {**config, **(_read_json(generation, root) if generation.is_file() else {})}
-    ends = values.get("eos_token_id")
+    ends = config.get("eos_token_id")
     end_ids = [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
     if not end_ids:
         raise UserError(f"{folder / CONFIG} names no eos_token_id, the token that ends a text.")
@@ -179,6 +183,15 @@ def _read_text_modality(
     except ValueError as error:
         raise UserError(f"{folder / TOKENIZER}: {error}.") from error
     return modality
+
+
+def _read_sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of sampling of a ``GENERATION``. Raises ``UserError`` for a value out of range."""
+    if generation.get("do_sample") is not True:
+        return {}
+    sampling = {name: generation[name] for name in SAMPLING if generation.get(name) is not None}
+    parse_dataclass(AutoregressiveOptions, sampling, GENERATION)
+    return sampling
 
 
 def _read_json(file: Path, root: Path) -> dict[str, Any]:

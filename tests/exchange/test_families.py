@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from genai.core.errors import UserError
-from genai.exchange.families import FAMILIES, Config, family_of
+from genai.exchange.families import FAMILIES, family_of
+from genai.exchange.hf_config import Config
 from genai.networks.gpt import GPT
 
 SMALL = {

@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 import genai
 from genai.core.errors import CorruptCheckpoint, UserError
-from genai.exchange.families import Config, family_of
+from genai.exchange.families import family_of
+from genai.exchange.hf_config import Config
 from genai.modalities.pretrained_text import PretrainedTokenizer
 from genai.networks.gpt import GPT
 
@@ -86,6 +87,17 @@ def test_the_end_is_any_of_several_tokens(folder: Path) -> None:
     assert (
         model.sample("a", length=5, temperature=0.0)[0] == "a"
     )  # all logits are equal: the first token, which ends it
+
+
+def test_the_defaults_of_sampling_are_read(folder: Path) -> None:
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({"do_sample": True, "temperature": 0.6, "top_p": 0.9, "max_length": 20}))
+    assert genai.load(folder, device="cpu").method.sampling == {"temperature": 0.6, "top_p": 0.9}
+    file.write_text(json.dumps({"temperature": 0.6}))
+    assert genai.load(folder, device="cpu").method.sampling == {}
+    file.write_text(json.dumps({"do_sample": True, "temperature": -1}))
+    with pytest.raises(UserError, match="temperature=-1"):
+        genai.load(folder)
 
 
 def test_shards_are_read_and_a_name_that_leaves_the_folder_is_refused(folder: Path) -> None:

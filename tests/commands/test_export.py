@@ -1,0 +1,59 @@
+"""``python -m genai export``."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import genai
+from genai.commands import export
+from tests.exchange.test_pretrained import CONFIG, source  # noqa: F401
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str]]:
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["genai export", *words])
+        try:
+            export.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+            captured = capfd.readouterr()
+            return code, captured.out + captured.err
+        captured = capfd.readouterr()
+        return 0, captured.out + captured.err
+
+    return run
+
+
+def test_a_folder_of_transformers_goes_out_as_it_came_in(
+    source: Path,  # noqa: F811
+    run: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+) -> None:
+    (source / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
+    code, text = run(f"ckpt={source}", "out=copy")
+    assert code == 0 and "llama in copy/" in text
+    assert (tmp_path / "copy" / "tokenizer_config.json").read_text() == '{"chat_template": "{{ messages }}"}'
+    assert "license: apache-2.0" in (tmp_path / "copy" / "README.md").read_text()
+    assert genai.load(tmp_path / "copy").sample("a", length=3) == genai.load(source).sample("a", length=3)
+
+
+def test_nothing_is_overwritten(source: Path, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    code, text = run(f"ckpt={source}", "out=out")
+    assert code == 2 and "out=out is there already" in text
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"] and CONFIG
+
+
+def test_a_model_without_a_class_there_is_exit_code_2(
+    trained: Callable[[str], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    code, text = run(f"ckpt={trained('image')}")
+    assert code == 2 and "format=hf is for text models" in text and not (tmp_path / "exported").exists()
+    assert run("format=onnx")[0] == 2
