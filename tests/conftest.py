@@ -223,8 +223,14 @@ SMALL_ENHANCER = (
     *SMALL[SMALL.index("batch=4") :],
 )
 """The same for cleaning sounds; ``data.path=`` comes from a fixture."""
+SMALL_LLAMA = (
+    *(word for word in SMALL if not any(name in word for name in ("tokenizer", "vocab_size", "ngram_rows"))),
+    "model=llama", "modality.vocab_size=300", "model.network.hidden=32",
+)  # fmt: skip
+"""The same for a model that transformers has, too."""
 WORDS = {
     "text": (*SMALL, "data.path={corpus}"),
+    "llama": (*SMALL_LLAMA, "data.path={corpus}"),
     "image": SMALL_IMAGE,
     "gan": SMALL_GAN,
     "audio": SMALL_AUDIO,
@@ -290,7 +296,7 @@ def inside(
         monkeypatch.setattr(sys, "argv", [f"genai.{name}", *words])
         code: object = 0
         try:
-            importlib.import_module(f"genai.{name}").main()
+            importlib.import_module(f"genai.commands.{name}").main()
         except SystemExit as ended:
             code = ended.code or 0
         captured = capfd.readouterr()

@@ -12,9 +12,11 @@ import pytest
 import soundfile
 from PIL import Image
 
+import genai
 from genai.cli.compose import compose
 from genai.cli.options import split_options
 from genai.commands.sample import sample
+from genai.exchange.hf_export import export_folder
 from genai.media.clip import Clip
 from tests.conftest import ROOT, copy_run
 from tests.conftest import SMALL as TEST_RUN
@@ -37,7 +39,7 @@ SIGNS = {
     "video": ("modality=video", "moving_mnist"),
     "gan": ("model=gan",),
     "image": ("modality=image",),
-    "text": ("modality=text", "text_folder", "shakespeare", "text-gpt"),
+    "text": ("modality=text", "text_folder", "shakespeare", "text-gpt", "llama"),
 }
 """What shows which kind of model a command is about; else it is the default of training, the newest of runs."""
 OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",), "video": ("steps=2",)}
@@ -48,9 +50,9 @@ DOCUMENTS = [ROOT / "README.md", *PAGES, *(ROOT / "configs" / "hydra" / "help").
 
 
 def commands(documents: Sequence[Path]) -> list[str]:
-    """What follows ``python -m genai.``; a remark begins after two spaces."""
+    """What follows ``python -m genai.`` and ``python -m genai``; a remark begins after two spaces."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in documents)
-    found = re.findall(r"^(?:\$ |  |#   )python -m genai\.(\w+ .+)$", text, re.MULTILINE)
+    found = re.findall(r"^(?:\$ |  |#   )python -m genai[. ](\w+ .+)$", text, re.MULTILINE)
     lines = sorted(re.split(r"\s{2,}", line.strip())[0] for line in found)
     different = {re.sub(r" minutes=\d+", "", line): line for line in lines}  # here none trains for minutes
     return [line for line in different.values() if not line.endswith("--help")]
@@ -100,7 +102,9 @@ def place(
         Image.new("RGB", (40, 30), "white").save(folder / name)
     kinds = ("enhancer", "soundtrack", "audio", "video", "image", "text")  # the newest is the one that a command means
     runs = [copy_run(trained(kind), folder / "runs", f"12:00:{number:02}") for number, kind in enumerate(kinds)]
-    (folder / "runs" / "2026-01-31").mkdir()
+    llama = genai.load(trained("llama"), device="cpu")
+    export_folder(llama.modality, llama.method, folder / "my_llama")
+    shutil.copytree(trained("llama"), folder / "runs" / "2026-01-31" / "12-00-00-text-llama")
     for run, name in {
         0: "30/12-00-00-audio-enhancer",
         1: "30/12-00-00-audio-wavenet",
@@ -147,7 +151,7 @@ def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -
 def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     name, *words = shlex.split(line)
     kind = next((name for name, signs in SIGNS.items() if any(sign in line for sign in signs)), None)
-    if name == "train":
+    if name in ("train", "check"):
         more = (*(word for word in TRAIN if word != "batch=2" or "batch=" not in line), *SMALL[kind or "image"])
         more += (
             ("data.items=16",)
@@ -158,7 +162,7 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
-        more = () if "from=" in line or name == "page" else OPTIONS.get(kind or "text", ())
+        more = () if "from=" in line or name in ("page", "history", "export") else OPTIONS.get(kind or "text", ())
     if "resume=runs" in line or "resume=12" in line:
         more = ("minutes=null", "steps=8")
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next
