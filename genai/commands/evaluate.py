@@ -102,7 +102,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
-    run = Run(model.file.parent.parent) if model.file and model.record else None
+    run = Run(model.file.parent.parent) if model.file and "started" in model.record else None
     source, own_data = _load_source(model, run, data, settings.plugins, config.examples)
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
     check_parts(metrics, model)

@@ -70,7 +70,8 @@ def read_folder(folder: Path) -> PretrainedModel:
     generation = _read_json(folder / GENERATION, root) if (folder / GENERATION).is_file() else {}
     modality = _read_text_modality(folder, root, config | generation, arguments)
     method = Autoregressive(network, sampling=_read_sampling(generation))
-    digest = hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()
+    hashes = [file_hash(file) for file in files]
+    digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return PretrainedModel(modality, method, config["model_type"], digest, _license(folder, root))
 
 

@@ -328,8 +328,9 @@ def load(
 
 def _read_pretrained(path: Path) -> PretrainedModel | None:
     """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
-    if is_pretrained_folder(path):
-        return read_folder(path)
+    folder = path.parent if path.suffix == ".safetensors" else path
+    if is_pretrained_folder(folder):
+        return read_folder(folder)
     return read_gguf(path) if is_gguf_file(path) else None
 
 

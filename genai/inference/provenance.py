@@ -164,9 +164,11 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
     Raises:
         UserError: it was not found.
     """
-    from genai.runs.checkpoint import read_hashes
+    from genai.runs.checkpoint import file_hash, read_hashes
 
     path, digest = Path(origin.checkpoint), origin.checkpoint_sha256
+    if path.is_file() and path.suffix != ".ckpt" and file_hash(path) == digest:  # of another tool, without a hash file
+        return path
     hash_files = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
     if path.name:
         hash_files.insert(0, path.with_name(f"{path.name}.sha256"))
