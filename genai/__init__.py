@@ -29,6 +29,10 @@ _MODULES = {
 install()
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import names on first use, so that ``import genai`` does not import torch."""
     if name not in _MODULES:

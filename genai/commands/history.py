@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 40
 """Longest text of a column of the table."""
-HEADER = ("run", "data", "steps", "minutes", "val_loss", "MB", "state")
+HEADER = ("run", "steps", "minutes", "val_loss", "MB", "state", "data")
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def history(config: CommandConfig) -> None:
     elif settings.prune:
         _prune(settings, runs)
     elif runs:
-        _print_table([HEADER, *(_row(run, Path(settings.runs).expanduser()) for run in runs)])
+        _print_table([HEADER, *(_row(run, Path(settings.runs).expanduser()) for run in runs)], max_width=None)
     else:
         print(one_line(f"no runs are in {settings.runs}/. Train one: python -m genai.train"))
 
@@ -48,13 +48,19 @@ def _row(run: "Run", root: Path) -> tuple[str, ...]:
     size = sum(file.lstat().st_size for file in run.folder.rglob("*") if file.is_file() and not file.is_symlink())
     return (
         str(run.folder.relative_to(root)),
-        record.data.description,
         f"{record.steps:,}",
         f"{record.seconds / 60:.1f}",
         f"{record.best.val_loss:.4f}" if record.best else "-",
         f"{size / 1e6:.1f}",
         _state(run),
+        _cut(_data_name(record.data.description), MAX_WIDTH),
     )
+
+
+def _data_name(description: str) -> str:
+    """Return the description of data with the last part only of a path at its beginning."""
+    path, separator, rest = description.partition(": ")
+    return f"{Path(path).name}{separator}{rest}"
 
 
 def _state(run: "Run") -> str:

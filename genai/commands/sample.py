@@ -121,6 +121,10 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     if contact_sheet := preview.contact_sheet(samples):
         _write(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
+    num_quiet = sum(getattr(sample, "is_quiet", False) for _, sample in samples)
+    if num_quiet:
+        advice = "train longer, give a prompt of the training data or init=, or take ckpt=RUN/checkpoints/last.ckpt"
+        print(f"{num_quiet} of {len(samples)} almost silent: {advice}", file=sys.stderr, flush=True)
 
 
 def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe) -> None:

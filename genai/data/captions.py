@@ -59,6 +59,11 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) 
         except UserError as error:
             captions.notes.append(str(error))
             captions.num_unused += file.name not in TABLE_NAMES
+    if not captions.by_stem and not captions.by_name:
+        tables = [file for file in files if file.suffix in (".csv", ".tsv", ".jsonl") and file.name not in TABLE_NAMES]
+        captions.notes += [
+            f"{file} is not read: a table of captions is called metadata{file.suffix}." for file in tables
+        ]
     return captions
 
 

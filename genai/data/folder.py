@@ -307,7 +307,8 @@ def _describe_duplicates(entries: Sequence[Entry]) -> str:
     """Return the number of files that are identical to another, and the first three by name."""
     first: dict[str, Path] = {}
     hashes = {item.file: info.content_hash for item, info in entries}
-    pairs = [(file, first.setdefault(content_hash, file)) for file, content_hash in hashes.items()]
+    files = sorted(hashes, key=lambda file: (len(file.name), file.as_posix()))  # the copy has the longer name
+    pairs = [(file, first.setdefault(hashes[file], file)) for file in files]
     copies = [f"{copy.name} of {file.name}" for copy, file in pairs if copy != file]
     if not copies:
         return ""

@@ -27,6 +27,10 @@ SUFFIXES = frozenset(
 )
 
 
+MIN_LIST_LINES, MAX_LIST_LINE = 50, 60
+"""Number of lines, and characters of the longest, from and up to which a text looks like a list."""
+
+
 class TextFolder(SplitSource):
     """Documents from a file, a folder or a glob.
 
@@ -98,9 +102,7 @@ class TextFolder(SplitSource):
         num_converted = 0
         for file in files:
             try:
-                texts = list(
-                    read_documents(file, self.field, self.documents)
-                )  # a file is used as a whole or not at all
+                texts = list(read_documents(file, self.field, self.documents))  # a file is used whole or not at all
             except UserError as error:
                 skipped.append(str(error))
                 continue
@@ -122,6 +124,8 @@ class TextFolder(SplitSource):
         if num_converted:
             self._note += f"; line ends made \\n in {num_converted:,} document{'s' * (num_converted > 1)}"
         self._note += split_note
+        if len(documents) == 1 and self.documents == "files" and _is_list(next(iter(documents.values()))):
+            self._note += "; its lines are short: data.documents=lines makes each a document"
         return _make_split("train", train), _make_split("val", val)
 
 
@@ -146,6 +150,12 @@ class Stdlib(TextFolder):
         root = Path(self.path)
         files = sort_paths(root.rglob("*.py"))
         return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
+
+
+def _is_list(text: str) -> bool:
+    """Return whether a text has many short lines without gaps, such as a list of names."""
+    lines = text.strip().split("\n")
+    return len(lines) >= MIN_LIST_LINES and max(map(len, lines)) <= MAX_LIST_LINE and all(lines)
 
 
 def read_documents(file: Path, field: str, documents: str = "files") -> Iterator[str]:

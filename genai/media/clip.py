@@ -21,7 +21,7 @@ MAX_FPS = 1000
 """Highest frame rate, in frames per second."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clip:
     """A video: frames at equal intervals.
 
@@ -105,6 +105,9 @@ class Clip:
     def seconds(self) -> float:
         """Duration."""
         return len(self.frames) / self.fps
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary})"
 
     @property
     def summary(self) -> str:

@@ -33,7 +33,7 @@ PREVIEW_PIXELS = 192
 warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """A picture.
 
@@ -94,6 +94,9 @@ class Picture:
         file_format = (suffix or self.suffix).lstrip(".").lower()
         self.image.save(file, "jpeg" if file_format == "jpg" else file_format)
         return file.getvalue()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary})"
 
     @property
     def summary(self) -> str:

@@ -39,9 +39,11 @@ FFMPEG_FORMATS = (
 """Formats that FFmpeg may open; no play lists, which name other files."""
 FORMATS_FROM_ZERO = ("matroska,webm", "asf")
 """FFmpeg's names of formats that declare the time at their end; the others declare the time between start and end."""
+QUIET_PEAK = 0.01
+"""Largest amplitude of a sound in which hardly anything can be heard."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sound:
     """A mono sound.
 
@@ -140,6 +142,14 @@ class Sound:
         except soundfile.LibsndfileError as error:
             raise UserError(f"cannot write {self.sample_rate:,} Hz as {suffix}: {_error_text(error)}.") from error
         return file.getvalue()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether hardly anything can be heard."""
+        return float(np.abs(self.samples).max(initial=0.0)) < QUIET_PEAK
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.summary})"
 
     @property
     def summary(self) -> str:

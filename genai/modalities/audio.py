@@ -93,7 +93,7 @@ class Audio(Modality):
 
     @property
     def description(self) -> str:
-        return f"sound of {self.sample_rate:,} Hz, {self.typical_seconds:.3g} s by default"
+        return f"sound of {self.sample_rate:,} Hz, {min(self.typical_seconds, DEFAULT_MAX_SECONDS):.3g} s by default"
 
     @property
     def fitting(self) -> str:

@@ -149,8 +149,9 @@ class Image(Modality):
         encoded = None if init is None else [self.encode(init)] * len(prompts)
         init_mask = None
         if mask is not None:
-            generated = Image(self.size, 1, resize=self.resize).encode(mask) >= 128
-            init_mask = [(~generated).expand(self.shape)] * len(prompts)
+            negative = Picture.from_pil(ImageOps.invert(mask.image.convert("L")))  # padding is white, so it is kept
+            keep_mask = Image(self.size, 1, resize=self.resize).encode(negative) >= 128
+            init_mask = [keep_mask.expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
     def request_notes(self, init: Any, options: ImageOptions) -> list[str]:

@@ -194,10 +194,12 @@ class TextPreview(Preview):
     """Presents texts: continuations of held-out documents, in a table."""
 
     def prompts(self, split: Split) -> list[str]:
-        """Return the first words of a few held-out documents."""
+        """Return the first words of a few held-out documents, of short ones at most a third."""
         count = min(4, len(split))
-        examples = [split[index * len(split) // count] for index in range(count)]
-        texts = dict.fromkeys(" ".join(str(example.media).split(maxsplit=3)[:3])[:40] for example in examples)
+        documents = [str(split[index * len(split) // count].media) for index in range(count)]
+        texts = dict.fromkeys(
+            " ".join(text.split(maxsplit=3)[:3])[: min(40, max(1, len(text) // 3))] for text in documents
+        )
         return [text for text in texts if text] or [""]
 
     def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:

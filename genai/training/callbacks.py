@@ -74,6 +74,7 @@ class TrainingLoop(Callback):
         self.logs: RunLogger | None = None
         self.progress = TrainingProgress()
         self.last_saved_step = self.last_preview_step = -1
+        self.val_loss = math.nan  # of the latest validation
         self.signal: int | None = None
         self.is_saving = self.has_warned = self.has_started = False
         self.handlers: dict[int, Any] = {}
@@ -180,6 +181,7 @@ class TrainingLoop(Callback):
         except SignalReceived:
             self._stop(trainer, module)
         self._print_health_warning(module, metrics)
+        self.val_loss = metrics["val_loss"]
         if metrics["val_loss"] < module.best_val_loss:
             module.best_val_loss = metrics["val_loss"]
             self._save_checkpoint(trainer, self.run.best)

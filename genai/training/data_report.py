@@ -82,6 +82,8 @@ class DataReport:
             make_folder(folder)
         except OSError as error:
             raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
+        for file in folder.glob("[0-9][0-9][0-9].*"):  # of the command before
+            file.unlink()
         step = max(1, len(self._items) // NUM_DECODED)
         items = [self.modality.decode(self.modality.encode(item.media)) for item in self._items[::step][:NUM_DECODED]]
         for index, media in enumerate(items):

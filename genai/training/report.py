@@ -98,12 +98,16 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
             print(f"{kind}: {len(lines) - MAX_LINES} more, named in record.json", file=sys.stderr)
 
 
-def print_result(setup: TrainingSetup, run: Run, step: int) -> None:
-    """Print the result of the run and the command that samples from it."""
+def print_result(setup: TrainingSetup, run: Run, step: int, val_loss: float) -> None:
+    """Print the result of the run and the command that samples from it; ``val_loss`` is the latest."""
     record = run.record
     print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s)")
     if best := record.best:
         print(f"best      {shell_path(run.best)}  (step {best.step}, val_loss {best.val_loss:.4f})")
+        if best.step < step and val_loss > best.val_loss:
+            remark = f" (of {len(setup.val)} held-out examples only)" if len(setup.val) < MIN_VAL_EXAMPLES else ""
+            print(f"newest    {shell_path(run.last)}  (step {step}, val_loss {val_loss:.4f}: it rose{remark})")
+            print(f"          ckpt={shell_path(run.last)} samples from it: compare both", flush=True)
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
     print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

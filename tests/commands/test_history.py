@@ -54,15 +54,15 @@ def folder(place: Path, time: str) -> Path:
 
 def test_the_table_has_the_newest_run_first(run: Command, place: Path) -> None:
     lines = run().stdout.splitlines()
-    assert lines[0].split() == ["run", "data", "steps", "minutes", "val_loss", "MB", "state"]
-    assert "13-00-00" in lines[1] and lines[1].endswith("no checkpoint")
+    assert lines[0].split() == ["run", "steps", "minutes", "val_loss", "MB", "state", "data"]
+    assert "13-00-00" in lines[1] and "  no checkpoint  " in lines[1]
     assert (
         "12-00-00" in lines[2]
-        and lines[2].endswith("finished")
+        and "  finished  " in lines[2]
         and f"{Run(folder(place, '12-00-00')).record.best.val_loss:.4f}" in lines[2]
     )  # type: ignore[union-attr]
     lock = lock_file(folder(place, "13-00-00") / ".lock")
-    assert run().stdout.splitlines()[1].endswith("running")
+    assert "  running  " in run().stdout.splitlines()[1]
     lock.release()
 
 

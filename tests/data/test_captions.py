@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from genai.data.captions import describe_prompts, name_caption
+from genai.data.captions import describe_prompts, name_caption, read_captions
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,11 @@ def test_the_name_of_a_file_as_a_caption(name: str, caption: str) -> None:
 )
 def test_prompts_are_counted(prompts: list[str], description: str) -> None:
     assert describe_prompts(prompts) == description
+
+
+def test_a_table_of_another_name_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "captions.csv").write_text("file_name,text\na.png,red\n")
+    files = sorted(tmp_path.iterdir())
+    (note,) = read_captions(files, [tmp_path / "a.png"], "pictures").notes
+    assert note.endswith("captions.csv is not read: a table of captions is called metadata.csv.")

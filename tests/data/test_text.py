@@ -233,3 +233,10 @@ def test_utf16_without_a_mark_is_not_taken_for_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("some text".encode("utf-16-le"))
     with pytest.raises(UserError, match=r"a\.txt has NUL characters"):
         len(TextFolder(str(tmp_path)).train)
+
+
+def test_a_list_is_pointed_to_its_option(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("".join(f"name {number}\n" for number in range(60)))
+    assert "data.documents=lines makes each a document" in TextFolder(str(tmp_path / "names.txt")).description
+    (tmp_path / "book.txt").write_text("".join(f"line {number}\n\n" for number in range(60)))
+    assert "lines" not in TextFolder(str(tmp_path / "book.txt")).description

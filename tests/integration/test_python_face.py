@@ -101,6 +101,10 @@ def test_what_is_no_word_is_a_mistake(model: Model) -> None:
         genai.fit(modality="text", stepz=1)
 
 
+def test_names_can_be_completed() -> None:
+    assert {"fit", "load", "measure"} <= set(dir(genai))
+
+
 def test_samples_show_themselves_in_a_notebook(model: Model) -> None:
     samples = model.sample("<b>", length=3)
     assert samples._repr_html_().startswith("<pre") and "&lt;b&gt;" in samples._repr_html_()

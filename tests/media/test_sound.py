@@ -458,3 +458,9 @@ def test_speech_of_espeak_is_read(tmp_path: Path) -> None:
         assert sound.sample_rate == 22_050 and 0.05 < np.abs(sound.samples).max() <= 1
         seconds.append(sound.seconds)
     assert 0.2 < seconds[0] < seconds[1] / 2
+
+
+def test_a_sound_that_can_hardly_be_heard() -> None:
+    assert Sound(np.full(9, 0.005, np.float32), 8000).is_quiet and Sound(np.zeros(0, np.float32), 8000).is_quiet
+    assert not Sound(np.full(9, -0.02, np.float32), 8000).is_quiet
+    assert repr(Sound(np.zeros(80, np.float32), 8000)) == "Sound(0.01 s of 8,000 Hz)"

@@ -243,3 +243,10 @@ def test_a_mask_with_transparent_areas_is_refused(tmp_path: Path) -> None:
 )
 def test_how_a_picture_is_fitted_is_said(size: tuple[int, int], resize: Any, note: list[str]) -> None:
     assert Image(8, resize=resize).request_notes(picture(*size), ImageOptions()) == note
+
+
+def test_padding_of_a_masked_picture_is_kept(tmp_path: Path) -> None:
+    Pillow.new("L", (40, 20), "black").save(tmp_path / "mask.png")
+    image = Image(8, resize="pad")
+    request = image.request(["a"], [0], picture(20, 40), ImageOptions(mask=str(tmp_path / "mask.png")))
+    assert request.init_mask is not None and request.init_mask[0].all()

@@ -249,9 +249,15 @@ def test_a_request_continues_init_and_prompt_or_the_end_token(bytes4: Text) -> N
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
 def test_preview_prompts_come_from_different_documents(count: int, bytes4: Text) -> None:
-    prompts = bytes4.preview().prompts(split([f"\n{number} begins\nhere and goes on" for number in range(count)]))
+    prompts = bytes4.preview().prompts(
+        split([f"\n{number} begins\nhere and goes on and on, and on" for number in range(count)])
+    )
     assert len(prompts) == min(4, count)
     assert all(re.fullmatch(r"\d begins here", prompt) for prompt in prompts)
+
+
+def test_preview_prompts_of_short_documents_leave_something_to_generate(bytes4: Text) -> None:
+    assert bytes4.preview().prompts(split(["annabella", "bo", "c"])) == ["ann", "b", "c"]
 
 
 def test_blank_text_gives_an_empty_preview_prompt(bytes4: Text) -> None:

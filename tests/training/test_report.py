@@ -1,0 +1,32 @@
+"""What a run says at its end."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from genai.modalities.image import Image
+from genai.runs.run import Run
+from genai.training.report import print_result
+
+
+@pytest.mark.parametrize(
+    ("step", "val_loss", "num_val", "remark"),
+    [
+        (9, 2.5, 20, "(step 9, val_loss 2.5000: it rose)"),
+        (9, 2.5, 3, "(step 9, val_loss 2.5000: it rose (of 3 held-out examples only))"),
+        (9, 1.5, 20, ""),
+        (5, 2.0, 20, ""),
+    ],
+)
+def test_a_rising_loss_and_the_newest_checkpoint_are_named(
+    step: int, val_loss: float, num_val: int, remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run(tmp_path)
+    run.write_record(best={"step": 5, "val_loss": 2.0}, steps=step)
+    setup: Any = SimpleNamespace(val=range(num_val), modality=Image(), settings=SimpleNamespace(plugins=()))
+    print_result(setup, run, step, val_loss)
+    out = capsys.readouterr().out
+    assert (remark in out) if remark else ("newest" not in out)
+    assert ("last.ckpt samples from it" in out) == bool(remark)
