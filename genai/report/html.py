@@ -120,7 +120,11 @@ def _run_table(section: Section) -> str:
     if section.inputs:
         properties["Made from"] = ", ".join(name for name, _ in section.inputs)
     words = [public_word(str(word)) for word in record.overrides]
-    commands = {"Train it": join(["python", "-m", "genai.train", *words]), "More samples": section.sample_command}
+    is_in_memory = any(word.endswith("in_memory.InMemory") for word in words)  # no command has data of Python
+    train_command = (
+        "genai.fit(..., data=...) in Python" if is_in_memory else join(["python", "-m", "genai.train", *words])
+    )
+    commands = {"Train it": train_command, "More samples": section.sample_command}
     rows = [f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in properties.items()]
     rows += [f"<dt>{name}</dt><dd><pre><code>{escape(text)}</code></pre></dd>" for name, text in commands.items()]
     return f"<dl>{''.join(rows)}</dl>"

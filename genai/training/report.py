@@ -105,8 +105,8 @@ def print_result(setup: TrainingSetup, run: Run, step: int, val_loss: float) -> 
     if best := record.best:
         print(f"best      {shell_path(run.best)}  (step {best.step}, val_loss {best.val_loss:.4f})")
         if best.step < step and val_loss > best.val_loss:
-            remark = f" (of {len(setup.val)} held-out examples only)" if len(setup.val) < MIN_VAL_EXAMPLES else ""
-            print(f"newest    {shell_path(run.last)}  (step {step}, val_loss {val_loss:.4f}: it rose{remark})")
+            note = f" (of {len(setup.val)} held-out examples only)" if len(setup.val) < MIN_VAL_EXAMPLES else ""
+            print(f"newest    {shell_path(run.last)}  (step {step}, val_loss {val_loss:.4f}: it rose{note})")
             print(f"          ckpt={shell_path(run.last)} samples from it: compare both", flush=True)
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
