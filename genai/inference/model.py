@@ -18,7 +18,7 @@ from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
 from genai.exchange.gguf_file import is_gguf_file, read_gguf
-from genai.exchange.pretrained import WEIGHTS, PretrainedModel, is_pretrained_folder, read_folder
+from genai.exchange.pretrained import INDEX, WEIGHTS, PretrainedModel, is_pretrained_folder, read_folder
 from genai.inference.build import build_from_checkpoint, load_weights
 from genai.media.base import Media
 from genai.methods.base import Method
@@ -338,7 +338,8 @@ def _pretrained_model(model: PretrainedModel, path: Path, modality: str | None, 
     if modality not in (None, "text"):
         raise UserError(f"{path} is a model of text, not of {modality}.")
     record = {"modality": "text", "model": model.family, "license": model.license}
-    file = path / WEIGHTS if path.is_dir() else path
+    names = (WEIGHTS, INDEX) if path.is_dir() else ()
+    file = next((path / name for name in names if (path / name).is_file()), path)
     return Model(model.modality, model.method.to(device).eval(), record, file, model.digest)
 
 
