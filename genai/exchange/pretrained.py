@@ -57,7 +57,7 @@ def read_folder(folder: Path) -> PretrainedModel:
         UserError: a file is missing, or asks for something that is not supported.
         CorruptCheckpoint: the weights do not fit the config, or are damaged.
     """
-    root = _hub_root(folder)
+    root = hub_root(folder)
     config = _read_json(folder / CONFIG, root)
     family = family_of(config)
     if not any((folder / name).is_file() for name in (WEIGHTS, INDEX)):
@@ -222,7 +222,7 @@ def _read_json(file: Path, root: Path) -> dict[str, Any]:
     return values
 
 
-def _hub_root(folder: Path) -> Path:
+def hub_root(folder: Path) -> Path:
     """Return the folder that links in ``folder`` may lead to: of the hub's cache, that of the model with its blobs."""
     return folder.parent.parent if folder.parent.name == "snapshots" else folder
 
