@@ -305,8 +305,9 @@ def load(
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
-    if isinstance(source, str | Path) and (pretrained := _read_pretrained(Path(source).expanduser().absolute())):
-        return _pretrained_model(pretrained, Path(source), modality, torch_device)
+    path = Path(source).expanduser().absolute() if isinstance(source, str | Path) else None
+    if path and (pretrained := _read_pretrained(path)):
+        return _pretrained_model(pretrained, path, modality, torch_device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     header = CheckpointHeader.read(state)
     try:

@@ -53,7 +53,7 @@ class DataReport:
         return [split[index] for index in track_progress(indices, "reading", count)]
 
     def _sizes(self) -> str:
-        """Return the smallest, the most frequent and the largest size."""
+        """Return the smallest, the largest and the median size."""
         sizes = Counter(str(getattr(item.media, "summary", type(item.media).__name__)) for item in self._items)
         if len(sizes) == 1:
             return f"all {next(iter(sizes))}"

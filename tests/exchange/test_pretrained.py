@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,3 +255,13 @@ def test_weights_of_another_kind_are_named(tensor: torch.Tensor, message: str, s
 
 def test_gpt_neox_names_its_rotary_base_otherwise() -> None:
     assert Config({"rotary_emb_base": 500}).rotary()["rotary_base"] == 500
+
+
+def test_a_sample_is_repeated_from_its_recipe(
+    source: Path, tmp_path: Path, inside: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = inside("sample", f"ckpt={source}", "prompt=the cat", "length=8", "out=one", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = inside("sample", "from=one/000.json", "out=two", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one" / "000.txt").read_bytes() == (tmp_path / "two" / "000.txt").read_bytes()
