@@ -85,7 +85,7 @@ class DataReport:
         step = max(1, len(self._items) // NUM_DECODED)
         items = [self.modality.decode(self.modality.encode(item.media)) for item in self._items[::step][:NUM_DECODED]]
         for index, media in enumerate(items):
-            write_file(folder / f"{index:03d}{media.suffix}", media.to_bytes())
+            write_file(folder / f"check-{index:03d}{media.suffix}", media.to_bytes())  # a name that data hardly have
         return items
 
 
