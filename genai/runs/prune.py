@@ -1,4 +1,4 @@
-"""What can be deleted: runs without a checkpoint, samples of runs that are gone, cached and left-over files."""
+"""Find files to delete: runs without a checkpoint, samples of missing checkpoints, cached and left-over files."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ Kind = Literal["runs", "samples", "cache", "leftovers"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RUN_FILES = {"config.yaml", "record.json", "metrics.csv", "metrics.json", "mlflow_run_id", ".lock"}
 RUN_FOLDERS = {"checkpoints", "previews", "tensorboard", "profile"}
-"""What a run writes. A folder with anything else has something of its user's, and is left alone."""
+"""Files and folders that a run writes. A folder with others is left alone: they are its user's."""
 RECIPE = re.compile(r"[0-9]{3,}\.json")
 SAMPLE_FILES = re.compile(r"([0-9]{3,})(-making)?\.\w+|sheet\.\w+")
 
