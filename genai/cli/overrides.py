@@ -121,7 +121,8 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     """
     config = run.read_config()
     words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
-    nodes = {key: current_node(config.get(key)) for key in ("modality", "model")}
+    keys = ("modality", "model") if {"data", "data._target_"} & replaced_keys else ("modality", "model", "data")
+    nodes = {key: current_node(config.get(key)) for key in keys}
     return words + [word for key, node in nodes.items() for word in _newer_words(key, node)]
 
 

@@ -63,7 +63,7 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     report_checkpoints(model)
     print_description(model)
     if recipe and recipe.interpolation:
-        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options)
+        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options, True)
     elif recipe:
         _repeat_sample(model, settings, recipe)
     elif settings.interpolate:
@@ -144,12 +144,17 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
 
 
 def _write_interpolation(
-    model: "Model", out: str | None, ends: Sequence[recipes.RecipeItem], batch: int, options: Mapping[str, Any]
+    model: "Model",
+    out: str | None,
+    ends: Sequence[recipes.RecipeItem],
+    batch: int,
+    options: Mapping[str, Any],
+    from_recipe: bool = False,
 ) -> None:
     """Write the interpolation between two samples as a strip, with a recipe, and an animation."""
     from genai.inference.interpolation import interpolate
 
-    strip, animation = interpolate(model, ends, batch, options)
+    strip, animation = interpolate(model, ends, batch, options, from_recipe)
     folder = _create_folder(out)
     _write(folder, "strip", strip, recipes.make_recipe(model, ends, 0, options, None, batch))
     _write(folder, "interpolation", animation)

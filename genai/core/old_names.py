@@ -347,6 +347,9 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genai.networks.text_encoder.PromptEncoder": {
         "segmentation": "spaces",
     },
+    "genai.data.video_folder.VideoFolder": {
+        "scenes": False,
+    },
 }
 """By class, arguments that runs and checkpoints of before do not have, and the value that fits them."""
 NEWER_KEYS: dict[str, Any] = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genai.core.errors import UserError, did_you_mean, short_repr
-from genai.exchange.hf_config import Config, rope_parameters, sizes
+from genai.exchange.hf_config import Config, rope_parameters, sizes, to_float
 from genai.exchange.weight_layout import HeadShape, Weight
 
 PLAIN = {"ngrams": 1, "qk_norm": "none", "embedding_norm": False, "embedding_mix": False}
@@ -203,10 +203,10 @@ def _neox_arguments(config: Config) -> Arguments:
         "affine": True,
         "eps": config.number("layer_norm_eps", 1e-5),
         "bias": "all",
-        "rotary_fraction": float(share),
+        "rotary_fraction": to_float("partial_rotary_factor", share),
         "parallel": config.flag("use_parallel_residual", True),
         "tied": config.flag("tie_word_embeddings", False),
-        **(config.rotary() | {"rotary_base": float(config.rope.get("rope_theta", 10_000.0))}),
+        **config.rotary(),
     }
 
 

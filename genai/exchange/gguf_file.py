@@ -21,6 +21,8 @@ from genai.modalities.pretrained_text import PretrainedText
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
 MAX_VALUES_PER_BYTE = 2
 """A file with more values than this per byte holds none of ``QUANTIZATIONS``."""
+MAX_READS = 5_000_000
+"""Values of the metadata that are read; a file with 49,152 tokens (SmolLM2) has 247,312."""
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 NAMES = {
     "token_embd": "model.embed_tokens",
@@ -53,6 +55,8 @@ PRE_TOKENIZERS: dict[str, list[Any]] = {
 """Ways to split a text before BPE, by ``tokenizer.ggml.pre``; a text is a regular expression."""
 SPECIAL = (2, 3)
 """Types of tokens that are special: unknown, control."""
+USER_DEFINED = 4
+"""Type of tokens such as ``<tool_call>``, which are whole in a text, too."""
 
 
 def is_gguf_file(path: Path) -> bool:
@@ -135,6 +139,9 @@ class GGUFTensors(Mapping[str, Tensor]):
             return _split_rotary_pairs(values, heads)
         return values
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)
 
@@ -148,27 +155,46 @@ def _open(path: Path) -> Any:
     except ImportError:
         raise UserError(f"{path}: GGUF needs the package gguf: pip install 'genai[gguf]'.") from None
     try:
-        return GGUFReader(path)
+        return _checked_reader(GGUFReader)(path)
     except Exception as error:  # a damaged file can cause any error
         raise CorruptCheckpoint(f"{path} is damaged: {short_text(str(error)) or type(error).__name__}.") from error
+
+
+def _checked_reader(reader: Any) -> Any:
+    """Return the class ``GGUFReader`` with limits; an array that is longer than the file would never end."""
+
+    class CheckedReader(reader):
+        num_reads = 0
+
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+            self.num_reads += 1
+            if self.num_reads > MAX_READS:
+                raise ValueError(f"its metadata have more than {MAX_READS:,} values")
+            if int(offset) + np.dtype(dtype).itemsize * int(count) > len(self.data):
+                raise ValueError("its end is missing")
+            return super()._get(offset, dtype, count, override_order)
+
+    return CheckedReader
 
 
 def _config(fields: Fields, architecture: str) -> dict[str, Any]:
     """Return the metadata as a config of transformers."""
     get = lambda name: fields.get(f"{architecture}.{name}")  # noqa: E731
-    tokens = fields.get("tokenizer.ggml.tokens") or []
+    tokens = fields.get("tokenizer.ggml.tokens")
     scaling = {}
     if get("rope.scaling.type") not in (None, "none"):
         scaling = {"rope_type": get("rope.scaling.type"), "factor": get("rope.scaling.factor")}
-        scaling["original_max_position_embeddings"] = get("rope.scaling.original_context_length")
+        scaling["original_max_position_embeddings"] = get("rope.scaling.original_context_length") or get(
+            "context_length"
+        )
     return {
         "model_type": architecture,
-        "vocab_size": get("vocab_size") or len(tokens),
+        "vocab_size": get("vocab_size") or (len(tokens) if isinstance(tokens, list) else None),
         "hidden_size": get("embedding_length"),
         "intermediate_size": get("feed_forward_length"),
         "num_hidden_layers": get("block_count"),
         "num_attention_heads": get("attention.head_count"),
-        "num_key_value_heads": get("attention.head_count_kv"),
+        "num_key_value_heads": get("attention.head_count_kv") or get("attention.head_count"),
         "head_dim": get("attention.key_length"),
         "max_position_embeddings": get("context_length"),
         "rms_norm_eps": get("attention.layer_norm_rms_epsilon"),
@@ -221,6 +247,8 @@ def _tokenizer(fields: Fields, pre: str) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     special = [token for token, kind in zip(tokens, types, strict=True) if kind in SPECIAL]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    others = [token for token, kind in zip(tokens, types, strict=True) if kind == USER_DEFINED]
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in others])
     return tokenizer
 
 

@@ -13,6 +13,8 @@ ACTIVATIONS = {
     "relu2": "relu2",
 }
 """Activations by their names in configs."""
+MAX_NUMBER = 1e30
+"""Larger numbers, infinity and NaN are refused."""
 
 
 class Config:
@@ -22,10 +24,14 @@ class Config:
         self.values = values
 
     def integer(self, name: str, default: int | None = None) -> int:
-        return self._get(name, int, default)
+        """Return a size, which is 1 or more."""
+        value: int = self._get(name, int, default)
+        if value < 1:
+            raise UserError(f"config.json: {name} is {short_repr(value)}.")
+        return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        return float(self._get(name, (int, float), default))
+        return to_float(name, self._get(name, (int, float), default))
 
     def flag(self, name: str, default: bool) -> bool:
         return self._get(name, bool, default)
@@ -55,7 +61,8 @@ class Config:
         if not isinstance(values, dict):
             raise UserError("config.json: rope_parameters should be values by name.")
         kind = values.get("rope_type", values.get("type", "default"))
-        return {"rope_theta": self.values.get("rope_theta", 10_000.0), **values, "rope_type": kind}
+        base = self.values.get("rope_theta", self.values.get("rotary_emb_base", 10_000.0))  # the latter in GPT-NeoX
+        return {"rope_theta": base, **values, "rope_type": kind}
 
     def rotary(self) -> dict[str, Any]:
         """Return the arguments of ``GPT`` about rotary embeddings."""
@@ -65,7 +72,8 @@ class Config:
         }
         scaling.setdefault("original_max_position_embeddings", self.values.get("max_position_embeddings"))
         has_scaling = rope["rope_type"] != "default"
-        return {"rotary_base": float(rope["rope_theta"]), "rotary_scaling": scaling if has_scaling else None}
+        base = to_float("rope_theta", rope["rope_theta"])
+        return {"rotary_base": base, "rotary_scaling": scaling if has_scaling else None}
 
     def _get(self, name: str, kind: Any, default: Any) -> Any:
         value = default if self.values.get(name) is None else self.values[name]
@@ -73,6 +81,13 @@ class Config:
             problem = "is missing" if value is None else f"is {short_repr(value)}"
             raise UserError(f"config.json: {name} {problem}.")
         return value
+
+
+def to_float(name: str, value: Any) -> float:
+    """Return the number that the value ``name`` is. Raises ``UserError``."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < MAX_NUMBER:
+        raise UserError(f"config.json: {name} is {short_repr(value)}.")
+    return float(value)
 
 
 def rope_parameters(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
 from genai.core.errors import UserError
-from genai.core.files import make_folder, write_file
+from genai.core.files import make_folder, read_text, write_file
 from genai.exchange.families import FAMILIES, Arguments
-from genai.exchange.pretrained import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS
+from genai.exchange.pretrained import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS, hub_root
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -26,6 +26,8 @@ MAX_SHARD_BYTES = 2 * 2**30
 """Weights of one file; a larger model has several and an index."""
 FREE_HEAD_WIDTH = ("llama", "mistral", "qwen3")
 """Families whose heads may have another width than ``width / heads``."""
+EQUAL_KV_HEADS = ("gpt2", "gpt_neox")
+"""Families that have as many heads with keys and values as with queries."""
 COPIED = ("tokenizer_config.json", "special_tokens_map.json", GENERATION, "chat_template.jinja")
 """Files of a folder of transformers that go out as they came in."""
 
@@ -43,7 +45,7 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
         The ``model_type`` of its config.
 
     Raises:
-        UserError: no class of transformers computes the same.
+        UserError: no class of transformers computes the same, or a file of ``source`` is no text in its folder.
     """
     network = method.network if isinstance(method, Autoregressive) else None
     if not isinstance(modality, Text) or not isinstance(network, GPT):
@@ -52,6 +54,9 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     family = family_name(arguments)
     tokenizer, end_ids = tokenizer_file(modality)
     config = FAMILIES[family].config(arguments) | {"eos_token_id": end_ids[0] if len(end_ids) == 1 else list(end_ids)}
+    copies = (
+        {name: read_text(source / name, "record", hub_root(source)) for name in _copied_names(source)} if source else {}
+    )
     state, tensors = network.state_dict(), dict[str, Tensor]()
     for weight in FAMILIES[family].weights(arguments):
         tensors |= weight.write(state[weight.name].cpu())
@@ -66,12 +71,15 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
         out / "tokenizer_config.json",
         {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end_token, "model_max_length": arguments["block"]},
     )
-    for name in COPIED if source else ():
-        if source and (source / name).is_file():
-            write_file(out / name, (source / name).read_bytes())
+    for name, text in copies.items():
+        write_file(out / name, text)
     if card:
         write_file(out / "README.md", card)
     return family
+
+
+def _copied_names(source: Path) -> list[str]:
+    return [name for name in COPIED if (source / name).is_file()]
 
 
 def network_arguments(network: GPT) -> Arguments:
@@ -97,9 +105,9 @@ def family_name(arguments: Arguments) -> str:
     """Return the family of transformers that computes the same. Raises ``UserError`` with what to train with."""
     has_equal_heads = arguments["heads"] * arguments["head_width"] == arguments["width"]
     for name, family in FAMILIES.items():
-        if (has_equal_heads or name in FREE_HEAD_WIDTH) and all(
-            arguments[key] in allowed for key, allowed in family.needs.items()
-        ):
+        fits = has_equal_heads or name in FREE_HEAD_WIDTH
+        fits &= arguments["kv_heads"] == arguments["heads"] or name not in EQUAL_KV_HEADS
+        if fits and all(arguments[key] in allowed for key, allowed in family.needs.items()):
             return name
     needs = FAMILIES["nanochat"].needs
     words = [

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file, read_text
-from genai.core.instantiate import parse_dataclass
+from genai.core.instantiate import check_node, parse_dataclass
 from genai.core.plain_data import parse_json
 from genai.exchange.families import Config, Family, family_of
 from genai.exchange.weight_layout import Weight
@@ -57,7 +57,7 @@ def read_folder(folder: Path) -> PretrainedModel:
         UserError: a file is missing, or asks for something that is not supported.
         CorruptCheckpoint: the weights do not fit the config, or are damaged.
     """
-    root = _hub_root(folder)
+    root = hub_root(folder)
     config = _read_json(folder / CONFIG, root)
     family = family_of(config)
     if not any((folder / name).is_file() for name in (WEIGHTS, INDEX)):
@@ -83,25 +83,30 @@ def load_network(
     It is built on the meta device first: nothing is allocated for a description that does not fit the weights.
 
     Raises:
-        UserError: the arguments exclude each other.
+        UserError: an argument is out of range, or some exclude each other.
         CorruptCheckpoint: a tensor is missing, superfluous or of another shape.
     """
+    check_node({"_target_": f"{GPT.__module__}.{GPT.__name__}", **arguments}, GPT, short_text(str(source)))
     try:
         with torch.device("meta"):
             network = GPT(**arguments)
-    except ValueError as error:
-        raise UserError(f"{source}: {error}") from error
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # values of a stranger, such as its scaling
+        raise UserError(f"{source}: {short_text(str(error))}") from error
     if sum(parameter.numel() for parameter in network.parameters()) > num_bytes:
         raise CorruptCheckpoint(f"{source} describes a model of more numbers than its weights have bytes.")
-    named = {_full_name(name, family): tensor for name, tensor in tensors.items()}
+    names = {_full_name(name, family): name for name in tensors}
     weights = family.weights(dict(arguments))
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    state = {weight.name: _read_weight(weight, named, expected[weight.name], source) for weight in weights}
-    used = {name for weight in weights for name in weight.sources}
+    used = dict.fromkeys(name for weight in weights for name in weight.sources)
+    if missing := next((name for name in used if name not in names), None):
+        raise CorruptCheckpoint(f"{source} has no tensor {missing}.")
     tied = {"lm_head.weight", "embed_out.weight"} if arguments["tied"] else set()
-    unused = [name for name in named if name not in used | tied and not name.endswith(family.ignored)]
+    unused = [name for name in names if name not in {*used, *tied} and not name.endswith(family.ignored)]
     if unused:
         raise CorruptCheckpoint(f"{source}: nothing here takes its tensor {short_repr(unused[0])}.")
+    state = {}
+    for weight in weights:  # one by one: only what is used is read, and only once
+        state[weight.name] = _read_weight(weight, names, tensors, expected[weight.name], source)
     network.load_state_dict(state, strict=False, assign=True)
     if arguments["tied"]:
         network.readout.weight = network.embedding.weight
@@ -131,17 +136,32 @@ class TensorFiles(Mapping[str, Tensor]):
         return len(self.files)
 
 
-def _read_weight(weight: Weight, tensors: Mapping[str, Tensor], shape: torch.Size, source: Path) -> Tensor:
-    """Read a tensor of ``shape`` in float32. Raises ``CorruptCheckpoint``."""
+def _read_weight(
+    weight: Weight, names: Mapping[str, str], tensors: Mapping[str, Tensor], shape: torch.Size, source: Path
+) -> Tensor:
+    """Read a tensor of ``shape`` in float32. Raises ``CorruptCheckpoint``.
+
+    Args:
+        weight: what to read.
+        names: of ``tensors``, by their full names.
+        tensors: all of them.
+        shape: that of ``GPT``.
+        source: for messages.
+    """
     try:
-        tensor = weight.read(tensors)
-    except KeyError as error:
-        raise CorruptCheckpoint(f"{source} has no tensor {error.args[0]}.") from None
-    except RuntimeError as error:
+        tensor = weight.read({name: tensors[names[name]] for name in weight.sources})
+    except (RuntimeError, IndexError) as error:
         raise CorruptCheckpoint(f"{source}: {weight.sources[0]} has another shape than its config says.") from error
-    if tensor.shape != shape or not tensor.is_floating_point():
+    except SafetensorError as error:
+        raise CorruptCheckpoint(f"{source}: {weight.sources[0]}: {short_text(str(error))}") from error
+    if tensor.shape != shape:
         found = f"{tuple(tensor.shape)}, not {tuple(shape)}"
         raise CorruptCheckpoint(f"{source}: {weight.sources[0]} is {found}, as its config says.")
+    if not tensor.is_floating_point():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise UserError(
+            f"{source}: {weight.sources[0]} has values of type {kind}: quantized weights are not supported."
+        )
     tensor = tensor.float()
     if not tensor.isfinite().all():
         raise CorruptCheckpoint(f"{source}: {weight.sources[0]} has values that are not finite.")
@@ -202,17 +222,17 @@ def _read_json(file: Path, root: Path) -> dict[str, Any]:
     return values
 
 
-def _hub_root(folder: Path) -> Path:
+def hub_root(folder: Path) -> Path:
     """Return the folder that links in ``folder`` may lead to: of the hub's cache, that of the model with its blobs."""
     return folder.parent.parent if folder.parent.name == "snapshots" else folder
 
 
 def _license(folder: Path, root: Path) -> str:
-    """Return the license that the front matter of ``README.md`` names; "" if there is none."""
-    card = folder / "README.md"
-    if not card.is_file():
+    """Return the license that the front matter of ``README.md`` names; "" if there is none, or it cannot be read."""
+    try:
+        lines = read_text(folder / "README.md", "card", root).split("\n")
+    except UserError:
         return ""
-    lines = read_text(card, "card", root).split("\n")
     end = lines.index("---", 1) if lines[0] == "---" and "---" in lines[1:] else 0
     return next((line.partition(":")[2].strip() for line in lines[:end] if line.startswith("license:")), "")
 

@@ -25,15 +25,19 @@ def interpolation_ends(prompts: Sequence[str], n: int, seed: int) -> list[Recipe
     return [RecipeItem(prompts[0], seed), RecipeItem(prompts[-1], seed + n - 1)]
 
 
-def interpolate(model: "Model", ends: Sequence[RecipeItem], batch: int, options: Mapping[str, Any]) -> tuple[Any, Any]:
+def interpolate(
+    model: "Model", ends: Sequence[RecipeItem], batch: int, options: Mapping[str, Any], from_recipe: bool = False
+) -> tuple[Any, Any]:
     """Interpolate between two samples; return the strip and the animation.
 
     Args:
         ends: the two samples.
         batch: number of images that are generated at once.
+        options: of sampling.
+        from_recipe: whether ``options`` are those of a recipe, which has all of them.
 
     Raises:
-        UserError: the model cannot interpolate.
+        UserError: the model cannot interpolate, or a given option changes nothing.
     """
     from genai.core.batch import Interpolation, batch_ranges
     from genai.core.progress import ProgressBar
@@ -49,7 +53,7 @@ def interpolate(model: "Model", ends: Sequence[RecipeItem], batch: int, options:
         for rows in batch_ranges(NUM_STEPS, batch):
             batch_steps = steps[rows.start : rows.stop]
             stream = model.open_stream([start.prompt] * len(rows), [start.seed] * len(rows), None, options, batch_steps)
-            stream.check_options(options)
+            stream.check_options({} if from_recipe else options)
             for _ in stream:
                 pass
             images += stream.results()

@@ -11,6 +11,8 @@ from genai.runs.run import Run
 
 MAX_PROMPTS, MAX_WORDS = 64, 5_000
 """The most frequent prompts and words that a record holds."""
+MAX_LENGTH = 1_000
+"""Characters of a prompt or a word in a record; longer ones are cut."""
 LISTED_PROMPTS, LISTED_WORDS = 12, 8
 
 
@@ -23,9 +25,9 @@ def count_prompts(prompts: Iterable[str]) -> PromptsRecord:
             words[word] += count
     return PromptsRecord(
         len(counts),
-        [prompt for prompt, _ in counts.most_common(MAX_PROMPTS)],
+        [prompt[:MAX_LENGTH] for prompt, _ in counts.most_common(MAX_PROMPTS)],
         len(words),
-        " ".join(word for word, _ in words.most_common(MAX_WORDS)),
+        " ".join(word[:MAX_LENGTH] for word, _ in words.most_common(MAX_WORDS)),
     )
 
 
@@ -69,7 +71,7 @@ def prompt_notes(model: Model, prompts: Sequence[str]) -> list[str]:
     elif known and known.num_words <= MAX_WORDS:
         vocabulary = {*known.words.split()}
         words = dict.fromkeys(word for prompt in prompts for word in split_words(prompt, "unicode"))
-        unknown = [word for word in words if word not in vocabulary]
+        unknown = [word for word in words if word[:MAX_LENGTH] not in vocabulary]
         if unknown:
             names = ", ".join(map(short_text, unknown[:LISTED_WORDS])) + ", ..." * (len(unknown) > LISTED_WORDS)
             notes.append(f"in no prompt of the training data, so without meaning: {names}")

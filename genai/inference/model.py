@@ -18,7 +18,7 @@ from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
 from genai.exchange.gguf_file import is_gguf_file, read_gguf
-from genai.exchange.pretrained import WEIGHTS, PretrainedModel, is_pretrained_folder, read_folder
+from genai.exchange.pretrained import INDEX, WEIGHTS, PretrainedModel, is_pretrained_folder, read_folder
 from genai.inference.build import build_from_checkpoint, load_weights
 from genai.media.base import Media
 from genai.methods.base import Method
@@ -305,8 +305,9 @@ def load(
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
-    if isinstance(source, str | Path) and (pretrained := _read_pretrained(Path(source).expanduser().absolute())):
-        return _pretrained_model(pretrained, Path(source), modality, torch_device)
+    path = Path(source).expanduser().absolute() if isinstance(source, str | Path) else None
+    if path and (pretrained := _read_pretrained(path)):
+        return _pretrained_model(pretrained, path, modality, torch_device)
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     header = CheckpointHeader.read(state)
     try:
@@ -338,7 +339,8 @@ def _pretrained_model(model: PretrainedModel, path: Path, modality: str | None, 
     if modality not in (None, "text"):
         raise UserError(f"{path} is a model of text, not of {modality}.")
     record = {"modality": "text", "model": model.family, "license": model.license}
-    file = path / WEIGHTS if path.is_dir() else path
+    names = (WEIGHTS, INDEX) if path.is_dir() else ()
+    file = next((path / name for name in names if (path / name).is_file()), path)
     return Model(model.modality, model.method.to(device).eval(), record, file, model.digest)
 
 

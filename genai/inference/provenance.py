@@ -14,6 +14,8 @@ from annotated_types import Ge, Lt
 from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
+from genai.exchange.gguf_file import is_gguf_file
+from genai.exchange.pretrained import is_pretrained_folder
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -164,11 +166,12 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
     Raises:
         UserError: it was not found.
     """
-    from genai.runs.checkpoint import file_hash, read_hashes
+    from genai.runs.checkpoint import read_hashes
 
     path, digest = Path(origin.checkpoint), origin.checkpoint_sha256
-    if path.is_file() and path.suffix != ".ckpt" and file_hash(path) == digest:  # of another tool, without a hash file
-        return path
+    for source in (path, path.parent):  # models of other tools have no file with their hash
+        if path.is_file() and (is_pretrained_folder(source) or is_gguf_file(source)):
+            return source
     hash_files = sorted(root.expanduser().glob("**/checkpoints/*.ckpt.sha256"))
     if path.name:
         hash_files.insert(0, path.with_name(f"{path.name}.sha256"))

@@ -267,11 +267,13 @@ def _complete_wav(path: Path) -> bytes | None:
 
     ``None`` if there are no samples, or it is no WAV.
     """
-    with open_file(path, MAX_STREAM_BYTES) as file:
-        content = bytearray(file.read())
+    with open_file(path, min(MAX_STREAM_BYTES, memory_bytes() // 8)) as file:
+        if file.read(4) != b"RIFF":
+            return None
+        content = bytearray(b"RIFF" + file.read())
     start, num_bytes = 12, len(content) - 8
     while content[start : start + 4] != b"data":
-        if content[:4] != b"RIFF" or start >= num_bytes:
+        if start >= num_bytes:
             return None
         start += 8 + int.from_bytes(content[start + 4 : start + 8], "little")
         start += start % 2

@@ -109,7 +109,7 @@ class PretrainedText(Text):
 
     def fit(self, split: Split, cache: Path) -> None:
         """Raise ``UserError``: the tokenizer comes with the weights."""
-        raise UserError("this tokenizer comes with the weights of another model: give init_from=FOLDER.")
+        raise UserError("this tokenizer comes with the weights of another model: it cannot be trained from data.")
 
     def state(self) -> dict[str, Any]:
         return self.tokenizer.state()

@@ -120,7 +120,8 @@ class GPT(nn.Module):
         self.head_width, self.kv_heads = head_width or width // heads, kv_heads
         self.rotary_width = 2 * (int(self.head_width * rotary_fraction) // 2) if positions == "rotary" else 0
         self.rotary_base, self.rotary_scaling = rotary_base, rotary_scaling
-        rotary_frequencies(self.rotary_width, rotary_base, rotary_scaling)  # checks the scaling
+        rotary_frequencies(self.rotary_width, rotary_base, rotary_scaling)  # both check the scaling
+        rotary_magnitude(rotary_scaling)
         self.softcap = softcap
         shape = BlockShape(
             width, heads, kv_heads, self.head_width, hidden or 4 * width, activation, norm, affine, eps, bias, qk_norm,

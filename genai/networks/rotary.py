@@ -24,7 +24,7 @@ def rotary_frequencies(
         scaling: ``rope_type``, ``factor`` and further values, as in a ``config.json`` of transformers; ``None``: none.
 
     Raises:
-        ValueError: an unknown ``rope_type``, or a value is missing.
+        ValueError: an unknown ``rope_type``, or a value is missing or no number.
     """
     exponents = torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
     frequencies = base**-exponents
@@ -33,6 +33,11 @@ def rotary_frequencies(
         return frequencies
     if kind not in SCALINGS:
         raise ValueError(f"rope_type={kind!r} is not supported; there are: default, {', '.join(SCALINGS)}")
+    scaling = {name: value for name, value in scaling.items() if value is not None}
+    if wrong := next(
+        (name for name in scaling if name != "rope_type" and not isinstance(scaling[name], int | float)), ""
+    ):
+        raise ValueError(f"rope_type={kind}: {wrong}={scaling[wrong]!r} should be a number")
     try:
         slow = frequencies / float(scaling["factor"])
         if kind == "linear":  # Chen et al. 2023, arXiv:2306.15595

@@ -1,20 +1,26 @@
-"""What can be deleted: runs without a checkpoint, samples of runs that are gone, cached and left-over files."""
+"""Find files to delete: runs without a checkpoint, samples of missing checkpoints, cached and left-over files."""
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from genai.core.cache import cache_dir, is_cache_file
 from genai.core.errors import UserError
 from genai.core.files import is_inside, read_text
 from genai.core.plain_data import parse_json
+from genai.runs.checkpoint import read_hashes
 from genai.runs.run import Run
 
 Kind = Literal["runs", "samples", "cache", "leftovers"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+RUN_FILES = {"config.yaml", "record.json", "metrics.csv", "metrics.json", "mlflow_run_id", ".lock"}
+RUN_FOLDERS = {"checkpoints", "previews", "tensorboard", "profile"}
+"""Files and folders that a run writes. A folder with others is left alone: they are its user's."""
+RECIPE = re.compile(r"[0-9]{3,}\.json")
+SAMPLE_FILES = re.compile(r"([0-9]{3,})(-making)?\.\w+|sheet\.\w+")
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class Unused:
         return sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
 
     def delete(self) -> None:
-        """Delete it. Raises ``OSError``."""
+        """Delete it, unless it is a run that has been continued since. Raises ``OSError``."""
+        if self.kind == "runs" and not _is_without_use(Run(self.path)):
+            return
         for file in self.files:
             file.unlink(missing_ok=True)
         if not self.files:
@@ -55,31 +63,60 @@ def find_unused(runs: Iterable[Run], root: Path, samples: Path) -> Iterator[Unus
         root: the folder that contains them.
         samples: the folder of samples.
     """
-    runs = [run for run in runs if not run.folder.is_symlink() and is_inside(run.folder, root)]
-    ended = [run for run in runs if not run.is_running]
-    without = [run for run in ended if not run.has_checkpoint]
-    yield from (Unused("runs", "without a checkpoint", run.folder) for run in without)
-    hashes = {digest for run in runs for digest in run.checkpoint_hashes}
+    all_runs = list(runs)
+    hashes = {digest for run in all_runs for digest in run.checkpoint_hashes}
+    has_ended = not any(run.is_running for run in all_runs)
+    runs = [run for run in all_runs if not run.folder.is_symlink() and is_inside(run.folder, root)]
+    yield from (Unused("runs", "without a checkpoint", run.folder) for run in runs if _is_without_use(run))
     yield from (Unused("samples", "of a checkpoint that is gone", folder) for folder in _old_samples(samples, hashes))
     files = tuple(sorted(file for file in cache_dir().iterdir() if is_cache_file(file)))
-    if files and len(ended) == len(runs):  # a run that goes on reads them
+    if files and has_ended:  # a run that goes on reads them
         yield Unused("cache", "made again when it is needed", cache_dir(), files)
-    for run in ended:
-        if run.has_checkpoint and (files := tuple(run.temporary_files())):
+    for run in runs:
+        if run.has_checkpoint and not run.is_running and (files := tuple(run.temporary_files())):
             yield Unused("leftovers", "of a process that was ended while saving", run.folder, files)
 
 
+def _is_without_use(run: Run) -> bool:
+    """Return whether a run has no checkpoint, nobody trains it, and its folder has only what a run writes."""
+    if run.is_running or run.has_checkpoint or not (run.folder / "config.yaml").is_file():
+        return False
+    for path in run.folder.iterdir():
+        is_own = path.name in (RUN_FOLDERS if path.is_dir() else RUN_FILES)
+        if path.is_symlink() or not (is_own or path in run.temporary_files()):
+            return False
+    checkpoints = run.folder / "checkpoints"
+    files = [*checkpoints.iterdir()] if checkpoints.is_dir() else []
+    return all(file.name.endswith(".ckpt.sha256") or file in run.temporary_files() for file in files)
+
+
 def _old_samples(root: Path, hashes: set[str]) -> Iterator[Path]:
-    """Yield folders of samples whose recipes all name a checkpoint that is not among ``hashes``."""
+    """Yield folders that have only samples, whose recipes all name a checkpoint that is gone."""
     for folder in sorted({file.parent for file in root.glob("**/[0-9][0-9][0-9]*.json")}):
         content = list(folder.iterdir())
-        if folder == root or not is_inside(folder, root) or any(path.is_dir() for path in content):
+        recipes = [file for file in content if RECIPE.fullmatch(file.name)]
+        if folder == root or not is_inside(folder, root) or not all(_is_sample_file(file, recipes) for file in content):
             continue
-        recipes = [file for file in content if re.fullmatch(r"[0-9]{3,}\.json", file.name)]
         try:
             values = [parse_json(read_text(file, "recipe", root), str(file)) for file in recipes]
+            if values and all(_is_missing(value, hashes) for value in values):
+                yield folder
         except UserError:
             continue
-        digests = [value.get("checkpoint_sha256") for value in values if isinstance(value, dict)]
-        if len(digests) == len(values) and all(isinstance(digest, str) and digest not in hashes for digest in digests):
-            yield folder
+
+
+def _is_sample_file(file: Path, recipes: Sequence[Path]) -> bool:
+    """Return whether a file belongs to one of ``recipes``, or is their sheet."""
+    match = SAMPLE_FILES.fullmatch(file.name)
+    is_known = match is not None and (match[1] is None or file.with_name(f"{match[1]}.json") in recipes)
+    return is_known and file.is_file() and not file.is_symlink()
+
+
+def _is_missing(recipe: Any, hashes: set[str]) -> bool:
+    """Return whether the checkpoint of a recipe is neither among ``hashes`` nor where it was. Raises ``UserError``."""
+    digest = recipe.get("checkpoint_sha256") if isinstance(recipe, dict) else None
+    if not isinstance(digest, str) or digest in hashes:
+        return False
+    file = Path(str(recipe.get("checkpoint") or ""))
+    known = read_hashes(file) if file.is_file() else []  # models of other tools have no file with their hash
+    return not file.is_file() or (bool(known) and digest not in known)

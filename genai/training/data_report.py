@@ -53,7 +53,7 @@ class DataReport:
         return [split[index] for index in track_progress(indices, "reading", count)]
 
     def _sizes(self) -> str:
-        """Return the smallest, the most frequent and the largest size."""
+        """Return the smallest, the largest and the median size."""
         sizes = Counter(str(getattr(item.media, "summary", type(item.media).__name__)) for item in self._items)
         if len(sizes) == 1:
             return f"all {next(iter(sizes))}"
@@ -87,7 +87,7 @@ class DataReport:
         step = max(1, len(self._items) // NUM_DECODED)
         items = [self.modality.decode(self.modality.encode(item.media)) for item in self._items[::step][:NUM_DECODED]]
         for index, media in enumerate(items):
-            write_file(folder / f"{index:03d}{media.suffix}", media.to_bytes())
+            write_file(folder / f"check-{index:03d}{media.suffix}", media.to_bytes())  # a name that data hardly have
         return items
 
 

@@ -59,3 +59,26 @@ def test_settings_of_the_machine_make_no_other_run(more: list[str], is_found: bo
     resolved, found = resolve_resume([*words, *more], "auto")
     assert found == (run if is_found else None)
     assert set(more) <= set(resolved)
+
+
+@pytest.mark.parametrize(
+    ("scenes", "new", "expected"),
+    [
+        (None, [], ["data.scenes=false"]),
+        (True, [], ["data.scenes=true"]),
+        (None, ["data.scenes=true"], []),
+        (None, ["data=world"], []),
+    ],
+)
+def test_clips_of_older_runs_are_not_cut_into_scenes(
+    scenes: bool | None, new: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    words = ["modality=video", "data=video_folder", "data.path=/films"]
+    run = recorded(tmp_path / "run", *words)
+    values = compose("train", words).values
+    del values["data"]["scenes"]
+    values["data"] |= {} if scenes is None else {"scenes": scenes}
+    (run.folder / "config.yaml").write_text(yaml.safe_dump({"data": values["data"]}))
+    found = recorded_overrides(run, new)
+    assert [word for word in found if word.startswith("data.scenes") and word not in new] == expected
+    compose("train", found)

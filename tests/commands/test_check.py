@@ -43,7 +43,7 @@ def test_pictures(run: Command, tmp_path: Path) -> None:
     assert rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
     assert rows["prompts"].startswith("2 different: ") and "red cat" in rows["prompts"]
     assert "broken.png" in rows["not used"]
-    assert {file.name for file in (tmp_path / "check").iterdir()} == {"000.png", "001.png", "002.png"}
+    assert {file.name for file in (tmp_path / "check").iterdir()} == {f"check-{index:03d}.png" for index in range(3)}
     assert not (tmp_path / "runs").exists()
 
 

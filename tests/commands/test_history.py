@@ -1,5 +1,6 @@
 """A table of runs, what differs between two, and what can be deleted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from genai.commands import history
 from genai.core.cache import cache_dir
 from genai.core.filesystem import lock_file
+from genai.runs.checkpoint import read_hashes
 from genai.runs.run import Run
 from tests.conftest import copy_run
 
@@ -137,3 +139,52 @@ def test_a_linked_run_is_left_alone(run: Command, place: Path) -> None:
     folder(place, "13-00-00").rename(elsewhere)
     (place / "runs" / "2026-01-30" / "link").symlink_to(elsewhere)
     assert "elsewhere" not in run("prune=[runs]", "yes=true").stdout and elsewhere.exists()
+
+
+def sample_folder(place: Path, name: str, checkpoint: Path | str = "", digest: str = "1" * 64) -> Path:
+    folder = place / "samples" / name
+    folder.mkdir(parents=True)
+    (folder / "000.txt").write_text("x")
+    (folder / "000.json").write_text(json.dumps({"checkpoint": str(checkpoint), "checkpoint_sha256": digest}))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["photo.png", "001.json", "000-best.txt", "notes"])
+def test_a_folder_of_samples_with_something_else_is_left_alone(name: str, run: Command, place: Path) -> None:
+    folder = sample_folder(place, "old")
+    (folder / name).mkdir() if name == "notes" else (folder / name).write_text("{}")
+    assert "samples" not in run("prune=[samples]", "yes=true").stdout and (folder / "000.txt").exists()
+
+
+def test_samples_of_models_elsewhere_are_left_alone(run: Command, place: Path) -> None:
+    checkpoint = Run(folder(place, "12-00-00")).best
+    digest = read_hashes(checkpoint)[0]
+    (place / "weights.safetensors").write_text("x")
+    kept = [
+        sample_folder(place, "run", checkpoint, digest),
+        sample_folder(place, "other", place / "weights.safetensors"),
+    ]
+    sample_folder(place, "old", checkpoint)
+    assert "0.0 MB are freed" in run("runs=nowhere", "prune=[samples]", "yes=true").stdout
+    assert [path.exists() for path in kept] == [True, True] and not (place / "samples" / "old").exists()
+
+
+def test_samples_of_linked_runs_are_left_alone(run: Command, place: Path) -> None:
+    digest = next(iter(Run(folder(place, "12-00-00")).checkpoint_hashes))
+    old = sample_folder(place, "old", "/moved", digest)
+    folder(place, "12-00-00").rename(place / "elsewhere")
+    (place / "runs" / "link").symlink_to(place / "elsewhere")
+    assert run("prune=[samples]", "yes=true").returncode == 0 and old.exists()
+
+
+@pytest.mark.parametrize("name", ["notes.md", "checkpoints/best.pt", "data"])
+def test_a_run_with_something_else_is_left_alone(name: str, run: Command, place: Path) -> None:
+    path = folder(place, "13-00-00") / name
+    path.mkdir() if name == "data" else path.write_text("x")
+    assert run("prune=[runs]", "yes=true").returncode == 0 and path.exists()
+
+
+def test_a_folder_that_only_has_a_record_is_no_run(run: Command, place: Path) -> None:
+    (place / "project").mkdir()
+    (place / "project" / "record.json").write_text('{"title": "mine"}')
+    assert run("runs=.", "prune=[runs]", "yes=true").returncode == 0 and (place / "project").exists()

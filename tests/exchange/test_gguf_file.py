@@ -158,3 +158,21 @@ def test_a_real_model_is_the_same_in_transformers(smollm2: Path) -> None:
     with torch.inference_mode():
         expected, logits = peer(x).logits, model.method.network(x)
     assert float((logits - expected).abs().max()) < 2e-4 and logits.argmax(-1).equal(expected.argmax(-1))
+
+
+@pytest.mark.peers
+def test_an_array_that_is_longer_than_its_file_takes_no_memory(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    little = lambda value, size: value.to_bytes(size, "little")  # noqa: E731
+    array = little(1, 8) + b"a" + little(9, 4) + little(0, 4) + little(2**60, 8)  # the key "a": an array of uint8
+    (tmp_path / "a.gguf").write_bytes(b"GGUF" + little(3, 4) + little(0, 8) + little(1, 8) + array)
+    with pytest.raises(CorruptCheckpoint, match="its end is missing"):
+        genai.load(tmp_path / "a.gguf")
+
+
+@pytest.mark.peers
+def test_tensors_that_nothing_takes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_gguf(tmp_path / "a.gguf", layers=1)
+    monkeypatch.setattr(gguf_file.GGUFTensors, "__getitem__", lambda self, name: pytest.fail(name))
+    with pytest.raises(CorruptCheckpoint, match="nothing here takes its tensor"):
+        genai.load(path)

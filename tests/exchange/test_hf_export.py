@@ -1,6 +1,7 @@
 """What is exported opens in transformers: the same logits, ids and end; and here again."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,3 +109,26 @@ def test_large_weights_are_written_in_several_files(
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert len(set(index["weight_map"].values())) > 1 and not (tmp_path / "model.safetensors").exists()
     assert genai.load(tmp_path, device="cpu").sample("a", length=4) == model.sample("a", length=4)
+
+
+def test_grouped_keys_fit_no_class_of_gpt2() -> None:
+    plain = GPT(
+        300, 32, 1, 4, 32, ngrams=1, norm="layer", affine=True, bias="all", activation="gelu_tanh", qk_norm="none",
+        positions="learned", embedding_norm=False, embedding_mix=False,
+    )  # fmt: skip
+    assert family_name(network_arguments(plain)) == "gpt2"
+    with pytest.raises(UserError, match="no class of transformers computes the same"):
+        family_name(network_arguments(plain) | {"kv_heads": 2})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege")
+def test_a_linked_tokenizer_config_is_not_copied(trained_model: tuple[str, Model], tmp_path: Path) -> None:
+    _, model = trained_model
+    export_folder(model.modality, model.method, tmp_path / "a")
+    (tmp_path / "secret.json").write_text("{}")
+    (tmp_path / "a" / "tokenizer_config.json").unlink()
+    (tmp_path / "a" / "tokenizer_config.json").symlink_to(tmp_path / "secret.json")
+    again = genai.load(tmp_path / "a", device="cpu")
+    with pytest.raises(UserError, match="tokenizer_config"):
+        export_folder(again.modality, again.method, tmp_path / "b", tmp_path / "a")
+    assert not (tmp_path / "b").exists()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a tensor is missing": (without("model.norm.weight"), "has no tensor model.norm.weight"),
     "a tensor too many": (with_tensor("model.other", torch.zeros(2)), "nothing here takes its tensor"),
     "another shape": (with_tensor("model.norm.weight", torch.zeros(3)), r"is \(3,\), not \(32,\)"),
-    "whole numbers": (with_tensor("model.norm.weight", torch.zeros(32, dtype=torch.int8)), "as its config says"),
+    "whole numbers": (with_tensor("model.norm.weight", torch.zeros(32, dtype=torch.int8)), "values of type int8"),
     "not finite": (with_tensor("model.norm.weight", torch.full((32,), torch.nan)), "not finite"),
     "half a file": (cut, "is damaged"),
     "an endless header": (endless_header, "is damaged"),
@@ -216,3 +217,51 @@ def test_the_folder_is_the_same_model_in_transformers(folder: Path) -> None:
     with torch.inference_mode():
         difference = (model.method.network(x) - peer(x).logits).abs().max()
     assert float(difference) < 5e-6 * float(peer(x).logits.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_attention_heads": 0}, "num_attention_heads is 0"),
+        ({"vocab_size": -1}, "vocab_size is -1"),
+        ({"max_position_embeddings": 10**12}, "block=1000000000000: it should be less than or equal to 1000000"),
+        ({"rope_theta": "abc"}, "rope_theta is 'abc'"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": None}}, "needs factor"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "attention_factor": []}}, "should be a number"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "beta_fast": -1}}, "math domain error"),
+    ],
+)
+def test_values_out_of_range_are_named(changes: dict[str, Any], message: str, source: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(source, tmp_path / "copy")
+    (folder / "config.json").write_text(json.dumps(CONFIG | changes))
+    with pytest.raises(UserError, match=message):
+        genai.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(()), "another shape"),
+        (torch.zeros(32, dtype=torch.int8), "values of type int8: quantized weights are not supported"),
+    ],
+)
+def test_weights_of_another_kind_are_named(tensor: torch.Tensor, message: str, source: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(source, tmp_path / "copy")
+    name = "model.norm.weight" if tensor.ndim else "model.layers.0.self_attn.q_proj.weight"
+    save_file(load_file(folder / "model.safetensors") | {name: tensor}, folder / "model.safetensors")
+    with pytest.raises((UserError, CorruptCheckpoint), match=message):
+        genai.load(folder, device="cpu")
+
+
+def test_gpt_neox_names_its_rotary_base_otherwise() -> None:
+    assert Config({"rotary_emb_base": 500}).rotary()["rotary_base"] == 500
+
+
+def test_a_sample_is_repeated_from_its_recipe(
+    source: Path, tmp_path: Path, inside: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    done = inside("sample", f"ckpt={source}", "prompt=the cat", "length=8", "out=one", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = inside("sample", "from=one/000.json", "out=two", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one" / "000.txt").read_bytes() == (tmp_path / "two" / "000.txt").read_bytes()

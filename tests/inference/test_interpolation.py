@@ -62,6 +62,18 @@ def test_nothing_lies_between_texts(trained: Callable[[str], Path]) -> None:
         interpolate(genai.load(trained("text")), interpolation_ends(["a", "b"], 1, 0), 8, {})
 
 
+def test_the_strip_of_a_model_with_unused_options_is_repeated(
+    tmp_path: Path, trained: Callable[[str], Path], inside: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    words = (f"ckpt={trained('image')}", "interpolate=true", 'prompt=["red", "blue"]', "steps=1")
+    assert inside("sample", *words, "out=way", cwd=tmp_path).returncode == 0
+    done = inside("sample", "from=way/strip.json", f"runs={trained('image').parent}", "out=again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again" / "strip.png").read_bytes() == (tmp_path / "way" / "strip.png").read_bytes()
+    done = inside("sample", *words, "strength=0.5", "out=other", cwd=tmp_path)
+    assert done.returncode == 2 and "strength= changes nothing here" in done.stderr
+
+
 def test_the_command(
     tmp_path: Path, trained: Callable[[str], Path], inside: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
