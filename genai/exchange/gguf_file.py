@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file
 from genai.exchange.families import family_of
 from genai.exchange.hf_config import Config
-from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, file_hash, load_network
+from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, load_network
 from genai.methods.autoregressive import Autoregressive
 from genai.modalities.pretrained_text import PretrainedText
+from genai.runs.checkpoint import file_hash
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
 MAX_VALUES_PER_BYTE = 2
@@ -117,6 +118,8 @@ class GGUFTensors(Mapping[str, Tensor]):
     """The tensors of a file in float32, by their names in transformers; each is converted when it is asked for."""
 
     def __init__(self, reader: Any, config: Mapping[str, Any], path: Path) -> None:
+        if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
+            raise UserError(f"{path} has factors of its rotary frequencies (rope_freqs), which are not supported yet.")
         self.path, self.config = path, config
         self.tensors = {_full_name(tensor.name): tensor for tensor in reader.tensors}
         for tensor in reader.tensors:
@@ -249,6 +252,10 @@ def _tokenizer(fields: Fields, pre: str) -> Tokenizer:
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     others = [token for token, kind in zip(tokens, types, strict=True) if kind == USER_DEFINED]
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in others])
+    begin = fields.get("tokenizer.ggml.bos_token_id")
+    if fields.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe") and begin is not None:
+        template = f"{tokens[begin]} $A"
+        tokenizer.post_processor = processors.TemplateProcessing(template, None, [(tokens[begin], begin)])
     return tokenizer
 
 

@@ -19,6 +19,7 @@ from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT
+from genai.runs.checkpoint import file_hash
 
 CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
 GENERATION = "generation_config.json"
@@ -224,7 +225,8 @@ def _read_json(file: Path, root: Path) -> dict[str, Any]:
 
 def hub_root(folder: Path) -> Path:
     """Return the folder that links in ``folder`` may lead to: of the hub's cache, that of the model with its blobs."""
-    return folder.parent.parent if folder.parent.name == "snapshots" else folder
+    model = folder.parent.parent
+    return model if folder.parent.name == "snapshots" and model.name.startswith("models--") else folder
 
 
 def _license(folder: Path, root: Path) -> str:
@@ -235,9 +237,3 @@ def _license(folder: Path, root: Path) -> str:
         return ""
     end = lines.index("---", 1) if lines[0] == "---" and "---" in lines[1:] else 0
     return next((line.partition(":")[2].strip() for line in lines[:end] if line.startswith("license:")), "")
-
-
-def file_hash(file: Path) -> str:
-    """Return the sha256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
+import torch
 from annotated_types import Ge, Le, Len
 from numpy.typing import NDArray
 from tokenizers import Tokenizer as TokenizerFile
+from torch import Tensor
 
 from genai.core.data import Split
 from genai.core.errors import UserError, short_text
@@ -46,6 +48,7 @@ class PretrainedTokenizer(Tokenizer):
         if size > 2_000_000:
             raise ValueError(f"a tokenizer of {size:,} tokens")
         tokens = [self.tokenizer.id_to_token(index) or "" for index in range(size)]
+        self.begin_ids = self.tokenizer.encode("", add_special_tokens=True).ids[:1]
         self.special_ids = {index for index, token in added.items() if token.special}
         self.token_bytes = [
             token.encode() if index in added else _token_bytes(token, is_byte_level)
@@ -53,6 +56,7 @@ class PretrainedTokenizer(Tokenizer):
         ]
 
     def encode(self, text: str) -> NDArray[np.int64]:
+        """Return the token ids of ``text``, without the token that begins a text."""
         return np.array(self.tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
 
     def state(self) -> dict[str, Any]:
@@ -113,6 +117,18 @@ class PretrainedText(Text):
 
     def state(self) -> dict[str, Any]:
         return self.tokenizer.state()
+
+    def encode_prompt(self, text: str) -> Tensor:
+        """Convert the beginning of a sample to (tokens,) int64, after the token that begins a text, if any."""
+        begin = cast(PretrainedTokenizer, self.tokenizer).begin_ids
+        tokens = super().encode_prompt(text)
+        has_begin = tokens[: len(begin)].tolist() == begin  # a chat template may have written it
+        return tokens if has_begin else torch.cat([torch.tensor(begin, dtype=torch.long), tokens])
+
+    def prompt_bytes(self, x: Tensor) -> bytes:
+        """Return the UTF-8 of a prompt without the token that begins a text."""
+        begin = cast(PretrainedTokenizer, self.tokenizer).begin_ids
+        return super().prompt_bytes(x[len(begin) :] if begin and x[: len(begin)].tolist() == begin else x)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         tokenizer = PretrainedTokenizer(state["json"])

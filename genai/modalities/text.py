@@ -110,6 +110,10 @@ class Text(Modality):
         text = str(media).encode("utf-8", "replace").decode()  # a terminal can give half a surrogate pair
         return torch.from_numpy(self.tokenizer.encode(text))
 
+    def encode_prompt(self, text: str) -> Tensor:
+        """Convert the beginning of a sample to (tokens,) int64."""
+        return self.encode(Document(text))
+
     def decode(self, x: Tensor) -> Document:
         content = self.decode_bytes(x)
         return Document(content.decode("utf-8", "replace"))
@@ -154,7 +158,7 @@ class Text(Modality):
 
     def request(self, prompts: list[str], seeds: list[int], init: Document | None, options: TextOptions) -> Request:
         """Build a request that continues each prompt; the text ``init`` is put before each."""
-        encoded = [self.encode(f"{init or ''}{prompt}") for prompt in prompts]
+        encoded = [self.encode_prompt(f"{init or ''}{prompt}") for prompt in prompts]
         end_token = torch.tensor([self.end_token])  # in training, a document starts after the end token of another one
         return Request(
             [""] * len(prompts),

@@ -78,8 +78,8 @@ def find_unused(runs: Iterable[Run], root: Path, samples: Path) -> Iterator[Unus
 
 
 def _is_without_use(run: Run) -> bool:
-    """Return whether a run has no checkpoint, nobody trains it, and its folder has only what a run writes."""
-    if run.is_running or run.has_checkpoint or not (run.folder / "config.yaml").is_file():
+    """Return whether a run never had a checkpoint, nobody trains it, and its folder has only what a run writes."""
+    if run.is_running or run.has_checkpoint or run.record.steps or not (run.folder / "config.yaml").is_file():
         return False
     for path in run.folder.iterdir():
         is_own = path.name in (RUN_FOLDERS if path.is_dir() else RUN_FILES)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 import genai
 from genai.core.errors import CorruptCheckpoint, UserError
 from genai.exchange.families import family_of
 from genai.exchange.hf_config import Config
+from genai.media.text import Document
 from genai.modalities.pretrained_text import PretrainedTokenizer
 from genai.networks.gpt import GPT
 
@@ -199,6 +200,17 @@ def test_a_tokenizer_keeps_its_rules() -> None:
     assert b"".join(tokenizer.token_bytes[index] for index in ids) == "the cat 12<|end|>\u00e9".encode()
     assert 1 in ids and tokenizer.special_ids == {0, 1}
     assert [tokenizer.token_bytes[index] for index in tokenizer.encode("12")] == [b"1", b"2"]
+
+
+def test_a_text_begins_with_the_token_that_the_tokenizer_names(folder: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing("<|start|> $A", None, [("<|start|>", 0)])
+    (folder / "tokenizer.json").write_text(tokenizer.to_str())
+    model = genai.load(folder, device="cpu")
+    plain = model.modality.encode(Document("a")).tolist()
+    assert model.modality.encode_prompt("a").tolist() == [0, *plain]
+    assert model.modality.encode_prompt("<|start|>a").tolist() == [0, *plain]
+    assert model.sample("a", length=3)[0].startswith("a")
 
 
 def test_a_tokenizer_of_sentencepiece_has_spaces_and_bytes() -> None:
