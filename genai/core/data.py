@@ -94,6 +94,9 @@ class Source(ABC):
     file_notes: tuple[str, ...] = ()
     """One message per file that is used, but not as it is, or has nothing in it."""
 
+    layout_note: str = ""
+    """Where the splits and the prompts come from, for people; known after the splits."""
+
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         """Draw ``count`` prompts of the kind that ``split`` has; by default those of random examples."""
         indices = np.random.default_rng(seed).integers(len(split), size=count)

@@ -40,6 +40,14 @@ class Captions:
         folder_name = "" if file.parent == root else file.parent.name.replace("_", " ")
         return self.by_stem.get(stem, self.by_name.get(name, " ".join(printable(folder_name).split())))
 
+    def origin_of(self, file: Path, root: Path) -> str:
+        """Return where the caption of ``file`` comes from; "" if it has none."""
+        if _stem(file) in self.by_stem:
+            return "text files"
+        if _normalize_path(file) in self.by_name:
+            return "tables"
+        return "names of folders" if self.caption_of(file, root) else ""
+
 
 def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) -> Captions:
     """Read the captions among ``files``. A caption without one of ``media``, called ``item_name``, adds a note."""

@@ -2,6 +2,7 @@
 
 import os
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -179,6 +180,8 @@ class Folder(SplitSource):
         notes = [*errors, *captions.notes]
         self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
+        base_of = lambda file: next((folder for folder in folders if file.is_relative_to(folder)), root)  # noqa: E731
+        self.layout_note = self._describe_layout(folders, [captions.origin_of(file, base_of(file)) for file in media])
         if not folders:
             return root, [Item(file, caption_of(file, root)) for file in media], notes
         train, val = folders
@@ -187,6 +190,16 @@ class Folder(SplitSource):
         notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
         self.num_skipped = len(media) - len(folder_of)
         return root, items, notes
+
+    def _describe_layout(self, folders: Sequence[Path], origins: Sequence[str]) -> str:
+        """Say where the splits and the captions come from, which ``origins`` names for each file."""
+        splits = " and ".join(f"{folder.name}/" for folder in folders) or f"{self.val_fraction:g} held out by content"
+        if self.caption == "name":
+            return f"{splits}; captions from the names of files"
+        counts = Counter(origin for origin in origins if origin)
+        kinds = ", ".join(f"{count:,} from {origin}" for origin, count in counts.most_common())
+        missing = origins.count("")
+        return f"{splits}; captions: {kinds or 'none'}{f', {missing:,} files without' if kinds and missing else ''}"
 
     @cached_property
     def _partition(self) -> tuple[list[Entry], list[Entry], str]:

@@ -37,6 +37,8 @@ class ImageFolder(Folder):
         UserError: there are no pictures, or too few that can be used.
     """
 
+    num_similar = 0
+    """Number of pictures that look like another one, copies included; these are on one side."""
     media = Picture
     metrics = ("val_loss", "nearest")
     suffixes = SUFFIXES
@@ -93,4 +95,5 @@ class ImageFolder(Folder):
 
         key = cache_key("alike", 1, [info.thumbnail for info in infos])
         group_ids: list[int] = cached_json(cache_dir() / f"{key}.json", compute)["numbers"]
+        self.num_similar = len(group_ids) - len(set(group_ids))
         return group_ids, "" if len(set(group_ids)) > 1 else "; all look alike, in both splits"

@@ -41,10 +41,24 @@ def test_pictures(run: Command, tmp_path: Path) -> None:
     assert rows["splits"] == "5 items to train on, 1 held out"
     assert rows["sizes"] == "all 8 x 8 pixels"
     assert rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
+    assert rows["layout"] == "0.1 held out by content; captions: 7 from names of folders" and "similar" not in rows
     assert rows["prompts"].startswith("2 different: ") and "red cat" in rows["prompts"]
     assert "broken.png" in rows["not used"]
     assert {file.name for file in (tmp_path / "check").iterdir()} == {f"check-{index:03d}.png" for index in range(3)}
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_layout_and_look_alikes(run: Command, tmp_path: Path) -> None:
+    for side, values in {"train": (0, 60, 61), "val": (200,)}.items():
+        for value in values:
+            picture(tmp_path / "data" / side / f"{value}.png", value)
+    (tmp_path / "data" / "train" / "0.txt").write_text("a black picture")
+    (tmp_path / "data" / "train" / "metadata.csv").write_text("file_name,text\n60.png,gray\n")
+    done = run("modality=image", "data=image_folder", "data.path=data", "modality.size=8")
+    rows = {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
+    assert rows["layout"] == "train/ and val/; captions: 1 from text files, 1 from tables, 2 files without"
+    done = run("modality=image", "data=image_folder", "data.path=data/train", "modality.size=8")
+    assert "\nsimilar   1 look like another one" in done.stdout
 
 
 def test_texts_are_shown(run: Command, tmp_path: Path) -> None:
