@@ -14,8 +14,6 @@ from annotated_types import Ge, Lt
 from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
-from genai.exchange.gguf_file import is_gguf_file
-from genai.exchange.pretrained import is_pretrained_folder
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -166,6 +164,8 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
     Raises:
         UserError: it was not found.
     """
+    from genai.exchange.gguf_file import is_gguf_file
+    from genai.exchange.pretrained import is_pretrained_folder
     from genai.runs.checkpoint import read_hashes
 
     path, digest = Path(origin.checkpoint), origin.checkpoint_sha256
