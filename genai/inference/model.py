@@ -362,6 +362,8 @@ def open_checkpoint(
     if "://" in str(source):
         raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
     path = Path(source).expanduser().absolute()
+    if is_pretrained_folder(path) or is_gguf_file(path):
+        raise UserError(f"{source} is a model of another tool: it can be sampled, evaluated and exported, not trained.")
     if path.is_dir():
         return find_run(path).load("best")
     if not path.exists():

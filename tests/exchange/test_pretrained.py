@@ -78,6 +78,11 @@ def test_a_folder_is_a_model(folder: Path) -> None:
     assert together[0] == first
 
 
+def test_training_from_it_says_what_can_be_done(folder: Path) -> None:
+    with pytest.raises(UserError, match="a model of another tool: it can be sampled, evaluated and exported"):
+        genai.fit("modality=text", f"init_from={folder}", "steps=1", "trainer=cpu")
+
+
 def test_the_end_is_any_of_several_tokens(folder: Path) -> None:
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 0]}))
     model = genai.load(folder, device="cpu")
