@@ -7,7 +7,7 @@ from dataclasses import replace
 from inspect import signature
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from torch import Tensor, nn
 
@@ -17,8 +17,6 @@ from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_n
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
-from genai.exchange.gguf_file import is_gguf_file, read_gguf
-from genai.exchange.pretrained import INDEX, WEIGHTS, PretrainedModel, is_pretrained_folder, read_folder
 from genai.inference.build import build_from_checkpoint, load_weights
 from genai.media.base import Media
 from genai.methods.base import Method
@@ -32,6 +30,9 @@ ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
 """Arguments of ``Model.sample`` besides options."""
 MAX_REPR_PROMPTS = 3
 """Prompts in the ``repr`` of a model."""
+
+if TYPE_CHECKING:
+    from genai.exchange.pretrained import PretrainedModel
 
 
 class Model:
@@ -327,15 +328,27 @@ def load(
     )
 
 
-def _read_pretrained(path: Path) -> PretrainedModel | None:
+def _may_be_pretrained(path: Path) -> bool:
+    """Return whether a path could be a model of another tool; what reads them takes a tenth of a second to import."""
+    return path.suffix in (".gguf", ".safetensors") or (path / "config.json").is_file()
+
+
+def _read_pretrained(path: Path) -> "PretrainedModel | None":
     """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
+    if not _may_be_pretrained(path):
+        return None
+    from genai.exchange.gguf_file import is_gguf_file, read_gguf
+    from genai.exchange.pretrained import is_pretrained_folder, read_folder
+
     folder = path.parent if path.suffix == ".safetensors" else path
     if is_pretrained_folder(folder):
         return read_folder(folder)
     return read_gguf(path) if is_gguf_file(path) else None
 
 
-def _pretrained_model(model: PretrainedModel, path: Path, modality: str | None, device: str) -> Model:
+def _pretrained_model(model: "PretrainedModel", path: Path, modality: str | None, device: str) -> Model:
+    from genai.exchange.pretrained import INDEX, WEIGHTS
+
     if modality not in (None, "text"):
         raise UserError(f"{path} is a model of text, not of {modality}.")
     record = {"modality": "text", "model": model.family, "license": model.license}
@@ -362,7 +375,7 @@ def open_checkpoint(
     if "://" in str(source):
         raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
     path = Path(source).expanduser().absolute()
-    if is_pretrained_folder(path) or is_gguf_file(path):
+    if _may_be_pretrained(path):
         raise UserError(f"{source} is a model of another tool: it can be sampled, evaluated and exported, not trained.")
     if path.is_dir():
         return find_run(path).load("best")
