@@ -328,14 +328,14 @@ def load(
     )
 
 
-def _may_be_pretrained(path: Path) -> bool:
+def _is_pretrained_path(path: Path) -> bool:
     """Return whether a path could be a model of another tool; what reads them takes a tenth of a second to import."""
     return path.suffix in (".gguf", ".safetensors") or (path / "config.json").is_file()
 
 
 def _read_pretrained(path: Path) -> "PretrainedModel | None":
     """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
-    if not _may_be_pretrained(path):
+    if not _is_pretrained_path(path):
         return None
     from genai.exchange.gguf_file import is_gguf_file, read_gguf
     from genai.exchange.pretrained import is_pretrained_folder, read_folder
@@ -375,7 +375,7 @@ def open_checkpoint(
     if "://" in str(source):
         raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
     path = Path(source).expanduser().absolute()
-    if _may_be_pretrained(path):
+    if _is_pretrained_path(path):
         raise UserError(f"{source} is a model of another tool: it can be sampled, evaluated and exported, not trained.")
     if path.is_dir():
         return find_run(path).load("best")
