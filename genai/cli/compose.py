@@ -311,7 +311,7 @@ def explain_hydra_error(error: Exception, config_name: str) -> UserError:
     if isinstance(error, ConfigCompositionException) and unknown:
         key = override_key(unknown[1])
         keys = known_keys(config_name)
-        hint = other_name_hint(config_name, key) or did_you_mean(key, keys)
+        hint = (config_name == "train" and other_name_hint(key, NODE_KEYS)) or did_you_mean(key, keys)
         return UserError(f"There is no option '{key}'.{hint} There are: {', '.join(keys)}.")
     return UserError(str(error).strip().splitlines()[0])
 

@@ -1,5 +1,7 @@
 """Names of options that people type first: without the group they stand in, or as other tools call them."""
 
+from collections.abc import Sequence
+
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "path": ("data.path",),
     "folder": ("data.path",),
@@ -38,13 +40,15 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 }
 """Options of ``genai.train`` by other names."""
 
-GROUPS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
-"""Options that have others below them."""
 
+def other_name_hint(name: str, groups: Sequence[str]) -> str:
+    """Return ``" Did you mean 'data.path'?"`` for ``path`` of ``genai.train``; empty for names that are not listed.
 
-def other_name_hint(command: str, name: str) -> str:
-    """Return ``" Did you mean 'data.path'?"`` for ``path`` of ``genai.train``; empty for names that are not listed."""
+    Args:
+        name: an unknown option.
+        groups: options that have others below them.
+    """
     group, _, rest = name.partition("_")  # data_path, as in Python
-    dotted = (f"{group}.{rest}",) if rest and group in GROUPS else ()
-    names = OTHER_NAMES.get(name, dotted) if command == "train" else ()
+    nested = (f"{group}.{rest}",) if rest and group in groups else ()
+    names = OTHER_NAMES.get(name, nested)
     return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
+from genai.core.errors import UserError
 from genai.core.terminal import one_line, terminal_text
 
 HELP = """Say what a training run would read from your data, and what it would leave out. Nothing is trained.
@@ -30,10 +31,17 @@ def main() -> None:
     if {"-h", "--help"} & set(words):
         print(HELP)
         return
+    if unused := next((word for word in words if word.startswith(("-m", "--multirun", "resume="))), None):
+        exit_on_error(lambda: check_word(unused))
     folders = [word.removeprefix("out=") for word in words if word.startswith("out=")]
     folder = Path(folders[-1] if folders and folders[-1] else "check").expanduser()
     overrides = [word for word in words if not word.startswith("out=")]
     launch(lambda config: check(config, folder), "train", overrides)
+
+
+def check_word(word: str) -> None:
+    """Raise ``UserError`` for a word that is for several runs, or for one of before."""
+    raise UserError(f"{word}: check looks at the data of one new run. Leave it out.")
 
 
 def check(config: CommandConfig, folder: Path) -> None:

@@ -16,6 +16,8 @@ def main() -> None:
 
 def export(config: CommandConfig) -> None:
     """Write the folder. Raises ``UserError``, ``RunError``."""
+    import shutil
+
     from genai.cli.settings import ExportSettings, parse_settings
     from genai.exchange.hf_export import export_folder
     from genai.exchange.pretrained import is_pretrained_folder
@@ -34,6 +36,7 @@ def export(config: CommandConfig) -> None:
     try:
         family = export_folder(model.modality, model.method, out, source, model_card(model))
     except OSError as error:
+        shutil.rmtree(out, ignore_errors=True)  # it did not exist, or was empty
         raise RunError(f"cannot write {out}: {error.strerror}.") from error
     print(one_line(f"{family} in {out}/"), file=sys.stderr, flush=True)
     print(one_line(f"open it   AutoModelForCausalLM.from_pretrained({str(out)!r})"), flush=True)

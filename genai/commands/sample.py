@@ -80,7 +80,7 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     from genai.core.batch import batch_ranges
     from genai.inference.known_prompts import prompt_notes
     from genai.inference.model import expand_prompts
-    from genai.modalities.optional import request_notes
+    from genai.modalities.optional import request_notes, sample_notes
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
@@ -121,10 +121,8 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     if contact_sheet := preview.contact_sheet(samples):
         _write(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
-    num_quiet = sum(getattr(sample, "is_quiet", False) for _, sample in samples)
-    if num_quiet:
-        advice = "train longer, give a prompt of the training data or init=, or take ckpt=RUN/checkpoints/last.ckpt"
-        print(f"{num_quiet} of {len(samples)} almost silent: {advice}", file=sys.stderr, flush=True)
+    for note in sample_notes(model.modality, [sample for _, sample in samples]):
+        print(note, file=sys.stderr, flush=True)
 
 
 def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe) -> None:

@@ -37,8 +37,6 @@ class ImageFolder(Folder):
         UserError: there are no pictures, or too few that can be used.
     """
 
-    num_similar = 0
-    """Number of pictures that look like another one, copies included; these are on one side."""
     media = Picture
     metrics = ("val_loss", "nearest")
     suffixes = SUFFIXES
@@ -95,5 +93,6 @@ class ImageFolder(Folder):
 
         key = cache_key("alike", 1, [info.thumbnail for info in infos])
         group_ids: list[int] = cached_json(cache_dir() / f"{key}.json", compute)["numbers"]
-        self.num_similar = len(group_ids) - len(set(group_ids))
+        if num_similar := len(group_ids) - len(set(group_ids)):
+            self.layout_note += f"; {num_similar:,} look like another one, copies included: both are on one side"
         return group_ids, "" if len(set(group_ids)) > 1 else "; all look alike, in both splits"

@@ -23,7 +23,7 @@ class Family:
         arguments: maps a config to arguments of ``GPT``.
         weights: lists the tensors of a ``GPT`` with these arguments.
         config: maps arguments of ``GPT`` to a config.
-        needs: arguments that its models have, with the values that are possible.
+        required: arguments that its models have, with the values that are possible.
         prefix: what some files leave out before the names of all tensors but the readout.
         ignored: ends of the names of tensors without a meaning, such as masks.
     """
@@ -31,7 +31,7 @@ class Family:
     arguments: Callable[[Config], Arguments]
     weights: Callable[[Arguments], list[Weight]]
     config: Callable[[Arguments], dict[str, Any]]
-    needs: Mapping[str, Sequence[Any]]
+    required: Mapping[str, Sequence[Any]]
     prefix: str = ""
     ignored: tuple[str, ...] = ("rotary_emb.inv_freq",)
 
@@ -112,8 +112,6 @@ def _llama_config(arguments: Arguments, model_type: str, architecture: str) -> d
         "rope_parameters": rope_parameters(arguments),
         **sizes(arguments),
     }
-    if model_type == "mistral":
-        config["sliding_window"] = None
     return config | ({"attention_bias": arguments["bias"] == "attention"} if model_type == "llama" else {})
 
 
@@ -189,7 +187,7 @@ def _activation_name(arguments: Arguments, tanh: str) -> str:
 
 def _neox_arguments(config: Config) -> Arguments:
     config.require("attention_bias", True)
-    share = config.rope.get("partial_rotary_factor", config.values.get("rotary_pct", 0.25))
+    fraction = config.rope.get("partial_rotary_factor", config.values.get("rotary_pct", 0.25))
     return {
         **PLAIN,
         "block": config.integer("max_position_embeddings"),
@@ -203,7 +201,7 @@ def _neox_arguments(config: Config) -> Arguments:
         "affine": True,
         "eps": config.number("layer_norm_eps", 1e-5),
         "bias": "all",
-        "rotary_fraction": to_float("partial_rotary_factor", share),
+        "rotary_fraction": to_float("partial_rotary_factor", fraction),
         "parallel": config.flag("use_parallel_residual", True),
         "tied": config.flag("tie_word_embeddings", False),
         **config.rotary(),
@@ -330,19 +328,15 @@ NANOCHAT = ROTARY | {
     "embedding_norm": (True,), "norm": ("rms",), "affine": (False,), "activation": ("relu2",), "bias": ("none",),
     "qk_norm": ("after_rotary",), "qk_gain": (1.0,),
 }  # fmt: skip
+LLAMA_FAMILY = Family(
+    _llama_arguments,
+    _llama_weights,
+    lambda arguments: _llama_config(arguments, "llama", "LlamaForCausalLM"),
+    LLAMA | {"qk_norm": ("none",), "bias": ("none", "attention")},
+)
 FAMILIES = {
-    "llama": Family(
-        _llama_arguments,
-        _llama_weights,
-        lambda arguments: _llama_config(arguments, "llama", "LlamaForCausalLM"),
-        LLAMA | {"qk_norm": ("none",), "bias": ("none", "attention")},
-    ),
-    "mistral": Family(
-        _llama_arguments,
-        _llama_weights,
-        lambda arguments: _llama_config(arguments, "mistral", "MistralForCausalLM"),
-        LLAMA | {"qk_norm": ("none",), "bias": ("none",)},
-    ),
+    "llama": LLAMA_FAMILY,
+    "mistral": LLAMA_FAMILY,  # its window is a shorter context
     "qwen2": Family(
         lambda config: _llama_arguments(config, bias="qkv"),
         _llama_weights,

@@ -24,7 +24,7 @@ from genai.networks.gpt import GPT
 END = "<|endoftext|>"
 MAX_SHARD_BYTES = 2 * 2**30
 """Weights of one file; a larger model has several and an index."""
-FREE_HEAD_WIDTH = ("llama", "mistral", "qwen3")
+FREE_HEAD_WIDTH = ("llama", "qwen3")
 """Families whose heads may have another width than ``width / heads``."""
 EQUAL_KV_HEADS = ("gpt2", "gpt_neox")
 """Families that have as many heads with keys and values as with queries."""
@@ -107,12 +107,12 @@ def family_name(arguments: Arguments) -> str:
     for name, family in FAMILIES.items():
         fits = has_equal_heads or name in FREE_HEAD_WIDTH
         fits &= arguments["kv_heads"] == arguments["heads"] or name not in EQUAL_KV_HEADS
-        if fits and all(arguments[key] in allowed for key, allowed in family.needs.items()):
+        if fits and all(arguments[key] in allowed for key, allowed in family.required.items()):
             return name
-    needs = FAMILIES["nanochat"].needs
+    required = FAMILIES["nanochat"].required
     words = [
         f"model.network.{key}={str(allowed[0]).lower()}"
-        for key, allowed in needs.items()
+        for key, allowed in required.items()
         if arguments[key] not in allowed
     ]
     raise UserError(
@@ -134,7 +134,8 @@ def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
     else:
         raise UserError("format=hf needs modality.tokenizer=bpe or bytes: transformers has no tokenizer of characters.")
     exported.add_special_tokens([AddedToken(END, special=True, normalized=False)])
-    assert exported.token_to_id(END) == modality.end_token
+    if exported.token_to_id(END) != modality.end_token:
+        raise UserError(f"format=hf: the training text has made {END} a token of its own.")
     return exported, modality.end_tokens
 
 

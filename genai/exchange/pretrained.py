@@ -14,6 +14,7 @@ from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_te
 from genai.core.files import check_file, read_text
 from genai.core.instantiate import check_node, parse_dataclass
 from genai.core.plain_data import parse_json
+from genai.core.progress import ProgressBar
 from genai.exchange.families import Config, Family, family_of
 from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
@@ -106,8 +107,10 @@ def load_network(
     if unused:
         raise CorruptCheckpoint(f"{source}: nothing here takes its tensor {short_repr(unused[0])}.")
     state = {}
-    for weight in weights:  # one by one: only what is used is read, and only once
-        state[weight.name] = _read_weight(weight, names, tensors, expected[weight.name], source)
+    with ProgressBar("reading weights", len(weights)) as bar:
+        for weight in weights:  # one by one: only what is used is read, and only once
+            state[weight.name] = _read_weight(weight, names, tensors, expected[weight.name], source)
+            bar.step()
     network.load_state_dict(state, strict=False, assign=True)
     if arguments["tied"]:
         network.readout.weight = network.embedding.weight

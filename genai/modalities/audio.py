@@ -211,6 +211,13 @@ class Audio(Modality):
         warnings = {prompt: self.prompt_features.warning(prompt) for prompt in prompts if prompt}
         return [f"prompt {prompt!r} is {warning}" for prompt, warning in warnings.items() if warning]
 
+    def sample_notes(self, samples: Sequence[Sound]) -> list[str]:
+        """Return a note about samples in which hardly anything can be heard."""
+        if not (num_quiet := sum(sample.is_quiet for sample in samples)):
+            return []
+        advice = "train longer, give a prompt of the training data or init=, or take ckpt=RUN/checkpoints/last.ckpt"
+        return [f"{num_quiet} of {len(samples)} samples are almost silent: {advice}"]
+
     def preview(self) -> AudioPreview:
         return AudioPreview(self, is_enhanced=self.required_option == "init", has_clips=self.required_option == "clip")
 

@@ -62,6 +62,13 @@ class HasPromptNotes(Protocol):
 
 
 @runtime_checkable
+class HasSampleNotes(Protocol):
+    """It has notes about finished samples."""
+
+    def sample_notes(self, samples: Sequence[Any]) -> list[str]: ...
+
+
+@runtime_checkable
 class HasCompatibleModalities(Protocol):
     """A new training can start from weights and statistics of the modalities with these full class names."""
 
@@ -107,6 +114,11 @@ def request_notes(modality: Modality, prompts: Sequence[str], init: Any, options
     """Return notes for the user about these prompts, the media ``init`` and ``Options``, a line each."""
     notes = modality.prompt_notes(prompts) if isinstance(modality, HasPromptNotes) else []
     return notes + (modality.request_notes(init, options) if isinstance(modality, HasRequestNotes) else [])
+
+
+def sample_notes(modality: Modality, samples: Sequence[Any]) -> list[str]:
+    """Return notes for the user about finished samples, a line each."""
+    return modality.sample_notes(samples) if isinstance(modality, HasSampleNotes) else []
 
 
 def compatible_modalities(modality: Modality) -> tuple[str, ...]:

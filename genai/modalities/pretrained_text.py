@@ -49,7 +49,6 @@ class PretrainedTokenizer(Tokenizer):
             raise ValueError(f"a tokenizer of {size:,} tokens")
         tokens = [self.tokenizer.id_to_token(index) or "" for index in range(size)]
         self.begin_ids = self.tokenizer.encode("", add_special_tokens=True).ids[:1]
-        self.special_ids = {index for index, token in added.items() if token.special}
         self.token_bytes = [
             token.encode() if index in added else _token_bytes(token, is_byte_level)
             for index, token in enumerate(tokens)

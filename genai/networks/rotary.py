@@ -42,10 +42,12 @@ def rotary_frequencies(
         slow = frequencies / float(scaling["factor"])
         if kind == "linear":  # Chen et al. 2023, arXiv:2306.15595
             return slow
-        share = _llama3_share(frequencies, scaling) if kind == "llama3" else _yarn_share(width, base, scaling, device)
+        fraction = (
+            _llama3_fraction(frequencies, scaling) if kind == "llama3" else _yarn_fraction(width, base, scaling, device)
+        )
     except KeyError as error:
         raise ValueError(f"rope_type={kind} needs {error.args[0]}") from None
-    return slow * (1 - share) + frequencies * share
+    return slow * (1 - fraction) + frequencies * fraction
 
 
 def rotary_magnitude(scaling: Mapping[str, Any] | None) -> float:
@@ -68,14 +70,14 @@ def apply_partial_rotary(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([apply_rotary(x[..., :width], angles), x[..., width:]], -1)
 
 
-def _llama3_share(frequencies: Tensor, scaling: Mapping[str, Any]) -> Tensor:
+def _llama3_fraction(frequencies: Tensor, scaling: Mapping[str, Any]) -> Tensor:
     """Return how much of each frequency stays: all of the high ones, nothing of the low ones (Llama 3.1)."""
     low, high = float(scaling["low_freq_factor"]), float(scaling["high_freq_factor"])
     turns = float(scaling["original_max_position_embeddings"]) * frequencies / (2 * math.pi)
     return ((turns - low) / (high - low)).clamp(0, 1)
 
 
-def _yarn_share(width: int, base: float, scaling: Mapping[str, Any], device: torch.device | None) -> Tensor:
+def _yarn_fraction(width: int, base: float, scaling: Mapping[str, Any], device: torch.device | None) -> Tensor:
     """Return how much of each frequency stays (YaRN, Peng et al. 2023, arXiv:2309.00071, eq. 18 to 23)."""
     context = float(scaling["original_max_position_embeddings"])
 

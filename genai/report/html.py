@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import join
 from typing import Any
 
+from genai.data.in_memory import TARGET
 from genai.report.paths import public_path, public_text, public_word
 from genai.report.plots import line_chart, line_classes, read_losses
 from genai.runs.record import RunRecord
@@ -120,7 +121,7 @@ def _run_table(section: Section) -> str:
     if section.inputs:
         properties["Made from"] = ", ".join(name for name, _ in section.inputs)
     words = [public_word(str(word)) for word in record.overrides]
-    is_in_memory = any(word.endswith("in_memory.InMemory") for word in words)  # no command has data of Python
+    is_in_memory = any(word.partition("=")[2] == TARGET for word in words)  # no command has data of Python
     train_command = (
         "genai.fit(..., data=...) in Python" if is_in_memory else join(["python", "-m", "genai.train", *words])
     )

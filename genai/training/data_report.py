@@ -36,8 +36,6 @@ class DataReport:
         yield "splits", f"{len(source.train):,} items to train on, {len(source.val):,} held out"
         if source.layout_note:
             yield "layout", source.layout_note
-        if num_similar := getattr(source, "num_similar", 0):
-            yield "similar", f"{num_similar:,} look like another one (copies included): both are on one side"
         yield "sizes", self._sizes()
         self.modality.fit(source.train, cache_dir())
         yield "seen as", "; ".join(filter(None, (self.modality.description, self.modality.fitting)))

@@ -104,25 +104,16 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     if resumed:
         check_same_data(source, resumed)
         print_changes(resumed, values, hardware)
-    folder = cache_dir()
     if not restore_modality(modality, values["modality"]["_target_"], header, checkpoint):
-        modality.fit(source.train, folder)
-    train, val = modality.pack(source.train, folder), modality.pack(source.val, folder)
-    check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
-    if settings.overfit_items:
-        train = val = FirstItems(train, settings.overfit_items)
-
+        modality.fit(source.train, cache_dir())
+    train, val = _pack_data(modality, source, settings)
     torch.manual_seed(settings.seed)
     method = build_method(values["model"], modality, plugins)
     parse_dataclass(method.Options, method.sampling, "model.sampling")
     if start and not resumed:
         load_initial_weights(method, start["state_dict"], settings.init_from or "")
     optimizers = _create_optimizers(values["optimizer"], method)
-    schedule = instantiate(values["schedule"], Schedule, "schedule")
-    lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
-    if resumed and header:
-        base_lr = max(group["base_lr"] for optimizer in optimizers.values() for group in optimizer.param_groups)
-        print_rate_change(resumed, schedule, lr_schedule, header, base_lr)
+    lr_schedule = _create_lr_schedule(values, settings, optimizers, resumed, header)
     preview = modality.preview()
     default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
@@ -144,6 +135,31 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         header.step if resumed and header else 0,
         start if resumed else {},
     )
+
+
+def _pack_data(modality: Modality, source: Source, settings: TrainSettings) -> tuple[PackedDataset, PackedDataset]:
+    """Return both splits as tensors. Raises ``UserError`` if a batch does not fit into the memory."""
+    train, val = modality.pack(source.train, cache_dir()), modality.pack(source.val, cache_dir())
+    check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
+    if settings.overfit_items:
+        train = val = FirstItems(train, settings.overfit_items)
+    return train, val
+
+
+def _create_lr_schedule(
+    values: Mapping[str, Any],
+    settings: TrainSettings,
+    optimizers: Mapping[str, MuonAdamW],
+    resumed: Run | None,
+    header: CheckpointHeader | None,
+) -> LRSchedule:
+    """Create the LR schedule, and say how a resumed run's rate changes."""
+    schedule = instantiate(values["schedule"], Schedule, "schedule")
+    lr_schedule = create_lr_schedule(settings, schedule, header if resumed else None)
+    if resumed and header:
+        base_lr = max(group["base_lr"] for optimizer in optimizers.values() for group in optimizer.param_groups)
+        print_rate_change(resumed, schedule, lr_schedule, header, base_lr)
+    return lr_schedule
 
 
 def build_source(config: CommandConfig) -> tuple[Source, Modality]:
@@ -176,7 +192,6 @@ def _resolve_hardware(values: Mapping[str, Any]) -> DeviceConfig:
 
 def _build_on_meta(config: CommandConfig, modality: Modality, plugins: Sequence[str]) -> Method:
     """Build the method without memory. Raises ``UserError`` if it does not fit the modality."""
-
     try:
         with torch.device("meta"), SkipInit():
             return build_method(config.values["model"], modality, plugins)

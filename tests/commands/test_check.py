@@ -1,34 +1,20 @@
 """What a training run would read, before it runs."""
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from genai.commands import check
 from tests.hostile.test_output import picture
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+def run(inside: Command, tmp_path: Path) -> Command:
     """Run the command in an empty folder."""
-
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["genai check", *words])
-        code: object = 0
-        try:
-            check.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        captured = capfd.readouterr()
-        return subprocess.CompletedProcess(words, code, captured.out, captured.err)  # type: ignore[arg-type]
-
-    return run
+    return lambda *words: inside("check", *words, cwd=tmp_path)
 
 
 def test_pictures(run: Command, tmp_path: Path) -> None:
@@ -41,7 +27,7 @@ def test_pictures(run: Command, tmp_path: Path) -> None:
     assert rows["splits"] == "5 items to train on, 1 held out"
     assert rows["sizes"] == "all 8 x 8 pixels"
     assert rows["seen as"] == "16 x 16 pixels; other shapes are cut to their middle part"
-    assert rows["layout"] == "0.1 held out by content; captions: 7 from names of folders" and "similar" not in rows
+    assert rows["layout"] == "0.1 held out by content; captions: 7 from names of folders"
     assert rows["prompts"].startswith("2 different: ") and "red cat" in rows["prompts"]
     assert "broken.png" in rows["not used"]
     assert {file.name for file in (tmp_path / "check").iterdir()} == {f"check-{index:03d}.png" for index in range(3)}
@@ -58,7 +44,7 @@ def test_the_layout_and_look_alikes(run: Command, tmp_path: Path) -> None:
     rows = {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
     assert rows["layout"] == "train/ and val/; captions: 1 from text files, 1 from tables, 2 files without"
     done = run("modality=image", "data=image_folder", "data.path=data/train", "modality.size=8")
-    assert "\nsimilar   1 look like another one" in done.stdout
+    assert "; 1 look like another one, copies included" in done.stdout
 
 
 def test_texts_are_shown(run: Command, tmp_path: Path) -> None:
@@ -76,6 +62,12 @@ def test_nothing_usable_is_exit_code_2(run: Command, tmp_path: Path) -> None:
     (tmp_path / "data" / "broken.png").write_bytes(b"no picture")
     done = run("modality=image", "data=image_folder", "data.path=data")
     assert done.returncode == 2 and "broken.png" in done.stderr and not (tmp_path / "check").exists()
+
+
+@pytest.mark.parametrize("word", ["-m", "resume=auto"])
+def test_it_is_about_one_new_run(word: str, run: Command) -> None:
+    done = run("modality=image", word)
+    assert done.returncode == 2 and f"{word}: check looks at the data of one new run" in done.stderr
 
 
 def test_a_wrong_word_and_help(run: Command) -> None:

@@ -1,31 +1,20 @@
 """``python -m genai export``."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import genai
-from genai.commands import export
 from tests.exchange.test_pretrained import CONFIG, source  # noqa: F401
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str]]:
+def run(inside: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple[int, str]]:
     def run(*words: str) -> tuple[int, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["genai export", *words])
-        try:
-            export.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-            captured = capfd.readouterr()
-            return code, captured.out + captured.err
-        captured = capfd.readouterr()
-        return 0, captured.out + captured.err
+        done = inside("export", *words, cwd=tmp_path)
+        return done.returncode, done.stdout + done.stderr
 
     return run
 

@@ -3,13 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from genai.commands import history
 from genai.core.cache import cache_dir
 from genai.core.filesystem import lock_file
 from genai.runs.checkpoint import read_hashes
@@ -35,18 +33,8 @@ def place(trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def run(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["genai history", *words])
-        code: object = 0
-        try:
-            history.main()
-        except SystemExit as ended:
-            code = ended.code or 0
-        captured = capfd.readouterr()
-        return subprocess.CompletedProcess(words, code, captured.out, captured.err)  # type: ignore[arg-type]
-
-    return run
+def run(inside: Command, place: Path) -> Command:
+    return lambda *words: inside("history", *words, cwd=place)
 
 
 def folder(place: Path, time: str) -> Path:
