@@ -91,7 +91,7 @@ def levels(rooms: dict[str, set[str]]) -> list[list[str]]:
     arrows = without_implied(rooms)
     for level in range(max(depth.values()) + 1):
         row = [room for room in FLOORS if depth.get(room) == level]
-        centers = {room: sum(position[t] for t in arrows[room]) / max(1, len(arrows[room])) for room in row}
+        centers = {room: sum(position[t] for t in sorted(arrows[room])) / max(1, len(arrows[room])) for room in row}
         rows.append(sorted(row, key=lambda room: centers[room]))
         position |= {room: number / max(1, len(row) - 1) for number, room in enumerate(rows[-1])}
     return rows
@@ -118,10 +118,10 @@ def draw() -> str:
     ]
     arrows = without_implied(rooms)
     for room, targets in arrows.items():
-        ordered = sorted(targets, key=lambda name: places[name][0])
+        ordered = sorted(targets, key=lambda name: places[name])
         for number, target in enumerate(ordered, 1):
             x1, y1 = places[room][0] + WIDTH * number / (len(ordered) + 1), places[room][1] + HEIGHT
-            sources = sorted((name for name in arrows if target in arrows[name]), key=lambda name: places[name][0])
+            sources = sorted((name for name in arrows if target in arrows[name]), key=lambda name: places[name])
             x2 = places[target][0] + WIDTH * (sources.index(room) + 1) / (len(sources) + 1)
             y2, middle = places[target][1], (y1 + places[target][1]) / 2
             parts.append(
