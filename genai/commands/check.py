@@ -47,9 +47,10 @@ def check_word(word: str) -> None:
 def check(config: CommandConfig, folder: Path) -> None:
     """Print the report on the data of a training run. Raises ``UserError`` if nothing can be used."""
     from genai.training.data_report import DataReport
-    from genai.training.setup import build_source
+    from genai.training.parts import TrainingParts
 
-    report = DataReport(*build_source(config))
+    parts = TrainingParts.parse(config)
+    report = DataReport(parts.build_source(), parts.modality)
     for label, text in report.rows():
         print(one_line(f"{label:<10}{text}"), flush=True)
     items = report.write_items(folder)

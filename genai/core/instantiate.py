@@ -8,12 +8,12 @@ a subclass of the class that the argument requires.
 import inspect
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import MISSING, is_dataclass
+from dataclasses import MISSING, dataclass, is_dataclass
 from dataclasses import fields as dataclass_fields
 from functools import cache
 from importlib import import_module
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -34,6 +34,63 @@ PLAIN_TYPES = {
 Node = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Part(Generic[T]):
+    """A config node whose names, types and ranges are checked, down to the inner nodes.
+
+    Attributes:
+        cls: the class that it describes.
+        arguments: by name; inner nodes are parts.
+        path: of the node in the config, for messages: ``"model"``.
+        plugins: packages besides genai whose classes are allowed.
+    """
+
+    cls: type[T]
+    arguments: dict[str, Any]
+    path: str
+    plugins: Sequence[str] = ()
+
+    @classmethod
+    def parse(
+        cls, node: Node, base: type[T], path: str, plugins: Sequence[str] = (), fixed: Collection[str] = ()
+    ) -> "Part[T]":
+        """Check a node without building. Raises ``UserError``; the arguments are those of ``instantiate``."""
+        target, values = _check_arguments(node, base, path, plugins, fixed)
+        for name, value in values.items():
+            if _is_node(value):
+                values[name] = Part.parse(value, _argument_class(target, name), f"{path}.{name}", plugins, fixed)
+        return Part(target, values, path, plugins)
+
+    def build(self, fixed: Mapping[str, Any] | None = None) -> T:
+        """Build the object, inner parts first. Raises ``UserError``.
+
+        Args:
+            fixed: arguments that the node must not set, by name, such as ``modality.interface``; a value may be a node.
+        """
+        fixed, values = fixed or {}, dict(self.arguments)
+        parameters, hints = _named_parameters(self.cls), _type_hints(self.cls)
+        for name, value in values.items():
+            if name in fixed:
+                given = value.cls.__name__ if isinstance(value, Part) else short_repr(value)
+                always = f"it is always {short_repr(fixed[name])} here"
+                raise UserError(f"{self.path}.{name}={given} cannot be set: {always}. Leave it out.")
+        for name in parameters:
+            if name in fixed:
+                values[name] = _check_value(fixed[name], hints, name, self.path)
+        for name, parameter in parameters.items():
+            if name not in values and parameter.default is parameter.empty:
+                sizes = f"this modality gives {join_names(fixed)}. Give {name} a default, or " if fixed else ""
+                raise UserError(f"{self.path}: {self.cls.__name__} needs {name}; {sizes}set {self.path}.{name}=.")
+        for name, value in values.items():
+            if _is_node(value):  # a fixed argument
+                value = Part.parse(value, _argument_class(self.cls, name), f"{self.path}.{name}", self.plugins, fixed)
+            values[name] = value.build(fixed) if isinstance(value, Part) else value
+        try:
+            return self.cls(**values)
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}") from error
+
+
 def instantiate(
     node: Node, base: type[T], path: str, fixed: Mapping[str, Any] | None = None, plugins: Sequence[str] = ()
 ) -> T:
@@ -43,43 +100,14 @@ def instantiate(
         node: ``_target_`` and arguments; an argument may be a node itself.
         base: required base class of the target.
         path: of the node in the config, for messages: ``"model"``.
-        fixed: arguments that nodes must not set, by name, such as ``modality.interface``; a value may be a node.
+        fixed: arguments that nodes must not set, by name, such as ``modality.interface``.
         plugins: packages besides genai whose classes are allowed.
 
     Raises:
         UserError: an unknown target or name, a wrong type, a value out of range, a fixed argument that the node sets,
             a missing argument.
     """
-    fixed = fixed or {}
-    cls, values = _check_arguments(node, base, path, plugins, fixed)
-    parameters = _named_parameters(cls)
-    for name, value in values.items():
-        if name in fixed:
-            always = f"it is always {short_repr(fixed[name])} here"
-            raise UserError(f"{path}.{name}={short_repr(value)} cannot be set: {always}. Leave it out.")
-    hints = _type_hints(cls)
-    for name in parameters:
-        if name in fixed:
-            values[name] = _check_value(fixed[name], hints, name, path)
-    for name, parameter in parameters.items():
-        if name not in values and parameter.default is parameter.empty:
-            sizes = f"this modality gives {join_names(fixed)}. Give {name} a default, or " if fixed else ""
-            raise UserError(f"{path}: {cls.__name__} needs {name}; {sizes}set {path}.{name}=.")
-    for name, value in values.items():
-        if _is_node(value):
-            values[name] = instantiate(value, _argument_class(cls, name), f"{path}.{name}", fixed, plugins)
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def check_node(node: Node, base: type[Any], path: str, plugins: Sequence[str] = ()) -> None:
-    """Check names, types and ranges of ``node`` and its inner nodes without building. Raises ``UserError``."""
-    cls, values = _check_arguments(node, base, path, plugins)
-    for name, value in values.items():
-        if _is_node(value):
-            check_node(value, _argument_class(cls, name), f"{path}.{name}", plugins)
+    return Part.parse(node, base, path, plugins, fixed or ()).build(fixed)
 
 
 def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file, read_text
-from genai.core.instantiate import check_node, parse_dataclass
+from genai.core.instantiate import Part, parse_dataclass
 from genai.core.plain_data import parse_json
 from genai.core.progress import ProgressBar
 from genai.exchange.families import Config, Family, family_of
@@ -88,7 +88,7 @@ def load_network(
         UserError: an argument is out of range, or some exclude each other.
         CorruptCheckpoint: a tensor is missing, superfluous or of another shape.
     """
-    check_node({"_target_": f"{GPT.__module__}.{GPT.__name__}", **arguments}, GPT, short_text(str(source)))
+    Part.parse({"_target_": f"{GPT.__module__}.{GPT.__name__}", **arguments}, GPT, short_text(str(source)))
     try:
         with torch.device("meta"):
             network = GPT(**arguments)

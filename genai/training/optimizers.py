@@ -189,11 +189,6 @@ def _check_moments(values: Any, parameter: nn.Parameter, muon: bool, name: str) 
             raise CorruptCheckpoint(f"{name}: {moment} is negative.")
 
 
-def needs_whole_matrices(node: Mapping[str, Any]) -> bool:
-    """Whether the optimizer that a config describes uses Muon, which needs matrices that are not sharded."""
-    return node.get("matrix_lr", 0) is not None
-
-
 def _gradients(parameters: list[nn.Parameter]) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 

@@ -23,6 +23,7 @@ from genai.runs.checkpoint import Check, CheckpointHeader
 from genai.runs.record import config_differences
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
+from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import LRSchedule, Schedule
 
 MIN_RATE_RATIO = 1.5
@@ -135,7 +136,11 @@ def load_initial_weights(method: Method, weights: Mapping[str, torch.Tensor], na
 
 
 def print_rate_change(
-    run: Run, schedule: Schedule, lr_schedule: LRSchedule, header: CheckpointHeader, base_lr: float
+    run: Run,
+    schedule: Schedule,
+    lr_schedule: LRSchedule,
+    header: CheckpointHeader,
+    optimizers: Mapping[str, MuonAdamW],
 ) -> None:
     """Print by how much the learning rate of a resumed run that had cooled down rises, if it does.
 
@@ -143,7 +148,7 @@ def print_rate_change(
         run: the resumed run.
         schedule, lr_schedule: that it has now.
         header: of the checkpoint.
-        base_lr: rate of the optimizer.
+        optimizers: of the networks, by name; the largest of their rates is shown.
     """
     node = current_node(run.read_config().get("schedule"))
     try:
@@ -153,6 +158,7 @@ def print_rate_change(
         return
     ratio = lr_schedule.factor(header.step - 1) / before if before > 0 else 1.0  # at the same step, without the warm-up
     if ratio > MIN_RATE_RATIO and os.environ.get("LOCAL_RANK", "0") == "0":
+        base_lr = max(group["base_lr"] for optimizer in optimizers.values() for group in optimizer.param_groups)
         rates = f"from {before * base_lr:.2g} to {lr_schedule.factor(header.step) * base_lr:.2g}"
         hint = f"schedule.peak={schedule.peak / ratio:.2g} keeps it low"
         print(f"the learning rate rises again, {rates}: the run had cooled down; {hint}", file=sys.stderr, flush=True)

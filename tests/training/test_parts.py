@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genai.core.errors import UserError
-from genai.training.setup import _check_splits
+from genai.training.parts import _check_splits
 from tests.stubs import SoundSource
 
 
