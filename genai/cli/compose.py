@@ -31,7 +31,7 @@ from genai.core.paths import config_dir, config_dirs
 from genai.core.renamed import current_words
 from genai.core.terminal import one_line
 
-NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger")
+NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger", "adapter")
 """Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
 
 MULTIRUN_FLAGS = ("-m", "--multirun")

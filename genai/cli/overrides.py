@@ -51,6 +51,26 @@ def with_absolute_paths(words: Sequence[str]) -> list[str]:
     ]
 
 
+def with_base_words(words: Sequence[str]) -> list[str]:
+    """Return ``words`` after those that follow from a model of ``init_from=`` that gives its modality.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    given = {override_key(word): word.partition("=")[2] for word in words}
+    source, has_adapter = given.get("init_from"), given.get("adapter", "null") != "null"
+    if source in (None, "", "null"):
+        return list(words)
+    from genai.inference.model import is_pretrained_path
+
+    is_pretrained = is_pretrained_path(Path(str(source)).expanduser().absolute())
+    if not (has_adapter or is_pretrained):
+        return list(words)
+    kind = "text" if is_pretrained else find_run(str(source)).record.modality
+    new = {"modality": kind, "optimizer": None if has_adapter else "finetune"}
+    return [*(f"{key}={value}" for key, value in new.items() if value and key not in given), *words]
+
+
 def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]:
     """Return the overrides that ``run`` was started with, followed by ``new_overrides``, which replace them.
 

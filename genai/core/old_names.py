@@ -357,6 +357,7 @@ NEWER_KEYS: dict[str, Any] = {
     "fast_dev_run": None,
     "overfit_items": None,
     "profile": False,
+    "adapter": None,
     "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},
 }
 """Keys of ``configs/train.yaml`` that older runs do not have, with the value that fits them."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genai.core.errors import UserError
 from genai.core.files import make_folder, read_text, write_file
+from genai.exchange.description import network_arguments
 from genai.exchange.families import FAMILIES, Arguments
 from genai.exchange.pretrained import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS, hub_root
 from genai.methods.autoregressive import Autoregressive
@@ -80,25 +81,6 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
 
 def _copied_names(source: Path) -> list[str]:
     return [name for name in COPIED if (source / name).is_file()]
-
-
-def network_arguments(network: GPT) -> Arguments:
-    """Return the arguments that build the network."""
-    shape = network.shape
-    return {
-        "vocab_size": network.vocab_size,
-        "block": network.block,
-        "layers": len(network.blocks),
-        **{name: value for name, value in vars(shape).items() if name != "dropout"},
-        "ngrams": network.ngrams,
-        "positions": "rotary" if network.positions is None else "learned",
-        "rotary_base": network.rotary_base,
-        "rotary_fraction": network.rotary_width / shape.head_width if network.positions is None else 1.0,
-        "rotary_scaling": network.rotary_scaling,
-        "tied": network.readout.weight is network.embedding.weight,
-        "embedding_norm": network.has_embedding_norm,
-        "softcap": network.softcap,
-    }
 
 
 def family_name(arguments: Arguments) -> str:

@@ -1,6 +1,7 @@
 """Models from the description in a checkpoint: checked on the meta device first, which takes no memory."""
 
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
+from genai.adapters.lora import LoRA, merge_adapters
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.instantiate import instantiate
 from genai.methods.base import Method
@@ -31,7 +33,8 @@ def check_description(
     """Return the modality that a checkpoint of ``num_bytes`` bytes describes, and the method on the meta device.
 
     Its shapes are compared with the ``weights`` before any memory is allocated. Its number of elements is compared with
-    the file size too, because a stored tensor can repeat a single element (stride 0) or share storage with others.
+    the file size too, because a stored tensor can repeat a single element (stride 0) or share storage with others. Of
+    a model with an adapter, only what is trained is in the checkpoint.
 
     Raises:
         UserError: a class that is not allowed.
@@ -48,11 +51,30 @@ def check_description(
         raise CorruptCheckpoint(f"it does not describe its modality: {short_text(reason)}") from error
     with torch.device("meta"), SkipInit(), limit_parameters(5_000):
         method = build_method(header.model, modality, plugins)
-    num_elements = sum(tensor.numel() for tensor in (*method.parameters(), *method.buffers()))
-    if num_elements > num_bytes:
-        raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
+        if header.adapter is not None:
+            instantiate(header.adapter, LoRA, "adapter", plugins=plugins).attach(method)
+    check_tensors(method, weights, num_bytes, header.adapter is not None)
+    return modality, method
+
+
+def check_tensors(method: Method, weights: Mapping[str, Tensor], num_bytes: int, is_adapter: bool = False) -> None:
+    """Compare the ``weights`` in a file of ``num_bytes`` bytes with those of ``method``. Raises ``CorruptCheckpoint``.
+
+    Args:
+        method: may be on the meta device.
+        weights: by their names in a checkpoint.
+        num_bytes: size of the file.
+        is_adapter: whether parameters of ``method`` that are not trained are in another file.
+    """
     expected = {f"method.{name}": value for name, value in method.state_dict().items()}
     expected |= {f"ema.module.{name}": value for name, value in method.ema_module.state_dict().items()}
+    if is_adapter:
+        frozen = _frozen_names(method, "method.") | _frozen_names(method.ema_module, "ema.module.")
+        expected = {name: value for name, value in expected.items() if name not in frozen}
+    own = [*method.named_parameters(), *method.named_buffers()]
+    num_elements = sum(x.numel() for name, x in own if not is_adapter or f"method.{name}" in expected)
+    if num_elements > num_bytes:
+        raise CorruptCheckpoint(f"it describes a model of {num_elements:,} numbers in {num_bytes:,} bytes.")
     for name in {**expected, **weights}:
         if name not in ("ema.n_averaged", *expected):
             raise CorruptCheckpoint(f"its weights do not fit its model, which has no {short_repr(name)}.")
@@ -60,7 +82,12 @@ def check_description(
         if tensor is not None and (stored is None or _kind(stored) != _kind(tensor)):
             found = "missing" if stored is None else f"{tuple(stored.shape)}, not {tuple(tensor.shape)}"
             raise CorruptCheckpoint(f"its weights do not fit its model: {short_repr(name)} is {found}.")
-    return modality, method
+
+
+def _frozen_names(module: torch.nn.Module, prefix: str) -> set[str]:
+    """Return the names of the parameters that are not trained: those below an adapter."""
+    parameters = module.named_parameters(remove_duplicate=False)
+    return {f"{prefix}{name}" for name, parameter in parameters if not parameter.requires_grad}
 
 
 def _kind(tensor: Tensor) -> tuple[torch.Size, bool]:
@@ -102,11 +129,46 @@ def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[
     return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
 
 
-def load_weights(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
-    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit."""
-    method.load_state_dict(_strip_prefix(state, "method."))
+def load_weights(method: Method, state: Mapping[str, Tensor], weights: str, strict: bool = True) -> None:
+    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit.
+
+    Args:
+        method: of the checkpoint.
+        state: the weights.
+        weights: ``ema`` or ``raw``.
+        strict: whether all of them have to be there.
+    """
+    method.load_state_dict(_strip_prefix(state, "method."), strict)
     if weights == "ema":
-        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."))
+        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."), strict)
+
+
+def merge_adapter(
+    method: Method,
+    header: CheckpointHeader,
+    state: Mapping[str, Tensor],
+    weights: str,
+    factor: float = 1.0,
+    plugins: Sequence[str] = (),
+) -> None:
+    """Add the adapter of a checkpoint to the weights of its base.
+
+    Args:
+        method: the base.
+        header, state: of the checkpoint, and its weights.
+        weights: ``ema`` or ``raw``.
+        factor: of the change.
+        plugins: packages whose classes the checkpoint may name.
+
+    Raises:
+        UserError: the base does not have its layers.
+        CorruptCheckpoint: the tensors do not fit.
+    """
+    with SkipInit():
+        instantiate(header.adapter or {}, LoRA, "adapter", plugins=plugins).attach(method)
+    check_tensors(method, state, sys.maxsize, is_adapter=True)
+    load_weights(method, state, weights, strict=False)
+    merge_adapters(method, factor)
 
 
 def _strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_n
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
-from genai.inference.build import build_from_checkpoint, load_weights
+from genai.inference.build import build_from_checkpoint, load_weights, merge_adapter
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -46,6 +46,7 @@ class Model:
         weights: ``ema`` or ``raw``.
         notes: one message per damaged checkpoint that was skipped.
         parts: the models that it is composed of, by the keys of the command line that name them: itself as ``ckpt``.
+        header: of the checkpoint; ``None`` for a model that has none.
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class Model:
         step: int = 0,
         notes: Sequence[str] = (),
         weights: str = "ema",
+        header: CheckpointHeader | None = None,
     ) -> None:
         self.modality, self.method, self.record = modality, method, dict(record or {})
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
-        self.weights, self.parts = weights, {"ckpt": self}
+        self.weights, self.parts, self.header = weights, {"ckpt": self}, header
 
     def __repr__(self) -> str:
         parts = [
@@ -312,8 +314,12 @@ def load(
     file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
     header = CheckpointHeader.read(state)
     try:
-        built_modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins)
-        load_weights(method, state["state_dict"], weights)
+        if header.adapter is not None:
+            built_modality, method = _load_base(header, plugins)
+            merge_adapter(method, header, state["state_dict"], weights, plugins=plugins)
+        else:
+            built_modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins)
+            load_weights(method, state["state_dict"], weights)
     except UserError as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:  # an untrusted description can cause any error
@@ -324,18 +330,31 @@ def load(
         raise UserError(f"{file} is a model of {short_text(recorded_modality)}, not of {modality}.")
     method = method.to(torch_device).eval()
     return Model(
-        built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights
+        built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights, header
     )
 
 
-def _is_pretrained_path(path: Path) -> bool:
+def _load_base(header: CheckpointHeader, plugins: Sequence[str]) -> tuple[Modality, Method]:
+    """Load the model that an adapter changes, with its averaged weights. Raises ``UserError`` if it is not there."""
+    base = header.base or {}
+    path, digest = base.get("path", ""), base.get("sha256", "")
+    hint = "Name a copy with ckpt=, and this adapter with adapter=."
+    if not path or not Path(path).exists():
+        raise UserError(f"it is an adapter, and its base, {short_repr(path)}, is not there. {hint}")
+    model = load(path, device="cpu", plugins=plugins)
+    if model.digest != digest:
+        raise UserError(f"it is an adapter, and its base, {short_repr(path)}, has changed since. {hint}")
+    return model.modality, model.method
+
+
+def is_pretrained_path(path: Path) -> bool:
     """Return whether a path could be a model of another tool; what reads them takes a tenth of a second to import."""
     return path.suffix in (".gguf", ".safetensors") or (path / "config.json").is_file()
 
 
 def _read_pretrained(path: Path) -> "PretrainedModel | None":
     """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
-    if not _is_pretrained_path(path):
+    if not is_pretrained_path(path):
         return None
     from genai.exchange.gguf_file import is_gguf_file, read_gguf
     from genai.exchange.pretrained import is_pretrained_folder, read_folder
@@ -347,6 +366,7 @@ def _read_pretrained(path: Path) -> "PretrainedModel | None":
 
 
 def _pretrained_model(model: "PretrainedModel", path: Path, modality: str | None, device: str) -> Model:
+    from genai.exchange.description import pretrained_header
     from genai.exchange.pretrained import INDEX, WEIGHTS
 
     if modality not in (None, "text"):
@@ -354,7 +374,8 @@ def _pretrained_model(model: "PretrainedModel", path: Path, modality: str | None
     record = {"modality": "text", "model": model.family, "license": model.license}
     names = (WEIGHTS, INDEX) if path.is_dir() else ()
     file = next((path / name for name in names if (path / name).is_file()), path)
-    return Model(model.modality, model.method.to(device).eval(), record, file, model.digest)
+    header = pretrained_header(model)
+    return Model(model.modality, model.method.to(device).eval(), record, file, model.digest, header=header)
 
 
 def open_checkpoint(
@@ -375,8 +396,8 @@ def open_checkpoint(
     if "://" in str(source):
         raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
     path = Path(source).expanduser().absolute()
-    if _is_pretrained_path(path):
-        raise UserError(f"{source} is a model of another tool: it can be sampled, evaluated and exported, not trained.")
+    if is_pretrained_path(path):
+        raise UserError(f"{source} is a model of another tool, not a run or checkpoint.")
     if path.is_dir():
         return find_run(path).load("best")
     if not path.exists():

@@ -51,6 +51,8 @@ class CheckpointHeader:
         unlogged: metrics of this step that are logged after its validation.
         seconds, cpu_seconds: duration of the training so far.
         course: state of the learning-rate schedule.
+        adapter: config node of the adapter whose weights these are; ``None``: those of a whole model.
+        base: the model that was trained further: its ``path``, ``sha256``, ``name`` and ``license``.
     """
 
     version: str = ""
@@ -65,6 +67,8 @@ class CheckpointHeader:
     seconds: Annotated[float, Ge(0)] = 0.0
     cpu_seconds: Annotated[float, Ge(0)] = 0.0
     course: dict[str, Any] = field(default_factory=dict)
+    adapter: dict[str, Any] | None = None
+    base: dict[str, str] | None = None
 
     @classmethod
     def read(cls, state: Mapping[str, Any]) -> "CheckpointHeader":

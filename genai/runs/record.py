@@ -51,6 +51,23 @@ class BestRecord:
 
 
 @dataclass(frozen=True)
+class BaseRecord:
+    """The model that a run started from.
+
+    Attributes:
+        path, sha256: of its file or folder.
+        name, license: of the model; "" if they are not known.
+        gives_config: whether the run has its modality and its model, rather than those of the run's words.
+    """
+
+    path: str
+    sha256: str
+    name: str = ""
+    license: str = ""
+    gives_config: bool = False
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What ``record.json`` holds; a value that is not there (yet) has its default.
 
@@ -58,6 +75,7 @@ class RunRecord:
         started, finished, resumed: times in ISO format.
         modality, model: members of the config groups.
         overrides: words of the command line.
+        base: the model of ``init_from=``.
         prompts: of the previews.
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
         git: commit of the working folder, and whether it had uncommitted changes.
@@ -71,6 +89,7 @@ class RunRecord:
     overrides: list[Any] = field(default_factory=list)
     seed: int | None = None
     data: DataRecord = field(default_factory=DataRecord)
+    base: BaseRecord | None = None
     prompts: list[str] = field(default_factory=list)
     known_prompts: PromptsRecord | None = None
     parameters: int | None = None

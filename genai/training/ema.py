@@ -15,7 +15,16 @@ def create_ema(module: nn.Module, decay: float) -> AveragedModel:
     The warm-up forgets the initial weights, which would remain visible for thousands of steps with a constant decay.
     """
     average = AveragedModel(module, multi_avg_fn=_warmup_average(decay), use_buffers=True)
-    return average.requires_grad_(False)
+    average.requires_grad_(False)
+    _share_frozen(module, average.module)
+    return average
+
+
+def _share_frozen(module: nn.Module, copy: nn.Module) -> None:
+    """Replace parameters of ``copy`` by those of ``module`` that are not trained, such as those below an adapter."""
+    for source, target in zip(module.modules(), copy.modules(), strict=True):
+        frozen = {name: parameter for name, parameter in source._parameters.items() if parameter is not None}
+        target._parameters.update({name: p for name, p in frozen.items() if not p.requires_grad})
 
 
 @contextmanager
@@ -33,6 +42,8 @@ def use_averaged_weights(module: nn.Module, average: AveragedModel) -> Iterator[
 def _swap(pairs: list[tuple[Tensor, Tensor]]) -> None:
     """Swap values, not storage: FSDP keeps references to the storage of shards."""
     for first, second in pairs:
+        if first is second:
+            continue
         copy = first.clone()
         first.copy_(second)
         second.copy_(copy)
@@ -47,6 +58,12 @@ def _warmup_average(decay: float) -> Callable[..., None]:
     def update(averages: Any, currents: Any, count: Any) -> None:
         n = int(count)
         weight = 1 - min(decay, (1 + n) / (10 + n))
+        pairs = [
+            (average, x) for average, x in zip(averages, currents, strict=True) if average.data_ptr() != x.data_ptr()
+        ]
+        if not pairs:
+            return
+        averages, currents = map(list, zip(*pairs, strict=True))
         if averages[0].is_floating_point():  # AveragedModel groups tensors by type
             torch._foreach_lerp_(averages, currents, weight)
         else:

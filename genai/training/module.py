@@ -61,6 +61,7 @@ class TrainingModule(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.strict_loading = header.adapter is None  # a checkpoint of an adapter has no weights of its base
         self.method = method
         self.ema = create_ema(method.ema_module, settings.ema)
         self.lr_schedule, self.settings, self.header = lr_schedule, settings, header
@@ -124,6 +125,11 @@ class TrainingModule(LightningModule):
             course=self.lr_schedule.state(),
         )
         checkpoint["genai"] = header.entries
+        if header.adapter is not None:
+            base = {id(parameter) for parameter in self.method.parameters() if not parameter.requires_grad}
+            frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if id(p) in base}
+            state = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {name: value for name, value in state.items() if name not in frozen}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         header = CheckpointHeader.read(checkpoint)

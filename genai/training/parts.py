@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from genai.adapters.lora import LoRA
 from genai.cli.compose import CommandConfig, model_nodes
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
@@ -33,6 +34,7 @@ class TrainingParts:
         examples: data that were given in Python; ``None`` if ``data`` describes them.
         data, model: checked.
         optimizers: checked, by the network that has settings of its own; "" for all others.
+        adapter: built; ``None``: all weights are trained.
     """
 
     settings: TrainSettings
@@ -44,6 +46,7 @@ class TrainingParts:
     data: Part[Source]
     model: Part[Method]
     optimizers: dict[str, Part[MuonAdamW]]
+    adapter: LoRA | None
 
     @classmethod
     def parse(cls, config: CommandConfig) -> "TrainingParts":
@@ -64,7 +67,7 @@ class TrainingParts:
         optimizers = _parse_optimizers(values.get("optimizer") or {})
         return cls(
             settings,
-            _resolve_hardware(part("trainer", DeviceConfig), optimizers),
+            _resolve_hardware(part("trainer", DeviceConfig), optimizers, values.get("adapter") is not None),
             part("schedule", Schedule).build(),
             part("logger", Logger).build(),
             modality,
@@ -72,6 +75,7 @@ class TrainingParts:
             data,
             Part.parse(values.get("model") or {}, Method, "model", settings.plugins, modality.interface),  # type: ignore[type-abstract]
             optimizers,
+            None if values.get("adapter") is None else part("adapter", LoRA).build(),
         )
 
     def build_source(self) -> Source:
@@ -97,6 +101,8 @@ def build_on_meta(parts: TrainingParts, config: CommandConfig) -> Method:
     try:
         with torch.device("meta"), SkipInit():
             method = parts.build_method()
+            if parts.adapter:
+                parts.adapter.attach(method)
     except UserError as error:
         name, kind = config.choices.get("model"), config.choices.get("modality")
         names = _fitting_models(config, parts.settings)
@@ -140,10 +146,14 @@ def _parse_optimizers(node: Mapping[str, Any]) -> dict[str, Part[MuonAdamW]]:
     return {name: Part.parse(each, MuonAdamW, f"optimizer.{name}".rstrip("."), ()) for name, each in nodes.items()}
 
 
-def _resolve_hardware(part: Part[DeviceConfig], optimizers: Mapping[str, Part[MuonAdamW]]) -> DeviceConfig:
+def _resolve_hardware(
+    part: Part[DeviceConfig], optimizers: Mapping[str, Part[MuonAdamW]], has_adapter: bool
+) -> DeviceConfig:
     """Return the hardware to use. Raises ``UserError``."""
     hardware = part.build().resolve()
     uses_muon = any(optimizer.arguments.get("matrix_lr", 0) is not None for optimizer in optimizers.values())
+    if hardware.strategy == "fsdp" and has_adapter:
+        raise UserError("trainer=fsdp is not for adapters, whose memory is small: use trainer=ddp.")
     if hardware.strategy == "fsdp" and uses_muon:
         raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
     return hardware

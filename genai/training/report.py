@@ -13,6 +13,7 @@ from genai.core.files import write_file
 from genai.core.terminal import one_line
 from genai.inference.known_prompts import count_prompts
 from genai.inference.model import count_parameters
+from genai.methods.base import Method
 from genai.modalities.optional import required_option
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
@@ -56,6 +57,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
             "skipped": list(setup.source.skipped),
             "notes": list(setup.source.file_notes),
         },
+        base=asdict(setup.base) if setup.base else None,
         prompts=setup.prompts,
         known_prompts=asdict(count_prompts(packed_prompts(setup.train))),
         parameters=count_parameters(setup.method),
@@ -75,7 +77,8 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     length = f"{lr_schedule.total:,} steps" if lr_schedule.total else f"{(lr_schedule.seconds or 0) / 60:g} minutes"
     rows = {
         "modality": config.choices.get("modality", "?"),
-        "model": f"{config.choices.get('model', '?')}, {count_parameters(setup.method):,} parameters",
+        "model": f"{config.choices.get('model', '?')}, {_parameters(setup.method)}",
+        "from": setup.base and shell_path(Path(setup.base.path)),
         "data": setup.source.description,
         "seen as": "; ".join(filter(None, (setup.modality.description, setup.modality.fitting))),
         "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
@@ -96,6 +99,12 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
             print(one_line(f"{kind}: {line}"), file=sys.stderr)
         if len(lines) > MAX_LINES:
             print(f"{kind}: {len(lines) - MAX_LINES} more, named in record.json", file=sys.stderr)
+
+
+def _parameters(method: Method) -> str:
+    """Describe the number of parameters, and how many of them are trained."""
+    trained, total = count_parameters(method), sum(parameter.numel() for parameter in method.parameters())
+    return f"{total:,} parameters" if trained == total else f"{total:,} parameters, of which {trained:,} are trained"
 
 
 def print_result(setup: TrainingSetup, run: Run, step: int, val_loss: float) -> None:

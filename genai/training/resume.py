@@ -70,7 +70,7 @@ def restore_modality(modality: Modality, target: str, header: CheckpointHeader |
 
 def check_same_model(values: Mapping[str, Any], header: CheckpointHeader) -> None:
     """Raise ``UserError``, naming the keys, if model or modality differ from those of the checkpoint."""
-    nodes = ("modality", "model")
+    nodes = ("modality", "model", "adapter")
     changes = [change for node in nodes for change in config_differences(getattr(header, node), values[node], node)]
     if changes:
         raise UserError(

@@ -24,6 +24,7 @@ from genai.core.filesystem import FULL_DISK
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import Run, create_run
+from genai.training.base import base_entries
 from genai.training.config import TrainSettings
 from genai.training.loggers import read_metrics
 from genai.training.names import run_name
@@ -133,6 +134,8 @@ def _checkpoint_header(setup: TrainingSetup) -> CheckpointHeader:
         modality_state=setup.modality.state(),
         interface=setup.modality.interface,
         step=setup.start,
+        adapter=setup.config.values.get("adapter"),
+        base=base_entries(setup.base),
     )
 
 

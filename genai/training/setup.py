@@ -16,7 +16,9 @@ from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
+from genai.runs.record import BaseRecord
 from genai.runs.run import Run
+from genai.training.base import find_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
 from genai.training.config import TrainSettings
 from genai.training.loggers import Logger
@@ -41,6 +43,7 @@ class TrainingSetup:
 
     Attributes:
         preview, prompts: which samples are previewed, and how.
+        base: the model of ``init_from=``, if the run has its modality and its model.
         resumed: the run to continue.
         checkpoint: file to resume or to initialize from.
         start: step from which a resumed run continues.
@@ -60,6 +63,7 @@ class TrainingSetup:
     logger: Logger
     preview: Preview
     prompts: list[str]
+    base: BaseRecord | None
     resumed: Run | None
     checkpoint: Path | None
     start: int
@@ -72,6 +76,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     Raises:
         UserError: the config is wrong or its parts do not fit.
     """
+    base = find_base(config, TrainSettings.parse(config.settings), resumed)
+    config = with_base_nodes(config, base, resumed)
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
@@ -80,19 +86,25 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         check_same_model(config.values, CheckpointHeader.read(state))
         check_training_state(state, num_bytes, parts.build_optimizers, settings.plugins)
 
-    checkpoint, start = load_start(settings, resumed, check_resumed)
+    checkpoint, start = (None, {}) if base and not resumed else load_start(settings, resumed, check_resumed)
     header = CheckpointHeader.read(start) if start else None
     build_on_meta(parts, config)
     source = parts.build_source()
     if resumed:
         check_same_data(source, resumed)
         print_changes(resumed, config.values, hardware)
-    if not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
+    if base:
+        modality.restore(base.modality_state)
+    elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
     train, val = _pack_data(modality, source, settings)
     torch.manual_seed(settings.seed)
     method = parts.build_method()
     parse_dataclass(method.Options, method.sampling, "model.sampling")
+    if base:
+        base.give_weights(method)
+    if parts.adapter:
+        parts.adapter.attach(method)
     if start and not resumed:
         load_initial_weights(method, start["state_dict"], settings.init_from or "")
     optimizers = parts.build_optimizers(method)
@@ -115,6 +127,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         parts.logger,
         preview,
         list(settings.prompts) or default_prompts,
+        base.record if base else resumed.record.base if resumed else None,
         resumed,
         checkpoint,
         header.step if resumed and header else 0,

@@ -1,0 +1,134 @@
+"""The model that a run starts from, if the run takes its modality and its model from there too."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from genai.cli.compose import CommandConfig, override_key
+from genai.core.errors import UserError, short_text
+from genai.core.renamed import current_node
+from genai.inference.model import is_pretrained_path, load
+from genai.methods.base import Method
+from genai.runs.record import BaseRecord
+from genai.runs.run import Run
+from genai.training.config import TrainSettings
+
+NODES = ("modality", "model")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model to train further.
+
+    Attributes:
+        record: where it is, and what it is called.
+        nodes: config nodes of its modality and its model.
+        modality_state: tokenizer or statistics.
+        kind, choice: its modality and its model, as words: ``text``, ``llama``.
+        method: with averaged weights.
+    """
+
+    record: BaseRecord
+    nodes: dict[str, Any]
+    modality_state: Any
+    kind: str
+    choice: str
+    method: Method
+
+    def give_weights(self, method: Method) -> None:
+        """Give the method of a run the weights of the base. Raises ``UserError`` if options that are typed do not fit.
+
+        They share their memory.
+        """
+        try:
+            method.load_state_dict(self.method.state_dict(), assign=True)
+        except RuntimeError as error:
+            reason = short_text(str(error).splitlines()[-1].strip())
+            raise UserError(f"init_from={self.record.path} does not fit the options given here: {reason}") from error
+
+
+def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | None) -> Base | None:
+    """Load the base of a run with an adapter, or with the weights of another tool; ``None`` for other runs.
+
+    Raises:
+        UserError: it is not there, or an adapter has none.
+    """
+    has_adapter = config.values.get("adapter") is not None
+    record = resumed.record.base if resumed else None
+    if has_adapter and not (settings.init_from or record):
+        raise UserError("adapter= needs init_from=, the model that it changes.")
+    if record and has_adapter:
+        base = _load_base(record.path, settings)
+        if base.record.sha256 != record.sha256:
+            raise UserError(f"{record.path} has changed since this run began: an adapter continues on the same base.")
+        return base
+    path = settings.init_from
+    if path and not resumed and (has_adapter or is_pretrained_path(Path(path).expanduser().absolute())):
+        return _load_base(path, settings)
+    return None
+
+
+def _load_base(source: str, settings: TrainSettings) -> Base:
+    model = load(source, device="cpu", runs_folder=settings.runs, plugins=settings.plugins)
+    if model.header is None or model.file is None:
+        raise UserError(f"init_from={source} is no model to train further.")
+    path = Path(source).expanduser().absolute()
+    record = BaseRecord(
+        str(path if is_pretrained_path(path) else model.file.absolute()),
+        model.digest,
+        path.name,
+        str(model.record.get("license") or ""),
+        gives_config=True,
+    )
+    nodes = {"modality": model.header.modality, "model": model.header.model}
+    kind, choice = (str(model.record.get(key) or key) for key in NODES)
+    return Base(record, nodes, model.header.modality_state, kind, choice, model.method)
+
+
+def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | None) -> CommandConfig:
+    """Return the config of a run with the modality and the model of its base, and the options that are typed.
+
+    A resumed run has those of its own ``config.yaml``.
+
+    Raises:
+        UserError: a word chooses another modality or model.
+    """
+    if resumed and resumed.record.base and resumed.record.base.gives_config:
+        recorded = resumed.read_config()
+        nodes = {key: current_node(recorded.get(key)) for key in NODES}
+        choices = {"modality": resumed.record.modality or "?", "model": resumed.record.model or "?"}
+    elif base:
+        nodes, choices = base.nodes, {"modality": base.kind, "model": base.choice}
+        for key in NODES:
+            typed = [word.partition("=")[2] for word in config.overrides if override_key(word) == key]
+            if typed and typed[-1] != choices[key]:
+                raise UserError(f"{key}={typed[-1]}: init_from= brings its own, {choices[key]}. Leave {key}= out.")
+    else:
+        return config
+    nodes = {key: _with_typed(node, key, config) for key, node in nodes.items()}
+    return replace(config, values=config.values | nodes, choices=config.choices | choices)
+
+
+def _with_typed(node: Any, key: str, config: CommandConfig) -> Any:
+    """Return the node with the values of the typed words below ``key``, such as ``modality.block=256``."""
+    for word in config.overrides:
+        path = override_key(word).split(".")
+        if path[0] == key and len(path) > 1:
+            value: Any = config.values
+            for name in path:
+                value = value[name] if isinstance(value, Mapping) and name in value else None
+            node = _with_value(node, path[1:], value)
+    return node
+
+
+def _with_value(node: Any, path: list[str], value: Any) -> Any:
+    """Return a copy of a node with the value at ``path``."""
+    name, *rest = path
+    inner = node.get(name) if isinstance(node, Mapping) else None
+    return {**(node if isinstance(node, Mapping) else {}), name: _with_value(inner, rest, value) if rest else value}
+
+
+def base_entries(record: BaseRecord | None) -> dict[str, str] | None:
+    """Return what the header of a checkpoint says of the base."""
+    return {key: value for key, value in asdict(record).items() if key != "gives_config"} if record else None
