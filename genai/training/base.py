@@ -37,15 +37,27 @@ class Base:
     method: Method
 
     def give_weights(self, method: Method) -> None:
-        """Give the method of a run the weights of the base. Raises ``UserError`` if options that are typed do not fit.
+        """Replace the weights of a run's method by those of the base: they share memory, and what is tied stays tied.
 
-        They share their memory.
+        Raises:
+            UserError: options that are typed do not fit the weights.
         """
-        try:
-            method.load_state_dict(self.method.state_dict(), assign=True)
-        except RuntimeError as error:
-            reason = short_text(str(error).splitlines()[-1].strip())
-            raise UserError(f"init_from={self.record.path} does not fit the options given here: {reason}") from error
+        tensors = dict(method.named_parameters(remove_duplicate=False)) | dict(method.named_buffers())
+        parameters = dict(self.method.named_parameters(remove_duplicate=False))
+        own = parameters | dict(self.method.named_buffers())
+        for name in {**tensors, **own}:
+            shapes = [tuple(each[name].shape) if name in each else "nothing" for each in (own, tensors)]
+            if shapes[0] != shapes[1]:
+                raise UserError(
+                    f"init_from={self.record.path} does not fit the options given here: its {short_text(name)} is "
+                    f"{shapes[0]}, this model has {shapes[1]}."
+                )
+        for name, tensor in own.items():
+            path, _, leaf = name.rpartition(".")
+            if name in parameters:
+                method.get_submodule(path)._parameters[leaf] = parameters[name]
+            else:
+                tensors[name].copy_(tensor)
 
 
 def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | None) -> Base | None:

@@ -53,7 +53,7 @@ class TrainingProgress:
         fields: dict[str, Any] = {
             "step": f"{module.step:,}/{f'{total:,}' if total else '?'}",
             "loss": " ".join(f"{label}{loss:.4f}" for label, loss in self.losses.items()) or "-",
-            "speed": f"{speed:,.0f}",
+            "speed": f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}",
             "left": format_duration(seconds_left),
         }
         if self.bar:

@@ -51,7 +51,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
     if resumed:
         resumed.check_links()
         read_metrics(resumed.folder / "metrics.csv")
-    run = resumed or create_run(Path(setup.settings.runs).expanduser(), run_name(config), config.folder)
+    run = resumed or create_run(Path(setup.settings.runs).expanduser(), run_name(setup.config), config.folder)
     lock = run.lock()
     try:
         run.remove_temporary_files()
