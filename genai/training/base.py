@@ -74,7 +74,7 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
         base = _load_base(record.path, settings)
         if base.record.sha256 != record.sha256:
             raise UserError(f"{record.path} has changed since this run began: an adapter continues on the same base.")
-        return base
+        return replace(base, record=record)
     path = settings.init_from
     if path and not resumed and (has_adapter or is_pretrained_path(Path(path).expanduser().absolute())):
         return _load_base(path, settings)
@@ -86,10 +86,11 @@ def _load_base(source: str, settings: TrainSettings) -> Base:
     if model.header is None or model.file is None:
         raise UserError(f"init_from={source} is no model to train further.")
     path = Path(source).expanduser().absolute()
+    is_pretrained = is_pretrained_path(path)
     record = BaseRecord(
-        str(path if is_pretrained_path(path) else model.file.absolute()),
+        str(path if is_pretrained else model.file.absolute()),
         model.digest,
-        path.name,
+        path.name if is_pretrained else Run(model.file.absolute().parent.parent).folder.name,
         str(model.record.get("license") or ""),
         gives_config=True,
     )

@@ -150,10 +150,11 @@ def _resolve_hardware(
     part: Part[DeviceConfig], optimizers: Mapping[str, Part[MuonAdamW]], has_adapter: bool
 ) -> DeviceConfig:
     """Return the hardware to use. Raises ``UserError``."""
-    hardware = part.build().resolve()
+    hardware = part.build()
     uses_muon = any(optimizer.arguments.get("matrix_lr", 0) is not None for optimizer in optimizers.values())
     if hardware.strategy == "fsdp" and has_adapter:
         raise UserError("trainer=fsdp is not for adapters, whose memory is small: use trainer=ddp.")
+    hardware = hardware.resolve()
     if hardware.strategy == "fsdp" and uses_muon:
         raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
     return hardware

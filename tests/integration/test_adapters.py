@@ -1,0 +1,145 @@
+"""Adapters of all kinds of models: checkpoints without the base, exact resume, and the way back to it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import genai
+from genai.cli.overrides import with_base_words
+from genai.core.errors import UserError
+from genai.runs.checkpoint import file_hash, load_checkpoint
+from genai.runs.run import Run, all_runs
+from tests.conftest import copy_run
+from tests.integration.test_resume import STEPS, assert_same_state, go_on, run_to, stopped_at
+
+KINDS = ["text", "image", "gan", "audio", "video"]
+
+
+@pytest.fixture
+def words(request: pytest.FixtureRequest, trained: Callable[[str], Path], tmp_path: Path, each_data: Any) -> list[str]:
+    """The words of a run with an adapter, of each kind of model."""
+    base = copy_run(trained(request.param), tmp_path / "base")
+    words = [f"init_from={base}", "adapter=lora", "adapter.rank=2", *each_data(request.param), f"runs={tmp_path}/runs"]
+    return with_base_words(words)
+
+
+@pytest.fixture
+def each_data(corpus: Path) -> Callable[[str], list[str]]:
+    """The words of the data and of the steps of a kind."""
+    from tests.conftest import WORDS
+
+    def words(kind: str) -> list[str]:
+        every = [word.format(corpus=corpus) for word in WORDS[kind]]
+        return [word for word in every if not word.startswith(("model", "modality"))]
+
+    return words
+
+
+def base_of(words: list[str]) -> Path:
+    return Path(next(word for word in words if word.startswith("init_from=")).partition("=")[2])
+
+
+def sample_bytes(model: Any) -> list[bytes]:
+    options: dict[str, Any] = {"length": 8} if type(model.modality).__name__ == "Text" else {}
+    options = {"seconds": 0.05} if type(model.modality).__name__ == "Audio" else options
+    options |= {"steps": 2} if type(model.method).__name__.endswith("Diffusion") else {}
+    return [sample.to_bytes() for sample in model.sample("", n=2, **options)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [kind if kind in ("text", "audio") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+    indirect=True,
+)
+def test_an_adapter_resumes_bit_equal_and_leaves_its_base(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    base = Run(base_of(words))
+    before = file_hash(base.best)
+    whole = run_to(words, f"steps={STEPS}", "checkpoint_every=5")
+    broken = stopped_at(7, words, monkeypatch)
+    assert_same_state(whole, go_on(broken))
+    assert file_hash(base.best) == before == whole.record.base.sha256  # type: ignore[union-attr]
+    state, base_state = (load_checkpoint(run.last)["state_dict"] for run in (whole, base))
+    assert not [name for name in state if name in base_state and state[name].is_floating_point() and state[name].ndim]
+    sizes = [sum(x.numel() for x in weights.values()) for weights in (state, base_state)]
+    assert sizes[0] < sizes[1]
+    model, base_model = genai.load(whole.folder), genai.load(base.folder)
+    assert type(model.method) is type(base_model.method)
+    assert model.method.state_dict().keys() == base_model.method.state_dict().keys()
+    tensors, base_tensors = model.method.ema_module.state_dict(), base_model.method.ema_module.state_dict()
+    changed = [name for name in tensors if not tensors[name].equal(base_tensors[name])]
+    assert changed and all(name.endswith(".weight") for name in changed)
+
+
+@pytest.mark.parametrize("words", KINDS, indirect=True)
+def test_an_adapter_that_has_learned_nothing_is_its_base(words: list[str]) -> None:
+    run = run_to(words, "steps=2", "optimizer.lr=0", *(["optimizer.discriminator.lr=0"] if "gan" in str(words) else []))
+    assert sample_bytes(genai.load(run.folder)) == sample_bytes(genai.load(base_of(words)))
+
+
+@pytest.fixture
+def text_words(trained: Callable[[str], Path], tmp_path: Path, each_data: Any) -> list[str]:
+    base = copy_run(trained("text"), tmp_path / "base")
+    return with_base_words([f"init_from={base}", "adapter=lora", *each_data("text"), f"runs={tmp_path}/runs"])
+
+
+def test_a_base_that_moved_or_changed_is_named(text_words: list[str], tmp_path: Path) -> None:
+    run = run_to(text_words, "steps=2")
+    base = base_of(text_words)
+    moved = base.rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"its base, .*, is not there\. Name a copy with ckpt="):
+        genai.load(run.folder)
+    moved.rename(base)
+    content = base / "checkpoints" / "best.ckpt"
+    run_to([word for word in text_words if not word.startswith(("init_from", "adapter"))], "steps=1")
+    other = next(each for each in all_runs(tmp_path / "runs") if each.folder != run.folder)
+    for suffix in ("", ".sha256"):
+        Path(f"{content}{suffix}").write_bytes(Path(f"{other.best}{suffix}").read_bytes())
+    with pytest.raises(UserError, match="has changed since"):
+        genai.load(run.folder)
+    with pytest.raises(UserError, match="an adapter continues on the same base"):
+        go_on(run)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["init_from=null"], r"adapter= needs init_from="),
+        (["adapter.targets=[q_proj]"], r"adapter\.targets: the model has no layer 'q_proj'"),
+        (["adapter.rank=0"], r"adapter\.rank=0"),
+        (["adapter.alpa=3"], r"adapter\.alpa: LoRA has no such option\. Did you mean 'alpha'"),
+        (["model=llama"], r"model=llama: init_from= brings its own, gpt"),
+        (["modality=image"], r"modality=image: init_from= brings its own, text"),
+        (["trainer=fsdp"], r"trainer=fsdp is not for adapters"),
+        (["model.network.width=32"], r"does not fit the options given here: its .* is .*, this model has"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_run_is_there(
+    more: list[str], message: str, text_words: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_to(text_words, "steps=2", *more)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_stranger_that_says_it_is_an_adapter_is_refused(text_words: list[str], tmp_path: Path) -> None:
+    run = run_to(text_words, "steps=2")
+    state = torch.load(run.last, weights_only=True)
+    name = next(name for name in state["state_dict"] if name.endswith("lora.A"))
+    changes: list[dict[str, Any]] = [
+        {"state_dict": {**state["state_dict"], "method.ema_module.blocks.9.up.lora.A": torch.ones(8, 16)}},
+        {"state_dict": {**state["state_dict"], name: torch.ones(3, 3)}},
+        {"state_dict": {key: x for key, x in state["state_dict"].items() if key != name}},
+        {"genai": {**state["genai"], "adapter": {"_target_": "os.system"}}},
+        {"genai": {**state["genai"], "base": None}},
+        {"genai": {**state["genai"], "base": {"path": "/dev/zero", "sha256": "0"}}},
+        {"genai": {**state["genai"], "base": {"path": "x" * 10_000, "sha256": "0"}}},
+    ]
+    for number, change in enumerate(changes):
+        file = tmp_path / f"{number}.ckpt"
+        torch.save({**state, **change}, file)
+        with pytest.raises(UserError) as caught:
+            genai.load(file)
+        assert len(str(caught.value)) < 1000
