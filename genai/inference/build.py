@@ -16,22 +16,38 @@ from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.runs.checkpoint import CheckpointHeader
 
+SAMPLING_PREFIXES = ("method.ema_module.", "ema.module.")
+"""Start of the names of weights that sampling needs."""
+
 
 def build_from_checkpoint(
-    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+    header: CheckpointHeader,
+    weights: Mapping[str, Tensor],
+    num_bytes: int,
+    plugins: Sequence[str] = (),
+    partial: bool = False,
 ) -> tuple[Modality, Method]:
     """Build the modality and the untrained method that a checkpoint describes, after ``check_description``."""
-    modality, _ = check_description(header, weights, num_bytes, plugins)
+    modality, _ = check_description(header, weights, num_bytes, plugins, partial)
     return modality, build_method(header.model or {}, modality, plugins)
 
 
 def check_description(
-    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+    header: CheckpointHeader,
+    weights: Mapping[str, Tensor],
+    num_bytes: int,
+    plugins: Sequence[str] = (),
+    partial: bool = False,
 ) -> tuple[Modality, Method]:
     """Return the modality that a checkpoint of ``num_bytes`` bytes describes, and the method on the meta device.
 
     Its shapes are compared with the ``weights`` before any memory is allocated. Its number of elements is compared with
     the file size too, because a stored tensor can repeat a single element (stride 0) or share storage with others.
+
+    Args:
+        header, weights, num_bytes: of the checkpoint.
+        plugins: packages besides genai whose classes are allowed.
+        partial: whether weights that only training needs, such as those of a discriminator, may be missing.
 
     Raises:
         UserError: a class that is not allowed.
@@ -57,6 +73,8 @@ def check_description(
         if name not in ("ema.n_averaged", *expected):
             raise CorruptCheckpoint(f"its weights do not fit its model, which has no {short_repr(name)}.")
         tensor, stored = expected.get(name), weights.get(name)
+        if partial and stored is None and not name.startswith(SAMPLING_PREFIXES):
+            continue
         if tensor is not None and (stored is None or _kind(stored) != _kind(tensor)):
             found = "missing" if stored is None else f"{tuple(stored.shape)}, not {tuple(tensor.shape)}"
             raise CorruptCheckpoint(f"its weights do not fit its model: {short_repr(name)} is {found}.")
@@ -102,9 +120,16 @@ def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[
     return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
 
 
-def load_weights(method: Method, state: Mapping[str, Tensor], weights: str) -> None:
-    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit."""
-    method.load_state_dict(_strip_prefix(state, "method."))
+def load_weights(method: Method, state: Mapping[str, Tensor], weights: str, partial: bool = False) -> None:
+    """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit.
+
+    Args:
+        method: the untrained method.
+        state: weights that ``check_description`` has checked.
+        weights: ``ema`` or ``raw``.
+        partial: as for ``check_description``.
+    """
+    method.load_state_dict(_strip_prefix(state, "method."), strict=not partial)
     if weights == "ema":
         method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."))
 
