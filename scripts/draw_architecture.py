@@ -20,6 +20,7 @@ FLOORS = {
     "media": "text, picture, sound, clip: files of every kind",
     "runs": "run folders, checkpoints",
     "networks": "GPT, U-Net, GAN, WaveNet: plain modules",
+    "adapters": "small changes of a network's weights",
     "methods": "how networks learn and sample",
     "modalities": "media as tensors, and back",
     "exchange": "weights of other tools, in and out",

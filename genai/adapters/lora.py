@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.networks.layers import Readout
 
-Adaptable = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Embedding
+TargetLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Embedding
 
 
 class LowRank(nn.Module):
@@ -31,7 +31,7 @@ class LowRank(nn.Module):
         scale: of the product, alpha / rank.
     """
 
-    def __init__(self, layer: Adaptable, rank: int, alpha: float, dropout: float = 0.0) -> None:
+    def __init__(self, layer: TargetLayer, rank: int, alpha: float, dropout: float = 0.0) -> None:
         super().__init__()
         weight = layer._parameters["weight"]
         assert weight is not None
@@ -40,7 +40,7 @@ class LowRank(nn.Module):
         self.scale, self.dropout = alpha / rank, dropout
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
 
-    def delta(self, layer: Adaptable) -> Tensor:
+    def delta(self, layer: TargetLayer) -> Tensor:
         """Return the change of the weight, in its shape."""
         return low_rank_delta(layer, self.A, self.B, self.scale)
 
@@ -131,7 +131,7 @@ class LoRA:
             layer.__class__ = _adapted_class(type(layer))  # type: ignore[arg-type]
 
     def _target_layers(self, module: nn.Module) -> list[Any]:
-        layers = {name: layer for name, layer in module.named_modules() if _is_adaptable(layer)}
+        layers = {name: layer for name, layer in module.named_modules() if _is_target_type(layer)}
         if self.targets is None:
             found = {name: x for name, x in layers.items() if not isinstance(x, Readout | nn.Embedding)}
         else:
@@ -171,7 +171,7 @@ def merge_adapters(module: nn.Module, factor: float = 1.0) -> None:
     module.requires_grad_(True)
 
 
-def _is_adaptable(layer: nn.Module) -> bool:
+def _is_target_type(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return layer.groups == 1
     return isinstance(layer, nn.Linear | nn.Embedding)

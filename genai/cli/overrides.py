@@ -57,18 +57,18 @@ def with_base_words(words: Sequence[str]) -> list[str]:
     Raises:
         UserError: there is no such model.
     """
-    given = {override_key(word): word.partition("=")[2] for word in words}
-    source, has_adapter = given.get("init_from"), given.get("adapter", "null") != "null"
+    values = {override_key(word): word.partition("=")[2] for word in words}
+    source, has_adapter = values.get("init_from"), values.get("adapter", "null") != "null"
     if source in (None, "", "null"):
         return list(words)
-    from genai.inference.model import is_pretrained_path
+    from genai.inference.stored_model import is_pretrained_path
 
     is_pretrained = is_pretrained_path(Path(str(source)).expanduser().absolute())
     if not (has_adapter or is_pretrained):
         return list(words)
     kind = "text" if is_pretrained else find_run(str(source)).record.modality
     new = {"modality": kind, "optimizer": None if has_adapter else "finetune"}
-    return [*(f"{key}={value}" for key, value in new.items() if value and key not in given), *words]
+    return [*(f"{key}={value}" for key, value in new.items() if value and key not in values), *words]
 
 
 def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]:

@@ -109,8 +109,9 @@ class ExportSettings:
 
     ckpt: str | None
     out: str
-    format: Literal["hf"]
+    format: Literal["genai", "hf"]
     weights: Literal["ema", "raw"]
+    license: str | None
     runs: str
     plugins: Sequence[str]
 

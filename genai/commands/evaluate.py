@@ -95,14 +95,13 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
     settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
     from genai.metrics.base import EvalContext, check_parts, select_metrics
-    from genai.runs.run import Run
 
     check_samples(settings.n, f"n={settings.n:,}", settings.yes)
     model = load_model(settings)
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
-    run = Run(model.file.parent.parent) if model.file and "started" in model.record else None
+    run = model.run
     source, own_data = _load_source(model, run, data, settings.plugins, config.examples)
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
     check_parts(metrics, model)
@@ -134,6 +133,7 @@ def _load_source(
     from genai.core.data import Source
     from genai.core.instantiate import instantiate
     from genai.data.registry import modality_classes
+    from genai.runs.record import parse_record
 
     data = with_absolute_paths(data)
     run_words = run.record.overrides if run else []
@@ -143,6 +143,7 @@ def _load_source(
         raise UserError(f"{model.file} is not in a run folder, so its data are unknown: give data=..., data.path=...")
     names = [name for name, modality in modality_classes(tuple(plugins)).items() if type(model.modality) is modality]
     words = [*data, *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
+    words = words if run else [*_modality_words(model), *words]
     overrides = recorded_overrides(run, words) if run else [*(f"modality={name}" for name in names), *words]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
@@ -154,14 +155,21 @@ def _load_source(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "
             "Choose another data=."
         )
-    hashes = (run.record.data.hash, run.record.data.hash_val) if run else None
-    own_data = hashes == (source.train.content_hash, source.val.content_hash)
+    data_record = parse_record(model.record, str(model.file)).data
+    own_data = (data_record.hash, data_record.hash_val) == (source.train.content_hash, source.val.content_hash)
     if run and not own_data and not data:
         raise UserError(
             f"the data of {run.folder} have changed since training, so held-out data may have been trained on."
             "\nRestore them, or choose the data to evaluate on: data=..."
         )
     return source, own_data
+
+
+def _modality_words(model: "Model") -> list[str]:
+    """Return the numbers in the config of an exported model's modality, such as ``modality.size=16``, as words."""
+    node = model.header.modality if model.header else None
+    numbers = {name: value for name, value in (node or {}).items() if isinstance(value, int | float)}
+    return [f"modality.{name}={str(value).lower()}" for name, value in numbers.items() if name.isidentifier()]
 
 
 def _output_path(out: str | None, run: "Run | None", is_default: bool) -> Path | None:

@@ -1,12 +1,19 @@
-"""``python -m genai export``: write a trained model as a folder that other tools open. See ``--help``."""
+"""``python -m genai export``: write a trained model as a folder for others. See ``--help``."""
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import RunError, UserError
+from genai.core.files import new_folder
 from genai.core.terminal import one_line
+
+if TYPE_CHECKING:
+    from genai.cli.settings import ExportSettings
+    from genai.inference.model import Model
 
 
 def main() -> None:
@@ -15,31 +22,60 @@ def main() -> None:
 
 
 def export(config: CommandConfig) -> None:
-    """Write the folder. Raises ``UserError``, ``RunError``."""
-    import shutil
-
+    """Write the folder, whole or not at all. Raises ``UserError``, ``RunError``."""
     from genai.cli.settings import ExportSettings, parse_settings
-    from genai.exchange.hf_export import export_folder
-    from genai.exchange.pretrained import is_pretrained_folder
-    from genai.inference.card import model_card
     from genai.inference.model import load
 
     settings = parse_settings(ExportSettings, config)
     out = Path(settings.out).expanduser()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):  # before the model is read
         raise UserError(f"out={out} is there already: name a new folder.")
     model = load(
         settings.ckpt, weights=settings.weights, device="cpu", runs_folder=settings.runs, plugins=settings.plugins
     )
+    if settings.license:
+        model.record["license"] = settings.license
+    try:
+        with new_folder(out) as folder:
+            description = FORMATS[settings.format](model, folder, settings)
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {error.strerror}.") from error
+    print(one_line(f"{description} in {out}/"), file=sys.stderr, flush=True)
+    usage = f"AutoModelForCausalLM.from_pretrained({str(out)!r})" if settings.format == "hf" else f"ckpt={out}"
+    print(one_line(f"open it   {usage}"), flush=True)
+
+
+def _write_package(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.package import read_package, write_package
+    from genai.inference.build import check_description
+    from genai.inference.card import model_card, public_record
+    from genai.runs.checkpoint import CheckpointHeader
+
+    record, card = public_record(model), model_card(model)
+    write_package(folder, model.modality, model.method, model.header, model.weights, record, card)
+    package = read_package(folder)  # what cannot be opened again is not exported
+    num_bytes = package.file.stat().st_size
+    header = CheckpointHeader.read(package.state)
+    check_description(header, package.state["state_dict"], num_bytes, settings.plugins, partial=True)
+    kind = "averaged" if model.weights == "ema" else "raw"
+    return f"{type(model.modality).__name__.lower()} model, {kind} weights,"
+
+
+def _write_transformers(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.hf_export import export_folder
+    from genai.exchange.pretrained import is_pretrained_folder
+    from genai.inference.card import model_card
+
     source = Path(settings.ckpt).expanduser() if settings.ckpt else None
     source = source if source and is_pretrained_folder(source) else None
-    try:
-        family = export_folder(model.modality, model.method, out, source, model_card(model))
-    except OSError as error:
-        shutil.rmtree(out, ignore_errors=True)  # it did not exist, or was empty
-        raise RunError(f"cannot write {out}: {error.strerror}.") from error
-    print(one_line(f"{family} in {out}/"), file=sys.stderr, flush=True)
-    print(one_line(f"open it   AutoModelForCausalLM.from_pretrained({str(out)!r})"), flush=True)
+    return export_folder(model.modality, model.method, folder, source, model_card(model))
+
+
+FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {
+    "genai": _write_package,
+    "hf": _write_transformers,
+}
+"""What writes each ``format=`` into an empty folder, and describes it for people."""
 
 
 if __name__ == "__main__":

@@ -55,8 +55,28 @@ def _find_runs(settings: PageSettings) -> "list[Run]":
     from genai.runs.run import find_run, latest_run_per_modality
 
     if settings.ckpt is not None:
-        return [find_run(name) for name in parse_prompts(settings.ckpt)]
+        return [_open_package(Path(name).expanduser()) or find_run(name) for name in parse_prompts(settings.ckpt)]
     return latest_run_per_modality(Path(settings.runs))
+
+
+def _open_package(folder: Path) -> "Run | None":
+    """Return what an exported folder tells of its run; ``None`` for other paths.
+
+    Raises:
+        UserError: it is the model of another tool.
+    """
+    from genai.inference.stored_model import is_exported_path
+
+    if not is_exported_path(folder):
+        return None
+    from genai.exchange.package import PackageRun, is_package
+
+    if is_package(folder):
+        return PackageRun.read(folder)
+    raise UserError(
+        f"{folder} is a model of another tool, without a run to show: page needs a run folder, or a folder of "
+        "python -m genai export format=genai."
+    )
 
 
 def _find_samples(root: Path) -> list[list[Sample]]:
@@ -148,7 +168,7 @@ def _sample_command(run: "Run", samples: Sequence[Sample], plugins: tuple[str, .
     if samples:
         recipe = samples[0][1]
         prompt = recipe.batch[recipe.item].prompt
-        if recipe.checkpoint_sha256 not in read_hashes(run.best):
+        if run.best.exists() and recipe.checkpoint_sha256 not in read_hashes(run.best):
             words["ckpt"] += f"/checkpoints/{Path(recipe.checkpoint).name}"
         words |= {"prompt": prompt if parse_prompts(prompt) == [prompt] else json.dumps([prompt])} if prompt else {}
         words |= {"init": public_path(recipe.init)} if recipe.init else {}

@@ -88,6 +88,12 @@ class Source(ABC):
     def val(self) -> Split:
         """The held-out split."""
 
+    name: str = ""
+    """Name of the data set; "" for a folder or a file of a person."""
+
+    license: str = ""
+    """License of the data set, by its name on the Hugging Face hub; "" if it is unknown."""
+
     skipped: tuple[str, ...] = ()
     """One message per skipped file."""
 

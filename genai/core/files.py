@@ -9,10 +9,12 @@ import errno
 import io
 import os
 import secrets
+import shutil
 import stat
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genai.core.errors import UserError
@@ -156,6 +158,34 @@ def unique_folder(path: Path) -> Path:
             if not unique.is_dir():
                 raise
     raise FileExistsError(errno.EEXIST, "it and 998 numbered copies exist already", str(path))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path`` that becomes ``path`` at the end.
+
+    After an error, or Ctrl-C, nothing of it stays: neither the folder nor those above it that were created.
+
+    Raises:
+        UserError: ``path`` exists, and is not an empty folder.
+        OSError: it cannot be written.
+    """
+    path = path.resolve()
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"{path} is there already: name a new folder.")
+    missing = [parent for parent in path.parents if not parent.exists()]
+    temporary = temporary_path(path)
+    try:
+        make_folder(temporary, exist_ok=False)
+        yield temporary
+        if path.is_dir():  # Windows does not replace an empty folder
+            path.rmdir()
+        replace_file(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()  # fails if the folder is in it
 
 
 def temporary_path(path: Path) -> Path:

@@ -35,12 +35,12 @@ Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Part(Generic[T]):
-    """A config node whose names, types and ranges are checked, down to the inner nodes.
+class Factory(Generic[T]):
+    """Builds the object of a config node, whose names, types and ranges have been checked down to the inner nodes.
 
     Attributes:
         cls: the class that it describes.
-        arguments: by name; inner nodes are parts.
+        arguments: by name; inner nodes are factories.
         path: of the node in the config, for messages: ``"model"``.
         plugins: packages besides genai whose classes are allowed.
     """
@@ -53,16 +53,16 @@ class Part(Generic[T]):
     @classmethod
     def parse(
         cls, node: Node, base: type[T], path: str, plugins: Sequence[str] = (), fixed: Collection[str] = ()
-    ) -> "Part[T]":
+    ) -> "Factory[T]":
         """Check a node without building. Raises ``UserError``; the arguments are those of ``instantiate``."""
         target, values = _check_arguments(node, base, path, plugins, fixed)
         for name, value in values.items():
             if _is_node(value):
-                values[name] = Part.parse(value, _argument_class(target, name), f"{path}.{name}", plugins, fixed)
-        return Part(target, values, path, plugins)
+                values[name] = Factory.parse(value, _argument_class(target, name), f"{path}.{name}", plugins, fixed)
+        return Factory(target, values, path, plugins)
 
     def build(self, fixed: Mapping[str, Any] | None = None) -> T:
-        """Build the object, inner parts first. Raises ``UserError``.
+        """Build the object, inner objects first. Raises ``UserError``.
 
         Args:
             fixed: arguments that the node must not set, by name, such as ``modality.interface``; a value may be a node.
@@ -71,9 +71,9 @@ class Part(Generic[T]):
         parameters, hints = _named_parameters(self.cls), _type_hints(self.cls)
         for name, value in values.items():
             if name in fixed:
-                given = value.cls.__name__ if isinstance(value, Part) else short_repr(value)
+                value_text = value.cls.__name__ if isinstance(value, Factory) else short_repr(value)
                 always = f"it is always {short_repr(fixed[name])} here"
-                raise UserError(f"{self.path}.{name}={given} cannot be set: {always}. Leave it out.")
+                raise UserError(f"{self.path}.{name}={value_text} cannot be set: {always}. Leave it out.")
         for name in parameters:
             if name in fixed:
                 values[name] = _check_value(fixed[name], hints, name, self.path)
@@ -83,8 +83,10 @@ class Part(Generic[T]):
                 raise UserError(f"{self.path}: {self.cls.__name__} needs {name}; {sizes}set {self.path}.{name}=.")
         for name, value in values.items():
             if _is_node(value):  # a fixed argument
-                value = Part.parse(value, _argument_class(self.cls, name), f"{self.path}.{name}", self.plugins, fixed)
-            values[name] = value.build(fixed) if isinstance(value, Part) else value
+                value = Factory.parse(
+                    value, _argument_class(self.cls, name), f"{self.path}.{name}", self.plugins, fixed
+                )
+            values[name] = value.build(fixed) if isinstance(value, Factory) else value
         try:
             return self.cls(**values)
         except ValueError as error:
@@ -107,7 +109,7 @@ def instantiate(
         UserError: an unknown target or name, a wrong type, a value out of range, a fixed argument that the node sets,
             a missing argument.
     """
-    return Part.parse(node, base, path, plugins, fixed or ()).build(fixed)
+    return Factory.parse(node, base, path, plugins, fixed or ()).build(fixed)
 
 
 def validate_value(value: Any, hint: Any, path: str, strict: bool = True) -> Any:
@@ -170,7 +172,7 @@ def read_dataclass(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _read_value(value: Any, hint: Any) -> Any:
-    """Convert mappings to the dataclass that ``hint`` is, allows (``Part | None``) or lists (``list[Part]``)."""
+    """Convert mappings to the dataclass that ``hint`` is, allows (``Factory | None``) or lists (``list[Factory]``)."""
     cls = next((member for member in (hint, *get_args(hint)) if is_dataclass(member)), None)
     if cls is None or not isinstance(value, Mapping | list):
         return value

@@ -71,7 +71,8 @@ class ActionVideos(VideoFolder):
         size: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         super().__init__(path, fps=fps, size=size, scenes=False)
-        default_lists = Path(path).expanduser().parent / DATASETS[name].lists
+        self.dataset = DATASETS[name]
+        default_lists = Path(path).expanduser().parent / self.dataset.lists
         self.name, self.fold = name, fold
         self.lists = Path(lists).expanduser() if lists else default_lists
 
@@ -97,8 +98,7 @@ class ActionVideos(VideoFolder):
 
     def _read_lists(self) -> Iterator[tuple[str, bool]]:
         """Yield the name of each video of the fold, and whether it is validation data."""
-        dataset = DATASETS[self.name]
-        for pattern, is_val in ((dataset.train, False), (dataset.test, True)):
+        for pattern, is_val in ((self.dataset.train, False), (self.dataset.test, True)):
             files = sort_paths(self.lists.glob(pattern.format(fold=self.fold)))
             if not files:
                 raise UserError(

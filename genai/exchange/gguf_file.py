@@ -18,6 +18,7 @@ from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, load_network
 from genai.methods.autoregressive import Autoregressive
 from genai.modalities.pretrained_text import PretrainedText
 from genai.runs.checkpoint import file_hash
+from genai.runs.record import BaseRecord
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
 MAX_VALUES_PER_BYTE = 2
@@ -92,10 +93,11 @@ def read_gguf(path: Path) -> PretrainedModel:
         raise UserError(f"{path}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
     network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
     modality = _read_text_modality(fields, arguments, path)
-    license = fields.get("general.license")
-    return PretrainedModel(
-        modality, Autoregressive(network), architecture, file_hash(path), short_text(license) if license else ""
+    name, license = fields.get("general.name"), fields.get("general.license")
+    origin = BaseRecord(
+        short_text(name) if name else path.stem, file_hash(path), short_text(license) if license else ""
     )
+    return PretrainedModel(modality, Autoregressive(network), architecture, origin)
 
 
 class Fields:

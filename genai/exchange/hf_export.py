@@ -50,7 +50,7 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     """
     network = method.network if isinstance(method, Autoregressive) else None
     if not isinstance(modality, Text) or not isinstance(network, GPT):
-        raise UserError("format=hf is for text models: transformers has no class for this one.")
+        raise UserError("format=hf is for text models: transformers has no class for this one. Use format=genai.")
     arguments = network_arguments(network)
     family = family_name(arguments)
     tokenizer, end_ids = tokenizer_file(modality)

@@ -35,7 +35,7 @@ REQUIRED: dict[str, tuple[Any, ...]] = {
     "init_lora_weights": (True, False, "gaussian", "orthogonal", "eva"),  # others also change the base
 }
 """Values that are supported, of keys with several."""
-NEUTRAL = (
+KNOWN_KEYS = (
     "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "exclude_modules", "base_model_name_or_path",
     "revision", "task_type", "inference_mode", "auto_mapping", "fan_in_fan_out", "layers_to_transform",
     "layers_pattern", "rank_pattern", "megatron_core", "peft_version", "ensure_weight_tying", "qalora_group_size",
@@ -168,7 +168,7 @@ def _check_config(config: Mapping[str, Any], folder: Path) -> None:
                 f"Supported: {join_names([str(value) for value in allowed])}."
             )
     for name, value in config.items():
-        if name not in NEUTRAL and value:
+        if name not in KNOWN_KEYS and value:
             raise UserError(f"{folder / CONFIG}: {short_text(name)}={short_repr(value)} is not supported.")
     if not isinstance(config.get("lora_alpha"), int | float) or not 0 < float(config["lora_alpha"]) < math.inf:
         raise UserError(f"{folder / CONFIG}: lora_alpha={short_repr(config.get('lora_alpha'))} is no positive number.")

@@ -1,7 +1,8 @@
 """Models in folders of transformers: ``config.json``, safetensors, ``tokenizer.json``. Nothing in them is run."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,32 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from genai.core.card_metadata import hub_id, license_of, read_metadata
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file, read_text
-from genai.core.instantiate import Part, parse_dataclass
+from genai.core.instantiate import Factory, parse_dataclass
 from genai.core.plain_data import parse_json
 from genai.core.progress import ProgressBar
+from genai.core.terminal import one_line
 from genai.exchange.families import Config, Family, family_of
 from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT
 from genai.runs.checkpoint import file_hash
+from genai.runs.record import BaseRecord
 
 CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
 GENERATION = "generation_config.json"
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """Options of sampling that ``GENERATION`` has under the same names."""
-MAX_LAYERS, MAX_SHARDS = 512, 1_000
+UNSUPPORTED_SAMPLING: dict[str, Sequence[Any]] = {
+    "num_beams": (1,), "typical_p": (1.0,), "epsilon_cutoff": (0.0,), "eta_cutoff": (0.0,), "penalty_alpha": (0.0,),
+    "no_repeat_ngram_size": (0,), "guidance_scale": (1.0,), "top_h": (), "bad_words_ids": ((), []),
+    "suppress_tokens": ((), []), "sequence_bias": ((), {}),
+}  # fmt: skip
+"""Options of sampling that only ``GENERATION`` has, with the values that change nothing."""
+MAX_LAYERS, MAX_SHARDS, MAX_ENDS = 512, 1_000, 64
 
 
 @dataclass(frozen=True)
@@ -36,15 +46,13 @@ class PretrainedModel:
     Attributes:
         modality, method: ready to sample.
         family: ``model_type`` of its config.
-        digest: hash of its weights.
-        license: as its model card says; "" if it does not.
+        origin: its name, its license and the hash of its files.
     """
 
     modality: PretrainedText
     method: Autoregressive
     family: str
-    digest: str
-    license: str
+    origin: BaseRecord
 
 
 def is_pretrained_folder(path: Path) -> bool:
@@ -70,11 +78,24 @@ def read_folder(folder: Path) -> PretrainedModel:
     files = [check_file(folder / name, folder=root) for name in _shards(folder, root)]
     network = load_network(family, arguments, TensorFiles(files), sum(file.stat().st_size for file in files), folder)
     generation = _read_json(folder / GENERATION, root) if (folder / GENERATION).is_file() else {}
-    modality = _read_text_modality(folder, root, config | generation, arguments)
-    method = Autoregressive(network, sampling=_read_sampling(generation))
-    hashes = [file_hash(file) for file in files]
-    digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return PretrainedModel(modality, method, config["model_type"], digest, _license(folder, root))
+    modality = _read_text_modality(folder, root, config, generation, arguments)
+    method = Autoregressive(network, sampling=_read_sampling(generation, folder))
+    return PretrainedModel(modality, method, config["model_type"], folder_origin(folder))
+
+
+def folder_origin(folder: Path) -> BaseRecord:
+    """Return name, license and hash of a model in a folder. Raises ``UserError`` if a file cannot be read.
+
+    A folder that genai has exported keeps the name of the model that it came from.
+    """
+    root = hub_root(folder)
+    card = read_metadata(folder, root)
+    tags, base = card.get("tags"), card.get("base_model")
+    is_export = isinstance(tags, list) and "genai" in tags and isinstance(base, str)
+    name = short_text(base) if is_export else hub_id(folder) or folder.name
+    files = [name for name in (CONFIG, GENERATION, TOKENIZER, INDEX) if (folder / name).is_file()]
+    hashes = [file_hash(check_file(folder / file, folder=root)) for file in (*files, *_shards(folder, root))]
+    return BaseRecord(name, hashlib.sha256("".join(hashes).encode()).hexdigest(), license_of(card))
 
 
 def load_network(
@@ -88,7 +109,7 @@ def load_network(
         UserError: an argument is out of range, or some exclude each other.
         CorruptCheckpoint: a tensor is missing, superfluous or of another shape.
     """
-    Part.parse({"_target_": f"{GPT.__module__}.{GPT.__name__}", **arguments}, GPT, short_text(str(source)))
+    Factory.parse({"_target_": f"{GPT.__module__}.{GPT.__name__}", **arguments}, GPT, short_text(str(source)))
     try:
         with torch.device("meta"):
             network = GPT(**arguments)
@@ -193,15 +214,26 @@ def _shards(folder: Path, root: Path) -> list[str]:
 
 
 def _read_text_modality(
-    folder: Path, root: Path, config: Mapping[str, Any], arguments: Mapping[str, Any]
+    folder: Path, root: Path, config: Mapping[str, Any], generation: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> PretrainedText:
-    """Read the tokenizer, and which tokens end a text. Raises ``UserError``."""
+    """Read the tokenizer, and which tokens end a text. Raises ``UserError``.
+
+    Args:
+        folder, root: of the files, and where links may lead to.
+        config, generation: content of ``CONFIG`` and of ``GENERATION``, which may name the tokens that end a text.
+        arguments: of ``GPT``.
+    """
     if not (folder / TOKENIZER).is_file():
         raise UserError(f"{folder} has no {TOKENIZER}: save its tokenizer with transformers' save_pretrained first.")
-    ends = config.get("eos_token_id")
+    file, values = (GENERATION, generation) if generation.get("eos_token_id") is not None else (CONFIG, config)
+    ends = values.get("eos_token_id")
     end_ids = [end for end in (ends if isinstance(ends, list) else [ends]) if isinstance(end, int)]
-    if not end_ids:
-        raise UserError(f"{folder / CONFIG} names no eos_token_id, the token that ends a text.")
+    if not 0 < len(end_ids) <= MAX_ENDS:
+        raise UserError(f"{folder / file} names {len(end_ids) or 'no'} eos_token_id, the token that ends a text.")
+    outside = [end for end in end_ids if not 0 <= end < arguments["vocab_size"]]
+    if outside:
+        size = f"the model has {arguments['vocab_size']:,} tokens"
+        raise UserError(f"{folder / file}: eos_token_id={short_repr(outside[0])}, but {size}.")
     try:
         modality = PretrainedText(arguments["vocab_size"], arguments["block"], end_ids)
         modality.restore({"kind": "pretrained", "json": read_text(folder / TOKENIZER, "tokenizer", root)})
@@ -210,12 +242,23 @@ def _read_text_modality(
     return modality
 
 
-def _read_sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of sampling of a ``GENERATION``. Raises ``UserError`` for a value out of range."""
+def _read_sampling(generation: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the defaults of sampling of a ``GENERATION``; those that cannot be followed are named and left out."""
     if generation.get("do_sample") is not True:
         return {}
-    sampling = {name: generation[name] for name in SAMPLING if generation.get(name) is not None}
-    parse_dataclass(AutoregressiveOptions, sampling, GENERATION)
+    values = {name: value for name, value in generation.items() if value is not None}
+    sampling, left_out = dict[str, Any](), list[str]()
+    for name in (name for name in SAMPLING if name in values):
+        try:
+            parse_dataclass(AutoregressiveOptions, {name: values[name]})
+            sampling[name] = values[name]
+        except UserError as error:
+            left_out.append(str(error).rstrip("."))
+    for name, neutral in UNSUPPORTED_SAMPLING.items():
+        if name in values and values[name] not in neutral:
+            left_out.append(f"{name}={short_repr(values[name])}: it is not supported")
+    if left_out:
+        print(one_line(f"{folder / GENERATION}: left out: {'; '.join(left_out)}"), file=sys.stderr, flush=True)
     return sampling
 
 
@@ -230,13 +273,3 @@ def hub_root(folder: Path) -> Path:
     """Return the folder that links in ``folder`` may lead to: of the hub's cache, that of the model with its blobs."""
     model = folder.parent.parent
     return model if folder.parent.name == "snapshots" and model.name.startswith("models--") else folder
-
-
-def _license(folder: Path, root: Path) -> str:
-    """Return the license that the front matter of ``README.md`` names; "" if there is none, or it cannot be read."""
-    try:
-        lines = read_text(folder / "README.md", "card", root).split("\n")
-    except UserError:
-        return ""
-    end = lines.index("---", 1) if lines[0] == "---" and "---" in lines[1:] else 0
-    return next((line.partition(":")[2].strip() for line in lines[:end] if line.startswith("license:")), "")

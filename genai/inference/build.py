@@ -1,7 +1,6 @@
 """Models from the description in a checkpoint: checked on the meta device first, which takes no memory."""
 
 import itertools
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,30 +10,46 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from genai.adapters.lora import LoRA, merge_adapters
+from genai.adapters.lora import LoRA
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.instantiate import instantiate
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.runs.checkpoint import CheckpointHeader
 
+SAMPLING_PREFIXES = ("method.ema_module.", "ema.module.")
+"""Start of the names of weights that sampling needs."""
+
 
 def build_from_checkpoint(
-    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+    header: CheckpointHeader,
+    weights: Mapping[str, Tensor],
+    num_bytes: int,
+    plugins: Sequence[str] = (),
+    partial: bool = False,
 ) -> tuple[Modality, Method]:
     """Build the modality and the untrained method that a checkpoint describes, after ``check_description``."""
-    modality, _ = check_description(header, weights, num_bytes, plugins)
+    modality, _ = check_description(header, weights, num_bytes, plugins, partial)
     return modality, build_method(header.model or {}, modality, plugins)
 
 
 def check_description(
-    header: CheckpointHeader, weights: Mapping[str, Tensor], num_bytes: int, plugins: Sequence[str] = ()
+    header: CheckpointHeader,
+    weights: Mapping[str, Tensor],
+    num_bytes: int,
+    plugins: Sequence[str] = (),
+    partial: bool = False,
 ) -> tuple[Modality, Method]:
     """Return the modality that a checkpoint of ``num_bytes`` bytes describes, and the method on the meta device.
 
     Its shapes are compared with the ``weights`` before any memory is allocated. Its number of elements is compared with
     the file size too, because a stored tensor can repeat a single element (stride 0) or share storage with others. Of
     a model with an adapter, only what is trained is in the checkpoint.
+
+    Args:
+        header, weights, num_bytes: of the checkpoint.
+        plugins: packages besides genai whose classes are allowed.
+        partial: whether weights that only training needs, such as those of a discriminator, may be missing.
 
     Raises:
         UserError: a class that is not allowed.
@@ -53,11 +68,13 @@ def check_description(
         method = build_method(header.model, modality, plugins)
         if header.adapter is not None:
             instantiate(header.adapter, LoRA, "adapter", plugins=plugins).attach(method)
-    check_tensors(method, weights, num_bytes, header.adapter is not None)
+    check_tensors(method, weights, num_bytes, header.adapter is not None, partial)
     return modality, method
 
 
-def check_tensors(method: Method, weights: Mapping[str, Tensor], num_bytes: int, is_adapter: bool = False) -> None:
+def check_tensors(
+    method: Method, weights: Mapping[str, Tensor], num_bytes: int, is_adapter: bool = False, partial: bool = False
+) -> None:
     """Compare the ``weights`` in a file of ``num_bytes`` bytes with those of ``method``. Raises ``CorruptCheckpoint``.
 
     Args:
@@ -65,6 +82,7 @@ def check_tensors(method: Method, weights: Mapping[str, Tensor], num_bytes: int,
         weights: by their names in a checkpoint.
         num_bytes: size of the file.
         is_adapter: whether parameters of ``method`` that are not trained are in another file.
+        partial: as for ``check_description``.
     """
     expected = {f"method.{name}": value for name, value in method.state_dict().items()}
     expected |= {f"ema.module.{name}": value for name, value in method.ema_module.state_dict().items()}
@@ -79,6 +97,8 @@ def check_tensors(method: Method, weights: Mapping[str, Tensor], num_bytes: int,
         if name not in ("ema.n_averaged", *expected):
             raise CorruptCheckpoint(f"its weights do not fit its model, which has no {short_repr(name)}.")
         tensor, stored = expected.get(name), weights.get(name)
+        if partial and stored is None and not name.startswith(SAMPLING_PREFIXES):
+            continue
         if tensor is not None and (stored is None or _kind(stored) != _kind(tensor)):
             found = "missing" if stored is None else f"{tuple(stored.shape)}, not {tuple(tensor.shape)}"
             raise CorruptCheckpoint(f"its weights do not fit its model: {short_repr(name)} is {found}.")
@@ -129,46 +149,18 @@ def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[
     return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
 
 
-def load_weights(method: Method, state: Mapping[str, Tensor], weights: str, strict: bool = True) -> None:
+def load_weights(method: Method, state: Mapping[str, Tensor], weights: str, partial: bool = False) -> None:
     """Load a checkpoint's weights into ``method``. Raises ``RuntimeError`` if they do not fit.
 
     Args:
-        method: of the checkpoint.
-        state: the weights.
+        method: the untrained method.
+        state: weights that ``check_description`` has checked.
         weights: ``ema`` or ``raw``.
-        strict: whether all of them have to be there.
+        partial: whether some may be missing.
     """
-    method.load_state_dict(_strip_prefix(state, "method."), strict)
+    method.load_state_dict(_strip_prefix(state, "method."), strict=not partial)
     if weights == "ema":
-        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."), strict)
-
-
-def merge_adapter(
-    method: Method,
-    header: CheckpointHeader,
-    state: Mapping[str, Tensor],
-    weights: str,
-    factor: float = 1.0,
-    plugins: Sequence[str] = (),
-) -> None:
-    """Add the adapter of a checkpoint to the weights of its base.
-
-    Args:
-        method: the base.
-        header, state: of the checkpoint, and its weights.
-        weights: ``ema`` or ``raw``.
-        factor: of the change.
-        plugins: packages whose classes the checkpoint may name.
-
-    Raises:
-        UserError: the base does not have its layers.
-        CorruptCheckpoint: the tensors do not fit.
-    """
-    with SkipInit():
-        instantiate(header.adapter or {}, LoRA, "adapter", plugins=plugins).attach(method)
-    check_tensors(method, state, sys.maxsize, is_adapter=True)
-    load_weights(method, state, weights, strict=False)
-    merge_adapters(method, factor)
+        method.ema_module.load_state_dict(_strip_prefix(state, "ema.module."), strict=not partial)
 
 
 def _strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -7,7 +7,6 @@ from genai.core.errors import short_text
 from genai.inference.model import Model
 from genai.networks.text_encoder import PromptEncoder, split_words
 from genai.runs.record import PromptsRecord, parse_record
-from genai.runs.run import Run
 
 MAX_PROMPTS, MAX_WORDS = 64, 5_000
 """The most frequent prompts and words that a record holds."""
@@ -33,7 +32,11 @@ def count_prompts(prompts: Iterable[str]) -> PromptsRecord:
 
 def known_prompts(model: Model) -> PromptsRecord | None:
     """Return what its run recorded about prompts; ``None`` for older runs, and without a run."""
-    return parse_record(model.record, Run(model.file.parent.parent).record_file).known_prompts if model.file else None
+    return (
+        parse_record(model.record, model.run.record_file if model.run else model.file).known_prompts
+        if model.file
+        else None
+    )
 
 
 def describe_model(model: Model) -> str:

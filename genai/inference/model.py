@@ -7,32 +7,27 @@ from dataclasses import replace
 from inspect import signature
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 from torch import Tensor, nn
 
 from genai.core.batch import Interpolation, Request, batch_ranges
-from genai.core.device import select_device
-from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_repr, short_text
+from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
-from genai.inference.build import build_from_checkpoint, load_weights, merge_adapter
+from genai.inference.stored_model import read_model
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit
-from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
-from genai.runs.record import read_values
-from genai.runs.run import Run, find_run, latest_run
+from genai.runs.checkpoint import CheckpointHeader
+from genai.runs.run import Run
 
 ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
 """Arguments of ``Model.sample`` besides options."""
 MAX_REPR_PROMPTS = 3
 """Prompts in the ``repr`` of a model."""
-
-if TYPE_CHECKING:
-    from genai.exchange.pretrained import PretrainedModel
 
 
 class Model:
@@ -78,6 +73,12 @@ class Model:
             names = [repr(short_text(prompt)) for prompt in prompts[:MAX_REPR_PROMPTS]]
             parts.append(f"prompts such as {', '.join(names)}")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    @property
+    def run(self) -> Run | None:
+        """The run whose checkpoint it is; ``None`` for other models, and for a checkpoint outside of its run."""
+        is_checkpoint = self.file is not None and "started" in self.record
+        return Run(self.file.parent.parent) if self.file and is_checkpoint else None
 
     @property
     def metrics(self) -> Sequence[str]:
@@ -290,13 +291,14 @@ def load(
     runs_folder: str | Path = "runs",
     plugins: Sequence[str] = (),
 ) -> Model:
-    """Load the model of a run folder or a checkpoint file.
+    """Load the model of a run folder, a checkpoint file or an exported folder.
 
     Args:
-        source: the run folder, checkpoint file, folder of transformers, or GGUF file; ``None``: the newest finished
-            run.
+        source: the run folder, checkpoint file, exported folder, folder of transformers, or GGUF file; ``None``: the
+            newest finished run.
         modality: of the newest run, or the one that ``source`` must have.
-        weights: ``ema`` (averaged over training) or ``raw`` (as the optimizer left them).
+        weights: ``ema`` (averaged over training) or ``raw`` (as the optimizer left them). An exported folder has one
+            of them, which ``Model.weights`` tells.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_folder: where to look for the newest run.
         plugins: packages besides genai whose classes the checkpoint may name.
@@ -305,105 +307,7 @@ def load(
         UserError: there is no such run or file.
         CorruptCheckpoint: the checkpoint is damaged or refused.
     """
-    if weights not in ("ema", "raw"):
-        raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
-    torch_device = select_device(device)
-    path = Path(source).expanduser().absolute() if isinstance(source, str | Path) else None
-    if path and (pretrained := _read_pretrained(path)):
-        return _pretrained_model(pretrained, path, modality, torch_device)
-    file, state, notes = open_checkpoint(source, modality, Path(runs_folder))
-    header = CheckpointHeader.read(state)
-    try:
-        if header.adapter is not None:
-            built_modality, method = _load_base(header, plugins)
-            merge_adapter(method, header, state["state_dict"], weights, plugins=plugins)
-        else:
-            built_modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins)
-            load_weights(method, state["state_dict"], weights)
-    except UserError as error:
-        raise type(error)(f"{file}: {error}") from error
-    except Exception as error:  # an untrusted description can cause any error
-        reason = short_text(f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0])
-        raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
-    run = Run(file.parent.parent)
-    if modality is not None and (recorded_modality := run.record.modality) not in (None, modality):
-        raise UserError(f"{file} is a model of {short_text(recorded_modality)}, not of {modality}.")
-    method = method.to(torch_device).eval()
-    return Model(
-        built_modality, method, read_values(run.record_file), file, file_hash(file), header.step, notes, weights, header
-    )
-
-
-def _load_base(header: CheckpointHeader, plugins: Sequence[str]) -> tuple[Modality, Method]:
-    """Load the model that an adapter changes, with its averaged weights. Raises ``UserError`` if it is not there."""
-    base = header.base or {}
-    path, digest = base.get("path", ""), base.get("sha256", "")
-    hint = "Name a copy with ckpt=, and this adapter with adapter=."
-    if not path or not Path(path).exists():
-        raise UserError(f"it is an adapter, and its base, {short_repr(path)}, is not there. {hint}")
-    model = load(path, device="cpu", plugins=plugins)
-    if model.digest != digest:
-        raise UserError(f"it is an adapter, and its base, {short_repr(path)}, has changed since. {hint}")
-    return model.modality, model.method
-
-
-def is_pretrained_path(path: Path) -> bool:
-    """Return whether a path could be a model of another tool; what reads them takes a tenth of a second to import."""
-    return path.suffix in (".gguf", ".safetensors") or (path / "config.json").is_file()
-
-
-def _read_pretrained(path: Path) -> "PretrainedModel | None":
-    """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
-    if not is_pretrained_path(path):
-        return None
-    from genai.exchange.gguf_file import is_gguf_file, read_gguf
-    from genai.exchange.pretrained import is_pretrained_folder, read_folder
-
-    folder = path.parent if path.suffix == ".safetensors" else path
-    if is_pretrained_folder(folder):
-        return read_folder(folder)
-    return read_gguf(path) if is_gguf_file(path) else None
-
-
-def _pretrained_model(model: "PretrainedModel", path: Path, modality: str | None, device: str) -> Model:
-    from genai.exchange.description import pretrained_header
-    from genai.exchange.pretrained import INDEX, WEIGHTS
-
-    if modality not in (None, "text"):
-        raise UserError(f"{path} is a model of text, not of {modality}.")
-    record = {"modality": "text", "model": model.family, "license": model.license}
-    names = (WEIGHTS, INDEX) if path.is_dir() else ()
-    file = next((path / name for name in names if (path / name).is_file()), path)
-    header = pretrained_header(model)
-    return Model(model.modality, model.method.to(device).eval(), record, file, model.digest, header=header)
-
-
-def open_checkpoint(
-    source: str | Path | None, modality: str | None = None, root: Path = Path("runs")
-) -> tuple[Path, dict[str, Any], list[str]]:
-    """Find and read the checkpoint that ``source`` names.
-
-    Returns:
-        Its path, its content, and one message per damaged checkpoint that was skipped.
-
-    Raises:
-        UserError: there is none.
-    """
-    if source is None:
-        return latest_run(root, modality).load("best")
-    if not isinstance(source, str | Path):
-        raise UserError(f"{short_repr(source)} is not the path of a run folder or checkpoint file.")
-    if "://" in str(source):
-        raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
-    path = Path(source).expanduser().absolute()
-    if is_pretrained_path(path):
-        raise UserError(f"{source} is a model of another tool, not a run or checkpoint.")
-    if path.is_dir():
-        return find_run(path).load("best")
-    if not path.exists():
-        names = [file.name for file in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise UserError(f"there is no run folder or checkpoint {source}.{did_you_mean(path.name, names)}")
-    return path, load_checkpoint(path), []
+    return Model(**vars(read_model(source, modality, weights, device, Path(runs_folder), plugins)))
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -125,7 +125,8 @@ def _run_table(section: Section) -> str:
     train_command = (
         "genai.fit(..., data=...) in Python" if is_in_memory else join(["python", "-m", "genai.train", *words])
     )
-    commands = {"Train it": train_command, "More samples": section.sample_command}
+    commands = {"Train it": train_command} if record.started else {}  # an exported model has no words of its training
+    commands["More samples"] = section.sample_command
     rows = [f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in properties.items()]
     rows += [f"<dt>{name}</dt><dd><pre><code>{escape(text)}</code></pre></dd>" for name, text in commands.items()]
     return f"<dl>{''.join(rows)}</dl>"

@@ -52,7 +52,7 @@ class CheckpointHeader:
         seconds, cpu_seconds: duration of the training so far.
         course: state of the learning-rate schedule.
         adapter: config node of the adapter whose weights these are; ``None``: those of a whole model.
-        base: the model that was trained further: its ``path``, ``sha256``, ``name`` and ``license``.
+        base: the model that was trained further: its ``path``, ``digest`` (sha256), ``name`` and ``license``.
     """
 
     version: str = ""
@@ -150,6 +150,24 @@ def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=CAN_REPLACE_MAPPED_FILES)
     except Exception as error:  # torch raises various errors for an invalid file
         raise CorruptCheckpoint(f"{path} is damaged: {_first_line(error)}") from error
+    return check_content(state, path, path.stat().st_size, check)
+
+
+def check_content(state: Any, path: Path, num_bytes: int, check: Check | None = None) -> dict[str, Any]:
+    """Check all that sampling and training use, and return it with current names.
+
+    Args:
+        state: content of a checkpoint; its values may be of any type.
+        path: its file or folder, for messages.
+        num_bytes: size of the file with its weights.
+        check: as for ``load_checkpoint``.
+
+    Raises:
+        CorruptCheckpoint: something is missing, of a wrong type or out of range.
+        UserError: what ``check`` raises.
+    """
+    import torch
+
     metadata, weights = (state.get(key) if isinstance(state, dict) else None for key in ("genai", "state_dict"))
     if not (isinstance(metadata, dict) and isinstance(metadata.get("step"), int) and isinstance(weights, dict)):
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai.")
@@ -171,7 +189,7 @@ def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
     state = {**state, "genai": {**metadata, **nodes}, "state_dict": current_weights(weights)}
     try:
         if check:
-            check(state, path.stat().st_size)
+            check(state, num_bytes)
     except CorruptCheckpoint as error:
         raise CorruptCheckpoint(f"{path}: {error}") from error
     except UserError:

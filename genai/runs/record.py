@@ -14,8 +14,15 @@ from genai.core.renamed import without_split
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The data of a run: counts, and hashes of the content, of both splits."""
+    """The data of a run: counts, and hashes of the content, of both splits.
 
+    Attributes:
+        name: of the data set, its id on the Hugging Face hub if it is known.
+        license: as the data set states it; "" if it does not.
+    """
+
+    name: str = ""
+    license: str = ""
     description: str = ""
     train: int = 0
     val: int = 0
@@ -52,19 +59,32 @@ class BestRecord:
 
 @dataclass(frozen=True)
 class BaseRecord:
-    """The model that a run started from.
+    """The model that another one was trained from, or is a copy of.
 
     Attributes:
-        path, sha256: of its file or folder.
-        name, license: of the model; "" if they are not known.
-        gives_config: whether the run has its modality and its model, rather than those of the run's words.
+        name: its id on the Hugging Face hub, or the name of its folder.
+        digest: sha256 of its files.
+        license: as it is stated there; "" if it is not.
+        path: of its file or folder on this machine.
+        shares_config: whether the run has its modality and its model, rather than those of the run's words.
     """
 
-    path: str
-    sha256: str
-    name: str = ""
+    name: str
+    digest: str = ""
     license: str = ""
-    gives_config: bool = False
+    path: str = ""
+    shares_config: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """A metric of ``genai.evaluate``; see ``genai.metrics.base.Result``."""
+
+    name: str
+    value: float | None = None
+    standard_error: float | None = None
+    reference: float | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,10 +95,11 @@ class RunRecord:
         started, finished, resumed: times in ISO format.
         modality, model: members of the config groups.
         overrides: words of the command line.
-        base: the model of ``init_from=``.
         prompts: of the previews.
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
         git: commit of the working folder, and whether it had uncommitted changes.
+        base: the model that ``init_from=`` named.
+        license, scores: of an exported model.
     """
 
     started: str = ""
@@ -89,7 +110,6 @@ class RunRecord:
     overrides: list[Any] = field(default_factory=list)
     seed: int | None = None
     data: DataRecord = field(default_factory=DataRecord)
-    base: BaseRecord | None = None
     prompts: list[str] = field(default_factory=list)
     known_prompts: PromptsRecord | None = None
     parameters: int | None = None
@@ -106,6 +126,9 @@ class RunRecord:
     total_steps: int | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    base: BaseRecord | None = None
+    license: str = ""
+    scores: list[ScoreRecord] = field(default_factory=list)
 
     @property
     def progress(self) -> str:
@@ -146,7 +169,7 @@ def config_differences(old: Any, new: Any, path: str = "") -> list[tuple[str, An
     return [] if old == new else [(path, old, new)]
 
 
-def parse_record(values: Mapping[str, Any], file: Path) -> RunRecord:
+def parse_record(values: Mapping[str, Any], file: Path | str) -> RunRecord:
     """Check the types of the content of ``file``. Raises ``UserError``."""
     from genai.core.instantiate import read_dataclass  # imports pydantic, for which --help has no time
 

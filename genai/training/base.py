@@ -8,7 +8,9 @@ from typing import Any
 from genai.cli.compose import CommandConfig, override_key
 from genai.core.errors import UserError, short_text
 from genai.core.renamed import current_node
-from genai.inference.model import is_pretrained_path, load
+from genai.inference.base import describe_base
+from genai.inference.model import load
+from genai.inference.stored_model import is_exported_path, is_pretrained_path
 from genai.methods.base import Method
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
@@ -36,7 +38,7 @@ class Base:
     choice: str
     method: Method
 
-    def give_weights(self, method: Method) -> None:
+    def assign_weights(self, method: Method) -> None:
         """Replace the weights of a run's method by those of the base: they share memory, and what is tied stays tied.
 
         Raises:
@@ -72,7 +74,7 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
         raise UserError("adapter= needs init_from=, the model that it changes.")
     if record and has_adapter:
         base = _load_base(record.path, settings)
-        if base.record.sha256 != record.sha256:
+        if base.record.digest != record.digest:
             raise UserError(f"{record.path} has changed since this run began: an adapter continues on the same base.")
         return replace(base, record=record)
     path = settings.init_from
@@ -86,14 +88,9 @@ def _load_base(source: str, settings: TrainSettings) -> Base:
     if model.header is None or model.file is None:
         raise UserError(f"init_from={source} is no model to train further.")
     path = Path(source).expanduser().absolute()
-    is_pretrained = is_pretrained_path(path)
-    record = BaseRecord(
-        str(path if is_pretrained else model.file.absolute()),
-        model.digest,
-        path.name if is_pretrained else Run(model.file.absolute().parent.parent).folder.name,
-        str(model.record.get("license") or ""),
-        gives_config=True,
-    )
+    is_exported = is_exported_path(path)
+    origin = BaseRecord(**model.record["base"]) if is_pretrained_path(path) else describe_base(source, model.file)
+    record = replace(origin, path=str(path if is_exported else model.file.absolute()), shares_config=True)
     nodes = {"modality": model.header.modality, "model": model.header.model}
     kind, choice = (str(model.record.get(key) or key) for key in NODES)
     return Base(record, nodes, model.header.modality_state, kind, choice, model.method)
@@ -107,9 +104,9 @@ def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | Non
     Raises:
         UserError: a word chooses another modality or model.
     """
-    if resumed and resumed.record.base and resumed.record.base.gives_config:
-        recorded = resumed.read_config()
-        nodes = {key: current_node(recorded.get(key)) for key in NODES}
+    if resumed and resumed.record.base and resumed.record.base.shares_config:
+        run_config = resumed.read_config()
+        nodes = {key: current_node(run_config.get(key)) for key in NODES}
         choices = {"modality": resumed.record.modality or "?", "model": resumed.record.model or "?"}
     elif base:
         nodes, choices = base.nodes, {"modality": base.kind, "model": base.choice}
@@ -144,4 +141,4 @@ def _with_value(node: Any, path: list[str], value: Any) -> Any:
 
 def base_entries(record: BaseRecord | None) -> dict[str, str] | None:
     """Return what the header of a checkpoint says of the base."""
-    return {key: value for key, value in asdict(record).items() if key != "gives_config"} if record else None
+    return {key: value for key, value in asdict(record).items() if key != "shares_config"} if record else None

@@ -12,7 +12,7 @@ from genai.cli.compose import CommandConfig, model_nodes
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
-from genai.core.instantiate import Part, import_class
+from genai.core.instantiate import Factory, import_class
 from genai.data.registry import compatible_data, source_classes
 from genai.inference.build import SkipInit
 from genai.methods.base import Method
@@ -43,9 +43,9 @@ class TrainingParts:
     logger: Logger
     modality: Modality
     examples: Any
-    data: Part[Source]
-    model: Part[Method]
-    optimizers: dict[str, Part[MuonAdamW]]
+    data: Factory[Source]
+    model: Factory[Method]
+    optimizers: dict[str, Factory[MuonAdamW]]
     adapter: LoRA | None
 
     @classmethod
@@ -55,8 +55,8 @@ class TrainingParts:
         Interval.parse(settings.preview_every, "preview_every")
         Interval.parse(settings.checkpoint_every, "checkpoint_every")
 
-        def part(key: str, base: type[Any]) -> Part[Any]:
-            return Part.parse(values.get(key) or {}, base, key, settings.plugins)
+        def part(key: str, base: type[Any]) -> Factory[Any]:
+            return Factory.parse(values.get(key) or {}, base, key, settings.plugins)
 
         _check_media(values, settings)
         modality: Modality = part("modality", Modality).build()
@@ -73,7 +73,7 @@ class TrainingParts:
             modality,
             config.examples,
             data,
-            Part.parse(values.get("model") or {}, Method, "model", settings.plugins, modality.interface),  # type: ignore[type-abstract]
+            Factory.parse(values.get("model") or {}, Method, "model", settings.plugins, modality.interface),  # type: ignore[type-abstract]
             optimizers,
             None if values.get("adapter") is None else part("adapter", LoRA).build(),
         )
@@ -129,25 +129,25 @@ def _fitting_models(config: CommandConfig, settings: TrainSettings) -> list[str]
     for name, (node, changes) in model_nodes(settings.plugins).items():
         modality_node = config.values["modality"] | changes
         try:
-            modality = Part.parse(modality_node, Modality, "modality", settings.plugins).build()  # type: ignore[type-abstract]
+            modality = Factory.parse(modality_node, Modality, "modality", settings.plugins).build()  # type: ignore[type-abstract]
             with torch.device("meta"), SkipInit():
-                Part.parse(node, Method, "model", settings.plugins, modality.interface).build(modality.interface)  # type: ignore[type-abstract]
+                Factory.parse(node, Method, "model", settings.plugins, modality.interface).build(modality.interface)  # type: ignore[type-abstract]
         except UserError:
             continue
         names.append(name)
     return names
 
 
-def _parse_optimizers(node: Mapping[str, Any]) -> dict[str, Part[MuonAdamW]]:
+def _parse_optimizers(node: Mapping[str, Any]) -> dict[str, Factory[MuonAdamW]]:
     """Check the common settings, and those of single networks, ``optimizer.NETWORK.lr=...``, which go before them."""
     own = {name: value for name, value in node.items() if isinstance(value, Mapping)}
     common = {name: value for name, value in node.items() if name not in own}
     nodes = {"": common, **{name: {**common, **values} for name, values in own.items()}}
-    return {name: Part.parse(each, MuonAdamW, f"optimizer.{name}".rstrip("."), ()) for name, each in nodes.items()}
+    return {name: Factory.parse(each, MuonAdamW, f"optimizer.{name}".rstrip("."), ()) for name, each in nodes.items()}
 
 
 def _resolve_hardware(
-    part: Part[DeviceConfig], optimizers: Mapping[str, Part[MuonAdamW]], has_adapter: bool
+    part: Factory[DeviceConfig], optimizers: Mapping[str, Factory[MuonAdamW]], has_adapter: bool
 ) -> DeviceConfig:
     """Return the hardware to use. Raises ``UserError``."""
     hardware = part.build()

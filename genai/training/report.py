@@ -11,6 +11,8 @@ import yaml
 from genai.core.data import packed_prompts
 from genai.core.files import write_file
 from genai.core.terminal import one_line
+from genai.data.origin import data_license, data_name
+from genai.inference.base import describe_base
 from genai.inference.known_prompts import count_prompts
 from genai.inference.model import count_parameters
 from genai.methods.base import Method
@@ -40,6 +42,8 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
     text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
     write_file(run.folder / "config.yaml", text, run.folder)
     now = datetime.now().isoformat(timespec="microseconds")
+    source = setup.settings.init_from
+    base = setup.base or (describe_base(source, setup.checkpoint) if source else None)
     start_time = {"resumed": [*run.record.resumed, now]} if setup.resumed else {"started": now}
     run.write_record(
         **start_time,
@@ -48,7 +52,10 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
         model=config.choices.get("model"),
         overrides=[word for word in config.overrides if "=" in word or word.startswith("~")],
         seed=setup.settings.seed,
+        **({} if base is None else {"base": asdict(base)}),
         data={
+            "name": data_name(setup.source),
+            "license": data_license(setup.source),
             "description": setup.source.description,
             "train": len(setup.source.train),
             "val": len(setup.source.val),
@@ -57,7 +64,6 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
             "skipped": list(setup.source.skipped),
             "notes": list(setup.source.file_notes),
         },
-        base=asdict(setup.base) if setup.base else None,
         prompts=setup.prompts,
         known_prompts=asdict(count_prompts(packed_prompts(setup.train))),
         parameters=count_parameters(setup.method),

@@ -15,7 +15,7 @@ from genai.core.errors import CorruptCheckpoint, UserError, short_text
 from genai.core.instantiate import instantiate
 from genai.core.renamed import current_config, current_node
 from genai.core.terminal import one_line
-from genai.inference.model import open_checkpoint
+from genai.inference.stored_model import open_checkpoint
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import compatible_modalities

@@ -102,7 +102,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     method = parts.build_method()
     parse_dataclass(method.Options, method.sampling, "model.sampling")
     if base:
-        base.give_weights(method)
+        base.assign_weights(method)
     if parts.adapter:
         parts.adapter.attach(method)
     if start and not resumed:

@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from genai.core.errors import UserError
-from genai.core.instantiate import Part, import_class, instantiate, validate_value
+from genai.core.instantiate import Factory, import_class, instantiate, validate_value
 from genai.methods.base import Method
 
 GPT = "genai.networks.gpt.GPT"
@@ -57,7 +57,7 @@ def test_an_argument_without_annotation_takes_any_value(tmp_path: Path, monkeypa
     )
     monkeypatch.syspath_prepend(tmp_path)
     node: dict[str, Any] = {"_target_": "bare_plugin.Bare", "size": 3}
-    Part.parse(node, nn.Module, "model", ["bare_plugin"])
+    Factory.parse(node, nn.Module, "model", ["bare_plugin"])
     assert instantiate(node, nn.Module, "model", plugins=["bare_plugin"]).size == 3
     with pytest.raises(UserError, match=r"Bare\.size has no annotation, so it takes no _target_"):
         instantiate({**node, "size": NODE}, nn.Module, "model", plugins=["bare_plugin"])
@@ -116,15 +116,15 @@ def test_open_ended_arguments_are_no_missing_ones(tmp_path: Path, monkeypatch: p
         network = instantiate({"_target_": f"open_plugin.{name}"}, nn.Module, "model", SIZES, ["open_plugin"])
         assert (getattr(network, "block", 8), getattr(network, "options", {})) == (8, {})
         with pytest.raises(UserError, match="has no such option"):
-            Part.parse({"_target_": f"open_plugin.{name}", "args": 3}, nn.Module, "model", ["open_plugin"])
+            Factory.parse({"_target_": f"open_plugin.{name}", "args": 3}, nn.Module, "model", ["open_plugin"])
 
 
 @pytest.mark.parametrize("target", ["genai.data.text.Stdlib", "genai.methods.base.Piece", "os.system"])
 def test_a_node_of_the_wrong_kind_is_refused_before_it_is_built(target: str) -> None:
     with pytest.raises(UserError, match="refused"):
-        Part.parse({**NODE, "network": {"_target_": target}}, Method, "model")
+        Factory.parse({**NODE, "network": {"_target_": target}}, Method, "model")
     with pytest.raises(UserError, match="a _target_ is missing"):
-        Part.parse({}, Method, "model")
+        Factory.parse({}, Method, "model")
 
 
 def test_choices_are_listed_in_their_own_order() -> None:

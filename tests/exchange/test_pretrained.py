@@ -13,12 +13,16 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 import genai
+from genai.cli.compose import compose
+from genai.commands.evaluate import measure
+from genai.commands.page import page
 from genai.core.errors import CorruptCheckpoint, UserError
 from genai.exchange.families import family_of
 from genai.exchange.hf_config import Config
 from genai.media.text import Document
 from genai.modalities.pretrained_text import PretrainedTokenizer
 from genai.networks.gpt import GPT
+from genai.runs.run import Run
 
 CONFIG = {
     "model_type": "llama", "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
@@ -71,16 +75,62 @@ def change_config(folder: Path, **values: Any) -> None:
 
 def test_a_folder_is_a_model(folder: Path) -> None:
     model = genai.load(folder, device="cpu")
-    assert model.record == {"modality": "text", "model": "llama", "license": "apache-2.0"}
+    base = {"name": "model", "digest": model.digest, "license": "apache-2.0"}
+    assert model.record["base"].items() >= base.items()
+    assert model.record.items() >= {"modality": "text", "model": "llama", "license": "apache-2.0"}.items()
     (first,) = model.sample("the cat", length=8)
     assert first.startswith("the cat") and first == genai.load(folder, device="cpu").sample("the cat", length=8)[0]
     together = model.sample(["the cat", "a"], length=8)
     assert together[0] == first
 
 
-def test_training_from_it_says_what_can_be_done(folder: Path) -> None:
-    with pytest.raises(UserError, match="a model of another tool: it can be sampled, evaluated and exported"):
-        genai.fit("modality=text", f"init_from={folder}", "steps=1", "trainer=cpu")
+WORDS = (
+    "data=text_folder",
+    "batch=2",
+    "schedule.cooldown=0",
+    "val_items=2",
+    "preview_every=100",
+    "trainer=cpu",
+    "trainer.threads=1",
+)
+
+
+@pytest.mark.parametrize("words", [["adapter=lora", "adapter.rank=2"], []], ids=["adapter", "all weights"])
+def test_a_run_starts_from_it_and_resumes(words: list[str], folder: Path, corpus: Path, tmp_path: Path) -> None:
+    places = (f"data.path={corpus}", f"runs={tmp_path / 'runs'}")
+    model = genai.fit(f"init_from={folder}", *words, "modality.block=24", "steps=3", "seed=1", *WORDS, *places)
+    run = Run(model.file.parent.parent)
+    base = run.record.base
+    assert base is not None and (base.name, base.license, base.path) == ("model", "apache-2.0", str(folder))
+    assert run.folder.name.endswith("text-llama-corpus") and run.record.model == "llama"
+    assert (run.folder / "config.yaml").read_text().count("PretrainedText") == 1
+    whole = genai.fit(f"resume={run.folder}", "steps=5")
+    other = genai.fit(f"init_from={folder}", *words, "modality.block=24", "steps=5", "seed=1", *WORDS, *places)
+    tensors, other_tensors = whole.method.state_dict(), other.method.state_dict()
+    assert all(tensors[name].equal(other_tensors[name]) for name in tensors)
+    untrained = genai.load(folder, device="cpu").method.state_dict()
+    assert tensors.keys() == untrained.keys() and any(not tensors[name].equal(untrained[name]) for name in tensors)
+    assert whole.modality.block == (CONFIG["max_position_embeddings"] if words else 24)
+
+
+def test_a_run_that_learns_nothing_is_the_model(folder: Path, corpus: Path, tmp_path: Path) -> None:
+    rates = [f"optimizer.{name}=0" for name in ("lr", "embedding_lr", "head_lr")]
+    places = (f"data.path={corpus}", f"runs={tmp_path / 'runs'}")
+    model = genai.fit(f"init_from={folder}", *rates, "steps=2", *WORDS, *places)
+    assert model.sample("the cat", length=8) == genai.load(folder, device="cpu").sample("the cat", length=8)
+
+
+def test_options_that_do_not_fit_its_weights_are_refused(folder: Path, corpus: Path, tmp_path: Path) -> None:
+    places = (f"data.path={corpus}", f"runs={tmp_path / 'runs'}")
+    for word, message in (
+        ("model=gpt", "model=gpt: init_from= brings its own, llama"),
+        ("modality=image", "modality=image: init_from= brings its own, text"),
+        ("model.network.layers=5", "does not fit the options given here"),
+        ("modality.vocab_size=400", "does not fit the options given here"),
+    ):
+        with pytest.raises(UserError, match=message):
+            genai.fit(f"init_from={folder}", word, "steps=2", *WORDS, *places)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_end_is_any_of_several_tokens(folder: Path) -> None:
@@ -102,9 +152,51 @@ def test_the_defaults_of_sampling_are_read(folder: Path) -> None:
     assert genai.load(folder, device="cpu").method.sampling == {"temperature": 0.6, "top_p": 0.9}
     file.write_text(json.dumps({"temperature": 0.6}))
     assert genai.load(folder, device="cpu").method.sampling == {}
-    file.write_text(json.dumps({"do_sample": True, "temperature": -1}))
-    with pytest.raises(UserError, match="temperature=-1"):
+
+
+def test_defaults_of_sampling_that_cannot_be_followed_are_named_on_one_line(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    values = {"do_sample": True, "temperature": -1, "top_p": "x", "top_k": 5, "num_beams": 4, "typical_p": 1.0}
+    (folder / "generation_config.json").write_text(json.dumps(values))
+    assert genai.load(folder, device="cpu").method.sampling == {"top_k": 5}
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "generation_config.json: left out: temperature=-1" in line and "top_p='x'" in line and "num_beams=4" in line
+    assert "top_k" not in line and "typical_p" not in line
+
+
+def test_an_end_out_of_range_is_blamed_on_the_file_that_names_it(folder: Path) -> None:
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 300]}))
+    with pytest.raises(UserError, match=r"generation_config\.json: eos_token_id=300, but the model has 300 tokens"):
         genai.load(folder)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": None}))
+    assert genai.load(folder, device="cpu").modality.end_tokens == (1,)
+    change_config(folder, eos_token_id=-1)
+    with pytest.raises(UserError, match=r"/config\.json: eos_token_id=-1"):
+        genai.load(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"])
+def test_the_hash_covers_every_file_that_is_read(name: str, folder: Path) -> None:
+    (folder / "generation_config.json").write_text("{}")
+    before = genai.load(folder, device="cpu").digest
+    if name == "model.safetensors":
+        with_tensor("model.norm.weight", torch.ones(32))(folder)
+    else:
+        (folder / name).write_text((folder / name).read_text() + " ")
+    assert genai.load(folder, device="cpu").digest != before
+
+
+def test_a_page_says_what_it_needs(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a model of another tool, without a run to show: page needs a run folder"):
+        page(compose("page", [f"ckpt={folder}"]))
+
+
+def test_it_is_measured_on_data_that_are_named(folder: Path, corpus: Path) -> None:
+    with pytest.raises(UserError, match="its data are unknown: give data="):
+        measure(f"ckpt={folder}")
+    results = measure(f"ckpt={folder}", "data=text_folder", f"data.path={corpus}", "device=cpu", "metrics=[val_loss]")
+    assert 5 < results["metrics"]["val_loss"]["value"] < 7 and not results["data"]["own"]
 
 
 def test_shards_are_read_and_a_name_that_leaves_the_folder_is_refused(folder: Path) -> None:

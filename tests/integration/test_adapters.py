@@ -60,7 +60,7 @@ def test_an_adapter_resumes_bit_equal_and_leaves_its_base(words: list[str], monk
     whole = run_to(words, f"steps={STEPS}", "checkpoint_every=5")
     broken = stopped_at(7, words, monkeypatch)
     assert_same_state(whole, go_on(broken))
-    assert file_hash(base.best) == before == whole.record.base.sha256  # type: ignore[union-attr]
+    assert file_hash(base.best) == before == whole.record.base.digest  # type: ignore[union-attr]
     state, base_state = (load_checkpoint(run.last)["state_dict"] for run in (whole, base))
     assert not [name for name in state if name in base_state and state[name].is_floating_point() and state[name].ndim]
     sizes = [sum(x.numel() for x in weights.values()) for weights in (state, base_state)]
@@ -134,8 +134,8 @@ def test_a_stranger_that_says_it_is_an_adapter_is_refused(text_words: list[str],
         {"state_dict": {key: x for key, x in state["state_dict"].items() if key != name}},
         {"genai": {**state["genai"], "adapter": {"_target_": "os.system"}}},
         {"genai": {**state["genai"], "base": None}},
-        {"genai": {**state["genai"], "base": {"path": "/dev/zero", "sha256": "0"}}},
-        {"genai": {**state["genai"], "base": {"path": "x" * 10_000, "sha256": "0"}}},
+        {"genai": {**state["genai"], "base": {"path": "/dev/zero", "digest": "0"}}},
+        {"genai": {**state["genai"], "base": {"path": "x" * 10_000, "digest": "0"}}},
     ]
     for number, change in enumerate(changes):
         file = tmp_path / f"{number}.ckpt"

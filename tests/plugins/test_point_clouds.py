@@ -12,6 +12,7 @@ import torch
 import genai
 from genai.cli.compose import compose
 from genai.cli.options import command_keys
+from genai.commands.export import export
 from genai.commands.page import page
 from genai.commands.sample import sample
 from genai.core.errors import UserError
@@ -68,6 +69,22 @@ def test_it_is_on_the_page(runs: Path, tmp_path: Path) -> None:
     assert html.count("<circle") >= 128 and "a large line" in html
     with pytest.raises(UserError, match="unknown modality point_clouds"):
         page(compose("page", words))
+
+
+def test_it_is_exported_and_opened_with_its_package(runs: Path, tmp_path: Path) -> None:
+    words = [f"ckpt={run_of(runs)}", f"out={tmp_path / 'out'}", "format=genai"]
+    with pytest.raises(UserError, match="only classes of genai"):
+        export(compose("export", words))
+    export(compose("export", [*words, PLUGINS]))
+    plugins = ["tests.plugins.point_clouds"]
+    clouds = [
+        genai.load(folder, device="cpu", plugins=plugins).sample("a small circle", seed=3, steps=3)[0].points
+        for folder in (run_of(runs), tmp_path / "out")
+    ]
+    np.testing.assert_array_equal(*clouds)
+    assert f"plugins={plugins}" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="only classes of genai"):
+        genai.load(tmp_path / "out")
 
 
 def test_it_goes_on_as_if_it_had_not_stopped(runs: Path, tmp_path: Path) -> None:

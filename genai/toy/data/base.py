@@ -24,6 +24,8 @@ class ToySource(Source):
         summary: what the training examples are, for the message if they are too large.
     """
 
+    name = "toy world of genai"
+    license = "mit"  # that of genai, which draws it
     chunk_examples: ClassVar[int]
     """Examples that are rendered and cached together."""
     content_version: ClassVar[tuple[str, int]]

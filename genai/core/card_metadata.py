@@ -1,0 +1,57 @@
+"""Metadata of a card: the YAML between two lines ``---`` at the start of a README, as the Hugging Face hub reads it.
+
+It is called front matter, too.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genai.core.errors import UserError, short_text
+from genai.core.files import read_text
+from genai.core.plain_data import parse_yaml
+
+CARD = "README.md"
+LINE = "---"
+MAX_LINES = 500
+
+
+def read_metadata(folder: Path, root: Path | None = None) -> dict[str, Any]:
+    """Return the front matter of a folder's README; empty if there is none, or it cannot be read.
+
+    Args:
+        folder: the folder.
+        root: the folder that a link may lead to; ``None``: ``folder``.
+    """
+    try:
+        lines = read_text(folder / CARD, "card", root or folder).split("\n")[:MAX_LINES]
+        if lines[0].rstrip() != LINE or LINE not in lines[1:]:
+            return {}
+        values = parse_yaml("\n".join(lines[1 : lines.index(LINE, 1)]), CARD)
+    except UserError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def format_metadata(values: Mapping[str, Any]) -> str:
+    """Return front matter with the values that are not empty; texts cannot end it or add entries."""
+    import yaml
+
+    content = {name: value for name, value in values.items() if value}
+    return f"{LINE}\n{yaml.safe_dump(content, sort_keys=False, width=10_000)}{LINE}\n"
+
+
+def license_of(values: Mapping[str, Any]) -> str:
+    """Return the license that front matter states, its name if it is none that the hub knows; "" if none."""
+    value = values.get("license")
+    if value == "other" and isinstance(values.get("license_name"), str):
+        value = values["license_name"]
+    names = value if isinstance(value, list) else [value]
+    return ", ".join(short_text(name) for name in names if isinstance(name, str))
+
+
+def hub_id(folder: Path) -> str:
+    """Return ``org/name`` for a folder in the hub's cache, such as ``models--org--name/snapshots/1a2b``; else ""."""
+    kind, *parts = folder.parent.parent.name.split("--")
+    is_cached = folder.parent.name == "snapshots" and kind in ("models", "datasets") and parts
+    return "/".join(parts) if is_cached else ""

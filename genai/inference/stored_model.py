@@ -1,0 +1,220 @@
+"""A model from where it is stored: a run, a checkpoint, an exported folder, or a file of another tool."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genai.adapters.lora import LoRA, merge_adapters
+from genai.core.device import select_device
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, short_repr, short_text
+from genai.core.instantiate import instantiate
+from genai.inference.build import SkipInit, build_from_checkpoint, check_tensors, load_weights
+from genai.methods.base import Method
+from genai.modalities.base import Modality
+from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
+from genai.runs.record import read_values
+from genai.runs.run import Run, find_run, latest_run
+
+if TYPE_CHECKING:
+    from genai.exchange.package import Package
+    from genai.exchange.pretrained import PretrainedModel
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model that was read, with the attributes of ``genai.inference.model.Model``."""
+
+    modality: Modality
+    method: Method
+    record: dict[str, Any]
+    file: Path
+    digest: str
+    step: int = 0
+    notes: list[str] = field(default_factory=list)
+    weights: str = "ema"
+    header: CheckpointHeader | None = None
+
+
+def read_model(
+    source: str | Path | None,
+    modality: str | None,
+    weights: str,
+    device: str,
+    runs_folder: Path,
+    plugins: Sequence[str],
+) -> StoredModel:
+    """Read the model that ``source`` names; see ``genai.load``. Raises ``UserError``, ``CorruptCheckpoint``."""
+    if weights not in ("ema", "raw"):
+        raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
+    torch_device = select_device(device)
+    path = Path(source).expanduser().absolute() if isinstance(source, str | Path) else None
+    if path and (package := _read_package(path)):
+        model = _package_model(package, weights, plugins)
+    elif path and (pretrained := _read_pretrained(path)):
+        model = _pretrained_model(pretrained, path)
+    else:
+        model = _checkpoint_model(source, modality, weights, runs_folder, plugins)
+    if modality is not None and (own_modality := model.record.get("modality")) not in (None, modality):
+        raise UserError(f"{path or model.file} is a model of {short_text(own_modality)}, not of {modality}.")
+    model.method.to(torch_device).eval()
+    return model
+
+
+def _checkpoint_model(
+    source: str | Path | None, modality: str | None, weights: str, runs_folder: Path, plugins: Sequence[str]
+) -> StoredModel:
+    file, state, notes = open_checkpoint(source, modality, runs_folder)
+    if CheckpointHeader.read(state).adapter is not None:
+        built_modality, method, header = _build_adapted(state, file, weights, plugins)
+    else:
+        built_modality, method, header = _build(state, file, weights, plugins)
+    record = read_values(Run(file.parent.parent).record_file)
+    return StoredModel(built_modality, method, record, file, file_hash(file), header.step, notes, weights, header)
+
+
+def _package_model(package: "Package", weights: str, plugins: Sequence[str]) -> StoredModel:
+    if weights == "raw" and package.weights == "ema":
+        raise UserError(f"{package.file.parent} has the averaged weights only: leave out weights=raw.")
+    modality, method, header = _build(package.state, package.file, package.weights, plugins, partial=True)
+    return StoredModel(
+        modality, method, package.record, package.file, package.digest, header.step, [], package.weights, header
+    )
+
+
+def _pretrained_model(model: "PretrainedModel", path: Path) -> StoredModel:
+    from genai.exchange.description import pretrained_header
+    from genai.exchange.pretrained import INDEX, WEIGHTS
+
+    record = {"modality": "text", "model": model.family, "license": model.origin.license, "base": asdict(model.origin)}
+    names = (WEIGHTS, INDEX) if path.is_dir() else ()
+    file = next((path / name for name in names if (path / name).is_file()), path)
+    header = pretrained_header(model)
+    return StoredModel(model.modality, model.method, record, file, model.origin.digest, header=header)
+
+
+def _build(
+    state: dict[str, Any], file: Path, weights: str, plugins: Sequence[str], partial: bool = False
+) -> tuple[Modality, Method, CheckpointHeader]:
+    """Build the model that the content of ``file`` describes, with its weights. Raises ``CorruptCheckpoint``."""
+    header = CheckpointHeader.read(state)
+    try:
+        modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins, partial)
+        load_weights(method, state["state_dict"], weights, partial)
+    except UserError as error:
+        raise type(error)(f"{file}: {error}") from error
+    except Exception as error:  # an untrusted description can cause any error
+        reason = short_text(f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0])
+        raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
+    return modality, method, header
+
+
+def _build_adapted(
+    state: dict[str, Any], file: Path, weights: str, plugins: Sequence[str]
+) -> tuple[Modality, Method, CheckpointHeader]:
+    """Load the model that the adapter in ``file`` changes, with its averaged weights, and merge the adapter into it.
+
+    Raises:
+        UserError: the model is not there, or has changed.
+        CorruptCheckpoint: the adapter does not fit.
+    """
+    header = CheckpointHeader.read(state)
+    record = header.base or {}
+    path, hint = record.get("path", ""), "Name a copy with ckpt=, and this adapter with adapter=."
+    if not path or not os.path.exists(path):
+        raise UserError(f"{file} is an adapter, and its base, {short_repr(path)}, is not there. {hint}")
+    base = read_model(path, None, "ema", "cpu", Path("runs"), plugins)
+    if base.digest != record.get("digest"):
+        raise UserError(f"{file} is an adapter, and its base, {short_repr(path)}, has changed since. {hint}")
+    merge_adapter(base.method, file, state, weights, plugins=plugins)
+    return base.modality, base.method, replace(base.header or header, step=header.step, base=header.base, adapter=None)
+
+
+def merge_adapter(
+    method: Method, file: Path, state: dict[str, Any], weights: str, factor: float = 1.0, plugins: Sequence[str] = ()
+) -> None:
+    """Add ``factor`` times the adapter in ``file``, whose content is ``state``, to the weights of its base.
+
+    Raises:
+        UserError: the base does not have its layers.
+        CorruptCheckpoint: the tensors do not fit.
+    """
+    header = CheckpointHeader.read(state)
+    try:
+        with SkipInit():
+            instantiate(header.adapter or {}, LoRA, "adapter", plugins=plugins).attach(method)
+        check_tensors(method, state["state_dict"], file.stat().st_size, is_adapter=True)
+        load_weights(method, state["state_dict"], weights, partial=True)
+    except UserError as error:
+        raise type(error)(f"{file}: {error}") from error
+    merge_adapters(method, factor)
+
+
+def is_exported_path(path: Path) -> bool:
+    """Return whether a path could be a model that was exported here or by another tool; importing what reads them takes
+    a tenth of a second."""
+    folder = path.parent if path.suffix == ".safetensors" else path
+    return path.suffix == ".gguf" or any((folder / name).is_file() for name in ("config.json", "manifest.json"))
+
+
+def is_pretrained_path(path: Path) -> bool:
+    """Return whether a path is a model of another tool."""
+    if not is_exported_path(path):
+        return False
+    from genai.exchange.package import is_package
+
+    return not is_package(path.parent if path.suffix == ".safetensors" else path)
+
+
+def _read_package(path: Path) -> "Package | None":
+    """Read the folder that ``format=genai`` has written; ``None`` for other paths. Raises ``UserError``."""
+    if not is_exported_path(path):
+        return None
+    from genai.exchange.package import is_package, read_package
+
+    folder = path.parent if path.suffix == ".safetensors" else path
+    return read_package(folder) if is_package(folder) else None
+
+
+def _read_pretrained(path: Path) -> "PretrainedModel | None":
+    """Read a folder of transformers or a GGUF file; ``None`` for other paths. Raises ``UserError``."""
+    if not is_exported_path(path):
+        return None
+    from genai.exchange.gguf_file import is_gguf_file, read_gguf
+    from genai.exchange.pretrained import is_pretrained_folder, read_folder
+
+    folder = path.parent if path.suffix == ".safetensors" else path
+    if is_pretrained_folder(folder):
+        return read_folder(folder)
+    return read_gguf(path) if is_gguf_file(path) else None
+
+
+def open_checkpoint(
+    source: str | Path | None, modality: str | None = None, root: Path = Path("runs")
+) -> tuple[Path, dict[str, Any], list[str]]:
+    """Find and read the checkpoint that ``source`` names.
+
+    Returns:
+        Its path, its content, and one message per damaged checkpoint that was skipped.
+
+    Raises:
+        UserError: there is none.
+    """
+    if source is None:
+        return latest_run(root, modality).load("best")
+    if not isinstance(source, str | Path):
+        raise UserError(f"{short_repr(source)} is not the path of a run folder or checkpoint file.")
+    if "://" in str(source):
+        raise UserError(f"'{source}' looks like a URL: only local files can be loaded.")
+    path = Path(source).expanduser().absolute()
+    if package := _read_package(path):
+        return package.file, package.state, []
+    if is_exported_path(path):
+        raise UserError(f"{source} is a model of another tool, not a run or checkpoint.")
+    if path.is_dir():
+        return find_run(path).load("best")
+    if not path.exists():
+        names = [file.name for file in path.parent.glob("*")] if path.parent.is_dir() else []
+        raise UserError(f"there is no run folder or checkpoint {source}.{did_you_mean(path.name, names)}")
+    return path, load_checkpoint(path), []
