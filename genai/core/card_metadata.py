@@ -13,6 +13,8 @@ from genai.core.plain_data import parse_yaml
 
 CARD = "README.md"
 LINE = "---"
+BASE_KEY = "genai_base"
+"""Name of the model that an exported one came from; ``base_model`` has it only if it is an id of the hub."""
 MAX_LINES = 500
 
 

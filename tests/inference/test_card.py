@@ -65,7 +65,8 @@ def test_license_and_base_go_into_the_metadata(model: Model) -> None:
     card = model_card(model, "transformers")
     assert metadata(card) == {
         "license": "apache-2.0", "base_model": "HuggingFaceTB/SmolLM2-135M", "datasets": ["a/b"],
-        "library_name": "transformers", "pipeline_tag": "text-to-image", "tags": ["genai"],
+        "genai_base": "HuggingFaceTB/SmolLM2-135M", "library_name": "transformers", "pipeline_tag": "text-to-image",
+        "tags": ["genai"],
     }  # fmt: skip
     facts = rows(card)
     assert facts["base, license"] == "apache-2.0" and facts["base, sha256"] == "12ab" and "not known" not in card
@@ -89,7 +90,10 @@ def test_a_strangers_text_adds_nothing(text: str, model: Model) -> None:
     model.file = None  # scores of a run are its own
     card = model_card(model)
     values = metadata(card)
-    assert set(values) - set(metadata(plain)) <= {"license", "license_name"} and "evil/evil" not in values.values()
+    assert (
+        set(values) - set(metadata(plain)) <= {"license", "license_name", "genai_base"}
+        and "evil/evil" not in values.values()
+    )
     assert values.get("license") in ("other", None)
     lines = card.split("---\n", 2)[2].split("\n")
     assert not [line for line in lines if line.strip() == "---" or "<script>" in line or re.search(r"[^\\]\]\(", line)]
