@@ -68,7 +68,7 @@ def _write_transformers(model: "Model", folder: Path, settings: "ExportSettings"
 
     source = Path(settings.ckpt).expanduser() if settings.ckpt else None
     source = source if source and is_pretrained_folder(source) else None
-    return export_folder(model.modality, model.method, folder, source, model_card(model))
+    return export_folder(model.modality, model.method, folder, source, model_card(model, "transformers"))
 
 
 FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {

@@ -13,11 +13,13 @@ from genai.core.plain_data import parse_yaml
 
 CARD = "README.md"
 LINE = "---"
+BASE_KEY = "genai_base"
+"""Name of the model that an exported one came from; ``base_model`` has it only if it is an id of the hub."""
 MAX_LINES = 500
 
 
 def read_metadata(folder: Path, root: Path | None = None) -> dict[str, Any]:
-    """Return the front matter of a folder's README; empty if there is none, or it cannot be read.
+    """Return the metadata of a folder's README; empty if there is none, or it cannot be read.
 
     Args:
         folder: the folder.
@@ -34,15 +36,19 @@ def read_metadata(folder: Path, root: Path | None = None) -> dict[str, Any]:
 
 
 def format_metadata(values: Mapping[str, Any]) -> str:
-    """Return front matter with the values that are not empty; texts cannot end it or add entries."""
+    """Return metadata with the values that are not empty, texts and lists of texts; none can end it or add entries."""
     import yaml
 
-    content = {name: value for name, value in values.items() if value}
+    content = {
+        name: short_text(value) if isinstance(value, str) else [short_text(text) for text in value]
+        for name, value in values.items()
+        if value
+    }
     return f"{LINE}\n{yaml.safe_dump(content, sort_keys=False, width=10_000)}{LINE}\n"
 
 
 def license_of(values: Mapping[str, Any]) -> str:
-    """Return the license that front matter states, its name if it is none that the hub knows; "" if none."""
+    """Return the license that metadata state, its name if it is none that the hub knows; "" if none."""
     value = values.get("license")
     if value == "other" and isinstance(values.get("license_name"), str):
         value = values["license_name"]

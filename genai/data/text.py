@@ -136,6 +136,7 @@ class Stdlib(TextFolder):
         val_fraction: fraction of the files for validation.
     """
 
+    name, license = "Python standard library", "psf-2.0"
     metrics = (*TextFolder.metrics, "parses")
 
     def __init__(self, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:

@@ -10,6 +10,7 @@ Nothing in it is a pickle. It may be a stranger's: the manifest is compared firs
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,7 @@ def write_package(
     write_file(folder / CONFIG, content + "\n")
     write_file(folder / CARD, card)
     save_file({**tensors, **state_tensors}, folder / WEIGHTS, {"format": "pt"})
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors lets nobody else read it
     with (folder / WEIGHTS).open("rb+") as file:
         sync_file(file)
     write_manifest(folder)

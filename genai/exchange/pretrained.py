@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from genai.core.card_metadata import hub_id, license_of, read_metadata
+from genai.core.card_metadata import BASE_KEY, hub_id, license_of, read_metadata
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file, read_text
 from genai.core.instantiate import Factory, parse_dataclass
@@ -90,9 +90,8 @@ def folder_origin(folder: Path) -> BaseRecord:
     """
     root = hub_root(folder)
     card = read_metadata(folder, root)
-    tags, base = card.get("tags"), card.get("base_model")
-    is_export = isinstance(tags, list) and "genai" in tags and isinstance(base, str)
-    name = short_text(base) if is_export else hub_id(folder) or folder.name
+    base = card.get(BASE_KEY)
+    name = short_text(base) if isinstance(base, str) else hub_id(folder) or folder.name
     files = [name for name in (CONFIG, GENERATION, TOKENIZER, INDEX) if (folder / name).is_file()]
     hashes = [file_hash(check_file(folder / file, folder=root)) for file in (*files, *_shards(folder, root))]
     return BaseRecord(name, hashlib.sha256("".join(hashes).encode()).hexdigest(), license_of(card))

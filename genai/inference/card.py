@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from genai.core.card_metadata import format_metadata
+from genai.core.card_metadata import BASE_KEY, format_metadata
 from genai.core.errors import UserError, short_text
 from genai.core.old_names import FIGURES
 from genai.core.plain_data import parse_json
@@ -31,7 +31,9 @@ HUB_LICENSES = frozenset(
     "zlib".split()
 )
 """Licenses by their names on the hub; others are ``other`` with a name."""
+TRANSFORMERS = {"model": "ModelForCausalLM", "tokenizer": "Tokenizer"}
 HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+WEIGHTS = {"ema": "averaged over training", "raw": "of the last step"}
 MAX_SCORES = 40
 
 
@@ -49,6 +51,7 @@ def model_card(model: Model, library_name: str = "genai") -> str:
         "license": license_name if is_listed else "other" if license_name else "",
         "license_name": "" if is_listed else license_name,
         "base_model": base.name if base and HUB_ID.fullmatch(base.name) else "",
+        BASE_KEY: base.name if base else "",
         "datasets": [record.data.name] if HUB_ID.fullmatch(record.data.name) else [],
         "library_name": library_name,
         "pipeline_tag": _task(model),
@@ -67,9 +70,7 @@ def model_card(model: Model, library_name: str = "genai") -> str:
         "data, hash": record.data.hash,
         "steps": f"{model.step:,}" if model.step else "",
         "best validation loss": f"{record.best.val_loss:.4f}" if record.best else "",
-        "weights": {"ema": "averaged over training", "raw": "of the last step"}.get(model.weights, "")
-        if model.header
-        else "",
+        "weights": WEIGHTS[model.weights] if model.step else "",
         "checkpoint, sha256": model.digest,
     }
     lines = [f"| {name} | {markdown_text(value)} |" for name, value in rows.items() if value]
@@ -79,7 +80,7 @@ def model_card(model: Model, library_name: str = "genai") -> str:
             "",
             "The license of this model is not known here: state it before you share it (export license=NAME).",
         ]
-    return "\n".join([format_metadata(front), "# A model of genai", "", "| | |", "|---|---|", *lines, ""])
+    return "\n".join([format_metadata(front), "# A model exported by genai", "", "| | |", "|---|---|", *lines, ""])
 
 
 def markdown_text(value: str) -> str:
@@ -157,12 +158,16 @@ def _format(value: float | None) -> str:
 
 
 def _usage_lines(model: Model, library_name: str) -> Iterator[str]:
-    """Yield how to open the folder with genai."""
+    """Yield how to open the folder."""
     nodes = [model.header.model, model.header.modality] if model.header else []
     packages = sorted({name for node in nodes for name in _packages(node)})
     plugins = f", plugins={packages}" if packages else ""
     yield from ("", "## Open it", "", "```python", "import genai", "")
     yield from (f'model = genai.load("path/to/this/folder"{plugins})', "```")
+    if library_name == "transformers":
+        yield from ("", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "")
+        yield from (f'{name} = Auto{cls}.from_pretrained("path/to/this/folder")' for name, cls in TRANSFORMERS.items())
+        yield "```"
 
 
 def _packages(node: Any) -> Iterator[str]:

@@ -155,7 +155,9 @@ def is_exported_path(path: Path) -> bool:
     """Return whether a path could be a model that was exported here or by another tool; importing what reads them takes
     a tenth of a second."""
     folder = path.parent if path.suffix == ".safetensors" else path
-    return path.suffix == ".gguf" or any((folder / name).is_file() for name in ("config.json", "manifest.json"))
+    return path.suffix in (".gguf", ".safetensors") or any(
+        (folder / name).is_file() for name in ("config.json", "manifest.json")
+    )
 
 
 def is_pretrained_path(path: Path) -> bool:

@@ -32,6 +32,23 @@ def test_a_folder_of_transformers_goes_out_as_it_came_in(
     assert genai.load(tmp_path / "copy").sample("a", length=3) == genai.load(source).sample("a", length=3)
 
 
+def test_base_and_license_stay_through_every_format(
+    source: Path,  # noqa: F811
+    run: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+) -> None:
+    folder, formats = source, ("hf", "genai", "genai", "hf", "hf", "genai")
+    for number, name in enumerate(formats):
+        assert run(f"ckpt={folder}", f"out=copy{number}", f"format={name}")[0] == 0
+        folder = tmp_path / f"copy{number}"
+        card = (folder / "README.md").read_text()
+        assert "license: apache-2.0\n" in card and f"genai_base: {source.name}\n" in card
+        assert f"library_name: {'transformers' if name == 'hf' else 'genai'}\n" in card
+    model = genai.load(folder, device="cpu")
+    assert model.record["base"]["name"] == source.name
+    assert model.sample("a", length=3) == genai.load(source, device="cpu").sample("a", length=3)
+
+
 def test_nothing_is_overwritten(source: Path, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:  # noqa: F811
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")

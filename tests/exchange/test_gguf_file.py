@@ -60,7 +60,8 @@ def write_gguf(path: Path, architecture: str = "llama", **changes: Any) -> Path:
 @pytest.mark.peers
 def test_a_file_is_a_model(tmp_path: Path) -> None:
     model = genai.load(write_gguf(tmp_path / "a.gguf"), device="cpu")
-    assert model.record == {"modality": "text", "model": "llama", "license": "mit"}
+    base = {"name": "a", "digest": model.digest, "license": "mit"}
+    assert model.record == {"modality": "text", "model": "llama", "license": "mit", "base": base}
     assert model.sample("the cat 12", length=4)[0].startswith("the cat 12")
 
 
