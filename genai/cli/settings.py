@@ -109,7 +109,7 @@ class ExportSettings:
 
     ckpt: str | None
     out: str
-    format: Literal["hf"]
+    format: Literal["hf", "gguf"]
     weights: Literal["ema", "raw"]
     runs: str
     plugins: Sequence[str]

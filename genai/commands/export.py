@@ -19,6 +19,7 @@ def export(config: CommandConfig) -> None:
     import shutil
 
     from genai.cli.settings import ExportSettings, parse_settings
+    from genai.exchange.gguf_export import FILE, export_gguf
     from genai.exchange.hf_export import export_folder
     from genai.exchange.pretrained import is_pretrained_folder
     from genai.inference.card import model_card
@@ -34,12 +35,18 @@ def export(config: CommandConfig) -> None:
     source = Path(settings.ckpt).expanduser() if settings.ckpt else None
     source = source if source and is_pretrained_folder(source) else None
     try:
-        family = export_folder(model.modality, model.method, out, source, model_card(model))
+        if settings.format == "gguf":
+            license = str(model.record.get("license") or "")
+            family = export_gguf(model.modality, model.method, out, model_card(model), license)
+        else:
+            family = export_folder(model.modality, model.method, out, source, model_card(model))
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)  # it did not exist, or was empty
         raise RunError(f"cannot write {out}: {error.strerror}.") from error
     print(one_line(f"{family} in {out}/"), file=sys.stderr, flush=True)
-    print(one_line(f"open it   AutoModelForCausalLM.from_pretrained({str(out)!r})"), flush=True)
+    call = f"AutoModelForCausalLM.from_pretrained({str(out)!r})"
+    call = f"llama-cli -m {out / FILE}" if settings.format == "gguf" else call
+    print(one_line(f"open it   {call}"), flush=True)
 
 
 if __name__ == "__main__":

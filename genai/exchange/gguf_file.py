@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file
 from genai.exchange.families import family_of
+from genai.exchange.gguf_tokenizer import read_text_modality
 from genai.exchange.hf_config import Config
 from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, load_network
 from genai.methods.autoregressive import Autoregressive
-from genai.modalities.pretrained_text import PretrainedText
 from genai.runs.checkpoint import file_hash
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
@@ -42,22 +41,6 @@ NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 """Tensors of transformers by their names in GGUF."""
-_DIGITS = pre_tokenizers.Digits(individual_digits=True)
-_BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-PRE_TOKENIZERS: dict[str, list[Any]] = {
-    "gpt-2": [_BYTES],
-    "smollm": [_DIGITS, _BYTES],
-    "llama-bpe": [_WORDS % "{1,3}"],
-    "qwen2": [_WORDS % ""],
-}
-"""Ways to split a text before BPE, by ``tokenizer.ggml.pre``; a text is a regular expression."""
-SPECIAL = (2, 3)
-"""Types of tokens that are special: unknown, control."""
-USER_DEFINED = 4
-"""Type of tokens such as ``<tool_call>``, which are whole in a text, too."""
 
 
 def is_gguf_file(path: Path) -> bool:
@@ -87,11 +70,12 @@ def read_gguf(path: Path) -> PretrainedModel:
     family = family_of(config)
     tensors = GGUFTensors(reader, config, path)
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
+    config["attention_bias"] = architecture == "llama" and "model.layers.0.self_attn.q_proj.bias" in tensors
     arguments = family.arguments(Config(config))
     if arguments["layers"] > MAX_LAYERS:
         raise UserError(f"{path}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
     network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
-    modality = _read_text_modality(fields, arguments, path)
+    modality = read_text_modality(fields, arguments, path)
     license = fields.get("general.license")
     return PretrainedModel(
         modality, Autoregressive(network), architecture, file_hash(path), short_text(license) if license else ""
@@ -216,49 +200,3 @@ def _full_name(name: str) -> str:
 def _split_rotary_pairs(rows: Tensor, heads: int) -> Tensor:
     """Put the rows of rotary pairs, which llama.cpp stores beside each other, into two halves of each head."""
     return rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
-
-
-def _read_text_modality(fields: Fields, arguments: Mapping[str, Any], path: Path) -> PretrainedText:
-    """Build the tokenizer from the metadata. Raises ``UserError``."""
-    kind, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre", "gpt-2")
-    if kind != "gpt2" or pre not in PRE_TOKENIZERS:
-        raise UserError(
-            f"{path}: its tokenizer ({short_repr(kind)}, {short_repr(pre)}) is not supported. "
-            f"There are: 'gpt2' with {', '.join(PRE_TOKENIZERS)}."
-        )
-    ends = [fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
-    end_ids = [end for end in dict.fromkeys(ends) if isinstance(end, int)]
-    if not end_ids:
-        raise UserError(f"{path} names no token that ends a text.")
-    try:
-        modality = PretrainedText(arguments["vocab_size"], arguments["block"], end_ids)
-        modality.restore({"kind": "pretrained", "json": _tokenizer(fields, pre).to_str()})
-    except Exception as error:  # `tokenizers` raises bare Exception
-        raise UserError(f"{path}: {short_text(str(error)).rstrip('.')}.") from error
-    return modality
-
-
-def _tokenizer(fields: Fields, pre: str) -> Tokenizer:
-    tokens, types = fields.get("tokenizer.ggml.tokens"), fields.get("tokenizer.ggml.token_type")
-    merges = [tuple(merge.split(" ", 1)) for merge in fields.get("tokenizer.ggml.merges")]
-    vocab = {token: index for index, token in enumerate(tokens)}
-    tokenizer = Tokenizer(
-        models.BPE(vocab, [(first, second) for first, second in merges], ignore_merges=pre == "llama-bpe")
-    )
-    splits = [_split(rule) if isinstance(rule, str) else [rule] for rule in PRE_TOKENIZERS[pre]]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([step for steps in splits for step in steps])
-    tokenizer.decoder = decoders.ByteLevel()
-    special = [token for token, kind in zip(tokens, types, strict=True) if kind in SPECIAL]
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    others = [token for token, kind in zip(tokens, types, strict=True) if kind == USER_DEFINED]
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in others])
-    begin = fields.get("tokenizer.ggml.bos_token_id")
-    if fields.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe") and begin is not None:
-        template = f"{tokens[begin]} $A"
-        tokenizer.post_processor = processors.TemplateProcessing(template, None, [(tokens[begin], begin)])
-    return tokenizer
-
-
-def _split(pattern: str) -> list[Any]:
-    split = pre_tokenizers.Split(Regex(pattern), "isolated")
-    return [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]

@@ -101,14 +101,21 @@ def network_arguments(network: GPT) -> Arguments:
     }
 
 
-def family_name(arguments: Arguments) -> str:
-    """Return the family of transformers that computes the same. Raises ``UserError`` with what to train with."""
+def fitting_family(arguments: Arguments) -> str | None:
+    """Return the family of transformers that computes the same; ``None`` if there is none."""
     has_equal_heads = arguments["heads"] * arguments["head_width"] == arguments["width"]
     for name, family in FAMILIES.items():
         fits = has_equal_heads or name in FREE_HEAD_WIDTH
         fits &= arguments["kv_heads"] == arguments["heads"] or name not in EQUAL_KV_HEADS
         if fits and all(arguments[key] in allowed for key, allowed in family.required.items()):
             return name
+    return None
+
+
+def family_name(arguments: Arguments) -> str:
+    """Return the family of transformers that computes the same. Raises ``UserError`` with what to train with."""
+    if family := fitting_family(arguments):
+        return family
     required = FAMILIES["nanochat"].required
     words = [
         f"model.network.{key}={str(allowed[0]).lower()}"
@@ -121,7 +128,7 @@ def family_name(arguments: Arguments) -> str:
 
 
 def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
-    """Return the tokenizer as transformers reads it, and the tokens that end a text. Raises ``UserError``."""
+    """Return the tokenizer as other tools read it, and the tokens that end a text. Raises ``UserError``."""
     tokenizer = modality.tokenizer
     if isinstance(modality, PretrainedText) and isinstance(tokenizer, PretrainedTokenizer):
         return tokenizer.tokenizer, modality.end_tokens
@@ -132,10 +139,10 @@ def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
         exported.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         exported.decoder = decoders.ByteLevel()
     else:
-        raise UserError("format=hf needs modality.tokenizer=bpe or bytes: transformers has no tokenizer of characters.")
+        raise UserError("export needs modality.tokenizer=bpe or bytes: other tools have no tokenizer of characters.")
     exported.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     if exported.token_to_id(END) != modality.end_token:
-        raise UserError(f"format=hf: the training text has made {END} a token of its own.")
+        raise UserError(f"export: the training text has made {END} a token of its own.")
     return exported, modality.end_tokens
 
 
