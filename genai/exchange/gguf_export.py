@@ -14,6 +14,7 @@ from genai.core.files import make_folder, temporary_path, write_file
 from genai.core.filesystem import replace_file, sync_file
 from genai.exchange.families import FAMILIES, FLOAT32_EPS, Arguments
 from genai.exchange.gguf_file import ARCHITECTURES, NAMES
+from genai.exchange.gguf_rotary import FACTORS, rope_metadata
 from genai.exchange.gguf_tokenizer import tokenizer_metadata
 from genai.exchange.hf_export import fitting_family, network_arguments
 from genai.methods.autoregressive import Autoregressive
@@ -52,14 +53,17 @@ def export_gguf(modality: Modality, method: Method, out: Path, card: str = "", l
     writer_class = _writer_class()
     arguments = network_arguments(network)
     architecture = _architecture(arguments)
+    rope, factors = rope_metadata(arguments)
     metadata: dict[str, Any] = {
         "general.type": "model",
         "general.file_type": F16_FILE,
         **({"general.license": license} if license else {}),
-        **{f"{architecture}.{name}": value for name, value in _sizes(arguments).items()},
+        **{f"{architecture}.{name}": value for name, value in (_sizes(arguments) | rope).items()},
         **tokenizer_metadata(modality, arguments["vocab_size"]),
     }
     tensors = _tensors(network.state_dict(), arguments, architecture)
+    if factors is not None:
+        tensors[FACTORS] = factors.numpy()
     make_folder(out)
     writer = writer_class(None, architecture)
     for name, value in metadata.items():
@@ -79,7 +83,9 @@ def _writer_class() -> Any:
     except ImportError:
         raise UserError("format=gguf needs the package gguf: pip install 'genai[gguf]'.") from None
 
-    class Writer(GGUFWriter):
+    base: Any = GGUFWriter
+
+    class Writer(base):
         def _pack_val(self, val: Any, kind: Any, **options: Any) -> bytes:
             if kind != GGUFValueType.ARRAY or len(val):
                 return bytes(super()._pack_val(val, kind, **options))
@@ -91,6 +97,9 @@ def _writer_class() -> Any:
 def _architecture(arguments: Arguments) -> str:
     """Return the architecture of llama.cpp that computes the same. Raises ``UserError`` with what to train with."""
     family = fitting_family(arguments)
+    kind = (arguments["rotary_scaling"] or {}).get("rope_type")
+    if family in ("qwen2", "qwen3") and kind == "llama3":
+        raise UserError(f"format=gguf: llama.cpp has no rope_type=llama3 for {family}.")
     if family not in ARCHITECTURES:
         name = f"this network is {family}" if family else "this network is none of them"
         raise UserError(f"format=gguf is for {', '.join(ARCHITECTURES)}; {name}. Train with model=llama.")

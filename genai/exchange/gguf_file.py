@@ -12,6 +12,7 @@ from torch import Tensor
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file
 from genai.exchange.families import family_of
+from genai.exchange.gguf_rotary import FACTORS, read_rope
 from genai.exchange.gguf_tokenizer import read_text_modality
 from genai.exchange.hf_config import Config
 from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, load_network
@@ -69,6 +70,7 @@ def read_gguf(path: Path) -> PretrainedModel:
     config = _config(fields, architecture)
     family = family_of(config)
     tensors = GGUFTensors(reader, config, path)
+    config["rope_parameters"] = _read_rope(fields, tensors, Config(config), path)
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
     config["attention_bias"] = architecture == "llama" and "model.layers.0.self_attn.q_proj.bias" in tensors
     arguments = family.arguments(Config(config))
@@ -102,8 +104,6 @@ class GGUFTensors(Mapping[str, Tensor]):
     """The tensors of a file in float32, by their names in transformers; each is converted when it is asked for."""
 
     def __init__(self, reader: Any, config: Mapping[str, Any], path: Path) -> None:
-        if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
-            raise UserError(f"{path} has factors of its rotary frequencies (rope_freqs), which are not supported yet.")
         self.path, self.config = path, config
         self.tensors = {_full_name(tensor.name): tensor for tensor in reader.tensors}
         for tensor in reader.tensors:
@@ -168,12 +168,6 @@ def _config(fields: Fields, architecture: str) -> dict[str, Any]:
     """Return the metadata as a config of transformers."""
     get = lambda name: fields.get(f"{architecture}.{name}")  # noqa: E731
     tokens = fields.get("tokenizer.ggml.tokens")
-    scaling = {}
-    if get("rope.scaling.type") not in (None, "none"):
-        scaling = {"rope_type": get("rope.scaling.type"), "factor": get("rope.scaling.factor")}
-        scaling["original_max_position_embeddings"] = get("rope.scaling.original_context_length") or get(
-            "context_length"
-        )
     return {
         "model_type": architecture,
         "vocab_size": get("vocab_size") or (len(tokens) if isinstance(tokens, list) else None),
@@ -185,8 +179,21 @@ def _config(fields: Fields, architecture: str) -> dict[str, Any]:
         "head_dim": get("attention.key_length"),
         "max_position_embeddings": get("context_length"),
         "rms_norm_eps": get("attention.layer_norm_rms_epsilon"),
-        "rope_parameters": {"rope_theta": get("rope.freq_base") or 10_000.0, "rope_type": "default"} | scaling,
     }
+
+
+def _read_rope(fields: Fields, tensors: GGUFTensors, config: Config, path: Path) -> dict[str, Any]:
+    """Return the ``rope_parameters``; their factors are not among the tensors any more. Raises ``UserError``."""
+    heads = config.integer("num_attention_heads")
+    head_width = config.integer("head_dim", config.integer("hidden_size") // heads)
+    factors = None
+    if FACTORS in tensors:
+        factors = tensors[FACTORS]
+        del tensors.tensors[FACTORS]
+    try:
+        return read_rope(lambda name: fields.get(f"{config.values['model_type']}.{name}"), factors, head_width)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _full_name(name: str) -> str:

@@ -37,6 +37,9 @@ def write_gguf(path: Path, architecture: str = "llama", **changes: Any) -> Path:
     writer.add_token_types([3, 3, *[1] * (size - 2)])
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
     writer.add_eos_token_id(1)
+    if "freq_base" in changes:
+        writer.add_rope_freq_base(changes["freq_base"])
+        writer.add_tensor("rope_freqs.weight", changes["rope_freqs"])
     shapes = {"token_embd": (size, 32), "output_norm": (32,)}
     for block in range(2):
         for name, shape in {
