@@ -9,6 +9,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from genai.core.errors import UserError, join_names, short_repr, short_text
 from genai.exchange.hf_export import tokenizer_file
+from genai.modalities.chat_template import ChatTemplate
 from genai.modalities.pretrained_text import PretrainedText, PretrainedTokenizer
 from genai.modalities.text import Text
 
@@ -62,6 +63,7 @@ def read_text_modality(fields: Metadata, arguments: Mapping[str, Any], path: Pat
     try:
         modality = PretrainedText(arguments["vocab_size"], arguments["block"], end_ids)
         modality.restore({"kind": "pretrained", "json": _read_tokenizer(fields, pre).to_str()})
+        modality.chat_template = _read_chat_template(fields)
     except Exception as error:  # `tokenizers` raises bare Exception
         raise UserError(f"{path}: {short_text(str(error)).rstrip('.')}.") from error
     return modality
@@ -79,6 +81,8 @@ def tokenizer_metadata(modality: Text, vocab_size: int) -> dict[str, Any]:
     values = json.loads(tokenizer.to_str())
     pre = _pre_tokenizer_name(values)
     begin = modality.tokenizer.begin_ids if isinstance(modality.tokenizer, PretrainedTokenizer) else []
+    template = modality.chat_template if isinstance(modality, PretrainedText) else None
+    template_begin = tokenizer.token_to_id(template.special_tokens.get("bos_token", "")) if template else None
     tokens, types = _tokens(tokenizer, vocab_size)
     return {
         "tokenizer.ggml.model": "gpt2",
@@ -86,9 +90,10 @@ def tokenizer_metadata(modality: Text, vocab_size: int) -> dict[str, Any]:
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.token_type": types,
         "tokenizer.ggml.merges": _merges(values["model"]["merges"]),
-        "tokenizer.ggml.bos_token_id": (begin or end_ids)[0],
+        "tokenizer.ggml.bos_token_id": next(i for i in (*begin, template_begin, end_ids[0]) if i is not None),
         **{f"tokenizer.ggml.{name}_token_id": end for name, end in zip(ENDS, end_ids, strict=False)},
         "tokenizer.ggml.add_bos_token": bool(begin),
+        **({"tokenizer.chat_template": template.source} if template else {}),
     }
 
 
@@ -112,6 +117,14 @@ def _read_tokenizer(fields: Metadata, pre: str) -> Tokenizer:
         template = f"{tokens[begin]} $A"
         tokenizer.post_processor = processors.TemplateProcessing(template, None, [(tokens[begin], begin)])
     return tokenizer
+
+
+def _read_chat_template(fields: Metadata) -> ChatTemplate | None:
+    """Return the chat template with the tokens that it may name. Raises ``ValueError`` if it is too long."""
+    source, tokens = fields.get("tokenizer.chat_template"), fields.get("tokenizer.ggml.tokens")
+    ids = {f"{name}_token": fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos")}
+    special_tokens = {name: tokens[index] for name, index in ids.items() if index is not None}
+    return ChatTemplate(source, special_tokens) if source else None
 
 
 def _pre_tokenizer(pre: str) -> pre_tokenizers.PreTokenizer:

@@ -12,7 +12,16 @@ from torch import Tensor
 from genai.core.errors import UserError
 from genai.core.files import make_folder, read_text, write_file
 from genai.exchange.families import FAMILIES, Arguments
-from genai.exchange.pretrained import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS, hub_root
+from genai.exchange.pretrained import (
+    CHAT_TEMPLATE,
+    CONFIG,
+    GENERATION,
+    INDEX,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    hub_root,
+)
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -28,7 +37,7 @@ FREE_HEAD_WIDTH = ("llama", "qwen3")
 """Families whose heads may have another width than ``width / heads``."""
 EQUAL_KV_HEADS = ("gpt2", "gpt_neox")
 """Families that have as many heads with keys and values as with queries."""
-COPIED = ("tokenizer_config.json", "special_tokens_map.json", GENERATION, "chat_template.jinja")
+COPIED = (TOKENIZER_CONFIG, "special_tokens_map.json", GENERATION, CHAT_TEMPLATE)
 """Files of a folder of transformers that go out as they came in."""
 
 
@@ -67,10 +76,14 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     sampling = {"do_sample": True, **method.sampling} if method.sampling else {}
     _write_json(out / GENERATION, {"eos_token_id": config["eos_token_id"], **sampling})
     end_token = tokenizer.id_to_token(end_ids[0])
+    template = modality.chat_template if isinstance(modality, PretrainedText) else None
+    special_tokens = {"eos_token": end_token, **(template.special_tokens if template else {})}
     _write_json(
-        out / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end_token, "model_max_length": arguments["block"]},
+        out / TOKENIZER_CONFIG,
+        {"tokenizer_class": "PreTrainedTokenizerFast", **special_tokens, "model_max_length": arguments["block"]},
     )
+    if template and not source:
+        write_file(out / CHAT_TEMPLATE, template.source)
     for name, text in copies.items():
         write_file(out / name, text)
     if card:
