@@ -109,7 +109,7 @@ class ExportSettings:
 
     ckpt: str | None
     out: str
-    format: Literal["genai", "hf"]
+    format: Literal["genai", "hf", "gguf", "peft"]
     weights: Literal["ema", "raw"]
     license: str | None
     runs: str

@@ -71,9 +71,18 @@ def _write_transformers(model: "Model", folder: Path, settings: "ExportSettings"
     return export_folder(model.modality, model.method, folder, source, model_card(model, "transformers"))
 
 
+def _write_gguf(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.gguf_export import export_gguf
+    from genai.inference.card import model_card
+
+    license_name = str(model.record.get("license") or "")
+    return export_gguf(model.modality, model.method, folder, model_card(model), license_name)
+
+
 FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {
     "genai": _write_package,
     "hf": _write_transformers,
+    "gguf": _write_gguf,
 }
 """What writes each ``format=`` into an empty folder, and describes it for people."""
 

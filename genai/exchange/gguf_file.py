@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import check_file
 from genai.exchange.families import family_of
+from genai.exchange.gguf_rotary import FACTORS, read_rope
+from genai.exchange.gguf_tokenizer import read_text_modality
 from genai.exchange.hf_config import Config
 from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, load_network
 from genai.methods.autoregressive import Autoregressive
-from genai.modalities.pretrained_text import PretrainedText
 from genai.runs.checkpoint import file_hash
 from genai.runs.record import BaseRecord
 
@@ -43,22 +43,6 @@ NAMES = {
     "ffn_down": "mlp.down_proj",
 }
 """Tensors of transformers by their names in GGUF."""
-_DIGITS = pre_tokenizers.Digits(individual_digits=True)
-_BYTES = pre_tokenizers.ByteLevel(add_prefix_space=False)
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-PRE_TOKENIZERS: dict[str, list[Any]] = {
-    "gpt-2": [_BYTES],
-    "smollm": [_DIGITS, _BYTES],
-    "llama-bpe": [_WORDS % "{1,3}"],
-    "qwen2": [_WORDS % ""],
-}
-"""Ways to split a text before BPE, by ``tokenizer.ggml.pre``; a text is a regular expression."""
-SPECIAL = (2, 3)
-"""Types of tokens that are special: unknown, control."""
-USER_DEFINED = 4
-"""Type of tokens such as ``<tool_call>``, which are whole in a text, too."""
 
 
 def is_gguf_file(path: Path) -> bool:
@@ -87,12 +71,14 @@ def read_gguf(path: Path) -> PretrainedModel:
     config = _config(fields, architecture)
     family = family_of(config)
     tensors = GGUFTensors(reader, config, path)
+    config["rope_parameters"] = _read_rope(fields, tensors, Config(config), path)
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
+    config["attention_bias"] = architecture == "llama" and "model.layers.0.self_attn.q_proj.bias" in tensors
     arguments = family.arguments(Config(config))
     if arguments["layers"] > MAX_LAYERS:
         raise UserError(f"{path}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
     network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
-    modality = _read_text_modality(fields, arguments, path)
+    modality = read_text_modality(fields, arguments, path)
     name, license = fields.get("general.name"), fields.get("general.license")
     origin = BaseRecord(
         short_text(name) if name else path.stem, file_hash(path), short_text(license) if license else ""
@@ -120,8 +106,6 @@ class GGUFTensors(Mapping[str, Tensor]):
     """The tensors of a file in float32, by their names in transformers; each is converted when it is asked for."""
 
     def __init__(self, reader: Any, config: Mapping[str, Any], path: Path) -> None:
-        if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
-            raise UserError(f"{path} has factors of its rotary frequencies (rope_freqs), which are not supported yet.")
         self.path, self.config = path, config
         self.tensors = {_full_name(tensor.name): tensor for tensor in reader.tensors}
         for tensor in reader.tensors:
@@ -186,12 +170,6 @@ def _config(fields: Fields, architecture: str) -> dict[str, Any]:
     """Return the metadata as a config of transformers."""
     get = lambda name: fields.get(f"{architecture}.{name}")  # noqa: E731
     tokens = fields.get("tokenizer.ggml.tokens")
-    scaling = {}
-    if get("rope.scaling.type") not in (None, "none"):
-        scaling = {"rope_type": get("rope.scaling.type"), "factor": get("rope.scaling.factor")}
-        scaling["original_max_position_embeddings"] = get("rope.scaling.original_context_length") or get(
-            "context_length"
-        )
     return {
         "model_type": architecture,
         "vocab_size": get("vocab_size") or (len(tokens) if isinstance(tokens, list) else None),
@@ -203,8 +181,21 @@ def _config(fields: Fields, architecture: str) -> dict[str, Any]:
         "head_dim": get("attention.key_length"),
         "max_position_embeddings": get("context_length"),
         "rms_norm_eps": get("attention.layer_norm_rms_epsilon"),
-        "rope_parameters": {"rope_theta": get("rope.freq_base") or 10_000.0, "rope_type": "default"} | scaling,
     }
+
+
+def _read_rope(fields: Fields, tensors: GGUFTensors, config: Config, path: Path) -> dict[str, Any]:
+    """Return the ``rope_parameters``; their factors are not among the tensors any more. Raises ``UserError``."""
+    heads = config.integer("num_attention_heads")
+    head_width = config.integer("head_dim", config.integer("hidden_size") // heads)
+    factors = None
+    if FACTORS in tensors:
+        factors = tensors[FACTORS]
+        del tensors.tensors[FACTORS]
+    try:
+        return read_rope(lambda name: fields.get(f"{config.values['model_type']}.{name}"), factors, head_width)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _full_name(name: str) -> str:
@@ -218,49 +209,3 @@ def _full_name(name: str) -> str:
 def _split_rotary_pairs(rows: Tensor, heads: int) -> Tensor:
     """Put the rows of rotary pairs, which llama.cpp stores beside each other, into two halves of each head."""
     return rows.unflatten(0, (heads, -1, 2)).transpose(1, 2).flatten(0, 2)
-
-
-def _read_text_modality(fields: Fields, arguments: Mapping[str, Any], path: Path) -> PretrainedText:
-    """Build the tokenizer from the metadata. Raises ``UserError``."""
-    kind, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre", "gpt-2")
-    if kind != "gpt2" or pre not in PRE_TOKENIZERS:
-        raise UserError(
-            f"{path}: its tokenizer ({short_repr(kind)}, {short_repr(pre)}) is not supported. "
-            f"There are: 'gpt2' with {', '.join(PRE_TOKENIZERS)}."
-        )
-    ends = [fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
-    end_ids = [end for end in dict.fromkeys(ends) if isinstance(end, int)]
-    if not end_ids:
-        raise UserError(f"{path} names no token that ends a text.")
-    try:
-        modality = PretrainedText(arguments["vocab_size"], arguments["block"], end_ids)
-        modality.restore({"kind": "pretrained", "json": _tokenizer(fields, pre).to_str()})
-    except Exception as error:  # `tokenizers` raises bare Exception
-        raise UserError(f"{path}: {short_text(str(error)).rstrip('.')}.") from error
-    return modality
-
-
-def _tokenizer(fields: Fields, pre: str) -> Tokenizer:
-    tokens, types = fields.get("tokenizer.ggml.tokens"), fields.get("tokenizer.ggml.token_type")
-    merges = [tuple(merge.split(" ", 1)) for merge in fields.get("tokenizer.ggml.merges")]
-    vocab = {token: index for index, token in enumerate(tokens)}
-    tokenizer = Tokenizer(
-        models.BPE(vocab, [(first, second) for first, second in merges], ignore_merges=pre == "llama-bpe")
-    )
-    splits = [_split(rule) if isinstance(rule, str) else [rule] for rule in PRE_TOKENIZERS[pre]]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([step for steps in splits for step in steps])
-    tokenizer.decoder = decoders.ByteLevel()
-    special = [token for token, kind in zip(tokens, types, strict=True) if kind in SPECIAL]
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    others = [token for token, kind in zip(tokens, types, strict=True) if kind == USER_DEFINED]
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in others])
-    begin = fields.get("tokenizer.ggml.bos_token_id")
-    if fields.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe") and begin is not None:
-        template = f"{tokens[begin]} $A"
-        tokenizer.post_processor = processors.TemplateProcessing(template, None, [(tokens[begin], begin)])
-    return tokenizer
-
-
-def _split(pattern: str) -> list[Any]:
-    split = pre_tokenizers.Split(Regex(pattern), "isolated")
-    return [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]

@@ -13,7 +13,16 @@ from genai.core.errors import UserError
 from genai.core.files import make_folder, read_text, write_file
 from genai.exchange.description import network_arguments
 from genai.exchange.families import FAMILIES, Arguments
-from genai.exchange.pretrained import CONFIG, GENERATION, INDEX, TOKENIZER, WEIGHTS, hub_root
+from genai.exchange.pretrained import (
+    CHAT_TEMPLATE,
+    CONFIG,
+    GENERATION,
+    INDEX,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    hub_root,
+)
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -29,7 +38,7 @@ FREE_HEAD_WIDTH = ("llama", "qwen3")
 """Families whose heads may have another width than ``width / heads``."""
 EQUAL_KV_HEADS = ("gpt2", "gpt_neox")
 """Families that have as many heads with keys and values as with queries."""
-COPIED = ("tokenizer_config.json", "special_tokens_map.json", GENERATION, "chat_template.jinja")
+COPIED = (TOKENIZER_CONFIG, "special_tokens_map.json", GENERATION, CHAT_TEMPLATE)
 """Files of a folder of transformers that go out as they came in."""
 
 
@@ -68,10 +77,14 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     sampling = {"do_sample": True, **method.sampling} if method.sampling else {}
     _write_json(out / GENERATION, {"eos_token_id": config["eos_token_id"], **sampling})
     end_token = tokenizer.id_to_token(end_ids[0])
+    template = modality.chat_template if isinstance(modality, PretrainedText) else None
+    special_tokens = {"eos_token": end_token, **(template.special_tokens if template else {})}
     _write_json(
-        out / "tokenizer_config.json",
-        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end_token, "model_max_length": arguments["block"]},
+        out / TOKENIZER_CONFIG,
+        {"tokenizer_class": "PreTrainedTokenizerFast", **special_tokens, "model_max_length": arguments["block"]},
     )
+    if template and not source:
+        write_file(out / CHAT_TEMPLATE, template.source)
     for name, text in copies.items():
         write_file(out / name, text)
     if card:
@@ -83,14 +96,21 @@ def _copied_names(source: Path) -> list[str]:
     return [name for name in COPIED if (source / name).is_file()]
 
 
-def family_name(arguments: Arguments) -> str:
-    """Return the family of transformers that computes the same. Raises ``UserError`` with what to train with."""
+def fitting_family(arguments: Arguments) -> str | None:
+    """Return the family of transformers that computes the same; ``None`` if there is none."""
     has_equal_heads = arguments["heads"] * arguments["head_width"] == arguments["width"]
     for name, family in FAMILIES.items():
         fits = has_equal_heads or name in FREE_HEAD_WIDTH
         fits &= arguments["kv_heads"] == arguments["heads"] or name not in EQUAL_KV_HEADS
         if fits and all(arguments[key] in allowed for key, allowed in family.required.items()):
             return name
+    return None
+
+
+def family_name(arguments: Arguments) -> str:
+    """Return the family of transformers that computes the same. Raises ``UserError`` with what to train with."""
+    if family := fitting_family(arguments):
+        return family
     required = FAMILIES["nanochat"].required
     words = [
         f"model.network.{key}={str(allowed[0]).lower()}"
@@ -103,7 +123,7 @@ def family_name(arguments: Arguments) -> str:
 
 
 def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
-    """Return the tokenizer as transformers reads it, and the tokens that end a text. Raises ``UserError``."""
+    """Return the tokenizer as other tools read it, and the tokens that end a text. Raises ``UserError``."""
     tokenizer = modality.tokenizer
     if isinstance(modality, PretrainedText) and isinstance(tokenizer, PretrainedTokenizer):
         return tokenizer.tokenizer, modality.end_tokens
@@ -114,10 +134,10 @@ def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
         exported.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         exported.decoder = decoders.ByteLevel()
     else:
-        raise UserError("format=hf needs modality.tokenizer=bpe or bytes: transformers has no tokenizer of characters.")
+        raise UserError("export needs modality.tokenizer=bpe or bytes: other tools have no tokenizer of characters.")
     exported.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     if exported.token_to_id(END) != modality.end_token:
-        raise UserError(f"format=hf: the training text has made {END} a token of its own.")
+        raise UserError(f"export: the training text has made {END} a token of its own.")
     return exported, modality.end_tokens
 
 

@@ -21,6 +21,7 @@ from genai.core.terminal import one_line
 from genai.exchange.families import Config, Family, family_of
 from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
+from genai.modalities.chat_template import SPECIAL_TOKENS, ChatTemplate
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT
 from genai.runs.checkpoint import file_hash
@@ -28,6 +29,7 @@ from genai.runs.record import BaseRecord
 
 CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
 GENERATION = "generation_config.json"
+TOKENIZER_CONFIG, CHAT_TEMPLATE = "tokenizer_config.json", "chat_template.jinja"
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 """Options of sampling that ``GENERATION`` has under the same names."""
 UNSUPPORTED_SAMPLING: dict[str, Sequence[Any]] = {
@@ -238,7 +240,29 @@ def _read_text_modality(
         modality.restore({"kind": "pretrained", "json": read_text(folder / TOKENIZER, "tokenizer", root)})
     except ValueError as error:
         raise UserError(f"{folder / TOKENIZER}: {error}.") from error
+    modality.chat_template = _read_chat_template(folder, root)
     return modality
+
+
+def _read_chat_template(folder: Path, root: Path) -> ChatTemplate | None:
+    """Read the chat template, of several the one named ``default``. Raises ``UserError`` if it is too long."""
+    names = ("special_tokens_map.json", TOKENIZER_CONFIG)
+    values: dict[str, Any] = {}
+    for name in names:
+        values |= _read_json(folder / name, root) if (folder / name).is_file() else {}
+    source = values.get("chat_template")
+    if isinstance(source, list):
+        named = {entry.get("name"): entry.get("template") for entry in source if isinstance(entry, dict)}
+        source = named.get("default")
+    if (folder / CHAT_TEMPLATE).is_file():
+        source = read_text(folder / CHAT_TEMPLATE, "config", root)
+    tokens = {name: values.get(name) for name in SPECIAL_TOKENS}
+    tokens = {name: token.get("content") if isinstance(token, dict) else token for name, token in tokens.items()}
+    try:
+        special_tokens = {name: token for name, token in tokens.items() if isinstance(token, str)}
+        return None if source is None else ChatTemplate(source, special_tokens)
+    except ValueError as error:
+        raise UserError(f"{folder}: {error}.") from error
 
 
 def _read_sampling(generation: Mapping[str, Any], folder: Path) -> dict[str, Any]:

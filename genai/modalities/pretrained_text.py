@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genai.core.data import Split
 from genai.core.errors import UserError, short_text
+from genai.modalities.chat_template import ChatTemplate, Message
 from genai.modalities.text import Text
 from genai.modalities.tokenizers import CHARACTER_TO_BYTE, Tokenizer
 
@@ -80,6 +81,9 @@ class PretrainedText(Text):
         vocab_size: rows of the model's embedding; it may have more than the tokenizer has tokens.
         block: context length of the network in tokens.
         end_ids: tokens that end a text; the first separates documents in training.
+
+    Attributes:
+        chat_template: how messages become a text; ``None``: the model has none.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class PretrainedText(Text):
     ) -> None:
         super().__init__("bytes", None, block)
         self.rows, self.end_ids = vocab_size, tuple(end_ids)
+        self.chat_template: ChatTemplate | None = None
         if max(self.end_ids) >= vocab_size:
             raise ValueError(f"end_ids={list(end_ids)}: the model has {vocab_size:,} tokens")
 
@@ -115,7 +120,14 @@ class PretrainedText(Text):
         raise UserError("this tokenizer comes with the weights of another model: it cannot be trained from data.")
 
     def state(self) -> dict[str, Any]:
-        return self.tokenizer.state()
+        template = {"chat_template": self.chat_template.state()} if self.chat_template else {}
+        return self.tokenizer.state() | template
+
+    def chat_prompt(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """Return messages as the prompt of an answer. Raises what ``ChatTemplate.render`` does, or that it has none."""
+        if self.chat_template is None:
+            raise UserError("this model has no chat template: give a prompt in the form that it was trained on.")
+        return self.chat_template.render(messages, add_generation_prompt)
 
     def encode_prompt(self, text: str) -> Tensor:
         """Convert the beginning of a sample to (tokens,) int64, after the token that begins a text, if any."""
@@ -133,4 +145,6 @@ class PretrainedText(Text):
         tokenizer = PretrainedTokenizer(state["json"])
         if len(tokenizer.token_bytes) > self.rows:
             raise ValueError(f"the tokenizer has {len(tokenizer.token_bytes):,} tokens, the model {self.rows:,}")
+        template = state.get("chat_template")  # older states have none
+        self.chat_template = None if template is None else ChatTemplate.from_state(template)
         self.tokenizer = tokenizer

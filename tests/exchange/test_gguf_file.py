@@ -11,6 +11,8 @@ import torch
 import genai
 from genai.core.errors import CorruptCheckpoint, UserError
 from genai.exchange import gguf_file
+from genai.exchange.gguf_export import export_gguf
+from genai.exchange.hf_export import export_folder
 from tests.exchange.test_pretrained import byte_tokenizer
 
 PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -37,6 +39,9 @@ def write_gguf(path: Path, architecture: str = "llama", **changes: Any) -> Path:
     writer.add_token_types([3, 3, *[1] * (size - 2)])
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
     writer.add_eos_token_id(1)
+    if "freq_base" in changes:
+        writer.add_rope_freq_base(changes["freq_base"])
+        writer.add_tensor("rope_freqs.weight", changes["rope_freqs"])
     shapes = {"token_embd": (size, 32), "output_norm": (32,)}
     for block in range(2):
         for name, shape in {
@@ -177,3 +182,20 @@ def test_tensors_that_nothing_takes_are_not_read(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(gguf_file.GGUFTensors, "__getitem__", lambda self, name: pytest.fail(name))
     with pytest.raises(CorruptCheckpoint, match="nothing here takes its tensor"):
         genai.load(path)
+
+
+@pytest.mark.peers
+def test_the_chat_template_of_a_real_model(smollm2: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    model = genai.load(smollm2, device="cpu")
+    chat = [{"role": "user", "content": "What is the capital of France?"}]
+    expected = transformers.AutoTokenizer.from_pretrained(smollm2.parent, gguf_file=smollm2.name).apply_chat_template(
+        chat, tokenize=False, add_generation_prompt=True
+    )
+    assert model.modality.chat_prompt(chat) == expected
+    export_folder(model.modality, model.method, tmp_path / "hf")
+    export_gguf(model.modality, model.method, tmp_path / "gguf")
+    peer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert peer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == expected
+    for path in (tmp_path / "hf", tmp_path / "gguf" / "model.gguf"):
+        assert genai.load(path, device="cpu").modality.state() == model.modality.state()
