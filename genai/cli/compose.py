@@ -38,10 +38,10 @@ MULTIRUN_FLAGS = ("-m", "--multirun")
 
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "train": ("data.path", "resume", "init_from", "runs", "name"),
-    "sample": ("prompt", "prompts_file", "ckpt", "init", "soundtrack", "out", "from", "runs"),
-    "evaluate": ("ckpt", "soundtrack", "out", "runs"),
+    "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "out", "from", "runs"),
+    "evaluate": ("ckpt", "adapter", "soundtrack", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
-    "export": ("ckpt", "out", "runs"),
+    "export": ("ckpt", "adapter", "out", "runs"),
     "history": ("compare", "runs", "samples"),
 }
 """Keys whose values may be any text, by command."""
@@ -80,6 +80,8 @@ class CommandConfig:
 
 _PLAIN = re.compile(r"(?!(?:true|false|null|nan|inf)$)(?:\.{0,2}/)*[A-Za-z_][\w./-]*", re.ASCII | re.IGNORECASE)
 _ENCODED = re.compile(r"text-in-hex\\?:((?:[0-9a-f]{2})*)")
+_TEXT_KEY = "text_in_hex"
+"""Key of a text whose own key is that of a group, for which Hydra would look for a member."""
 
 
 def override_key(word: str) -> str:
@@ -98,6 +100,9 @@ def encode_override(word: str, free_text: Iterable[str]) -> str:
     if not equals:
         return word
     is_null = value == "null" and key.lstrip("+") != "prompt"  # a prompt may be the text "null"
+    if key.lstrip("+") in free_text and (config_dir() / key.lstrip("+")).is_dir():
+        encoded = f"{{{_TEXT_KEY}: x{value.encode('utf-8', 'surrogateescape').hex()}}}"
+        return f"++{key.lstrip('+')}={'null' if is_null else encoded}"
     if key.lstrip("+") in free_text and not is_null and not _PLAIN.fullmatch(value):
         value = f"text-in-hex:{value.encode('utf-8', 'surrogateescape').hex()}"
     if "." in key and key.lstrip("+").split(".")[0] in NODE_KEYS:
@@ -108,13 +113,16 @@ def encode_override(word: str, free_text: Iterable[str]) -> str:
 def decode_override(word: str) -> str:
     """Decode an override; the inverse of ``encode_override``."""
     key, equals, value = word.partition("=")
-    return f"{key.lstrip('+')}{equals}{to_plain(value)}"
+    text = value.removeprefix(f"{{{_TEXT_KEY}:").strip(" }'") if _TEXT_KEY in value else ""
+    return f"{key.lstrip('+')}{equals}{to_plain({_TEXT_KEY: text} if text else value)}"
 
 
 def to_plain(value: Any) -> Any:
     """Convert Hydra's containers to plain types and decode free text."""
     if isinstance(value, DictConfig):
         value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    if isinstance(value, dict) and value.keys() == {_TEXT_KEY}:
+        return bytes.fromhex(str(value[_TEXT_KEY])[1:]).decode("utf-8", "surrogateescape")
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -285,7 +293,7 @@ def _check_words(words: Sequence[str]) -> None:
             raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
         if key == "hydra.sweep.dir" and (Path(value.strip("'\"")).expanduser() / "multirun.yaml").exists():
             raise UserError(f"{word}: the runs of another -m are there. Give a new folder, or leave it out.")
-        if word in ("debug=null", "experiment=null"):
+        if word in ("debug=null", "experiment=null", "adapter=null"):
             raise UserError(f"{word}: there is none by default. Leave it out.")
         if value == "null" and key in NODE_KEYS and (members := sorted((config_dir() / key).glob("*.yaml"))):
             raise UserError(f"{word}: {key} cannot be null. There are: {', '.join(file.stem for file in members)}.")

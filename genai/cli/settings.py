@@ -20,6 +20,7 @@ class ModelSettings:
     """Settings that all commands on a trained model have; ``modality`` stands in no YAML file."""
 
     ckpt: str | None
+    adapter: str | None
     soundtrack: str | None
     n: Count
     seed: Annotated[int, Ge(0), Lt(2**62)]
@@ -70,7 +71,7 @@ class EvaluateSettings(ModelSettings):
     @property
     def is_default(self) -> bool:
         """Whether the results may be written to ``metrics.json`` of the run."""
-        return self.metrics is None and self.weights == "ema" and self.soundtrack is None
+        return self.metrics is None and self.weights == "ema" and self.soundtrack is None and self.adapter is None
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class ExportSettings:
     """Settings of ``genai export``; ``configs/export.yaml`` explains each key."""
 
     ckpt: str | None
+    adapter: str | None
     out: str
     format: Literal["genai", "hf", "gguf", "peft"]
     weights: Literal["ema", "raw"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import RunError, UserError
-from genai.core.files import new_folder
+from genai.core.files import new_folder, write_file
 from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ def export(config: CommandConfig) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):  # before the model is read
         raise UserError(f"out={out} is there already: name a new folder.")
     model = load(
-        settings.ckpt, weights=settings.weights, device="cpu", runs_folder=settings.runs, plugins=settings.plugins
+        settings.ckpt,
+        weights=settings.weights,
+        device="cpu",
+        runs_folder=settings.runs,
+        plugins=settings.plugins,
+        adapter=settings.adapter,
     )
     if settings.license:
         model.record["license"] = settings.license
@@ -41,8 +46,7 @@ def export(config: CommandConfig) -> None:
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror}.") from error
     print(one_line(f"{description} in {out}/"), file=sys.stderr, flush=True)
-    usage = f"AutoModelForCausalLM.from_pretrained({str(out)!r})" if settings.format == "hf" else f"ckpt={out}"
-    print(one_line(f"open it   {usage}"), flush=True)
+    print(one_line(f"open it   {USAGES[settings.format].format(out)}"), flush=True)
 
 
 def _write_package(model: "Model", folder: Path, settings: "ExportSettings") -> str:
@@ -73,18 +77,44 @@ def _write_transformers(model: "Model", folder: Path, settings: "ExportSettings"
 
 def _write_gguf(model: "Model", folder: Path, settings: "ExportSettings") -> str:
     from genai.exchange.gguf_export import export_gguf
-    from genai.inference.card import model_card
+    from genai.inference.card import model_card, model_license
+    from genai.runs.record import parse_record
 
-    license_name = str(model.record.get("license") or "")
+    license_name = model_license(parse_record(model.record, "record.json"))
     return export_gguf(model.modality, model.method, folder, model_card(model), license_name)
+
+
+def _write_peft(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.peft_folder import write_peft
+    from genai.inference.card import model_card
+    from genai.inference.stored_model import open_checkpoint
+    from genai.runs.checkpoint import CheckpointHeader
+
+    _, state, _ = open_checkpoint(settings.ckpt, root=Path(settings.runs))
+    header = CheckpointHeader.read(state)
+    if header.adapter is None:
+        raise UserError("format=peft is for runs with adapter=lora: this one has trained all weights.")
+    prefix = {"ema": "ema.module.", "raw": "method.ema_module."}[model.weights]
+    tensors = {name.removeprefix(prefix): x for name, x in state["state_dict"].items() if name.startswith(prefix)}
+    write_peft(model.method, tensors, header.adapter, (header.base or {}).get("name", ""), folder)
+    write_file(folder / "README.md", model_card(model, "peft"))
+    return "adapter"
 
 
 FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {
     "genai": _write_package,
     "hf": _write_transformers,
     "gguf": _write_gguf,
+    "peft": _write_peft,
 }
 """What writes each ``format=`` into an empty folder, and describes it for people."""
+USAGES = {
+    "genai": "python -m genai.sample ckpt={0}",
+    "hf": "AutoModelForCausalLM.from_pretrained('{0}')",
+    "gguf": "llama-cli -m {0}/model.gguf",
+    "peft": "PeftModel.from_pretrained(base, '{0}')",
+}
+"""How each is opened."""
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from genai.core.terminal import one_line
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
 
-RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights")
+RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights", "adapter")
 """Keys that a recipe sets, so that ``from=`` excludes them, except ``ckpt``."""
 
 
@@ -198,7 +198,8 @@ def _with_recipe(settings: SampleSettings, recipe: recipes.SampleRecipe) -> Samp
         for key, origin in recipe.origins.items()
     }
     weights: Any = recipe.weights
-    return replace(settings, weights=weights, init=recipe.init, **checkpoints)
+    adapter = recipes.find_adapters(recipe, Path(settings.runs))
+    return replace(settings, weights=weights, init=recipe.init, adapter=adapter, **checkpoints)
 
 
 def _show_stream(

@@ -44,11 +44,6 @@ KNOWN_KEYS = (
 """Keys that change nothing beyond what the tensors say, or that are read; all others have to be off."""
 
 
-def is_peft_folder(path: Path) -> bool:
-    """Return whether a folder holds an adapter of peft."""
-    return (path / CONFIG).is_file()
-
-
 def merge_peft(method: Method, folder: Path, factor: float = 1.0) -> None:
     """Add an adapter to the weights of its base.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from genai.core.card_metadata import BASE_KEY, format_metadata
@@ -13,7 +14,7 @@ from genai.inference.known_prompts import known_prompts, prompt_encoder
 from genai.inference.model import Model, count_parameters
 from genai.modalities.optional import required_option
 from genai.report.paths import public_text
-from genai.runs.record import RunRecord, ScoreRecord, parse_record, read_mapping
+from genai.runs.record import AdapterRecord, RunRecord, ScoreRecord, parse_record, read_mapping
 
 TASKS = {
     "Document": ("text-generation", "text-generation"),
@@ -64,6 +65,7 @@ def model_card(model: Model, library_name: str = "genai") -> str:
         "base": base.name if base else "",
         "base, license": base.license if base else "",
         "base, sha256": base.digest if base else "",
+        "adapters": ", ".join(_adapter_name(each) for each in model.adapters),
         "data": record.data.name,
         "data, license": record.data.license,
         "data, content": _public_description(record),
@@ -81,6 +83,12 @@ def model_card(model: Model, library_name: str = "genai") -> str:
             "The license of this model is not known here: state it before you share it (export license=NAME).",
         ]
     return "\n".join([format_metadata(front), "# A model exported by genai", "", "| | |", "|---|---|", *lines, ""])
+
+
+def _adapter_name(adapter: AdapterRecord) -> str:
+    path = Path(adapter.checkpoint)
+    run = path.parent.parent.name if path.suffix == ".ckpt" else path.name
+    return f"{run} x {adapter.factor:g} (sha256 {adapter.checkpoint_sha256[:12]})"
 
 
 def markdown_text(value: str) -> str:

@@ -16,12 +16,14 @@ from genai.core.errors import UserError, did_you_mean, join_names, short_repr, s
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
 from genai.core.renamed import module_getattr
+from genai.inference.adapters import parse_adapters
 from genai.inference.stored_model import read_model
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit
 from genai.runs.checkpoint import CheckpointHeader
+from genai.runs.record import AdapterRecord
 from genai.runs.run import Run
 
 ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
@@ -42,6 +44,7 @@ class Model:
         notes: one message per damaged checkpoint that was skipped.
         parts: the models that it is composed of, by the keys of the command line that name them: itself as ``ckpt``.
         header: of the checkpoint; ``None`` for a model that has none.
+        adapters: those that are merged into its weights.
     """
 
     def __init__(
@@ -55,10 +58,12 @@ class Model:
         notes: Sequence[str] = (),
         weights: str = "ema",
         header: CheckpointHeader | None = None,
+        adapters: Sequence[AdapterRecord] = (),
     ) -> None:
         self.modality, self.method, self.record = modality, method, dict(record or {})
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
         self.weights, self.parts, self.header = weights, {"ckpt": self}, header
+        self.adapters = list(adapters)
 
     def __repr__(self) -> str:
         parts = [
@@ -290,6 +295,7 @@ def load(
     device: str = "auto",
     runs_folder: str | Path = "runs",
     plugins: Sequence[str] = (),
+    adapter: str | Path | Mapping[str, float] | None = None,
 ) -> Model:
     """Load the model of a run folder, a checkpoint file or an exported folder.
 
@@ -302,12 +308,15 @@ def load(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         runs_folder: where to look for the newest run.
         plugins: packages besides genai whose classes the checkpoint may name.
+        adapter: a run with ``adapter=lora``, or a folder of peft, that changes ``source``; or several with factors,
+            ``{"runs/a": 0.7, "runs/b": 0.3}``. Without ``source``, the model that the first one changes.
 
     Raises:
         UserError: there is no such run or file.
         CorruptCheckpoint: the checkpoint is damaged or refused.
     """
-    return Model(**vars(read_model(source, modality, weights, device, Path(runs_folder), plugins)))
+    adapters = parse_adapters(adapter)
+    return Model(**vars(read_model(source, modality, weights, device, Path(runs_folder), plugins, adapters)))
 
 
 def count_parameters(module: nn.Module) -> int:

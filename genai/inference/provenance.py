@@ -3,9 +3,10 @@
 A recipe holds every option, including defaults, and the hash of each input file, so that a changed file is detected.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
@@ -14,6 +15,7 @@ from annotated_types import Ge, Lt
 from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
+from genai.runs.record import AdapterRecord
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -46,6 +48,7 @@ class SampleRecipe:
         init: file to start from.
         files: hash of each input file.
         checkpoint, checkpoint_sha256, step, weights: of the model.
+        adapters: merged into the weights of the model.
         sound: checkpoint of the model that generated the soundtrack.
         version: of genai.
         item: number of the sample in ``batch``.
@@ -63,6 +66,7 @@ class SampleRecipe:
     checkpoint_sha256: str
     step: int = 0
     weights: str
+    adapters: list[AdapterRecord] = field(default_factory=list)
     sound: CheckpointOrigin | None = None
     version: str = ""
     item: Annotated[int, Ge(0)]
@@ -98,6 +102,7 @@ def make_recipe(
         files={path: file_hash(Path(path)) for path in paths},
         **vars(checkpoint_origin(model)),
         weights=model.weights,
+        adapters=list(model.parts["ckpt"].adapters),
         sound=_sound_origin(model),
         version=genai.__version__,
         item=item,
@@ -114,7 +119,8 @@ def checkpoint_origin(model: "Model") -> CheckpointOrigin:
 def origin_entries(model: "Model") -> dict[str, Any]:
     """Return the entries of a report that name the checkpoints of a model's parts."""
     sound = _sound_origin(model)
-    return {**asdict(checkpoint_origin(model)), "sound": sound and asdict(sound)}
+    adapters = {"adapters": [asdict(adapter) for adapter in model.adapters]} if model.adapters else {}
+    return {**asdict(checkpoint_origin(model)), **adapters, "sound": sound and asdict(sound)}
 
 
 def _sound_origin(model: "Model") -> CheckpointOrigin | None:
@@ -127,6 +133,9 @@ def check_origins(path: str, recipe: SampleRecipe, model: "Model") -> None:
     for key, part in model.parts.items():
         if recipe.origins[key].checkpoint_sha256 != part.digest:
             raise UserError(f"{path} was made with a checkpoint other than {part.file}, or it has changed since.")
+    hashes = [[(each.checkpoint_sha256, each.factor) for each in x.adapters] for x in (recipe, model.parts["ckpt"])]
+    if hashes[0] != hashes[1]:
+        raise UserError(f"{path} was made with other adapters, or they have changed since.")
 
 
 def read_recipe(path: Path, folder: Path | None = None) -> SampleRecipe:
@@ -183,6 +192,17 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
         f"the checkpoint of this sample ({path}, sha256 {digest[:12]}...) is missing or has changed since, and no copy "
         f"is in {root}/. Say where it is: runs= or {key}="
     )
+
+
+def find_adapters(recipe: SampleRecipe, root: Path) -> str | None:
+    """Return the adapters of a recipe as the value of ``adapter=``; ``None``: it has none. Raises ``UserError``."""
+    places = {}
+    for origin in recipe.adapters:
+        path = Path(origin.checkpoint)
+        if not path.is_dir():  # no folder of peft
+            path = find_checkpoint(CheckpointOrigin(origin.checkpoint, origin.checkpoint_sha256), root, "adapter")
+        places[str(path)] = origin.factor
+    return json.dumps(places) if places else None
 
 
 def with_absolute_files(model: "Model", options: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,16 @@ class SoundtrackedModel(Model):
 
     def __init__(self, model: Model, soundtrack_model: Model) -> None:
         super().__init__(
-            model.modality, model.method, model.record, model.file, model.digest, model.step, model.notes, model.weights
+            model.modality,
+            model.method,
+            model.record,
+            model.file,
+            model.digest,
+            model.step,
+            model.notes,
+            model.weights,
+            model.header,
+            model.adapters,
         )
         self.parts = {"ckpt": model, "soundtrack": soundtrack_model}
 

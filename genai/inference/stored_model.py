@@ -1,20 +1,19 @@
 """A model from where it is stored: a run, a checkpoint, an exported folder, or a file of another tool."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genai.adapters.lora import LoRA, merge_adapters
 from genai.core.device import select_device
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, short_repr, short_text
-from genai.core.instantiate import instantiate
-from genai.inference.build import SkipInit, build_from_checkpoint, check_tensors, load_weights
+from genai.inference.adapters import merge_adapter
+from genai.inference.build import build_from_checkpoint, load_weights
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
-from genai.runs.record import read_values
+from genai.runs.record import AdapterRecord, read_values
 from genai.runs.run import Run, find_run, latest_run
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ class StoredModel:
     notes: list[str] = field(default_factory=list)
     weights: str = "ema"
     header: CheckpointHeader | None = None
+    adapters: list[AdapterRecord] = field(default_factory=list)
 
 
 def read_model(
@@ -44,8 +44,12 @@ def read_model(
     device: str,
     runs_folder: Path,
     plugins: Sequence[str],
+    adapters: Mapping[str, float] | None = None,
 ) -> StoredModel:
     """Read the model that ``source`` names; see ``genai.load``. Raises ``UserError``, ``CorruptCheckpoint``."""
+    adapters = adapters or {}
+    if source is None and adapters:
+        source = _base_path(next(iter(adapters)))
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
     torch_device = select_device(device)
@@ -58,6 +62,7 @@ def read_model(
         model = _checkpoint_model(source, modality, weights, runs_folder, plugins)
     if modality is not None and (own_modality := model.record.get("modality")) not in (None, modality):
         raise UserError(f"{path or model.file} is a model of {short_text(own_modality)}, not of {modality}.")
+    model.adapters.extend(_merge(model, name, factor, weights, plugins) for name, factor in adapters.items())
     model.method.to(torch_device).eval()
     return model
 
@@ -131,24 +136,39 @@ def _build_adapted(
     return base.modality, base.method, replace(base.header or header, step=header.step, base=header.base, adapter=None)
 
 
-def merge_adapter(
-    method: Method, file: Path, state: dict[str, Any], weights: str, factor: float = 1.0, plugins: Sequence[str] = ()
-) -> None:
-    """Add ``factor`` times the adapter in ``file``, whose content is ``state``, to the weights of its base.
+def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins: Sequence[str]) -> AdapterRecord:
+    """Add an adapter to the weights of a model that was read. Raises ``UserError``, ``CorruptCheckpoint``."""
+    if _is_peft_folder(source):
+        from genai.exchange.peft_folder import WEIGHTS, merge_peft
 
-    Raises:
-        UserError: the base does not have its layers.
-        CorruptCheckpoint: the tensors do not fit.
-    """
+        folder = Path(source).expanduser().absolute()
+        merge_peft(model.method, folder, factor)
+        return AdapterRecord(str(folder), file_hash(folder / WEIGHTS), factor)
+    file, state, notes = open_checkpoint(source)
+    model.notes.extend(notes)
     header = CheckpointHeader.read(state)
-    try:
-        with SkipInit():
-            instantiate(header.adapter or {}, LoRA, "adapter", plugins=plugins).attach(method)
-        check_tensors(method, state["state_dict"], file.stat().st_size, is_adapter=True)
-        load_weights(method, state["state_dict"], weights, partial=True)
-    except UserError as error:
-        raise type(error)(f"{file}: {error}") from error
-    merge_adapters(method, factor)
+    if header.adapter is None:
+        raise UserError(f"adapter={source}: it is a whole model, not an adapter: give it as ckpt=.")
+    if (header.base or {}).get("digest") != model.digest:
+        name = short_text((header.base or {}).get("name", ""))
+        raise UserError(f"adapter={source} changes another model, {name}, than {model.file}.")
+    merge_adapter(model.method, file, state, weights, factor, plugins)
+    return AdapterRecord(str(file.absolute()), file_hash(file), factor)
+
+
+def _is_peft_folder(source: str) -> bool:
+    return (Path(source).expanduser() / "adapter_config.json").is_file()
+
+
+def _base_path(source: str) -> str:
+    """Return the path of the model that an adapter changes. Raises ``UserError`` if it is not there."""
+    if _is_peft_folder(source):
+        raise UserError(f"adapter={source}: name the model that it changes with ckpt=.")
+    header = CheckpointHeader.read(open_checkpoint(source)[1])
+    path = (header.base or {}).get("path", "")
+    if header.adapter is None or not os.path.exists(path):
+        raise UserError(f"adapter={source}: the model that it changes, {short_repr(path)}, is not there: give ckpt=.")
+    return path
 
 
 def is_exported_path(path: Path) -> bool:

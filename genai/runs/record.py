@@ -4,12 +4,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
 
 from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
 from genai.core.renamed import without_split
+
+MAX_FACTOR = 100
+"""Largest factor of an adapter's change."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,15 @@ class BaseRecord:
     license: str = ""
     path: str = ""
     shares_config: bool = False
+
+
+@dataclass(frozen=True)
+class AdapterRecord:
+    """An adapter in the weights of a model: path and hash of its file, and the factor of its change."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    factor: Annotated[float, Ge(-MAX_FACTOR), Le(MAX_FACTOR)] = 1.0
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,86 @@ def test_a_stranger_that_says_it_is_an_adapter_is_refused(text_words: list[str],
         with pytest.raises(UserError) as caught:
             genai.load(file)
         assert len(str(caught.value)) < 1000
+
+
+@pytest.fixture
+def pair(text_words: list[str]) -> tuple[Path, Path, Path]:
+    """A base, and the runs of two adapters that change it."""
+    rates = ("optimizer.lr=0.1", "steps=4")
+    first, second = (run_to(text_words, *rates, f"seed={seed}").folder for seed in (0, 1))
+    return base_of(text_words), first, second
+
+
+def weights_of(*arguments: Any, **options: Any) -> dict[str, torch.Tensor]:
+    return dict(genai.load(*arguments, **options).method.state_dict())
+
+
+def test_adapters_are_merged_with_factors(pair: tuple[Path, Path, Path]) -> None:
+    base, first, second = pair
+    plain, alone, other = weights_of(base), weights_of(first), weights_of(second)
+    for state in (
+        weights_of(base, adapter=first),
+        weights_of(adapter=str(first)),
+        weights_of(base, adapter={str(first): 1}),
+    ):
+        assert all(state[name].equal(alone[name]) for name in alone)
+    both = weights_of(base, adapter=f"{{{first}: 0.7, {second}: -0.3}}")
+    assert any(not both[name].allclose(plain[name]) for name in plain)
+    for name, x in plain.items():
+        torch.testing.assert_close(both[name], x + 0.7 * (alone[name] - x) - 0.3 * (other[name] - x))
+    model = genai.load(base, adapter={str(first): 0.5})
+    assert [(origin.checkpoint, origin.factor) for origin in model.adapters] == [(str(Run(first).best), 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{a: b}", r"adapter\.a='b': it should be a number"),
+        ("{a: 1000}", r"adapter\.a=1000.*less than or equal to 100"),
+        ("{a", "it should be a run, or runs with factors"),
+        ("{}", "it should be a run, or runs with factors"),
+        ("nowhere", "there is no run folder or checkpoint nowhere"),
+    ],
+)
+def test_a_wrong_adapter_is_named(value: str, message: str, trained: Callable[[str], Path]) -> None:
+    with pytest.raises(UserError, match=message):
+        genai.load(trained("text"), adapter=value)
+
+
+def test_an_adapter_of_another_model_or_a_whole_model_is_refused(
+    pair: tuple[Path, Path, Path], trained: Callable[[str], Path]
+) -> None:
+    base, first, _ = pair
+    with pytest.raises(UserError, match=r"changes another model, 12-00-00-text-gpt-corpus, than"):
+        genai.load(trained("llama"), adapter=first)
+    with pytest.raises(UserError, match="it is a whole model, not an adapter: give it as ckpt="):
+        genai.load(base, adapter=base)
+
+
+def test_a_sample_with_adapters_is_repeated_from_its_recipe(
+    pair: tuple[Path, Path, Path], inside: Callable[..., Any], tmp_path: Path
+) -> None:
+    base, first, second = pair
+    value = f"adapter={{{first}: 0.7, {second}: 0.3}}"
+    done = inside("sample", f"ckpt={base}", value, "prompt=the", "length=12", f"out={tmp_path / 'a'}", cwd=tmp_path)
+    assert done.returncode == 0 and f"with {Run(first).best} x 0.7" in done.stderr
+    again = inside("sample", f"from={tmp_path / 'a' / '000.json'}", f"out={tmp_path / 'b'}", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "a" / "000.txt").read_bytes() == (tmp_path / "b" / "000.txt").read_bytes()
+    with_other = inside("sample", f"from={tmp_path / 'a' / '000.json'}", f"adapter={first}", cwd=tmp_path)
+    assert with_other.returncode == 2 and "leave out adapter" in with_other.stderr
+
+
+def test_an_adapter_is_exported_merged(
+    pair: tuple[Path, Path, Path], inside: Callable[..., Any], tmp_path: Path
+) -> None:
+    base, first, _ = pair
+    for name, words in (("a", [f"ckpt={first}"]), ("b", [f"ckpt={base}", f"adapter={first}"])):
+        out = tmp_path / name
+        done = inside("export", *words, "format=genai", f"out={out}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        exported, merged = weights_of(out), weights_of(first)
+        assert all(exported[key].equal(merged[key]) for key in merged)
+        name = {"a": "12-00-00-text-gpt-corpus", "b": first.name}[name]
+        assert name in (out / "README.md").read_text()
+        assert str(base) not in "".join(file.read_text(errors="replace") for file in out.iterdir())
