@@ -63,3 +63,27 @@ def test_a_model_without_a_class_there_is_exit_code_2(
     code, text = run(f"ckpt={trained('image')}")
     assert code == 2 and "format=hf is for text models" in text and not (tmp_path / "exported").exists()
     assert run("format=onnx")[0] == 2
+
+
+@pytest.mark.peers
+def test_a_folder_of_transformers_becomes_a_file_of_llama_cpp(
+    source: Path,  # noqa: F811
+    run: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("gguf")
+    code, text = run(f"ckpt={source}", "out=out", "format=gguf")
+    assert code == 0 and "llama in out/" in text and f"llama-cli -m {Path('out') / 'model.gguf'}" in text
+    model, again = genai.load(source, device="cpu"), genai.load(tmp_path / "out" / "model.gguf", device="cpu")
+    assert again.record["license"] == "apache-2.0" and again.modality.encode("a b").equal(model.modality.encode("a b"))
+    for name, weight in model.method.network.state_dict().items():
+        assert (again.method.network.state_dict()[name] - weight).abs().max() < 1e-3
+
+
+@pytest.mark.peers
+def test_what_to_train_with_for_llama_cpp(
+    trained: Callable[[str], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    pytest.importorskip("gguf")
+    code, text = run(f"ckpt={trained('text')}", "format=gguf")
+    assert code == 2 and "Train with model=llama" in text and not (tmp_path / "exported").exists()

@@ -22,5 +22,4 @@ for (const prompt of prompts) {
 }
 const ids = texts.map((text) => model.tokenize(text, false));
 const special = texts.map((text) => model.tokenize(text, true));
-console.log(JSON.stringify({ ids, special, continued }));
-process.exit(0);
+process.stdout.write(`\n${JSON.stringify({ ids, special, continued })}\n`, () => process.exit(0));

@@ -39,6 +39,8 @@ def write_gguf(path: Path, architecture: str = "llama", **changes: Any) -> Path:
     writer.add_token_types([3, 3, *[1] * (size - 2)])
     writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
     writer.add_eos_token_id(1)
+    if "chat_template" in changes:
+        writer.add_chat_template(changes["chat_template"])
     if "freq_base" in changes:
         writer.add_rope_freq_base(changes["freq_base"])
         writer.add_tensor("rope_freqs.weight", changes["rope_freqs"])
@@ -89,6 +91,7 @@ def test_quantized_weights_are_near_the_exact_ones(kind: str, tmp_path: Path) ->
         ({"tokenizer": "llama"}, "its tokenizer .* is not supported"),
         ({"layers": 3}, "has no tensor model.layers.2.input_layernorm.weight"),
         ({"layers": 10**6}, "more than 512"),
+        ({"chat_template": "a" * 70_000}, "a chat template of 70,000 characters; at most 65,536"),
     ],
 )
 def test_what_is_not_supported_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
