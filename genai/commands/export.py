@@ -55,6 +55,8 @@ def _write_package(model: "Model", folder: Path, settings: "ExportSettings") -> 
     from genai.inference.card import model_card, public_record
     from genai.runs.checkpoint import CheckpointHeader
 
+    if model.header is None:
+        raise UserError("format=genai needs the model of a run, of a checkpoint or of another tool.")
     record, card = public_record(model), model_card(model)
     write_package(folder, model.modality, model.method, model.header, model.weights, record, card)
     package = read_package(folder)  # what cannot be opened again is not exported

@@ -25,15 +25,11 @@ from genai.core.files import MIB, open_file, read_text, write_file
 from genai.core.filesystem import sync_file
 from genai.core.instantiate import validate_value
 from genai.core.plain_data import parse_json
-from genai.exchange.hf_export import network_arguments
 from genai.exchange.manifest import MANIFEST, check_manifest, write_manifest
 from genai.exchange.pretrained import CONFIG, TOKENIZER, WEIGHTS, hub_root
-from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.modalities.base import Modality
-from genai.modalities.pretrained_text import PretrainedText
 from genai.modalities.text import Text
-from genai.networks.gpt import GPT
 from genai.runs.checkpoint import CheckpointHeader, check_content
 from genai.runs.record import RunRecord, parse_record
 from genai.runs.run import Run
@@ -93,7 +89,7 @@ def write_package(
     folder: Path,
     modality: Modality,
     method: Method,
-    header: CheckpointHeader | None,
+    header: CheckpointHeader,
     weights: str,
     record: Mapping[str, Any],
     card: str,
@@ -103,7 +99,7 @@ def write_package(
     Args:
         folder: an empty folder.
         modality, method: the trained model.
-        header: of its checkpoint; ``None`` for a model of another tool.
+        header: of its checkpoint.
         weights: which weights it has, ``ema`` or ``raw``.
         record: values of its run's ``record.json``, without paths; only those of ``RECORD_KEYS`` are written.
         card: content of ``CARD``.
@@ -112,7 +108,6 @@ def write_package(
         UserError: the modality's state has a value that JSON lacks.
         OSError: the folder cannot be written.
     """
-    header = header or _pretrained_header(modality, method)
     tensors, aliases = _stored_tensors(method)
     state_tensors: dict[str, Tensor] = {}
     modality_state = _encode(modality.state(), "modality_state", state_tensors)
@@ -157,26 +152,6 @@ def _stored_tensors(method: Method) -> tuple[dict[str, Tensor], dict[str, str]]:
     num_elements = sum(tensor.numel() for tensor in (*method.parameters(), *method.buffers()))
     is_enough = num_elements <= sum(tensor.nbytes for tensor in needed.values())
     return (needed if is_enough else tensors), aliases
-
-
-def _pretrained_header(modality: Modality, method: Method) -> CheckpointHeader:
-    """Describe a model of another tool as a checkpoint does."""
-    network = method.network if isinstance(method, Autoregressive) else None
-    if not isinstance(modality, PretrainedText) or not isinstance(network, GPT):
-        raise UserError("format=genai needs the model of a run, of a checkpoint or of another tool.")
-    fixed = modality.interface
-    arguments = {name: value for name, value in network_arguments(network).items() if name not in fixed}
-    node = {"_target_": _target(GPT), **arguments}
-    return CheckpointHeader(
-        model={"_target_": _target(Autoregressive), "network": node, "sampling": dict(method.sampling)},
-        modality={"_target_": _target(PretrainedText), **fixed, "end_ids": list(modality.end_ids)},
-        interface=fixed,
-        step=0,
-    )
-
-
-def _target(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__name__}"
 
 
 def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -10,7 +10,7 @@ from genai.runs.run import Run
 
 
 def describe_base(source: str | Path, file: Path | None) -> BaseRecord:
-    """Describe the model that ``init_from=`` names.
+    """Describe the run, checkpoint or exported folder that ``init_from=`` names.
 
     Args:
         source: value of ``init_from=``.
@@ -21,12 +21,9 @@ def describe_base(source: str | Path, file: Path | None) -> BaseRecord:
     """
     path = Path(source).expanduser().absolute()
     if is_exported_path(path):
-        from genai.exchange.package import PackageRun, is_package
-        from genai.exchange.pretrained import folder_origin
+        from genai.exchange.package import PackageRun
 
         folder = path.parent if path.suffix == ".safetensors" else path
-        if not is_package(folder):
-            return folder_origin(folder)
         package = PackageRun.read(folder)
         return BaseRecord(folder.name, package.digest, model_license(package.record))
     file = file or path

@@ -22,7 +22,7 @@ from genai.exchange.manifest import check_manifest
 from genai.exchange.package import is_package, read_package, write_package
 from genai.inference.model import Model, load
 from genai.modalities.image import Image
-from genai.runs.run import Run
+from genai.runs.run import Run, all_runs
 from tests.conftest import copy_run
 from tests.exchange.test_pretrained import source  # noqa: F401
 
@@ -151,16 +151,31 @@ def test_it_is_exported_again(trained: Trained, tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_tool_goes_in_and_out(source: Path, tmp_path: Path) -> None:  # noqa: F811
-    file = source / "generation_config.json"
+    file, template = source / "generation_config.json", source / "chat_template.jinja"
     file.write_text(json.dumps({"do_sample": True, "temperature": 0.6}))
+    template.write_text("{{ messages[0].content }}")
     expected = load(source, device="cpu")
     file.unlink()
+    template.unlink()
     folder = tmp_path / "out"
     folder.mkdir()
-    write_package(folder, expected.modality, expected.method, None, "ema", expected.record, "")
+    assert expected.header
+    write_package(folder, expected.modality, expected.method, expected.header, "ema", expected.record, "")
     model = load(folder, device="cpu")
     assert model.method.sampling == {"temperature": 0.6} and model.record["license"] == "apache-2.0"
     assert model.sample("the cat", n=2, length=8) == expected.sample("the cat", n=2, length=8)
+    assert model.modality.chat_template.source == "{{ messages[0].content }}"  # type: ignore[attr-defined]
+
+
+def test_an_adapter_goes_out_in_the_weights_of_its_base(trained: Trained, tmp_path: Path, corpus: Path) -> None:
+    words = ["data=text_folder", f"data.path={corpus}", "steps=3", "batch=2", "trainer=cpu", "val_items=2"]
+    words += ["preview_every=100", "trainer.threads=1", f"runs={tmp_path / 'runs'}", "optimizer=adamw"]
+    genai.fit("modality=text", "adapter=lora", f"init_from={trained('llama')}", *words)
+    run = next(all_runs(tmp_path / "runs")).folder
+    folder = exported(run, tmp_path / "out")
+    assert samples(load(folder, device="cpu"), "llama") == samples(load(run, device="cpu"), "llama")
+    record = json.loads((folder / "config.json").read_text())["record"]
+    assert record["base"]["name"] == trained("llama").name and str(tmp_path) not in json.dumps(record)
 
 
 def test_tied_weights_are_stored_once(trained: Trained, tmp_path: Path) -> None:
