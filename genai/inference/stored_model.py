@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,8 @@ def _pretrained_model(model: "PretrainedModel", path: Path) -> StoredModel:
     from genai.exchange.description import pretrained_header
     from genai.exchange.pretrained import INDEX, WEIGHTS
 
-    record = {"modality": "text", "model": model.family, "license": model.origin.license, "base": asdict(model.origin)}
+    origin = {name: getattr(model.origin, name) for name in ("name", "digest", "license")}
+    record = {"modality": "text", "model": model.family, "license": model.origin.license, "base": origin}
     names = (WEIGHTS, INDEX) if path.is_dir() else ()
     file = next((path / name for name in names if (path / name).is_file()), path)
     header = pretrained_header(model)

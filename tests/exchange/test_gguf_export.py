@@ -87,7 +87,6 @@ def greedy(model: Model, prompt: str, count: int = 20) -> list[int]:
     return x[0, -count:].tolist()
 
 
-@pytest.mark.peers
 @pytest.mark.usefixtures("has_gguf")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_is_read_back_up_to_rounding(name: str, tmp_path: Path) -> None:
@@ -106,7 +105,6 @@ def test_it_is_read_back_up_to_rounding(name: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "model.gguf"]
 
 
-@pytest.mark.peers
 @pytest.mark.usefixtures("has_gguf")
 def test_unused_rows_are_never_sampled(tmp_path: Path) -> None:
     model = text_model("bpe")
@@ -134,7 +132,6 @@ def test_what_llama_cpp_cannot_run_says_what_to_train_with(tmp_path: Path, train
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.peers
 @pytest.mark.usefixtures("has_gguf")
 def test_a_weight_that_f16_does_not_have_is_refused(tmp_path: Path) -> None:
     model = text_model()
@@ -145,7 +142,6 @@ def test_a_weight_that_f16_does_not_have_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.peers
 @pytest.mark.usefixtures("has_gguf")
 def test_half_a_file_never_stands_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = text_model()

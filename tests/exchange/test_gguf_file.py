@@ -64,7 +64,6 @@ def write_gguf(path: Path, architecture: str = "llama", **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.peers
 def test_a_file_is_a_model(tmp_path: Path) -> None:
     model = genai.load(write_gguf(tmp_path / "a.gguf"), device="cpu")
     base = {"name": "a", "digest": model.digest, "license": "mit"}
@@ -72,7 +71,6 @@ def test_a_file_is_a_model(tmp_path: Path) -> None:
     assert model.sample("the cat 12", length=4)[0].startswith("the cat 12")
 
 
-@pytest.mark.peers
 @pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0", "Q4_1"])
 def test_quantized_weights_are_near_the_exact_ones(kind: str, tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf")
@@ -83,7 +81,6 @@ def test_quantized_weights_are_near_the_exact_ones(kind: str, tmp_path: Path) ->
         assert float(difference) < 0.05 and (float(difference) > 0 or weight.ndim == 1)
 
 
-@pytest.mark.peers
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -100,7 +97,6 @@ def test_what_is_not_supported_is_named(changes: dict[str, Any], message: str, t
         genai.load(path)
 
 
-@pytest.mark.peers
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9])
 def test_a_file_that_was_cut_is_damaged(share: float, tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "a.gguf")
@@ -110,7 +106,6 @@ def test_a_file_that_was_cut_is_damaged(share: float, tmp_path: Path) -> None:
         genai.load(path)
 
 
-@pytest.mark.peers
 def test_huge_counts_take_no_memory(tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     path = tmp_path / "a.gguf"
@@ -169,7 +164,6 @@ def test_a_real_model_is_the_same_in_transformers(smollm2: Path) -> None:
     assert float((logits - expected).abs().max()) < 2e-4 and logits.argmax(-1).equal(expected.argmax(-1))
 
 
-@pytest.mark.peers
 def test_an_array_that_is_longer_than_its_file_takes_no_memory(tmp_path: Path) -> None:
     pytest.importorskip("gguf")
     little = lambda value, size: value.to_bytes(size, "little")  # noqa: E731
@@ -179,7 +173,6 @@ def test_an_array_that_is_longer_than_its_file_takes_no_memory(tmp_path: Path) -
         genai.load(tmp_path / "a.gguf")
 
 
-@pytest.mark.peers
 def test_tensors_that_nothing_takes_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_gguf(tmp_path / "a.gguf", layers=1)
     monkeypatch.setattr(gguf_file.GGUFTensors, "__getitem__", lambda self, name: pytest.fail(name))

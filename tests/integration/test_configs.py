@@ -106,6 +106,7 @@ def choices() -> list[Any]:
             words = (f"modality={modality}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
             is_quick = (number - place) % min(len(members["data"]), len(members["model"])) == 0
             (quick if is_quick else slow).append((*words, *TINY_MODEL.get(model, members["tiny"])))
+    quick.append(("modality=text", "data=text_folder", "optimizer=finetune", *MEMBERS["text"]["tiny"]))
     quick += [(f"experiment={name}", *MEMBERS[modality]["tiny"]) for name, modality in EXPERIMENTS.items()]
     return [*quick, *(pytest.param(words, marks=pytest.mark.slow) for words in slow)]
 
