@@ -1,5 +1,6 @@
 """Exponential moving average of the weights, which sampling and validation use."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,17 +15,10 @@ def create_ema(module: nn.Module, decay: float) -> AveragedModel:
 
     The warm-up forgets the initial weights, which would remain visible for thousands of steps with a constant decay.
     """
-    average = AveragedModel(module, multi_avg_fn=_warmup_average(decay), use_buffers=True)
-    average.requires_grad_(False)
-    _share_frozen(module, average.module)
-    return average
-
-
-def _share_frozen(module: nn.Module, copy: nn.Module) -> None:
-    """Replace parameters of ``copy`` by those of ``module`` that are not trained, such as those below an adapter."""
-    for source, target in zip(module.modules(), copy.modules(), strict=True):
-        frozen = {name: parameter for name, parameter in source._parameters.items() if parameter is not None}
-        target._parameters.update({name: p for name, p in frozen.items() if not p.requires_grad})
+    average = AveragedModel(nn.Identity(), multi_avg_fn=_warmup_average(decay), use_buffers=True)
+    frozen = {id(parameter): parameter for parameter in module.parameters() if not parameter.requires_grad}
+    average.module = copy.deepcopy(module, frozen)  # what is not trained, as below an adapter, is shared
+    return average.requires_grad_(False)
 
 
 @contextmanager
@@ -44,9 +38,9 @@ def _swap(pairs: list[tuple[Tensor, Tensor]]) -> None:
     for first, second in pairs:
         if first is second:
             continue
-        copy = first.clone()
+        values = first.clone()
         first.copy_(second)
-        second.copy_(copy)
+        second.copy_(values)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -1,5 +1,6 @@
 """Setup of a run: everything is checked and built before a trainer or a folder is created."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_memory
+from genai.inference.build import SkipInit
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
@@ -99,7 +101,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         modality.fit(source.train, cache_dir())
     train, val = _pack_data(modality, source, settings)
     torch.manual_seed(settings.seed)
-    method = parts.build_method()
+    with SkipInit() if base else nullcontext():
+        method = parts.build_method()
     parse_dataclass(method.Options, method.sampling, "model.sampling")
     if base:
         base.assign_weights(method)
