@@ -105,6 +105,12 @@ def place(
     llama = genai.load(trained("llama"), device="cpu")
     export_folder(llama.modality, llama.method, folder / "my_llama")
     shutil.copytree(trained("llama"), folder / "runs" / "2026-01-31" / "12-00-00-text-llama")
+    for kind in ("text-gpt", "text-llama"):
+        base, name = trained("text" if kind == "text-gpt" else "llama"), f"13-00-00-{kind}-my_texts"
+        words = [f"init_from={base}", "adapter=lora", "data=text_folder", f"data.path={corpus}", *TRAIN]
+        adapter = Path(genai.fit(*words, f"runs={folder / 'new'}").file).parent.parent
+        adapter.rename(folder / "runs" / "2026-01-31" / name)
+    shutil.rmtree(folder / "new")
     for run, name in {
         0: "30/12-00-00-audio-enhancer",
         1: "30/12-00-00-audio-wavenet",
@@ -152,13 +158,15 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     name, *words = shlex.split(line)
     kind = next((name for name, signs in SIGNS.items() if any(sign in line for sign in signs)), None)
     if name in ("train", "check"):
-        more = (*(word for word in TRAIN if word != "batch=2" or "batch=" not in line), *SMALL[kind or "image"])
+        has_base_model = "adapter=" in line or "init_from=my_llama" in line
+        more = tuple(word for word in TRAIN if word != "batch=2" or "batch=" not in line)
+        more += () if has_base_model else SMALL[kind or "image"]
         more += (
             ("data.items=16",)
             if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line
             else ()
         )
-        more += TEST_RUN if "init_from=" in line else ()
+        more += TEST_RUN if "init_from=" in line and not has_base_model else ()
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
