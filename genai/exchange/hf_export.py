@@ -76,9 +76,10 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     write_file(out / TOKENIZER, tokenizer.to_str())
     sampling = {"do_sample": True, **method.sampling} if method.sampling else {}
     _write_json(out / GENERATION, {"eos_token_id": config["eos_token_id"], **sampling})
-    end_token = tokenizer.id_to_token(end_ids[0])
+    end_token = tokenizer.get_added_tokens_decoder().get(end_ids[0])  # transformers would make any other one special
     template = modality.chat_template if isinstance(modality, PretrainedText) else None
-    special_tokens = {"eos_token": end_token, **(template.special_tokens if template else {})}
+    special_tokens = {"eos_token": end_token.content} if end_token else {}
+    special_tokens |= template.special_tokens if template else {}
     _write_json(
         out / TOKENIZER_CONFIG,
         {"tokenizer_class": "PreTrainedTokenizerFast", **special_tokens, "model_max_length": arguments["block"]},

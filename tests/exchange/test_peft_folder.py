@@ -1,14 +1,17 @@
 """Adapters of peft change models here as they do there, and those that were trained here open in peft."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 
+import genai
 from genai.adapters.lora import LoRA, adapted_layers
 from genai.core.errors import UserError
 from genai.exchange.families import family_of
@@ -144,3 +147,43 @@ def test_a_folder_that_is_written_has_the_factors_of_each_projection(tmp_path: P
         for name, x in load_file(tmp_path / "adapter_model.safetensors").items()
     }
     assert shapes["k_proj.lora_A.weight"] == (2, 64) and shapes["k_proj.lora_B.weight"] == (64, 2)
+
+
+@pytest.mark.peers
+def test_there_and_back_again(corpus: Path, tmp_path: Path, inside: Callable[..., Any]) -> None:
+    """A folder saved by transformers is tuned by an adapter here and opened there: merged, and as base and adapter."""
+    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    peer, _ = peer_and_method("llama tied (SmolLM2)")
+    peer.config.eos_token_id = 0
+    peer.save_pretrained(tmp_path / "theirs")
+    tokenizer = Tokenizer(models.BPE(unk_token="<end>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=211, special_tokens=["<end>"], show_progress=False)
+    tokenizer.train([str(corpus)], trainer)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>")
+    fast.save_pretrained(tmp_path / "theirs")
+    words = [
+        "adapter=lora",
+        "adapter.rank=3",
+        "optimizer.lr=0.05",
+        "data=text_folder",
+        f"data.path={corpus}",
+        "steps=8",
+    ]
+    more = ["batch=2", "val_items=2", "preview_every=100", "trainer=cpu", f"runs={tmp_path / 'runs'}"]
+    model = genai.fit(f"init_from={tmp_path / 'theirs'}", *words, *more)
+    run = model.file.parent.parent
+    for name in ("hf", "peft"):
+        done = inside("export", f"ckpt={run}", f"format={name}", f"out={tmp_path / name}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    merged = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf").eval()
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "theirs").eval()
+    assert difference(base, model.method) > 1e-3
+    assert difference(merged, model.method) < 5e-6
+    assert difference(peft.PeftModel.from_pretrained(base, tmp_path / "peft").eval(), model.method) < 5e-6
+    text = "the cat and a dog saw how old men run"
+    ids = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")(text)["input_ids"]
+    assert ids == fast(text)["input_ids"] == model.modality.encode(text).tolist()
+    again = genai.load(tmp_path / "theirs", adapter=tmp_path / "peft", device="cpu")
+    assert again.sample("the cat", length=8) == model.sample("the cat", length=8)
