@@ -3,8 +3,9 @@
 Nothing here is specific to text: classes may be tokens, or levels of a waveform.
 """
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Annotated, Any, Protocol, cast
 
@@ -18,6 +19,9 @@ from genai.core.errors import UserError
 from genai.core.renamed import module_getattr
 from genai.methods.base import Method, check_output
 
+MAX_CHUNK_SECONDS = 0.05
+"""Time between two parts of a streamed text, if several tokens are made at once."""
+
 
 @dataclass(frozen=True)
 class AutoregressiveOptions:
@@ -29,6 +33,7 @@ class AutoregressiveOptions:
         top_p: keep only the most probable classes whose sum reaches p (nucleus sampling, arXiv:1904.09751).
         min_p: keep only classes with at least this probability relative to the most probable one (arXiv:2407.01082).
         repetition_penalty: divides positive logits of classes that occurred before (CTRL, arXiv:1909.05858, sec. 4.1).
+        presence_penalty: is subtracted from the logits of classes that were generated before.
     """
 
     temperature: Annotated[float, Ge(0), Le(100)] = 1.0
@@ -36,6 +41,7 @@ class AutoregressiveOptions:
     top_p: Annotated[float, Gt(0), Le(1)] = 1.0
     min_p: Annotated[float, Ge(0), Le(1)] = 0.0
     repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
+    presence_penalty: Annotated[float, Ge(-100), Le(100)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,10 @@ class AutoregressiveNetwork(Protocol):
     def step(self, x: Tensor, cache: Any) -> Tensor: ...
 
     def engine(self, logits: Tensor, cache: Any, **options: float) -> Any:
-        """Return a native engine that samples chunks of classes, or ``None`` to sample step by step."""
+        """Return a native engine that samples chunks of classes, or ``None`` to sample step by step.
+
+        A network of tokens may have ``token_engine`` instead, see ``networks.gpt.GPT``.
+        """
 
 
 class PromptConditionedNetwork(nn.Module):
@@ -186,13 +195,15 @@ class Autoregressive(Method):
                 raise UserError(f"a prompt of {x.shape[1]:,} tokens: this model has {limit:,} positions in all.")
             length = min(length, limit - x.shape[1])
         uniforms = UniformSampler(request.seeds, self.device)
+        if guidance == 1 and (token_engine := self._token_engine(request, length, options)) is not None:
+            yield from _engine_chunks(token_engine, uniforms, length)
+            return
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
-        history = (
-            _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
-            if options.repetition_penalty != 1
-            else None
-        )
+        history = None
+        if options.repetition_penalty != 1 or options.presence_penalty:
+            occurrences = _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
+            history = torch.stack([occurrences, torch.zeros_like(occurrences)])
         engine = None
         if history is None and not request.end_tokens:
             filters = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
@@ -206,6 +217,14 @@ class Autoregressive(Method):
         while classes := list(islice(steps, self.network.chunk)):
             yield torch.stack(classes, 1)
 
+    def _token_engine(self, request: Request, new: int, options: AutoregressiveOptions) -> Any:
+        """Return an engine for the prompts of a request, or ``None``."""
+        create = getattr(self.network, "token_engine", None)
+        if create is None or isinstance(self.ema_module, PromptConditionedNetwork) or request.local is not None:
+            return None
+        values = {field.name: getattr(options, field.name) for field in fields(AutoregressiveOptions)}
+        return create(request.init, new, **values, num_tokens=request.num_classes, end_tokens=request.end_tokens)
+
     def _generate_steps(
         self,
         logits: Tensor,
@@ -218,7 +237,8 @@ class Autoregressive(Method):
         """Yield the next class (batch,) of all items, for any network.
 
         Args:
-            history: (batch, classes) bool, the classes that occurred before; ``None``: no repetition penalty.
+            history: (2, batch, classes) bool, the classes that occurred before, and those that were generated;
+                ``None``: no penalties.
         """
         length, guidance = request.size[0], getattr(options, "guidance", 1.0)
         ended = torch.zeros(len(request.prompts), dtype=torch.bool, device=self.device)
@@ -229,7 +249,8 @@ class Autoregressive(Method):
                 logits = unconditional + guidance * (conditional - unconditional)
             logits = logits[:, : request.num_classes]  # reserved ids are never sampled
             if history is not None:
-                logits = torch.where(history, _apply_repetition_penalty(logits, options.repetition_penalty), logits)
+                logits = torch.where(history[0], _apply_repetition_penalty(logits, options.repetition_penalty), logits)
+                logits = logits - options.presence_penalty * history[1]
             classes = sample_categorical(logits, uniforms.take(1)[:, 0], options)
             if request.end_tokens:
                 classes = classes.masked_fill(ended, request.end_tokens[0])
@@ -238,8 +259,19 @@ class Autoregressive(Method):
             if position + 1 == length or bool(ended.all()):
                 return
             if history is not None:
-                history.scatter_(1, classes[:, None], True)
+                history.scatter_(2, classes.expand(2, -1)[..., None], True)
             logits = self.network.step(classes if guidance == 1 else classes.repeat(2), cache)
+
+
+def _engine_chunks(engine: Any, uniforms: "UniformSampler", length: int) -> Iterator[Tensor]:
+    """Yield tokens (batch, n) of an engine until ``length`` or the end of all rows: one first, then more at once as
+    long as that takes a moment."""
+    start, size = 0, 1
+    while start < length and not engine.has_ended:
+        start_time, count = time.perf_counter(), min(size, length - start)
+        yield engine.sample(uniforms.take(count))
+        start += count
+        size = 2 * size if time.perf_counter() - start_time < MAX_CHUNK_SECONDS / 2 else size
 
 
 class UniformSampler:

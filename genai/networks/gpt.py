@@ -6,8 +6,10 @@ hashed n-gram embeddings. At small sizes the n-grams save most of the training t
 Qwen, a GPT-2 or a GPT-NeoX.
 """
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -17,6 +19,9 @@ from torch.nn import functional as F
 from genai.networks.layers import Readout
 from genai.networks.rotary import rotary_frequencies, rotary_magnitude
 from genai.networks.transformer_block import Activation, BlockShape, Norm, QKNorm, RotaryAngles, TransformerBlock
+
+if TYPE_CHECKING:
+    from genai.networks.native.gpt_engine import GPTEngine
 
 Count = Annotated[int, Ge(1), Le(65_536)]
 
@@ -128,6 +133,8 @@ class GPT(nn.Module):
             qk_gain, embedding_mix, parallel, dropout,
         )  # fmt: skip
         self.shape, self.has_embedding_norm = shape, embedding_norm
+        self.weight_format: tuple[str, str] = ("float32", "float32")  # of the blocks' and of the readout's matrices
+        self.stored_weights: dict[str, Any] = {}
         self.embedding = nn.Embedding(vocab_size, width)
         self.positions = nn.Embedding(block, width) if positions == "learned" else None
         self.ngram_embeddings = nn.ModuleList(nn.Embedding(ngram_rows, width) for _ in range(ngrams - 1))
@@ -243,7 +250,30 @@ class GPT(nn.Module):
         return None if self.positions is None else self.block
 
     def engine(self, logits: Tensor, cache: KVCache, **sampling: float) -> None:
-        """Return ``None``: GPT has no native engine."""
+        """Return ``None``: ``token_engine`` makes the engine of a GPT."""
+
+    def token_engine(self, prompts: Sequence[Tensor], new: int, **sampling: Any) -> "GPTEngine | None":
+        """Create a native engine that continues each of ``prompts`` (time,) by up to ``new`` tokens.
+
+        Equal prompts are run through the network once, and each of them alone: a row has the same bits in any batch.
+
+        Args:
+            prompts, new: see above.
+            sampling: attributes of ``TokenSampling``.
+
+        Returns:
+            The engine; ``None`` on other devices than the CPU, or if compilation fails.
+        """
+        if self.embedding.weight.device.type != "cpu":
+            return None
+        try:
+            from genai.networks.native.gpt_engine import create_engine
+            from genai.networks.native.token_sampling import TokenSampling
+
+            return create_engine(self, prompts, new, TokenSampling(**sampling))
+        except Exception:  # numba is missing, or its compiler fails on this machine
+            logging.getLogger(__name__).debug("no native engine", exc_info=True)
+            return None
 
     def _mask(self, time: int, valid: Tensor | None, device: torch.device) -> Tensor | None:
         """Sliding-window causal mask (1 or batch, 1, time, time) without padding; ``None``: plain causal attention."""
