@@ -202,8 +202,8 @@ class Autoregressive(Method):
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
         history = None
         if options.repetition_penalty != 1 or options.presence_penalty:
-            occurrences = _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
-            history = torch.stack([occurrences, torch.zeros_like(occurrences)])
+            prompt_mask = _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
+            history = torch.stack([prompt_mask, torch.zeros_like(prompt_mask)])
         engine = None
         if history is None and not request.end_tokens:
             filters = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}

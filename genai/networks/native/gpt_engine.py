@@ -9,16 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genai.networks.native.gpt_loop import (
-    AFTER_ROTARY,
-    BEFORE_ROTARY,
-    NO_NORM,
-    GPTShape,
-    GPTState,
-    GPTWeights,
-    TokenParams,
-    compile_gpt_loop,
-)
+from genai.networks.native.gpt_arrays import GPTShape, GPTState, GPTWeights, TokenParams
+from genai.networks.native.gpt_loop import AFTER_ROTARY, BEFORE_ROTARY, NO_NORM, compile_gpt_loop
 from genai.networks.native.packing import KINDS, GroupedWeight, pack_matrix
 from genai.networks.native.products import BLOCK
 from genai.networks.native.token_sampling import TokenSampling

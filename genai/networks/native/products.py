@@ -51,7 +51,7 @@ def multiply(
         batch: number of rows.
         packed, start: W is at ``packed[start:]``, a uint8 array; see ``packing.pack_matrix``.
         x: (batch * n,) float32; n is a multiple of ``GROUP``.
-        sums: (batch * n / GROUP,), the sums of the groups of ``x``; only ``INT4`` reads them.
+        sums: (batch * n / GROUP or more,), the sums of the groups of ``x``; only ``INT4`` reads them.
         y: (batch * m,) float32; m is a multiple of ``BLOCK``.
     """
     shape = kind.literal_value, rows.literal_value, panels.literal_value

@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 RELU2, GELU, GELU_TANH, SWIGLU = range(4)
 ZERO, HALF, ONE, TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 MIN_EXPONENT, MAX_EXPONENT = np.float32(-87), np.float32(87)
-SQRT_HALF, SQRT_2_PI, TANH_CUBE = (np.float32(x) for x in (math.sqrt(0.5), math.sqrt(2 / math.pi), 0.044715))
+SQRT_HALF, SQRT_2_PI, GELU_FACTOR = (np.float32(x) for x in (math.sqrt(0.5), math.sqrt(2 / math.pi), 0.044715))
 
 
 @njit(**NJIT_OPTIONS)
@@ -35,9 +35,9 @@ def normalize(x: Array, width: int, parameters: Array, is_layer_norm: bool, eps:
 
 @njit(**NJIT_OPTIONS)
 def group_sums(x: Array, sums: Array) -> None:
-    """Write the sums of groups of ``x`` (rows, inputs)."""
+    """Write the sums of the groups of ``x`` (rows, inputs)."""
     flat = x.ravel()
-    for group in range(len(sums)):
+    for group in range(x.size // GROUP):
         total = ZERO
         for i in range(GROUP):
             total += flat[group * GROUP + i]
@@ -99,7 +99,7 @@ def activate(x: Array, hidden: int, kind: int, y: Array) -> None:
             y[i] = positive * positive
     elif kind == GELU_TANH:
         for i in range(hidden):
-            y[i] = HALF * x[i] * (ONE + tanh(SQRT_2_PI * (x[i] + TANH_CUBE * x[i] * x[i] * x[i])))
+            y[i] = HALF * x[i] * (ONE + tanh(SQRT_2_PI * (x[i] + GELU_FACTOR * x[i] * x[i] * x[i])))
     else:
         for i in range(hidden):
             y[i] = HALF * x[i] * (ONE + np.float32(math.erf(x[i] * SQRT_HALF)))
