@@ -59,6 +59,8 @@ def load_model(settings: "ModelSettings") -> "Model":
         runs_folder=runs,
         plugins=plugins,
         adapter=settings.adapter,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
     )
     return with_soundtracks(model, settings.soundtrack, device=device, runs_folder=runs, plugins=plugins)
 
@@ -70,6 +72,8 @@ def report_checkpoints(model: "Model") -> None:
             print(one_line(f"{note} Using {part.file} instead."), file=sys.stderr)
         label = "model" if key == "ckpt" else key
         print(one_line(f"{label} {part.file}, step {part.step}"), file=sys.stderr, flush=True)
+        if part.rung:
+            print(f"decoding: {part.rung}", file=sys.stderr, flush=True)
         for adapter in part.adapters:
             print(one_line(f"with {adapter.checkpoint} x {adapter.factor:g}"), file=sys.stderr, flush=True)
 

@@ -27,6 +27,8 @@ class ModelSettings:
     batch: Count
     out: str | None
     weights: Literal["ema", "raw"]
+    dtype: Literal["float32", "bfloat16"] | None
+    quantize: Literal["int8", "int4"] | None
     device: Literal["auto", "cpu", "cuda", "mps"]
     runs: str
     plugins: Sequence[str]

@@ -33,7 +33,20 @@ from genai.core.terminal import one_line
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
 
-RECIPE_KEYS = ("prompt", "prompts_file", "init", "n", "seed", "batch", "ckpt", "modality", "weights", "adapter")
+RECIPE_KEYS = (
+    "prompt",
+    "prompts_file",
+    "init",
+    "n",
+    "seed",
+    "batch",
+    "ckpt",
+    "modality",
+    "weights",
+    "adapter",
+    "dtype",
+    "quantize",
+)
 """Keys that a recipe sets, so that ``from=`` excludes them, except ``ckpt``."""
 
 
@@ -199,7 +212,8 @@ def _with_recipe(settings: SampleSettings, recipe: recipes.SampleRecipe) -> Samp
     }
     weights: Any = recipe.weights
     adapter = recipes.find_adapters(recipe, Path(settings.runs))
-    return replace(settings, weights=weights, init=recipe.init, adapter=adapter, **checkpoints)
+    formats: dict[str, Any] = {"dtype": recipe.dtype, "quantize": recipe.quantize}
+    return replace(settings, weights=weights, init=recipe.init, adapter=adapter, **formats, **checkpoints)
 
 
 def _show_stream(

@@ -1,7 +1,7 @@
 """Models in GGUF files of llama.cpp, read with the package ``gguf``: F16, F32, Q8_0, Q4_0 and Q4_1 become float32."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ from genai.exchange.gguf_rotary import FACTORS, read_rope
 from genai.exchange.gguf_tokenizer import read_text_modality
 from genai.exchange.hf_config import Config
 from genai.exchange.pretrained import MAX_LAYERS, PretrainedModel, load_network
+from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive
+from genai.networks.native.formats import GROUP, GroupedWeight
+from genai.networks.native.weight_format import store_weights
 from genai.runs.checkpoint import file_hash
 from genai.runs.record import BaseRecord
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")
+GROUP_BYTES = {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20}
+"""Bytes of 32 weights: one scale, or a scale and a minimum, as float16, then the values."""
 MAX_VALUES_PER_BYTE = 2
 """A file with more values than this per byte holds none of ``QUANTIZATIONS``."""
 MAX_READS = 5_000_000
@@ -78,6 +83,7 @@ def read_gguf(path: Path) -> PretrainedModel:
     if arguments["layers"] > MAX_LAYERS:
         raise UserError(f"{path}: {arguments['layers']:,} layers are more than {MAX_LAYERS}.")
     network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
+    store_weights(network, _grouped_weights(family.weights(arguments), tensors, arguments["tied"]))
     modality = read_text_modality(fields, arguments, path)
     name, license = fields.get("general.name"), fields.get("general.license")
     origin = BaseRecord(
@@ -123,10 +129,33 @@ class GGUFTensors(Mapping[str, Tensor]):
             values = torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), np.float32))
         except Exception as error:  # sizes of a stranger
             raise CorruptCheckpoint(f"{self.path} is damaged: {short_text(name)} cannot be read.") from error
+        return self._in_order(values, name)
+
+    def grouped(self, name: str) -> GroupedWeight | None:
+        """Return a tensor as the whole numbers that it is stored in; ``None`` if it is not."""
+        tensor = self.tensors[name]
+        kind = tensor.tensor_type.name
+        if kind not in GROUP_BYTES:
+            return None
+        data = torch.from_numpy(np.array(tensor.data, np.uint8))
+        blocks = data.view(len(data), -1, GROUP_BYTES[kind])  # (rows, groups, bytes)
+        halves = blocks[..., : 4 if kind == "Q4_1" else 2].contiguous().view(torch.float16).float()
+        scales = halves[..., 0]
+        if kind == "Q8_0":
+            values, minimums = blocks[..., 2:].contiguous().view(torch.int8), None
+        else:
+            nibbles = blocks[..., -GROUP // 2 :]
+            values = torch.cat([nibbles & 15, nibbles >> 4], -1)
+            minimums = halves[..., 1] if kind == "Q4_1" else -8 * scales
+        parts = [values.flatten(1), scales, *([] if minimums is None else [minimums])]
+        return GroupedWeight(*(self._in_order(part, name) for part in parts))
+
+    def _in_order(self, rows: Tensor, name: str) -> Tensor:
+        """Return the rows of a matrix of queries or keys in the order of transformers."""
         if self.config["model_type"] == "llama" and (part := re.search(r"\.(q|k)_proj\.", name)):
             heads = self.config["num_attention_heads" if part[1] == "q" else "num_key_value_heads"]
-            return _split_rotary_pairs(values, heads)
-        return values
+            return _split_rotary_pairs(rows, heads)
+        return rows
 
     def __contains__(self, name: object) -> bool:
         return name in self.tensors
@@ -136,6 +165,23 @@ class GGUFTensors(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.tensors)
+
+
+def _grouped_weights(weights: Sequence[Weight], tensors: GGUFTensors, tied: bool) -> dict[str, GroupedWeight]:
+    """Return the matrices that the file stores as whole numbers, by the names of ``GPT``."""
+    stored = {}
+    for weight in weights:
+        parts = {source: tensors.grouped(source) for source in weight.sources}
+        found = [part for part in parts.values() if part is not None]
+        if len(found) < len(parts) or len({part.format for part in found}) != 1:
+            continue
+        fields = ("values", "scales", *(["minimums"] if found[0].minimums is not None else []))
+        stored[weight.name] = GroupedWeight(
+            *(weight.read({source: getattr(part, field) for source, part in parts.items()}) for field in fields)
+        )
+    if tied and "embedding.weight" in stored:
+        stored["readout.weight"] = stored["embedding.weight"]
+    return stored
 
 
 def _open(path: Path) -> Any:

@@ -22,12 +22,14 @@ from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit
+from genai.networks.native.weight_format import describe_rung, set_weight_format
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import AdapterRecord
 from genai.runs.run import Run
 
 ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
 """Arguments of ``Model.sample`` besides options."""
+DTYPES, QUANTIZATIONS = ("float32", "bfloat16"), ("int8", "int4")
 MAX_REPR_PROMPTS = 3
 """Prompts in the ``repr`` of a model."""
 
@@ -45,6 +47,7 @@ class Model:
         parts: the models that it is composed of, by the keys of the command line that name them: itself as ``ckpt``.
         header: of the checkpoint; ``None`` for a model that has none.
         adapters: those that are merged into its weights.
+        dtype, quantize: format of the weights, if it is not that of the file.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Model:
         self.file, self.digest, self.step, self.notes = file, digest, step, list(notes)
         self.weights, self.parts, self.header = weights, {"ckpt": self}, header
         self.adapters = list(adapters)
+        self.dtype: str | None = None
+        self.quantize: str | None = None
 
     def __repr__(self) -> str:
         parts = [
@@ -89,6 +94,26 @@ class Model:
     def metrics(self) -> Sequence[str]:
         """Names of its default metrics; empty: those of the data."""
         return self.method.metrics
+
+    @property
+    def rung(self) -> str:
+        """How a text model generates: ``"native loop, int8 weights"``; "" for other models."""
+        return describe_rung(getattr(self.method, "network", None))
+
+    def set_weight_format(self, dtype: str | None = None, quantize: str | None = None) -> None:
+        """Round the weights of a GPT to a format, in which they are also read; see ``load``. Raises ``UserError``."""
+        if dtype is None and quantize is None:
+            return
+        for name, value, allowed in (("dtype", dtype, DTYPES), ("quantize", quantize, QUANTIZATIONS)):
+            if value not in (None, *allowed):
+                raise UserError(f"{name}={short_repr(value)}: it should be {' or '.join(allowed)}.")
+        if dtype and quantize:
+            raise UserError("dtype= and quantize=: give one of them.")
+        network = getattr(self.method, "network", None)
+        if not describe_rung(network):
+            raise UserError(f"{'dtype' if dtype else 'quantize'}= is for text models. Leave it out.")
+        set_weight_format(network, str(dtype or quantize))
+        self.dtype, self.quantize = dtype, quantize
 
     def sample(
         self,
@@ -296,6 +321,8 @@ def load(
     runs_folder: str | Path = "runs",
     plugins: Sequence[str] = (),
     adapter: str | Path | Mapping[str, float] | None = None,
+    dtype: str | None = None,
+    quantize: str | None = None,
 ) -> Model:
     """Load the model of a run folder, a checkpoint file or an exported folder.
 
@@ -310,13 +337,18 @@ def load(
         plugins: packages besides genai whose classes the checkpoint may name.
         adapter: a run with ``adapter=lora``, or a folder of peft, that changes ``source``; or several with factors,
             ``{"runs/a": 0.7, "runs/b": 0.3}``. Without ``source``, the model that the first one changes.
+        dtype: format in which a GPT's weights are read while it generates: ``float32`` or ``bfloat16``; ``None``: that of
+            the file.
+        quantize: the same in fewer bits: ``int8`` or ``int4``.
 
     Raises:
         UserError: there is no such run or file.
         CorruptCheckpoint: the checkpoint is damaged or refused.
     """
     adapters = parse_adapters(adapter)
-    return Model(**vars(read_model(source, modality, weights, device, Path(runs_folder), plugins, adapters)))
+    model = Model(**vars(read_model(source, modality, weights, device, Path(runs_folder), plugins, adapters)))
+    model.set_weight_format(dtype, quantize)
+    return model
 
 
 def count_parameters(module: nn.Module) -> int:

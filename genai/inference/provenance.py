@@ -49,6 +49,8 @@ class SampleRecipe:
         files: hash of each input file.
         checkpoint, checkpoint_sha256, step, weights: of the model.
         adapters: merged into the weights of the model.
+        dtype, quantize: format of the weights, if it was not that of the file.
+        rung: how a text model generated.
         sound: checkpoint of the model that generated the soundtrack.
         version: of genai.
         item: number of the sample in ``batch``.
@@ -67,6 +69,9 @@ class SampleRecipe:
     step: int = 0
     weights: str
     adapters: list[AdapterRecord] = field(default_factory=list)
+    dtype: str | None = None
+    quantize: str | None = None
+    rung: str = ""
     sound: CheckpointOrigin | None = None
     version: str = ""
     item: Annotated[int, Ge(0)]
@@ -103,6 +108,9 @@ def make_recipe(
         **vars(checkpoint_origin(model)),
         weights=model.weights,
         adapters=list(model.parts["ckpt"].adapters),
+        dtype=model.parts["ckpt"].dtype,
+        quantize=model.parts["ckpt"].quantize,
+        rung=model.rung,
         sound=_sound_origin(model),
         version=genai.__version__,
         item=item,

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genai.networks.native.formats import FORMATS, GroupedWeight
 from genai.networks.native.gpt_arrays import GPTShape, GPTState, GPTWeights, TokenParams
 from genai.networks.native.gpt_loop import AFTER_ROTARY, BEFORE_ROTARY, NO_NORM, compile_gpt_loop
-from genai.networks.native.packing import KINDS, GroupedWeight, pack_matrix
+from genai.networks.native.packing import pack_matrix
 from genai.networks.native.products import BLOCK
 from genai.networks.native.token_sampling import TokenSampling
 from genai.networks.native.vectors import GELU, GELU_TANH, RELU2, SWIGLU
+from genai.networks.native.weight_format import MATRICES, matrix_names
 from genai.networks.wavenet.loop import SamplingParams
 
 ACTIVATIONS = {"relu2": RELU2, "gelu": GELU, "gelu_tanh": GELU_TANH, "swiglu": SWIGLU}
 QK_NORMS = {"none": NO_NORM, "before_rotary": BEFORE_ROTARY, "after_rotary": AFTER_ROTARY}
-MATRICES = ("qkv", "attention_out", "up", "down")
 
 
 class PackedGPT:
@@ -27,21 +28,19 @@ class PackedGPT:
 
     Args:
         network: the GPT.
-        kind, head_kind: formats of the blocks' matrices and of the readout, of ``KINDS``.
-        stored: 4-bit matrices of a file by the names of their parameters, which are taken as they are.
+        kind, head_kind: formats of the blocks' matrices and of the readout, of ``FORMATS``.
+        stored: matrices of a file by the names of their parameters, which are taken as they are.
     """
 
     def __init__(self, network: Any, kind: str, head_kind: str, stored: dict[str, GroupedWeight] | None = None) -> None:
-        self.kind, self.head_kind = KINDS[kind], KINDS[head_kind]
+        self.kind, self.head_kind, stored = FORMATS[kind], FORMATS[head_kind], stored or {}
         self.shape = loop_shape(network)
-        stored = stored or {}
-        matrices = [
-            stored.get(f"blocks.{index}.{name}.weight") or getattr(block, name).weight
-            for index, block in enumerate(network.blocks)
-            for name in MATRICES
-        ]
-        packed = [pack_matrix(matrix, self.kind) for matrix in matrices]
-        packed.append(pack_matrix(network.readout.weight, self.head_kind))
+        kinds = {**dict.fromkeys(matrix_names(network), kind), "readout": head_kind}
+        packed = []
+        for name, matrix_kind in kinds.items():
+            matrix, own = network.get_submodule(name).weight, stored.get(f"{name}.weight")
+            is_own = own is not None and own.format == matrix_kind and own.dequantize().equal(matrix)
+            packed.append(pack_matrix(own if own is not None and is_own else matrix, matrix_kind))
         starts = np.cumsum([0, *(len(part) for part in packed)])[:-1]
         self.weights = GPTWeights(torch.cat(packed).numpy(), starts.astype(np.int64), *_vectors(network))
 
@@ -204,6 +203,7 @@ class GPTEngine:
         self.loop(*arguments, cos, sin, uniforms, tokens, logits)
 
 
+@torch.inference_mode()
 def create_engine(network: Any, prompts: Sequence[Tensor], new: int, sampling: TokenSampling) -> GPTEngine:
     """Create an engine for ``prompts`` (time,), see ``GPT.token_engine``."""
     prompt_states: dict[tuple[int, ...], tuple[Tensor, Any]] = {}

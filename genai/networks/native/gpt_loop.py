@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 from numba import njit
 
+from genai.networks.native.formats import GROUP
 from genai.networks.native.gpt_arrays import Array, GPTShape, GPTState, GPTWeights, TokenParams, Workspace
-from genai.networks.native.products import GROUP, multiply
+from genai.networks.native.products import multiply
 from genai.networks.native.vectors import ONE, ZERO, activate, attend, group_sums, normalize, rotate, tanh
 from genai.networks.wavenet.loop import NJIT_OPTIONS, SamplingParams, compile_function, sample_class
 

@@ -14,28 +14,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 
+from genai.networks.native.formats import BFLOAT16, FLOAT32, GROUP, INT4, INT8
 from genai.networks.wavenet.matmul import VECTOR_FLOATS
 
 intrinsic: Any = _intrinsic  # decorated functions take no typing context, whatever numba's signature says
-FLOAT32, BFLOAT16, INT8, INT4 = range(4)
-"""Formats of weights."""
 BLOCK = 2 * VECTOR_FLOATS
 """Outputs of a panel."""
-GROUP = 32
-"""Inputs that share a scale and a minimum in ``INT4``, as in the formats of llama.cpp."""
 _FLOAT, _I8, _I16, _I32, _I64, _HALF = (
     ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.HalfType(),
 )  # fmt: skip
-
-
-def panel_bytes(kind: int, inputs: int) -> int:
-    """Return the size of a panel of ``inputs`` inputs, a multiple of ``GROUP``."""
-    return {
-        FLOAT32: 4 * inputs * BLOCK,
-        BFLOAT16: 2 * inputs * BLOCK,
-        INT8: inputs * BLOCK + 4 * BLOCK,
-        INT4: inputs // GROUP * (GROUP // 2 + 4) * BLOCK,
-    }[kind]
 
 
 @intrinsic(prefer_literal=True)
@@ -91,12 +78,16 @@ class _Product:
             ):
                 self._tile(panel, panels, row)
 
+    @property
+    def group_bytes(self) -> int:
+        """Size of a group of a panel: scales, minimums, values."""
+        return (2 * BLOCK + GROUP * BLOCK) if self.kind == INT8 else (4 * BLOCK + GROUP // 2 * BLOCK)
+
     def _panel_size(self) -> Any:
         b, n = self.b, self.n
-        if self.kind == INT4:
-            return b.mul(b.udiv(n, n.type(GROUP)), n.type((GROUP // 2 + 4) * BLOCK))
-        size = b.mul(n, n.type({FLOAT32: 4, BFLOAT16: 2, INT8: 1}[self.kind] * BLOCK))
-        return b.add(size, n.type(4 * BLOCK)) if self.kind == INT8 else size
+        if self.kind in (INT8, INT4):
+            return b.mul(b.udiv(n, n.type(GROUP)), n.type(self.group_bytes))
+        return b.mul(n, n.type({FLOAT32: 4, BFLOAT16: 2}[self.kind] * BLOCK))
 
     def _tile(self, panel: Any, panels: int, row: Any) -> None:
         """Emit a tile. Its sums are variables on the stack that LLVM keeps in registers."""
@@ -107,8 +98,8 @@ class _Product:
         totals = {cell: cgutils.alloca_once_value(b, zero) for cell in cells}
         for total in totals.values():
             b.store(zero, total)
-        if self.kind == INT4:
-            self._int4_groups(starts, x_rows, row, totals)
+        if self.kind in (INT8, INT4):
+            self._groups(starts, x_rows, row, totals)
         else:
             with cgutils.for_range(b, self.n) as loop:
                 x = [self._broadcast(b.load(b.gep(pointer, [loop.index]))) for pointer in x_rows]
@@ -119,11 +110,6 @@ class _Product:
                             self._add_product(totals[r, p, v], weights, x[r])
         for (r, p, v), total in totals.items():
             value = b.load(total)
-            if self.kind == INT8:
-                scales = b.gep(
-                    starts[p], [b.add(b.mul(self.n, self.n.type(BLOCK)), self.n.type(4 * v * VECTOR_FLOATS))]
-                )
-                value = b.fmul(value, self._load(scales, self.vector))
             offset = b.add(
                 b.mul(b.add(row, row.type(r)), self.m), b.mul(b.add(panel, panel.type(p)), panel.type(BLOCK))
             )
@@ -133,55 +119,64 @@ class _Product:
     def _weights(self, start: Any, index: Any, v: int) -> Any:
         """Return the weights of vector ``v`` for the input ``index``, as float32."""
         b = self.b
-        size = {FLOAT32: 4, BFLOAT16: 2, INT8: 1}[self.kind]
+        size = {FLOAT32: 4, BFLOAT16: 2}[self.kind]
         offset = b.add(b.mul(index, index.type(size * BLOCK)), index.type(size * v * VECTOR_FLOATS))
         pointer = b.gep(start, [offset])
         if self.kind == FLOAT32:
             return self._load(pointer, self.vector)
-        if self.kind == BFLOAT16:
-            bits = b.zext(self._load(pointer, ir.VectorType(_I16, VECTOR_FLOATS)), self.int_vector)
-            return b.bitcast(b.shl(bits, self._constant(16)), self.vector)
-        return b.sitofp(b.sext(self._load(pointer, ir.VectorType(_I8, VECTOR_FLOATS)), self.int_vector), self.vector)
+        bits = b.zext(self._load(pointer, ir.VectorType(_I16, VECTOR_FLOATS)), self.int_vector)
+        return b.bitcast(b.shl(bits, self._constant(16)), self.vector)
 
-    def _int4_groups(self, starts: list[Any], x_rows: list[Any], row: Any, totals: dict[Any, Any]) -> None:
-        """Emit the loop over groups: scales and minimums as float16, then bytes of two inputs, the first one in the low
-        half."""
-        b, zero, half = self.b, self.vector(None), ir.VectorType(_HALF, VECTOR_FLOATS)
-        groups, group_size = b.udiv(self.n, self.n.type(GROUP)), (GROUP // 2 + 4) * BLOCK
+    def _groups(self, starts: list[Any], x_rows: list[Any], row: Any, totals: dict[Any, Any]) -> None:
+        """Emit the loop over groups: the sum of a group, then its scale and its minimum."""
+        b, zero, inputs = self.b, self.vector(None), 1 if self.kind == INT8 else 2  # of a byte
+        groups = b.udiv(self.n, self.n.type(GROUP))
         parts = {cell: cgutils.alloca_once_value(b, zero) for cell in totals}
         with cgutils.for_range(b, groups) as group:
             for part in parts.values():
                 b.store(zero, part)
-            bases = [b.gep(start, [b.mul(group.index, group.index.type(group_size))]) for start in starts]
-            with cgutils.for_range(b, self.n.type(GROUP // 2)) as pair:
-                first = b.add(b.mul(group.index, group.index.type(GROUP)), b.mul(pair.index, pair.index.type(2)))
+            bases = [b.gep(start, [b.mul(group.index, group.index.type(self.group_bytes))]) for start in starts]
+            with cgutils.for_range(b, self.n.type(GROUP // inputs)) as byte:
+                first = b.add(b.mul(group.index, group.index.type(GROUP)), b.mul(byte.index, byte.index.type(inputs)))
                 x = [
-                    [self._broadcast(b.load(b.gep(pointer, [b.add(first, first.type(i))]))) for i in range(2)]
+                    [self._broadcast(b.load(b.gep(pointer, [b.add(first, first.type(i))]))) for i in range(inputs)]
                     for pointer in x_rows
                 ]
                 for p, base in enumerate(bases):
                     for v in range(2):
-                        offset = b.add(
-                            b.mul(pair.index, pair.index.type(BLOCK)), pair.index.type(4 * BLOCK + v * VECTOR_FLOATS)
-                        )
-                        packed = self._load(b.gep(base, [offset]), ir.VectorType(_I8, VECTOR_FLOATS))
-                        bits = b.zext(packed, self.int_vector)
-                        low, high = b.and_(bits, self._constant(15)), b.lshr(bits, self._constant(4))
-                        for i, nibbles in enumerate((low, high)):
-                            weights = b.sitofp(nibbles, self.vector)
+                        for i, weights in enumerate(self._whole_numbers(base, byte.index, v)):
                             for r in range(self.rows):
                                 self._add_product(parts[r, p, v], weights, x[r][i])
             for p, base in enumerate(bases):
                 for v in range(2):
-                    scale, minimum = (
-                        b.fpext(self._load(b.gep(base, [_I64(2 * (k * BLOCK + v * VECTOR_FLOATS))]), half), self.vector)
-                        for k in range(2)
+                    self._add_group(
+                        base, v, [(parts[r, p, v], totals[r, p, v]) for r in range(self.rows)], row, group.index
                     )
-                    for r in range(self.rows):
-                        index = b.add(b.mul(b.add(row, row.type(r)), groups), group.index)
-                        total = self._broadcast(b.load(b.gep(self.sums, [index])))
-                        self._add_product(totals[r, p, v], scale, b.load(parts[r, p, v]))
-                        self._add_product(totals[r, p, v], minimum, total)
+
+    def _whole_numbers(self, base: Any, index: Any, v: int) -> list[Any]:
+        """Return the values in byte ``index`` of a group, of vector ``v``, as float32: of one or of two inputs."""
+        b, header = self.b, (2 if self.kind == INT8 else 4) * BLOCK
+        offset = b.add(b.mul(index, index.type(BLOCK)), index.type(header + v * VECTOR_FLOATS))
+        packed = self._load(b.gep(base, [offset]), ir.VectorType(_I8, VECTOR_FLOATS))
+        if self.kind == INT8:
+            return [b.sitofp(b.sext(packed, self.int_vector), self.vector)]
+        bits = b.zext(packed, self.int_vector)
+        low, high = b.and_(bits, self._constant(15)), b.lshr(bits, self._constant(4))
+        return [b.sitofp(nibbles, self.vector) for nibbles in (low, high)]
+
+    def _add_group(self, base: Any, v: int, sums: list[tuple[Any, Any]], row: Any, group: Any) -> None:
+        """Add the sum of a group to the total of each row."""
+        b, half = self.b, ir.VectorType(_HALF, VECTOR_FLOATS)
+        groups = b.udiv(self.n, self.n.type(GROUP))
+        scale, *minimum = (
+            b.fpext(self._load(b.gep(base, [_I64(2 * (k * BLOCK + v * VECTOR_FLOATS))]), half), self.vector)
+            for k in range(1 if self.kind == INT8 else 2)
+        )
+        for r, (part, total) in enumerate(sums):
+            self._add_product(total, scale, b.load(part))
+            if minimum:
+                index = b.add(b.mul(b.add(row, row.type(r)), groups), group)
+                self._add_product(total, minimum[0], self._broadcast(b.load(b.gep(self.sums, [index]))))
 
     def _add_product(self, variable: Any, a: Any, c: Any) -> None:
         b = self.b

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from genai.networks.native.products import GROUP
+from genai.networks.native.formats import GROUP
 from genai.networks.wavenet.loop import NJIT_OPTIONS, fast_exp
 
 Array = np.ndarray[Any, Any]
