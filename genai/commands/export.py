@@ -27,6 +27,8 @@ def export(config: CommandConfig) -> None:
     from genai.inference.model import load
 
     settings = parse_settings(ExportSettings, config)
+    if settings.format == "peft" and settings.adapter:
+        raise UserError("format=peft writes the adapter of one run: name the run with ckpt=, and leave out adapter=.")
     out = Path(settings.out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):  # before the model is read
         raise UserError(f"out={out} is there already: name a new folder.")

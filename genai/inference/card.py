@@ -121,10 +121,12 @@ def public_record(model: Model) -> dict[str, Any]:
 
 
 def _record(model: Model) -> RunRecord:
-    """Return the model's record, with the scores of its run if they are of this checkpoint. Raises ``UserError``."""
+    """Return the model's record, with the scores of its run if they are of these weights. Raises ``UserError``."""
     run = model.run
     values = dict(model.record)
-    if run:
+    if model.adapters:
+        values |= {"best": None, "scores": []}
+    elif run:
         values["scores"] = _read_scores(model)
     return parse_record(values, run.record_file if run else model.file or "")
 
