@@ -93,8 +93,8 @@ def _modality_node(path: Path) -> Any:
     from genai.inference.stored_model import is_exported_path, open_checkpoint
     from genai.runs.checkpoint import CheckpointHeader
 
-    is_alone = path.is_file() and not (path.parent.parent / "record.json").is_file()
-    if is_alone or is_exported_path(path):
+    has_run = path.is_dir() or (path.parent.parent / "record.json").is_file()
+    if is_exported_path(path) or (path.is_file() and not has_run):
         return CheckpointHeader.read(open_checkpoint(path)[1]).modality
     return current_node(find_run(path).read_config().get("modality"))
 

@@ -56,7 +56,7 @@ def check(config: CommandConfig, folder: Path) -> None:
     parts = TrainingParts.parse(with_base_nodes(config, base, None))
     if base:
         parts.modality.restore(base.modality_state)
-    report = DataReport(parts.build_source(), parts.modality, is_fitted=base is not None)
+    report = DataReport(parts.build_source(), parts.modality, needs_fit=base is None)
     for label, text in report.rows():
         print(one_line(f"{label:<10}{text}"), flush=True)
     items = report.write_items(folder)
