@@ -180,7 +180,7 @@ def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins
     return AdapterRecord(str(file.absolute()), file_hash(file), factor)
 
 
-def _is_peft_folder(source: str) -> bool:
+def _is_peft_folder(source: str | Path) -> bool:
     return (Path(source).expanduser() / "adapter_config.json").is_file()
 
 
@@ -258,6 +258,8 @@ def open_checkpoint(
         return package.file, package.state, []
     if is_exported_path(path):
         raise UserError(f"{source} is a model of another tool, not a run or checkpoint.")
+    if _is_peft_folder(path):
+        raise UserError(f"{source} is an adapter of peft: give it as adapter=, and the model that it changes as ckpt=.")
     if path.is_dir():
         return find_run(path).load("best")
     if not path.exists():

@@ -311,3 +311,11 @@ def test_peft_takes_one_run(pair: tuple[Path, Path, Path], inside: Callable[...,
     for words in ([f"ckpt={base}"], [f"ckpt={first}"], []):
         done = inside("export", *words, f"adapter={first}", "format=peft", f"out={tmp_path / 'out'}", cwd=tmp_path)
         assert done.returncode == 2 and "name the run with ckpt=" in done.stderr
+
+
+@pytest.mark.parametrize("use", ["ckpt", "init_from"])
+def test_a_folder_of_peft_alone_says_how_to_use_it(use: str, inside: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "adapter_config.json").write_text("{}")
+    done = inside("sample" if use == "ckpt" else "train", f"{use}=small", cwd=tmp_path)
+    assert done.returncode == 2 and "small is an adapter of peft: give it as adapter=" in done.stderr
