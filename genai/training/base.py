@@ -1,12 +1,13 @@
 """The model that a run starts from, if the run takes its modality and its model from there too."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genai.cli.compose import CommandConfig, override_key
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import current_node
 from genai.data.registry import modality_classes
 from genai.inference.base import describe_base
@@ -63,6 +64,8 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
     if has_adapter and not (settings.init_from or record):
         raise UserError("adapter= needs init_from=, the model that it changes.")
     if record and has_adapter:
+        if not os.path.exists(record.path):
+            raise UserError(f"this run changes {short_repr(record.path)}, which is not there: put it back to continue.")
         base = _load_base(record.path, settings)
         if base.record.digest != record.digest:
             raise UserError(f"{record.path} has changed since this run began: an adapter continues on the same base.")

@@ -94,6 +94,8 @@ def test_a_base_that_moved_or_changed_is_named(text_words: list[str], tmp_path: 
     moved = base.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"its base, .*, is not there\. Name a copy with ckpt="):
         genai.load(run.folder)
+    with pytest.raises(UserError, match=r"best\.ckpt', which is not there: put it back to continue"):
+        go_on(run)
     moved.rename(base)
     content = base / "checkpoints" / "best.ckpt"
     run_to([word for word in text_words if not word.startswith(("init_from", "adapter"))], "steps=1")
