@@ -295,7 +295,7 @@ def load(
     device: str = "auto",
     runs_folder: str | Path = "runs",
     plugins: Sequence[str] = (),
-    adapter: str | Path | Mapping[str, float] | None = None,
+    adapter: str | Path | Mapping[str | Path, float] | None = None,
 ) -> Model:
     """Load the model of a run folder, a checkpoint file or an exported folder.
 
