@@ -172,6 +172,9 @@ def merge_adapters(module: nn.Module, factor: float = 1.0) -> None:
 
 
 def _is_target_type(layer: nn.Module) -> bool:
+    """Return whether a layer can be adapted: one whose weight is computed, as by ``weight_norm``, cannot."""
+    if layer._parameters.get("weight") is None:
+        return False
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return layer.groups == 1
     return isinstance(layer, nn.Linear | nn.Embedding)

@@ -41,7 +41,7 @@ FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "out", "from", "runs"),
     "evaluate": ("ckpt", "adapter", "soundtrack", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
-    "export": ("ckpt", "adapter", "out", "runs"),
+    "export": ("ckpt", "adapter", "out", "license", "runs"),
     "history": ("compare", "runs", "samples"),
 }
 """Keys whose values may be any text, by command."""

@@ -63,12 +63,40 @@ def with_base_words(words: Sequence[str]) -> list[str]:
         return list(words)
     from genai.inference.stored_model import is_pretrained_path
 
-    is_pretrained = is_pretrained_path(Path(str(source)).expanduser().absolute())
-    if not (has_adapter or is_pretrained):
+    path = Path(str(source)).expanduser().absolute()
+    if is_pretrained_path(path):
+        new = ["modality=text", *([] if has_adapter else ["optimizer=finetune"])]
+    elif has_adapter:
+        new = modality_words(_modality_node(path), plugin_names(words))
+    else:
         return list(words)
-    kind = "text" if is_pretrained else find_run(str(source)).record.modality
-    new = {"modality": kind, "optimizer": None if has_adapter else "finetune"}
-    return [*(f"{key}={value}" for key, value in new.items() if value and key not in values), *words]
+    return [*(word for word in new if override_key(word) not in values), *words]
+
+
+def modality_words(node: Any, plugins: Sequence[str] = ()) -> list[str]:
+    """Return the name of the modality that a config node describes, and its numbers, as words.
+
+    Data sources take sizes from them: ``modality=image``, ``modality.size=16``. The node may be a stranger's.
+    """
+    from genai.data.registry import modality_classes
+
+    node = node if isinstance(node, Mapping) else {}
+    classes = {f"{cls.__module__}.{cls.__name__}": name for name, cls in modality_classes(tuple(plugins)).items()}
+    name = classes.get(str(node.get("_target_")))
+    numbers = {key: value for key, value in node.items() if isinstance(value, int | float) and str(key).isidentifier()}
+    words = [f"modality.{key}={str(value).lower()}" for key, value in numbers.items()]
+    return ([f"modality={name}"] if name else []) + words[:MAX_VALUES]
+
+
+def _modality_node(path: Path) -> Any:
+    """Return the config node of the modality of a run, an exported folder or a checkpoint. Raises ``UserError``."""
+    from genai.inference.stored_model import is_exported_path, open_checkpoint
+    from genai.runs.checkpoint import CheckpointHeader
+
+    has_run = path.is_dir() or (path.parent.parent / "record.json").is_file()
+    if is_exported_path(path) or (path.is_file() and not has_run):
+        return CheckpointHeader.read(open_checkpoint(path)[1]).modality
+    return current_node(find_run(path).read_config().get("modality"))
 
 
 def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]:

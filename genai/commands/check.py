@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
+from genai.cli.overrides import with_base_words
 from genai.core.errors import UserError
 from genai.core.terminal import one_line, terminal_text
 
@@ -36,7 +37,7 @@ def main() -> None:
     folders = [word.removeprefix("out=") for word in words if word.startswith("out=")]
     folder = Path(folders[-1] if folders and folders[-1] else "check").expanduser()
     overrides = [word for word in words if not word.startswith("out=")]
-    launch(lambda config: check(config, folder), "train", overrides)
+    exit_on_error(lambda: launch(lambda config: check(config, folder), "train", with_base_words(overrides)))
 
 
 def check_word(word: str) -> None:
@@ -46,11 +47,16 @@ def check_word(word: str) -> None:
 
 def check(config: CommandConfig, folder: Path) -> None:
     """Print the report on the data of a training run. Raises ``UserError`` if nothing can be used."""
+    from genai.training.base import find_base, with_base_nodes
+    from genai.training.config import TrainSettings
     from genai.training.data_report import DataReport
     from genai.training.parts import TrainingParts
 
-    parts = TrainingParts.parse(config)
-    report = DataReport(parts.build_source(), parts.modality)
+    base = find_base(config, TrainSettings.parse(config.settings), None)
+    parts = TrainingParts.parse(with_base_nodes(config, base, None))
+    if base:
+        parts.modality.restore(base.modality_state)
+    report = DataReport(parts.build_source(), parts.modality, needs_fit=base is None)
     for label, text in report.rows():
         print(one_line(f"{label:<10}{text}"), flush=True)
     items = report.write_items(folder)

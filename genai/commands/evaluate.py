@@ -129,10 +129,9 @@ def _load_source(
     Raises:
         UserError: no data are known; they do not fit the model; the run's own data have changed.
     """
-    from genai.cli.overrides import recorded_overrides, with_absolute_paths
+    from genai.cli.overrides import modality_words, recorded_overrides, with_absolute_paths
     from genai.core.data import Source
     from genai.core.instantiate import instantiate
-    from genai.data.registry import modality_classes
     from genai.runs.record import parse_record
 
     data = with_absolute_paths(data)
@@ -141,10 +140,11 @@ def _load_source(
     selects_data = any(override_key(word) in ("data", "data._target_") for word in new_words)
     if run is None and not selects_data:
         raise UserError(f"{model.file} is not in a run folder, so its data are unknown: give data=..., data.path=...")
-    names = [name for name, modality in modality_classes(tuple(plugins)).items() if type(model.modality) is modality]
     words = [*data, *([f"plugins=[{','.join(plugins)}]"] if plugins else [])]
-    words = words if run else [*_modality_words(model), *words]
-    overrides = recorded_overrides(run, words) if run else [*(f"modality={name}" for name in names), *words]
+    if run:
+        overrides = recorded_overrides(run, words)
+    else:
+        overrides = [*modality_words(model.header and model.header.modality, plugins), *words]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
     node = compose("train", overrides).nodes["data"]
@@ -163,13 +163,6 @@ def _load_source(
             "\nRestore them, or choose the data to evaluate on: data=..."
         )
     return source, own_data
-
-
-def _modality_words(model: "Model") -> list[str]:
-    """Return the numbers in the config of an exported model's modality, such as ``modality.size=16``, as words."""
-    node = model.header.modality if model.header else None
-    numbers = {name: value for name, value in (node or {}).items() if isinstance(value, int | float)}
-    return [f"modality.{name}={str(value).lower()}" for name, value in numbers.items() if name.isidentifier()]
 
 
 def _output_path(out: str | None, run: "Run | None", is_default: bool) -> Path | None:

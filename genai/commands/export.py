@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
-from genai.core.errors import RunError, UserError
+from genai.core.errors import RunError, UserError, short_text
 from genai.core.files import new_folder, write_file
 from genai.core.terminal import one_line
 
@@ -27,6 +27,8 @@ def export(config: CommandConfig) -> None:
     from genai.inference.model import load
 
     settings = parse_settings(ExportSettings, config)
+    if settings.format == "peft" and settings.adapter:
+        raise UserError("format=peft writes the adapter of one run: name the run with ckpt=, and leave out adapter=.")
     out = Path(settings.out).expanduser()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):  # before the model is read
         raise UserError(f"out={out} is there already: name a new folder.")
@@ -82,8 +84,11 @@ def _write_gguf(model: "Model", folder: Path, settings: "ExportSettings") -> str
     from genai.inference.card import model_card, model_license
     from genai.runs.record import parse_record
 
-    license_name = model_license(parse_record(model.record, "record.json"))
-    return export_gguf(model.modality, model.method, folder, model_card(model), license_name)
+    record = parse_record(model.record, "record.json")
+    base = record.base.name if record.base else ""
+    return export_gguf(
+        model.modality, model.method, folder, model_card(model, "gguf"), model_license(record), short_text(base)
+    )
 
 
 def _write_peft(model: "Model", folder: Path, settings: "ExportSettings") -> str:

@@ -172,7 +172,7 @@ def read_dataclass(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _read_value(value: Any, hint: Any) -> Any:
-    """Convert mappings to the dataclass that ``hint`` is, allows (``Factory | None``) or lists (``list[Factory]``)."""
+    """Convert mappings to the dataclass that ``hint`` is, allows (``Part | None``) or lists (``list[Part]``)."""
     cls = next((member for member in (hint, *get_args(hint)) if is_dataclass(member)), None)
     if cls is None or not isinstance(value, Mapping | list):
         return value

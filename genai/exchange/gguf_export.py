@@ -14,7 +14,7 @@ from genai.core.files import make_folder, temporary_path, write_file
 from genai.core.filesystem import replace_file, sync_file
 from genai.exchange.description import network_arguments
 from genai.exchange.families import FAMILIES, FLOAT32_EPS, Arguments
-from genai.exchange.gguf_file import ARCHITECTURES, NAMES
+from genai.exchange.gguf_file import ARCHITECTURES, BASE, NAMES
 from genai.exchange.gguf_rotary import FACTORS, rope_metadata
 from genai.exchange.gguf_tokenizer import tokenizer_metadata
 from genai.exchange.hf_export import fitting_family
@@ -32,7 +32,9 @@ GGUF_NAMES = {part: name for name, part in NAMES.items()}
 """Names in GGUF, by those in transformers."""
 
 
-def export_gguf(modality: Modality, method: Method, out: Path, card: str = "", license: str = "") -> str:
+def export_gguf(
+    modality: Modality, method: Method, out: Path, card: str = "", license: str = "", base: str = ""
+) -> str:
     """Write ``FILE`` for llama.cpp.
 
     Args:
@@ -40,6 +42,7 @@ def export_gguf(modality: Modality, method: Method, out: Path, card: str = "", l
         out: the folder, created if it does not exist.
         card: content of ``README.md``.
         license: of the model, if it is known.
+        base: name of the model that it was trained from, if it is known.
 
     Returns:
         Its ``general.architecture``.
@@ -58,7 +61,7 @@ def export_gguf(modality: Modality, method: Method, out: Path, card: str = "", l
     metadata: dict[str, Any] = {
         "general.type": "model",
         "general.file_type": F16_FILE,
-        **({"general.license": license} if license else {}),
+        **{name: text for name, text in (("general.license", license), (BASE, base)) if text},
         **{f"{architecture}.{name}": value for name, value in (_sizes(arguments) | rope).items()},
         **tokenizer_metadata(modality, arguments["vocab_size"]),
     }

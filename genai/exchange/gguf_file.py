@@ -30,6 +30,8 @@ MAX_VALUES_PER_BYTE = 2
 """A file with more values than this per byte holds none of ``QUANTIZATIONS``."""
 MAX_READS = 5_000_000
 """Values of the metadata that are read; a file with 49,152 tokens (SmolLM2) has 247,312."""
+BASE = "genai.base"
+"""Name of the model that an exported one came from, as ``BASE_KEY`` of a card."""
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 NAMES = {
     "token_embd": "model.embed_tokens",
@@ -85,7 +87,7 @@ def read_gguf(path: Path) -> PretrainedModel:
     network = load_network(family, arguments, tensors, MAX_VALUES_PER_BYTE * path.stat().st_size, path)
     store_weights(network, _grouped_weights(family.weights(arguments), tensors, arguments["tied"]))
     modality = read_text_modality(fields, arguments, path)
-    name, license = fields.get("general.name"), fields.get("general.license")
+    name, license = fields.get(BASE) or fields.get("general.name"), fields.get("general.license")
     origin = BaseRecord(
         short_text(name) if name else path.stem, file_hash(path), short_text(license) if license else ""
     )

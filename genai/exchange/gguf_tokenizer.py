@@ -99,8 +99,11 @@ def tokenizer_metadata(modality: Text, vocab_size: int) -> dict[str, Any]:
 
 def _read_tokenizer(fields: Metadata, pre: str) -> Tokenizer:
     tokens, types = fields.get("tokenizer.ggml.tokens"), fields.get("tokenizer.ggml.token_type")
-    while types and types[-1] == UNUSED:  # they only fill the rows of the embedding
-        tokens, types = tokens[: len(types) - 1], types[:-1]
+    size = len(types)
+    while size and types[size - 1] == UNUSED:  # they only fill the rows of the embedding
+        size -= 1
+    if size < len(types):
+        tokens, types = tokens[:size], types[:size]
     merges = [tuple(merge.split(" ", 1)) for merge in fields.get("tokenizer.ggml.merges")]
     vocab = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(

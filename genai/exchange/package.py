@@ -39,6 +39,8 @@ NAMES = (CARD, CONFIG, TOKENIZER, WEIGHTS)
 """Files of a package besides its manifest."""
 LIBRARY = {"library_name": "genai"}
 """Entry of ``CONFIG`` and ``MANIFEST`` by which a package is recognized."""
+HEADER_KEYS = ("version", "format", "step", "model", "modality", "interface")
+"""Entries of a checkpoint's header that a package has as they are."""
 RECORD_KEYS = (
     "modality", "model", "data", "prompts", "known_prompts", "parameters", "best", "steps", "seconds", "device",
     "license", "base", "scores",
@@ -117,7 +119,7 @@ def write_package(
         write_file(folder / TOKENIZER, tokenizer)
     config = {
         **LIBRARY,
-        **{name: getattr(header, name) for name in ("version", "format", "step", "model", "modality", "interface")},
+        **{name: getattr(header, name) for name in HEADER_KEYS},
         "modality_state": modality_state,
         "weights": weights,
         "tied": aliases,
@@ -193,9 +195,7 @@ def read_package(folder: Path) -> Package:
         for name, tensor in state_dict.items()
         if name.startswith("method.ema_module.")
     }
-    entries = {
-        name: value for name, value in config.items() if name not in ("library_name", "weights", "tied", "record")
-    }
+    entries = {name: config[name] for name in HEADER_KEYS if name in config}
     entries["modality_state"] = _decode(config.get("modality_state"), tensors, folder)
     state = check_content({"genai": entries, "state_dict": state_dict}, folder, file.stat().st_size)
     return Package(state, _record(config), weights, file, digest)

@@ -4,6 +4,7 @@ What such a folder asks for and is not done here is refused, and so is a tensor 
 half applied looks as if it worked.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.networks.gpt import GPT
+from genai.runs.checkpoint import file_hash
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -78,15 +80,18 @@ def merge_peft(method: Method, folder: Path, factor: float = 1.0) -> None:
             changes = weight.write(torch.zeros_like(parameters[weight.name]))
             for source, module in sources.items():
                 if module in modules:
-                    change = _delta(modules.pop(module), tensors, config, folder, module)
-                    change = change.T if weight.transposed else change
-                    if change.shape != changes[source].shape:
-                        found = f"{tuple(change.shape)}, not {tuple(changes[source].shape)}"
-                        raise CorruptCheckpoint(f"{folder}: its change of {module} is {found}, as the base has it.")
-                    changes[source] = change
+                    expected = changes[source].T if weight.transposed else changes[source]
+                    change = _delta(modules.pop(module), tensors, config, folder, module, expected.shape)
+                    changes[source] = change.T if weight.transposed else change
             parameters[weight.name].add_(weight.read(changes), alpha=factor)
     if modules:
         raise UserError(f"{folder} changes {short_repr(next(iter(modules)))}, which the base does not have.")
+
+
+def peft_digest(folder: Path) -> str:
+    """Return the sha256 of an adapter: of its settings, such as ``lora_alpha``, and of its tensors."""
+    hashes = [file_hash(check_file(folder / name, folder=hub_root(folder))) for name in (CONFIG, WEIGHTS)]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def write_peft(method: Method, state: Mapping[str, Tensor], adapter: Mapping[str, Any], base: str, out: Path) -> None:
@@ -180,19 +185,31 @@ def _modules(tensors: TensorFiles, folder: Path) -> dict[str, list[str]]:
     return modules
 
 
-def _delta(names: list[str], tensors: TensorFiles, config: Mapping[str, Any], folder: Path, module: str) -> Tensor:
-    """Return the change of a module's weight (outputs, inputs), or of an embedding's (rows, width)."""
+def _delta(
+    names: list[str], tensors: TensorFiles, config: Mapping[str, Any], folder: Path, module: str, shape: torch.Size
+) -> Tensor:
+    """Return the change of a module's weight (outputs, inputs), or of an embedding's (rows, width).
+
+    Its ``shape`` is compared first: two small factors can have a product that is larger than the memory.
+
+    Raises:
+        CorruptCheckpoint: the factors do not fit each other, or the base.
+    """
     if len(names) != 2:
         raise CorruptCheckpoint(f"{folder}: {module} has one of two factors.")
     a, b = (tensors[name].float() for name in sorted(names))
     if a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or not a.shape[0]:
         raise CorruptCheckpoint(f"{folder}: the factors of {module} are {tuple(a.shape)} and {tuple(b.shape)}.")
+    is_embedding = names[0].endswith(("lora_embedding_A", "lora_embedding_B"))
+    found = (a.shape[1], b.shape[0]) if is_embedding else (b.shape[0], a.shape[1])
+    if found != tuple(shape):
+        raise CorruptCheckpoint(f"{folder}: its change of {module} is {found}, not {tuple(shape)}, as the base has it.")
     rank = a.shape[0]
     scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
     change = b @ a * scale
     if not change.isfinite().all():
         raise CorruptCheckpoint(f"{folder}: the change of {module} has values that are not finite.")
-    return change.T if names[0].endswith(("lora_embedding_A", "lora_embedding_B")) else change
+    return change.T if is_embedding else change
 
 
 def _text_network(method: Method) -> GPT:

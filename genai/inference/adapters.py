@@ -19,7 +19,7 @@ MAX_ADAPTERS = 32
 Factor = Annotated[float, Ge(-MAX_FACTOR), Le(MAX_FACTOR)]
 
 
-def parse_adapters(value: str | Path | Mapping[str, float] | None) -> dict[str, float]:
+def parse_adapters(value: str | Path | Mapping[str | Path, float] | None) -> dict[str, float]:
     """Return adapters by path, with their factors.
 
     Args:
@@ -30,17 +30,19 @@ def parse_adapters(value: str | Path | Mapping[str, float] | None) -> dict[str, 
     """
     if value is None:
         return {}
-    if isinstance(value, Path) or (isinstance(value, str) and not value.strip().startswith("{")):
-        return {str(value): 1.0}
     example = "adapter='{runs/a: 0.7, runs/b: 0.3}'"
+    if isinstance(value, Path) or (isinstance(value, str) and not value.strip().startswith(("{", "["))):
+        if not str(value).strip():
+            raise UserError(f"adapter= is empty: give a run, or runs with factors, as {example}.")
+        return {str(value): 1.0}
+    message = f"adapter={short_repr(value)}: it should be a run, or runs with factors, as {example}."
     try:
-        factors = parse_yaml(value, "adapter") if isinstance(value, str) else dict(value)
+        values: Any = parse_yaml(value, "adapter") if isinstance(value, str) else dict(value)
     except (UserError, TypeError, ValueError) as error:
-        raise UserError(
-            f"adapter={short_repr(value)}: it should be a run, or runs with factors, as {example}."
-        ) from error
-    if not isinstance(factors, dict) or not 0 < len(factors) <= MAX_ADAPTERS:
-        raise UserError(f"adapter={short_repr(value)}: it should be a run, or runs with factors, as {example}.")
+        raise UserError(message) from error
+    if not isinstance(values, dict) or not 0 < len(values) <= MAX_ADAPTERS:
+        raise UserError(message)
+    factors = {str(path) if isinstance(path, Path) else path: factor for path, factor in values.items()}
     for path, factor in factors.items():
         validate_value(path, str, "adapter")
         validate_value(factor, Factor, f"adapter.{path}")

@@ -19,6 +19,8 @@ from genai.runs.checkpoint import CheckpointHeader
 
 SAMPLING_PREFIXES = ("method.ema_module.", "ema.module.")
 """Start of the names of weights that sampling needs."""
+MAX_PARAMETERS = 5_000
+"""Tensors of a model that a checkpoint describes."""
 
 
 def build_from_checkpoint(
@@ -56,6 +58,17 @@ def check_description(
         CorruptCheckpoint: a description that does not fit the weights.
         Exception: any other error from building an invalid description.
     """
+    modality = _build_modality(header, plugins)
+    with torch.device("meta"), SkipInit(), limit_parameters(MAX_PARAMETERS):
+        method = build_method(header.model or {}, modality, plugins)
+        if header.adapter is not None:
+            instantiate(header.adapter, LoRA, "adapter", plugins=plugins).attach(method)
+    check_tensors(method, weights, num_bytes, header.adapter is not None, partial)
+    return modality, method
+
+
+def _build_modality(header: CheckpointHeader, plugins: Sequence[str]) -> Modality:
+    """Return the modality that a checkpoint describes, with its state. Raises ``UserError``, ``CorruptCheckpoint``."""
     if header.model is None or header.modality is None:
         raise CorruptCheckpoint("it does not describe a model.")
     modality = instantiate(header.modality, Modality, "modality", plugins=plugins)  # type: ignore[type-abstract]
@@ -64,12 +77,7 @@ def check_description(
     except Exception as error:  # an untrusted state can cause any error
         reason = str(error) if isinstance(error, UserError | ValueError) else type(error).__name__
         raise CorruptCheckpoint(f"it does not describe its modality: {short_text(reason)}") from error
-    with torch.device("meta"), SkipInit(), limit_parameters(5_000):
-        method = build_method(header.model, modality, plugins)
-        if header.adapter is not None:
-            instantiate(header.adapter, LoRA, "adapter", plugins=plugins).attach(method)
-    check_tensors(method, weights, num_bytes, header.adapter is not None, partial)
-    return modality, method
+    return modality
 
 
 def check_tensors(
@@ -147,6 +155,47 @@ def limit_parameters(limit: int) -> Iterator[None]:
 def build_method(node: Mapping[str, Any], modality: Modality, plugins: Sequence[str] = ()) -> Method:
     """Build the method that a model config describes, with the sizes of ``modality``. Raises ``UserError``."""
     return instantiate(node, Method, "model", modality.interface, plugins)  # type: ignore[type-abstract]
+
+
+def build_on_base(header: CheckpointHeader, base: Method, plugins: Sequence[str] = ()) -> tuple[Modality, Method]:
+    """Build the modality and the method that the checkpoint of an adapter describes, with the weights of its base.
+
+    Raises:
+        UserError: a class that is not allowed, or a description that does not fit the base.
+        CorruptCheckpoint: a description that is damaged.
+        Exception: any other error from building an invalid description.
+    """
+    modality = _build_modality(header, plugins)
+    with torch.device("meta"), SkipInit(), limit_parameters(MAX_PARAMETERS):
+        _check_same_shapes(build_method(header.model or {}, modality, plugins), base)
+    with SkipInit():
+        method = build_method(header.model or {}, modality, plugins)
+    assign_weights(method, base)
+    return modality, method
+
+
+def assign_weights(method: Method, base: Method) -> None:
+    """Replace the weights of ``method`` by those of ``base``: they share memory, and what is tied stays tied.
+
+    Raises:
+        UserError: a tensor has another shape; the message names it.
+    """
+    _check_same_shapes(method, base)
+    for name, parameter in base.named_parameters(remove_duplicate=False):
+        path, _, leaf = name.rpartition(".")
+        method.get_submodule(path)._parameters[leaf] = parameter
+    buffers = dict(method.named_buffers())
+    for name, buffer in base.named_buffers():
+        buffers[name].copy_(buffer)
+
+
+def _check_same_shapes(method: Method, base: Method) -> None:
+    """Raise ``UserError`` if the tensors of two methods have other names or shapes."""
+    own, others = (dict(x.named_parameters(remove_duplicate=False)) | dict(x.named_buffers()) for x in (method, base))
+    for name in {**own, **others}:
+        shapes = [tuple(tensors[name].shape) if name in tensors else "nothing" for tensors in (others, own)]
+        if shapes[0] != shapes[1]:
+            raise UserError(f"its {short_text(name)} is {shapes[0]}, this model has {shapes[1]}.")
 
 
 def load_weights(method: Method, state: Mapping[str, Tensor], weights: str, partial: bool = False) -> None:

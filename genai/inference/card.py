@@ -33,6 +33,11 @@ HUB_LICENSES = frozenset(
 )
 """Licenses by their names on the hub; others are ``other`` with a name."""
 TRANSFORMERS = {"model": "ModelForCausalLM", "tokenizer": "Tokenizer"}
+LOAD_ARGUMENTS = {
+    "gguf": '"path/to/this/folder/model.gguf"',
+    "peft": '"path/to/the/base", adapter="path/to/this/folder"',
+}
+"""Arguments of ``genai.load`` by the library of a card; of the others it is the folder."""
 HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 WEIGHTS = {"ema": "averaged over training", "raw": "of the last step"}
 MAX_SCORES = 40
@@ -121,10 +126,12 @@ def public_record(model: Model) -> dict[str, Any]:
 
 
 def _record(model: Model) -> RunRecord:
-    """Return the model's record, with the scores of its run if they are of this checkpoint. Raises ``UserError``."""
+    """Return the model's record, with the scores of its run if they are of these weights. Raises ``UserError``."""
     run = model.run
     values = dict(model.record)
-    if run:
+    if model.adapters:
+        values |= {"best": None, "scores": []}
+    elif run:
         values["scores"] = _read_scores(model)
     return parse_record(values, run.record_file if run else model.file or "")
 
@@ -171,7 +178,8 @@ def _usage_lines(model: Model, library_name: str) -> Iterator[str]:
     packages = sorted({name for node in nodes for name in _packages(node)})
     plugins = f", plugins={packages}" if packages else ""
     yield from ("", "## Open it", "", "```python", "import genai", "")
-    yield from (f'model = genai.load("path/to/this/folder"{plugins})', "```")
+    place = LOAD_ARGUMENTS.get(library_name, '"path/to/this/folder"')
+    yield from (f"model = genai.load({place}{plugins})", "```")
     if library_name == "transformers":
         yield from ("", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "")
         yield from (f'{name} = Auto{cls}.from_pretrained("path/to/this/folder")' for name, cls in TRANSFORMERS.items())

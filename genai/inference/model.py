@@ -320,7 +320,7 @@ def load(
     device: str = "auto",
     runs_folder: str | Path = "runs",
     plugins: Sequence[str] = (),
-    adapter: str | Path | Mapping[str, float] | None = None,
+    adapter: str | Path | Mapping[str | Path, float] | None = None,
     dtype: str | None = None,
     quantize: str | None = None,
 ) -> Model:
@@ -337,8 +337,8 @@ def load(
         plugins: packages besides genai whose classes the checkpoint may name.
         adapter: a run with ``adapter=lora``, or a folder of peft, that changes ``source``; or several with factors,
             ``{"runs/a": 0.7, "runs/b": 0.3}``. Without ``source``, the model that the first one changes.
-        dtype: format in which a GPT's weights are read while it generates: ``float32`` or ``bfloat16``; ``None``: that of
-            the file.
+        dtype: format in which a GPT's weights are read while it generates: ``float32`` or ``bfloat16``; ``None``: that
+            of the file.
         quantize: the same in fewer bits: ``int8`` or ``int4``.
 
     Raises:

@@ -210,7 +210,7 @@ def find_adapters(recipe: SampleRecipe, root: Path) -> str | None:
         if not path.is_dir():  # no folder of peft
             path = find_checkpoint(CheckpointOrigin(origin.checkpoint, origin.checkpoint_sha256), root, "adapter")
         places[str(path)] = origin.factor
-    return json.dumps(places) if places else None
+    return json.dumps(places, ensure_ascii=False) if places else None
 
 
 def with_absolute_files(model: "Model", options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A model from where it is stored: a run, a checkpoint, an exported folder, or a file of another tool."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genai.core.device import select_device
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, short_repr, short_text
 from genai.inference.adapters import merge_adapter
-from genai.inference.build import build_from_checkpoint, load_weights
+from genai.inference.build import build_from_checkpoint, build_on_base, load_weights
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
@@ -48,10 +49,13 @@ def read_model(
 ) -> StoredModel:
     """Read the model that ``source`` names; see ``genai.load``. Raises ``UserError``, ``CorruptCheckpoint``."""
     adapters = adapters or {}
-    if source is None and adapters:
-        source = _base_path(next(iter(adapters)))
     if weights not in ("ema", "raw"):
         raise UserError(f"weights={weights!r}: it should be 'ema' or 'raw'.")
+    if source is None and adapters:
+        source = _base_path(next(iter(adapters)))
+    adapter_weights = weights
+    if any(not _is_peft_folder(name) for name in adapters):
+        weights = "ema"  # runs with an adapter begin from averaged weights
     torch_device = select_device(device)
     path = Path(source).expanduser().absolute() if isinstance(source, str | Path) else None
     if path and (package := _read_package(path)):
@@ -62,7 +66,9 @@ def read_model(
         model = _checkpoint_model(source, modality, weights, runs_folder, plugins)
     if modality is not None and (own_modality := model.record.get("modality")) not in (None, modality):
         raise UserError(f"{path or model.file} is a model of {short_text(own_modality)}, not of {modality}.")
-    model.adapters.extend(_merge(model, name, factor, weights, plugins) for name, factor in adapters.items())
+    if adapters:
+        merged = [_merge(model, name, factor, adapter_weights, plugins) for name, factor in adapters.items()]
+        model = replace(model, weights=adapter_weights, adapters=merged)
     model.method.to(torch_device).eval()
     return model
 
@@ -105,21 +111,31 @@ def _build(
 ) -> tuple[Modality, Method, CheckpointHeader]:
     """Build the model that the content of ``file`` describes, with its weights. Raises ``CorruptCheckpoint``."""
     header = CheckpointHeader.read(state)
-    try:
+    with _errors_of(file):
         modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins, partial)
         load_weights(method, state["state_dict"], weights, partial)
+    return modality, method, header
+
+
+@contextmanager
+def _errors_of(file: Path) -> Iterator[None]:
+    """Context in which any error from building what ``file`` describes is a ``UserError`` that names it."""
+    try:
+        yield
     except UserError as error:
         raise type(error)(f"{file}: {error}") from error
     except Exception as error:  # an untrusted description can cause any error
         reason = short_text(f"{type(error).__name__}: {str(error)[:120]}".splitlines()[0])
         raise CorruptCheckpoint(f"{file} does not describe a model that fits its weights ({reason}).") from error
-    return modality, method, header
 
 
 def _build_adapted(
     state: dict[str, Any], file: Path, weights: str, plugins: Sequence[str]
 ) -> tuple[Modality, Method, CheckpointHeader]:
     """Load the model that the adapter in ``file`` changes, with its averaged weights, and merge the adapter into it.
+
+    Its options, such as those of sampling, are those of the adapter's run. The hash of a base that can be an adapter
+    itself is compared before it is read, so a chain of adapters has an end.
 
     Raises:
         UserError: the model is not there, or has changed.
@@ -128,23 +144,30 @@ def _build_adapted(
     header = CheckpointHeader.read(state)
     record = header.base or {}
     path, hint = record.get("path", ""), "Name a copy with ckpt=, and this adapter with adapter=."
-    if not path or not os.path.exists(path):
+    is_checkpoint = os.path.isfile(path) and not is_exported_path(Path(path))
+    if not is_checkpoint and not (os.path.exists(path) and is_exported_path(Path(path))):
         raise UserError(f"{file} is an adapter, and its base, {short_repr(path)}, is not there. {hint}")
-    base = read_model(path, None, "ema", "cpu", Path("runs"), plugins)
-    if base.digest != record.get("digest"):
+    base = None if is_checkpoint and file_hash(Path(path)) != record.get("digest") else _read_base(path, plugins)
+    if base is None or base.digest != record.get("digest"):
         raise UserError(f"{file} is an adapter, and its base, {short_repr(path)}, has changed since. {hint}")
-    merge_adapter(base.method, file, state, weights, plugins=plugins)
-    return base.modality, base.method, replace(base.header or header, step=header.step, base=header.base, adapter=None)
+    with _errors_of(file):
+        modality, method = build_on_base(header, base.method, plugins)
+    merge_adapter(method, file, state, weights, plugins=plugins)
+    return modality, method, replace(header, adapter=None)
+
+
+def _read_base(path: str, plugins: Sequence[str]) -> StoredModel:
+    return read_model(path, None, "ema", "cpu", Path("runs"), plugins)
 
 
 def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins: Sequence[str]) -> AdapterRecord:
     """Add an adapter to the weights of a model that was read. Raises ``UserError``, ``CorruptCheckpoint``."""
     if _is_peft_folder(source):
-        from genai.exchange.peft_folder import WEIGHTS, merge_peft
+        from genai.exchange.peft_folder import merge_peft, peft_digest
 
         folder = Path(source).expanduser().absolute()
         merge_peft(model.method, folder, factor)
-        return AdapterRecord(str(folder), file_hash(folder / WEIGHTS), factor)
+        return AdapterRecord(str(folder), peft_digest(folder), factor)
     file, state, notes = open_checkpoint(source)
     model.notes.extend(notes)
     header = CheckpointHeader.read(state)
@@ -157,7 +180,7 @@ def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins
     return AdapterRecord(str(file.absolute()), file_hash(file), factor)
 
 
-def _is_peft_folder(source: str) -> bool:
+def _is_peft_folder(source: str | Path) -> bool:
     return (Path(source).expanduser() / "adapter_config.json").is_file()
 
 
@@ -235,6 +258,8 @@ def open_checkpoint(
         return package.file, package.state, []
     if is_exported_path(path):
         raise UserError(f"{source} is a model of another tool, not a run or checkpoint.")
+    if _is_peft_folder(path):
+        raise UserError(f"{source} is an adapter of peft: give it as adapter=, and the model that it changes as ckpt=.")
     if path.is_dir():
         return find_run(path).load("best")
     if not path.exists():

@@ -1,14 +1,17 @@
 """The model that a run starts from, if the run takes its modality and its model from there too."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genai.cli.compose import CommandConfig, override_key
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import current_node
+from genai.data.registry import modality_classes
 from genai.inference.base import describe_base
+from genai.inference.build import assign_weights
 from genai.inference.model import load
 from genai.inference.stored_model import is_exported_path, is_pretrained_path
 from genai.methods.base import Method
@@ -44,22 +47,10 @@ class Base:
         Raises:
             UserError: options that are typed do not fit the weights.
         """
-        tensors = dict(method.named_parameters(remove_duplicate=False)) | dict(method.named_buffers())
-        parameters = dict(self.method.named_parameters(remove_duplicate=False))
-        own = parameters | dict(self.method.named_buffers())
-        for name in {**tensors, **own}:
-            shapes = [tuple(each[name].shape) if name in each else "nothing" for each in (own, tensors)]
-            if shapes[0] != shapes[1]:
-                raise UserError(
-                    f"init_from={self.record.path} does not fit the options given here: its {short_text(name)} is "
-                    f"{shapes[0]}, this model has {shapes[1]}."
-                )
-        for name, tensor in own.items():
-            path, _, leaf = name.rpartition(".")
-            if name in parameters:
-                method.get_submodule(path)._parameters[leaf] = parameters[name]
-            else:
-                tensors[name].copy_(tensor)
+        try:
+            assign_weights(method, self.method)
+        except UserError as error:
+            raise UserError(f"init_from={self.record.path} does not fit the options given here: {error}") from error
 
 
 def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | None) -> Base | None:
@@ -73,6 +64,8 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
     if has_adapter and not (settings.init_from or record):
         raise UserError("adapter= needs init_from=, the model that it changes.")
     if record and has_adapter:
+        if not os.path.exists(record.path):
+            raise UserError(f"this run changes {short_repr(record.path)}, which is not there: put it back to continue.")
         base = _load_base(record.path, settings)
         if base.record.digest != record.digest:
             raise UserError(f"{record.path} has changed since this run began: an adapter continues on the same base.")
@@ -92,8 +85,10 @@ def _load_base(source: str, settings: TrainSettings) -> Base:
     origin = BaseRecord(**model.record["base"]) if is_pretrained_path(path) else describe_base(source, model.file)
     record = replace(origin, path=str(path if is_exported else model.file.absolute()), shares_config=True)
     nodes = {"modality": model.header.modality, "model": model.header.model}
-    kind, choice = (str(model.record.get(key) or key) for key in NODES)
-    return Base(record, nodes, model.header.modality_state, kind, choice, model.method)
+    classes = modality_classes(tuple(settings.plugins)).items()
+    kind = next((name for name, cls in classes if type(model.modality) is cls), model.record.get("modality") or "?")
+    choice = model.record.get("model") or type(model.method).__name__.lower()
+    return Base(record, nodes, model.header.modality_state, short_text(kind), short_text(choice), model.method)
 
 
 def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | None) -> CommandConfig:

@@ -24,10 +24,11 @@ NUM_DECODED = 3
 
 @dataclass(frozen=True)
 class DataReport:
-    """A report on ``source`` as data for ``modality``."""
+    """A report on ``source`` as data for ``modality``, which is fitted to them if it needs it."""
 
     source: Source
     modality: Modality
+    needs_fit: bool = True
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield (label, text), a line each. Raises ``UserError`` if nothing can be used."""
@@ -37,7 +38,8 @@ class DataReport:
         if source.layout_note:
             yield "layout", source.layout_note
         yield "sizes", self._sizes()
-        self.modality.fit(source.train, cache_dir())
+        if self.needs_fit:
+            self.modality.fit(source.train, cache_dir())
         yield "seen as", "; ".join(filter(None, (self.modality.description, self.modality.fitting)))
         if prompts := self._prompts(source.train):
             yield "prompts", prompts

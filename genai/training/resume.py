@@ -43,6 +43,11 @@ def load_start(
         file, state, notes = resumed.load("last", check=check_resumed)
     elif settings.init_from:
         file, state, notes = open_checkpoint(settings.init_from, root=Path(settings.runs))
+        if CheckpointHeader.read(state).adapter is not None:
+            raise UserError(
+                f"init_from={settings.init_from} holds an adapter, not a whole model. Add adapter=lora to train "
+                "another one on it. To train all weights, export it first: python -m genai export format=genai."
+            )
     else:
         return None, {}
     for note in notes:
@@ -93,7 +98,7 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     """Print what differs from the run so far, because the resumed run is then not reproduced bit for bit."""
     record = run.record
     before = current_config(run.read_config() or values)
-    ignored_keys = ("resume", "runs", "plugins", "trainer")
+    ignored_keys = ("resume", "init_from", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
     differences = config_differences(old_values, new_values, "")
     changes = [(key.lstrip("."), old, new) for key, old, new in differences]

@@ -123,3 +123,11 @@ def test_a_copy_is_independent() -> None:
     other = copy.deepcopy(module)
     filled(module)
     assert not module(torch.ones(1, 4)).equal(other(torch.ones(1, 4)))
+
+
+def test_a_layer_whose_weight_is_computed_is_left_alone() -> None:
+    module = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.Linear(4, 4))
+    LoRA(rank=2).attach(module)
+    assert [name for name, _ in adapted_layers(module)] == ["1"]
+    with pytest.raises(UserError, match="the model has no layer '0'"):
+        LoRA(rank=2, targets=["0"]).attach(module)

@@ -73,3 +73,13 @@ def test_it_is_about_one_new_run(word: str, run: Command) -> None:
 def test_a_wrong_word_and_help(run: Command) -> None:
     assert "There is no option 'stepz'. Did you mean 'steps'" in run("stepz=3").stderr
     assert "python -m genai check" in run("--help").stdout
+
+
+def test_data_for_a_model_that_is_trained_further(
+    run: Command, trained: Callable[[str], Path], corpus: Path, tmp_path: Path
+) -> None:
+    done = run(f"init_from={trained('text')}", "adapter=lora", "data=text_folder", f"data.path={corpus}")
+    assert done.returncode == 0, done.stderr
+    assert "different tokens (characters), with a context of 16" in done.stdout
+    done = run("init_from=nowhere", "adapter=lora")
+    assert done.returncode == 2 and "nowhere is not a run folder" in done.stderr

@@ -49,6 +49,11 @@ def test_base_and_license_stay_through_every_format(
     assert model.sample("a", length=3) == genai.load(source, device="cpu").sample("a", length=3)
 
 
+def test_a_license_is_any_text(source: Path, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:  # noqa: F811
+    assert run(f"ckpt={source}", "out=copy", "license=my own (2.0), for a=b")[0] == 0
+    assert "license_name: my own (2.0), for a=b\n" in (tmp_path / "copy" / "README.md").read_text()
+
+
 def test_nothing_is_overwritten(source: Path, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:  # noqa: F811
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")

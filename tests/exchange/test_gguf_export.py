@@ -91,8 +91,9 @@ def greedy(model: Model, prompt: str, count: int = 20) -> list[int]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_is_read_back_up_to_rounding(name: str, tmp_path: Path) -> None:
     model = text_model(**NETWORKS[name])
-    assert export_gguf(model.modality, model.method, tmp_path, "# Card\n", "mit") == name.split(",")[0]
+    assert export_gguf(model.modality, model.method, tmp_path, "# Card\n", "mit", "org/base") == name.split(",")[0]
     again = genai.load(tmp_path / "model.gguf", device="cpu")
+    assert again.record["base"]["name"] == "org/base"
     assert again.record["license"] == "mit" and (tmp_path / "README.md").read_text() == "# Card\n"
     arguments = network_arguments(model.method.network)
     assert network_arguments(again.method.network) == arguments | {"eps": float(np.float32(arguments["eps"]))}

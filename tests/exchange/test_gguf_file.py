@@ -1,5 +1,6 @@
 """GGUF files are the same models as in transformers, or are refused by name."""
 
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import genai
 from genai.core.errors import CorruptCheckpoint, UserError
 from genai.exchange import gguf_file
 from genai.exchange.gguf_export import export_gguf
+from genai.exchange.gguf_tokenizer import read_text_modality
 from genai.exchange.hf_export import export_folder
 from tests.exchange.test_pretrained import byte_tokenizer
 
@@ -112,6 +114,21 @@ def test_huge_counts_take_no_memory(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + (2**60).to_bytes(8, "little") * 2 + bytes(64))
     with pytest.raises(CorruptCheckpoint, match="is damaged"):
         genai.load(path)
+
+
+def test_many_unused_tokens_are_read_in_a_moment(tmp_path: Path) -> None:
+    count = 300_000
+    fields = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": ["a", "b", *(f"[PAD{index}]" for index in range(count))],
+        "tokenizer.ggml.token_type": [1, 3, *[5] * count],
+        "tokenizer.ggml.merges": [],
+        "tokenizer.ggml.eos_token_id": 1,
+    }
+    start = time.process_time()
+    modality = read_text_modality(fields, {"vocab_size": count + 2, "block": 8}, tmp_path)
+    assert time.process_time() - start < 5
+    assert len(modality.tokenizer.token_bytes) == 2
 
 
 def test_without_the_package_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from genai.adapters.lora import LoRA, adapted_layers
 from genai.core.errors import UserError
 from genai.exchange.families import family_of
 from genai.exchange.hf_config import Config
-from genai.exchange.peft_folder import merge_peft, write_peft
+from genai.exchange.peft_folder import merge_peft, peft_digest, write_peft
 from genai.methods.autoregressive import Autoregressive
 from genai.networks.gpt import GPT
 from tests.exchange.test_families import CONFIGS, GPT2, SMALL, as_saved
@@ -133,6 +133,19 @@ def test_what_is_not_supported_is_refused(
     folder = small_folder(tmp_path, SETTINGS | config, factors() | tensors)
     with pytest.raises(UserError, match=message):
         merge_peft(small_method(), folder)
+
+
+def test_small_factors_of_a_huge_change_take_no_memory(tmp_path: Path) -> None:
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    tensors = {f"{name}.lora_A.weight": torch.ones(1, 10**6), f"{name}.lora_B.weight": torch.ones(10**6, 1)}
+    with pytest.raises(UserError, match=r"is \(1000000, 1000000\), not \(64, 64\)"):
+        merge_peft(small_method(), small_folder(tmp_path, SETTINGS, tensors))
+
+
+def test_the_hash_of_an_adapter_covers_its_settings(tmp_path: Path) -> None:
+    digest = peft_digest(small_folder(tmp_path, SETTINGS, factors()))
+    assert digest != peft_digest(small_folder(tmp_path, SETTINGS | {"lora_alpha": 7}, factors()))
+    assert digest == peft_digest(small_folder(tmp_path, SETTINGS, factors()))
 
 
 def test_a_folder_that_is_written_has_the_factors_of_each_projection(tmp_path: Path) -> None:

@@ -223,3 +223,11 @@ def test_a_folder_larger_than_the_memory_is_not_read(folder: Path, monkeypatch: 
     monkeypatch.setattr("genai.core.limits.memory_bytes", lambda: 10_000)
     monkeypatch.setattr("genai.exchange.manifest.file_hash", lambda path: pytest.fail("it is read"))
     assert_refused(lambda: read_package(folder), "of memory", folder)
+
+
+def test_a_folder_that_says_it_is_an_adapter_is_a_whole_model(folder: Path) -> None:
+    put("config.json", {"_target_": "genai.adapters.lora.LoRA"}, "adapter")(folder)
+    put("config.json", {"path": "/etc/passwd"}, "base")(folder)
+    update_manifest(folder)
+    model = load(folder)
+    assert model.header and model.header.adapter is None and model.header.base is None

@@ -75,6 +75,19 @@ def test_license_and_base_go_into_the_metadata(model: Model) -> None:
     assert metadata(model_card(model))["license_name"] == "my own license"
 
 
+@pytest.mark.parametrize(
+    ("library_name", "call"),
+    [
+        ("genai", 'genai.load("path/to/this/folder")'),
+        ("transformers", 'genai.load("path/to/this/folder")'),
+        ("gguf", 'genai.load("path/to/this/folder/model.gguf")'),
+        ("peft", 'genai.load("path/to/the/base", adapter="path/to/this/folder")'),
+    ],
+)
+def test_it_says_how_to_open_the_folder(library_name: str, call: str, model: Model) -> None:
+    assert call in model_card(model, library_name)
+
+
 EVIL = (
     "mit\n---\nbase_model: evil/evil\n", "x | y |\n| z", "<script>alert(1)</script>", "[a](http://evil)", "`a`",
     "!!python/object:os.system", "*a", "- a\n- b", "\x1b[2J", "a: b", "\u2028license: gpl", "---", "a" * 10_000,

@@ -1,5 +1,6 @@
 """Adapters of all kinds of models: checkpoints without the base, exact resume, and the way back to it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import torch
 import genai
 from genai.cli.overrides import with_base_words
 from genai.core.errors import UserError
+from genai.inference.card import model_card
 from genai.runs.checkpoint import file_hash, load_checkpoint
 from genai.runs.run import Run, all_runs
 from tests.conftest import copy_run
 from tests.integration.test_resume import STEPS, assert_same_state, go_on, run_to, stopped_at
 
+TOKENIZER = ("modality.tokenizer=characters", "modality.vocab_size=null")
 KINDS = ["text", "image", "gan", "audio", "video"]
 
 
@@ -91,6 +94,8 @@ def test_a_base_that_moved_or_changed_is_named(text_words: list[str], tmp_path: 
     moved = base.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"its base, .*, is not there\. Name a copy with ckpt="):
         genai.load(run.folder)
+    with pytest.raises(UserError, match=r"best\.ckpt', which is not there: put it back to continue"):
+        go_on(run)
     moved.rename(base)
     content = base / "checkpoints" / "best.ckpt"
     run_to([word for word in text_words if not word.startswith(("init_from", "adapter"))], "steps=1")
@@ -181,6 +186,8 @@ def test_adapters_are_merged_with_factors(pair: tuple[Path, Path, Path]) -> None
         ("{a: 1000}", r"adapter\.a=1000.*less than or equal to 100"),
         ("{a", "it should be a run, or runs with factors"),
         ("{}", "it should be a run, or runs with factors"),
+        ("[a, b]", "it should be a run, or runs with factors"),
+        ("", "adapter= is empty"),
         ("nowhere", "there is no run folder or checkpoint nowhere"),
     ],
 )
@@ -226,3 +233,91 @@ def test_an_adapter_is_exported_merged(
         name = {"a": "12-00-00-text-gpt-corpus", "b": first.name}[name]
         assert name in (out / "README.md").read_text()
         assert str(base) not in "".join(file.read_text(errors="replace") for file in out.iterdir())
+
+
+def test_options_that_are_given_with_an_adapter_stay(text_words: list[str]) -> None:
+    run = run_to(text_words, "steps=2", "model.sampling.temperature=0.3")
+    model = genai.load(run.folder)
+    assert model.method.sampling["temperature"] == 0.3
+    assert model.header and model.header.adapter is None
+
+
+def test_the_data_have_the_size_of_the_base(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    words = with_base_words([f"init_from={trained('image')}", "adapter=lora", f"runs={tmp_path}"])
+    assert "modality=image" in words and "modality.size=16" in words
+    given = with_base_words([f"init_from={trained('image')}", "adapter=lora", "modality.size=8"])
+    assert [word for word in given if word.startswith("modality.size")] == ["modality.size=8"]
+
+
+@pytest.mark.parametrize("kind", ["package", "file"])
+def test_an_exported_folder_and_a_checkpoint_alone_are_bases(
+    kind: str, trained: Callable[[str], Path], each_data: Any, inside: Callable[..., Any], tmp_path: Path
+) -> None:
+    base = tmp_path / "a base, of mine"
+    if kind == "file":
+        base = base.with_suffix(".ckpt")
+        base.write_bytes(Run(trained("text")).best.read_bytes())
+    else:
+        done = inside("export", f"ckpt={trained('text')}", "format=genai", f"out={base}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    words = with_base_words([f"init_from={base}", "adapter=lora", *each_data("text"), f"runs={tmp_path}/runs"])
+    run = run_to(words, "steps=2", "optimizer.lr=0")
+    assert run.record.modality == "text" and run.record.base and run.record.base.path == str(base)
+    assert sample_bytes(genai.load(run.folder)) == sample_bytes(genai.load(base))
+
+
+def test_an_adapter_that_is_its_own_base_is_refused(text_words: list[str], tmp_path: Path) -> None:
+    run, file = run_to(text_words, "steps=2"), tmp_path / "own.ckpt"
+    state = torch.load(run.last, weights_only=True)
+    for path in (file, run.folder):
+        state["genai"]["base"]["path"] = str(path)
+        torch.save(state, file)
+        with pytest.raises(UserError, match=r"own\.ckpt is an adapter, and its base"):
+            genai.load(file)
+
+
+def test_a_record_of_a_stranger_chooses_no_config(text_words: list[str], tmp_path: Path) -> None:
+    base = Run(base_of(text_words))
+    base.write_record(modality="${oc.env:HOME}")
+    words = with_base_words([f"init_from={base.folder}", "adapter=lora"])
+    assert "modality=text" in words and "HOME" not in str(words)
+
+
+def test_all_weights_are_not_trained_from_an_adapter_alone(text_words: list[str]) -> None:
+    run = run_to(text_words, "steps=2")
+    words = [word for word in text_words if not word.startswith(("init_from", "adapter", "modality"))]
+    with pytest.raises(UserError, match=r"holds an adapter, not a whole model\. Add adapter=lora"):
+        run_to(words, "modality=text", *TOKENIZER, f"init_from={run.folder}", "steps=2")
+
+
+def test_raw_weights_are_those_of_the_adapter_on_the_averaged_base(pair: tuple[Path, Path, Path]) -> None:
+    base, first, _ = pair
+    alone, merged = genai.load(first, weights="raw"), genai.load(base, adapter={first: 1}, weights="raw")
+    assert merged.weights == "raw"
+    tensors = dict(alone.method.state_dict())
+    assert all(x.equal(tensors[name]) for name, x in merged.method.state_dict().items())
+
+
+def test_a_merged_model_has_no_scores_of_its_base(pair: tuple[Path, Path, Path]) -> None:
+    base, first, _ = pair
+    model = genai.load(base)
+    report = {"checkpoint_sha256": model.digest, "weights": "ema", "metrics": {"perplexity": {"value": 3.5}}}
+    (base / "metrics.json").write_text(json.dumps(report))
+    assert "perplexity" in model_card(model) and "best validation loss" in model_card(model)
+    card = model_card(genai.load(base, adapter=first))
+    assert "perplexity" not in card and "best validation loss" not in card
+
+
+def test_peft_takes_one_run(pair: tuple[Path, Path, Path], inside: Callable[..., Any], tmp_path: Path) -> None:
+    base, first, _ = pair
+    for words in ([f"ckpt={base}"], [f"ckpt={first}"], []):
+        done = inside("export", *words, f"adapter={first}", "format=peft", f"out={tmp_path / 'out'}", cwd=tmp_path)
+        assert done.returncode == 2 and "name the run with ckpt=" in done.stderr
+
+
+@pytest.mark.parametrize("use", ["ckpt", "init_from"])
+def test_a_folder_of_peft_alone_says_how_to_use_it(use: str, inside: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "adapter_config.json").write_text("{}")
+    done = inside("sample" if use == "ckpt" else "train", f"{use}=small", cwd=tmp_path)
+    assert done.returncode == 2 and "small is an adapter of peft: give it as adapter=" in done.stderr
