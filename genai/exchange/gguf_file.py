@@ -146,8 +146,8 @@ class GGUFTensors(Mapping[str, Tensor]):
         if kind == "Q8_0":
             values, minimums = blocks[..., 2:].contiguous().view(torch.int8), None
         else:
-            nibbles = blocks[..., -GROUP // 2 :]
-            values = torch.cat([nibbles & 15, nibbles >> 4], -1)
+            numbers = blocks[..., -GROUP // 2 :]
+            values = torch.cat([numbers & 15, numbers >> 4], -1)
             minimums = halves[..., 1] if kind == "Q4_1" else -8 * scales
         parts = [values.flatten(1), scales, *([] if minimums is None else [minimums])]
         return GroupedWeight(*(self._in_order(part, name) for part in parts))

@@ -144,6 +144,7 @@ def begin_layer(layer: int, shape: GPTShape, weights: GPTWeights, memory: Worksp
             for i in range(shape.width):
                 x[i] = first * x[i] + second * start[i]
         normalize(x, shape.width, weights.norms[layer, :2], shape.is_layer_norm, shape.eps, memory.normed[row])
+    group_sums(memory.normed, memory.sums)
 
 
 @njit(**NJIT_OPTIONS)
@@ -171,6 +172,7 @@ def attend_rows(
             keys, values = state.keys[layer, row, kv_head], state.values[layer, row, kv_head]
             part = slice(head * width, (head + 1) * width)
             attend(line[part], keys, values, filled, memory.scores, memory.attention[row, part])
+    group_sums(memory.attention, memory.sums)
 
 
 @njit(**NJIT_OPTIONS)
@@ -184,6 +186,7 @@ def add_attention(layer: int, shape: GPTShape, weights: GPTWeights, memory: Work
             x[i] += memory.output[row, i] + weights.out_bias[layer, i]
         if not shape.is_parallel:
             normalize(x, shape.width, norm, shape.is_layer_norm, shape.eps, normed)
+    group_sums(memory.normed, memory.sums)
 
 
 @njit(**NJIT_OPTIONS)
@@ -194,6 +197,7 @@ def activate_rows(layer: int, shape: GPTShape, weights: GPTWeights, memory: Work
         for i in range(len(line)):
             line[i] += weights.up_bias[layer, i]
         activate(line, shape.hidden, shape.activation, memory.active[row])
+    group_sums(memory.active, memory.sums)
 
 
 @njit(**NJIT_OPTIONS)
@@ -205,6 +209,7 @@ def add_feed_forward(layer: int, shape: GPTShape, weights: GPTWeights, memory: W
             x[i] += memory.output[row, i] + weights.down_bias[layer, i]
         if layer == shape.layers - 1:
             normalize(x, shape.width, weights.last_norm, shape.is_layer_norm, shape.eps, memory.normed[row])
+    group_sums(memory.normed, memory.sums)
 
 
 @njit(**NJIT_OPTIONS)
@@ -239,16 +244,6 @@ def compile_gpt_loop(kind: int, head_kind: int, rows: int, panels: int) -> GPTLo
         all_logits: (n, rows, padded vocabulary), to be written: the logits after each token; empty: not stored.
     """
 
-    @njit(**NJIT_OPTIONS)
-    def multiply_block(weights: GPTWeights, index: int, x: Array, sums: Array, y: Array) -> None:
-        group_sums(x, sums)
-        multiply(kind, rows, panels, len(x), weights.packed, weights.starts[index], x.ravel(), sums, y.ravel())
-
-    @njit(**NJIT_OPTIONS)
-    def multiply_head(weights: GPTWeights, index: int, x: Array, sums: Array, y: Array) -> None:
-        group_sums(x, sums)
-        multiply(head_kind, rows, panels, len(x), weights.packed, weights.starts[index], x.ravel(), sums, y.ravel())
-
     def run(
         shape: GPTShape,
         weights: GPTWeights,
@@ -261,20 +256,23 @@ def compile_gpt_loop(kind: int, head_kind: int, rows: int, panels: int) -> GPTLo
         tokens: Array,
         all_logits: Array,
     ) -> None:
-        memory = new_workspace(len(tokens), shape, weights, state)
+        memory, packed, starts = new_workspace(len(tokens), shape, weights, state), weights.packed, weights.starts
+        batch, sums = len(tokens), memory.sums
+        normed, attention, active = memory.normed.ravel(), memory.attention.ravel(), memory.active.ravel()
+        qkv, output, up, logits = memory.qkv.ravel(), memory.output.ravel(), memory.up.ravel(), state.logits.ravel()
         for t in range(tokens.shape[1]):
             begin_token(t, shape, weights, state, sampling, params, uniforms, tokens, memory)
             for layer in range(shape.layers):
                 begin_layer(layer, shape, weights, memory)
-                multiply_block(weights, 4 * layer, memory.normed, memory.sums, memory.qkv)
+                multiply(kind, rows, panels, batch, packed, starts[4 * layer], normed, sums, qkv)
                 attend_rows(layer, t, shape, weights, state, cos, sin, memory)
-                multiply_block(weights, 4 * layer + 1, memory.attention, memory.sums, memory.output)
+                multiply(kind, rows, panels, batch, packed, starts[4 * layer + 1], attention, sums, output)
                 add_attention(layer, shape, weights, memory)
-                multiply_block(weights, 4 * layer + 2, memory.normed, memory.sums, memory.up)
+                multiply(kind, rows, panels, batch, packed, starts[4 * layer + 2], normed, sums, up)
                 activate_rows(layer, shape, weights, memory)
-                multiply_block(weights, 4 * layer + 3, memory.active, memory.sums, memory.output)
+                multiply(kind, rows, panels, batch, packed, starts[4 * layer + 3], active, sums, output)
                 add_feed_forward(layer, shape, weights, memory)
-            multiply_head(weights, 4 * shape.layers, memory.normed, memory.sums, state.logits)
+            multiply(head_kind, rows, panels, batch, packed, starts[4 * shape.layers], normed, sums, logits)
             end_token(t, shape, state, tokens, all_logits)
 
     return compile_function(run)

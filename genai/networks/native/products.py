@@ -162,7 +162,7 @@ class _Product:
             return [b.sitofp(b.sext(packed, self.int_vector), self.vector)]
         bits = b.zext(packed, self.int_vector)
         low, high = b.and_(bits, self._constant(15)), b.lshr(bits, self._constant(4))
-        return [b.sitofp(nibbles, self.vector) for nibbles in (low, high)]
+        return [b.sitofp(numbers, self.vector) for numbers in (low, high)]
 
     def _add_group(self, base: Any, v: int, sums: list[tuple[Any, Any]], row: Any, group: Any) -> None:
         """Add the sum of a group to the total of each row."""
