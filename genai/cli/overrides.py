@@ -23,7 +23,7 @@ from genai.core.renamed import current_config, current_node, current_words, with
 from genai.core.terminal import one_line
 from genai.runs.run import Run, all_runs, find_run
 
-PATH_KEYS = ("data.path",)
+PATH_KEYS = ("data.path", "init_from")
 """Keys that are paths. They are recorded as absolute paths, so that a run does not depend on the working folder."""
 UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers", "fast_dev_run", "profile")
 """Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
@@ -36,6 +36,8 @@ MACHINE_KEYS = (
     "prompts", "trainer.accelerator", "trainer.threads", "trainer.compile",
 )  # fmt: skip
 """Keys that do not make another run for ``resume=auto``: what is learned, and which checkpoint is best, is the same."""
+BASE_KEYS = ("modality", "model")
+"""Keys of a run that the model of ``init_from=`` may give; typed options are compared instead."""
 MAX_VALUES, MAX_LETTERS = 100, 20_000
 """Values of an optimizer that are read from a run, and letters of a recorded word."""
 
@@ -58,6 +60,8 @@ def with_base_words(words: Sequence[str]) -> list[str]:
         UserError: there is no such model.
     """
     values = {override_key(word): word.partition("=")[2] for word in words}
+    if values.get("resume") not in (None, "null", "auto"):
+        return list(words)  # the run has its own
     source, has_adapter = values.get("init_from"), values.get("adapter", "null") != "null"
     if source in (None, "", "null"):
         return list(words)
@@ -205,8 +209,7 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
         UserError: there is no such run.
     """
     overrides = [word for word in words if override_key(word) != "resume"]
-    if any(override_key(word) == "init_from" and not word.endswith(("=", "=null")) for word in overrides):
-        raise UserError("resume= continues a run, init_from= starts a new one: give one of them.")
+    has_base = any(override_key(word) == "init_from" and not word.endswith(("=", "=null")) for word in overrides)
     if set(MULTIRUN_FLAGS) & set(overrides):
         raise UserError("resume= continues a single run: leave out -m.")
     if "GENAI_RUN" in os.environ:  # a further process of a distributed run: the first one has resolved it
@@ -214,19 +217,22 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
         return (recorded_overrides(Run(Path(folder)), overrides), Run(Path(folder))) if folder else (overrides, None)
     if target != "auto":
         run = find_run(target)
+        base = run.record.base
+        if has_base and not (base and base.shares_config):  # else it is the new place of the base
+            raise UserError("resume= continues a run, init_from= starts a new one: give one of them.")
         if any(override_key(word) == "name" for word in overrides):
             raise UserError("name= names a new run; resume= continues one in its own folder: give one of them.")
         return recorded_overrides(run, overrides), run
     values = compose("train", [word for word in overrides if "=" in word or word[0] == "~"]).values
-    unfinished = _find_unfinished_run(values)
+    unfinished = _find_unfinished_run(values, overrides)
     if unfinished is None:
         print("resume=auto: no unfinished run of this configuration; starting a new one.", file=sys.stderr, flush=True)
         return overrides, None
     return recorded_overrides(unfinished, overrides), unfinished
 
 
-def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
-    """Find the newest unfinished run whose config is ``values``."""
+def _find_unfinished_run(values: dict[str, Any], words: Sequence[str]) -> Run | None:
+    """Find the newest unfinished run whose config is ``values``, composed of ``words``."""
     for run in all_runs(Path(values["runs"])):
         record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
@@ -237,9 +243,20 @@ def _find_unfinished_run(values: dict[str, Any]) -> Run | None:
         except UserError as error:
             print(one_line(f"{error} Its run is passed over."), file=sys.stderr)
             continue
-        if config and _comparable_config(config) == _comparable_config(values):
+        left_out = BASE_KEYS if record.base and record.base.shares_config else ()
+        configs = [
+            {key: value for key, value in _comparable_config(each).items() if key not in left_out}
+            for each in (config, values)
+        ]
+        same_options = not left_out or _options_of(record.overrides, left_out) == _options_of(words, left_out)
+        if config and configs[0] == configs[1] and same_options:
             return run
     return None
+
+
+def _options_of(words: Sequence[Any], keys: Sequence[str]) -> set[str]:
+    """Return the words below ``keys``, such as ``modality.block=256``."""
+    return {word for word in words if isinstance(word, str) and word.partition(".")[0] in keys and "." in word}
 
 
 def _comparable_config(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ HEADER_KEYS = ("version", "format", "step", "model", "modality", "interface")
 """Entries of a checkpoint's header that a package has as they are."""
 RECORD_KEYS = (
     "modality", "model", "data", "prompts", "known_prompts", "parameters", "best", "steps", "seconds", "device",
-    "license", "base", "scores",
+    "license", "base", "scores", "adapters",
 )  # fmt: skip
 """Entries of a run's record that a package has: none tells of the machine or the person."""
 MAX_HEADER_BYTES, MAX_TENSORS = 8 * MIB, 20_000

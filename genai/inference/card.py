@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def model_card(model: Model, library_name: str = "genai") -> str:
         "base": base.name if base else "",
         "base, license": base.license if base else "",
         "base, sha256": base.digest if base else "",
-        "adapters": ", ".join(_adapter_name(each) for each in model.adapters),
+        "adapters": ", ".join(map(_describe_adapter, _adapters(model, record))),
         "data": record.data.name,
         "data, license": record.data.license,
         "data, content": _public_description(record),
@@ -90,10 +90,20 @@ def model_card(model: Model, library_name: str = "genai") -> str:
     return "\n".join([format_metadata(front), "# A model exported by genai", "", "| | |", "|---|---|", *lines, ""])
 
 
-def _adapter_name(adapter: AdapterRecord) -> str:
-    path = Path(adapter.checkpoint)
-    run = path.parent.parent.name if path.suffix == ".ckpt" else path.name
-    return f"{run} x {adapter.factor:g} (sha256 {adapter.checkpoint_sha256[:12]})"
+def _adapters(model: Model, record: RunRecord) -> list[AdapterRecord]:
+    """Return the adapters in the weights of a model, by their names instead of paths."""
+    paths = [Path(adapter.checkpoint) for adapter in model.adapters]
+    names = [path.parent.parent.name if path.suffix == ".ckpt" else path.name for path in paths]
+    return [
+        *record.adapters,
+        *(replace(adapter, checkpoint=name) for adapter, name in zip(model.adapters, names, strict=True)),
+    ]
+
+
+def _describe_adapter(adapter: AdapterRecord) -> str:
+    data = ", ".join(filter(None, (adapter.data, adapter.license)))
+    learned = f"; data: {data}" if data else ""
+    return f"{adapter.checkpoint} x {adapter.factor:g} (sha256 {adapter.checkpoint_sha256[:12]}{learned})"
 
 
 def markdown_text(value: str) -> str:
@@ -121,6 +131,7 @@ def public_record(model: Model) -> dict[str, Any]:
         "base": record.base and {name: getattr(record.base, name) for name in ("name", "digest", "license")},
         "license": model_license(record),
         "scores": [asdict(score) for score in record.scores],
+        "adapters": [asdict(adapter) for adapter in _adapters(model, record)],
     }
     return {name: value for name, value in values.items() if value}
 

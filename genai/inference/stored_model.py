@@ -177,7 +177,8 @@ def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins
         name = short_text((header.base or {}).get("name", ""))
         raise UserError(f"adapter={source} changes another model, {name}, than {model.file}.")
     merge_adapter(model.method, file, state, weights, factor, plugins)
-    return AdapterRecord(str(file.absolute()), file_hash(file), factor)
+    data = Run(file.parent.parent).record.data
+    return AdapterRecord(str(file.absolute()), file_hash(file), factor, data.name, data.license)
 
 
 def _is_peft_folder(source: str | Path) -> bool:

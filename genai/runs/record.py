@@ -83,11 +83,19 @@ class BaseRecord:
 
 @dataclass(frozen=True)
 class AdapterRecord:
-    """An adapter in the weights of a model: path and hash of its file, and the factor of its change."""
+    """An adapter in the weights of a model.
+
+    Attributes:
+        checkpoint, checkpoint_sha256: path, or name, and hash of its file.
+        factor: of its change.
+        data, license: name and license of the data that it was trained on; "" if they are not known.
+    """
 
     checkpoint: str
     checkpoint_sha256: str
     factor: Annotated[float, Ge(-MAX_FACTOR), Le(MAX_FACTOR)] = 1.0
+    data: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class RunRecord:
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
         git: commit of the working folder, and whether it had uncommitted changes.
         base: the model that ``init_from=`` named.
-        license, scores: of an exported model.
+        license, scores, adapters: of an exported model.
     """
 
     started: str = ""
@@ -143,6 +151,7 @@ class RunRecord:
     base: BaseRecord | None = None
     license: str = ""
     scores: list[ScoreRecord] = field(default_factory=list)
+    adapters: list[AdapterRecord] = field(default_factory=list)
 
     @property
     def progress(self) -> str:

@@ -63,14 +63,16 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
     record = resumed.record.base if resumed else None
     if has_adapter and not (settings.init_from or record):
         raise UserError("adapter= needs init_from=, the model that it changes.")
-    if record and has_adapter:
-        if not os.path.exists(record.path):
-            raise UserError(f"this run changes {short_repr(record.path)}, which is not there: put it back to continue.")
-        base = _load_base(record.path, settings)
-        if base.record.digest != record.digest:
-            raise UserError(f"{record.path} has changed since this run began: an adapter continues on the same base.")
-        return replace(base, record=record)
     path = settings.init_from
+    if record and has_adapter:
+        place = path or record.path
+        if not os.path.exists(place):
+            hint = "If it has moved, say where to: init_from="
+            raise UserError(f"this run changes {short_repr(place)}, which is not there. {hint}")
+        base = _load_base(place, settings)
+        if base.record.digest != record.digest:
+            raise UserError(f"{place} is not what this run began with: an adapter continues on the same base.")
+        return replace(base, record=replace(record, path=base.record.path))
     if path and not resumed and (has_adapter or is_pretrained_path(Path(path).expanduser().absolute())):
         return _load_base(path, settings)
     return None

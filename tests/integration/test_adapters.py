@@ -1,6 +1,7 @@
 """Adapters of all kinds of models: checkpoints without the base, exact resume, and the way back to it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 import genai
-from genai.cli.overrides import with_base_words
+from genai.cli.compose import compose
+from genai.cli.overrides import resolve_resume, with_base_words
 from genai.core.errors import UserError
 from genai.inference.card import model_card
-from genai.runs.checkpoint import file_hash, load_checkpoint
+from genai.runs.checkpoint import file_hash, load_checkpoint, save_checkpoint
 from genai.runs.run import Run, all_runs
+from genai.training.run import train
 from tests.conftest import copy_run
 from tests.integration.test_resume import STEPS, assert_same_state, go_on, run_to, stopped_at
 
@@ -94,7 +97,7 @@ def test_a_base_that_moved_or_changed_is_named(text_words: list[str], tmp_path: 
     moved = base.rename(tmp_path / "moved")
     with pytest.raises(UserError, match=r"its base, .*, is not there\. Name a copy with ckpt="):
         genai.load(run.folder)
-    with pytest.raises(UserError, match=r"best\.ckpt', which is not there: put it back to continue"):
+    with pytest.raises(UserError, match=r"best\.ckpt', which is not there\. If it has moved, say where to: init_from="):
         go_on(run)
     moved.rename(base)
     content = base / "checkpoints" / "best.ckpt"
@@ -232,6 +235,8 @@ def test_an_adapter_is_exported_merged(
         assert all(exported[key].equal(merged[key]) for key in merged)
         name = {"a": "12-00-00-text-gpt-corpus", "b": first.name}[name]
         assert name in (out / "README.md").read_text()
+        again = inside("export", f"ckpt={out}", "format=genai", f"out={out}-again", cwd=tmp_path)
+        assert again.returncode == 0 and name in Path(f"{out}-again/README.md").read_text()
         assert str(base) not in "".join(file.read_text(errors="replace") for file in out.iterdir())
 
 
@@ -321,3 +326,38 @@ def test_a_folder_of_peft_alone_says_how_to_use_it(use: str, inside: Callable[..
     (tmp_path / "small" / "adapter_config.json").write_text("{}")
     done = inside("sample" if use == "ckpt" else "train", f"{use}=small", cwd=tmp_path)
     assert done.returncode == 2 and "small is an adapter of peft: give it as adapter=" in done.stderr
+
+
+def test_the_same_words_continue_an_unfinished_adapter(
+    text_words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = stopped_at(7, text_words, monkeypatch)
+    words, found = resolve_resume([*text_words, f"steps={STEPS}", "checkpoint_every=5"], "auto")
+    assert found is not None and found.folder == broken.folder
+    assert train(compose("train", words), found).record.steps == STEPS
+    for other in ("adapter.rank=3", "model.network.dropout=0.1", "init_from=elsewhere"):
+        _, found = resolve_resume([*text_words, f"steps={STEPS}", "checkpoint_every=5", other], "auto")
+        assert found is None, other
+
+
+def test_a_run_goes_on_with_a_base_that_has_moved(text_words: list[str], tmp_path: Path) -> None:
+    run = run_to(text_words, "steps=4", "schedule.cooldown=0")
+    moved = base_of(text_words).rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"which is not there\. If it has moved, say where to: init_from="):
+        go_on(run, "steps=6")
+    other = copy_run(run.folder, tmp_path / "others")
+    with pytest.raises(UserError, match="is not what this run began with"):
+        go_on(run, "steps=6", f"init_from={replaced_base(moved, tmp_path)}")
+    go_on(run, "steps=6", f"init_from={moved}")
+    assert run.record.steps == 6 and run.record.base is not None and str(moved) in run.record.base.path
+    assert genai.load(run.folder).step == 6 and other.exists()
+
+
+def replaced_base(base: Path, folder: Path) -> Path:
+    """A copy of a run with other weights."""
+    copy = Path(shutil.copytree(base, folder / "replaced"))
+    file = Run(copy).best
+    state = torch.load(file, weights_only=True)
+    state["state_dict"] = {name: x * 2 if x.is_floating_point() else x for name, x in state["state_dict"].items()}
+    save_checkpoint(state, file)
+    return copy
