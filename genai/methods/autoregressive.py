@@ -223,7 +223,10 @@ class Autoregressive(Method):
         if create is None or isinstance(self.ema_module, PromptConditionedNetwork) or request.local is not None:
             return None
         values = {field.name: getattr(options, field.name) for field in fields(AutoregressiveOptions)}
-        return create(request.init, new, **values, num_tokens=request.num_classes, end_tokens=request.end_tokens)
+        engine = create(request.init, new, **values, num_tokens=request.num_classes, end_tokens=request.end_tokens)
+        if engine is not None:
+            check_output(engine.logits.logsumexp(-1))
+        return engine
 
     def _generate_steps(
         self,

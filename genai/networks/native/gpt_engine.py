@@ -169,6 +169,11 @@ class GPTEngine:
         self.state = GPTState(keys, values, positions, recent, state_logits, history, ended)
 
     @property
+    def logits(self) -> Tensor:
+        """Logits of the next token, (rows, vocab_size)."""
+        return torch.from_numpy(self.state.logits[: self.rows, : self.network.vocab_size])
+
+    @property
     def has_ended(self) -> bool:
         """Whether all rows have ended."""
         return bool(self.state.ended.all())

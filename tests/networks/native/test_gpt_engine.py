@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Request
+from genai.core.errors import NonFiniteOutput
 from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
 from genai.networks.gpt import GPT
 from genai.networks.native import gpt_engine
@@ -148,3 +149,10 @@ def test_tokens_out_of_range_are_refused() -> None:
 
 def test_networks_on_other_devices_have_no_loop() -> None:
     assert nn.Module.to(network_of("default"), "meta").token_engine(PROMPTS[:1], 4) is None
+
+
+def test_a_network_that_is_broken_says_so() -> None:
+    network = network_of("default")
+    network.readout.weight.data.fill_(float("nan"))
+    with pytest.raises(NonFiniteOutput):
+        Autoregressive(network).eval().sample(request([0], 4), OPTIONS[0])
