@@ -177,8 +177,15 @@ class Text(Modality):
         return notes
 
     def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
-        """Return notes about escapes that are not line breaks."""
-        return _escape_notes("prompt", prompts)
+        """Return notes about escapes that are not line breaks, and about a prompt longer than the context."""
+        notes = _escape_notes("prompt", prompts)
+        longest = max((len(self.encode_prompt(prompt)) for prompt in prompts), default=0)
+        if longest > self.block:
+            notes.append(
+                f"a prompt of {longest:,} tokens is longer than the context of {self.block:,}: what comes next is "
+                "chosen mostly by its end"
+            )
+        return notes
 
     def preview(self) -> Preview:
         return TextPreview()

@@ -333,3 +333,10 @@ def test_notes_about_escapes_and_a_line_break_at_the_end_of_init() -> None:
     (note,) = text.request_notes(None, TextOptions(stop=[r"a\tb"]))
     assert note.startswith(r"stop= has the two characters \t; a tab is stop=$'\t'")
     assert text.request_notes(Document("a\n"), TextOptions())[0].startswith("init= ends with a line break")
+
+
+def test_a_prompt_that_is_longer_than_the_context_is_said() -> None:
+    text = Text("bytes", None, 8)
+    assert text.prompt_notes(["1234567"]) == []
+    (note,) = text.prompt_notes(["short", "a longer prompt"])
+    assert note.startswith("a prompt of 15 tokens is longer than the context of 8")
