@@ -135,6 +135,7 @@ class GPT(nn.Module):
         self.shape, self.has_embedding_norm = shape, embedding_norm
         self.weight_format: tuple[str, str] = ("float32", "float32")  # of the blocks' and of the readout's matrices
         self.stored_weights: dict[str, Any] = {}
+        self.has_native_loop = True  # until it turns out that there is none on this machine
         self.embedding = nn.Embedding(vocab_size, width)
         self.positions = nn.Embedding(block, width) if positions == "learned" else None
         self.ngram_embeddings = nn.ModuleList(nn.Embedding(ngram_rows, width) for _ in range(ngrams - 1))
@@ -264,7 +265,7 @@ class GPT(nn.Module):
         Returns:
             The engine; ``None`` on other devices than the CPU, or if compilation fails.
         """
-        if self.embedding.weight.device.type != "cpu":
+        if self.embedding.weight.device.type != "cpu" or not self.has_native_loop:
             return None
         try:
             from genai.networks.native.gpt_engine import create_engine
@@ -273,6 +274,7 @@ class GPT(nn.Module):
             return create_engine(self, prompts, new, TokenSampling(**sampling))
         except Exception:  # numba is missing, or its compiler fails on this machine
             logging.getLogger(__name__).debug("no native engine", exc_info=True)
+            self.has_native_loop = False
             return None
 
     def _mask(self, time: int, valid: Tensor | None, device: torch.device) -> Tensor | None:

@@ -54,7 +54,8 @@ def describe_rung(network: Any) -> str:
     """Return how a GPT generates: ``"native loop, int8 weights"``; "" for other networks."""
     if not hasattr(network, "weight_format"):
         return ""
-    is_native = network.embedding.weight.device.type == "cpu" and find_spec("numba") is not None
+    is_on_cpu = network.embedding.weight.device.type == "cpu"
+    is_native = is_on_cpu and network.has_native_loop and find_spec("numba") is not None
     kind, head_kind = network.weight_format
     readout = "" if kind == head_kind else f", readout {head_kind}"
     return f"{'native loop' if is_native else 'step by step'}, {kind} weights{readout}"

@@ -137,6 +137,7 @@ def test_without_a_compiler_it_goes_step_by_step(monkeypatch: pytest.MonkeyPatch
     expected = method.sample(request([0, 1], 10), OPTIONS[1])
     monkeypatch.setattr(gpt_engine, "compile_gpt_loop", fail)
     assert method.network.token_engine(PROMPTS[:1], 4) is None
+    assert describe_rung(method.network) == "step by step, float32 weights"
     assert all(a.equal(b) for a, b in zip(method.sample(request([0, 1], 10), OPTIONS[1]), expected, strict=True))
 
 
