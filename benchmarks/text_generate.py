@@ -261,7 +261,7 @@ def measure_smollm2(repeats: int, modules: Path | None, count: int = 64) -> dict
 def run_llama_cpp(request: dict[str, Any]) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "generate.mjs"
-        script.write_text(LLAMA_CPP)
+        script.write_text(LLAMA_CPP, encoding="utf-8")
         done = subprocess.run(["node", script], input=json.dumps(request).encode(), capture_output=True, check=True)
     return list(json.loads(done.stdout.splitlines()[-1]))
 

@@ -69,6 +69,8 @@ def prompt_notes(model: Model, prompts: Sequence[str]) -> list[str]:
     for prompt in prompts:
         if (length := len(encoder.split(prompt))) > encoder.max_words:
             notes.append(f"only the first {encoder.max_words} of {length:,} words count: {short_text(prompt)}")
+    if model.adapters:
+        return notes  # the base does not know what they have learned
     if known and not known.count:
         notes.append("this model was trained without prompts: prompt= changes next to nothing")
     elif known and known.num_words <= MAX_WORDS:

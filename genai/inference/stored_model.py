@@ -13,6 +13,7 @@ from genai.inference.adapters import merge_adapter
 from genai.inference.build import build_from_checkpoint, build_on_base, load_weights
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.networks.native.weight_format import reset_weight_format
 from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
 from genai.runs.record import AdapterRecord, read_values
 from genai.runs.run import Run, find_run, latest_run
@@ -69,6 +70,7 @@ def read_model(
     if adapters:
         merged = [_merge(model, name, factor, adapter_weights, plugins) for name, factor in adapters.items()]
         model = replace(model, weights=adapter_weights, adapters=merged)
+        reset_weight_format(getattr(model.method, "network", None))
     model.method.to(torch_device).eval()
     return model
 
@@ -168,14 +170,19 @@ def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins
         folder = Path(source).expanduser().absolute()
         merge_peft(model.method, folder, factor)
         return AdapterRecord(str(folder), peft_digest(folder), factor)
+    if is_pretrained_path(Path(source).expanduser().absolute()):
+        raise UserError(f"adapter={source}: it is a whole model, not an adapter: give it as ckpt=.")
     file, state, notes = open_checkpoint(source)
     model.notes.extend(notes)
     header = CheckpointHeader.read(state)
     if header.adapter is None:
         raise UserError(f"adapter={source}: it is a whole model, not an adapter: give it as ckpt=.")
     if (header.base or {}).get("digest") != model.digest:
-        name = short_text((header.base or {}).get("name", ""))
-        raise UserError(f"adapter={source} changes another model, {name}, than {model.file}.")
+        base = {key: short_text(value) for key, value in (header.base or {}).items()}
+        raise UserError(
+            f"adapter={source} changes another model, {base.get('name')} (sha256 {base.get('digest', '')[:12]}), than "
+            f"{model.file} ({model.digest[:12]}). It was at {base.get('path')}."
+        )
     merge_adapter(model.method, file, state, weights, factor, plugins)
     data = Run(file.parent.parent).record.data
     return AdapterRecord(str(file.absolute()), file_hash(file), factor, data.name, data.license)

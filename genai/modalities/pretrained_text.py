@@ -129,6 +129,17 @@ class PretrainedText(Text):
             raise UserError("this model has no chat template: give a prompt in the form that it was trained on.")
         return self.chat_template.render(messages, add_generation_prompt)
 
+    def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
+        """Return the notes of ``Text``, and one about prompts without the marks of the model's chats."""
+        notes = super().prompt_notes(prompts)
+        tokenizer = cast(PretrainedTokenizer, self.tokenizer).tokenizer
+        marks = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        if self.chat_template and prompts and not any(mark in prompt for prompt in prompts for mark in marks):
+            notes.append(
+                "this model was trained on chats; model.modality.chat_prompt(...) makes such a prompt in Python"
+            )
+        return notes
+
     def encode_prompt(self, text: str) -> Tensor:
         """Convert the beginning of a sample to (tokens,) int64, after the token that begins a text, if any."""
         begin = cast(PretrainedTokenizer, self.tokenizer).begin_ids

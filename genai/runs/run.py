@@ -257,7 +257,11 @@ def find_run(path: str | Path) -> Run:
         count = f"{len(below)} run{'s' * (len(below) > 1)}, such as {shell_path(below[0].folder)}"
         raise UserError(f"{path} is not a run folder. It contains {count}.")
     existing = [str(run.folder) for run in all_runs(folder.parent.parent, depth=3)]
-    raise UserError(f"{path} is not a run folder.{did_you_mean(str(folder), existing)}")
+    if not folder.exists():
+        raise UserError(
+            f"{path} is not a run folder: nothing is there.{did_you_mean(str(folder), existing)} Nothing is downloaded."
+        )
+    raise UserError(f"{path} is not a run folder: it has no record.json.{did_you_mean(str(folder), existing)}")
 
 
 def environment_info() -> dict[str, Any]:

@@ -99,7 +99,8 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     if setup.checkpoint and setup.resumed:
         print(f"resuming from step {setup.start} ({setup.checkpoint.name})", flush=True)
     if len(setup.val) < MIN_VAL_EXAMPLES:
-        print(f"only {len(setup.val)} held-out examples: val_loss, and so `best`, is unreliable", file=sys.stderr)
+        examples = f"{len(setup.val)} held-out example{'s' * (len(setup.val) != 1)}"
+        print(f"only {examples}: val_loss, and so `best`, is unreliable", file=sys.stderr)
     for kind, lines in (("skipped", setup.source.skipped), ("note", setup.source.file_notes)):
         for line in lines[:MAX_LINES]:
             print(one_line(f"{kind}: {line}"), file=sys.stderr)

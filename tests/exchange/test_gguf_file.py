@@ -212,3 +212,22 @@ def test_the_chat_template_of_a_real_model(smollm2: Path, tmp_path: Path) -> Non
     assert peer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == expected
     for path in (tmp_path / "hf", tmp_path / "gguf" / "model.gguf"):
         assert genai.load(path, device="cpu").modality.state() == model.modality.state()
+
+
+def test_an_adapter_on_a_file_of_few_bits_is_not_rounded_away(corpus: Path, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    file = write_gguf(tmp_path / "a.gguf", kind=gguf.GGMLQuantizationType.Q4_1)
+    assert "int4" in genai.load(file, device="cpu").rung
+    words = ["adapter=lora", "optimizer.lr=0.05", "data=text_folder", f"data.path={corpus}", "steps=6", "batch=2"]
+    more = ["val_items=2", "preview_every=100", "trainer=cpu", f"runs={tmp_path / 'runs'}"]
+    tuned = genai.fit(f"init_from={file}", *words, *more)
+    merged = genai.load(file, adapter=tuned.file.parent.parent, device="cpu")
+    assert "float32" in merged.rung and "float32" in tuned.rung
+    options: dict[str, Any] = {"length": 16, "temperature": 0.0}
+    assert merged.sample("the cat", **options) == tuned.sample("the cat", **options)
+    tokens, prompt = torch.randint(0, 60, (1, 8)), torch.arange(4)
+    logits = [
+        model.method.network.token_engine([prompt], 8).teacher_force(tokens)
+        for model in (merged, tuned, genai.load(file, device="cpu"))
+    ]
+    assert logits[0].allclose(logits[1], atol=1e-5) and not logits[0].allclose(logits[2], atol=1e-3)

@@ -50,6 +50,12 @@ def store_weights(network: Any, stored: dict[str, GroupedWeight]) -> None:
     network.weight_format = (kinds.pop(), head.format if head else "float32")
 
 
+def reset_weight_format(network: Any) -> None:
+    """Read the weights of a GPT as they are now, in float32: they are no longer those of a file; others stay."""
+    if hasattr(network, "weight_format"):
+        network.weight_format, network.stored_weights = ("float32", "float32"), {}
+
+
 def describe_rung(network: Any) -> str:
     """Return how a GPT generates: ``"native loop, int8 weights"``; "" for other networks."""
     if not hasattr(network, "weight_format"):
