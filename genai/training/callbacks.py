@@ -109,6 +109,8 @@ class TrainingLoop(Callback):
         self.step_start, self.stop_step = now, module.step + self.max_steps
         if pending_metrics is not None:  # the run was saved during validation
             self._log(trainer, module, pending_metrics, validate=True)
+        if module.header.base and module.step == 0:
+            self._validate_base(trainer, module)
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Batch, index: int
@@ -188,6 +190,15 @@ class TrainingLoop(Callback):
             if trainer.is_global_zero:
                 self.run.write_record(best={"step": module.step, "val_loss": module.best_val_loss})
         return metrics
+
+    def _validate_base(self, trainer: Trainer, module: TrainingModule) -> None:
+        """Print the loss of the model that the run begins with."""
+        self.progress.set_status("validating")
+        try:
+            metrics = module.validate(before_batch=lambda: self._raise_on_signal(trainer))
+        except SignalReceived:
+            self._stop(trainer, module)
+        self.progress.print_line(f"val_loss of the base: {metrics['val_loss']:.4f}")
 
     def _print_health_warning(self, module: TrainingModule, metrics: dict[str, float]) -> None:
         """Print the method's warning about its validation losses, unless the previous validation had one too."""

@@ -203,7 +203,9 @@ def test_an_adapter_of_another_model_or_a_whole_model_is_refused(
     pair: tuple[Path, Path, Path], trained: Callable[[str], Path]
 ) -> None:
     base, first, _ = pair
-    with pytest.raises(UserError, match=r"changes another model, 12-00-00-text-gpt-corpus \(sha256 .*\), than .* It was at "):
+    with pytest.raises(
+        UserError, match=r"changes another model, 12-00-00-text-gpt-corpus \(sha256 .*\), than .* It was at "
+    ):
         genai.load(trained("llama"), adapter=first)
     with pytest.raises(UserError, match="it is a whole model, not an adapter: give it as ckpt="):
         genai.load(base, adapter=base)
@@ -361,3 +363,11 @@ def replaced_base(base: Path, folder: Path) -> Path:
     state["state_dict"] = {name: x * 2 if x.is_floating_point() else x for name, x in state["state_dict"].items()}
     save_checkpoint(state, file)
     return copy
+
+
+def test_the_loss_of_the_base_is_printed_first(text_words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    run = run_to(text_words, "steps=2", "optimizer.lr=0")
+    error = capfd.readouterr().err
+    base_loss = float(error.split("val_loss of the base: ")[1].split()[0])
+    assert run.record.best is not None and base_loss == pytest.approx(run.record.best.val_loss, abs=1e-4)
+    assert error.index("val_loss of the base") < error.index("step 1/2")
