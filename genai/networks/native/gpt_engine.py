@@ -82,7 +82,8 @@ def _vectors(network: Any) -> list[np.ndarray]:
     tables: list[Any] = list(network.ngram_embeddings)
 
     def array(x: Tensor) -> np.ndarray:
-        return np.ascontiguousarray(x.detach().float().numpy())
+        copy = x.detach().float().clone()  # numpy would fix the size of a parameter's storage, which FSDP changes
+        return np.ascontiguousarray(copy.numpy())
 
     def norm(module: Any) -> Tensor:
         weight = torch.ones(width) if getattr(module, "weight", None) is None else module.weight
