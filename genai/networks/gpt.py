@@ -263,9 +263,11 @@ class GPT(nn.Module):
             sampling: attributes of ``TokenSampling``.
 
         Returns:
-            The engine; ``None`` on other devices than the CPU, or if compilation fails.
+            The engine; ``None`` on other devices than the CPU, for a network that is sharded over processes, or if
+            compilation fails.
         """
-        if self.embedding.weight.device.type != "cpu" or not self.has_native_loop:
+        is_sharded = any(type(module).__name__.startswith("FSDP") for module in self.modules())
+        if self.embedding.weight.device.type != "cpu" or is_sharded or not self.has_native_loop:
             return None
         try:
             from genai.networks.native.gpt_engine import create_engine
