@@ -52,12 +52,6 @@ def _warmup_average(decay: float) -> Callable[..., None]:
     def update(averages: Any, currents: Any, count: Any) -> None:
         n = int(count)
         weight = 1 - min(decay, (1 + n) / (10 + n))
-        pairs = [
-            (average, x) for average, x in zip(averages, currents, strict=True) if average.data_ptr() != x.data_ptr()
-        ]
-        if not pairs:
-            return
-        averages, currents = map(list, zip(*pairs, strict=True))
         if averages[0].is_floating_point():  # AveragedModel groups tensors by type
             torch._foreach_lerp_(averages, currents, weight)
         else:
