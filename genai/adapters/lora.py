@@ -42,7 +42,10 @@ class LowRank(nn.Module):
 
     def delta(self, layer: TargetLayer) -> Tensor:
         """Return the change of the weight, in its shape."""
-        return low_rank_delta(layer, self.A, self.B, self.scale)
+        weight = layer._parameters["weight"]
+        assert weight is not None
+        product = (self.B @ self.A) * self.scale
+        return product.T if isinstance(layer, nn.Embedding) else product.view(weight.shape)
 
     def forward(self, layer: nn.Linear | nn.Embedding, x: Tensor) -> Tensor:
         """Return the change of the output of ``layer`` for the input ``x``."""
@@ -50,18 +53,6 @@ class LowRank(nn.Module):
             return F.embedding(x, self.A.T) @ self.B.T * self.scale
         x = F.dropout(x, self.dropout, self.training)
         return F.linear(F.linear(x, self.A), self.B * self.scale)
-
-
-def low_rank_delta(layer: nn.Module, a: Tensor, b: Tensor, scale: float) -> Tensor:
-    """Return ``scale * b @ a`` in the shape of the layer's weight, that of an embedding transposed.
-
-    Raises:
-        RuntimeError: the shapes do not fit.
-    """
-    weight = layer._parameters["weight"]
-    assert weight is not None
-    product = (b @ a) * scale
-    return product.T if isinstance(layer, nn.Embedding) else product.view(weight.shape)
 
 
 class AdaptedLayer:

@@ -89,14 +89,12 @@ class TokenParams(NamedTuple):
     Attributes:
         num_tokens: tokens with larger ids are never sampled.
         repetition_penalty, presence_penalty: of tokens that occurred, and of those that were generated.
-        bias: (vocab_size or 0,), added to the logits.
         ends: int64, tokens that end a row; later tokens of the row are the first of them.
     """
 
     num_tokens: int
     repetition_penalty: float
     presence_penalty: float
-    bias: Array
     ends: Array
 
 

@@ -218,14 +218,10 @@ def create_engine(network: Any, prompts: Sequence[Tensor], new: int, sampling: T
         if tokens not in prompt_states:
             prompt_states[tokens] = network.prefill(prompt[None].long(), None, new)
     rows = [prompt_states[tuple(prompt.tolist())] for prompt in prompts]
-    bias = np.zeros(network.vocab_size if sampling.logit_bias else 0, np.float32)
-    for token, value in sampling.logit_bias.items():
-        bias[token] = value
     params = TokenParams(
         network.vocab_size if sampling.num_tokens is None else min(sampling.num_tokens, network.vocab_size),
         sampling.repetition_penalty,
         sampling.presence_penalty,
-        bias,
         np.array(sampling.end_tokens, np.int64),
     )
     filters = SamplingParams(sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p, 1.0)

@@ -64,17 +64,16 @@ def sample_token(
 ) -> int:
     """Return the next token of a row."""
     logits, count = state.logits[row], params.num_tokens
-    has_penalty = len(state.history) > 0 and state.history.shape[1] > 0
-    if has_penalty or len(params.bias):
+    if state.history.shape[1]:
         adjusted = buffers[2]
         for c in range(count):
             value = logits[c]
-            if has_penalty and state.history[row, c]:
+            if state.history[row, c]:
                 penalty = np.float32(params.repetition_penalty)
                 value = value / penalty if value > ZERO else value * penalty
                 if state.history[row, c] > 1:
                     value -= np.float32(params.presence_penalty)
-            adjusted[c] = value + (params.bias[c] if len(params.bias) else ZERO)
+            adjusted[c] = value
         logits = adjusted
     return sample_class(logits, count, uniform, sampling, buffers)
 

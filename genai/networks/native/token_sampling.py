@@ -1,6 +1,6 @@
 """How an engine of tokens samples: the options of a request in plain numbers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -10,7 +10,6 @@ class TokenSampling:
     Attributes:
         num_tokens: tokens with larger ids are never sampled.
         end_tokens: tokens that end a row; the first one fills what follows.
-        logit_bias: numbers that are added to the logits of tokens.
     """
 
     temperature: float = 1.0
@@ -21,4 +20,3 @@ class TokenSampling:
     presence_penalty: float = 0.0
     num_tokens: int | None = None
     end_tokens: tuple[int, ...] = ()
-    logit_bias: dict[int, float] = field(default_factory=dict)
