@@ -12,6 +12,8 @@ from annotated_types import Ge
 from genai.core.errors import UserError
 from genai.core.limits import check_processes, num_cores
 
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+
 
 @dataclass(frozen=True)
 class DeviceConfig:
@@ -20,7 +22,8 @@ class DeviceConfig:
     Args:
         accelerator: ``auto`` selects CUDA, else MPS, else the CPU.
         devices: number of processes, one per device; ``auto``: all devices.
-        precision: ``auto`` is bf16 mixed precision on CUDA, float32 elsewhere.
+        precision: ``auto`` is bf16 mixed precision on CUDA, float32 on MPS; on a CPU a probe of the network decides,
+            see ``training.precision``.
         strategy: ``single``, ``ddp`` (replicas) or ``fsdp`` (shards, CUDA only).
         threads: CPU threads per process; ``None``: the variable OMP_NUM_THREADS or, without it, all cores, divided
             among the processes.
@@ -29,13 +32,17 @@ class DeviceConfig:
 
     accelerator: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     devices: Annotated[int, Ge(1)] | Literal["auto"] = 1
-    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    precision: Precision = "auto"
     strategy: Literal["single", "ddp", "fsdp"] = "single"
     threads: Annotated[int, Ge(1)] | None = None
     compile: bool = False
 
     def resolve(self) -> "DeviceConfig":
-        """Replace every ``auto`` and ``None`` by a value. Raises ``UserError`` if the machine lacks the hardware."""
+        """Replace every ``auto`` and ``None`` by a value, except the precision of a CPU.
+
+        Raises:
+            UserError: the machine lacks the hardware.
+        """
         import torch
 
         if self.strategy == "fsdp" and not torch.cuda.is_available():
@@ -54,7 +61,7 @@ class DeviceConfig:
         if self.strategy == "fsdp" and accelerator != "cuda":
             raise UserError(f"trainer=fsdp needs GPUs; it does not run on '{accelerator}'. Use trainer=ddp.")
         precision = self.precision
-        if precision == "auto":
+        if precision == "auto" and accelerator != "cpu":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
         threads = self.threads or environment_threads() or max(1, num_cores() // devices)
         check_processes(threads, "trainer.threads")

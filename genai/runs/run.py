@@ -275,12 +275,13 @@ def environment_info() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **packages},
         "git": git_state(Path.cwd()),
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.platform()},
+        "hardware": {"machine": platform.machine(), "processor": processor_name(), "system": platform.platform()},
         "command": sys.argv[:],
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the name of the CPU."""
     file = Path("/proc/cpuinfo")
     if file.exists():
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -103,6 +103,8 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     differences = config_differences(old_values, new_values, "")
     changes = [(key.lstrip("."), old, new) for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
+    if current["precision"] == "auto":  # the run keeps its own
+        del current["precision"]
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
     changes += [(key, previous[key], new) for key, new in current.items() if previous.get(key, new) != new]
     if changes and os.environ.get("LOCAL_RANK", "0") == "0":

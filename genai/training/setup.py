@@ -1,7 +1,7 @@
 """Setup of a run: everything is checked and built before a trainer or a folder is created."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from genai.training.config import TrainSettings
 from genai.training.loggers import Logger
 from genai.training.optimizers import MuonAdamW
 from genai.training.parts import TrainingParts, build_on_meta
+from genai.training.precision import choose_precision
 from genai.training.resume import (
     check_same_data,
     check_same_model,
@@ -114,6 +115,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:
         print_rate_change(resumed, parts.schedule, lr_schedule, header, optimizers)
+    if hardware.precision == "auto":
+        hardware = replace(hardware, precision=choose_precision(method, train, settings, config.nodes, resumed))
     preview = modality.preview()
     default_prompts = preview.prompts(source.val)  # also selects the references of previews
     return TrainingSetup(
