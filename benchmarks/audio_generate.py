@@ -28,7 +28,7 @@ from numba import njit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.methods.autoregressive import AutoregressiveOptions, sample_categorical
+from genai.methods.categorical import AutoregressiveOptions, sample_categorical
 from genai.networks.wavenet.matmul import VECTOR_FLOATS, accumulate, tile_shape
 from genai.networks.wavenet.model import WaveNet
 from genai.networks.wavenet.native import pack_weights

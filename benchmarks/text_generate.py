@@ -34,7 +34,8 @@ from torch.nn import functional as F
 
 import genai
 from genai.core.batch import Request
-from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
+from genai.methods.autoregressive import Autoregressive
+from genai.methods.categorical import AutoregressiveOptions
 from genai.networks.gpt import GPT
 from genai.networks.native.formats import FLOAT32, FORMATS
 from genai.networks.native.products import BLOCK, multiply

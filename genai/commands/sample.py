@@ -335,7 +335,7 @@ def _create_folder(out: str | None) -> Path:
 
 
 def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | None = None) -> None:
-    files = {media.suffix: media.to_bytes()}
+    files = {media.suffix: media.to_bytes(), **getattr(media, "side_files", {})}
     if recipe is not None:
         content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"
         files[".json"] = content.encode("utf-8", "backslashreplace")

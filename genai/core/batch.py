@@ -83,6 +83,9 @@ class Request:
         end_tokens: classes that end an item of a discrete sequence; the first one fills what follows.
         num_classes: only the first ``num_classes`` classes are sampled; ``None``: all.
         interpolation: per item, a second prompt and seed to interpolate to. ``None``: no interpolation.
+        bias: (classes,), is added to the logits of classes; minus infinity forbids one. ``None``: nothing is added.
+        constraints: per item, a ``methods.logit_bias.Constraint`` on its classes. ``None``: none.
+        log_probs: whether chunks tell the log-probabilities of classes.
     """
 
     prompts: list[str]
@@ -94,6 +97,9 @@ class Request:
     end_tokens: tuple[int, ...] = ()
     num_classes: int | None = None
     interpolation: list[Interpolation] | None = None
+    bias: Tensor | None = None
+    constraints: list[Any] | None = None
+    log_probs: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,11 +110,14 @@ class Chunk:
 
     Attributes:
         progress: completed fraction of the work, from 0 to 1; ``None`` if the length of ``x`` shows it.
+        log_probs: (batch, n, classes), of the model itself, before temperature, filters, penalties and bias; ``None``:
+            not requested.
     """
 
     start: int
     x: Tensor
     progress: float | None = None
+    log_probs: Tensor | None = None
 
 
 def batch_ranges(count: int, size: int) -> Iterator[range]:

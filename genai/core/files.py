@@ -31,6 +31,7 @@ MAX_BYTES = {
     "sample": 64 * MIB,
     "metrics": 64 * MIB,
     "card": MIB,
+    "schema": MIB,
     "tokenizer": 64 * MIB,
     "table": 1024 * MIB,
     "text": 4096 * MIB,

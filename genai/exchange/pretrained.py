@@ -20,7 +20,8 @@ from genai.core.progress import ProgressBar
 from genai.core.terminal import one_line
 from genai.exchange.families import Config, Family, family_of
 from genai.exchange.weight_layout import Weight
-from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
+from genai.methods.autoregressive import Autoregressive
+from genai.methods.categorical import AutoregressiveOptions
 from genai.modalities.chat_template import SPECIAL_TOKENS, ChatTemplate
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT

@@ -21,7 +21,7 @@ from genai.inference.stored_model import read_model
 from genai.media.base import Media
 from genai.methods.base import Method
 from genai.modalities.base import Modality
-from genai.modalities.optional import length_unit
+from genai.modalities.optional import length_unit, push_log_probs
 from genai.networks.native.weight_format import describe_rung, set_weight_format
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import AdapterRecord
@@ -278,6 +278,9 @@ class Stream:
         for chunk in self._chunks:
             self.length = (chunk.start + chunk.x.shape[1]) / self._elements_per_unit
             self.progress = chunk.progress
+            if chunk.log_probs is not None:
+                for decoder, x, log_probs in zip(self.decoders, chunk.x, chunk.log_probs, strict=True):
+                    push_log_probs(decoder, x, log_probs)
             yield [decoder.push(chunk.start, x) for decoder, x in zip(self.decoders, chunk.x, strict=True)]
             if all(decoder.done for decoder in self.decoders):
                 return

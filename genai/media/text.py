@@ -2,6 +2,9 @@
 
 import codecs
 import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -15,10 +18,35 @@ _BYTE_ORDER_MARKS = {
 }
 
 
+@dataclass(frozen=True)
+class TokenProbability:
+    """A generated token, as the model itself saw it: before temperature, filters, penalties and bias.
+
+    Attributes:
+        content: its bytes, which can be a part of a character.
+        log_prob: natural logarithm of its probability.
+        top_log_probs: the most probable tokens in its place with theirs, the most probable one first.
+    """
+
+    content: bytes
+    log_prob: float
+    top_log_probs: Sequence[tuple[bytes, float]] = ()
+
+
 class Document(str):
-    """A text: a ``str`` that can be read from and written to a file."""
+    """A text: a ``str`` that can be read from and written to a file.
+
+    Attributes:
+        tokens: of a sample with ``logprobs``: those that were generated.
+    """
 
     suffix: ClassVar[str] = ".txt"
+    tokens: Sequence[TokenProbability] = ()
+
+    @property
+    def side_files(self) -> dict[str, bytes]:
+        """Files beside that of the text, by what their names end in."""
+        return {"-logprobs.json": _tokens_json(self.tokens)} if self.tokens else {}
 
     @classmethod
     def read(cls, path: Path, kind: str = "text") -> Self:
@@ -55,3 +83,16 @@ class Document(str):
 
     def _repr_html_(self) -> str:
         return f"<pre style='white-space: pre-wrap'>\n{html.escape(self)}</pre>"
+
+
+def _tokens_json(tokens: Sequence[TokenProbability]) -> bytes:
+    entry = lambda content, log_prob: {  # noqa: E731
+        "token": content.decode("utf-8", "replace"),
+        "bytes": list(content),
+        "logprob": round(log_prob, 6),
+    }
+    entries = [
+        entry(token.content, token.log_prob) | {"top_logprobs": [entry(*each) for each in token.top_log_probs]}
+        for token in tokens
+    ]
+    return json.dumps(entries, indent=1, ensure_ascii=False).encode("utf-8")

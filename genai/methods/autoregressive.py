@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Annotated, Any, Protocol, cast
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,30 +18,11 @@ from genai.core.batch import Batch, Chunk, Request
 from genai.core.errors import UserError
 from genai.core.renamed import module_getattr
 from genai.methods.base import Method, check_output
+from genai.methods.categorical import AutoregressiveOptions, UniformSampler, sample_categorical
+from genai.methods.logit_bias import LogitBias
 
 MAX_CHUNK_SECONDS = 0.05
 """Time between two parts of a streamed text, if several tokens are made at once."""
-
-
-@dataclass(frozen=True)
-class AutoregressiveOptions:
-    """Options of sampling the next class.
-
-    Attributes:
-        temperature: below 1 sharper, above 1 flatter; 0 takes the most probable class.
-        top_k: keep only the k most probable classes; 0: all.
-        top_p: keep only the most probable classes whose sum reaches p (nucleus sampling, arXiv:1904.09751).
-        min_p: keep only classes with at least this probability relative to the most probable one (arXiv:2407.01082).
-        repetition_penalty: divides positive logits of classes that occurred before (CTRL, arXiv:1909.05858, sec. 4.1).
-        presence_penalty: is subtracted from the logits of classes that were generated before.
-    """
-
-    temperature: Annotated[float, Ge(0), Le(100)] = 1.0
-    top_k: Annotated[int, Ge(0)] = 0
-    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
-    min_p: Annotated[float, Ge(0), Le(1)] = 0.0
-    repetition_penalty: Annotated[float, Gt(0), Le(100)] = 1.0
-    presence_penalty: Annotated[float, Ge(-100), Le(100)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,8 +138,8 @@ class Autoregressive(Method):
     def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Chunk]:
         """Yield ``network.chunk`` classes per item and chunk, until ``request.size`` or until every item has ended."""
         start = 0
-        for classes in self._generate_chunks(request, options):
-            yield Chunk(start, classes.cpu())
+        for classes, log_probs in self._generate_chunks(request, options):
+            yield Chunk(start, classes.cpu(), log_probs=None if log_probs is None else log_probs.cpu())
             start += classes.shape[1]
 
     def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:
@@ -184,46 +165,51 @@ class Autoregressive(Method):
             conditioning["context"] = self.ema_module.prompt(prompts)
         return conditioning
 
-    def _generate_chunks(self, request: Request, options: AutoregressiveOptions) -> Iterator[Tensor]:
-        """Yield the next classes (batch, n) of all items, with a native engine if there is one."""
-        assert request.init is not None
+    def _generate_chunks(
+        self, request: Request, options: AutoregressiveOptions
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the next classes (batch, n) of all items, with a native engine if there is one, and log-probabilities
+        (batch, n, classes) if they are requested."""
+        init = request.init
+        assert init is not None
         length, guidance = request.size[0], getattr(options, "guidance", 1.0)
-        x, valid = left_pad(request.init * (1 if guidance == 1 else 2), self.device)
+        x, valid = left_pad(init * (1 if guidance == 1 else 2), self.device)
         limit = getattr(self.network, "max_positions", None)
         if limit is not None:
             if x.shape[1] >= limit:
                 raise UserError(f"a prompt of {x.shape[1]:,} tokens: this model has {limit:,} positions in all.")
             length = min(length, limit - x.shape[1])
-        uniforms = UniformSampler(request.seeds, self.device)
-        if guidance == 1 and (token_engine := self._token_engine(request, length, options)) is not None:
-            yield from _engine_chunks(token_engine, uniforms, length)
+        request, uniforms = replace(request, size=(length,)), UniformSampler(request.seeds, self.device)
+        if guidance == 1 and (token_engine := self._token_engine(request, options)) is not None:
+            yield from _engine_chunks(token_engine, uniforms, request)
             return
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
         history = None
         if options.repetition_penalty != 1 or options.presence_penalty:
-            prompt_mask = _class_mask(x, valid, logits)[: len(request.init), : request.num_classes]
+            prompt_mask = _class_mask(x, valid, logits)[: len(init), : request.num_classes]
             history = torch.stack([prompt_mask, torch.zeros_like(prompt_mask)])
-        engine = None
-        if history is None and not request.end_tokens:
+        engine, changes_logits = None, request.bias is not None or request.constraints or request.log_probs
+        if history is None and not request.end_tokens and not changes_logits:
             filters = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
             engine = self.network.engine(logits, cache, **filters, guidance=guidance)
         if engine is not None:
             for start in range(0, length, self.network.chunk):
-                yield engine.sample(uniforms.take(min(self.network.chunk, length - start)))
+                yield engine.sample(uniforms.take(min(self.network.chunk, length - start))), None
             return
-        request = replace(request, size=(length,))
         steps = self._generate_steps(logits, cache, uniforms, history, request, options)
-        while classes := list(islice(steps, self.network.chunk)):
-            yield torch.stack(classes, 1)
+        while chunk := list(islice(steps, self.network.chunk)):
+            classes, log_probs = zip(*chunk, strict=True)
+            yield torch.stack(classes, 1), torch.stack(log_probs, 1) if request.log_probs else None
 
-    def _token_engine(self, request: Request, new: int, options: AutoregressiveOptions) -> Any:
+    def _token_engine(self, request: Request, options: AutoregressiveOptions) -> Any:
         """Return an engine for the prompts of a request, or ``None``."""
         create = getattr(self.network, "token_engine", None)
         if create is None or isinstance(self.ema_module, PromptConditionedNetwork) or request.local is not None:
             return None
         values = {field.name: getattr(options, field.name) for field in fields(AutoregressiveOptions)}
-        engine = create(request.init, new, **values, num_tokens=request.num_classes, end_tokens=request.end_tokens)
+        classes = {"num_tokens": request.num_classes, "end_tokens": request.end_tokens}
+        engine = create(request.init, request.size[0], **values, **classes)
         if engine is not None:
             check_output(engine.logits.logsumexp(-1))
         return engine
@@ -232,12 +218,13 @@ class Autoregressive(Method):
         self,
         logits: Tensor,
         cache: Any,
-        uniforms: "UniformSampler",
+        uniforms: UniformSampler,
         history: Tensor | None,
         request: Request,
         options: Any,
-    ) -> Iterator[Tensor]:
-        """Yield the next class (batch,) of all items, for any network.
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the next class (batch,) of all items, for any network, and log-probabilities (batch, classes); these
+        are empty if they are not requested.
 
         Args:
             history: (2, batch, classes) bool, the classes that occurred before, and those that were generated;
@@ -246,80 +233,52 @@ class Autoregressive(Method):
         length, guidance = request.size[0], getattr(options, "guidance", 1.0)
         ended = torch.zeros(len(request.prompts), dtype=torch.bool, device=self.device)
         ends = torch.tensor(request.end_tokens, dtype=torch.long, device=self.device)
+        bias = LogitBias.of(request, request.num_classes or logits.shape[1], self.device)
         for position in range(length):
             if guidance != 1:
                 conditional, unconditional = logits.chunk(2)
                 logits = unconditional + guidance * (conditional - unconditional)
             logits = logits[:, : request.num_classes]  # reserved ids are never sampled
+            log_probs = logits.float().log_softmax(-1) if request.log_probs else logits[:, :0]
             if history is not None:
                 logits = torch.where(history[0], _apply_repetition_penalty(logits, options.repetition_penalty), logits)
                 logits = logits - options.presence_penalty * history[1]
+            if bias is not None:
+                logits = logits + bias.rows()
             classes = sample_categorical(logits, uniforms.take(1)[:, 0], options)
             if request.end_tokens:
                 classes = classes.masked_fill(ended, request.end_tokens[0])
                 ended |= torch.isin(classes, ends)
-            yield classes
+            yield classes, log_probs
             if position + 1 == length or bool(ended.all()):
                 return
+            if bias is not None:
+                bias.advance(classes[:, None])
             if history is not None:
                 history.scatter_(2, classes.expand(2, -1)[..., None], True)
             logits = self.network.step(classes if guidance == 1 else classes.repeat(2), cache)
 
 
-def _engine_chunks(engine: Any, uniforms: "UniformSampler", length: int) -> Iterator[Tensor]:
-    """Yield tokens (batch, n) of an engine until ``length`` or the end of all rows: one first, then more at once as
-    long as that takes a moment."""
+def _engine_chunks(engine: Any, uniforms: UniformSampler, request: Request) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield tokens (batch, n) of an engine until ``request.size`` or the end of all rows: one first, then more at once
+    as long as that takes a moment. Constraints and log-probabilities (batch, n, classes) need one at a time."""
     start, size = 0, 1
-    while start < length and not engine.has_ended:
-        start_time, count = time.perf_counter(), min(size, length - start)
-        yield engine.sample(uniforms.take(count))
+    bias = LogitBias.of(request, request.num_classes or engine.logits.shape[1], torch.device("cpu"))
+    one_by_one = request.log_probs or request.constraints
+    if bias is not None and bias.is_constant:
+        engine.set_bias(bias.rows())
+    while start < request.size[0] and not engine.has_ended:
+        start_time, count = time.perf_counter(), min(size, request.size[0] - start)
+        if bias is not None and not bias.is_constant:
+            engine.set_bias(bias.rows())
+        log_probs = engine.logits[:, None, : request.num_classes].log_softmax(-1) if request.log_probs else None
+        tokens = engine.sample(uniforms.take(count))
+        yield tokens, log_probs
+        if bias is not None:
+            bias.advance(tokens)
         start += count
-        size = 2 * size if time.perf_counter() - start_time < MAX_CHUNK_SECONDS / 2 else size
-
-
-class UniformSampler:
-    """Draws uniform numbers for each item from its own generator."""
-
-    def __init__(self, seeds: list[int], device: torch.device, buffer_size: int = 256) -> None:
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.device, self.buffer_size = device, buffer_size
-        self.numbers = torch.empty(len(seeds), 0)
-
-    def take(self, count: int) -> Tensor:
-        """Return the next ``count`` numbers of each item (items, count). Buffering changes only the speed."""
-        while self.numbers.shape[1] < count:
-            rows = [torch.rand(self.buffer_size, generator=generator) for generator in self.generators]
-            self.numbers = torch.cat([self.numbers, torch.stack(rows)], 1)
-        numbers, self.numbers = self.numbers[:, :count], self.numbers[:, count:]
-        return numbers.to(self.device)
-
-
-def sample_categorical(logits: Tensor, uniform: Tensor, options: AutoregressiveOptions) -> Tensor:
-    """Sample classes (batch,) from ``logits`` (batch, classes) by inverting the CDF at ``uniform`` (batch,)."""
-    if options.temperature < 1e-6:  # any lower, and float32 overflows
-        return logits.argmax(-1)
-    probabilities = (logits.float() / options.temperature).softmax(-1)
-    probabilities = probabilities * filter_mask(probabilities, options)
-    exact = torch.float32 if logits.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-    cumulative = probabilities.to(exact).cumsum(-1)
-    target = uniform.to(exact)[:, None] * cumulative[:, -1:]
-    classes = torch.searchsorted(cumulative, target, right=True)[:, 0]
-    last = logits.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(-1)  # rounding must not pass the last one
-    return torch.minimum(classes, last)
-
-
-def filter_mask(probabilities: Tensor, options: AutoregressiveOptions) -> Tensor:
-    """Return the mask (batch, classes) of classes that top-k, top-p and min-p keep; always the most probable one."""
-    best = probabilities.amax(-1, keepdim=True)
-    keep = probabilities >= options.min_p * best
-    if 0 < options.top_k < probabilities.shape[-1]:
-        keep &= probabilities >= probabilities.topk(options.top_k).values[:, -1:]
-    if options.top_p < 1:
-        ordered = probabilities.sort(-1, descending=True).values
-        needed = ordered.cumsum(-1) - ordered < options.top_p
-        threshold = ordered.masked_fill(~needed, 2).amin(-1, keepdim=True)
-        keep &= probabilities >= threshold
-    return keep | (probabilities == best)
+        is_short = time.perf_counter() - start_time < MAX_CHUNK_SECONDS / 2
+        size = 2 * size if is_short and not one_by_one else size
 
 
 def left_pad(items: list[Tensor], device: torch.device) -> tuple[Tensor, Tensor | None]:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from torch import Tensor
+
 from genai.core.errors import UserError
 from genai.media.base import StreamWriter
-from genai.modalities.base import Modality
+from genai.modalities.base import Decoder, Modality
 
 
 @runtime_checkable
@@ -80,6 +82,19 @@ class HasSizeOptions(Protocol):
     """Smaller values of these arguments make it need less memory."""
 
     size_options: tuple[str, ...]
+
+
+@runtime_checkable
+class HasLogProbs(Protocol):
+    """A decoder that records log-probabilities (n, classes) of classes ``x`` (n,)."""
+
+    def push_log_probs(self, x: Tensor, log_probs: Tensor) -> None: ...
+
+
+def push_log_probs(decoder: Decoder, x: Tensor, log_probs: Tensor) -> None:
+    """Tell a decoder the log-probabilities (n, classes) of classes ``x`` (n,), if it records them."""
+    if isinstance(decoder, HasLogProbs):
+        decoder.push_log_probs(x, log_probs)
 
 
 def size_options(modality: Modality) -> tuple[str, ...]:

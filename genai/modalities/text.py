@@ -1,9 +1,9 @@
 """The text modality: tokens, windows of a memory-mapped corpus, and streams that never split a character."""
 
-import codecs
 import html
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,8 +20,12 @@ from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.preview import Preview, PromptSamples
+from genai.modalities.text_decoder import TextDecoder
+
+TokenID = Annotated[int, Ge(0), Le(2_000_000)]
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,21 @@ class TextOptions:
     Attributes:
         length: maximum number of new tokens.
         stop: strings before which a sample ends.
+        stop_ids: tokens before which a sample ends.
+        logit_bias: is added to the logits of tokens, by their id; -100 forbids one.
+        logprobs: number of the most probable tokens whose log-probabilities are told at each position, besides that of
+            the sampled one; 0: of that alone; ``None``: of none.
+        regex: the sample fits this regular expression, if it is not cut at ``length``.
+        json_schema: the sample is JSON that fits this schema, if it is not cut at ``length``.
     """
 
     length: Annotated[int, Ge(1), Le(1_000_000)] = 256
     stop: Sequence[str] = ()
+    stop_ids: Sequence[TokenID] = ()
+    logit_bias: Mapping[TokenID, Annotated[float, Ge(-100), Le(100)]] = field(default_factory=dict)
+    logprobs: Annotated[int, Ge(0), Le(20)] | None = None
+    regex: str | None = None
+    json_schema: JSONSchema | None = None
 
 
 class Text(Modality):
@@ -134,7 +149,9 @@ class Text(Modality):
         return b"".join(token_bytes[index] for index in ids if index < len(token_bytes))
 
     def decoder(self, init: Tensor | None, options: TextOptions) -> Decoder:
-        return TextDecoder(self, init, list(options.stop))
+        beginning = b"" if init is None else self.prompt_bytes(init)
+        ends = (*self.end_tokens, *options.stop_ids)
+        return TextDecoder(self._join_bytes, ends, beginning, list(options.stop), options.logprobs or 0)
 
     def pack(self, split: Split, cache: Path) -> "PackedText":
         key = cache_key(split.content_hash, "tokens", self.state())
@@ -159,14 +176,19 @@ class Text(Modality):
     def request(self, prompts: list[str], seeds: list[int], init: Document | None, options: TextOptions) -> Request:
         """Build a request that continues each prompt; the text ``init`` is put before each."""
         encoded = [self.encode_prompt(f"{init or ''}{prompt}") for prompt in prompts]
+        num_classes = max(self.end_token + 1, len(self.tokenizer.token_bytes))
+        grammar = create_grammar(options.regex, options.json_schema)
         end_token = torch.tensor([self.end_token])  # in training, a document starts after the end token of another one
         return Request(
             [""] * len(prompts),
             seeds,
             (options.length,),
             init=[tokens if len(tokens) else end_token for tokens in encoded],
-            end_tokens=self.end_tokens,
-            num_classes=max(self.end_token + 1, len(self.tokenizer.token_bytes)),
+            end_tokens=(*self.end_tokens, *options.stop_ids),
+            num_classes=num_classes,
+            bias=bias_vector(options.logit_bias, num_classes),
+            constraints=create_constraints(grammar, self.tokenizer.token_bytes, self.end_tokens, len(prompts)),
+            log_probs=options.logprobs is not None,
         )
 
     def request_notes(self, init: Document | None, options: TextOptions) -> list[str]:
@@ -189,6 +211,18 @@ class Text(Modality):
 
     def preview(self) -> Preview:
         return TextPreview()
+
+
+def bias_vector(biases: Mapping[int, float], num_classes: int) -> Tensor | None:
+    """Return biases by token id as (classes,); ``None``: there are none. Raises ``UserError`` for an unknown id."""
+    if not biases:
+        return None
+    if max(biases) >= num_classes:
+        raise UserError(f"logit_bias=: there is no token {max(biases)}; the last one is {num_classes - 1}.")
+    vector = torch.zeros(num_classes)
+    for index, bias in biases.items():
+        vector[index] = -math.inf if bias == -100 else bias
+    return vector
 
 
 def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
@@ -217,44 +251,6 @@ class TextPreview(Preview):
         """Log a Markdown table of prompts and samples."""
         rows = [f"| {_escape_cell(prompt)} | {_escape_cell(media)} |" for prompt, media in samples]
         writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)
-
-
-class TextDecoder:
-    """A ``Decoder`` that holds back incomplete characters and possible beginnings of a stop string."""
-
-    def __init__(self, text: Text, init: Tensor | None, stop: list[str]) -> None:
-        self.text, self.stop, self.done = text, [s for s in stop if s], False
-        self.utf8_decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.initial = Document(self.utf8_decoder.decode(text.prompt_bytes(init)) if init is not None else "")
-        self.emitted = str(self.initial)
-        self.pending = ""
-        self.ended = False
-
-    def push(self, start: int, x: Tensor) -> Document:
-        if self.done or self.ended:
-            return Document("")
-        self.ended = not set(self.text.end_tokens).isdisjoint(x.tolist())
-        self.pending += self.utf8_decoder.decode(self.text.decode_bytes(x), final=self.ended)
-        matches = [(position + len(s), position) for s in self.stop if (position := self.pending.find(s)) >= 0]
-        if matches:  # the one that is complete first, however the text is split into tokens
-            return self._emit(min(matches)[1], finish=True)
-        return self._emit(len(self.pending) if self.ended else len(self.pending) - self._overlap(), finish=self.ended)
-
-    def result(self) -> Document:
-        if not self.done:
-            self.pending += self.utf8_decoder.decode(b"", final=True)
-            self._emit(len(self.pending), finish=True)
-        return Document(self.emitted)
-
-    def _emit(self, count: int, finish: bool) -> Document:
-        part, self.pending, self.done = self.pending[:count], self.pending[count:], finish
-        self.emitted += part
-        return Document(part)
-
-    def _overlap(self) -> int:
-        """Return the length of the longest suffix of ``pending`` that is a prefix of a stop string."""
-        lengths = (n for s in self.stop for n in range(len(s) - 1, 0, -1) if self.pending.endswith(s[:n]))
-        return max(lengths, default=0)
 
 
 class PackedText(MemmapDataset):

@@ -90,12 +90,14 @@ class TransformerBlock(nn.Module):
         qkv = (
             self.qkv(self.attention_norm(x)).unflatten(-1, (-1, shape.head_width)).transpose(1, 2)
         )  # (B, H + 2 KV, T, D)
-        q, k, v = qkv.split([shape.heads, shape.kv_heads, shape.kv_heads], 1)
+        qk, v = qkv.split([shape.heads + shape.kv_heads, shape.kv_heads], 1)
         if shape.qk_norm == "before_rotary":
-            q, k = self.q_norm(q), self.k_norm(k)
-        q, k = apply_partial_rotary(q, angles), apply_partial_rotary(k, angles)
+            q, k = qk.split([shape.heads, shape.kv_heads], 1)
+            qk = torch.cat([self.q_norm(q), self.k_norm(k)], 1)
+        qk = apply_partial_rotary(qk, angles)
         if shape.qk_norm == "after_rotary":
-            q, k = rms_norm(q, shape.eps) * shape.qk_gain, rms_norm(k, shape.eps) * shape.qk_gain
+            qk = rms_norm(qk, shape.eps) * shape.qk_gain
+        q, k = qk.split([shape.heads, shape.kv_heads], 1)
         return q, k, v, x
 
     def attend(self, x: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool = False) -> Tensor:

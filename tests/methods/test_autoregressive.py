@@ -6,14 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Request
-from genai.methods.autoregressive import (
-    Autoregressive,
-    AutoregressiveOptions,
-    UniformSampler,
-    filter_mask,
-    left_pad,
-    sample_categorical,
-)
+from genai.methods.autoregressive import Autoregressive, left_pad
+from genai.methods.categorical import AutoregressiveOptions, UniformSampler, filter_mask, sample_categorical
 from genai.networks.gpt import GPT
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.wavenet.model import WaveNet

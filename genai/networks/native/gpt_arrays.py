@@ -72,6 +72,7 @@ class GPTState(NamedTuple):
         history: (rows, vocab_size or 0) uint8, 1 for tokens of the prompt, 2 or 3 for those that were generated; only
             penalties need it.
         ended: (rows,) bool.
+        bias: (rows, vocab_size or 0), is added to the logits; only requests with a bias need it.
     """
 
     keys: Array
@@ -81,6 +82,7 @@ class GPTState(NamedTuple):
     logits: Array
     history: Array
     ended: Array
+    bias: Array
 
 
 class TokenParams(NamedTuple):

@@ -167,7 +167,9 @@ class GPTEngine:
             positions[row], recent[row] = cache.position, cache.recent[0].numpy()
             if has_penalty:
                 history[row, prompt.numpy()] = 1
-        self.state = GPTState(keys, values, positions, recent, state_logits, history, ended)
+        self.state = GPTState(
+            keys, values, positions, recent, state_logits, history, ended, np.zeros((batch, 0), np.float32)
+        )
 
     @property
     def logits(self) -> Tensor:
@@ -178,6 +180,12 @@ class GPTEngine:
     def has_ended(self) -> bool:
         """Whether all rows have ended."""
         return bool(self.state.ended.all())
+
+    def set_bias(self, bias: Tensor) -> None:
+        """Add ``bias`` (rows, n) to the logits of the first n tokens, from now on; very low numbers forbid a token."""
+        rows = np.zeros((len(self.state.positions), self.network.vocab_size), np.float32)
+        rows[: self.rows, : bias.shape[1]] = bias.numpy()
+        self.state = self.state._replace(bias=rows)
 
     @torch.inference_mode()
     def sample(self, uniforms: Tensor) -> Tensor:

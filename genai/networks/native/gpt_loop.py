@@ -64,16 +64,17 @@ def sample_token(
 ) -> int:
     """Return the next token of a row."""
     logits, count = state.logits[row], params.num_tokens
-    if state.history.shape[1]:
+    has_history, has_bias = state.history.shape[1] > 0, state.bias.shape[1] > 0
+    if has_history or has_bias:
         adjusted = buffers[2]
         for c in range(count):
             value = logits[c]
-            if state.history[row, c]:
+            if has_history and state.history[row, c]:
                 penalty = np.float32(params.repetition_penalty)
                 value = value / penalty if value > ZERO else value * penalty
                 if state.history[row, c] > 1:
                     value -= np.float32(params.presence_penalty)
-            adjusted[c] = value
+            adjusted[c] = value + state.bias[row, c] if has_bias else value
         logits = adjusted
     return sample_class(logits, count, uniform, sampling, buffers)
 

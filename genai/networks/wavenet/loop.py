@@ -23,6 +23,7 @@ RESIDUAL_SCALE = np.float32(gated_stack.RESIDUAL_SCALE)
 ZERO, HALF, ONE, TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 LOG2_E, LN_2, LN_2_REST = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)
 C2, C3, C4, C5, C6 = (np.float32(1 / math.factorial(power)) for power in range(2, 7))
+MIN_LOGIT = np.float32(-1e29)  # lower ones are forbidden, see methods/logit_bias.py
 MIN_EXPONENT, MAX_GATE_INPUT = np.float32(-87), np.float32(40)  # beyond, a product of two exponentials could overflow
 GROUP_SIZE = 16  # classes per partial sum in ``sample_class``
 
@@ -238,7 +239,8 @@ def sample_class(logits: Array, count: int, uniform: float, sampling: SamplingPa
                 return c
     weights, sums, inverse_temperature = buffers[0], buffers[1], np.float32(1 / max(sampling.temperature, 1e-6))
     for c in range(count):
-        weights[c] = fast_exp(max(MIN_EXPONENT, (logits[c] - max_logit) * inverse_temperature))
+        weight = fast_exp(max(MIN_EXPONENT, (logits[c] - max_logit) * inverse_temperature))
+        weights[c] = weight if logits[c] > MIN_LOGIT else ZERO
     if sampling.top_k or sampling.top_p < 1 or sampling.min_p > 0:
         cutoff = weight_cutoff(weights, count, sampling)
         for c in range(count):

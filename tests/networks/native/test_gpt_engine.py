@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from genai.core.batch import Request
 from genai.core.errors import NonFiniteOutput
-from genai.methods.autoregressive import Autoregressive, AutoregressiveOptions
+from genai.methods.autoregressive import Autoregressive
+from genai.methods.categorical import AutoregressiveOptions
 from genai.networks.gpt import GPT
 from genai.networks.native import gpt_engine
 from genai.networks.native.formats import FORMATS

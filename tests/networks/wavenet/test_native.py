@@ -10,7 +10,7 @@ import torch
 from numba.core.caching import CacheImpl
 from torch import Tensor
 
-from genai.methods.autoregressive import AutoregressiveOptions, filter_mask, sample_categorical
+from genai.methods.categorical import AutoregressiveOptions, filter_mask, sample_categorical
 from genai.networks.wavenet.engine import Engine, create_engine
 from genai.networks.wavenet.loop import compile_function
 from genai.networks.wavenet.model import WaveNet, WaveNetCache

@@ -1,0 +1,126 @@
+"""Text that fits a regular expression or a JSON schema: which tokens may come next (llguidance)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator
+from torch import Tensor
+
+from genai.core.errors import UserError, short_text
+from genai.core.files import read_text
+from genai.core.plain_data import parse_json
+
+MAX_GRAMMAR = 2**20
+"""Characters of a regular expression or a schema."""
+
+
+def read_schema(value: Any) -> Any:
+    """Return a schema as JSON text: a mapping, JSON text, or the name of a file. Raises ``UserError``."""
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    if not isinstance(value, str):
+        return value
+    text = value if value.lstrip().startswith("{") else read_text(Path(value).expanduser(), "schema")
+    try:
+        schema = parse_json(text, "json_schema=")
+    except ValueError as error:
+        raise UserError(f"json_schema=: {short_text(str(error))}") from error
+    if not isinstance(schema, dict):
+        raise UserError("json_schema=: a schema is an object, {...}.")
+    return json.dumps(schema)
+
+
+JSONSchema = Annotated[str, BeforeValidator(read_schema)]
+
+
+def create_grammar(regex: str | None, schema: str | None) -> str | None:
+    """Return the grammar of a regular expression or of a JSON schema; ``None``: neither is given.
+
+    Raises:
+        UserError: both are given, one is invalid or too long, or the package is missing.
+    """
+    if regex is None and schema is None:
+        return None
+    if regex is not None and schema is not None:
+        raise UserError("regex= and json_schema=: give one of them.")
+    name, text = ("regex", regex) if regex is not None else ("json_schema", schema or "")
+    if len(text) > MAX_GRAMMAR:
+        raise UserError(f"{name}= has {len(text):,} characters: at most {MAX_GRAMMAR:,}.")
+    matcher = _import_module().LLMatcher
+    try:
+        grammar: str = matcher.grammar_from_regex(text) if name == "regex" else matcher.grammar_from_json_schema(text)
+        error = matcher.validate_grammar(grammar)
+    except ValueError as invalid:
+        error = str(invalid)
+    if error:
+        raise UserError(f"{name}=: {short_text(error.strip().splitlines()[0])}")
+    return grammar
+
+
+def create_constraints(
+    grammar: str | None, token_bytes: Sequence[bytes], end_tokens: tuple[int, ...], count: int
+) -> "list[TextConstraint] | None":
+    """Return the constraint of each of ``count`` texts; ``None``: there is no grammar."""
+    if grammar is None:
+        return None
+    tokenizer = _tokenizer(tuple(token_bytes), end_tokens)
+    return [TextConstraint(tokenizer, grammar, end_tokens) for _ in range(count)]
+
+
+class TextConstraint:
+    """A ``methods.logit_bias.Constraint``: the tokens with which a text can still fit a grammar."""
+
+    def __init__(self, tokenizer: Any, grammar: str, end_tokens: tuple[int, ...]) -> None:
+        self.matcher, self.end_tokens = _import_module().LLMatcher(tokenizer, grammar, log_level=0), end_tokens
+        self.num_tokens = tokenizer.vocab_size
+
+    def allowed(self) -> Tensor:
+        """Return the mask (tokens,) of what may come next: an end token alone once nothing else fits."""
+        mask = np.zeros((self.num_tokens + 31) // 32 * 32, bool)
+        if not self.matcher.is_stopped():
+            bits = np.frombuffer(self.matcher.compute_bitmask(), np.uint8)
+            mask = np.unpackbits(bits, bitorder="little").astype(bool)
+        if not mask[: self.num_tokens].any():
+            mask[list(self.end_tokens)] = True
+        return torch.from_numpy(mask[: self.num_tokens])
+
+    def advance(self, index: int) -> None:
+        """Append a token; nothing follows an end token."""
+        if not self.matcher.is_stopped():
+            self.matcher.consume_token(index)
+
+
+class _TokenTable:
+    """Tokens in the form that llguidance wants; it never needs to encode a text with more than one way."""
+
+    bos_token_id = None
+
+    def __init__(self, token_bytes: Sequence[bytes], end_tokens: Sequence[int]) -> None:
+        count = max(len(token_bytes), max(end_tokens) + 1)
+        self.tokens = [token_bytes[i] if i < len(token_bytes) else b"" for i in range(count)]
+        for index in end_tokens:
+            self.tokens[index] = b"\xff<end %d>" % index  # 0xff: a special token
+        self.special_token_ids, self.eos_token_id = list(end_tokens), end_tokens[0]
+        self.single_bytes = {content[0]: i for i, content in enumerate(self.tokens) if len(content) == 1}
+
+    def __call__(self, content: bytes) -> list[int]:
+        return [self.single_bytes[byte] for byte in content if byte in self.single_bytes]
+
+
+@lru_cache(maxsize=4)
+def _tokenizer(token_bytes: tuple[bytes, ...], end_tokens: tuple[int, ...]) -> Any:
+    module = _import_module()
+    return module.LLTokenizer(module.TokenizerWrapper(_TokenTable(token_bytes, end_tokens)), eos_token=list(end_tokens))
+
+
+def _import_module() -> Any:
+    try:
+        import llguidance
+    except ImportError as error:
+        raise UserError("regex= and json_schema= need llguidance: pip install 'genai[grammar]'") from error
+    return llguidance
