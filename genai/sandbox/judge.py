@@ -16,6 +16,9 @@ KINDS = ("passed", "wrong", "raised", "syntax", "time", "killed", "broken")
 """Passed; a wrong answer; an error in the program; no Python; out of time; ended by the system or by itself; tests that
 cannot be run."""
 
+MAX_RESULT_BYTES = 8192
+"""Longest frame that this process parses; it only passes the others on."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -103,6 +106,8 @@ def _run(server: SandboxServer, job: Job, children: list[Child]) -> ProgramResul
 
 def _parse_result(content: bytes, allowed: Sequence[str]) -> ProgramResult:
     """Return what a child says about itself. Raises ``ChildEnded`` if it is none of ``allowed``."""
+    if len(content) > MAX_RESULT_BYTES:
+        raise ChildEnded("size")
     try:
         answer = json.loads(content)
         kind, detail = answer["kind"], answer.get("detail", "")

@@ -21,6 +21,8 @@ GOOD = "def f(x):\n    return 2 * x + 1\n"
 DO = "def f(x):\n{}\n    return 2 * x + 1\n"
 """A right answer after an attack: only an attack that ends or fails the program is not passed."""
 
+FOREIGN = "[c for c in object.__subclasses__() if c.__name__ == 'CDLL'][0]"
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
@@ -63,6 +65,12 @@ ATTACKS = {
     "thread": "import _thread; _thread.start_new_thread(print, ()); x = 1 / 0",
     "ctypes": "import ctypes; ctypes.CDLL(None).system(b'touch FOLDER/written')",
     "ctypes below": "import _ctypes; _ctypes.dlopen('/lib/x86_64-linux-gnu/libc.so.6', 2)",
+    "ctypes in its memory": f"{FOREIGN}(None).system(b'touch FOLDER/written')",
+    "socket in its memory": "[c for c in object.__subclasses__() if c.__module__ == '_socket'][0](2, 1)",
+    "call of another architecture": f"{FOREIGN}(None).syscall(0x40000000 | 41, 2, 1, 0)",
+    "machine code": f"{FOREIGN}(None).mmap(None, 4096, 7, 34, -1, 0)",
+    "more memory": f"{FOREIGN}(None).setrlimit(9, bytes(16))",
+    "trace": f"{FOREIGN}(None).ptrace(16, SERVER, 0, 0)",
     "heavy module": "import numpy",
     "module of genai": "import genai",
     "module of the sandbox": "import checks",
