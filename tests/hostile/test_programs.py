@@ -255,11 +255,12 @@ def test_nothing_is_left_if_this_process_is_killed() -> None:
         "job = Job('def f(x):\\n    import os; os.read(100, 1)', 'f', '', 'def check(c): c(1)')\n"
         "threading.Thread(target=judge, args=(server, job), daemon=True).start()\n"
         "while len(open(f'/proc/{server.process.pid}/task/{server.process.pid}/children').read().split()) < 2: pass\n"
-        "print(server.process.pid, flush=True)\ntime.sleep(60)\n"
+        "print(server.process.pid, server.folder.name, flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        server = int(process.stdout.readline())
+        words = process.stdout.readline().split()
+        server = int(words[0])
         children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
         process.kill()
     assert len(children) == 2
@@ -268,6 +269,7 @@ def test_nothing_is_left_if_this_process_is_killed() -> None:
         while is_running(process_id) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert not is_running(process_id)
+    assert not os.path.exists(words[1])
 
 
 def is_running(process_id: int) -> bool:

@@ -16,6 +16,7 @@ import random
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from channel import Channel
@@ -76,6 +77,8 @@ def main() -> None:
             os.kill(child, signal.SIGKILL)
         codes = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
         if not message:
+            with suppress(OSError):
+                os.rmdir(os.getcwd())  # also if the process that made it was killed
             return
         children = []
         control.send(json.dumps(codes).encode())
