@@ -17,6 +17,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 FLOORS = {
     "version": "the version",
     "core": "batches, splits, instantiating configs, cache, errors",
+    "sandbox": "code of strangers, run without harm",
     "media": "text, picture, sound, clip: files of every kind",
     "runs": "run folders, checkpoints",
     "networks": "GPT, U-Net, GAN, WaveNet: plain modules",

@@ -69,6 +69,7 @@ class EvaluateSettings(ModelSettings):
     """Settings of ``genai.evaluate``; ``configs/evaluate.yaml`` explains each key."""
 
     metrics: Sequence[str] | None
+    problems: str | None
 
     @property
     def is_default(self) -> bool:

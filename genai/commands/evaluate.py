@@ -102,13 +102,18 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
     run = model.run
-    source, own_data = _load_source(model, run, data, settings.plugins, config.examples)
+    source, own_data = _select_source(model, settings, data, config.examples)
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
     check_parts(metrics, model)
+    if settings.problems and not any(metric.uses_problems for metric in metrics.values()):
+        raise UserError("problems=: none of these metrics uses it. Add metrics=[passes], or leave out problems.")
+    problems = Path(settings.problems).expanduser() if settings.problems else None
+    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed, problems)
+    for metric in metrics.values():
+        metric.check(context)
     file = _output_path(settings.out, run, own_data and settings.is_default)
     report_checkpoints(model)
     _report_data(source, own_data, omitted)
-    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed)
     results: dict[str, Result] = {}
     for metric in metrics.values():
         results |= metric.compute(context)
@@ -119,6 +124,19 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     if file:
         _write_report(file, report)
     return report
+
+
+def _select_source(
+    model: "Model", settings: EvaluateSettings, data: Sequence[str], examples: Any
+) -> "tuple[Source, bool]":
+    """Load the data, unless the metrics need none and none are named. Raises ``UserError``."""
+    from genai.core.data import no_data
+    from genai.metrics.base import need_no_data
+
+    media = model.modality.media
+    if not data and need_no_data(settings.metrics, settings.plugins):
+        return no_data(media), False
+    return _load_source(model, model.run, data, settings.plugins, examples)
 
 
 def _load_source(
@@ -177,6 +195,10 @@ def _output_path(out: str | None, run: "Run | None", is_default: bool) -> Path |
 
 
 def _report_data(source: "Source", own_data: bool, omitted: Sequence[str]) -> None:
+    from genai.core.data import NoData
+
+    if isinstance(source, NoData):
+        return
     print(one_line(f"data  {source.description}"), file=sys.stderr)
     if not own_data:
         print("      not the data of the run; the model may have been trained on some of them", file=sys.stderr)
@@ -216,10 +238,17 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
     """Return the results with all that is needed to reproduce them."""
     from dataclasses import asdict
 
+    from genai.core.data import NoData
     from genai.core.renamed import with_old_results
     from genai.inference.provenance import origin_entries
 
     model, source = context.model, context.source
+    data = {
+        "description": source.description,
+        "hash": source.train.content_hash,
+        "hash_val": source.val.content_hash,
+        "own": context.own_data,
+    }
     options = [asdict(part) for part in model.build_options(context.options)]
     return {
         **origin_entries(model),
@@ -229,12 +258,8 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
         "batch": context.batch,
         "device": str(model.method.device),
         "options": {k: list(v) if isinstance(v, tuple) else v for part in options for k, v in part.items()},
-        "data": {
-            "description": source.description,
-            "hash": source.train.content_hash,
-            "hash_val": source.val.content_hash,
-            "own": context.own_data,
-        },
+        "data": None if isinstance(source, NoData) else data,
+        **({"problems": str(context.problems)} if context.problems else {}),
         "version": __version__,
         "metrics": with_old_results(
             {name: asdict(result) for name, result in results.items()}, model.modality.media.__name__

@@ -114,6 +114,26 @@ class Source(ABC):
         return f"{len(self.train):,} to train on, {len(self.val):,} held out"
 
 
+class NoData(Source):
+    """A source without examples, for metrics that need no data."""
+
+    media = object
+
+    @property
+    def train(self) -> Split:
+        return Split("train", 0, [].__getitem__, "")
+
+    @property
+    def val(self) -> Split:
+        return Split("val", 0, [].__getitem__, "")
+
+
+def no_data(media: type[Any]) -> NoData:
+    """Return a source without examples of ``media``."""
+    source: NoData = type("NoData", (NoData,), {"media": media})()
+    return source
+
+
 class SplitSource(Source):
     """A source that computes both splits at once."""
 

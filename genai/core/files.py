@@ -28,6 +28,7 @@ MAX_BYTES = {
     "recipe": 4 * MIB,
     "caption": MIB,
     "prompts": 64 * MIB,
+    "problems": 64 * MIB,
     "sample": 64 * MIB,
     "metrics": 64 * MIB,
     "card": MIB,

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 from genai.core.batch import batch_ranges
@@ -22,6 +23,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "bits_per_byte": ("genai.metrics.text.text.BitsPerByte",),
     "parses": ("genai.metrics.text.text.ParseRate",),
     "novel_lines": ("genai.metrics.text.novel_lines.NovelLines",),
+    "passes": ("genai.metrics.text.passes.PassRate",),
     "longest_copy": ("genai.metrics.text.text.LongestCopy",),
     "nearest": (
         "genai.metrics.image.nearest.NearestPicture",
@@ -77,6 +79,7 @@ class EvalContext:
         seed: of prompts and samples.
         batch: samples generated at once.
         options: parsed options of the modality and the method.
+        problems: file of programming problems; ``None``: those of genai.
     """
 
     model: Model
@@ -86,6 +89,7 @@ class EvalContext:
     seed: int = 0
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
+    problems: Path | None = None
     _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
@@ -118,16 +122,21 @@ class EvalContext:
             return {"": (trained + held_out, "all combinations")}
         return {"": (trained, "trained combinations"), "_held_out": (held_out, "held-out combinations")}
 
-    def samples(self, prompts: Sequence[str]) -> list[Any]:
-        """Return one sample of the model's first part for each prompt. They are cached, so that metrics share them."""
-        model = self.model.parts["ckpt"]
-        key = tuple(prompts)
+    def samples(self, prompts: Sequence[str], **defaults: Any) -> list[Any]:
+        """Return one sample of the model's first part for each prompt. They are cached, so that metrics share them.
+
+        Args:
+            prompts: one for each sample.
+            defaults: options where ``options`` has none.
+        """
+        model, options = self.model.parts["ckpt"], {**defaults, **self.options}
+        key = (*prompts, repr(defaults))
         if key not in self._sample_cache:
             samples: list[Any] = []
             with ProgressBar("samples", len(prompts)) as bar:
                 for rows in batch_ranges(len(prompts), self.batch):
                     batch_prompts, seed = prompts[rows.start : rows.stop], self.seed + rows.start
-                    samples += model.sample(batch_prompts, seed=seed, batch=self.batch, **self.options)
+                    samples += model.sample(batch_prompts, seed=seed, batch=self.batch, **options)
                     bar.step(len(rows))
             self._sample_cache[key] = samples
         return self._sample_cache[key]
@@ -147,6 +156,16 @@ class Metric(ABC):
 
     required_part: ClassVar[str] = ""
     """Part that the model must be composed of (``Model.parts``); empty: none."""
+
+    needs_data: ClassVar[bool] = True
+    """Whether it uses the data. If no metric does, and no data are named, none are loaded."""
+
+    uses_problems: ClassVar[bool] = False
+    """Whether it uses ``EvalContext.problems``."""
+
+    def check(self, context: EvalContext) -> None:
+        """Check what it needs before anything is computed. Raises ``UserError``."""
+        return
 
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:
@@ -178,6 +197,15 @@ def select_metrics(
             f"leave out '{skipped[0]}' or data=."
         )
     return {name: metric for name, metric in metrics.items() if name not in skipped}, skipped
+
+
+def need_no_data(names: Sequence[str] | None, plugins: Sequence[str] = ()) -> bool:
+    """Return whether all these metrics work without data. Raises ``UserError`` for a class that is no metric."""
+    selected = current_metrics(names) if names else []
+    if not selected or any(name not in REGISTRY and "." not in name for name in selected):
+        return False  # a source may have it
+    targets = [target for name in selected for target in REGISTRY.get(name, (name,))]
+    return not any(_import_metric(target, plugins).needs_data for target in targets)
 
 
 def check_parts(metrics: Mapping[str, Metric], model: Model) -> None:

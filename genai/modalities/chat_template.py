@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import RunError, UserError, short_text
+from genai.sandbox.server import FOLDER as CHILD_FOLDER
 
 MAX_SOURCE = 64 * 2**10
 """Characters of a template."""
@@ -98,7 +99,7 @@ def _run(request: str) -> dict[str, Any]:
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     specs = [find_spec(name) for name in PACKAGES]
     folders = dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin)
-    command = [sys.executable, "-I", "-S", str(SCRIPT), *folders]
+    command = [sys.executable, "-I", "-S", str(SCRIPT), *folders, str(CHILD_FOLDER)]
     flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
     try:
         done = subprocess.run(

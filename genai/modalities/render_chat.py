@@ -17,11 +17,14 @@ from typing import Any
 def main() -> None:
     """Read ``source``, ``variables``, ``max_seconds``, ``max_bytes``, ``max_text``; write ``text`` or ``error``."""
     sys.path += sys.argv[1:]
+    from resource_limits import limit_resource
+
     request = json.load(sys.stdin)
     environment = _environment()
     with open(os.devnull, "wb") as null_file:
         faulthandler.dump_traceback_later(request["max_seconds"], exit=True, file=null_file)
-        _limit_memory(request["max_bytes"])
+        for name, limit in (("AS", request["max_bytes"]), ("CORE", 0), ("FSIZE", 0)):  # it writes no dump and no file
+            limit_resource(name, limit)
         try:
             answer = {"text": _render(environment, request)}
         except MemoryError:
@@ -31,18 +34,6 @@ def main() -> None:
         except Exception as error:  # a program of a stranger can cause any error
             answer = {"error": str(error)[:500] or type(error).__name__}
         print(json.dumps(answer), flush=True)
-
-
-def _limit_memory(max_bytes: int) -> None:
-    """Limit the memory; no dump is written, and no file. Windows has no such limits; macOS does not keep the first."""
-    try:
-        import resource
-    except ImportError:
-        return
-    for name, limit in (("RLIMIT_AS", max_bytes), ("RLIMIT_CORE", 0), ("RLIMIT_FSIZE", 0)):
-        kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))
 
 
 def _render(environment: Any, request: dict[str, Any]) -> str:

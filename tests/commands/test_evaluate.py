@@ -146,6 +146,19 @@ def test_a_checkpoint_without_a_run(here: Path) -> None:
     assert sorted(here.iterdir()) == before
 
 
+def test_a_metric_that_needs_no_data_loads_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyseccomp")
+    problem = {"task_id": "a", "prompt": "x", "test": "def check(c): pass", "entry_point": "x"}
+    (here / "my problems.jsonl").write_text(json.dumps(problem))
+    words = ["metrics=[passes]", "problems=my problems.jsonl", "n=2", "length=2", "out=a.json"]
+    report = genai.measure("ckpt=bare.ckpt", *words)
+    assert report["data"] is None and report["problems"] == "my problems.jsonl"
+    assert report["metrics"]["pass@1"]["value"] == 0 and report["metrics"]["pass@1"]["reference"] is None
+    assert "data  " not in capsys.readouterr().err
+    assert genai.measure("ckpt=bare.ckpt", *words, "data=text_folder", "data.path=mine.txt")["data"]["own"] is False
+    assert genai.measure("modality=text", *words)["data"] is None
+
+
 def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "measuring_plugin.py").write_text(
         "from genai.metrics.base import Metric, Result\n"
@@ -190,6 +203,11 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["data.path=nowhere.txt"], "there is no such file"),
         (["data.val_fractoin=0.1"], "Did you mean 'val_fraction'"),
         (["data.path=other.txt", "metrics=[longest_copy]"], "these are other data"),
+        (["problems=mine.txt"], "problems=: none of these metrics uses it"),
+        (["metrics=[passes]", "problems=nowhere.jsonl"], "cannot read nowhere.jsonl"),
+        (["metrics=[passes]", "problems=mine.txt"], "mine.txt:1: it is not JSON"),
+        (["modality=image", "metrics=[passes]"], "'passes' does not fit"),
+        (["ckpt=bare.ckpt", "metrics=[passes, val_loss]"], "is not in a run folder"),
     ],
 )
 def test_mistakes_are_explained_and_leave_nothing(words: list[str], message: str, here: Path) -> None:
