@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from common import save, steps_for, train
+from training_step import utilization
 
 from genai.cli.compose import compose
 from genai.core.data import Source
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings: model.network.layers=12")
     args = parser.parse_intermixed_args()
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"utilization": utilization(["modality=audio", *args.words])}
     for seed in args.seeds.split(","):
         words = ["modality=audio", f"trainer.threads={args.threads}", "trainer=cpu", f"seed={seed}", *args.words]
         budgets = [args.steps] if args.steps else [float(text) for text in args.budgets.split(",")]

@@ -23,7 +23,8 @@ def train(*words: str) -> Any:
 
 def steps_for(seconds: float, words: list[str]) -> int:
     """Estimate the steps that take ``seconds`` of CPU time, final validation included, from two short runs."""
-    short, long = (train(*words, f"steps={steps}").record for steps in (20, 220))
+    long = train(*words, "steps=220").record
+    short = train(*words, "steps=20", f"trainer.precision={long['precision']}").record  # short runs are in float32
     seconds_per_step = (long["cpu_seconds"] - short["cpu_seconds"]) / (long["steps"] - short["steps"])
     return max(1, round(short["steps"] + (seconds - short["cpu_seconds"]) / seconds_per_step))
 

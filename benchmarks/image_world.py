@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from common import save, steps_for, train
+from training_step import utilization
 
 from genai.cli.compose import compose
 from genai.core.data import Source
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help="other settings: model.network.width=48")
     args = parser.parse_args()
     shared = ["modality=image", f"trainer.threads={args.threads}", "trainer=cpu", *args.words]
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"utilization": utilization(shared)}
     if args.two:
         words = ["data.things=2", *shared]
         scores = score_model(train(*words, f"minutes={args.two}"), words, args.n)

@@ -19,26 +19,36 @@ PEAK_SIZE = 1024
 """Rows and columns of the matrices whose product gives the peak."""
 
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 class TrainingStep:
     """The step of a run, as a loop of ten lines would make it: loss, gradients, clipping, optimizers, average.
 
     Args:
-        words: of the command line of ``genai train``; the precision is float32.
+        words: of the command line of ``genai train``.
+        count: number of batches that are drawn beforehand.
+        dtype: ``float32``, or ``bfloat16`` for products in autocast.
     """
 
-    def __init__(self, words: Sequence[str], count: int = 8) -> None:
+    def __init__(self, words: Sequence[str], count: int = 8, dtype: str = "float32") -> None:
         reuse_memory()
-        self.setup = setup = prepare_training(compose("train", [*words, "trainer=cpu"]))
+        precision = "trainer.precision=32-true"  # not that of a probe; autocast is below
+        self.setup = setup = prepare_training(compose("train", [*words, "trainer=cpu", precision]))
         torch.set_num_threads(1)
         batches = TrainBatches(setup.train, setup.settings.batch, setup.settings.seed)
         self.batches, self.number = [batches[number] for number in range(count)], 0
         self.average = create_ema(setup.method.ema_module, setup.settings.ema)
         self.parameters = list(setup.method.parameters())
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16")
 
     def __call__(self) -> None:
         method, batch = self.setup.method, self.batches[self.number % len(self.batches)]
+        method.train()
         for name, network in method.networks().items():
-            method.loss(batch, name)["loss"].backward()
+            with self.autocast:
+                loss = method.loss(batch, name)["loss"]
+            loss.backward()
             clip_grad_norm_(network.parameters(), self.setup.settings.grad_clip)
             self.setup.optimizers[name].step()
             for parameter in self.parameters:
@@ -65,26 +75,26 @@ def cpu_seconds(run: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def matrix_peak(dtype: torch.dtype = torch.float32) -> float:
+def matrix_peak(dtype: str) -> float:
     """Return the floating-point operations per CPU second of a large matrix product on one thread."""
     torch.set_num_threads(1)
-    a, b = torch.randn(2, PEAK_SIZE, PEAK_SIZE).to(dtype)
+    a, b = torch.randn(2, PEAK_SIZE, PEAK_SIZE).to(DTYPES[dtype])
     return 2 * PEAK_SIZE**3 / min(cpu_seconds(lambda: a @ b) for _ in range(20))
 
 
-def utilization(words: Sequence[str], repeats: int = 9) -> dict[str, float]:
-    """Return and print the share of the core's matrix peak that a training step reaches, on one thread.
-
-    The operations of Muon in bfloat16 count like those in float32.
-    """
-    step = TrainingStep(words)
-    step()
-    operations, peak = step.operations(), matrix_peak()
-    seconds = median(cpu_seconds(step) for _ in range(repeats))
-    share = operations / seconds / peak
-    print(
-        f"utilization: {operations / 1e9:.2f} GFLOP a step in {1000 * seconds:.0f} CPU ms, "
-        f"{100 * share:.0f} % of this core's {peak / 1e9:.0f} GFLOP/s (matrix product, float32)",
-        flush=True,
-    )
-    return {"operations": operations, "cpu_seconds": seconds, "peak": peak, "share": share}
+def utilization(words: Sequence[str], repeats: int = 9) -> dict[str, dict[str, float]]:
+    """Return and print the share of the core's matrix peak that a training step reaches, on one thread."""
+    results = {}
+    for dtype in DTYPES:
+        step = TrainingStep(words, dtype=dtype)
+        step()
+        operations, peak = step.operations(), matrix_peak(dtype)
+        seconds = median(cpu_seconds(step) for _ in range(repeats))
+        share = operations / seconds / peak
+        print(
+            f"a step in {dtype}: {operations / 1e9:.2f} GFLOP, {1000 * seconds:.0f} CPU ms, "
+            f"{100 * share:.0f} % of this core's {peak / 1e9:.0f} GFLOP/s (matrix product)",
+            flush=True,
+        )
+        results[dtype] = {"operations": operations, "cpu_seconds": seconds, "peak": peak, "share": share}
+    return results

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import save, steps_for, train
+from training_step import utilization
 
 import genai
 from genai.cli.compose import compose
@@ -150,7 +151,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("words", nargs="*", help="other settings: model.network.width=48")
     args = parser.parse_intermixed_args()
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {"utilization": utilization(["modality=video", *args.words])}
 
     def add(name: str, model: Any, words: list[str]) -> None:
         results[name] = score(model, words, args)
