@@ -41,8 +41,13 @@ class PackedGPT:
             matrix, own = network.get_submodule(name).weight, stored.get(f"{name}.weight")
             is_own = own is not None and own.format == matrix_kind and own.dequantize().equal(matrix)
             packed.append(pack_matrix(own if own is not None and is_own else matrix, matrix_kind))
-        starts = np.cumsum([0, *(len(part) for part in packed)])[:-1]
-        self.weights = GPTWeights(torch.cat(packed).numpy(), starts.astype(np.int64), *_vectors(network))
+        starts = np.cumsum([0, *(len(part) for part in packed)])
+        memory = np.empty(
+            starts[-1], np.uint8
+        )  # NumPy asks for huge pages, which are read a tenth faster; torch does not
+        for start, part in zip(starts[:-1], packed, strict=True):
+            memory[start : start + len(part)] = part.numpy()
+        self.weights = GPTWeights(memory, starts[:-1].astype(np.int64), *_vectors(network))
 
 
 def loop_shape(network: Any) -> GPTShape:
