@@ -53,7 +53,7 @@ torch.set_num_threads(1)
 from genai.networks.gpt import GPT
 network = GPT(1024, 128, 4, 4, 128).eval()
 start = time.perf_counter()
-network.token_engine([torch.arange(16)], 8).sample(torch.rand(1, 1))
+network.token_engine().begin([torch.arange(16)], 8).sample(torch.rand(1, 1))
 print(time.perf_counter() - start)
 """
 LLAMA_CPP = """
@@ -169,7 +169,7 @@ def native(network: GPT, kind: str, rows: int = 1, steps: bool = False) -> Gener
         request = Request([""] * rows, list(range(rows)), (count,), init=[torch.arange(16)] * rows)
         original = GPT.token_engine
         if steps:
-            GPT.token_engine = lambda *_, **__: None  # type: ignore[method-assign]
+            GPT.token_engine = lambda _: None  # type: ignore[method-assign]
         try:
             method.sample(request, options)
         finally:
@@ -243,11 +243,12 @@ def measure_smollm2(repeats: int, modules: Path | None, count: int = 64) -> dict
     tokens = model.modality.encode_prompt(prompt)  # type: ignore[attr-defined]
     results: dict[str, list[float]] = {}
     for _ in range(repeats):
-        engine = model.method.network.token_engine([tokens], count, temperature=0.0)  # type: ignore[operator, union-attr]
-        engine.sample(torch.rand(1, 1))
-        seconds = cpu_seconds(lambda engine=engine: engine.sample(torch.rand(1, count)))  # type: ignore[misc]
+        engine = model.method.network.token_engine()  # type: ignore[operator, union-attr]
+        batch = engine.begin([tokens], count, temperature=0.0)
+        batch.sample(torch.rand(1, 1))
+        seconds = cpu_seconds(lambda batch=batch: batch.sample(torch.rand(1, count)))  # type: ignore[misc]
         results.setdefault(f"native, {model.rung}", []).append(count / seconds)
-        prompt_seconds = cpu_seconds(lambda: model.method.network.token_engine([tokens], count))  # type: ignore[operator, union-attr]
+        prompt_seconds = cpu_seconds(lambda engine=engine: engine.begin([tokens], count))  # type: ignore[misc]
         results.setdefault("native, prompt included", []).append(count / (seconds + prompt_seconds))
         if modules:
             request = {"modules": str(modules), "file": str(file), "prompt": prompt, "count": count, "repeats": 1}

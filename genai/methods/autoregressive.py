@@ -180,8 +180,8 @@ class Autoregressive(Method):
                 raise UserError(f"a prompt of {x.shape[1]:,} tokens: this model has {limit:,} positions in all.")
             length = min(length, limit - x.shape[1])
         request, uniforms = replace(request, size=(length,)), UniformSampler(request.seeds, self.device)
-        if guidance == 1 and (token_engine := self._token_engine(request, options)) is not None:
-            yield from _engine_chunks(token_engine, uniforms, request)
+        if guidance == 1 and (token_batch := self._token_batch(request, options)) is not None:
+            yield from _engine_chunks(token_batch, uniforms, request)
             return
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
@@ -202,17 +202,19 @@ class Autoregressive(Method):
             classes, log_probs = zip(*chunk, strict=True)
             yield torch.stack(classes, 1), torch.stack(log_probs, 1) if request.log_probs else None
 
-    def _token_engine(self, request: Request, options: AutoregressiveOptions) -> Any:
-        """Return an engine for the prompts of a request, or ``None``."""
+    def _token_batch(self, request: Request, options: AutoregressiveOptions) -> Any:
+        """Return the texts of a request in a native engine of tokens, or ``None``."""
         create = getattr(self.network, "token_engine", None)
         if create is None or isinstance(self.ema_module, PromptConditionedNetwork) or request.local is not None:
             return None
+        engine = create()
+        if engine is None:
+            return None
         values = {field.name: getattr(options, field.name) for field in fields(AutoregressiveOptions)}
         classes = {"num_tokens": request.num_classes, "end_tokens": request.end_tokens}
-        engine = create(request.init, request.size[0], **values, **classes)
-        if engine is not None:
-            check_output(engine.logits.logsumexp(-1))
-        return engine
+        batch = engine.begin(request.init, request.size[0], **values, **classes)
+        check_output(batch.logits.logsumexp(-1))
+        return batch
 
     def _generate_steps(
         self,

@@ -7,7 +7,6 @@ Qwen, a GPT-2 or a GPT-NeoX.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -253,14 +252,10 @@ class GPT(nn.Module):
     def engine(self, logits: Tensor, cache: KVCache, **sampling: float) -> None:
         """Return ``None``: ``token_engine`` makes the engine of a GPT."""
 
-    def token_engine(self, prompts: Sequence[Tensor], new: int, **sampling: Any) -> "GPTEngine | None":
-        """Create a native engine that continues each of ``prompts`` (time,) by up to ``new`` tokens.
+    def token_engine(self) -> "GPTEngine | None":
+        """Return a new native engine, in which texts begin and end at any time.
 
-        Equal prompts are run through the network once, and each of them alone: a row has the same bits in any batch.
-
-        Args:
-            prompts, new: see above.
-            sampling: attributes of ``TokenSampling``.
+        A text has the same bits alone and beside any others.
 
         Returns:
             The engine; ``None`` on other devices than the CPU, for a network that is sharded over processes, or if
@@ -271,9 +266,8 @@ class GPT(nn.Module):
             return None
         try:
             from genai.networks.native.gpt_engine import create_engine
-            from genai.networks.native.token_sampling import TokenSampling
 
-            return create_engine(self, prompts, new, TokenSampling(**sampling))
+            return create_engine(self)
         except Exception:  # numba is missing, or its compiler fails on this machine
             logging.getLogger(__name__).debug("no native engine", exc_info=True)
             self.has_native_loop = False

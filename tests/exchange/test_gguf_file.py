@@ -227,7 +227,7 @@ def test_an_adapter_on_a_file_of_few_bits_is_not_rounded_away(corpus: Path, tmp_
     assert merged.sample("the cat", **options) == tuned.sample("the cat", **options)
     tokens, prompt = torch.randint(0, 60, (1, 8)), torch.arange(4)
     logits = [
-        model.method.network.token_engine([prompt], 8).teacher_force(tokens)
+        model.method.network.token_engine().begin([prompt], 8).teacher_force(tokens)
         for model in (merged, tuned, genai.load(file, device="cpu"))
     ]
     assert logits[0].allclose(logits[1], atol=1e-5) and not logits[0].allclose(logits[2], atol=1e-3)

@@ -62,17 +62,17 @@ class GPTWeights(NamedTuple):
 
 
 class GPTState(NamedTuple):
-    """State of the rows between tokens.
+    """State of the texts between tokens, each in a slot.
 
     Attributes:
-        keys, values: (layers, rows, kv_heads, capacity, head_width), ring buffers.
-        positions: (rows,) int64, of the next token, counted from the first one of the row.
-        recent: (rows, ngrams - 1) int64, the latest tokens, oldest first.
-        logits: (rows, padded vocabulary), of the next token.
-        history: (rows, vocab_size or 0) uint8, 1 for tokens of the prompt, 2 or 3 for those that were generated; only
+        keys, values: (layers, slots, kv_heads, capacity, head_width), ring buffers.
+        positions: (slots,) int64, of the next token, counted from the first one of the text.
+        recent: (slots, ngrams - 1) int64, the latest tokens, oldest first.
+        logits: (slots, padded vocabulary), of the next token.
+        history: (slots, vocab_size or 0) uint8, 1 for tokens of the prompt, 2 or 3 for those that were generated; only
             penalties need it.
-        ended: (rows,) bool.
-        bias: (rows, vocab_size or 0), is added to the logits; only requests with a bias need it.
+        ended: (slots,) bool.
+        bias: (slots, vocab_size or 0), is added to the logits; only requests with a bias need it.
     """
 
     keys: Array
@@ -86,17 +86,20 @@ class GPTState(NamedTuple):
 
 
 class TokenParams(NamedTuple):
-    """Options of sampling besides ``SamplingParams``.
+    """Options of sampling, (slots,) each, as in ``TokenSampling``.
 
     Attributes:
-        num_tokens: tokens with larger ids are never sampled.
-        repetition_penalty, presence_penalty: of tokens that occurred, and of those that were generated.
-        ends: int64, tokens that end a row; later tokens of the row are the first of them.
+        num_tokens: int64, tokens with larger ids are never sampled.
+        ends: (slots, n) int64, tokens that end a text, padded with -1; later tokens of the text are the first of them.
     """
 
-    num_tokens: int
-    repetition_penalty: float
-    presence_penalty: float
+    num_tokens: Array
+    temperature: Array
+    top_k: Array
+    top_p: Array
+    min_p: Array
+    repetition_penalty: Array
+    presence_penalty: Array
     ends: Array
 
 
@@ -111,6 +114,7 @@ class Workspace(NamedTuple):
         scores: (capacity,), of one head.
         head_norm: (2, head_width).
         plain_norm: (2, width), weights of one and biases of zero.
+        logits: of the next token.
         buffers: (3, padded vocabulary), for sampling.
     """
 
@@ -126,4 +130,5 @@ class Workspace(NamedTuple):
     scores: Array
     head_norm: Array
     plain_norm: Array
+    logits: Array
     buffers: Array

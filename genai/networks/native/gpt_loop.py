@@ -1,8 +1,8 @@
 """GPT's generation loop, compiled by numba: sample a token of each row, feed it back, repeat.
 
 Arrays are contiguous float32 unless stated otherwise. Widths are padded with zeros to whole groups and panels, and the
-batch to whole tiles (see ``products``). All rows go through the same operations in the same order, so a row has the
-same bits alone and in a batch.
+batch to whole tiles (see ``products``). A row of the batch is a text in a slot of the state. All rows go through the
+same operations in the same order, so a text has the same bits alone and in any batch.
 """
 
 from collections.abc import Callable
@@ -59,24 +59,28 @@ def embed(token: int, recent: Array, position: int, weights: GPTWeights, shape: 
 
 
 @njit(**NJIT_OPTIONS)
-def sample_token(
-    state: GPTState, row: int, uniform: float, sampling: SamplingParams, params: TokenParams, buffers: Array
-) -> int:
-    """Return the next token of a row."""
-    logits, count = state.logits[row], params.num_tokens
+def sample_token(state: GPTState, slot: int, uniform: float, params: TokenParams, buffers: Array) -> int:
+    """Return the next token of the text in a slot."""
+    logits, count = state.logits[slot], params.num_tokens[slot]
     has_history, has_bias = state.history.shape[1] > 0, state.bias.shape[1] > 0
     if has_history or has_bias:
         adjusted = buffers[2]
+        penalty, presence = np.float32(params.repetition_penalty[slot]), np.float32(params.presence_penalty[slot])
         for c in range(count):
             value = logits[c]
-            if has_history and state.history[row, c]:
-                penalty = np.float32(params.repetition_penalty)
+            if has_history and state.history[slot, c]:
                 value = value / penalty if value > ZERO else value * penalty
-                if state.history[row, c] > 1:
-                    value -= np.float32(params.presence_penalty)
-            adjusted[c] = value + state.bias[row, c] if has_bias else value
+                if state.history[slot, c] > 1:
+                    value -= presence
+            adjusted[c] = value + state.bias[slot, c] if has_bias else value
         logits = adjusted
-    return sample_class(logits, count, uniform, sampling, buffers)
+    temperature, top_k, top_p, min_p = (
+        params.temperature[slot],
+        params.top_k[slot],
+        params.top_p[slot],
+        params.min_p[slot],
+    )
+    return sample_class(logits, count, uniform, SamplingParams(temperature, top_k, top_p, min_p, 1.0), buffers)
 
 
 @njit(**NJIT_OPTIONS)
@@ -100,6 +104,7 @@ def new_workspace(batch: int, shape: GPTShape, weights: GPTWeights, state: GPTSt
         np.empty(state.keys.shape[3], np.float32),
         np.empty((2, shape.head_width), np.float32),
         plain_norm,
+        np.zeros((batch, state.logits.shape[1]), np.float32),
         np.zeros((3, state.logits.shape[1] + 16), np.float32),
     )
 
@@ -110,24 +115,26 @@ def begin_token(
     shape: GPTShape,
     weights: GPTWeights,
     state: GPTState,
-    sampling: SamplingParams,
     params: TokenParams,
+    slots: Array,
     uniforms: Array,
     tokens: Array,
     memory: Workspace,
 ) -> None:
     """Sample the token of each row, if there are ``uniforms``, and embed it."""
     for row in range(len(tokens)):
-        if uniforms.size and state.ended[row]:
-            tokens[row, t] = params.ends[0] if len(params.ends) else 0
+        slot = slots[row]
+        ends = params.ends[slot]
+        if uniforms.size and state.ended[slot]:
+            tokens[row, t] = max(ends[0], 0)
         elif uniforms.size:
-            tokens[row, t] = sample_token(state, row, uniforms[row, t], sampling, params, memory.buffers)
-            for end in params.ends:
-                state.ended[row] |= tokens[row, t] == end
+            tokens[row, t] = sample_token(state, slot, uniforms[row, t], params, memory.buffers)
+            for end in ends:
+                state.ended[slot] |= tokens[row, t] == end
         if state.history.shape[1]:
-            state.history[row, tokens[row, t]] |= 2
+            state.history[slot, tokens[row, t]] |= 2
         x = memory.x[row]
-        embed(tokens[row, t], state.recent[row], state.positions[row], weights, shape, x)
+        embed(tokens[row, t], state.recent[slot], state.positions[slot], weights, shape, x)
         if shape.has_embedding_norm:
             normalize(x, shape.width, memory.plain_norm, False, shape.embedding_eps, x)
         for i in range(shape.width):
@@ -149,7 +156,15 @@ def begin_layer(layer: int, shape: GPTShape, weights: GPTWeights, memory: Worksp
 
 @njit(**NJIT_OPTIONS)
 def attend_rows(
-    layer: int, t: int, shape: GPTShape, weights: GPTWeights, state: GPTState, cos: Array, sin: Array, memory: Workspace
+    layer: int,
+    t: int,
+    shape: GPTShape,
+    weights: GPTWeights,
+    state: GPTState,
+    slots: Array,
+    cos: Array,
+    sin: Array,
+    memory: Workspace,
 ) -> None:
     """Store the keys and values of each row, and attend."""
     heads, kv_heads, width, capacity = shape.heads, shape.kv_heads, shape.head_width, state.keys.shape[3]
@@ -157,7 +172,8 @@ def attend_rows(
         line = memory.qkv[row]
         for i in range(len(line)):
             line[i] += weights.qkv_bias[layer, i]
-        slot, filled = state.positions[row] % capacity, min(state.positions[row] + 1, capacity)
+        slot, position = slots[row], state.positions[slots[row]]
+        place, filled = position % capacity, min(position + 1, capacity)
         for head in range(heads + kv_heads):
             norm = weights.qk_norms[layer, 0 if head < heads else 1]
             part = line[head * width : (head + 1) * width]
@@ -165,11 +181,11 @@ def attend_rows(
         for head in range(kv_heads):
             key, value = (heads + head) * width, (heads + kv_heads + head) * width
             for i in range(width):
-                state.keys[layer, row, head, slot, i] = line[key + i]
-                state.values[layer, row, head, slot, i] = line[value + i]
+                state.keys[layer, slot, head, place, i] = line[key + i]
+                state.values[layer, slot, head, place, i] = line[value + i]
         for head in range(heads):
             kv_head = head // (heads // kv_heads)
-            keys, values = state.keys[layer, row, kv_head], state.values[layer, row, kv_head]
+            keys, values = state.keys[layer, slot, kv_head], state.values[layer, slot, kv_head]
             part = slice(head * width, (head + 1) * width)
             attend(line[part], keys, values, filled, memory.scores, memory.attention[row, part])
     group_sums(memory.attention, memory.sums)
@@ -213,21 +229,25 @@ def add_feed_forward(layer: int, shape: GPTShape, weights: GPTWeights, memory: W
 
 
 @njit(**NJIT_OPTIONS)
-def end_token(t: int, shape: GPTShape, state: GPTState, tokens: Array, all_logits: Array) -> None:
+def end_token(
+    t: int, shape: GPTShape, state: GPTState, slots: Array, tokens: Array, all_logits: Array, memory: Workspace
+) -> None:
     """Bound and store the logits, and move each row on."""
     for row in range(len(tokens)):
+        slot, logits = slots[row], memory.logits[row]
         if shape.softcap > 0:
             cap = np.float32(shape.softcap)
-            for i in range(state.logits.shape[1]):
-                state.logits[row, i] = cap * tanh(state.logits[row, i] / cap)
+            for i in range(len(logits)):
+                logits[i] = cap * tanh(logits[i] / cap)
+        state.logits[slot] = logits
         if all_logits.size:
-            all_logits[t, row] = state.logits[row]
+            all_logits[t, row] = logits
         last = state.recent.shape[1] - 1
         for i in range(last):
-            state.recent[row, i] = state.recent[row, i + 1]
+            state.recent[slot, i] = state.recent[slot, i + 1]
         if last >= 0:
-            state.recent[row, last] = tokens[row, t]
-        state.positions[row] += 1
+            state.recent[slot, last] = tokens[row, t]
+        state.positions[slot] += 1
 
 
 GPTLoop = Callable[..., None]
@@ -238,6 +258,7 @@ def compile_gpt_loop(kind: int, head_kind: int, rows: int, panels: int) -> GPTLo
     """Return the loop for the formats of the blocks' and of the readout's weights, and a tile.
 
     The last arguments of the loop are:
+        slots: (rows,) int64, of the rows' texts.
         cos, sin: (rows, n, rotary_half), of the positions of the next tokens.
         uniforms: (rows, n) float64 random numbers; empty: no sampling.
         tokens: (rows, n) int64, to be written; without ``uniforms`` the tokens that are fed.
@@ -248,8 +269,8 @@ def compile_gpt_loop(kind: int, head_kind: int, rows: int, panels: int) -> GPTLo
         shape: GPTShape,
         weights: GPTWeights,
         state: GPTState,
-        sampling: SamplingParams,
         params: TokenParams,
+        slots: Array,
         cos: Array,
         sin: Array,
         uniforms: Array,
@@ -259,13 +280,13 @@ def compile_gpt_loop(kind: int, head_kind: int, rows: int, panels: int) -> GPTLo
         memory, packed, starts = new_workspace(len(tokens), shape, weights, state), weights.packed, weights.starts
         batch, sums = len(tokens), memory.sums
         normed, attention, active = memory.normed.ravel(), memory.attention.ravel(), memory.active.ravel()
-        qkv, output, up, logits = memory.qkv.ravel(), memory.output.ravel(), memory.up.ravel(), state.logits.ravel()
+        qkv, output, up, logits = memory.qkv.ravel(), memory.output.ravel(), memory.up.ravel(), memory.logits.ravel()
         for t in range(tokens.shape[1]):
-            begin_token(t, shape, weights, state, sampling, params, uniforms, tokens, memory)
+            begin_token(t, shape, weights, state, params, slots, uniforms, tokens, memory)
             for layer in range(shape.layers):
                 begin_layer(layer, shape, weights, memory)
                 multiply(kind, rows, panels, batch, packed, starts[4 * layer], normed, sums, qkv)
-                attend_rows(layer, t, shape, weights, state, cos, sin, memory)
+                attend_rows(layer, t, shape, weights, state, slots, cos, sin, memory)
                 multiply(kind, rows, panels, batch, packed, starts[4 * layer + 1], attention, sums, output)
                 add_attention(layer, shape, weights, memory)
                 multiply(kind, rows, panels, batch, packed, starts[4 * layer + 2], normed, sums, up)
@@ -273,6 +294,6 @@ def compile_gpt_loop(kind: int, head_kind: int, rows: int, panels: int) -> GPTLo
                 multiply(kind, rows, panels, batch, packed, starts[4 * layer + 3], active, sums, output)
                 add_feed_forward(layer, shape, weights, memory)
             multiply(head_kind, rows, panels, batch, packed, starts[4 * shape.layers], normed, sums, logits)
-            end_token(t, shape, state, tokens, all_logits)
+            end_token(t, shape, state, slots, tokens, all_logits, memory)
 
     return compile_function(run)

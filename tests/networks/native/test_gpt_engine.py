@@ -47,9 +47,9 @@ def network_of(name: str) -> GPT:
 
 
 def logits_after(network: GPT, prompts: list[Tensor], tokens: Tensor) -> Tensor:
-    engine = network.token_engine(prompts, 20)
+    engine = network.token_engine()
     assert engine is not None
-    return engine.teacher_force(tokens)
+    return engine.begin(prompts, 20).teacher_force(tokens)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -126,7 +126,9 @@ def test_a_prompt_of_several_samples_is_run_once(monkeypatch: pytest.MonkeyPatch
     network, calls = network_of("default"), Counter[str]()
     prefill = network.prefill
     monkeypatch.setattr(network, "prefill", lambda *args: calls.update(["prefill"]) or prefill(*args))
-    assert network.token_engine([PROMPTS[0], PROMPTS[1], PROMPTS[0]], 4) is not None
+    engine = network.token_engine()
+    assert engine is not None
+    engine.begin([PROMPTS[0], PROMPTS[1], PROMPTS[0]], 4)
     assert calls["prefill"] == 2
 
 
@@ -137,20 +139,20 @@ def test_without_a_compiler_it_goes_step_by_step(monkeypatch: pytest.MonkeyPatch
     method = Autoregressive(network_of("default")).eval()
     expected = method.sample(request([0, 1], 10), OPTIONS[1])
     monkeypatch.setattr(gpt_engine, "compile_gpt_loop", fail)
-    assert method.network.token_engine(PROMPTS[:1], 4) is None
+    assert method.network.token_engine() is None
     assert describe_rung(method.network) == "step by step, float32 weights"
     assert all(a.equal(b) for a, b in zip(method.sample(request([0, 1], 10), OPTIONS[1]), expected, strict=True))
 
 
 def test_tokens_out_of_range_are_refused() -> None:
-    engine = network_of("default").token_engine(PROMPTS[:1], 4)
+    engine = network_of("default").token_engine()
     assert engine is not None
     with pytest.raises(IndexError, match="from 0 to 299"):
-        engine.teacher_force(torch.tensor([[300]]))
+        engine.begin(PROMPTS[:1], 4).teacher_force(torch.tensor([[300]]))
 
 
 def test_networks_on_other_devices_have_no_loop() -> None:
-    assert nn.Module.to(network_of("default"), "meta").token_engine(PROMPTS[:1], 4) is None
+    assert nn.Module.to(network_of("default"), "meta").token_engine() is None
 
 
 def test_a_network_that_is_broken_says_so() -> None:
