@@ -1,0 +1,176 @@
+"""Fill in the middle: a model of text reads what stands before and after a gap, then writes the middle.
+
+A training text is cut into three parts and put into another order, prefix, suffix, middle, each after a mark of its own
+(Bavarian et al. 2022, arXiv:2207.14255, PSM).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genai.media.text import Document
+from genai.modalities.base import Decoder
+from genai.modalities.tokenizers import Tokenizer
+
+MIN_BLOCK = 8
+"""Shortest context in which there is room for the marks and some text."""
+MAX_MIDDLE_FRACTION = 4
+"""The context keeps room for the middle: one part in this many, if so many tokens are wanted."""
+KNOWN_MARKS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5-Coder, CodeGemma
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite
+    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek-Coder
+)
+"""Marks of models of others, which all have the order prefix, suffix, middle."""
+
+
+class InfillMarks(NamedTuple):
+    """The tokens before the prefix, the suffix and the middle."""
+
+    prefix: int
+    suffix: int
+    middle: int
+
+
+@dataclass(frozen=True)
+class InfillWindows:
+    """Puts parts of training windows into the order prefix, suffix, middle.
+
+    Attributes:
+        tokenizer: of the windows.
+        end_token: stands after each document, and after each middle.
+        marks: see ``InfillMarks``.
+        rate: fraction of the parts that are changed.
+    """
+
+    tokenizer: Tokenizer
+    end_token: int
+    marks: InfillMarks
+    rate: float
+
+    def num_uniforms(self, windows: NDArray[np.int64]) -> int:
+        """Return how many random numbers each row of ``windows`` (batch, time) needs at most."""
+        return 3 * int((windows == self.end_token).sum(1).max(initial=0) + 1)
+
+    def reorder(
+        self, window: NDArray[np.int64], uniforms: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return a window of the same length, and which of its tokens are targets: no marks, no padding.
+
+        A window is cut after each end token, and each part is a text of its own. Its two cuts are anywhere, also inside
+        words, because people stop anywhere. What no longer fits is left out: the end of the suffix, then the beginning
+        of the prefix, then the end of the window. So are incomplete characters at the ends of a window.
+
+        Args:
+            window: (time,) tokens.
+            uniforms: numbers in [0, 1); each part takes three: whether it is changed, and its cuts.
+        """
+        ends = np.flatnonzero(window == self.end_token) + 1
+        out, capacity = list[NDArray[np.int64]](), len(window)
+        for part, (chance, *cuts) in zip(np.split(window, ends), uniforms.reshape(-1, 3).tolist(), strict=False):
+            reordered = self._reorder_part(part, cuts, capacity) if chance < self.rate else None
+            out.append(part[:capacity] if reordered is None else reordered)
+            capacity -= len(out[-1])
+        tokens = np.concatenate([*out, np.full(capacity, self.end_token)])
+        is_target = ~np.isin(tokens, self.marks)
+        is_target[len(window) - capacity :] = False
+        return tokens, is_target
+
+    def _reorder_part(self, part: NDArray[np.int64], cuts: Sequence[float], capacity: int) -> NDArray[np.int64] | None:
+        """Return a part in its new order, at most ``capacity`` tokens; ``None``: it is empty, or the middle is too long."""
+        token_bytes = self.tokenizer.token_bytes
+        content = b"".join(token_bytes[index] for index in part.tolist() if index != self.end_token)
+        text = content.decode("utf-8", "ignore")
+        first, second = sorted(int(cut * (len(text) + 1)) for cut in cuts)
+        texts = text[:first], text[second:], text[first:second]
+        prefix, suffix, middle = (self.tokenizer.encode(each) for each in texts)
+        overflow = len(prefix) + len(suffix) + len(middle) + 4 - capacity
+        if not text or overflow > len(prefix) + len(suffix):
+            return None
+        suffix_size = max(0, len(suffix) - max(0, overflow))
+        prefix = prefix[max(0, overflow - len(suffix)) :]
+        marks = self.marks
+        return np.concatenate(
+            [[marks.prefix], prefix, [marks.suffix], suffix[:suffix_size], [marks.middle], middle, [self.end_token]]
+        )
+
+
+@dataclass(frozen=True)
+class InfillContext:
+    """What a model reads before it writes the middle.
+
+    Attributes:
+        tokens: (time,), with the marks.
+        num_prefix, num_suffix: tokens of the prefix and the suffix that are left.
+        max_middle: largest number of tokens of the middle, so that the marks stay in the context.
+    """
+
+    tokens: Tensor
+    num_prefix: int
+    num_suffix: int
+    max_middle: int
+
+
+def infill_context(
+    begin: Tensor, prefix: Tensor, suffix: Tensor, marks: InfillMarks, block: int, length: int
+) -> InfillContext:
+    """Lay out a gap. A prefix is cut at its beginning and a suffix at its end, so that both fit, as in training.
+
+    Args:
+        begin: tokens before everything, which some models need.
+        prefix, suffix: (time,) tokens of the text before and after the gap.
+        marks: see ``InfillMarks``.
+        block: context length of the model.
+        length: largest number of tokens that are wanted.
+    """
+    capacity = max(0, block - len(marks) - len(begin) - min(length, block // MAX_MIDDLE_FRACTION))
+    num_suffix = min(len(suffix), max(capacity // 2, capacity - len(prefix)))
+    num_prefix = min(len(prefix), capacity - num_suffix)
+    mark_prefix, mark_suffix, mark_middle = torch.tensor(marks).split(1)
+    prefix, suffix = prefix[len(prefix) - num_prefix :], suffix[:num_suffix]
+    tokens = torch.cat([begin, mark_prefix, prefix, mark_suffix, suffix, mark_middle])
+    return InfillContext(tokens, num_prefix, num_suffix, min(length, max(1, block - len(tokens))))
+
+
+class InfillDecoder:
+    """A ``Decoder`` of a text with a gap: the suffix follows when the middle is complete.
+
+    Args:
+        decoder: of the prefix and the middle.
+        suffix: text after the gap.
+        max_middle: tokens after which the middle ends at the latest.
+        marks, end_token: a mark ends the middle, as the end token does.
+    """
+
+    def __init__(self, decoder: Decoder, suffix: str, max_middle: int, marks: InfillMarks, end_token: int) -> None:
+        self.decoder, self.suffix, self.remaining = decoder, suffix, max_middle
+        self.marks, self.end_token = torch.tensor(marks), end_token
+        self.initial, self.done = decoder.initial, False
+        self.emitted_size = len(decoder.initial)
+
+    def push(self, start: int, x: Tensor) -> Document:
+        if self.done:
+            return Document("")
+        x = x[: self.remaining]
+        self.remaining -= len(x)
+        part = self.decoder.push(start, torch.where(torch.isin(x, self.marks), self.end_token, x))
+        self.emitted_size += len(str(part))
+        if self.remaining and not self.decoder.done:
+            return Document(str(part))
+        rest = str(self.result())[self.emitted_size :]
+        return Document(f"{part}{rest}")
+
+    def result(self) -> Document:
+        self.done = True
+        return Document(f"{self.decoder.result()}{self.suffix}")
+
+
+def find_marks(ids: dict[str, int]) -> InfillMarks | None:
+    """Return the marks of a tokenizer of others by its special tokens; ``None``: it has none that are known."""
+    names = next((names for names in KNOWN_MARKS if ids.keys() >= set(names)), None)
+    return InfillMarks(*(ids[name] for name in names)) if names else None
