@@ -21,6 +21,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "val_loss": ("genai.metrics.loss.ValidationLoss",),
     "bits_per_byte": ("genai.metrics.text.text.BitsPerByte",),
     "parses": ("genai.metrics.text.text.ParseRate",),
+    "infill": ("genai.metrics.text.infill.Infill",),
     "novel_lines": ("genai.metrics.text.novel_lines.NovelLines",),
     "longest_copy": ("genai.metrics.text.text.LongestCopy",),
     "nearest": (
@@ -148,6 +149,10 @@ class Metric(ABC):
     required_part: ClassVar[str] = ""
     """Part that the model must be composed of (``Model.parts``); empty: none."""
 
+    def why_unsupported(self, model: Model) -> str:
+        """Return why ``model`` cannot be measured; "": it can be."""
+        return ""
+
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return the results by name."""
@@ -178,6 +183,15 @@ def select_metrics(
             f"leave out '{skipped[0]}' or data=."
         )
     return {name: metric for name, metric in metrics.items() if name not in skipped}, skipped
+
+
+def supported_metrics(metrics: Mapping[str, Metric], model: Model, are_default: bool) -> dict[str, Metric]:
+    """Return the metrics that fit ``model``. Raises ``UserError`` if one does not, unless they are the default ones."""
+    reasons = {name: reason for name, metric in metrics.items() if (reason := metric.why_unsupported(model))}
+    if reasons and not are_default:
+        name, reason = next(iter(reasons.items()))
+        raise UserError(f"metrics: '{name}' does not fit, because {reason}. Leave it out.")
+    return {name: metric for name, metric in metrics.items() if name not in reasons}
 
 
 def check_parts(metrics: Mapping[str, Metric], model: Model) -> None:

@@ -82,7 +82,7 @@ class InfillWindows:
         return tokens, is_target
 
     def _reorder_part(self, part: NDArray[np.int64], cuts: Sequence[float], capacity: int) -> NDArray[np.int64] | None:
-        """Return a part in its new order, at most ``capacity`` tokens; ``None``: it is empty, or the middle is too long."""
+        """Return at most ``capacity`` tokens in the new order; ``None``: the part is empty, or its middle too long."""
         token_bytes = self.tokenizer.token_bytes
         content = b"".join(token_bytes[index] for index in part.tolist() if index != self.end_token)
         text = content.decode("utf-8", "ignore")
