@@ -21,6 +21,8 @@ MIN_BLOCK = 8
 """Shortest context in which there is room for the marks and some text."""
 MAX_MIDDLE_FRACTION = 4
 """The context keeps room for the middle: one part in this many, if so many tokens are wanted."""
+NUM_UNIFORMS = 6
+"""Random numbers for each part of a window."""
 KNOWN_MARKS = (
     ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5-Coder, CodeGemma
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite
@@ -39,7 +41,7 @@ class InfillMarks(NamedTuple):
 
 @dataclass(frozen=True)
 class InfillWindows:
-    """Puts parts of training windows into the order prefix, suffix, middle.
+    """Puts texts of training windows into the order prefix, suffix, middle.
 
     Attributes:
         tokenizer: of the windows.
@@ -55,44 +57,59 @@ class InfillWindows:
 
     def num_uniforms(self, windows: NDArray[np.int64]) -> int:
         """Return how many random numbers each row of ``windows`` (batch, time) needs at most."""
-        return 3 * int((windows == self.end_token).sum(1).max(initial=0) + 1)
+        return NUM_UNIFORMS * int((windows == self.end_token).sum(1).max(initial=0) + 1)
 
     def reorder(
         self, window: NDArray[np.int64], uniforms: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return a window of the same length, and which of its tokens are targets: no marks, no padding.
 
-        A window is cut after each end token, and each part is a text of its own. Its two cuts are anywhere, also inside
-        words, because people stop anywhere. What no longer fits is left out: the end of the suffix, then the beginning
-        of the prefix, then the end of the window. So are incomplete characters at the ends of a window.
+        A window is cut after each end token, and each part is a text of its own. A window inside one document is cut
+        into two texts at any place: if it were one, the length of the middle would follow from what is around it. The
+        two cuts of a text are anywhere, also inside words, because people stop anywhere. What no longer fits is left
+        out: the end of the suffix, then the beginning of the prefix, then the end of the window. So are incomplete
+        characters at the ends of a text.
 
         Args:
             window: (time,) tokens.
-            uniforms: numbers in [0, 1); each part takes three: whether it is changed, and its cuts.
+            uniforms: numbers in [0, 1); each part takes ``NUM_UNIFORMS``: whether it is changed, where it becomes two
+                texts, and the cuts of both.
         """
-        ends = np.flatnonzero(window == self.end_token) + 1
+        parts = np.split(window, np.flatnonzero(window == self.end_token) + 1)
         out, capacity = list[NDArray[np.int64]](), len(window)
-        for part, (chance, *cuts) in zip(np.split(window, ends), uniforms.reshape(-1, 3).tolist(), strict=False):
-            reordered = self._reorder_part(part, cuts, capacity) if chance < self.rate else None
-            out.append(part[:capacity] if reordered is None else reordered)
-            capacity -= len(out[-1])
+        for part, (chance, place, *cuts) in zip(parts, uniforms.reshape(-1, NUM_UNIFORMS).tolist(), strict=False):
+            texts = np.split(part, [int(place * (len(part) + 1))]) if len(parts) == 1 else [part]
+            out += (chance < self.rate and self._reorder_texts(texts, cuts, capacity)) or [part[:capacity]]
+            capacity = len(window) - sum(map(len, out))
         tokens = np.concatenate([*out, np.full(capacity, self.end_token)])
         is_target = ~np.isin(tokens, self.marks)
         is_target[len(window) - capacity :] = False
         return tokens, is_target
 
-    def _reorder_part(self, part: NDArray[np.int64], cuts: Sequence[float], capacity: int) -> NDArray[np.int64] | None:
-        """Return at most ``capacity`` tokens in the new order; ``None``: the part is empty, or its middle too long."""
+    def _reorder_texts(
+        self, texts: Sequence[NDArray[np.int64]], cuts: Sequence[float], capacity: int
+    ) -> list[NDArray[np.int64]]:
+        """Return texts in their new order, ``capacity`` tokens together at most; what does not fit is left out."""
+        out = list[NDArray[np.int64]]()
+        for text, text_cuts in zip(texts, (cuts[:2], cuts[2:]), strict=False):
+            tokens = self._reorder_text(text, text_cuts, capacity - sum(map(len, out)))
+            out += [] if tokens is None else [tokens]
+        return out
+
+    def _reorder_text(
+        self, tokens: NDArray[np.int64], cuts: Sequence[float], capacity: int
+    ) -> NDArray[np.int64] | None:
+        """Return at most ``capacity`` tokens in the new order; ``None``: the text is empty, or its middle too long."""
         token_bytes = self.tokenizer.token_bytes
-        content = b"".join(token_bytes[index] for index in part.tolist() if index != self.end_token)
+        content = b"".join(token_bytes[index] for index in tokens.tolist() if index != self.end_token)
         text = content.decode("utf-8", "ignore")
         first, second = sorted(int(cut * (len(text) + 1)) for cut in cuts)
-        texts = text[:first], text[second:], text[first:second]
-        prefix, suffix, middle = (self.tokenizer.encode(each) for each in texts)
-        overflow = len(prefix) + len(suffix) + len(middle) + 4 - capacity
+        parts = text[:first], text[second:], text[first:second]
+        prefix, suffix, middle = (self.tokenizer.encode(part) for part in parts)
+        overflow = len(prefix) + len(suffix) + len(middle) + len(self.marks) + 1 - capacity
         if not text or overflow > len(prefix) + len(suffix):
             return None
-        suffix_size = max(0, len(suffix) - max(0, overflow))
+        suffix_size = len(suffix) - min(len(suffix), max(0, overflow))
         prefix = prefix[max(0, overflow - len(suffix)) :]
         marks = self.marks
         return np.concatenate(
