@@ -99,7 +99,7 @@ class InfillWindows:
     def _reorder_text(
         self, tokens: NDArray[np.int64], cuts: Sequence[float], capacity: int
     ) -> NDArray[np.int64] | None:
-        """Return at most ``capacity`` tokens in the new order; ``None``: the text is empty, or its middle too long."""
+        """Return at most ``capacity`` tokens in the new order; ``None``: there is no text, or no room around it."""
         token_bytes = self.tokenizer.token_bytes
         content = b"".join(token_bytes[index] for index in tokens.tolist() if index != self.end_token)
         text = content.decode("utf-8", "ignore")
@@ -107,7 +107,7 @@ class InfillWindows:
         parts = text[:first], text[second:], text[first:second]
         prefix, suffix, middle = (self.tokenizer.encode(part) for part in parts)
         overflow = len(prefix) + len(suffix) + len(middle) + len(self.marks) + 1 - capacity
-        if not text or overflow > len(prefix) + len(suffix):
+        if not text or (overflow > 0 and overflow >= len(prefix) + len(suffix)):
             return None
         suffix_size = len(suffix) - min(len(suffix), max(0, overflow))
         prefix = prefix[max(0, overflow - len(suffix)) :]
