@@ -149,7 +149,7 @@ class Metric(ABC):
     required_part: ClassVar[str] = ""
     """Part that the model must be composed of (``Model.parts``); empty: none."""
 
-    def why_unsupported(self, model: Model) -> str:
+    def unsupported_reason(self, model: Model) -> str:
         """Return why ``model`` cannot be measured; "": it can be."""
         return ""
 
@@ -187,7 +187,7 @@ def select_metrics(
 
 def supported_metrics(metrics: Mapping[str, Metric], model: Model, are_default: bool) -> dict[str, Metric]:
     """Return the metrics that fit ``model``. Raises ``UserError`` if one does not, unless they are the default ones."""
-    reasons = {name: reason for name, metric in metrics.items() if (reason := metric.why_unsupported(model))}
+    reasons = {name: reason for name, metric in metrics.items() if (reason := metric.unsupported_reason(model))}
     if reasons and not are_default:
         name, reason = next(iter(reasons.items()))
         raise UserError(f"metrics: '{name}' does not fit, because {reason}. Leave it out.")

@@ -74,7 +74,7 @@ class Text(Modality):
             )
         if infill and block < MIN_BLOCK:
             raise ValueError(
-                f"infill={infill:g} needs a context of {MIN_BLOCK} tokens: set modality.block={MIN_BLOCK}."
+                f"infill={infill:g} needs a context of {MIN_BLOCK} tokens or more: set modality.block={MIN_BLOCK}."
             )
         self.kind, self.vocab_size, self.block, self.reserved = tokenizer, vocab_size or 2048, block, reserved
         self.infill = infill

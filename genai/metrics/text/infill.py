@@ -40,7 +40,7 @@ class Infill(Metric):
 
     media = Document
 
-    def why_unsupported(self, model: Model) -> str:
+    def unsupported_reason(self, model: Model) -> str:
         modality = model.modality
         can_fill = isinstance(modality, Text) and modality.infill_marks is not None
         return "" if can_fill else "this model was not trained to fill gaps, as with modality.infill=0.5"
