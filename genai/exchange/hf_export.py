@@ -9,7 +9,7 @@ from safetensors.torch import save
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 
-from genai.core.errors import UserError, join_names
+from genai.core.errors import UserError
 from genai.core.files import make_folder, read_text, write_file
 from genai.exchange.description import network_arguments
 from genai.exchange.families import FAMILIES, Arguments
@@ -26,7 +26,6 @@ from genai.exchange.pretrained import (
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.modalities.base import Modality
-from genai.modalities.infill import KNOWN_MARKS
 from genai.modalities.pretrained_text import PretrainedText, PretrainedTokenizer
 from genai.modalities.text import Text
 from genai.modalities.tokenizers import BPE, CHARACTER_TO_BYTE, Bytes
@@ -140,11 +139,6 @@ def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
     exported.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     if exported.token_to_id(END) != modality.end_token:
         raise UserError(f"export: the training text has made {END} a token of its own.")
-    if modality.infill_marks:
-        names = KNOWN_MARKS[0]
-        exported.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
-        if [exported.token_to_id(name) for name in names] != list(modality.infill_marks):
-            raise UserError(f"export: the training text has made one of {join_names(names)} a token of its own.")
     return exported, modality.end_tokens
 
 

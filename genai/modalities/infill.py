@@ -1,7 +1,9 @@
 """Fill in the middle: a model of text reads what stands before and after a gap, then writes the middle.
 
-A training text is cut into three parts and put into another order, prefix, suffix, middle, each after a mark of its own
-(Bavarian et al. 2022, arXiv:2207.14255, PSM).
+A training text is cut into three parts and put into another order, with marks (Bavarian et al. 2022, arXiv:2207.14255,
+section 3): ``<prefix> <suffix> suffix <middle> prefix middle``, its SPM. There the middle continues the prefix, as text
+from left to right does, which small models learn soon. Many models of others were trained with the order PSM:
+``<prefix> prefix <suffix> suffix <middle> middle``.
 """
 
 from collections.abc import Sequence
@@ -28,11 +30,11 @@ KNOWN_MARKS = (
     ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite
     ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),  # DeepSeek-Coder
 )
-"""Marks of models of others, which all have the order prefix, suffix, middle."""
+"""Marks of models of others, which are all trained with PSM."""
 
 
 class InfillMarks(NamedTuple):
-    """The tokens before the prefix, the suffix and the middle."""
+    """The tokens that mark prefix, suffix and middle."""
 
     prefix: int
     suffix: int
@@ -41,7 +43,7 @@ class InfillMarks(NamedTuple):
 
 @dataclass(frozen=True)
 class InfillWindows:
-    """Puts texts of training windows into the order prefix, suffix, middle.
+    """Puts texts of training windows into the order suffix, prefix, middle.
 
     Attributes:
         tokenizer: of the windows.
@@ -111,9 +113,9 @@ class InfillWindows:
             return None
         suffix_size = len(suffix) - min(len(suffix), max(0, overflow))
         prefix = prefix[max(0, overflow - len(suffix)) :]
-        marks = self.marks
+        mark_prefix, mark_suffix, mark_middle = self.marks
         return np.concatenate(
-            [[marks.prefix], prefix, [marks.suffix], suffix[:suffix_size], [marks.middle], middle, [self.end_token]]
+            [[mark_prefix, mark_suffix], suffix[:suffix_size], [mark_middle], prefix, middle, [self.end_token]]
         )
 
 
@@ -134,7 +136,7 @@ class InfillContext:
 
 
 def infill_context(
-    begin: Tensor, prefix: Tensor, suffix: Tensor, marks: InfillMarks, block: int, length: int
+    begin: Tensor, prefix: Tensor, suffix: Tensor, marks: InfillMarks, block: int, length: int, suffix_first: bool
 ) -> InfillContext:
     """Lay out a gap. A prefix is cut at its beginning and a suffix at its end, so that both fit, as in training.
 
@@ -144,13 +146,15 @@ def infill_context(
         marks: see ``InfillMarks``.
         block: context length of the model.
         length: largest number of tokens that are wanted.
+        suffix_first: order of the parts: SPM, else PSM.
     """
     capacity = max(0, block - len(marks) - len(begin) - min(length, block // MAX_MIDDLE_FRACTION))
     num_suffix = min(len(suffix), max(capacity // 2, capacity - len(prefix)))
     num_prefix = min(len(prefix), capacity - num_suffix)
     mark_prefix, mark_suffix, mark_middle = torch.tensor(marks).split(1)
     prefix, suffix = prefix[len(prefix) - num_prefix :], suffix[:num_suffix]
-    tokens = torch.cat([begin, mark_prefix, prefix, mark_suffix, suffix, mark_middle])
+    parts = [mark_suffix, suffix, mark_middle, prefix] if suffix_first else [prefix, mark_suffix, suffix, mark_middle]
+    tokens = torch.cat([begin, mark_prefix, *parts])
     return InfillContext(tokens, num_prefix, num_suffix, min(length, max(1, block - len(tokens))))
 
 

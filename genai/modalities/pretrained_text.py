@@ -87,6 +87,8 @@ class PretrainedText(Text):
         chat_template: how messages become a text; ``None``: the model has none.
     """
 
+    infill_suffix_first = False
+
     def __init__(
         self,
         vocab_size: Annotated[int, Ge(2), Le(2_000_000)],

@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ class Text(Modality):
     media = Document
     Options = TextOptions
     size_options = ("block",)
+    infill_suffix_first: ClassVar[bool] = True
+    """Order of a text with a gap, see ``infill_context``."""
 
     def __init__(
         self,
@@ -176,7 +178,7 @@ class Text(Modality):
         if len(options.suffix) > 1:
             raise UserError(f"suffix= is one text for all prompts, not {len(options.suffix)}.")
         parts = self.encode_prompt(""), self.encode(prefix), self.encode(options.suffix[0])
-        return infill_context(*parts, self.infill_marks, self.block, options.length)
+        return infill_context(*parts, self.infill_marks, self.block, options.length, self.infill_suffix_first)
 
     def pack(self, split: Split, cache: Path) -> "PackedText":
         state = {name: value for name, value in self.state().items() if name != "infill_marks"}

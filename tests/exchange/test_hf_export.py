@@ -13,7 +13,6 @@ from genai.core.errors import UserError
 from genai.exchange.hf_export import export_folder, family_name, network_arguments
 from genai.exchange.pretrained import is_pretrained_folder
 from genai.inference.model import Model
-from genai.modalities.text import TextOptions
 from genai.networks.gpt import GPT
 
 PRESETS = {"llama": ["model=llama", "model.network.hidden=48"], "gpt2": ["model=gpt2"], "nanochat": [
@@ -51,25 +50,6 @@ def test_an_exported_folder_opens_here_again(trained_model: tuple[str, Model], t
         if "<|" not in text:  # our tokenizer has no special tokens, the exported one has
             assert again.modality.encode(text).equal(model.modality.encode(text))
     assert again.sample("the", length=6) == model.sample("the", length=6)
-
-
-def test_an_exported_model_fills_gaps(corpus: Path, tmp_path: Path) -> None:
-    words = [
-        "modality=text", "model=llama", "data=text_folder", f"data.path={corpus}", "steps=2", "batch=2", "val_items=2",
-        "preview_every=100", "model.network.width=32", "model.network.layers=2", "modality.block=32",
-        "modality.vocab_size=300", "modality.infill=0.5", "trainer.threads=1", f"runs={tmp_path}/runs",
-    ]  # fmt: skip
-    model = genai.fit(*words)
-    export_folder(model.modality, model.method, tmp_path / "out")
-    again = genai.load(tmp_path / "out", device="cpu")
-    assert again.modality.infill_marks == model.modality.infill_marks == (301, 302, 303)
-    request, expected = (
-        each.modality.request(["the cat"], [0], None, TextOptions(suffix=["dog."])) for each in (again, model)
-    )
-    assert request.init[0].equal(expected.init[0])
-    assert request.end_tokens == (300, 301, 302, 303)  # the tokenizer of others has them, so they could be sampled
-    sample = str(again.sample("the cat", suffix="dog.", length=4)[0])
-    assert sample.startswith("the cat") and sample.endswith("dog.")
 
 
 @pytest.mark.peers

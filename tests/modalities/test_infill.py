@@ -48,15 +48,16 @@ def infill_windows(text: Text, rate: float = 1.0) -> InfillWindows:
     return InfillWindows(text.tokenizer, text.end_token, text.infill_marks, rate)
 
 
-def parts_of(text: Text, tokens: list[int]) -> tuple[str, str, str, list[int]]:
-    """Prefix, middle, suffix, and the tokens after the end of the middle."""
+def parts_of(text: Text, tokens: list[int]) -> tuple[str, str, list[int]]:
+    """Prefix and middle, suffix, and the tokens from the end of the middle on."""
     marks = text.infill_marks
-    assert marks and tokens[0] == marks.prefix
-    suffix, middle = tokens.index(marks.suffix), tokens.index(marks.middle)
+    assert marks and tokens[:2] == [marks.prefix, marks.suffix]
+    middle = tokens.index(marks.middle)
     end = tokens.index(text.end_token, middle) if text.end_token in tokens[middle:] else len(tokens)
-    decode = lambda ids: str(text.decode(torch.tensor(ids, dtype=torch.long)))  # noqa: E731
-    found = decode(tokens[1:suffix]), decode(tokens[middle + 1 : end]), decode(tokens[suffix + 1 : middle])
-    return *found, tokens[end:]
+    content, suffix = (
+        str(text.decode(torch.tensor(ids, dtype=torch.long))) for ids in (tokens[middle + 1 : end], tokens[2:middle])
+    )
+    return content, suffix, tokens[end:]
 
 
 # ---------------------------------------------------------------------------------------------------------- windows
@@ -64,7 +65,7 @@ def parts_of(text: Text, tokens: list[int]) -> tuple[str, str, str, list[int]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_document_keeps_its_characters(kind: str, fitted: dict[str, Text]) -> None:
-    """The cuts are between any two characters, the order is prefix, suffix, middle, and the end follows."""
+    """The cuts are between any two characters, the order is suffix, prefix, middle, and the end follows."""
     text = fitted[kind]
     windows = infill_windows(text)
 
@@ -74,10 +75,11 @@ def test_a_whole_document_keeps_its_characters(kind: str, fitted: dict[str, Text
         after = text.encode("the dog " * 9).tolist()  # the next document is cut instead
         window, uniforms = np.array(document + after), np.array([0, 0, first, second, 0, 0, 1, 0, 0, 0, 0, 0])
         tokens, is_target = windows.reorder(window, uniforms)
-        prefix, middle, suffix, rest = parts_of(text, tokens.tolist())
-        assert prefix + middle + suffix == content
+        beginning, suffix, rest = parts_of(text, tokens.tolist())
         cuts = sorted(int(cut * (len(content) + 1)) for cut in (first, second))
-        assert [len(prefix), len(prefix + middle)] == cuts
+        assert (beginning, suffix) == (content[: cuts[1]], content[cuts[1] :])
+        prefix = tokens[len(text.encode(suffix)) + 3 :][: len(text.encode(content[: cuts[0]]))]
+        assert text.decode(torch.from_numpy(prefix)) == content[: cuts[0]]  # no token is on both sides
         assert rest == [text.end_token, *after][: len(rest)] and len(tokens) == len(window)
         assert is_target.tolist() == [token not in (text.infill_marks or ()) for token in tokens.tolist()]
 
@@ -99,8 +101,8 @@ def test_a_window_inside_a_document_becomes_two_texts(kind: str, fitted: dict[st
         assert len(tokens) == len(is_target) == 40
         rest, found, position = tokens.tolist(), 0, 0
         while rest and rest[0] == windows.marks.prefix:
-            prefix, middle, suffix, rest = parts_of(text, rest)
-            position = content.index((prefix + middle + suffix).strip("\ufffd"), position)
+            beginning, suffix, rest = parts_of(text, rest)
+            position = content.index((beginning + suffix).strip("\ufffd"), position)
             rest, found = rest[1:], found + 1
         padding = is_target[40 - len(rest) :]
         assert (0 < found <= 2 and not padding.any()) or tokens.tolist() == window.tolist()
@@ -115,7 +117,7 @@ def test_each_part_of_a_window_is_a_text_of_its_own() -> None:
     window = np.array([*b"ab", end, *b"cd", end, *b"efghijklm"])
     uniforms = np.array([[0, 0, 0.4, 0.4, 0, 0], [0, 0, 0.9, 0, 0, 0], [1, 0, 0, 0, 0, 0]])
     tokens, is_target = infill_windows(text).reorder(window, uniforms)
-    first = [257, *b"a", 258, *b"b", 259, end]
+    first = [257, 258, *b"b", 259, *b"a", end]
     second = [257, 258, 259, *b"cd", end]
     assert tokens.tolist() == [*first, *second, *b"efg"]
     assert (~is_target).sum() == 6
@@ -133,10 +135,10 @@ def test_what_does_not_fit_is_left_out() -> None:
         assert tokens[size:].tolist() == [256] * (len(tokens) - size)
         return tokens.tolist()[:size]
 
-    assert reordered(b"abcdefghij", 0, 0, 0, 0.2, 0.4) == [257, *b"ab", 258, *b"ef", 259, *b"cd", 256]
-    assert reordered(b"abcdefghij", 0, 0, 0, 0.5, 0.9) == [257, *b"de", 258, 259, *b"fghi", 256]
+    assert reordered(b"abcdefghij", 0, 0, 0, 0.2, 0.4) == [257, 258, *b"ef", 259, *b"abcd", 256]
+    assert reordered(b"abcdefghij", 0, 0, 0, 0.5, 0.9) == [257, 258, 259, *b"defghi", 256]
     assert reordered(b"abcdefghij", 0, 0, 0, 0, 0.9) == [*b"abcdefghij"]
-    assert reordered(b"abcdefghij", 0.2, 0.4, 0.4, 0, 0.2) == [257, *b"a", 258, *b"b", 259, 256]
+    assert reordered(b"abcdefghij", 0.2, 0.4, 0.4, 0, 0.2) == [257, 258, *b"b", 259, *b"a", 256]
     assert len(reordered(b"abcdefghij", 0.2, 0.4, 0.4, 0.2, 0.2)) == 6
 
 
@@ -144,9 +146,9 @@ def test_incomplete_characters_at_the_ends_are_left_out() -> None:
     text = Text("bytes", reserved=3, infill=1.0)
     window = np.array([*"é".encode()[1:], *"日".encode()[1:], *"日".encode()[1:], *b"ab", *"日".encode()[:2]])
     tokens, is_target = infill_windows(text).reorder(window, np.array([0, 0, 0, 0, 0.5, 0.5]))
-    assert parts_of(text, tokens.tolist())[:3] == ("a", "", "b")
+    assert parts_of(text, tokens.tolist())[:2] == ("a", "b")
     assert tokens.tolist()[5:] == [256] * 4
-    assert is_target.tolist() == [False, True, False, True, False, True, False, False, False]
+    assert is_target.tolist() == [False, False, True, False, True, True, False, False, False]
 
 
 # ---------------------------------------------------------------------------------------------------------- batches
@@ -219,15 +221,16 @@ def test_the_context_keeps_the_marks_and_room_for_the_middle() -> None:
     marks, ids = InfillMarks(90, 91, 92), torch.arange(50)
     begin = ids[:0]
 
-    def laid_out(num_prefix: int, num_suffix: int, length: int = 256) -> tuple[list[int], int]:
-        context = infill_context(begin, ids[:num_prefix], ids[:num_suffix], marks, 16, length)
+    def laid_out(num_prefix: int, num_suffix: int, length: int = 256, suffix_first: bool = True) -> tuple[Any, int]:
+        context = infill_context(begin, ids[:num_prefix], ids[:num_suffix], marks, 16, length, suffix_first)
         return context.tokens.tolist(), context.max_middle
 
-    assert laid_out(2, 3) == ([90, 0, 1, 91, 0, 1, 2, 92], 8)
+    assert laid_out(2, 3) == ([90, 91, 0, 1, 2, 92, 0, 1], 8)
+    assert laid_out(2, 3, suffix_first=False) == ([90, 0, 1, 91, 0, 1, 2, 92], 8)
     assert laid_out(2, 3, length=5)[1] == 5
-    assert laid_out(50, 50) == ([90, 45, 46, 47, 48, 49, 91, 0, 1, 2, 3, 92], 4)
-    assert laid_out(50, 2)[0] == [90, *range(43, 50), 91, 0, 1, 92]
-    assert laid_out(1, 50)[0] == [90, 0, 91, *range(8), 92]
+    assert laid_out(50, 50) == ([90, 91, 0, 1, 2, 3, 92, 45, 46, 47, 48, 49], 4)
+    assert laid_out(50, 2)[0] == [90, 91, 0, 1, 92, *range(43, 50)]
+    assert laid_out(1, 50)[0] == [90, 91, *range(8), 92, 0]
     assert laid_out(0, 0) == ([90, 91, 92], 13)
 
 
@@ -267,8 +270,8 @@ def test_requests_have_the_marks_and_are_never_answered_with_them() -> None:
     text = Text("bytes", block=64, reserved=3, infill=0.5)
     request = text.request(["ab", ""], [0, 1], Document("c"), TextOptions(suffix=["d"]))
     assert [tokens.tolist() for tokens in request.init or []] == [
-        [257, *b"cab", 258, *b"d", 259],
-        [257, *b"c", 258, *b"d", 259],
+        [257, 258, *b"d", 259, *b"cab"],
+        [257, 258, *b"d", 259, *b"c"],
     ]
     assert request.num_classes == 257 and request.end_tokens == (256,)
 
