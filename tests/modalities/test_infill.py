@@ -309,7 +309,7 @@ def test_a_small_model_learns_to_fill(tmp_path: Path) -> None:
     alphabet, num_steps = "abcdefghijkl", 200
     text = Text("characters", None, 16, 3, 1.0)
     text.fit(split([alphabet * 400]), tmp_path)
-    batches = TrainBatches(text.pack(split([alphabet * 400]), tmp_path), 32, seed=0)
+    batches = TrainBatches(text.pack(split([alphabet * 400]), tmp_path), 16, seed=0)
     torch.manual_seed(0)
     method = Autoregressive(GPT(**text.interface, layers=2, heads=2, width=32, ngrams=2, ngram_rows=512))
     optimizer = torch.optim.AdamW(method.parameters(), 1e-2)
@@ -324,7 +324,7 @@ def test_a_small_model_learns_to_fill(tmp_path: Path) -> None:
         model.sample(alphabet[i : i + 2], suffix=alphabet[j : j + 2], temperature=0.0, length=12)[0] for i, j in places
     ]
     right = [sample == alphabet[i : j + 2] for sample, (i, j) in zip(samples, places, strict=True)]
-    assert sum(right) >= 0.75 * len(right), samples  # without the suffix there would be no end
+    assert sum(right) >= 0.6 * len(right), samples  # an end at random would be right once in 12 times
 
 
 def test_a_recipe_repeats_the_suffix(
