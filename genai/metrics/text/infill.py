@@ -24,8 +24,11 @@ MAX_TOKENS = 128
 class Gap:
     """A line of a function, and what is around it.
 
+    The gap is from the end of a line to the end of the next one. There a prefix ends with a whole token, as in text
+    that is not cut; the spaces before a line are one token with its line break.
+
     Attributes:
-        prefix, middle, suffix: text before the line, the line without its line break, and the text after it.
+        prefix, middle, suffix: text before the line and its line break, both of them, and the text after the line.
         function: the lines of the function before the line, and those after it.
     """
 
@@ -46,30 +49,32 @@ class Infill(Metric):
         return "" if can_fill else "this model was not trained to fill gaps, as with modality.infill=0.5"
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
-        """Return the proportions of middles that are right and that make a function valid Python, with two baselines.
+        """Return proportions of the gaps.
 
-        ``infill_exact``: the middle is the removed line, up to white space at its ends. ``infill_exact_left``: the same
-        for the first line that the model writes after the prefix alone, without a suffix. ``infill_parses``: the
-        function with the middle is valid Python. ``infill_parses_empty``: the function with an empty line instead is.
+        ``infill_exact``: the middle is the removed line, up to white space at its ends, so the model ends it in time.
+        ``infill_first_line``: the first line of the middle is. ``infill_first_line_left``: the same for what the model
+        writes after the prefix alone. ``infill_parses``: the function with the middle is valid Python.
+        ``infill_parses_empty``: the function without the line is.
         """
         gaps = random_gaps(context.source.val, context.n, context.seed)
         if not gaps:
             return {"infill_exact": Result(None, "no held-out document is Python with functions of two lines or more")}
-        middles = _sample_middles(context, gaps)
-        lines = _sample_lines(context, gaps)
-        exact = [middle.strip() == gap.middle.strip() for middle, gap in zip(middles, gaps, strict=True)]
-        exact_left = [line.strip() == gap.middle.strip() for line, gap in zip(lines, gaps, strict=True)]
-        valid = [_is_valid(gap, middle) for middle, gap in zip(middles, gaps, strict=True)]
-        real = [True] * len(gaps)
-        kind = "removed lines of held-out functions"
-        return {
-            "infill_exact": proportion_result(exact, f"share of {kind} that are written exactly", real),
-            "infill_exact_left": proportion_result(exact_left, "the same without the text after the line", real),
-            "infill_parses": proportion_result(valid, "share of these functions that are Python", real),
-            "infill_parses_empty": proportion_result(
-                [_is_valid(gap, "") for gap in gaps], "the same with an empty line instead", real
-            ),
+        middles, continuations = _sample_middles(context, gaps), _sample_continuations(context, gaps)
+        lines = [gap.middle.strip() for gap in gaps]
+        exact = [middle.strip() == line for middle, line in zip(middles, lines, strict=True)]
+        first = [_first_line(middle) == line for middle, line in zip(middles, lines, strict=True)]
+        left = [_first_line(text) == line for text, line in zip(continuations, lines, strict=True)]
+        valid = [_is_valid(gap, middle) for gap, middle in zip(gaps, middles, strict=True)]
+        empty = [_is_valid(gap, "") for gap in gaps]
+        shares = {
+            "infill_exact": (exact, "share of removed lines of held-out functions that are written, and no more"),
+            "infill_first_line": (first, "share of them that are written first"),
+            "infill_first_line_left": (left, "the same without the text after the line"),
+            "infill_parses": (valid, "share of these functions that are valid Python"),
+            "infill_parses_empty": (empty, "the same without the line"),
         }
+        real = [True] * len(gaps)
+        return {name: proportion_result(hits, description, real) for name, (hits, description) in shares.items()}
 
 
 def random_gaps(split: Split, count: int, seed: int) -> list[Gap]:
@@ -105,7 +110,7 @@ def _make_gap(text: str, lines: list[int], line: int) -> Gap:
     starts = [0]
     for part in text.split("\n"):
         starts.append(starts[-1] + len(part) + 1)
-    begin, end = starts[line], starts[line + 1] - 1
+    begin, end = starts[line] - 1, starts[line + 1] - 1
     function = text[starts[lines[0]] : begin], text[end : starts[lines[-1] + 1]]
     prefix, suffix = text[max(0, begin - MAX_CONTEXT_CHARS) : begin], text[end : end + MAX_CONTEXT_CHARS]
     return Gap(prefix, text[begin:end], suffix, function)
@@ -123,12 +128,17 @@ def _sample_middles(context: EvalContext, gaps: list[Gap]) -> list[str]:
     return middles
 
 
-def _sample_lines(context: EvalContext, gaps: list[Gap]) -> list[str]:
-    """Return the line that the model writes after each prefix, without a suffix."""
-    options = {"temperature": 0.0, "length": MAX_TOKENS, **context.options, "suffix": (), "stop": ["\n"]}
+def _sample_continuations(context: EvalContext, gaps: list[Gap]) -> list[str]:
+    """Return what the model writes after each prefix, without a suffix."""
+    options = {"temperature": 0.0, "length": MAX_TOKENS, **context.options, "suffix": (), "stop": ()}
     prefixes = [gap.prefix for gap in gaps]
     samples = context.model.sample(prefixes, seed=context.seed, batch=context.batch, **options)
     return [str(sample)[len(prefix) :] for sample, prefix in zip(samples, prefixes, strict=True)]
+
+
+def _first_line(text: str) -> str:
+    """Return the first line that is not empty, without the spaces around it."""
+    return text.strip().partition("\n")[0].rstrip()
 
 
 def _is_valid(gap: Gap, middle: str) -> bool:

@@ -66,8 +66,8 @@ class Filler(StubModel):
 def values(source: TextFolder, answer: Callable[[str, str], str]) -> list[float | None]:
     results = Infill().compute(EvalContext(Filler(answer), source, n=40))  # type: ignore[arg-type]
     assert all(result.reference == 1.0 and result.standard_error is not None for result in results.values())
-    names = ("infill_exact", "infill_exact_left", "infill_parses", "infill_parses_empty")
-    return [results[name].value for name in names]
+    names = ("exact", "first_line", "first_line_left", "parses", "parses_empty")
+    return [results[f"infill_{name}"].value for name in names]
 
 
 def right_gaps(code: TextFolder) -> list[Gap]:
@@ -80,29 +80,30 @@ def test_gaps_are_lines_of_bodies(code: TextFolder) -> None:
     assert gaps == random_gaps(code.val, 200, 0) != random_gaps(code.val, 200, 1)
     documents = {str(example.media) for example in code.val}
     assert all(gap.prefix + gap.middle + gap.suffix in documents for gap in gaps)
-    assert all(gap.suffix.startswith("\n") and gap.prefix.endswith("\n") for gap in gaps)
+    assert all(gap.suffix.startswith("\n") and gap.middle.startswith("\n") for gap in gaps)
 
 
 def test_the_right_line_is_exact_and_parses(code: TextFolder) -> None:
     right = {(gap.prefix, gap.suffix): gap.middle for gap in right_gaps(code)}
-    exact, left, parses, empty = values(code, lambda prefix, suffix: right.get((prefix, suffix), "nothing"))
-    assert (exact, left, parses) == (1.0, 0.0, 1.0)
+    *shares, empty = values(code, lambda prefix, suffix: right.get((prefix, suffix), "nothing"))
+    assert shares == [1.0, 1.0, 0.0, 1.0]
     removed = [gap.middle.strip() for gap in right_gaps(code)]
     needed = ("if self.b:", "total += self.b")  # without one of these lines it is no Python
     assert empty == pytest.approx(1 - sum(line in needed for line in removed) / 40)
 
 
-def test_spaces_around_do_not_matter_but_for_parsing(code: TextFolder) -> None:
+def test_spaces_around_do_not_matter_but_more_lines_do(code: TextFolder) -> None:
     right = {(gap.prefix, gap.suffix): gap.middle for gap in right_gaps(code)}
-    exact, _, parses, _ = values(code, lambda prefix, suffix: f" {right.get((prefix, suffix), '')}\n")
-    assert exact == 1.0 and parses is not None and parses < 0.5
-    assert values(code, lambda prefix, suffix: ")")[:3] == [0.0, 0.0, 0.0]
+    shares = values(code, lambda prefix, suffix: f" {right.get((prefix, suffix), '')}\n\n")
+    assert shares[0] == shares[1] == shares[3] == 1.0
+    shares = values(code, lambda prefix, suffix: f"{right.get((prefix, suffix), '')}\n  ) more")
+    assert shares[0] == shares[3] == 0.0 and shares[1] == 1.0
 
 
 def test_the_baseline_has_no_suffix(code: TextFolder) -> None:
     first = {gap.prefix: gap.middle for gap in right_gaps(code)}
-    exact, left, *_ = values(code, lambda prefix, suffix: "" if suffix else first[prefix])
-    assert (exact, left) == (0.0, 1.0)
+    shares = values(code, lambda prefix, suffix: "" if suffix else f"{first[prefix]}  \n and more")
+    assert shares[:3] == [0.0, 0.0, 1.0]
 
 
 def test_text_without_functions_has_no_result(tmp_path: Path) -> None:
