@@ -59,11 +59,11 @@ class Infill(Metric):
         gaps = random_gaps(context.source.val, context.n, context.seed)
         if not gaps:
             return {"infill_exact": Result(None, "no held-out document is Python with functions of two lines or more")}
-        middles, continuations = _sample_middles(context, gaps), _sample_continuations(context, gaps)
+        middles, completions = _sample_middles(context, gaps), _sample_completions(context, gaps)
         lines = [gap.middle.strip() for gap in gaps]
         exact = [middle.strip() == line for middle, line in zip(middles, lines, strict=True)]
         first = [_first_line(middle) == line for middle, line in zip(middles, lines, strict=True)]
-        left = [_first_line(text) == line for text, line in zip(continuations, lines, strict=True)]
+        left = [_first_line(text) == line for text, line in zip(completions, lines, strict=True)]
         valid = [_is_valid(gap, middle) for gap, middle in zip(gaps, middles, strict=True)]
         empty = [_is_valid(gap, "") for gap in gaps]
         shares = {
@@ -128,7 +128,7 @@ def _sample_middles(context: EvalContext, gaps: list[Gap]) -> list[str]:
     return middles
 
 
-def _sample_continuations(context: EvalContext, gaps: list[Gap]) -> list[str]:
+def _sample_completions(context: EvalContext, gaps: list[Gap]) -> list[str]:
     """Return what the model writes after each prefix, without a suffix."""
     options = {"temperature": 0.0, "length": MAX_TOKENS, **context.options, "suffix": (), "stop": ()}
     prefixes = [gap.prefix for gap in gaps]
