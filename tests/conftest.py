@@ -230,6 +230,7 @@ SMALL_LLAMA = (
 """The same for a model that transformers has, too."""
 WORDS = {
     "text": (*SMALL, "data.path={corpus}"),
+    "infill": (*SMALL, "data.path={corpus}", "modality.block=32", "modality.infill=0.5"),
     "llama": (*SMALL_LLAMA, "data.path={corpus}"),
     "image": SMALL_IMAGE,
     "gan": SMALL_GAN,

@@ -94,7 +94,7 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, 
 def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
     """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
     settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
-    from genai.metrics.base import EvalContext, check_parts, select_metrics
+    from genai.metrics.base import EvalContext, check_parts, select_metrics, supported_metrics
 
     check_samples(settings.n, f"n={settings.n:,}", settings.yes)
     model = load_model(settings)
@@ -104,6 +104,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     run = model.run
     source, own_data = _select_source(model, settings, data, config.examples)
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
+    metrics = supported_metrics(metrics, model, settings.metrics is None)
     check_parts(metrics, model)
     if settings.problems and not any(metric.uses_problems for metric in metrics.values()):
         raise UserError("problems=: none of these metrics uses it. Add metrics=[passes], or leave out problems.")

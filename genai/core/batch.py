@@ -82,6 +82,7 @@ class Request:
         local: per item, (frames, features), local conditioning aligned with time.
         end_tokens: classes that end an item of a discrete sequence; the first one fills what follows.
         num_classes: only the first ``num_classes`` classes are sampled; ``None``: all.
+        prefix: per item, the beginning of the sample where ``init`` is in another order: what stands before a gap.
         interpolation: per item, a second prompt and seed to interpolate to. ``None``: no interpolation.
         bias: (classes,), is added to the logits of classes; minus infinity forbids one. ``None``: nothing is added.
         constraints: per item, a ``methods.logit_bias.Constraint`` on its classes. ``None``: none.
@@ -96,6 +97,7 @@ class Request:
     local: list[Tensor] | None = None
     end_tokens: tuple[int, ...] = ()
     num_classes: int | None = None
+    prefix: list[Tensor] | None = None
     interpolation: list[Interpolation] | None = None
     bias: Tensor | None = None
     constraints: list[Any] | None = None

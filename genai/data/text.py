@@ -137,7 +137,7 @@ class Stdlib(TextFolder):
     """
 
     name, license = "Python standard library", "psf-2.0"
-    metrics = (*TextFolder.metrics, "parses")
+    metrics = (*TextFolder.metrics, "parses", "infill")
 
     def __init__(self, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:
         super().__init__(sysconfig.get_path("stdlib"), val_fraction)

@@ -257,7 +257,7 @@ class Stream:
         self.unused_options = model.method.unused_options(request)
         request = replace(request, interpolation=interpolation)
         check_batch(len(prompts), math.prod(request.size))
-        init_tensors: Sequence[Tensor | None] = request.init or [None] * len(prompts)
+        init_tensors: Sequence[Tensor | None] = request.prefix or request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
         self.unit, self._elements_per_unit = length_unit(modality)
         self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit

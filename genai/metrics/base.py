@@ -22,6 +22,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "val_loss": ("genai.metrics.loss.ValidationLoss",),
     "bits_per_byte": ("genai.metrics.text.text.BitsPerByte",),
     "parses": ("genai.metrics.text.text.ParseRate",),
+    "infill": ("genai.metrics.text.infill.Infill",),
     "novel_lines": ("genai.metrics.text.novel_lines.NovelLines",),
     "passes": ("genai.metrics.text.passes.PassRate",),
     "longest_copy": ("genai.metrics.text.text.LongestCopy",),
@@ -167,6 +168,10 @@ class Metric(ABC):
         """Check what it needs before anything is computed. Raises ``UserError``."""
         return
 
+    def unsupported_reason(self, model: Model) -> str:
+        """Return why ``model`` cannot be measured; "": it can be."""
+        return ""
+
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return the results by name."""
@@ -206,6 +211,15 @@ def need_no_data(names: Sequence[str] | None, plugins: Sequence[str] = ()) -> bo
         return False  # a source may have it
     targets = [target for name in selected for target in REGISTRY.get(name, (name,))]
     return not any(_import_metric(target, plugins).needs_data for target in targets)
+
+
+def supported_metrics(metrics: Mapping[str, Metric], model: Model, are_default: bool) -> dict[str, Metric]:
+    """Return the metrics that fit ``model``. Raises ``UserError`` if one does not, unless they are the default ones."""
+    reasons = {name: reason for name, metric in metrics.items() if (reason := metric.unsupported_reason(model))}
+    if reasons and not are_default:
+        name, reason = next(iter(reasons.items()))
+        raise UserError(f"metrics: '{name}' does not fit, because {reason}. Leave it out.")
+    return {name: metric for name, metric in metrics.items() if name not in reasons}
 
 
 def check_parts(metrics: Mapping[str, Metric], model: Model) -> None:

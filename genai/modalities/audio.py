@@ -204,7 +204,7 @@ class Audio(Modality):
             return []
         return [f"init= is resampled from {init.sample_rate:,} Hz to {self.sample_rate:,} Hz"]
 
-    def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
+    def prompt_notes(self, prompts: Sequence[str], options: AudioOptions | None = None) -> list[str]:
         """Return notes about prompts without features."""
         if self.prompt_features is None or self.required_option == "init":
             return []

@@ -60,7 +60,7 @@ class HasRequestNotes(Protocol):
 class HasPromptNotes(Protocol):
     """It has notes about prompts."""
 
-    def prompt_notes(self, prompts: Sequence[str]) -> list[str]: ...
+    def prompt_notes(self, prompts: Sequence[str], options: Any) -> list[str]: ...
 
 
 @runtime_checkable
@@ -127,7 +127,7 @@ def check_soundtrack(modality: Modality, options: Any) -> None:
 
 def request_notes(modality: Modality, prompts: Sequence[str], init: Any, options: Any) -> list[str]:
     """Return notes for the user about these prompts, the media ``init`` and ``Options``, a line each."""
-    notes = modality.prompt_notes(prompts) if isinstance(modality, HasPromptNotes) else []
+    notes = modality.prompt_notes(prompts, options) if isinstance(modality, HasPromptNotes) else []
     return notes + (modality.request_notes(init, options) if isinstance(modality, HasRequestNotes) else [])
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from genai.core.data import Split
 from genai.core.errors import UserError, short_text
 from genai.modalities.chat_template import ChatTemplate, Message
-from genai.modalities.text import Text
+from genai.modalities.infill import InfillMarks, find_marks
+from genai.modalities.text import Text, TextOptions
 from genai.modalities.tokenizers import CHARACTER_TO_BYTE, Tokenizer
 
 MAX_FILE = 64 * 2**20
@@ -86,6 +87,8 @@ class PretrainedText(Text):
         chat_template: how messages become a text; ``None``: the model has none.
     """
 
+    infill_suffix_first = False
+
     def __init__(
         self,
         vocab_size: Annotated[int, Ge(2), Le(2_000_000)],
@@ -106,6 +109,12 @@ class PretrainedText(Text):
     @property
     def end_tokens(self) -> tuple[int, ...]:
         return self.end_ids
+
+    @property
+    def infill_marks(self) -> InfillMarks | None:
+        """The marks that its tokenizer has, if they are known."""
+        added = cast(PretrainedTokenizer, self.tokenizer).tokenizer.get_added_tokens_decoder()
+        return find_marks({token.content: index for index, token in added.items()})
 
     @property
     def description(self) -> str:
@@ -129,9 +138,9 @@ class PretrainedText(Text):
             raise UserError("this model has no chat template: give a prompt in the form that it was trained on.")
         return self.chat_template.render(messages, add_generation_prompt)
 
-    def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
+    def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
         """Return the notes of ``Text``, and one about prompts without the marks of the model's chats."""
-        notes = super().prompt_notes(prompts)
+        notes = super().prompt_notes(prompts, options)
         tokenizer = cast(PretrainedTokenizer, self.tokenizer).tokenizer
         marks = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
         if self.chat_template and prompts and not any(mark in prompt for prompt in prompts for mark in marks):

@@ -3,9 +3,9 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,12 +15,13 @@ from torch import Tensor
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import module_getattr
 from genai.media.text import Document
 from genai.modalities import tokenizers
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
+from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, InfillMarks, InfillWindows, infill_context
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.text_decoder import TextDecoder
@@ -41,6 +42,7 @@ class TextOptions:
             the sampled one; 0: of that alone; ``None``: of none.
         regex: the sample fits this regular expression, if it is not cut at ``length``.
         json_schema: the sample is JSON that fits this schema, if it is not cut at ``length``.
+        suffix: at most one text, which follows the sample: the model fills the gap between the prompt and it.
     """
 
     length: Annotated[int, Ge(1), Le(1_000_000)] = 256
@@ -50,6 +52,7 @@ class TextOptions:
     logprobs: Annotated[int, Ge(0), Le(20)] | None = None
     regex: str | None = None
     json_schema: JSONSchema | None = None
+    suffix: Sequence[str] = ()
 
 
 class Text(Modality):
@@ -60,11 +63,15 @@ class Text(Modality):
         vocab_size: of ``bpe``; the other tokenizers determine their own.
         block: context length of the network in tokens.
         reserved: number of unused token ids after the others, for later use such as chat; they are never sampled.
+        infill: fraction of training windows that are cut into prefix, suffix and middle, so that the model learns to
+            fill a gap (arXiv:2207.14255); the first three of the reserved tokens mark them.
     """
 
     media = Document
     Options = TextOptions
     size_options = ("block",)
+    infill_suffix_first: ClassVar[bool] = True
+    """Order of a text with a gap, see ``infill_context``."""
 
     def __init__(
         self,
@@ -72,12 +79,22 @@ class Text(Modality):
         vocab_size: Annotated[int, Ge(257), Le(1_000_000)] | None = None,
         block: Annotated[int, Ge(2), Le(1_000_000)] = 256,
         reserved: Annotated[int, Ge(0), Le(65_536)] = 0,
+        infill: Annotated[float, Ge(0), Le(1)] = 0.0,
     ) -> None:
         if tokenizer != "bpe" and vocab_size is not None:
             raise ValueError(
                 f"vocab_size belongs to tokenizer=bpe; {tokenizer} finds its own. Set modality.vocab_size=null."
             )
+        if infill and reserved < len(InfillMarks._fields):
+            raise ValueError(
+                f"infill={infill:g} needs 3 reserved tokens for its marks: set modality.reserved=3 or more."
+            )
+        if infill and block < MIN_BLOCK:
+            raise ValueError(
+                f"infill={infill:g} needs a context of {MIN_BLOCK} tokens or more: set modality.block={MIN_BLOCK}."
+            )
         self.kind, self.vocab_size, self.block, self.reserved = tokenizer, vocab_size or 2048, block, reserved
+        self.infill = infill
         self.tokenizer: tokenizers.Tokenizer = tokenizers.Bytes()
 
     @property
@@ -89,6 +106,11 @@ class Text(Modality):
     def end_tokens(self) -> tuple[int, ...]:
         """The tokens that end a document; ``end_token`` is the first."""
         return (self.end_token,)
+
+    @property
+    def infill_marks(self) -> InfillMarks | None:
+        """The tokens that mark the parts of a text with a gap; ``None``: the model cannot fill gaps."""
+        return InfillMarks(*range(self.end_token + 1, self.end_token + 4)) if self.infill else None
 
     @property
     def description(self) -> str:
@@ -109,7 +131,9 @@ class Text(Modality):
             self.tokenizer = tokenizers.restore_tokenizer(state, self.vocab_size)
 
     def state(self) -> dict[str, Any]:
-        return {**self.tokenizer.state(), "vocab_size": self.vocab_size}
+        marks = self.infill_marks
+        entry = {} if marks is None else {"infill_marks": list(marks)}
+        return {**self.tokenizer.state(), "vocab_size": self.vocab_size, **entry}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         for name, restored, configured in (
@@ -119,6 +143,9 @@ class Text(Modality):
             if restored != configured:
                 raise ValueError(f"its modality.{name} is {short_text(restored)}, not {configured}")
         self.tokenizer = tokenizers.restore_tokenizer(state, self.vocab_size)
+        marks = state.get("infill_marks")  # of a model that fills gaps
+        if marks is not None and self.infill_marks and marks != list(self.infill_marks):
+            raise ValueError(f"its infill_marks are {short_repr(marks)}, not {list(self.infill_marks)}")
 
     def encode(self, media: Any) -> Tensor:
         """Convert text to (tokens,) int64."""
@@ -150,11 +177,27 @@ class Text(Modality):
 
     def decoder(self, init: Tensor | None, options: TextOptions) -> Decoder:
         beginning = b"" if init is None else self.prompt_bytes(init)
-        ends = (*self.end_tokens, *options.stop_ids)
-        return TextDecoder(self._join_bytes, ends, beginning, list(options.stop), options.logprobs or 0)
+        ends = (*self.end_tokens, *options.stop_ids, *(self.infill_marks or () if options.suffix else ()))
+        decoder = TextDecoder(self._join_bytes, ends, beginning, list(options.stop), options.logprobs or 0)
+        if not options.suffix:
+            return decoder
+        suffix = options.suffix[0].encode("utf-8", "replace").decode()
+        return InfillDecoder(decoder, suffix, self._infill_context(str(decoder.initial), options).max_middle)
+
+    def _infill_context(self, prefix: str, options: TextOptions) -> InfillContext:
+        """Return what the model reads of a prompt and ``options.suffix``. Raises ``UserError`` if it cannot."""
+        if self.infill_marks is None:
+            raise UserError(
+                "suffix=: this model was not trained to fill gaps. Leave it out, or train one with modality.infill=0.5."
+            )
+        if len(options.suffix) > 1:
+            raise UserError(f"suffix= is one text for all prompts, not {len(options.suffix)}.")
+        parts = self.encode_prompt(""), self.encode(prefix), self.encode(options.suffix[0])
+        return infill_context(*parts, self.infill_marks, self.block, options.length, self.infill_suffix_first)
 
     def pack(self, split: Split, cache: Path) -> "PackedText":
-        key = cache_key(split.content_hash, "tokens", self.state())
+        state = {name: value for name, value in self.state().items() if name != "infill_marks"}
+        key = cache_key(split.content_hash, "tokens", state)
 
         def write(path: Path) -> None:
             dtype = np.uint16 if self.end_token < 2**16 else np.uint32
@@ -164,7 +207,9 @@ class Text(Modality):
                     file.write(tokens.astype(dtype).tobytes())
 
         path = cached_file(cache / f"{key}.{'u2' if self.end_token < 2**16 else 'u4'}", write)
-        packed = PackedText(path, self.block)
+        marks = self.infill_marks
+        windows = InfillWindows(self.tokenizer, self.end_token, marks, self.infill) if self.infill and marks else None
+        packed = PackedText(path, self.block, windows)
         if split.name == "train" and len(packed.tokens) <= self.block:
             count, block = len(packed.tokens), self.block
             advice = f", or set modality.block={max(2, count // 4)}" if count > 2 else ""
@@ -175,11 +220,12 @@ class Text(Modality):
 
     def request(self, prompts: list[str], seeds: list[int], init: Document | None, options: TextOptions) -> Request:
         """Build a request that continues each prompt; the text ``init`` is put before each."""
-        encoded = [self.encode_prompt(f"{init or ''}{prompt}") for prompt in prompts]
-        num_classes = max(self.end_token + 1, len(self.tokenizer.token_bytes))
+        texts = [f"{init or ''}{prompt}" for prompt in prompts]
+        encoded = [self.encode_prompt(text) for text in texts]
         grammar = create_grammar(options.regex, options.json_schema)
         end_token = torch.tensor([self.end_token])  # in training, a document starts after the end token of another one
-        return Request(
+        num_classes = max(self.end_token + 1, len(self.tokenizer.token_bytes))
+        request = Request(
             [""] * len(prompts),
             seeds,
             (options.length,),
@@ -190,17 +236,24 @@ class Text(Modality):
             constraints=create_constraints(grammar, self.tokenizer.token_bytes, self.end_tokens, len(prompts)),
             log_probs=options.logprobs is not None,
         )
+        if not options.suffix:
+            return request
+        contexts = [self._infill_context(text, options).tokens for text in texts]
+        marks = [mark for mark in self.infill_marks or () if mark < num_classes]  # of others' models, which sample them
+        return replace(request, init=contexts, prefix=encoded, end_tokens=(*request.end_tokens, *marks))
 
     def request_notes(self, init: Document | None, options: TextOptions) -> list[str]:
         """Return notes about escapes that are not line breaks, and about a beginning that ends with one."""
-        notes = _escape_notes("stop", options.stop)
+        notes = [*_escape_notes("stop", options.stop), *_escape_notes("suffix", options.suffix)]
         if init is not None and init.endswith("\n"):
             notes.append("init= ends with a line break, so a new line begins; remove it to continue the last line")
         return notes
 
-    def prompt_notes(self, prompts: Sequence[str]) -> list[str]:
-        """Return notes about escapes that are not line breaks, and about a prompt longer than the context."""
+    def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
+        """Return notes about escapes that are not line breaks, and about texts longer than the context."""
         notes = _escape_notes("prompt", prompts)
+        if options and options.suffix:
+            return notes + self._infill_notes(prompts, options)
         longest = max((len(self.encode_prompt(prompt)) for prompt in prompts), default=0)
         if longest > self.block:
             notes.append(
@@ -208,6 +261,17 @@ class Text(Modality):
                 "chosen mostly by its end"
             )
         return notes
+
+    def _infill_notes(self, prompts: Sequence[str], options: TextOptions) -> list[str]:
+        """Return a note about the longest prompt if it does not fit into the context with ``options.suffix``."""
+        prompt = max(prompts, key=len, default="")
+        context, sizes = self._infill_context(prompt, options), [len(self.encode(t)) for t in (prompt, *options.suffix)]
+        if (context.num_prefix, context.num_suffix) == tuple(sizes):
+            return []
+        return [
+            f"prompt and suffix= have {sum(sizes):,} tokens, too many for the context of {self.block:,}: the model "
+            f"reads the last {context.num_prefix:,} of the prompt and the first {context.num_suffix:,} of the suffix"
+        ]
 
     def preview(self) -> Preview:
         return TextPreview()
@@ -260,23 +324,29 @@ class PackedText(MemmapDataset):
     later, at random.
     """
 
-    def __init__(self, path: Path, block: int) -> None:
-        super().__init__(path, block)
+    def __init__(self, path: Path, block: int, infill: InfillWindows | None = None) -> None:
+        super().__init__(path, block, infill)
+        self.infill = infill
         self.block, self.tokens = block, self.memmap(np.uint16 if path.suffix == ".u2" else np.uint32)
 
     def __len__(self) -> int:
         return max(1, -(-(len(self.tokens) - 1) // self.block))
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return a batch whose ``x`` is (batch, block + 1); the targets are ``x[:, 1:]``."""
+        """Return a batch whose ``x`` is (batch, block + 1); the targets are ``x[:, 1:]``, in training without marks."""
         starts = np.asarray(indices) * self.block
         if random is not None:
             last = max(0, len(self.tokens) - self.block - 1)
             starts = np.minimum(starts + (random.uniform()[:, 0] * self.block).astype(np.int64), last)
         positions = starts[:, None] + np.arange(self.block + 1)
         inside = positions < len(self.tokens)
-        x = torch.from_numpy(self.tokens[np.minimum(positions, len(self.tokens) - 1)].astype(np.int64))
-        return Batch(x, valid=None if inside.all() else torch.from_numpy(inside[:, 1:]))
+        x = self.tokens[np.minimum(positions, len(self.tokens) - 1)].astype(np.int64)
+        if self.infill and random is not None:
+            uniforms = random.uniform(self.infill.num_uniforms(x), "infill")
+            rows = [self.infill.reorder(*row) for row in zip(x, uniforms, strict=True)]
+            x, is_target = (np.stack(arrays) for arrays in zip(*rows, strict=True))
+            inside = inside & is_target
+        return Batch(torch.from_numpy(x), valid=None if inside.all() else torch.from_numpy(inside[:, 1:]))
 
 
 def _escape_cell(text: str) -> str:

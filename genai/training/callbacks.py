@@ -31,8 +31,8 @@ from genai.training.module import TrainingModule
 from genai.training.progress import TrainingProgress
 from genai.training.time_left import Pause, RecentSpeed, seconds_left
 
-MIN_RISE = 0.03
-"""Rise of the validation loss above its lowest value, as a fraction of it, from which a run says that it overfits."""
+MIN_INCREASE = 0.03
+"""Increase of the validation loss above its lowest value, as a fraction of it, from which a run says it overfits."""
 
 
 class StoppedBySignal(BaseException):
@@ -79,7 +79,7 @@ class TrainingLoop(Callback):
         self.last_saved_step = self.last_preview_step = -1
         self.val_loss = math.nan  # of the latest validation
         self.signal: int | None = None
-        self.is_saving = self.has_warned = self.has_noted_overfitting = self.has_started = False
+        self.is_saving = self.has_warned = self.is_overfit = self.has_started = False
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
@@ -186,7 +186,7 @@ class TrainingLoop(Callback):
         except SignalReceived:
             self._stop(trainer, module)
         self._print_health_warning(module, metrics)
-        self._print_overfitting(module, metrics["val_loss"])
+        self._print_overfit(module, metrics["val_loss"])
         self.val_loss = metrics["val_loss"]
         if metrics["val_loss"] < module.best_val_loss:
             module.best_val_loss = metrics["val_loss"]
@@ -212,11 +212,11 @@ class TrainingLoop(Callback):
             self.progress.print_line(f"step {module.step}: {warning}")
         self.has_warned = warning is not None
 
-    def _print_overfitting(self, module: TrainingModule, val_loss: float) -> None:
+    def _print_overfit(self, module: TrainingModule, val_loss: float) -> None:
         """Say once that the validation loss has risen clearly. The losses of several networks mean other things."""
         best = module.best_val_loss
-        if val_loss - best > MIN_RISE * abs(best) and not module.log_prefixes and not self.has_noted_overfitting:
-            self.has_noted_overfitting = True
+        if val_loss - best > MIN_INCREASE * abs(best) and not module.log_prefixes and not self.is_overfit:
+            self.is_overfit = True
             self.progress.print_line(
                 f"step {module.step}: val_loss {val_loss:.4f} has risen from {best:.4f}: the model overfits. "
                 "best.ckpt stays that of the lowest loss; more data, or a shorter run, helps"

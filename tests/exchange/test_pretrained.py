@@ -21,6 +21,7 @@ from genai.exchange.families import family_of
 from genai.exchange.hf_config import Config
 from genai.media.text import Document
 from genai.modalities.pretrained_text import PretrainedTokenizer
+from genai.modalities.text import TextOptions
 from genai.networks.gpt import GPT
 from genai.runs.run import Run
 
@@ -307,6 +308,25 @@ def test_a_text_begins_with_the_token_that_the_tokenizer_names(folder: Path) -> 
     assert model.modality.encode_prompt("a").tolist() == [0, *plain]
     assert model.modality.encode_prompt("<|start|>a").tolist() == [0, *plain]
     assert model.sample("a", length=3)[0].startswith("a")
+
+
+def test_marks_of_its_tokenizer_fill_gaps(folder: Path) -> None:
+    model = genai.load(folder, device="cpu")
+    with pytest.raises(UserError, match="suffix=: this model was not trained to fill gaps"):
+        model.sample("the", suffix="dog")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<fim_prefix>", "<fim_suffix>", "<fim_middle>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    model = genai.load(folder, device="cpu")
+    prefix, suffix, middle = model.modality.infill_marks
+    assert prefix == tokenizer.token_to_id("<fim_prefix>")
+    request = model.modality.request(["the"], [0], None, TextOptions(suffix=["dog"]))
+    cat, dog = (model.modality.encode(text).tolist() for text in ("the", "dog"))
+    begin = tokenizer.encode("", add_special_tokens=True).ids
+    assert request.init[0].tolist() == [*begin, prefix, *cat, suffix, *dog, middle]
+    assert request.end_tokens[-3:] == (prefix, suffix, middle)  # it could sample them
+    sample = str(model.sample("the", suffix="dog", length=4)[0])
+    assert sample.startswith("the") and sample.endswith("dog")
 
 
 def test_a_tokenizer_of_sentencepiece_has_spaces_and_bytes() -> None:

@@ -106,7 +106,8 @@ def place(
     runs = [copy_run(trained(kind), folder / "runs", f"12:00:{number:02}") for number, kind in enumerate(kinds)]
     llama = genai.load(trained("llama"), device="cpu")
     export_folder(llama.modality, llama.method, folder / "my_llama")
-    shutil.copytree(trained("llama"), folder / "runs" / "2026-01-31" / "12-00-00-text-llama")
+    for kind in ("llama", "infill"):
+        shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")
     for kind in ("text-gpt", "text-llama"):
         base, name = trained("text" if kind == "text-gpt" else "llama"), f"13-00-00-{kind}-my_texts"
         words = [f"init_from={base}", "adapter=lora", "data=text_folder", f"data.path={corpus}", *TRAIN]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from genai.training.callbacks import MIN_RISE, TrainingLoop
+from genai.training.callbacks import MIN_INCREASE, TrainingLoop
 
 
 class Lines(list[str]):
@@ -16,10 +16,10 @@ class Lines(list[str]):
 
 def lines_for(val_losses: list[float], log_prefixes: list[str] | None = None) -> list[str]:
     loop: Any = TrainingLoop.__new__(TrainingLoop)
-    loop.progress, loop.has_noted_overfitting = Lines(), False
+    loop.progress, loop.is_overfit = Lines(), False
     module: Any = SimpleNamespace(step=0, best_val_loss=float("inf"), log_prefixes=log_prefixes or [])
     for module.step, val_loss in enumerate(val_losses, 1):
-        loop._print_overfitting(module, val_loss)
+        loop._print_overfit(module, val_loss)
         module.best_val_loss = min(module.best_val_loss, val_loss)
     return loop.progress
 
@@ -28,7 +28,7 @@ def lines_for(val_losses: list[float], log_prefixes: list[str] | None = None) ->
     ("val_losses", "says"),
     [
         ([3.0, 2.0, 2.1, 2.3], ["step 3: val_loss 2.1000 has risen from 2.0000"]),
-        ([3.0, 2.0, 2.0 * (1 + 0.9 * MIN_RISE), 1.9], []),
+        ([3.0, 2.0, 2.0 * (1 + 0.9 * MIN_INCREASE), 1.9], []),
         ([-1.0, -2.0, -1.8], ["step 3: val_loss -1.8000 has risen from -2.0000"]),
         ([2.0], []),
     ],

@@ -39,8 +39,8 @@ class GPTEngine:
             sampling: how its tokens are sampled.
         """
         time = cache.keys.shape[-2]
-        self.make_room(1, time)
-        self._widen(sampling)
+        self.reserve(1, time)
+        self._extend_options(sampling)
         slot, state, params = self.free.pop(), self.state, self.params
         state.keys[:, slot, :, :time], state.values[:, slot, :, :time] = cache.keys[:, 0], cache.values[:, 0]
         state.logits[slot, : self.network.vocab_size] = logits[0].numpy()
@@ -101,9 +101,9 @@ class GPTEngine:
         return torch.from_numpy(logits[:, : len(slots), : self.network.vocab_size]).transpose(0, 1)
 
     def _run(self, slots: Sequence[int], uniforms: np.ndarray, tokens: np.ndarray, logits: np.ndarray) -> None:
-        spare = len(self.state.ended) - 1  # the last slot is of the rows that only fill a tile
-        rows = np.array([*slots, *[spare] * (len(tokens) - len(slots))], np.int64)
-        self.state.positions[spare] = 0
+        padding = len(self.state.ended) - 1  # the last slot is of the rows that only fill a tile
+        rows = np.array([*slots, *[padding] * (len(tokens) - len(slots))], np.int64)
+        self.state.positions[padding] = 0
         positions = torch.from_numpy(self.state.positions[rows])[:, None] + torch.arange(tokens.shape[1])
         cos, sin = (
             angle.reshape(*positions.shape, -1).contiguous().numpy()
@@ -114,7 +114,7 @@ class GPTEngine:
         loop(*arguments, rows, cos, sin, uniforms, tokens, logits)
 
     def _allocate(self, slots: int, capacity: int) -> tuple[GPTState, TokenParams]:
-        """Return the memory of free ``slots`` and of a spare one."""
+        """Return the memory of free ``slots`` and of one for padding."""
         shape, network = self.packed.shape, self.network
         self.free = [*reversed(range(slots))]
         count, padded_vocab = slots + 1, -(-network.vocab_size // BLOCK) * BLOCK
@@ -133,7 +133,7 @@ class GPTEngine:
         integers = {name: np.ones(count, np.int64) for name in ("num_tokens", "top_k")}
         return state, TokenParams(**numbers, **integers, ends=np.full((count, 1), -1, np.int64))
 
-    def make_room(self, count: int, time: int) -> None:
+    def reserve(self, count: int, time: int) -> None:
         """Make room for ``count`` more texts of ``time`` tokens; the others keep their slots and their state."""
         old, old_params, used = self.state, self.params, len(self.state.ended) - 1
         if len(self.free) >= count and time <= old.keys.shape[3]:
@@ -151,7 +151,7 @@ class GPTEngine:
         for name in TokenParams._fields:
             getattr(self.params, name)[:used] = getattr(old_params, name)[:used]
 
-    def _widen(self, sampling: TokenSampling) -> None:
+    def _extend_options(self, sampling: TokenSampling) -> None:
         """Make room for the options of a text: a history for penalties, and its end tokens."""
         has_penalty = sampling.repetition_penalty != 1 or sampling.presence_penalty != 0
         if has_penalty and not self.state.history.shape[1]:
@@ -192,7 +192,7 @@ class GPTBatch:
             tokens = tuple(prompt.tolist())
             if tokens not in states:
                 states[tokens] = engine.network.prefill(prompt[None].long(), None, new)
-        engine.make_room(len(prompts), max(cache.keys.shape[-2] for _, cache in states.values()))
+        engine.reserve(len(prompts), max(cache.keys.shape[-2] for _, cache in states.values()))
         self.slots = [engine.add(prompt, *states[tuple(prompt.tolist())], sampling) for prompt in prompts]
 
     @property
