@@ -4,7 +4,7 @@ Nothing here is specific to text: classes may be tokens, or levels of a waveform
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Annotated, Any, Protocol, cast
@@ -17,12 +17,14 @@ from torch.nn import functional as F
 from genai.core.batch import Batch, Chunk, Request
 from genai.core.errors import UserError
 from genai.core.renamed import module_getattr
-from genai.methods.base import Method, check_output
+from genai.methods.base import Evaluation, Method, check_output, evaluate_each, map_steps
 from genai.methods.categorical import AutoregressiveOptions, UniformSampler, sample_categorical
 from genai.methods.logit_bias import LogitBias
 
 MAX_CHUNK_SECONDS = 0.05
 """Time between two parts of a streamed text, if several tokens are made at once."""
+MAX_SHARED_TOKENS = 4
+"""Tokens that several requests get at once: another one can join after them."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class GuidedOptions(AutoregressiveOptions):
     """
 
     guidance: Annotated[float, Ge(0), Le(100)] = 1.0
+
+
+@dataclass(frozen=True)
+class NextTokens(Evaluation):
+    """A wish for the next tokens of the texts of a request, at most ``size`` of each, with its random numbers."""
+
+    batch: Any
+    uniforms: UniformSampler
+    size: int
 
 
 class AutoregressiveNetwork(Protocol):
@@ -110,6 +121,7 @@ class Autoregressive(Method):
         self.Options = GuidedOptions if prompt is not None and prompt_drop else AutoregressiveOptions
         self.prompt_drop, self.jitter = prompt_drop, jitter
         self.sampling = sampling or {}
+        self.shared_engine: Any = None  # of the requests that are sampled by ``steps``
 
     @property
     def network(self) -> AutoregressiveNetwork:
@@ -180,8 +192,9 @@ class Autoregressive(Method):
                 raise UserError(f"a prompt of {x.shape[1]:,} tokens: this model has {limit:,} positions in all.")
             length = min(length, limit - x.shape[1])
         request, uniforms = replace(request, size=(length,)), UniformSampler(request.seeds, self.device)
-        if guidance == 1 and (token_batch := self._token_batch(request, options)) is not None:
-            yield from _engine_chunks(token_batch, uniforms, request)
+        if (engine := self._token_engine(request, options)) is not None:
+            batch = self._begin_texts(engine, request, options)
+            yield from evaluate_each(_token_steps(batch, uniforms, request), self.evaluate)
             return
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
@@ -202,14 +215,49 @@ class Autoregressive(Method):
             classes, log_probs = zip(*chunk, strict=True)
             yield torch.stack(classes, 1), torch.stack(log_probs, 1) if request.log_probs else None
 
-    def _token_batch(self, request: Request, options: AutoregressiveOptions) -> Any:
-        """Return the texts of a request in a native engine of tokens, or ``None``."""
-        create = getattr(self.network, "token_engine", None)
-        if create is None or isinstance(self.ema_module, PromptConditionedNetwork) or request.local is not None:
-            return None
-        engine = create()
+    @torch.inference_mode()
+    def steps(self, request: Request, options: AutoregressiveOptions) -> Generator[Chunk | Evaluation, Any, None]:
+        """Yield what ``stream`` does; texts in a native engine share it with those of other requests."""
+        if self.shared_engine is None:
+            self.shared_engine = self._token_engine(request, options)
+        engine = self.shared_engine if self._can_use_tokens(request, options) else None
         if engine is None:
-            return None
+            yield from self.stream(request, options)
+            return
+        batch = self._begin_texts(engine, request, options)
+        uniforms, start = UniformSampler(request.seeds, self.device), 0
+
+        def chunk(output: tuple[Tensor, Tensor | None]) -> Chunk:
+            nonlocal start
+            start += output[0].shape[1]
+            return Chunk(start - output[0].shape[1], output[0], log_probs=output[1])
+
+        try:
+            yield from map_steps(_token_steps(batch, uniforms, request), chunk)
+        finally:
+            batch.remove()
+
+    def evaluate(self, inputs: Sequence[NextTokens]) -> list[Tensor]:
+        """Sample the next tokens (rows, n) of each input, as many as all of them want."""
+        size = min(each.size for each in inputs)
+        size = size if len(inputs) == 1 else min(size, MAX_SHARED_TOKENS)
+        slots = [slot for each in inputs for slot in each.batch.slots]
+        uniforms = torch.cat([each.uniforms.take(size) for each in inputs])
+        tokens: Tensor = inputs[0].batch.engine.sample(slots, uniforms)
+        return list(tokens.split([len(each.batch.slots) for each in inputs]))
+
+    def _can_use_tokens(self, request: Request, options: AutoregressiveOptions) -> bool:
+        """Return whether the network is one of tokens, without conditioning."""
+        is_plain = not isinstance(self.ema_module, PromptConditionedNetwork) and request.local is None
+        return is_plain and getattr(options, "guidance", 1.0) == 1
+
+    def _token_engine(self, request: Request, options: AutoregressiveOptions) -> Any:
+        """Return a new native engine of tokens, or ``None``."""
+        create = getattr(self.network, "token_engine", None)
+        return create() if create is not None and self._can_use_tokens(request, options) else None
+
+    def _begin_texts(self, engine: Any, request: Request, options: AutoregressiveOptions) -> Any:
+        """Begin the texts of a request in an engine, and return them."""
         values = {field.name: getattr(options, field.name) for field in fields(AutoregressiveOptions)}
         classes = {"num_tokens": request.num_classes, "end_tokens": request.end_tokens}
         batch = engine.begin(request.init, request.size[0], **values, **classes)
@@ -261,24 +309,24 @@ class Autoregressive(Method):
             logits = self.network.step(classes if guidance == 1 else classes.repeat(2), cache)
 
 
-def _engine_chunks(engine: Any, uniforms: UniformSampler, request: Request) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield tokens (batch, n) of an engine until ``request.size`` or the end of all rows: one first, then more at once
-    as long as that takes a moment. Constraints and log-probabilities (batch, n, classes) need one at a time."""
+def _token_steps(batch: Any, uniforms: UniformSampler, request: Request) -> Generator[Any, Any, None]:
+    """Yield tokens (batch, n) of an engine's texts until ``request.size`` or the end of all: one first, then more at
+    once as long as that takes a moment. Constraints and log-probabilities (batch, n, classes) need one at a time."""
     start, size = 0, 1
-    bias = LogitBias.of(request, request.num_classes or engine.logits.shape[1], torch.device("cpu"))
+    bias = LogitBias.of(request, request.num_classes or batch.logits.shape[1], torch.device("cpu"))
     one_by_one = request.log_probs or request.constraints
     if bias is not None and bias.is_constant:
-        engine.set_bias(bias.rows())
-    while start < request.size[0] and not engine.has_ended:
+        batch.set_bias(bias.rows())
+    while start < request.size[0] and not batch.has_ended:
         start_time, count = time.perf_counter(), min(size, request.size[0] - start)
         if bias is not None and not bias.is_constant:
-            engine.set_bias(bias.rows())
-        log_probs = engine.logits[:, None, : request.num_classes].log_softmax(-1) if request.log_probs else None
-        tokens = engine.sample(uniforms.take(count))
+            batch.set_bias(bias.rows())
+        log_probs = batch.logits[:, None, : request.num_classes].log_softmax(-1) if request.log_probs else None
+        tokens = yield NextTokens(batch, uniforms, count)
         yield tokens, log_probs
         if bias is not None:
             bias.advance(tokens)
-        start += count
+        start += tokens.shape[1]
         is_short = time.perf_counter() - start_time < MAX_CHUNK_SECONDS / 2
         size = 2 * size if is_short and not one_by_one else size
 

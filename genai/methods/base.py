@@ -1,7 +1,7 @@
 """Base class of methods: a loss to train networks with, and a way to sample from them. Any training loop can use it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,36 @@ from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.core.errors import NonFiniteOutput
+
+
+class Evaluation:
+    """Input of a network, from a request in progress that goes on with the output."""
+
+
+def evaluate_each(steps: Generator[Any, Any, Any], evaluate: Callable[[list[Any]], list[Any]]) -> Iterator[Any]:
+    """Yield what ``steps`` yields, but answer each ``Evaluation`` at once, alone."""
+    answer = None
+    while True:
+        try:
+            value = steps.send(answer)
+        except StopIteration:
+            return
+        answer = None
+        if isinstance(value, Evaluation):
+            (answer,) = evaluate([value])
+        else:
+            yield value
+
+
+def map_steps(steps: Generator[Any, Any, None], function: Callable[[Any], Any]) -> Generator[Any, Any, None]:
+    """Yield ``function`` of what ``steps`` yields, but each ``Evaluation`` as it is, and send its answer back."""
+    answer = None
+    while True:
+        try:
+            value = steps.send(answer)
+        except StopIteration:
+            return
+        answer = yield value if isinstance(value, Evaluation) else function(value)
 
 
 def check_output(x: Tensor) -> Tensor:
@@ -90,3 +120,14 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def sample(self, request: Request, options: Any) -> list[Tensor]:
         """Return the final samples of ``stream``, one tensor per item, including the beginning that was given."""
+
+    def steps(self, request: Request, options: Any) -> Generator[Chunk | Evaluation, Any, None]:
+        """Yield the chunks of ``stream``, and evaluations of the network that requests in progress can share.
+
+        What ``evaluate`` returns for an evaluation is sent back. By default a method has none.
+        """
+        yield from self.stream(request, options)
+
+    def evaluate(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return what the network computes for evaluations of ``steps``, in one pass where they fit together."""
+        raise NotImplementedError

@@ -6,8 +6,9 @@ are functions of a denoiser.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Annotated, Any, Literal
 
 import torch
@@ -15,10 +16,10 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods.base import Method, check_output
+from genai.methods.base import Evaluation, Method, check_output, evaluate_each, map_steps
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
-from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, get_sampler
+from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims, fast_bfloat16
 
@@ -41,6 +42,28 @@ class DiffusionOptions(GuidanceOptions):
     shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
     sampler: SamplerName = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
+
+
+@dataclass(frozen=True)
+class NetworkInput(Evaluation):
+    """Input of the denoiser.
+
+    Attributes:
+        x: (rows, ...), noisy data.
+        time: noise levels, of the leading dimensions of x.
+        prompts: one per row.
+        conditioning: further inputs of the network, (rows, ...).
+    """
+
+    x: Tensor
+    time: Tensor
+    prompts: Sequence[Prompt]
+    conditioning: tuple[Tensor, ...] = ()
+
+    @property
+    def shapes(self) -> tuple[Any, ...]:
+        """What has to be equal in a batch."""
+        return tuple(each.shape[1:] for each in (self.x, self.time, *self.conditioning))
 
 
 class Denoiser(nn.Module):
@@ -144,14 +167,37 @@ class Diffusion(Method):
     def _logit_normal(self, shape: Sequence[int], device: torch.device, shift: float = 0.0) -> Tensor:
         return torch.sigmoid(torch.randn(*shape, device=device) * self.logit_std + (self.logit_mean - shift))
 
-    @torch.inference_mode()
     def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Chunk]:
         """Yield all samples (batch, ...), in storage type, as predicted at each step."""
+        return evaluate_each(self.steps(request, options), self.evaluate)
+
+    @torch.inference_mode()
+    def steps(self, request: Request, options: DiffusionOptions) -> Generator[Chunk | Evaluation, Any, None]:
+        """Yield what ``stream`` does, and the evaluations of the denoiser."""
         noise = initial_noise(request, request.size).to(self.device)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         denoise = self._guided_denoiser(interpolated_prompts(request), options)
-        for progress, x in self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request)):
-            yield Chunk(0, x, progress)
+        loop = self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request))
+        yield from map_steps(loop, lambda step: Chunk(0, step[1], step[0]))
+
+    def evaluate(self, inputs: Sequence[NetworkInput]) -> list[Tensor]:
+        """Return the predicted data of each input; those of the same shapes are one batch."""
+        outputs: dict[int, Tensor] = {}
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for number, each in enumerate(inputs):
+            groups.setdefault(each.shapes, []).append(number)
+        for numbers in groups.values():
+            parts = [inputs[number] for number in numbers]
+            x, time = torch.cat([part.x for part in parts]), torch.cat([part.time for part in parts])
+            prompts = [prompt for part in parts for prompt in part.prompts]
+            conditioning = [torch.cat(each) for each in zip(*(part.conditioning for part in parts), strict=True)]
+            with (
+                torch.inference_mode(),
+                torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)),
+            ):
+                predicted = self.denoise(x, time, prompts, *conditioning)
+            outputs.update(zip(numbers, predicted.split([len(part.x) for part in parts]), strict=True))
+        return [outputs[number] for number in range(len(inputs))]
 
     def sample(self, request: Request, options: DiffusionOptions) -> list[Tensor]:
         x = torch.empty(0)
@@ -176,8 +222,8 @@ class Diffusion(Method):
         mask: Tensor | None,
         options: DiffusionOptions,
         sample_noise: NoiseSampler,
-    ) -> Iterator[tuple[float, Tensor]]:
-        """Yield the progress, 0 to 1, and the samples as predicted so far, in storage type on the CPU.
+    ) -> Generator[Any, Any, None]:
+        """Yield the progress, 0 to 1, and the samples as predicted so far, in storage type on the CPU; and evaluations.
 
         Where ``mask`` is true the samples are ``init``, bit for bit.
         """
@@ -194,18 +240,23 @@ class Diffusion(Method):
             x = (1 - times[0]) * data + times[0] * noise
         if len(times) == 1:
             yield 1.0, stored(x)
-        for step, (time, x_t, predicted) in enumerate(get_sampler(options.sampler, sample_noise)(denoise, x, times), 1):
+        numbers = count(1)
+
+        def output(step: SamplerStep) -> tuple[float, Tensor]:
+            time, x_t, predicted = step
             if data is not None and mask is not None:  # in place, because the sampler continues from x_t
                 x_t.copy_(torch.where(mask, (1 - time) * data + time * noise, x_t))
-            yield step / (len(times) - 1), stored(predicted if time else x_t)
+            return next(numbers) / (len(times) - 1), stored(predicted if time else x_t)
+
+        yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)
 
     def _guided_denoiser(self, prompts: Sequence[Prompt], options: DiffusionOptions) -> Denoise:
         """Return a denoiser with guidance by ``prompts``."""
 
-        def denoise(x: Tensor, t: float) -> Tensor:
+        def denoise(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
             time = torch.full(self._time_shape(x), t, device=x.device)
             terms = guidance_terms(self._prompt_scale(options, t))
-            return self._guided_prediction(terms, [(x, time)] * len(terms), prompts, options)
+            return (yield from self._guided_prediction(terms, [(x, time)] * len(terms), prompts, options))
 
         return denoise
 
@@ -219,13 +270,12 @@ class Diffusion(Method):
         prompts: Sequence[Prompt],
         options: DiffusionOptions,
         *conditioning: Tensor,
-    ) -> Tensor:
-        """Combine the predictions of all terms, made in one batch from ``inputs``, an (x, time) per term."""
+    ) -> Generator[Any, Any, Tensor]:
+        """Combine the predictions of all terms, made in one evaluation from ``inputs``, an (x, time) per term."""
         x, time = (torch.cat(part) for part in zip(*inputs, strict=True))
         term_prompts = [
             prompt for _, use_prompt, _ in terms for prompt in (prompts if use_prompt else [""] * len(prompts))
         ]
-        device = x.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=fast_bfloat16(device)):
-            predicted = self.denoise(x, time, term_prompts, *(each.repeat(len(terms), 1) for each in conditioning))
+        repeated = tuple(each.repeat(len(terms), 1) for each in conditioning)
+        predicted = yield NetworkInput(x, time, term_prompts, repeated)
         return combine_terms(terms, predicted.chunk(len(terms)), options.guidance_rescale, time.ndim)

@@ -4,7 +4,7 @@ So known frames, such as the first one or the end of the previous window, are fr
 Diffusion Forcing, arXiv:2407.01392). A clip is generated window by window, and in a window keyframes first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
+from genai.methods.base import Evaluation, map_steps
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.frame_schedule import generation_order, uniform_indices
 from genai.methods.guidance import Factor, guidance_terms
@@ -109,10 +110,12 @@ class FrameDiffusion(Diffusion):
         return torch.where(known, CONTEXT_TIME, time), mask * ~known
 
     @torch.inference_mode()
-    def stream(self, request: Request, options: FrameDiffusionOptions) -> Iterator[Chunk]:  # type: ignore[override]
+    def steps(  # type: ignore[override]
+        self, request: Request, options: FrameDiffusionOptions
+    ) -> Generator[Chunk | Evaluation, Any, None]:
         """Yield images as ``Diffusion`` does, or clips, of which those longer than a window grow window by window."""
         if len(request.size) == 3:
-            yield from super().stream(request, options)
+            yield from super().steps(request, options)
             return
         noise, prompts = initial_noise(request, request.size).to(self.device), interpolated_prompts(request)
         sample_noise = noise_sampler(request)
@@ -128,9 +131,13 @@ class FrameDiffusion(Diffusion):
             group_seconds = self._seconds_in_horizon(seconds[:, group], seconds[:, end - 1 : end])
             context = self.scaling.scale(data), mask, x
             denoise = self._guided_denoiser(prompts, options, group_seconds, context)
-            for progress, predicted in self._denoise_loop(denoise, x, data, mask, options, sample_noise):
+
+            def chunk(step: tuple[float, Tensor], number: int = number, end: int = end, group: Any = group) -> Chunk:
+                progress, predicted = step
                 clips[:, group] = predicted.to(clips.device)
-                yield Chunk(0, clips[:, :end].cpu(), (number + progress) / len(order))
+                return Chunk(0, clips[:, :end].cpu(), (number + progress) / len(order))
+
+            yield from map_steps(self._denoise_loop(denoise, x, data, mask, options, sample_noise), chunk)
             known[:, group] = True
 
     def _window_frames(self, seconds: Tensor) -> int:
@@ -165,11 +172,11 @@ class FrameDiffusion(Diffusion):
         data, mask, noise = context
         known, known_frames = (1 - CONTEXT_TIME) * data + CONTEXT_TIME * noise, mask.flatten(-3).all(-1)
 
-        def denoise(x: Tensor, t: float) -> Tensor:
+        def denoise(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
             time = torch.full(self._time_shape(x), t, device=x.device)
             with_context = torch.where(mask, known, x), torch.where(known_frames, CONTEXT_TIME, time)
             terms = guidance_terms(self._prompt_scale(options, t), options.context_guidance)
             inputs = [with_context if use_context else (x, time) for _, _, use_context in terms]
-            return self._guided_prediction(terms, inputs, prompts, options, seconds)
+            return (yield from self._guided_prediction(terms, inputs, prompts, options, seconds))
 
         return denoise

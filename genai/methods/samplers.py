@@ -1,22 +1,22 @@
 """Diffusion samplers on the path ``x_t = (1 - t) x + t n`` from noise n to data x, as functions of a denoiser."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-Denoise = Callable[[Tensor, float], Tensor]
-"""(x_t, t) -> predicted data x."""
+Denoise = Callable[[Tensor, float], Generator[Any, Any, Tensor]]
+"""(x_t, t) -> predicted data x, returned by a generator that may yield evaluations of a network (``methods.base``)."""
 
 SamplerStep = tuple[float, Tensor, Tensor]
 """(time after the step, x_t at that time, predicted data)"""
 
-Sampler = Callable[[Denoise, Tensor, Sequence[float]], Iterator[SamplerStep]]
-"""(denoise, x_t at the first time, times that decrease to 0) -> the steps."""
+Sampler = Callable[[Denoise, Tensor, Sequence[float]], Generator[Any, Any, None]]
+"""(denoise, x_t at the first time, times that decrease to 0) -> the steps, and what ``denoise`` yields."""
 
 NoiseSampler = Callable[[Tensor], Tensor]
 """Draws normal noise in the shape of a tensor, new at each call, like ``torch.randn_like``."""
@@ -27,17 +27,27 @@ MIN_LOG_RATIO = -7.0
 """Log ratio of data to noise at t = 1; its limit, minus infinity, could not be extrapolated from."""
 
 
-def euler(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[SamplerStep]:
+def as_generator(denoise: Callable[[Tensor, float], Tensor]) -> Denoise:
+    """Return a function (x_t, t) -> predicted data as a ``Denoise`` that yields nothing."""
+
+    def generator(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
+        return denoise(x, t)
+        yield
+
+    return generator
+
+
+def euler(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
     """Euler steps along the velocity."""
     for start, end in pairwise(times):
-        predicted = denoise(x, start)
+        predicted = yield from denoise(x, start)
         x = x + (end - start) * (x - predicted) / start
         yield end, x, predicted
 
 
 def euler_ancestral(
     denoise: Denoise, x: Tensor, times: Sequence[float], sample_noise: NoiseSampler
-) -> Iterator[SamplerStep]:
+) -> Generator[Any, Any, None]:
     """Euler steps that replace a part of the noise (Ho et al. 2020, arXiv:2006.11239, eq. 7, on this path).
 
     With the predicted data d, x_t = (1 - t) d + t n. The step to s < t is
@@ -45,7 +55,7 @@ def euler_ancestral(
     mean and the variance of the posterior q(x_s | x_t, d), and r n + sqrt(1 - r^2) n' has those of noise.
     """
     for start, end in pairwise(times):
-        predicted = denoise(x, start)
+        predicted = yield from denoise(x, start)
         ratio = end * (1 - start) / (start * (1 - end))
         noise = ratio * (x - (1 - start) * predicted) / start
         if end > 0:
@@ -54,19 +64,20 @@ def euler_ancestral(
         yield end, x, predicted
 
 
-def heun(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[SamplerStep]:
+def heun(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
     """Heun steps, with the mean velocity of both ends of a step (Karras et al. 2022, arXiv:2206.00364, algorithm 1)."""
     for start, end in pairwise(times):
-        predicted = denoise(x, start)
+        predicted = yield from denoise(x, start)
         velocity = (x - predicted) / start
         x_end = x + (end - start) * velocity
         if end > 0:
-            velocity = (velocity + (x_end - denoise(x_end, end)) / end) / 2
+            predicted_end = yield from denoise(x_end, end)
+            velocity = (velocity + (x_end - predicted_end) / end) / 2
         x = x + (end - start) * velocity
         yield end, x, predicted
 
 
-def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[SamplerStep]:
+def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
     """Second-order multistep solver, one evaluation per step (DPM-Solver++(2M), arXiv:2211.01095, alg. 2)."""
 
     def log_ratio(t: float) -> float:
@@ -75,7 +86,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Iterator[Sa
     previous: Tensor | None = None
     previous_width = 0.0
     for start, end in pairwise(times):
-        predicted = denoise(x, start)
+        predicted = yield from denoise(x, start)
         blend = predicted
         if end > 0:  # the last step is of first order, as its width is infinite
             width = log_ratio(end) - log_ratio(start)

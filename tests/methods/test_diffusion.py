@@ -1,5 +1,6 @@
 """Diffusion against distributions whose answer is known."""
 
+from collections.abc import Generator
 from typing import Any, get_args
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from genai.core.batch import Batch, Request
 from genai.methods.diffusion import Diffusion, DiffusionOptions
-from genai.methods.samplers import SamplerName, get_sampler
+from genai.methods.samplers import SamplerName, as_generator, get_sampler
 from genai.methods.scaling import PixelScaling, Scaling
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
@@ -48,6 +49,14 @@ def request(count: int = 2, **more: Any) -> Request:
     return Request(["a"] * count, list(range(count)), SHAPE, **more)
 
 
+def prediction(method: Diffusion, steps: Generator[Any, Any, Tensor]) -> Tensor:
+    """What ``steps`` return when their only evaluation is answered."""
+    with pytest.raises(StopIteration) as stop:
+        steps.send(method.evaluate([next(steps)])[0])
+    result: Tensor = stop.value.value
+    return result
+
+
 def test_scale_is_undone_exactly(image: Tensor) -> None:
     scaling, every = PixelScaling(-0.65, 0.375), torch.arange(256).to(torch.uint8)
     assert torch.equal(scaling.unscale(scaling.scale(every)), every)
@@ -82,7 +91,7 @@ def test_both_objectives_follow_the_flow(objective: str) -> None:
         return method.denoise(x, torch.full((len(x),), t), [""])
 
     *_, (_, moved, _) = get_sampler("heun")(
-        denoise, torch.full((1, *SHAPE), 1.0), method.times(method.Options(steps=20))
+        as_generator(denoise), torch.full((1, *SHAPE), 1.0), method.times(method.Options(steps=20))
     )
     assert moved.mean().item() == pytest.approx(0.5, abs=0.01)
 
@@ -157,7 +166,7 @@ def test_guidance_reaches_beyond_the_prompt() -> None:
     x = torch.randn(1, *SHAPE)
     time = torch.full((1,), 0.5)
     prompted, free = method.denoise(x, time, ["a"]), method.denoise(x, time, [""])
-    guided = method._guided_denoiser(["a"], DiffusionOptions(guidance=3.0))(x, 0.5)
+    guided = prediction(method, method._guided_denoiser(["a"], DiffusionOptions(guidance=3.0))(x, 0.5))
     torch.testing.assert_close(guided, free + 3 * (prompted - free), rtol=1e-4, atol=1e-4)
 
 

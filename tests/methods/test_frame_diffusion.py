@@ -15,6 +15,7 @@ from genai.methods.frame_schedule import clip_windows, keyframe_stages
 from genai.methods.scaling import PixelScaling
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
+from tests.methods.test_diffusion import prediction
 
 SHAPE = (3, 8, 8)
 
@@ -148,7 +149,8 @@ def test_guidance_by_known_frames_goes_beyond_them() -> None:
     known[:, 0] = True
 
     def guided(**options: float) -> Tensor:
-        return method._guided_denoiser(["a"], FrameDiffusionOptions(**options), seconds, (data, known, noise))(x, 0.5)  # type: ignore[arg-type]
+        denoise = method._guided_denoiser(["a"], FrameDiffusionOptions(**options), seconds, (data, known, noise))  # type: ignore[arg-type]
+        return prediction(method, denoise(x, 0.5))
 
     time = torch.full((1, 6), 0.5)
     free = method.denoise(x, time, [""], seconds)

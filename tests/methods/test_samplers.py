@@ -1,5 +1,6 @@
 """Samplers against data that is normal, whose denoiser and whose way from noise to data are known."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import get_args
 
@@ -7,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.methods.samplers import Denoise, SamplerName, euler, get_sampler
+from genai.methods.samplers import Denoise, SamplerName, as_generator, euler, get_sampler
 
 MEAN, STD = 0.7, 0.5
 NAMES = get_args(SamplerName)
 
 
-def of_normal_data(std: float) -> Denoise:
+def mean_of_normal_data(std: float) -> Callable[[Tensor, float], Tensor]:
     """The mean of data N(MEAN, std^2) where they are seen as x at t."""
 
     def denoise(x: Tensor, t: float) -> Tensor:
@@ -21,6 +22,10 @@ def of_normal_data(std: float) -> Denoise:
         return MEAN + signal * (x - (1 - t) * MEAN)
 
     return denoise
+
+
+def of_normal_data(std: float) -> Denoise:
+    return as_generator(mean_of_normal_data(std))
 
 
 def evenly_spaced(steps: int, shift: float = 1.0) -> list[float]:
@@ -87,12 +92,14 @@ def test_fresh_noise_keeps_the_marginals() -> None:
 
 @pytest.mark.peers
 def test_euler_steps_are_those_of_diffusers() -> None:
-    diffusers, denoise = pytest.importorskip("diffusers"), of_normal_data(STD)
+    diffusers, denoise = pytest.importorskip("diffusers"), mean_of_normal_data(STD)
     x, times = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), [1.0, 0.8, 0.55, 0.2, 0.0]
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(sigmas=times[:-1])
     sample = x
-    for step, end, expected in zip(scheduler.timesteps, pairwise(times), euler(denoise, x, times), strict=True):
+    for step, end, expected in zip(
+        scheduler.timesteps, pairwise(times), euler(as_generator(denoise), x, times), strict=True
+    ):
         velocity = (sample - denoise(sample, end[0])) / end[0]
         sample = scheduler.step(velocity, step, sample).prev_sample
         torch.testing.assert_close(expected[1], sample)
