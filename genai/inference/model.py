@@ -1,7 +1,7 @@
 """A trained model for use from Python; the commands, previews and tools are built on it."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from inspect import signature
@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from torch import Tensor, nn
 
-from genai.core.batch import Interpolation, Request, batch_ranges
+from genai.core.batch import Chunk, Interpolation, Request, batch_ranges
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_batch
@@ -19,7 +19,7 @@ from genai.core.renamed import module_getattr
 from genai.inference.adapters import parse_adapters
 from genai.inference.stored_model import read_model
 from genai.media.base import Media
-from genai.methods.base import Method
+from genai.methods.base import Evaluation, Method
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit, push_log_probs
 from genai.networks.native.weight_format import describe_rung, set_weight_format
@@ -262,8 +262,7 @@ class Stream:
         self.unit, self._elements_per_unit = length_unit(modality)
         self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit
         self.progress: float | None = None
-        model.method.eval()
-        self._chunks = model.method.stream(request, method_options)
+        self.method, self._request, self._method_options = model.method.eval(), request, method_options
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ``UserError`` if one of the given options changes nothing."""
@@ -275,15 +274,31 @@ class Stream:
         return str(self.decoders[item].initial.on_terminal)
 
     def __iter__(self) -> Iterator[list[Any]]:
-        for chunk in self._chunks:
-            self.length = (chunk.start + chunk.x.shape[1]) / self._elements_per_unit
-            self.progress = chunk.progress
-            if chunk.log_probs is not None:
-                for decoder, x, log_probs in zip(self.decoders, chunk.x, chunk.log_probs, strict=True):
-                    push_log_probs(decoder, x, log_probs)
-            yield [decoder.push(chunk.start, x) for decoder, x in zip(self.decoders, chunk.x, strict=True)]
+        for chunk in self.method.stream(self._request, self._method_options):
+            yield self._push(chunk)
             if all(decoder.done for decoder in self.decoders):
                 return
+
+    def steps(self) -> Generator[list[Any] | Evaluation, Any, None]:
+        """Yield what iteration yields, and evaluations that several streams can share, see ``JointSampling``."""
+        steps, answer = self.method.steps(self._request, self._method_options), None
+        try:
+            while not all(decoder.done for decoder in self.decoders):
+                value = steps.send(answer)
+                answer = yield value if isinstance(value, Evaluation) else self._push(value)
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    def _push(self, chunk: Chunk) -> list[Any]:
+        """Add a chunk, and return the intermediate results."""
+        self.length = (chunk.start + chunk.x.shape[1]) / self._elements_per_unit
+        self.progress = chunk.progress
+        if chunk.log_probs is not None:
+            for decoder, x, log_probs in zip(self.decoders, chunk.x, chunk.log_probs, strict=True):
+                push_log_probs(decoder, x, log_probs)
+        return [decoder.push(chunk.start, x) for decoder, x in zip(self.decoders, chunk.x, strict=True)]
 
     def results(self) -> Samples:
         """Return the samples in their current state."""

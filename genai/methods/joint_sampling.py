@@ -1,12 +1,9 @@
-"""Samples of several requests in progress, which share evaluations of the network."""
+"""Requests in progress that share evaluations of a network."""
 
 from collections.abc import Generator, Hashable
 from typing import Any
 
-from genai.core.batch import Chunk, Request
 from genai.methods.base import Evaluation, Method
-
-Key = Hashable
 
 
 class JointSampling:
@@ -17,54 +14,48 @@ class JointSampling:
     """
 
     def __init__(self, method: Method) -> None:
-        self.method = method.eval()
-        self._steps: dict[Key, Generator[Any, Any, None]] = {}
-        self._inputs: dict[Key, Evaluation] = {}
+        self.method = method
+        self._steps: dict[Hashable, Generator[Any, Any, None]] = {}
+        self._inputs: dict[Hashable, Evaluation] = {}
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def add(self, key: Key, request: Request, options: Any) -> None:
-        """Begin a request; it takes part from the next step on."""
-        self._steps[key] = self.method.steps(request, options)
+    def add(self, key: Hashable, steps: Generator[Any, Any, None]) -> None:
+        """Begin a request: ``Method.steps``, or a generator that passes its evaluations on, such as ``Stream.steps``."""
+        self._steps[key] = steps
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: Hashable) -> None:
         """End a request."""
         self._inputs.pop(key, None)
         self._steps.pop(key).close()
 
-    def step(self) -> "list[tuple[Key, Chunk | Exception | None]]":
-        """Move every request on, by one evaluation or one chunk.
+    def step(self) -> list[tuple[Any, Any]]:
+        """Move every request on, by one evaluation or by one value.
 
         Returns:
-            Pairs in order: the chunks of a request; an exception, which ends it; ``None`` at its end.
+            Pairs (key, value) of what the requests yield besides evaluations, in order; (key, exception) of one that
+            ends a request; (key, ``StopIteration``) at its end.
         """
-        results: list[tuple[Key, Chunk | Exception | None]] = []
-        answers: dict[Key, Any] = {}
+        answers = {}
         if self._inputs:
             keys = [*self._inputs]
             answers = dict(zip(keys, self.method.evaluate([self._inputs[key] for key in keys]), strict=True))
-        for key in [*self._steps]:
-            results += [(key, output) for output in self._advance(key, answers.get(key))]
-        return results
+        return [(key, value) for key in [*self._steps] for value in self._advance(key, answers.get(key))]
 
-    def _advance(self, key: Key, answer: Any) -> list[Chunk | Exception | None]:
-        """Send an answer to a request; return its chunks up to its next evaluation, or one if there are none."""
-        steps, outputs = self._steps[key], list[Chunk | Exception | None]()
-        shares = key in self._inputs
+    def _advance(self, key: Hashable, answer: Any) -> list[Any]:
+        """Send an answer to a request; return what it yields until its next evaluation, or one value if it has none."""
+        steps, values, has_input = self._steps[key], list[Any](), key in self._inputs
         self._inputs.pop(key, None)
         try:
             value = steps.send(answer)
             while not isinstance(value, Evaluation):
-                outputs.append(value)
-                if not shares:
-                    return outputs
+                values.append(value)
+                if not has_input:
+                    return values
                 value = next(steps)
             self._inputs[key] = value
-        except StopIteration:
-            outputs.append(None)
         except Exception as error:  # of this request alone
-            outputs.append(error)
-        if outputs and not isinstance(outputs[-1], Chunk):
             del self._steps[key]
-        return outputs
+            values.append(error)
+        return values
