@@ -22,7 +22,7 @@ class JointSampling:
         return len(self._steps)
 
     def add(self, key: Hashable, steps: Generator[Any, Any, None]) -> None:
-        """Begin a request: ``Method.steps``, or a generator that passes its evaluations on, such as ``Stream.steps``."""
+        """Begin a request: ``Method.steps``, or a generator that passes on what it yields, as ``Stream.steps`` does."""
         self._steps[key] = steps
 
     def remove(self, key: Hashable) -> None:

@@ -84,11 +84,17 @@ class GPTEngine:
 
     @torch.inference_mode()
     def sample(self, slots: Sequence[int], uniforms: Tensor) -> Tensor:
-        """Sample the next tokens (slots, n) int64 with the random numbers ``uniforms`` (slots, n)."""
-        tokens = np.zeros((_padded(len(slots)), uniforms.shape[1]), np.int64)
-        padded = F.pad(uniforms.double(), (0, 0, 0, len(tokens) - len(slots))).contiguous()
-        self._run(slots, padded.numpy(), tokens, np.zeros((0, 0, 0), np.float32))
-        return torch.from_numpy(tokens[: len(slots)])
+        """Sample the next tokens (slots, n) int64 with the random numbers ``uniforms`` (slots, n).
+
+        Texts that have ended get their first end token.
+        """
+        rows = [row for row, slot in enumerate(slots) if not self.has_ended(slot)]
+        tokens = np.zeros((_padded(len(rows)), uniforms.shape[1]), np.int64)
+        padded = F.pad(uniforms[rows].double(), (0, 0, 0, len(tokens) - len(rows))).contiguous()
+        self._run([slots[row] for row in rows], padded.numpy(), tokens, np.zeros((0, 0, 0), np.float32))
+        output = np.repeat(np.maximum(self.params.ends[list(slots), :1], 0), uniforms.shape[1], 1)
+        output[rows] = tokens[: len(rows)]
+        return torch.from_numpy(output)
 
     @torch.inference_mode()
     def teacher_force(self, slots: Sequence[int], tokens: Tensor) -> Tensor:
