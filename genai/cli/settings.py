@@ -1,10 +1,10 @@
-"""Types and ranges of the keys of ``configs/sample.yaml``, ``evaluate.yaml``, ``page.yaml`` and ``history.yaml``."""
+"""Types and ranges of the keys of ``configs/NAME.yaml`` of the commands, but of ``train.yaml``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from genai.cli.compose import CommandConfig
 from genai.core.errors import UserError, did_you_mean, short_text
@@ -15,23 +15,37 @@ FIELD_NAMES = {"from": "recipe_file"}
 """Fields of keys that are keywords of Python."""
 
 
-@dataclass(frozen=True)
-class ModelSettings:
-    """Settings that all commands on a trained model have; ``modality`` stands in no YAML file."""
+@dataclass(frozen=True, kw_only=True)
+class LoadSettings:
+    """Settings that all commands have that load a model."""
 
     ckpt: str | None
     adapter: str | None
-    soundtrack: str | None
-    n: Count
-    seed: Annotated[int, Ge(0), Lt(2**62)]
-    batch: Count
-    out: str | None
     weights: Literal["ema", "raw"]
     dtype: Literal["float32", "bfloat16"] | None
     quantize: Literal["int8", "int4"] | None
     device: Literal["auto", "cpu", "cuda", "mps"]
+    seed: Annotated[int, Ge(0), Lt(2**62)]
     runs: str
     plugins: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatSettings(LoadSettings):
+    """Settings of ``genai chat``; ``configs/chat.yaml`` explains each key."""
+
+    system: str
+    length: Annotated[int, Ge(1), Le(1_000_000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(LoadSettings):
+    """Settings of the commands that sample; ``modality`` stands in no YAML file."""
+
+    soundtrack: str | None
+    n: Count
+    batch: Count
+    out: str | None
     yes: bool
     modality: str | None = None
 
@@ -49,6 +63,8 @@ class SampleSettings(ModelSettings):
 
     prompt: str | None
     prompts_file: str | None
+    messages: str | None
+    system: str | None
     init: str | None
     recipe_file: str | None
     animate: bool
@@ -60,8 +76,9 @@ class SampleSettings(ModelSettings):
         conflicts = [key for key, value in keys.items() if value]
         if self.interpolate and conflicts:
             raise UserError(f"interpolate=true and {conflicts[0]}=: give one of them.")
-        if self.prompt is not None and self.prompts_file is not None:
-            raise UserError("prompt= and prompts_file=: give one of them.")
+        sources = [key for key in ("prompt", "prompts_file", "messages") if getattr(self, key) is not None]
+        if len(sources) > 1:
+            raise UserError(f"{sources[0]}= and {sources[1]}=: give one of them.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +138,9 @@ class ExportSettings:
     plugins: Sequence[str]
 
 
-S = TypeVar("S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings, HistorySettings, ExportSettings)
+S = TypeVar(
+    "S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings, HistorySettings, ExportSettings, ChatSettings
+)
 
 
 def parse_settings(cls: type[S], config: CommandConfig, **values: Any) -> S:

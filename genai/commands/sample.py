@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 RECIPE_KEYS = (
     "prompt",
     "prompts_file",
+    "messages",
+    "system",
     "init",
     "n",
     "seed",
@@ -97,7 +99,7 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
-    prompts = _prompts(settings, model, options)
+    prompts = _chat_prompts(settings, model, _prompts(settings, model, options))
     check_samples(settings.n * len(prompts), f"n={settings.n:,}", settings.yes)
     prompts, seeds = expand_prompts(prompts, settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
@@ -106,7 +108,7 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     first.check_options(options)
     modality_options, _ = model.build_options(options)
     notes = request_notes(model.modality, prompts, first.init, modality_options)
-    if settings.prompt is None and settings.prompts_file is None and any(prompts):
+    if all(each is None for each in (settings.prompt, settings.prompts_file, settings.messages)) and any(prompts):
         notes.insert(0, "the prompts are those of the run's previews; prompt= gives your own")
     for note in [*prompt_notes(model, prompts), *notes]:
         print(one_line(note), file=sys.stderr)
@@ -188,6 +190,19 @@ def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any
         has_input = settings.init or any(options.get(name) for name in recipes.file_options(model))
         return [""] if has_input else model.record.get("prompts") or [""]
     return parse_prompts(settings.prompt)
+
+
+def _chat_prompts(settings: SampleSettings, model: "Model", prompts: list[str]) -> list[str]:
+    """Return the prompts of answers if ``messages=`` or ``system=`` is given, else ``prompts``. Raise ``UserError``."""
+    from genai.inference.conversation import Conversation, chat_modality, read_messages
+
+    if settings.messages is not None:
+        messages = read_messages(Path(settings.messages).expanduser())
+        return [chat_modality(model).chat_prompt([*Conversation(model, settings.system or "").all_messages, *messages])]
+    if settings.system is None:
+        return prompts
+    conversations = [Conversation(model, settings.system, [{"role": "user", "content": text}]) for text in prompts]
+    return [chat_modality(model).chat_prompt(each.all_messages) for each in conversations]
 
 
 def _read_recipe(

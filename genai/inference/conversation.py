@@ -1,0 +1,107 @@
+"""A conversation with a model that has a chat template: its messages, and the prompt of the next answer."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genai.core.errors import UserError, short_repr
+from genai.core.files import read_text
+from genai.core.plain_data import parse_json
+from genai.modalities.chat_template import Message
+from genai.modalities.pretrained_text import PretrainedText
+
+if TYPE_CHECKING:
+    from genai.inference.model import Model
+
+ROLES = ("system", "user", "assistant")
+
+
+def chat_modality(model: "Model") -> PretrainedText:
+    """Return the modality of a chat model. Raises ``UserError`` if the model has no chat template."""
+    modality = model.modality
+    if not isinstance(modality, PretrainedText) or modality.chat_template is None:
+        raise UserError(f"{model.file}: this model has no chat template, so it cannot chat. prompt= continues a text.")
+    return modality
+
+
+@dataclass
+class Conversation:
+    """Messages between a person and a model.
+
+    Attributes:
+        model: has a chat template.
+        system: the first message, which says how the model should answer; "": none.
+        messages: of the user and of the assistant, in turn.
+        num_dropped: oldest messages that no longer fit into the context; they stay in ``messages``.
+    """
+
+    model: "Model"
+    system: str = ""
+    messages: list[Message] = field(default_factory=list)
+    num_dropped: int = 0
+
+    def __post_init__(self) -> None:
+        chat_modality(self.model)
+
+    @property
+    def all_messages(self) -> list[Message]:
+        """All messages, the system's first."""
+        return [*self._system_messages(), *self.messages]
+
+    def add(self, role: str, content: str) -> None:
+        """Append a message."""
+        self.messages.append({"role": role, "content": content})
+
+    def undo(self) -> bool:
+        """Remove the last question and its answer; return whether there was one."""
+        while self.messages:
+            if self.messages.pop()["role"] == "user":
+                self.num_dropped = min(self.num_dropped, len(self.messages))
+                return True
+        return False
+
+    def prompt(self, length: int) -> str:
+        """Return the prompt of the next answer, with room for ``length`` tokens, or half of the context at least.
+
+        Oldest pairs of question and answer are dropped until the rest fits. Raises what the template does.
+        """
+        modality = chat_modality(self.model)
+        max_tokens = max(modality.block - length, modality.block // 2)
+        while True:
+            messages = [*self._system_messages(), *self.messages[self.num_dropped :]]
+            text = modality.chat_prompt(messages)
+            if len(self.messages) - self.num_dropped <= 2 or len(modality.encode_prompt(text)) <= max_tokens:
+                return text
+            self.num_dropped += 2
+
+    def save(self, path: Path) -> None:
+        """Append the conversation to a file of JSON lines, each an object with ``messages``."""
+        line = json.dumps({"messages": self.all_messages}, ensure_ascii=False) + "\n"
+        try:
+            with path.expanduser().open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}.") from error
+
+    def _system_messages(self) -> list[Message]:
+        return [{"role": "system", "content": self.system}] if self.system else []
+
+
+def read_messages(path: Path) -> list[Message]:
+    """Read messages from a JSON file: a list of them, or an object with ``messages``. Raises ``UserError``."""
+    values = parse_json(read_text(path, "recipe"), str(path))
+    messages = values.get("messages") if isinstance(values, dict) else values
+    return check_messages(messages, str(path))
+
+
+def check_messages(messages: object, name: str) -> list[Message]:
+    """Return messages if each has a role and a text. Raises ``UserError``."""
+    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+        raise UserError(f'{name}: it should be a list of messages, [{{"role": "user", "content": "Hi"}}].')
+    for message in messages:
+        is_message = isinstance(message, dict) and isinstance(message.get("content"), str)
+        if not is_message or message.get("role") not in ROLES:
+            raise UserError(f"{name}: {short_repr(message)} is no message with a role ({', '.join(ROLES)}) and a text.")
+    return list(messages)
