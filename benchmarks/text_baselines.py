@@ -3,9 +3,10 @@
     python benchmarks/text_baselines.py [--minutes 5] [--json OUT] [words ...]
 
 xz -9 compresses the held-out files, alone and after the training files; then its figure is how many bytes they add. Its
-dictionary of 64 MiB holds all of them, so it finds copies of any length anywhere. The n-gram models count bytes, or the model's own tokens, and interpolate the
-orders 1 to 5 as Witten and Bell do (1991, IEEE Transactions on Information Theory 37(4), method C). The model is
-trained on all cores, for the given time with its start; its bits per byte are those of ``genai.evaluate``.
+dictionary of 64 MiB holds all of them, so it finds copies of any length anywhere. The n-gram models count bytes, or the
+model's own tokens, and interpolate the orders 1 to 5 as Witten and Bell do (1991, IEEE Transactions on Information
+Theory 37(4), method C). The model is trained on all cores, for the given time with its start; its bits per byte are
+those of ``genai.evaluate``.
 """
 
 import argparse
