@@ -109,8 +109,17 @@ def parse_options(model: "Model", options: Mapping[str, str], keys: Iterable[str
         if name in lists:
             values[name] = parse_prompts(text)
         else:
-            values[name] = validate_value(text, hints[name], name, strict=False)
+            values[name] = validate_value(parse_json_value(text), hints[name], name, strict=False)
     return values
+
+
+def parse_json_value(text: str) -> Any:
+    """Return the list or mapping that ``text`` is in JSON; any other text as it is."""
+    try:
+        value = json.loads(text) if text.lstrip()[:1] in ("[", "{") else text
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list | dict) else text
 
 
 def parse_prompts(value: str) -> list[str]:

@@ -19,7 +19,7 @@ from genai.core.renamed import module_getattr
 from genai.inference.adapters import parse_adapters
 from genai.inference.stored_model import read_model
 from genai.media.base import Media
-from genai.methods.base import Evaluation, Method
+from genai.methods.base import Method, NetworkCall
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit, push_log_probs
 from genai.networks.native.weight_format import describe_rung, set_weight_format
@@ -263,6 +263,7 @@ class Stream:
         self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit
         self.progress: float | None = None
         self.method, self._request, self._method_options = model.method.eval(), request, method_options
+        self._parts = self._iterate()
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Raise ``UserError`` if one of the given options changes nothing."""
@@ -274,18 +275,21 @@ class Stream:
         return str(self.decoders[item].initial.on_terminal)
 
     def __iter__(self) -> Iterator[list[Any]]:
+        return self._parts
+
+    def _iterate(self) -> Iterator[list[Any]]:
         for chunk in self.method.stream(self._request, self._method_options):
             yield self._push(chunk)
             if all(decoder.done for decoder in self.decoders):
                 return
 
-    def steps(self) -> Generator[list[Any] | Evaluation, Any, None]:
-        """Yield what iteration yields, and evaluations that several streams can share, see ``JointSampling``."""
+    def steps(self) -> Generator[list[Any] | NetworkCall, Any, None]:
+        """Yield what iteration yields, and network calls that several streams can share, see ``JointSampling``."""
         steps, answer = self.method.steps(self._request, self._method_options), None
         try:
             while not all(decoder.done for decoder in self.decoders):
                 value = steps.send(answer)
-                answer = yield value if isinstance(value, Evaluation) else self._push(value)
+                answer = yield value if isinstance(value, NetworkCall) else self._push(value)
         except StopIteration:
             return
         finally:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.core.errors import UserError
+from genai.core.errors import NonFiniteOutput, UserError
 from genai.core.renamed import module_getattr
-from genai.methods.base import Evaluation, Method, check_output, evaluate_each, map_steps
+from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.categorical import AutoregressiveOptions, UniformSampler, sample_categorical
 from genai.methods.logit_bias import LogitBias
 
@@ -40,8 +40,8 @@ class GuidedOptions(AutoregressiveOptions):
 
 
 @dataclass(frozen=True)
-class NextTokens(Evaluation):
-    """A wish for the next tokens of the texts of a request, at most ``size`` of each, with its random numbers."""
+class NextTokens(NetworkCall):
+    """A request for the next tokens of some texts, at most ``size`` of each, with their random numbers."""
 
     batch: Any
     uniforms: UniformSampler
@@ -184,18 +184,13 @@ class Autoregressive(Method):
         (batch, n, classes) if they are requested."""
         init = request.init
         assert init is not None
-        length, guidance = request.size[0], getattr(options, "guidance", 1.0)
-        x, valid = left_pad(init * (1 if guidance == 1 else 2), self.device)
-        limit = getattr(self.network, "max_positions", None)
-        if limit is not None:
-            if x.shape[1] >= limit:
-                raise UserError(f"a prompt of {x.shape[1]:,} tokens: this model has {limit:,} positions in all.")
-            length = min(length, limit - x.shape[1])
-        request, uniforms = replace(request, size=(length,)), UniformSampler(request.seeds, self.device)
+        request, guidance = self._within_positions(request), getattr(options, "guidance", 1.0)
+        length, uniforms = request.size[0], UniformSampler(request.seeds, self.device)
         if (engine := self._token_engine(request, options)) is not None:
             batch = self._begin_texts(engine, request, options)
-            yield from evaluate_each(_token_steps(batch, uniforms, request), self.evaluate)
+            yield from call_each(_token_steps(batch, uniforms, request), self.call_network)
             return
+        x, valid = left_pad(init * (1 if guidance == 1 else 2), self.device)
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
         history = None
@@ -216,14 +211,12 @@ class Autoregressive(Method):
             yield torch.stack(classes, 1), torch.stack(log_probs, 1) if request.log_probs else None
 
     @torch.inference_mode()
-    def steps(self, request: Request, options: AutoregressiveOptions) -> Generator[Chunk | Evaluation, Any, None]:
+    def steps(self, request: Request, options: AutoregressiveOptions) -> Generator[Chunk | NetworkCall, Any, None]:
         """Yield what ``stream`` does; texts in a native engine share it with those of other requests."""
-        if self.shared_engine is None:
-            self.shared_engine = self._token_engine(request, options)
-        engine = self.shared_engine if self._can_use_tokens(request, options) else None
-        if engine is None:
+        if not self._can_use_tokens(request, options) or not (engine := self._current_engine(request, options)):
             yield from self.stream(request, options)
             return
+        request = self._within_positions(request)
         batch = self._begin_texts(engine, request, options)
         uniforms, start = UniformSampler(request.seeds, self.device), 0
 
@@ -237,14 +230,34 @@ class Autoregressive(Method):
         finally:
             batch.remove()
 
-    def evaluate(self, inputs: Sequence[NextTokens]) -> list[Tensor]:
+    def call_network(self, inputs: Sequence[NextTokens]) -> list[Tensor]:
         """Sample the next tokens (rows, n) of each input, as many as all of them want."""
         size = min(each.size for each in inputs)
         size = size if len(inputs) == 1 else min(size, MAX_SHARED_TOKENS)
-        slots = [slot for each in inputs for slot in each.batch.slots]
-        uniforms = torch.cat([each.uniforms.take(size) for each in inputs])
-        tokens: Tensor = inputs[0].batch.engine.sample(slots, uniforms)
-        return list(tokens.split([len(each.batch.slots) for each in inputs]))
+        outputs: dict[int, Tensor] = {}
+        for engine in {id(each.batch.engine): each.batch.engine for each in inputs}.values():  # two after a change
+            numbers = [number for number, each in enumerate(inputs) if each.batch.engine is engine]
+            slots = [slot for number in numbers for slot in inputs[number].batch.slots]
+            uniforms = torch.cat([inputs[number].uniforms.take(size) for number in numbers])
+            parts = engine.sample(slots, uniforms).split([len(inputs[number].batch.slots) for number in numbers])
+            outputs.update(zip(numbers, parts, strict=True))
+        return [outputs[number] for number in range(len(inputs))]
+
+    def _within_positions(self, request: Request) -> Request:
+        """Return the request with no more tokens than the network has positions for. Raises ``UserError``."""
+        limit = getattr(self.network, "max_positions", None)
+        if limit is None or request.init is None:
+            return request
+        longest = max(len(tokens) for tokens in request.init)
+        if longest >= limit:
+            raise UserError(f"a prompt of {longest:,} tokens: this model has {limit:,} positions in all.")
+        return replace(request, size=(min(request.size[0], limit - longest),))
+
+    def _current_engine(self, request: Request, options: AutoregressiveOptions) -> Any:
+        """Return the engine that requests share, a new one if the weights have changed; ``None``: there is none."""
+        if self.shared_engine is None or not self.shared_engine.is_current:
+            self.shared_engine = self._token_engine(request, options)
+        return self.shared_engine
 
     def _can_use_tokens(self, request: Request, options: AutoregressiveOptions) -> bool:
         """Return whether the network is one of tokens, without conditioning."""
@@ -261,7 +274,11 @@ class Autoregressive(Method):
         values = {field.name: getattr(options, field.name) for field in fields(AutoregressiveOptions)}
         classes = {"num_tokens": request.num_classes, "end_tokens": request.end_tokens}
         batch = engine.begin(request.init, request.size[0], **values, **classes)
-        check_output(batch.logits.logsumexp(-1))
+        try:
+            check_output(batch.logits.logsumexp(-1))
+        except NonFiniteOutput:
+            batch.remove()
+            raise
         return batch
 
     def _generate_steps(

@@ -11,12 +11,12 @@ from genai.core.batch import Batch, Chunk, Request
 from genai.core.errors import NonFiniteOutput
 
 
-class Evaluation:
+class NetworkCall:
     """Input of a network, from a request in progress that goes on with the output."""
 
 
-def evaluate_each(steps: Generator[Any, Any, Any], evaluate: Callable[[list[Any]], list[Any]]) -> Iterator[Any]:
-    """Yield what ``steps`` yields, but answer each ``Evaluation`` at once, alone."""
+def call_each(steps: Generator[Any, Any, Any], call_network: Callable[[list[Any]], list[Any]]) -> Iterator[Any]:
+    """Yield what ``steps`` yields, but answer each ``NetworkCall`` at once, alone."""
     answer = None
     while True:
         try:
@@ -24,21 +24,21 @@ def evaluate_each(steps: Generator[Any, Any, Any], evaluate: Callable[[list[Any]
         except StopIteration:
             return
         answer = None
-        if isinstance(value, Evaluation):
-            (answer,) = evaluate([value])
+        if isinstance(value, NetworkCall):
+            (answer,) = call_network([value])
         else:
             yield value
 
 
 def map_steps(steps: Generator[Any, Any, None], function: Callable[[Any], Any]) -> Generator[Any, Any, None]:
-    """Yield ``function`` of what ``steps`` yields, but each ``Evaluation`` as it is, and send its answer back."""
+    """Yield ``function`` of what ``steps`` yields, but each ``NetworkCall`` as it is, and send its answer back."""
     answer = None
     while True:
         try:
             value = steps.send(answer)
         except StopIteration:
             return
-        answer = yield value if isinstance(value, Evaluation) else function(value)
+        answer = yield value if isinstance(value, NetworkCall) else function(value)
 
 
 def check_output(x: Tensor) -> Tensor:
@@ -121,13 +121,13 @@ class Method(nn.Module, ABC):
     def sample(self, request: Request, options: Any) -> list[Tensor]:
         """Return the final samples of ``stream``, one tensor per item, including the beginning that was given."""
 
-    def steps(self, request: Request, options: Any) -> Generator[Chunk | Evaluation, Any, None]:
-        """Yield the chunks of ``stream``, and evaluations of the network that requests in progress can share.
+    def steps(self, request: Request, options: Any) -> Generator[Chunk | NetworkCall, Any, None]:
+        """Yield the chunks of ``stream``, and network calls of the network that requests in progress can share.
 
-        What ``evaluate`` returns for an evaluation is sent back. By default a method has none.
+        What ``call_network`` returns for a network call is sent back. By default a method has none.
         """
         yield from self.stream(request, options)
 
-    def evaluate(self, inputs: Sequence[Any]) -> list[Any]:
-        """Return what the network computes for evaluations of ``steps``, in one pass where they fit together."""
+    def call_network(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return what the network computes for network calls of ``steps``, in one pass where they fit together."""
         raise NotImplementedError

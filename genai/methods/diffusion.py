@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods.base import Evaluation, Method, check_output, evaluate_each, map_steps
+from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
@@ -32,7 +32,7 @@ class DiffusionOptions(GuidanceOptions):
         steps: number of sampler steps from noise to data.
         shift: shift of the steps toward noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
             more improves the layout, less the details; ``None``: like the training times.
-        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two evaluations per step;
+        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two network calls per step;
             ``dpmpp_2m`` (arXiv:2211.01095).
         strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
             white areas are generated from noise.
@@ -45,7 +45,7 @@ class DiffusionOptions(GuidanceOptions):
 
 
 @dataclass(frozen=True)
-class NetworkInput(Evaluation):
+class NetworkInput(NetworkCall):
     """Input of the denoiser.
 
     Attributes:
@@ -169,18 +169,18 @@ class Diffusion(Method):
 
     def stream(self, request: Request, options: DiffusionOptions) -> Iterator[Chunk]:
         """Yield all samples (batch, ...), in storage type, as predicted at each step."""
-        return evaluate_each(self.steps(request, options), self.evaluate)
+        return call_each(self.steps(request, options), self.call_network)
 
     @torch.inference_mode()
-    def steps(self, request: Request, options: DiffusionOptions) -> Generator[Chunk | Evaluation, Any, None]:
-        """Yield what ``stream`` does, and the evaluations of the denoiser."""
+    def steps(self, request: Request, options: DiffusionOptions) -> Generator[Chunk | NetworkCall, Any, None]:
+        """Yield what ``stream`` does, and the network calls of the denoiser."""
         noise = initial_noise(request, request.size).to(self.device)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         denoise = self._guided_denoiser(interpolated_prompts(request), options)
         loop = self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request))
         yield from map_steps(loop, lambda step: Chunk(0, step[1], step[0]))
 
-    def evaluate(self, inputs: Sequence[NetworkInput]) -> list[Tensor]:
+    def call_network(self, inputs: Sequence[NetworkInput]) -> list[Tensor]:
         """Return the predicted data of each input; those of the same shapes are one batch."""
         outputs: dict[int, Tensor] = {}
         groups: dict[tuple[Any, ...], list[int]] = {}
@@ -223,7 +223,7 @@ class Diffusion(Method):
         options: DiffusionOptions,
         sample_noise: NoiseSampler,
     ) -> Generator[Any, Any, None]:
-        """Yield the progress, 0 to 1, and the samples as predicted so far, in storage type on the CPU; and evaluations.
+        """Yield network calls, and the progress, 0 to 1, with the samples as predicted so far, as stored, on the CPU.
 
         Where ``mask`` is true the samples are ``init``, bit for bit.
         """
@@ -271,7 +271,7 @@ class Diffusion(Method):
         options: DiffusionOptions,
         *conditioning: Tensor,
     ) -> Generator[Any, Any, Tensor]:
-        """Combine the predictions of all terms, made in one evaluation from ``inputs``, an (x, time) per term."""
+        """Combine the predictions of all terms, made in one network call from ``inputs``, an (x, time) per term."""
         x, time = (torch.cat(part) for part in zip(*inputs, strict=True))
         term_prompts = [
             prompt for _, use_prompt, _ in terms for prompt in (prompts if use_prompt else [""] * len(prompts))

@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.methods.base import Evaluation, map_steps
+from genai.methods.base import NetworkCall, map_steps
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.frame_schedule import generation_order, uniform_indices
 from genai.methods.guidance import Factor, guidance_terms
@@ -112,7 +112,7 @@ class FrameDiffusion(Diffusion):
     @torch.inference_mode()
     def steps(  # type: ignore[override]
         self, request: Request, options: FrameDiffusionOptions
-    ) -> Generator[Chunk | Evaluation, Any, None]:
+    ) -> Generator[Chunk | NetworkCall, Any, None]:
         """Yield images as ``Diffusion`` does, or clips, of which those longer than a window grow window by window."""
         if len(request.size) == 3:
             yield from super().steps(request, options)

@@ -33,8 +33,10 @@ class LogitBias:
     def __init__(self, request: Request, num_classes: int, device: torch.device) -> None:
         self.constraints, self.device = request.constraints or [], device
         self.is_constant = not self.constraints
-        fixed = torch.zeros(num_classes) if request.bias is None else request.bias[:num_classes].clamp(min=FORBIDDEN)
-        self.fixed = fixed.expand(len(request.prompts), -1)
+        user_bias = (
+            torch.zeros(num_classes) if request.bias is None else request.bias[:num_classes].clamp(min=FORBIDDEN)
+        )
+        self.user_bias = user_bias.expand(len(request.prompts), -1)
 
     @classmethod
     def of(cls, request: Request, num_classes: int, device: torch.device) -> "LogitBias | None":
@@ -45,12 +47,14 @@ class LogitBias:
     def rows(self) -> Tensor:
         """Return what is added to the next logits, (batch, classes)."""
         if self.is_constant:
-            return self.fixed.to(self.device)
-        forbidden = torch.stack([~each.allowed()[: self.fixed.shape[1]] for each in self.constraints])
-        return self.fixed.masked_fill(forbidden, FORBIDDEN).to(self.device)
+            return self.user_bias.to(self.device)
+        forbidden = torch.stack([~each.allowed()[: self.user_bias.shape[1]] for each in self.constraints])
+        bias = self.user_bias.masked_fill(forbidden, FORBIDDEN)
+        has_none = bias.amax(1, keepdim=True) <= FORBIDDEN  # the two contradict each other: the constraint holds
+        return torch.where(has_none, torch.zeros_like(bias).masked_fill(forbidden, FORBIDDEN), bias).to(self.device)
 
     def advance(self, classes: Tensor) -> None:
-        """Tell the constraints the next classes (batch, n)."""
+        """Append the next classes (batch, n) to what the constraints know."""
         for constraint, row in zip(self.constraints, classes.tolist(), strict=False):
             for index in row:
                 constraint.advance(index)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, float], Generator[Any, Any, Tensor]]
-"""(x_t, t) -> predicted data x, returned by a generator that may yield evaluations of a network (``methods.base``)."""
+"""(x_t, t) -> predicted data x, returned by a generator that may yield network calls (``methods.base``)."""
 
 SamplerStep = tuple[float, Tensor, Tensor]
 """(time after the step, x_t at that time, predicted data)"""
@@ -78,7 +78,7 @@ def heun(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, 
 
 
 def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
-    """Second-order multistep solver, one evaluation per step (DPM-Solver++(2M), arXiv:2211.01095, alg. 2)."""
+    """Second-order multistep solver, one network call per step (DPM-Solver++(2M), arXiv:2211.01095, alg. 2)."""
 
     def log_ratio(t: float) -> float:
         return math.log((1 - t) / t) if t < 1 else MIN_LOG_RATIO

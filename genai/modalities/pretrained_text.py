@@ -45,6 +45,7 @@ class PretrainedTokenizer(Tokenizer):
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         added = self.tokenizer.get_added_tokens_decoder()
+        self.special_ids = sorted(index for index, token in added.items() if token.special)
         is_byte_level = '"ByteLevel"' in text
         size = max([self.tokenizer.get_vocab_size(), *(index + 1 for index in added)])
         if size > 2_000_000:

@@ -2,14 +2,15 @@
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
+from pydantic import BeforeValidator
 from torch import Tensor
 
 from genai.core.batch import Batch, Request
@@ -26,7 +27,20 @@ from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.text_decoder import TextDecoder
 
+MAX_STOP_IDS = 64
 TokenID = Annotated[int, Ge(0), Le(2_000_000)]
+
+
+def _with_integer_keys(value: Any) -> Any:
+    """Return a mapping with whole numbers in place of texts as keys, which JSON makes of them."""
+    if not isinstance(value, Mapping):
+        return value
+    return {int(key) if isinstance(key, str) and key.isdecimal() else key: each for key, each in value.items()}
+
+
+LogitBiases = Annotated[
+    Mapping[TokenID, Annotated[float, Ge(-100), Le(100)]], BeforeValidator(_with_integer_keys), Len(0, 10_000)
+]
 
 
 @dataclass(frozen=True)
@@ -38,17 +52,17 @@ class TextOptions:
         stop: strings before which a sample ends.
         stop_ids: tokens before which a sample ends.
         logit_bias: is added to the logits of tokens, by their id; -100 forbids one.
-        logprobs: number of the most probable tokens whose log-probabilities are told at each position, besides that of
-            the sampled one; 0: of that alone; ``None``: of none.
-        regex: the sample fits this regular expression, if it is not cut at ``length``.
-        json_schema: the sample is JSON that fits this schema, if it is not cut at ``length``.
+        logprobs: report the log-probability of each token, and those of so many most probable tokens in its place;
+            ``None``: report none.
+        regex: the sample fits this regular expression, unless it is cut at ``length``.
+        json_schema: the sample is JSON that fits this schema, unless it is cut at ``length``.
         suffix: at most one text, which follows the sample: the model fills the gap between the prompt and it.
     """
 
     length: Annotated[int, Ge(1), Le(1_000_000)] = 256
     stop: Sequence[str] = ()
-    stop_ids: Sequence[TokenID] = ()
-    logit_bias: Mapping[TokenID, Annotated[float, Ge(-100), Le(100)]] = field(default_factory=dict)
+    stop_ids: Annotated[Sequence[TokenID], Len(0, MAX_STOP_IDS)] = ()
+    logit_bias: LogitBiases = field(default_factory=dict)
     logprobs: Annotated[int, Ge(0), Le(20)] | None = None
     regex: str | None = None
     json_schema: JSONSchema | None = None
@@ -220,11 +234,12 @@ class Text(Modality):
 
     def request(self, prompts: list[str], seeds: list[int], init: Document | None, options: TextOptions) -> Request:
         """Build a request that continues each prompt; the text ``init`` is put before each."""
+        num_classes = max(self.end_token + 1, len(self.tokenizer.token_bytes))
         texts = [f"{init or ''}{prompt}" for prompt in prompts]
         encoded = [self.encode_prompt(text) for text in texts]
         grammar = create_grammar(options.regex, options.json_schema)
+        check_ids("stop_ids", options.stop_ids, num_classes)
         end_token = torch.tensor([self.end_token])  # in training, a document starts after the end token of another one
-        num_classes = max(self.end_token + 1, len(self.tokenizer.token_bytes))
         request = Request(
             [""] * len(prompts),
             seeds,
@@ -233,7 +248,7 @@ class Text(Modality):
             end_tokens=(*self.end_tokens, *options.stop_ids),
             num_classes=num_classes,
             bias=bias_vector(options.logit_bias, num_classes),
-            constraints=create_constraints(grammar, self.tokenizer.token_bytes, self.end_tokens, len(prompts)),
+            constraints=create_constraints(grammar, self.tokenizer, self.end_tokens, len(prompts)),
             log_probs=options.logprobs is not None,
         )
         if not options.suffix:
@@ -281,12 +296,19 @@ def bias_vector(biases: Mapping[int, float], num_classes: int) -> Tensor | None:
     """Return biases by token id as (classes,); ``None``: there are none. Raises ``UserError`` for an unknown id."""
     if not biases:
         return None
-    if max(biases) >= num_classes:
-        raise UserError(f"logit_bias=: there is no token {max(biases)}; the last one is {num_classes - 1}.")
+    check_ids("logit_bias", biases, num_classes)
     vector = torch.zeros(num_classes)
     for index, bias in biases.items():
         vector[index] = -math.inf if bias == -100 else bias
+    if vector.max() == -math.inf:
+        raise UserError("logit_bias=: it forbids every token.")
     return vector
+
+
+def check_ids(name: str, ids: Collection[int], num_classes: int) -> None:
+    """Raise ``UserError`` if there is no such token."""
+    if ids and max(ids) >= num_classes:
+        raise UserError(f"{name}=: there is no token {max(ids)}; the last one is {num_classes - 1}.")
 
 
 def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:

@@ -69,7 +69,7 @@ class TextDecoder:
             self.pending += self.utf8_decoder.decode(b"", final=True)
             self._emit(len(self.pending), finish=True)
         document = Document(self.emitted)
-        document.tokens = self.tokens
+        document.tokens = tuple(self.tokens)
         return document
 
     def _emit(self, count: int, finish: bool) -> Document:

@@ -4,7 +4,7 @@ Each maps token ids to bytes, so that one decoder serves all of them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,11 @@ class Tokenizer(ABC):
 
     Attributes:
         token_bytes: the bytes of each token id.
+        special_ids: tokens that are marks, not parts of a text.
     """
 
     token_bytes: list[bytes]
+    special_ids: Sequence[int] = ()
 
     @abstractmethod
     def encode(self, text: str) -> NDArray[np.int64]:

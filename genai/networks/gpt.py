@@ -178,14 +178,14 @@ class GPT(nn.Module):
         hidden, keys_values = self._hidden(tokens, valid)
         keys, values = torch.stack(keys_values, 1)  # (layers, B, kv_heads, T, head_width) each
         positions = torch.arange(max(0, time - capacity), time, device=tokens.device)
-        slots = positions % capacity
+        places = positions % capacity
         ring_keys = keys.new_zeros(*keys.shape[:3], capacity, self.head_width)
         ring_values = torch.zeros_like(ring_keys)
-        ring_keys[..., slots, :], ring_values[..., slots, :] = keys[..., positions, :], values[..., positions, :]
+        ring_keys[..., places, :], ring_values[..., places, :] = keys[..., positions, :], values[..., positions, :]
         ring_valid = None
         if valid is not None:
             ring_valid = torch.ones(batch, capacity, dtype=torch.bool, device=tokens.device)
-            ring_valid[:, slots] = valid[:, positions]
+            ring_valid[:, places] = valid[:, positions]
         recent = self._left_pad(tokens, valid, self.ngrams - 1)[:, time:]
         padding = None if valid is None else (~valid).sum(1, keepdim=True)
         cache = KVCache(ring_keys, ring_values, ring_valid, recent, time, padding)
@@ -197,19 +197,19 @@ class GPT(nn.Module):
         Updates ``cache`` in place.
         """
         capacity = cache.keys.shape[-2]
-        slot, filled = cache.position % capacity, min(cache.position + 1, capacity)
+        place, filled = cache.position % capacity, min(cache.position + 1, capacity)
         window = torch.cat([cache.recent, tokens[:, None]], 1)  # (B, ngrams)
         position = torch.tensor([cache.position], device=tokens.device)
         x = self._embed(window, position if cache.padding is None else position - cache.padding)[:, -1:]  # (B, 1, C)
         angles = self._angles(position)
         mask = None
         if cache.valid is not None:
-            cache.valid[:, slot] = True
+            cache.valid[:, place] = True
             mask = cache.valid[:, None, None, :filled]
         x0 = x
         for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
             q, k, v, x = block.project_qkv(x, x0, angles)  # type: ignore[operator]
-            keys[:, :, slot], values[:, :, slot] = k[:, :, 0], v[:, :, 0]
+            keys[:, :, place], values[:, :, place] = k[:, :, 0], v[:, :, 0]
             x = block.attend(x, q, keys[:, :, :filled], values[:, :, :filled], mask)  # type: ignore[operator]
         cache.recent, cache.position = window[:, 1:], cache.position + 1
         return self._logits(self.norm(x)[:, -1])

@@ -79,7 +79,7 @@ class TrainingLoop(Callback):
         self.last_saved_step = self.last_preview_step = -1
         self.val_loss = math.nan  # of the latest validation
         self.signal: int | None = None
-        self.is_saving = self.has_warned = self.is_overfit = self.has_started = False
+        self.is_saving = self.has_warned = self.has_warned_overfit = self.has_started = False
         self.handlers: dict[int, Any] = {}
         self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
@@ -215,8 +215,8 @@ class TrainingLoop(Callback):
     def _print_overfit(self, module: TrainingModule, val_loss: float) -> None:
         """Say once that the validation loss has risen clearly. The losses of several networks mean other things."""
         best = module.best_val_loss
-        if val_loss - best > MIN_INCREASE * abs(best) and not module.log_prefixes and not self.is_overfit:
-            self.is_overfit = True
+        if val_loss - best > MIN_INCREASE * abs(best) and not module.log_prefixes and not self.has_warned_overfit:
+            self.has_warned_overfit = True
             self.progress.print_line(
                 f"step {module.step}: val_loss {val_loss:.4f} has risen from {best:.4f}: the model overfits. "
                 "best.ckpt stays that of the lowest loss; more data, or a shorter run, helps"

@@ -1,4 +1,4 @@
-"""Precision of training on a CPU: bfloat16 where a probe of the very network finds it faster.
+"""Precision of training on a CPU: bfloat16 where a probe finds that it makes this network faster.
 
 The verdict is cached for the machine and the network. It stands in the record of a run, and a resumed run keeps it.
 """
@@ -38,28 +38,21 @@ def choose_precision(
 ) -> Precision:
     """Return the precision of a run on a CPU whose ``trainer.precision`` is ``auto``.
 
-    A resumed run and a further process of a run keep the precision in its record.
+    A resumed run and a further process of a run keep the precision in its record, if that is of a CPU.
 
     Args:
         nodes: of the config; with the machine they are the key of the cached verdict.
         resumed: the run to continue.
     """
     if run := resumed or _run_of_first_process():
-        return BFLOAT16 if run.record.precision == BFLOAT16 else FLOAT32
+        is_known = run.record.device in (None, "cpu") and run.record.precision == BFLOAT16
+        return BFLOAT16 if is_known else FLOAT32
     is_short = settings.steps < MIN_STEPS if settings.steps else (settings.minutes or 0) < MIN_MINUTES
     if is_short or not fast_bfloat16("cpu"):
         return FLOAT32
     batch_size = -(-settings.batch // settings.accumulate)
-    key = cache_key(
-        "precision",
-        processor_name(),
-        torch.__version__,
-        torch.get_num_threads(),
-        batch_size,
-        nodes["model"],
-        nodes["modality"],
-        nodes.get("adapter"),
-    )
+    parts = [nodes.get(name) for name in ("model", "modality", "adapter", "trainer")]
+    key = cache_key("precision", processor_name(), torch.__version__, torch.get_num_threads(), batch_size, parts)
     probe = partial(_probe, method, train, batch_size, settings.seed)
     return BFLOAT16 if cached_json(cache_dir() / f"{key}.json", probe)["ratio"] >= MIN_RATIO else FLOAT32
 

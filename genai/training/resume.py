@@ -103,7 +103,7 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     differences = config_differences(old_values, new_values, "")
     changes = [(key.lstrip("."), old, new) for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
-    if current["precision"] == "auto":  # the run keeps its own
+    if current["precision"] == "auto" and record.device in (None, "cpu"):  # the run keeps its own
         del current["precision"]
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
     changes += [(key, previous[key], new) for key, new in current.items() if previous.get(key, new) != new]

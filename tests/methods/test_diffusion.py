@@ -50,9 +50,9 @@ def request(count: int = 2, **more: Any) -> Request:
 
 
 def prediction(method: Diffusion, steps: Generator[Any, Any, Tensor]) -> Tensor:
-    """What ``steps`` return when their only evaluation is answered."""
+    """What ``steps`` return when their only network call is answered."""
     with pytest.raises(StopIteration) as stop:
-        steps.send(method.evaluate([next(steps)])[0])
+        steps.send(method.call_network([next(steps)])[0])
     result: Tensor = stop.value.value
     return result
 

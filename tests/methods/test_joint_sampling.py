@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Chunk, Request
-from genai.core.errors import NonFiniteOutput
+from genai.core.errors import NonFiniteOutput, UserError
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.methods.categorical import AutoregressiveOptions
@@ -133,13 +133,13 @@ def test_several_requests_are_one_pass(
     make: Callable[[], tuple[Method, list[Case]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method, cases = make()
-    evaluate, sizes = method.evaluate, list[int]()
+    call_network, sizes = method.call_network, list[int]()
 
     def counted(inputs: list[Any]) -> list[Any]:
         sizes.append(len(inputs))
-        return evaluate(inputs)
+        return call_network(inputs)
 
-    monkeypatch.setattr(method, "evaluate", counted)
+    monkeypatch.setattr(method, "call_network", counted)
     joint = JointSampling(method)
     for key, case in enumerate(cases[:3]):
         joint.add(key, method.steps(*case))
@@ -188,3 +188,57 @@ def test_a_model_without_numbers_says_so() -> None:
     joint.add(0, method.steps(*cases[0]))
     outputs = [output for _ in range(3) for _, output in joint.step()]
     assert any(isinstance(output, NonFiniteOutput) for output in outputs)
+
+
+def test_learned_positions_end_a_text_jointly_too() -> None:
+    method: Any = with_noise(Autoregressive(GPT(60, 16, 1, 2, 16, positions="learned", ngrams=1)))
+    request = Request([""], [0], (40,), init=[torch.arange(5)])
+    options = AutoregressiveOptions()
+    alone = assemble(list(method.stream(request, options)))
+    joined, _ = joined_samples(method, [(request, options)] * 3, random.Random(0))
+    assert len(alone) == 11 and all(sample.equal(alone) for sample in joined.values())
+    joint = JointSampling(method)
+    joint.add(0, method.steps(replace(request, init=[torch.arange(20)]), options))
+    assert isinstance(joint.step()[0][1], UserError)
+
+
+def test_changed_weights_are_used_by_the_next_request() -> None:
+    method, cases = texts()
+    joined_samples(method, cases[:2], random.Random(0))
+    with torch.no_grad():
+        method.network.readout.weight.neg_()  # type: ignore[union-attr, operator]
+    joined, _ = joined_samples(method, cases[:2], random.Random(0))
+    for number, (request, options) in enumerate(cases[:2]):
+        alone = assemble(list(method.stream(request, options)))
+        assert until_end(joined[number], request).equal(until_end(alone, request))
+
+
+def test_a_request_that_fails_at_its_beginning_leaves_no_text() -> None:
+    method: Any
+    method, cases = texts()
+    joined_samples(method, cases[:1], random.Random(0))
+    with torch.no_grad():
+        method.network.readout.weight.fill_(float("nan"))
+    joint = JointSampling(method)
+    for number in range(3):
+        joint.add(number, method.steps(*cases[0]))
+    assert all(isinstance(output, NonFiniteOutput) for _, output in joint.step())
+    assert len(method.shared_engine.free) == len(method.shared_engine.state.ended) - 1
+
+
+def test_a_network_that_fails_ends_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, cases = texts()
+    joint = JointSampling(method)
+    joint.add(0, method.steps(*cases[0]))
+    joint.step()
+
+    def fail(inputs: list[Any]) -> list[Any]:
+        raise MemoryError
+
+    monkeypatch.setattr(method, "call_network", fail)
+    assert [type(output) for _, output in joint.step()] == [MemoryError]
+    assert not len(joint)
+    joint.remove(0)  # nothing to remove any more
+    joint.add(0, method.steps(*cases[0]))
+    with pytest.raises(ValueError, match="already"):
+        joint.add(0, method.steps(*cases[0]))

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from genai.cli.options import parse_options
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
 from genai.inference.model import Model
 from genai.methods.autoregressive import Autoregressive
 from genai.modalities.constraint import create_constraints, create_grammar
 from genai.modalities.text import Text, TextOptions
+from genai.modalities.tokenizers import Bytes
 from genai.networks.gpt import GPT
 
 PERSON = {
@@ -69,11 +71,18 @@ def test_a_schema_is_kept_as_text_so_that_recipes_need_no_file(tmp_path: Path) -
         ({"regex": "a" * 2_000_000}, "at most"),
         ({"logit_bias": {300: 1.0}}, "there is no token 300; the last one is 256"),
         ({"logit_bias": {"a": 1.0}}, "logit_bias"),
+        ({"logit_bias": dict.fromkeys(range(257), -100.0)}, "forbids every token"),
+        ({"stop_ids": [257]}, "there is no token 257"),
+        ({"stop_ids": [1] * 65}, "stop_ids"),
+        ({"json_schema": {"const": {1}}}, "plain values"),
+        ({"json_schema": {"$ref": "#"}}, "no text fits"),
+        ({"regex": "((a{1,1000}){1,1000}){1,1000}", "length": 300, "logit_bias": {256: -100.0}}, "too complex"),
+        ({"regex": "(a"}, "unclosed group"),
     ],
 )
 def test_mistakes_are_said(model: Model, options: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
-        model.sample("", length=4, **options)
+        model.sample("", **{"length": 4, **options})
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +92,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_token_of_several_characters_counts_if_all_of_them_fit() -> None:
-    constraints = create_constraints(
-        create_grammar("abc|bd", None), [b"a", b"ab", b"abc", b"b", b"bd", b"c"], (6, 7), 1
-    )
+    tokenizer = Bytes()
+    tokenizer.token_bytes = [b"a", b"ab", b"abc", b"b", b"bd", b"c"]
+    constraints = create_constraints(create_grammar("abc|bd", None), tokenizer, (6, 7), 1)
     assert constraints is not None
     (constraint,) = constraints
     assert constraint.allowed().nonzero().flatten().tolist() == [0, 1, 2, 3, 4]
@@ -115,3 +124,38 @@ def test_a_sample_ends_before_a_stop_id(model: Model) -> None:
     bias = {ord(c): 30.0 for c in "xy"}
     for sample in model.sample("a", n=5, length=50, stop_ids=[ord("y")], logit_bias=bias, logprobs=0):
         assert set(sample[1:]) <= {"x"} and len(sample.tokens) == len(sample) - 1
+
+
+def test_a_constraint_holds_against_a_bias(model: Model) -> None:
+    """All that fits is forbidden by the bias: the constraint decides."""
+    for sample in model.sample("", n=3, length=5, regex="[0-9]{3}", logit_bias={256: -100.0, 48: -100.0}):
+        assert re.fullmatch("[1-9]{3}", sample)
+
+
+def test_special_tokens_fit_no_grammar() -> None:
+    tokenizer = Bytes()
+    tokenizer.token_bytes, tokenizer.special_ids = [b"a", b"<mark>", b"b"], [1]
+    (constraint,) = create_constraints(create_grammar(".*", None), tokenizer, (3,), 1) or []
+    assert constraint.allowed().tolist() == [True, False, True, True]
+
+
+def test_a_path_is_a_schema_too(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"type": "boolean"}', encoding="utf-8")
+    assert model.sample("", length=9, json_schema=tmp_path / "a.json")[0] in ("true", "false")
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        ({"stop_ids": "[13, 198]"}, "stop_ids", [13, 198]),
+        ({"logit_bias": '{"13": -100, "198": 2}'}, "logit_bias", {13: -100.0, 198: 2.0}),
+        ({"stop_ids": "[]"}, "stop_ids", []),
+    ],
+)
+def test_lists_and_mappings_are_json_on_the_command_line(
+    model: Model, words: dict[str, str], name: str, value: Any
+) -> None:
+    values = parse_options(model, words, [])
+    options, _ = model.build_options(json.loads(json.dumps(values)))  # as a recipe keeps them
+    parsed = getattr(options, name)
+    assert (dict(parsed) if isinstance(value, dict) else list(parsed)) == value

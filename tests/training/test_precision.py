@@ -113,6 +113,14 @@ def test_a_resumed_run_and_further_processes_keep_the_precision(
     assert choose_precision(method, Windows(), settings, NODES, None) == expected  # type: ignore[arg-type]
 
 
+def test_the_precision_of_a_gpu_is_not_kept(
+    method: nn.Module, settings: TrainSettings, probes: list[float], tmp_path: Path
+) -> None:
+    run = Run(tmp_path)
+    run.write_record(precision=BFLOAT16, device="cuda")
+    assert choose_precision(method, Windows(), settings, NODES, run) == FLOAT32  # type: ignore[arg-type]
+
+
 def test_a_probe_changes_neither_weights_nor_random_numbers(method: nn.Module) -> None:
     method.register_buffer("average", torch.ones(2))
     before = {name: value.clone() for name, value in method.state_dict().items()}

@@ -52,9 +52,9 @@ class Infill(Metric):
         """Return proportions of the gaps.
 
         ``infill_exact``: the middle is the removed line, up to white space at its ends, so the model ends it in time.
-        ``infill_first_line``: the first line of the middle is. ``infill_first_line_left``: the same for what the model
-        writes after the prefix alone. ``infill_parses``: the function with the middle is valid Python.
-        ``infill_parses_empty``: the function without the line is.
+        ``infill_first_line``: the first line of the middle is. ``infill_first_line_without_suffix``: the same for what
+        the model writes after the prefix alone. ``infill_parses``: the function with the middle is valid Python.
+        ``infill_parses_without_line``: the function without the line is.
         """
         gaps = random_gaps(context.source.val, context.n, context.seed)
         if not gaps:
@@ -63,15 +63,15 @@ class Infill(Metric):
         lines = [gap.middle.strip() for gap in gaps]
         exact = [middle.strip() == line for middle, line in zip(middles, lines, strict=True)]
         first = [_first_line(middle) == line for middle, line in zip(middles, lines, strict=True)]
-        left = [_first_line(text) == line for text, line in zip(completions, lines, strict=True)]
+        without_suffix = [_first_line(text) == line for text, line in zip(completions, lines, strict=True)]
         valid = [_is_valid(gap, middle) for gap, middle in zip(gaps, middles, strict=True)]
-        empty = [_is_valid(gap, "") for gap in gaps]
+        without_line = [_is_valid(gap, "") for gap in gaps]
         shares = {
             "infill_exact": (exact, "share of removed lines of held-out functions that are written, and no more"),
             "infill_first_line": (first, "share of them that are written first"),
-            "infill_first_line_left": (left, "the same without the text after the line"),
+            "infill_first_line_without_suffix": (without_suffix, "the same without the text after the line"),
             "infill_parses": (valid, "share of these functions that are valid Python"),
-            "infill_parses_empty": (empty, "the same without the line"),
+            "infill_parses_without_line": (without_line, "the same without the line"),
         }
         real = [True] * len(gaps)
         return {name: proportion_result(hits, description, real) for name, (hits, description) in shares.items()}

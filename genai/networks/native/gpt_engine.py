@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from genai.networks.native.gpt_arrays import GPTState, TokenParams
 from genai.networks.native.gpt_loop import compile_gpt_loop
-from genai.networks.native.packed_gpt import PackedGPT, packed_weights
+from genai.networks.native.packed_gpt import PackedGPT, current_weights
 from genai.networks.native.products import BLOCK
 from genai.networks.native.token_sampling import TokenSampling
 
@@ -21,13 +21,12 @@ class GPTEngine:
     Args:
         network: the GPT.
         packed: its weights.
-        capacity: tokens of a text, its prompt included; more make room later.
     """
 
-    def __init__(self, network: Any, packed: PackedGPT, capacity: int = 1) -> None:
+    def __init__(self, network: Any, packed: PackedGPT) -> None:
         self.network, self.packed = network, packed
         self.free: list[int] = []
-        self.state, self.params = self._allocate(1, min(capacity, network.block))
+        self.state, self.params = self._allocate(1, 1)
         compile_gpt_loop(packed.kind, packed.head_kind, *tile_shape(1))  # fails here if it cannot be compiled
 
     def add(self, prompt: Tensor, logits: Tensor, cache: Any, sampling: TokenSampling) -> int:
@@ -70,6 +69,11 @@ class GPTEngine:
         """Return the logits of the next tokens, (slots, vocab_size)."""
         return torch.from_numpy(self.state.logits[list(slots), : self.network.vocab_size])
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the network still has the weights, in the format, of this engine."""
+        return current_weights(self.network) is self.packed
+
     def has_ended(self, slot: int) -> bool:
         """Return whether a text has reached an end token."""
         return bool(self.state.ended[slot])
@@ -88,11 +92,13 @@ class GPTEngine:
 
         Texts that have ended get their first end token.
         """
+        output = np.repeat(np.maximum(self.params.ends[list(slots), :1], 0), uniforms.shape[1], 1)
         rows = [row for row, slot in enumerate(slots) if not self.has_ended(slot)]
+        if not rows:
+            return torch.from_numpy(output)
         tokens = np.zeros((_padded(len(rows)), uniforms.shape[1]), np.int64)
         padded = F.pad(uniforms[rows].double(), (0, 0, 0, len(tokens) - len(rows))).contiguous()
         self._run([slots[row] for row in rows], padded.numpy(), tokens, np.zeros((0, 0, 0), np.float32))
-        output = np.repeat(np.maximum(self.params.ends[list(slots), :1], 0), uniforms.shape[1], 1)
         output[rows] = tokens[: len(rows)]
         return torch.from_numpy(output)
 
@@ -144,15 +150,17 @@ class GPTEngine:
         old, old_params, used = self.state, self.params, len(self.state.ended) - 1
         if len(self.free) >= count and time <= old.keys.shape[3]:
             return
-        free, slots = self.free, max(used + count - len(self.free), used)
+        missing = max(0, count - len(self.free))
+        free, slots = self.free, used + max(missing, used // 2 if missing else 0)  # not each text copies all of them
         self.state, self.params = self._allocate(slots, max(time, old.keys.shape[3]))
         self.free = [*reversed(range(used, slots)), *free]
-        wide = {name: np.zeros((slots + 1, getattr(old, name).shape[1]), getattr(old, name).dtype) for name in WIDE}
-        self.state = self.state._replace(**wide)
+        for name in OPTIONAL_ARRAYS:
+            array = getattr(old, name)
+            self.state = self.state._replace(**{name: np.zeros((slots + 1, array.shape[1]), array.dtype)})
         self.params = self.params._replace(ends=np.full((slots + 1, old_params.ends.shape[1]), -1, np.int64))
         self.state.keys[:, :used, :, : old.keys.shape[3]] = old.keys[:, :used]
         self.state.values[:, :used, :, : old.keys.shape[3]] = old.values[:, :used]
-        for name in ("positions", "recent", "logits", "ended", *WIDE):
+        for name in ("positions", "recent", "logits", "ended", *OPTIONAL_ARRAYS):
             getattr(self.state, name)[:used] = getattr(old, name)[:used]
         for name in TokenParams._fields:
             getattr(self.params, name)[:used] = getattr(old_params, name)[:used]
@@ -169,7 +177,7 @@ class GPTEngine:
             self.params = self.params._replace(ends=ends)
 
 
-WIDE = ("history", "bias")
+OPTIONAL_ARRAYS = ("history", "bias")
 """Arrays of the state that are empty as long as no text needs them."""
 
 
@@ -199,7 +207,13 @@ class GPTBatch:
             if tokens not in states:
                 states[tokens] = engine.network.prefill(prompt[None].long(), None, new)
         engine.reserve(len(prompts), max(cache.keys.shape[-2] for _, cache in states.values()))
-        self.slots = [engine.add(prompt, *states[tuple(prompt.tolist())], sampling) for prompt in prompts]
+        self.slots: list[int] = []
+        try:
+            for prompt in prompts:
+                self.slots.append(engine.add(prompt, *states[tuple(prompt.tolist())], sampling))
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def logits(self) -> Tensor:
@@ -231,8 +245,6 @@ class GPTBatch:
 
 
 @torch.inference_mode()
-def create_engine(network: Any, capacity: int = 1) -> GPTEngine:
+def create_engine(network: Any) -> GPTEngine:
     """Create an engine with the network's weights in its format."""
-    kind, head_kind = network.weight_format
-    packed = packed_weights(network, kind, head_kind, network.stored_weights)
-    return GPTEngine(network, packed, capacity)
+    return GPTEngine(network, current_weights(network))

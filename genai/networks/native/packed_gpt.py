@@ -39,9 +39,8 @@ class PackedGPT:
             is_own = own is not None and own.format == matrix_kind and own.dequantize().equal(matrix)
             packed.append(pack_matrix(own if own is not None and is_own else matrix, matrix_kind))
         starts = np.cumsum([0, *(len(part) for part in packed)])
-        memory = np.empty(
-            starts[-1], np.uint8
-        )  # NumPy asks for huge pages, which are read a tenth faster; torch does not
+        # NumPy asks for huge pages, which are read a tenth faster; torch does not.
+        memory = np.empty(starts[-1], np.uint8)
         for start, part in zip(starts[:-1], packed, strict=True):
             memory[start : start + len(part)] = part.numpy()
         self.weights = GPTWeights(memory, starts[:-1].astype(np.int64), *_vectors(network))
@@ -117,9 +116,11 @@ def _vectors(network: Any) -> list[np.ndarray]:
 _packed: WeakKeyDictionary[Any, tuple[Any, PackedGPT]] = WeakKeyDictionary()
 
 
-def packed_weights(network: Any, kind: str, head_kind: str, stored: dict[str, GroupedWeight]) -> PackedGPT:
-    """Return the packed weights of a network, packed again if they have changed."""
-    version = kind, head_kind, id(stored), [(x.data_ptr(), x._version) for x in network.parameters()]
+def current_weights(network: Any) -> PackedGPT:
+    """Return the packed weights of a network in its format, packed again if they have changed."""
+    kind, head_kind = network.weight_format
+    numbers = [(x.data_ptr(), 0 if x.is_inference() else x._version) for x in network.parameters()]
+    version = kind, head_kind, id(network.stored_weights), numbers
     if network not in _packed or _packed[network][0] != version:
-        _packed[network] = version, PackedGPT(network, kind, head_kind, stored)
+        _packed[network] = version, PackedGPT(network, kind, head_kind, network.stored_weights)
     return _packed[network][1]

@@ -247,6 +247,8 @@ def sample_class(logits: Array, count: int, uniform: float, sampling: SamplingPa
             weights[c] = weights[c] if weights[c] >= cutoff else ZERO
     total: Any = 0.0
     groups = -(-count // GROUP_SIZE)
+    for c in range(count, groups * GROUP_SIZE):
+        weights[c] = ZERO
     for group in range(groups):
         group_sum = ZERO
         for c in range(GROUP_SIZE):

@@ -38,7 +38,7 @@ MODULES = (
     "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_32", "encodings.utf_8_sig",
 )  # fmt: skip
 """What a program can import."""
-HIDDEN = (
+HIDDEN_MODULES = (
     "ctypes", "ctypes.util", "ctypes._endian", "_ctypes", "pyseccomp", "socket", "_socket", "subprocess",
     "_posixsubprocess", "select", "selectors", "shutil", "tempfile", "signal", "resource", "fcntl", "importlib.util",
     "channel", "checks", "program", "plain_values", "resource_limits", "syscall_filter",
@@ -94,7 +94,7 @@ def _prepare(options: dict[str, Any]) -> Any:
     seccomp = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(seccomp)
     rules = make_filter(seccomp, DESCRIPTOR)
-    for name in HIDDEN:
+    for name in HIDDEN_MODULES:
         sys.modules.pop(name, None)
     sys.path.clear()
     sys.path_importer_cache.clear()

@@ -66,7 +66,7 @@ class Filler(StubModel):
 def values(source: TextFolder, answer: Callable[[str, str], str]) -> list[float | None]:
     results = Infill().compute(EvalContext(Filler(answer), source, n=40))  # type: ignore[arg-type]
     assert all(result.reference == 1.0 and result.standard_error is not None for result in results.values())
-    names = ("exact", "first_line", "first_line_left", "parses", "parses_empty")
+    names = ("exact", "first_line", "first_line_without_suffix", "parses", "parses_without_line")
     return [results[f"infill_{name}"].value for name in names]
 
 

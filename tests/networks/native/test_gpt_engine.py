@@ -160,3 +160,23 @@ def test_a_network_that_is_broken_says_so() -> None:
     network.readout.weight.data.fill_(float("nan"))
     with pytest.raises(NonFiniteOutput):
         Autoregressive(network).eval().sample(request([0], 4), OPTIONS[0])
+
+
+@pytest.mark.parametrize("counts", [(70, 50), (70, 48), (299, 17)])
+def test_texts_with_other_vocabularies_do_not_meet(counts: tuple[int, int]) -> None:
+    network = network_of("default")
+    uniforms = torch.rand(2, 20, generator=torch.Generator().manual_seed(0))
+    engine: Any = network.token_engine()
+    batches = [engine.begin(PROMPTS[:1], 20, num_tokens=count) for count in counts]
+    together = engine.sample([batch.slots[0] for batch in batches], uniforms)
+    for row, count in enumerate(counts):
+        alone: Any = network.token_engine()
+        assert alone.begin(PROMPTS[:1], 20, num_tokens=count).sample(uniforms[row : row + 1])[0].equal(together[row])
+
+
+def test_texts_that_have_ended_get_their_end_token() -> None:
+    engine: Any = network_of("default").token_engine()
+    batch = engine.begin(PROMPTS[:2], 20, end_tokens=(3, 4), num_tokens=5, temperature=5.0)
+    while not batch.has_ended:
+        batch.sample(torch.rand(2, 4))
+    assert batch.sample(torch.rand(2, 4)).tolist() == [[3] * 4] * 2
