@@ -14,6 +14,7 @@ from torch import Tensor
 from genai.core.errors import UserError, short_text
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
+from genai.media.base import FILE_OR_CONTENT
 
 MAX_GRAMMAR = 2**20
 """Characters of a regular expression or a schema."""
@@ -35,7 +36,7 @@ def read_schema(value: Any) -> Any:
     return json.dumps(schema)
 
 
-JSONSchema = Annotated[str, BeforeValidator(read_schema)]
+JSONSchema = Annotated[str, FILE_OR_CONTENT, BeforeValidator(read_schema)]
 
 
 def create_grammar(regex: str | None, schema: str | None) -> str | None:
