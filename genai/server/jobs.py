@@ -178,6 +178,7 @@ class SamplingJob:
                     "seed": item.seed,
                     "suffix": getattr(item.result, "suffix", None),
                     "summary": getattr(item.result, "summary", None),
+                    "side_files": list(getattr(item.result, "side_files", {})),
                 }
                 for number, item in enumerate(self.items)
             ],

@@ -10,11 +10,17 @@ from genai.server.jobs import JobItem, SamplingJob
 def count_tokens(job: SamplingJob) -> dict[str, int]:
     """Return OpenAI's ``usage`` of a job.
 
-    What was generated is counted as the model would read it again, so that the same answer has the same number.
+    A text that ended before its length is counted as the model would read it again, so that the same answer has the
+    same number.
     """
     modality: Any = job.modality
+    length = job.recipe.options["length"] if job.recipe else 0
+
+    def count(item: JobItem) -> int:
+        return min(length, len(modality.encode(Document(completion(item))))) if item.has_ended else length
+
     prompt = sum(len(modality.encode_prompt(text)) for text in {item.prompt for item in job.items})
-    generated = sum(len(modality.encode(Document(completion(item)))) for item in job.items)
+    generated = sum(map(count, job.items))
     return {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
 
 

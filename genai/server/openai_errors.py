@@ -5,6 +5,7 @@ import sys
 import traceback
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -58,6 +59,9 @@ def as_api_error(error: BaseException) -> APIError:
     """Return what a client is told of an error; of one that is not its own, only that there was one."""
     if isinstance(error, APIError):
         return error
+    if isinstance(error, RequestValidationError):  # of a path or a query
+        first = error.errors()[0]
+        return APIError(400, f"{first['loc'][-1]}=: {short_text(first['msg'])}.")
     if isinstance(error, HTTPException):
         messages = {404: "there is nothing at this address; /docs lists what there is.", 405: "another method is due."}
         return APIError(error.status_code, messages.get(error.status_code, short_text(error.detail)))

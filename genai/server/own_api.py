@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError, join_names, short_text
 from genai.inference.known_prompts import describe_model
 from genai.media.base import is_sequential
 from genai.media.data_url import MIME_TYPES
@@ -30,7 +30,7 @@ from genai.server.uploads import Uploads, read_form
 
 PREVIEW_SECONDS = 0.25
 """Least time between two partial results of a sample that each replace the one before."""
-TEXT_TYPE = "text/plain; charset=utf-8"
+TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,10 @@ def jobs_router(service: Service) -> APIRouter:
         return EventStream(_events(request, service.jobs.find(job_id)))
 
     @router.get("/{job_id}/results/{number}", summary="Get the file of a sample.")
-    async def get_result(job_id: str, number: int) -> Response:
+    async def get_result(job_id: str, number: int, side_file: str = "") -> Response:
         result = _find_result(service.jobs.find(job_id), number)
+        if side_file:
+            return _side_file(result, number, side_file)
         content = await run_in_threadpool(result.to_bytes)
         kind = TEXT_TYPE if isinstance(result, str) else MIME_TYPES.get(result.suffix, "application/octet-stream")
         headers = {"Content-Disposition": f'inline; filename="{number:03d}{result.suffix}"'}
@@ -157,6 +159,15 @@ async def _read_request(request: Request) -> tuple[dict[str, Any], Uploads | Non
         uploads.close()
         raise
     return values, uploads
+
+
+def _side_file(result: Any, number: int, name: str) -> Response:
+    """Return a file beside that of a sample, by what its name ends in."""
+    files = getattr(result, "side_files", {})
+    if name not in files:
+        raise APIError(404, f"there is no side file '{short_text(name)}'. There are: {join_names(files)}.")
+    headers = {"Content-Disposition": f'inline; filename="{number:03d}{name}"'}
+    return Response(files[name], media_type=JSON_TYPE, headers=headers)
 
 
 def _find_result(job: SamplingJob, number: int) -> Any:

@@ -56,7 +56,9 @@ class Guard:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
-            return  # there are no WebSockets
+            elif scope["type"] == "websocket":  # there are none
+                await send({"type": "websocket.close", "code": 1008})
+            return
         headers = _single_headers(scope)
         origin = headers.get("origin", "").lower() if headers.get("origin", "").lower() in self.origins else None
         send = _with_headers(send, origin)

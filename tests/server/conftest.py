@@ -1,10 +1,14 @@
 """A server of the tiny models, and a client in the same process."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from genai.server.app import create_app
@@ -52,3 +56,17 @@ def loaded(trained: Callable[[str], Path]) -> Callable[[str], Any]:
         return models[kind]
 
     return load
+
+
+@contextmanager
+def running_server(models: str) -> Iterator[tuple[str, Service]]:
+    """A real server in a thread: its address, and the service behind it."""
+    app, service = create_app(ServeSettings(models=models, device="cpu"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", service
+    server.should_exit = True
+    thread.join(10)

@@ -9,7 +9,9 @@ from starlette.testclient import TestClient
 
 
 def complete(client: TestClient, **values: Any) -> Any:
-    return client.post("/v1/completions", json={"model": "text", "prompt": "the ", "max_tokens": 20, "seed": 3, **values})
+    return client.post(
+        "/v1/completions", json={"model": "text", "prompt": "the ", "max_tokens": 20, "seed": 3, **values}
+    )
 
 
 def events(response: Any) -> list[Any]:
@@ -52,10 +54,8 @@ def test_log_probabilities_are_told(client: TestClient, loaded: Callable[[str], 
     assert streamed[-1]["choices"][0]["logprobs"] == logprobs
 
 
-def test_logit_bias_takes_ids_as_texts(client: TestClient, loaded: Callable[[str], Any]) -> None:
-    modality = loaded("text").modality
-    token = int(modality.encode("z")[0]) if "z" in "".join(b.decode() for b in modality.tokenizer.token_bytes) else 0
-    answer = complete(client, logit_bias={str(token): 100}).json()
+def test_logit_bias_takes_ids_as_texts(client: TestClient) -> None:
+    answer = complete(client, logit_bias={"5": 100}).json()
     assert len(set(answer["choices"][0]["text"])) == 1
 
 
@@ -99,7 +99,9 @@ def test_an_error_of_a_stream_is_its_answer(client: TestClient) -> None:
 
 
 def test_a_model_without_a_template_has_no_chat(client: TestClient) -> None:
-    response = client.post("/v1/chat/completions", json={"model": "text", "messages": [{"role": "user", "content": "a"}]})
+    response = client.post(
+        "/v1/chat/completions", json={"model": "text", "messages": [{"role": "user", "content": "a"}]}
+    )
     assert response.status_code == 400 and "chat template" in response.json()["error"]["message"]
 
 
