@@ -7,7 +7,7 @@ from functools import cache
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp
 
@@ -43,7 +43,9 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
         title="genai", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None,
         openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for kind in (APIError, UserError, RunError, RequestValidationError, HTTPException, Exception):
+    for kind in (
+        APIError, UserError, RunError, RequestValidationError, HTTPException, ClientDisconnect, Exception,
+    ):  # fmt: skip
         app.add_exception_handler(kind, answer_error)
     routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router)
     for router in routers:

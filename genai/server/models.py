@@ -68,7 +68,7 @@ class ModelStore:
         self._load_errors: dict[str, float] = {}
         self._entries: dict[str, ModelEntry] = {}
         self._scan_time = -SCAN_SECONDS
-        self._lock, self._scan_lock = threading.RLock(), threading.Lock()
+        self._lock, self._load_lock, self._scan_lock = threading.Lock(), threading.Lock(), threading.Lock()
 
     def entries(self) -> dict[str, ModelEntry]:
         """Return the models that there are, by id."""
@@ -112,14 +112,25 @@ class ModelStore:
     def acquire(self, model_id: str) -> "Model":
         """Return a model, which stays in memory until ``release``; loading takes seconds. Raises ``APIError``."""
         entry = self.find(model_id)
-        with self._lock:
-            if model_id not in self._loaded:
-                self._loaded[model_id] = self._load(model_id, entry)
+        with self._load_lock:  # one at a time, while models in memory are used
+            if model := self.acquire_loaded(model_id):
+                return model
+            loaded = self._load(model_id, entry)
+            with self._lock:
+                self._loaded[model_id] = loaded
                 try:
                     self._free_memory(model_id)
                 except APIError:
                     del self._loaded[model_id]
                     raise
+                loaded.num_users += 1
+            return loaded.model
+
+    def acquire_loaded(self, model_id: str) -> "Model | None":
+        """Return a model as ``acquire`` does, at once; ``None``: it is not in memory."""
+        with self._lock:
+            if model_id not in self._loaded:
+                return None
             self._loaded.move_to_end(model_id)
             self._loaded[model_id].num_users += 1
             return self._loaded[model_id].model

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect as StarletteDisconnect
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -59,6 +60,8 @@ def as_api_error(error: BaseException) -> APIError:
     """Return what a client is told of an error; of one that is not its own, only that there was one."""
     if isinstance(error, APIError):
         return error
+    if isinstance(error, StarletteDisconnect):  # while its body was read
+        return APIError(499, "the client has hung up.")
     if isinstance(error, RequestValidationError):  # of a path or a query
         first = error.errors()[0]
         return APIError(400, f"{first['loc'][-1]}=: {short_text(first['msg'])}.")

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 
 from genai.core.errors import UserError, short_repr
 from genai.core.instantiate import validate_value
@@ -21,6 +21,9 @@ from genai.server.worker import Worker
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
+NUM_THREADS = 4
+"""Threads, and with chat templates processes, that prepare requests; as many more load models."""
+
 
 class Service:
     """The server's parts.
@@ -35,6 +38,7 @@ class Service:
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
         self.jobs, self.worker = JobStore(), Worker(settings.active, settings.queue)
         self.is_draining = False
+        self._limiter, self._load_limiter = CapacityLimiter(NUM_THREADS), CapacityLimiter(NUM_THREADS)
 
     async def start_job(
         self,
@@ -85,7 +89,7 @@ class Service:
             raise APIError(503, "the server is about to end.", "draining", 5)
         _check_counts(self.limits, prompt, n)
         prompts, seeds = expand_prompts(prompt, n, secrets.randbelow(2**31) if seed is None else seed)
-        model = await run_in_threadpool(self.models.acquire, model_id)
+        model = await self._acquire(model_id)
         try:
             check_media(model, model_id, media)
             options |= parse_texts(model, texts)
@@ -102,15 +106,18 @@ class Service:
     async def with_model(self, model_id: str, function: Any, media: type | None = None) -> Any:
         """Return ``function(model)``, called in a thread. Raises ``APIError``, and what the function raises."""
 
-        def call() -> Any:
-            model = self.models.acquire(model_id)
-            try:
-                check_media(model, model_id, media)
-                return function(model)
-            finally:
-                self.models.release(model_id)
+        model = await self._acquire(model_id)
+        try:
+            check_media(model, model_id, media)
+            return await to_thread.run_sync(function, model, limiter=self._limiter)
+        finally:
+            self.models.release(model_id)
 
-        return await run_in_threadpool(call)
+    async def _acquire(self, model_id: str) -> "Model":
+        """Return a model, which is loaded in a thread if it is not in memory. Raises ``APIError``."""
+        if model := self.models.acquire_loaded(model_id):
+            return model
+        return await to_thread.run_sync(self.models.acquire, model_id, limiter=self._load_limiter)
 
 
 def check_media(model: "Model", model_id: str, media: type | None) -> None:

@@ -36,7 +36,7 @@ class RequestLimits:
 
     prompt: int = 100_000
     samples: int = 64
-    values: int = 2**28
+    values: int = 2**26
     body: int = 32 * 10**6
     options: Mapping[str, float] = field(default_factory=lambda: dict(MAX_OPTIONS))
 
@@ -60,7 +60,7 @@ class ServeSettings:
     queue: Annotated[int, Ge(0), Le(100_000)] = 64
     max_prompt: Annotated[int, Ge(1)] = 100_000
     max_samples: Annotated[int, Ge(1), Le(10_000)] = 64
-    max_values: Annotated[int, Ge(1)] = 2**28
+    max_values: Annotated[int, Ge(1)] = 2**26
     max_body: str = "32MB"
     max_options: Mapping[str, float] = field(default_factory=lambda: dict(MAX_OPTIONS))
     drain_seconds: Annotated[float, Ge(0), Le(3600)] = 30.0
