@@ -52,7 +52,17 @@ def parse_object(content: bytes, where: str = "the request") -> dict[str, Any]:
         raise UserError(f"{where} is not UTF-8.") from error
     if not isinstance(value, dict):
         raise UserError(f"{where} should be a JSON object, {{...}}.")
-    return value
+    valid: dict[str, Any] = _replace_invalid(value) if b"\\u" in content else value
+    return valid
+
+
+def _replace_invalid(value: Any) -> Any:
+    """Return plain data with ``?`` in place of halves of surrogate pairs, which UTF-8 cannot write."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_replace_invalid(name): _replace_invalid(each) for name, each in value.items()}
+    return [_replace_invalid(each) for each in value] if isinstance(value, list) else value
 
 
 async def read_object(request: Request) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Service:
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
         self.jobs, self.worker = JobStore(), Worker(settings.active, settings.queue)
         self.is_draining = False
-        self._limiter, self._load_limiter = CapacityLimiter(NUM_THREADS), CapacityLimiter(NUM_THREADS)
+        self._capacity, self._load_capacity = CapacityLimiter(NUM_THREADS), CapacityLimiter(NUM_THREADS)
 
     async def start_job(
         self,
@@ -109,7 +109,7 @@ class Service:
         model = await self._acquire(model_id)
         try:
             check_media(model, model_id, media)
-            return await to_thread.run_sync(function, model, limiter=self._limiter)
+            return await to_thread.run_sync(function, model, limiter=self._capacity)
         finally:
             self.models.release(model_id)
 
@@ -117,7 +117,7 @@ class Service:
         """Return a model, which is loaded in a thread if it is not in memory. Raises ``APIError``."""
         if model := self.models.acquire_loaded(model_id):
             return model
-        return await to_thread.run_sync(self.models.acquire, model_id, limiter=self._load_limiter)
+        return await to_thread.run_sync(self.models.acquire, model_id, limiter=self._load_capacity)
 
 
 def check_media(model: "Model", model_id: str, media: type | None) -> None:
