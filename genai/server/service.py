@@ -21,6 +21,8 @@ from genai.server.worker import Worker
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
+MAX_LIST = 256
+"""Longest list that is an option, such as ``stop``."""
 NUM_THREADS = 4
 """Threads, and with chat templates processes, that prepare requests; as many more load models."""
 
@@ -138,6 +140,8 @@ def check_options(
     for name, value in options.items():
         if name == "init" or (name in hints and is_file(hints[name])):
             raise UserError(f"{name}={short_repr(value)}: a file is uploaded, in a form, not named.")
+        if isinstance(value, list) and len(value) > MAX_LIST:
+            raise UserError(f"{name}=: a list of {len(value):,}; this server takes {MAX_LIST}.")
         if isinstance(value, str) and can_name_file(hints.get(name)):
             raise UserError(f"{name}=: give it as an object of JSON, not as a text.")
     names = [name for name in (uploads.paths if uploads else {}) if name != "init"]

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from genai.runs.run import Run
+from genai.server.app import create_app
 from genai.server.models import ModelStore, weight_bytes
 from genai.server.openai_errors import APIError
+from genai.server.settings import ServeSettings
 from tests.conftest import copy_run
 
 GIB = 2**30
@@ -65,6 +68,18 @@ def test_a_damaged_model_is_one_error(
         assert refused.value.status == 503 and str(tmp_path) not in refused.value.message
     assert capsys.readouterr().err.count(str(tmp_path)) >= 1
     assert models.acquire("good")
+
+
+def test_other_models_answer_beside_a_damaged_one(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained("text"), tmp_path / "run"))
+    for file in (run / "checkpoints").glob("*.ckpt"):
+        file.write_bytes(b"")
+    app, _ = create_app(ServeSettings(models=f"{{bad: '{run}', good: '{trained('text')}'}}", device="cpu"))
+    with TestClient(app, base_url="http://localhost") as client:
+        for name, status in (("bad", 503), ("good", 200), ("bad", 503)):
+            response = client.post("/v1/completions", json={"model": name, "prompt": "a", "max_tokens": 1})
+            assert response.status_code == status
+        assert response.json()["error"]["code"] == "model_damaged" and response.headers["retry-after"]
 
 
 def test_an_unknown_name_has_a_hint(trained: Callable[[str], Path]) -> None:

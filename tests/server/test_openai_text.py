@@ -82,6 +82,7 @@ def test_a_schema_is_kept(client: TestClient) -> None:
         ({"json_schema": "/etc/passwd"}, "json_schema", "object"),
         ({"init": "/etc/passwd"}, "init", "uploaded"),
         ({"seed": -1}, "seed", "greater"),
+        ({"stop": ["a"] * 300}, "stop", "a list of 300"),
         ({"model": "video"}, "model", "clip"),
     ],
 )
