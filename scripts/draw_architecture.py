@@ -32,6 +32,7 @@ FLOORS = {
     "toy": "a world with exact answers",
     "cli": "words, Hydra, recorded words",
     "training": "the bridge to Lightning",
+    "server": "models over HTTP, for OpenAI's clients",
     "commands": "one file a command",
     "top": "genai.load, fit, measure; genai.NAME",
 }

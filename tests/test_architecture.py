@@ -30,6 +30,9 @@ SPECIALISTS = {
     "numba": {"networks"},
     "av": {"media"},
     "soundfile": {"media"},
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
 }
 """Libraries that only some rooms know."""
 LIGHT = (

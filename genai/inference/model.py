@@ -234,6 +234,7 @@ class Stream:
         unit: unit in which the modality measures length; ``None``: samples have no length.
         length, max_length: current and maximum length of each sample, in that unit.
         progress: completed fraction of the work, from 0 to 1; ``None`` if ``length`` shows it.
+        num_values: number of values of a new sample, such as tokens, or pixels times channels.
     """
 
     def __init__(
@@ -256,7 +257,8 @@ class Stream:
         request: Request = modality.request(prompts, seeds, init, modality_options)
         self.unused_options = model.method.unused_options(request)
         request = replace(request, interpolation=interpolation)
-        check_batch(len(prompts), math.prod(request.size))
+        self.num_values = math.prod(request.size)
+        check_batch(len(prompts), self.num_values)
         init_tensors: Sequence[Tensor | None] = request.prefix or request.init or [None] * len(prompts)
         self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
         self.unit, self._elements_per_unit = length_unit(modality)

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Protocol, Self
 
 FileName = Annotated[str, "file"]
 """Type of an option that names a file; a recipe records its absolute path and its hash."""
+FILE_OR_CONTENT = "file or content"
+"""Metadata of the type of an option whose text can also name the file that holds its value."""
 
 
 class Media(Protocol):
@@ -43,3 +45,9 @@ class StreamWriter(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None: ...
+
+
+def is_sequential(media: Any) -> bool:
+    """Return whether the parts of such a sample follow each other, as those of a text or sound; else each replaces the
+    one before."""
+    return bool(getattr(media, "is_sequential", False))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Sound:
     sample_rate: int
     suffix: str = ".wav"
     note: str = ""
+    is_sequential: ClassVar[bool] = True
 
     @classmethod
     def read(cls, path: Path, sample_rate: int | None = None) -> Self:

@@ -41,6 +41,7 @@ class Document(str):
     """
 
     suffix: ClassVar[str] = ".txt"
+    is_sequential: ClassVar[bool] = True
     tokens: Sequence[TokenProbability] = ()
 
     @property

@@ -1,5 +1,6 @@
 """WAV files written in parts while a sound is generated; the file can be played at every moment."""
 
+import struct
 import wave
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Self
 import numpy as np
 
 from genai.media.sound import Sound
+
+UNKNOWN_SIZE = 0xFFFFFFFF
+"""Number of bytes in the header of a WAV whose length is not known."""
 
 
 class WavWriter:
@@ -49,3 +53,10 @@ class WavWriter:
     ) -> None:
         with nullcontext() if error is None else suppress(OSError):  # a full disk fails again here
             self.close()
+
+
+def stream_header(sample_rate: int) -> bytes:
+    """Return the header of a 16-bit mono WAV of unknown length; the bytes of ``Sound.pcm`` follow until the end."""
+    layout = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    size = struct.pack("<I", UNKNOWN_SIZE)
+    return b"RIFF" + size + b"WAVEfmt " + layout + b"data" + size

@@ -14,6 +14,7 @@ from torch import Tensor
 from genai.core.errors import UserError, short_text
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
+from genai.media.base import FILE_OR_CONTENT
 from genai.modalities.tokenizers import Tokenizer
 
 MAX_CHARACTERS = {"regex": 2**16, "json_schema": 2**20}
@@ -40,7 +41,7 @@ def read_schema(value: Any) -> Any:
     return json.dumps(schema)
 
 
-JSONSchema = Annotated[str, BeforeValidator(read_schema)]
+JSONSchema = Annotated[str, FILE_OR_CONTENT, BeforeValidator(read_schema)]
 
 
 def create_grammar(regex: str | None, schema: str | None) -> str | None:

@@ -1,0 +1,171 @@
+"""Models by id: loaded when they are first asked for; the least recently used one leaves when memory is short."""
+
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
+from genai.core.terminal import one_line
+from genai.runs.run import all_runs
+from genai.server.openai_errors import APIError
+from genai.server.settings import MODEL_ID
+
+if TYPE_CHECKING:
+    from genai.inference.model import Model
+
+SCAN_SECONDS = 5.0
+"""Time after which the folder of runs is read again."""
+RETRY_SECONDS = 60.0
+"""Time after which a model that could not be loaded is tried again."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that can be loaded.
+
+    Attributes:
+        source: the run or file.
+        created: time at which it was finished, in seconds; 0: unknown.
+        modality: name of the run's modality; "" if it is not known before it is loaded.
+    """
+
+    source: Path
+    created: int = 0
+    modality: str = ""
+
+
+@dataclass
+class _LoadedModel:
+    model: "Model"
+    num_bytes: int
+    num_users: int = 0
+
+
+class ModelStore:
+    """Models by id.
+
+    Args:
+        runs: folder with the runs; each finished one is a model.
+        named: paths of models by id, in place of those runs.
+        max_bytes: memory for weights.
+        device, plugins: see ``genai.load``.
+    """
+
+    def __init__(
+        self, runs: str, named: Mapping[str, str] | None, max_bytes: int, device: str, plugins: Sequence[str]
+    ) -> None:
+        self.runs, self.named, self.max_bytes = Path(runs).expanduser(), named, max_bytes
+        self.device, self.plugins = device, plugins
+        self._loaded: OrderedDict[str, _LoadedModel] = OrderedDict()
+        self._load_errors: dict[str, float] = {}
+        self._entries: dict[str, ModelEntry] = {}
+        self._scan_time = -SCAN_SECONDS
+        self._lock, self._load_lock, self._scan_lock = threading.Lock(), threading.Lock(), threading.Lock()
+
+    def entries(self) -> dict[str, ModelEntry]:
+        """Return the models that there are, by id."""
+        with self._scan_lock:
+            if time.monotonic() - self._scan_time > SCAN_SECONDS:
+                self._entries = self._scan()
+                self._scan_time = time.monotonic()
+            return dict(self._entries)
+
+    def _scan(self) -> dict[str, ModelEntry]:
+        if self.named is not None:
+            return {name: ModelEntry(Path(path).expanduser()) for name, path in self.named.items()}
+        entries: dict[str, ModelEntry] = {}
+        for run in all_runs(self.runs):
+            record = run.record
+            if not record.finished or not run.has_checkpoint:
+                continue
+            parts = run.folder.relative_to(self.runs).parts or (run.folder.name,)
+            name = "_".join(parts)
+            if MODEL_ID.fullmatch(name) and name not in entries:
+                finished = int(datetime.fromisoformat(record.finished).timestamp())
+                entries[name] = ModelEntry(run.folder, finished, record.modality or "")
+        return entries
+
+    @property
+    def loaded(self) -> list[str]:
+        """Ids of the models in memory, the least recently used first."""
+        return list(self._loaded)
+
+    def find(self, model_id: str) -> ModelEntry:
+        """Return what is known of a model before it is loaded. Raises ``APIError``."""
+        entries = self.entries()
+        if model_id not in entries:
+            names = join_names(list(entries)[:20])
+            hint = did_you_mean(model_id, entries)
+            raise APIError(
+                404, f"there is no model '{short_text(model_id)}'.{hint} There are: {names}.", "model_not_found"
+            )
+        return entries[model_id]
+
+    def acquire(self, model_id: str) -> "Model":
+        """Return a model, which stays in memory until ``release``; loading takes seconds. Raises ``APIError``."""
+        entry = self.find(model_id)
+        with self._load_lock:  # one at a time, while models in memory are used
+            if model := self.acquire_loaded(model_id):
+                return model
+            loaded = self._load(model_id, entry)
+            with self._lock:
+                self._loaded[model_id] = loaded
+                try:
+                    self._free_memory(model_id)
+                except APIError:
+                    del self._loaded[model_id]
+                    raise
+                loaded.num_users += 1
+            return loaded.model
+
+    def acquire_loaded(self, model_id: str) -> "Model | None":
+        """Return a model as ``acquire`` does, at once; ``None``: it is not in memory."""
+        with self._lock:
+            if model_id not in self._loaded:
+                return None
+            self._loaded.move_to_end(model_id)
+            self._loaded[model_id].num_users += 1
+            return self._loaded[model_id].model
+
+    def release(self, model_id: str) -> None:
+        """Say that a model from ``acquire`` is not used any more."""
+        with self._lock:
+            self._loaded[model_id].num_users -= 1
+
+    def _load(self, model_id: str, entry: ModelEntry) -> _LoadedModel:
+        from genai.inference.model import load
+
+        message = f"the model '{model_id}' cannot be loaded: its file is damaged or refused. The server's log says why."
+        if time.monotonic() - self._load_errors.get(model_id, -RETRY_SECONDS) < RETRY_SECONDS:
+            raise APIError(503, message, "model_damaged", int(RETRY_SECONDS))
+        try:
+            model = load(entry.source, device=self.device, plugins=self.plugins)
+        except (CorruptCheckpoint, UserError, OSError) as error:
+            print(one_line(f"{model_id}: {error}"), file=sys.stderr, flush=True)
+            self._load_errors[model_id] = time.monotonic()
+            raise APIError(503, message, "model_damaged", int(RETRY_SECONDS)) from error
+        return _LoadedModel(model, weight_bytes(model.method))
+
+    def _free_memory(self, model_id: str) -> None:
+        """Drop models that nobody uses until the weights fit, the least recently used first. Raises ``APIError``."""
+        for name, entry in tuple(self._loaded.items()):
+            if sum(each.num_bytes for each in self._loaded.values()) <= self.max_bytes:
+                return
+            if name != model_id and not entry.num_users:
+                del self._loaded[name]
+        total = sum(each.num_bytes for each in self._loaded.values())
+        if total > self.max_bytes:
+            raise APIError(503, "the memory for models is full: try again in a moment.", "memory_full", 5)
+
+
+def weight_bytes(module: nn.Module) -> int:
+    """Return the memory of a module's parameters and buffers, in bytes."""
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))

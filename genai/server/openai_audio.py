@@ -1,0 +1,100 @@
+"""OpenAI's ``/v1/audio/speech``: a sound of a prompt, sent while it is generated."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from genai.core.errors import UserError, short_repr
+from genai.media.data_url import MIME_TYPES
+from genai.media.sound import Sound
+from genai.media.wav_stream import stream_header
+from genai.server.api_schema import json_request
+from genai.server.events import ClientDisconnect, job_changes, wait_until_over, wait_until_started
+from genai.server.jobs import SamplingJob
+from genai.server.json_body import read_object
+from genai.server.request_fields import parse_request
+from genai.server.service import Service
+
+DEFAULT_VOICES = ("", "default", "none")
+"""Values of ``voice`` that ask for none; OpenAI's client always sends one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechRequest:
+    """A request for a sound.
+
+    Attributes:
+        model: id of the model.
+        input: the prompt.
+        voice: ``default``; models here have no speakers.
+        seed: of the sound. Default: a random one, which the header ``X-Seed`` tells.
+        response_format: ``wav``, which is sent while it is generated, ``flac`` or ``ogg``.
+        speed: 1; others are refused.
+        stream_format: ``audio``.
+    """
+
+    model: str
+    input: str
+    voice: str | Mapping[str, Any] = "default"
+    seed: Annotated[int, Ge(0)] | None = None
+    response_format: str = "wav"
+    speed: float = 1.0
+    stream_format: Literal["audio"] = "audio"
+
+    def __post_init__(self) -> None:
+        if self.voice not in DEFAULT_VOICES:
+            raise UserError(f"voice={short_repr(self.voice)}: models here have no speakers. Give voice='default'.")
+        if self.speed != 1:
+            raise UserError(f"speed={self.speed:g}: it is always 1 here. Leave it out.")
+
+
+def audio_router(service: Service) -> APIRouter:
+    """Return the endpoints."""
+    router = APIRouter(tags=["audio"])
+
+    @router.post("/v1/audio/speech", summary="Make a sound.", openapi_extra=json_request(SpeechRequest))
+    async def create_speech(request: Request) -> Response:
+        body, options = parse_request(SpeechRequest, await read_object(request))
+        suffix = f".{body.response_format}"
+        if suffix not in SOUND_SUFFIXES:
+            formats = ", ".join(each[1:] for each in SOUND_SUFFIXES)
+            raise UserError(f"response_format={short_repr(body.response_format)}: there are {formats}.")
+        job = await service.start_job(body.model, body.input, 1, body.seed, options, media=Sound)
+        headers = {"X-Job-Id": job.id, "X-Seed": str(job.items[0].seed)}
+        if suffix == ".wav":
+            await wait_until_started(request, job, service.worker)
+            return StreamingResponse(_stream_wav(service, request, job), headers=headers, media_type=MIME_TYPES[suffix])
+        await wait_until_over(request, job, service.worker)
+        content = await run_in_threadpool(job.items[0].result.to_bytes, suffix)
+        return Response(content, headers=headers, media_type=MIME_TYPES[suffix])
+
+    return router
+
+
+SOUND_SUFFIXES = tuple(suffix for suffix, kind in MIME_TYPES.items() if kind.startswith("audio/"))
+
+
+async def _stream_wav(service: Service, request: Request, job: SamplingJob) -> AsyncIterator[bytes]:
+    """Yield a WAV whose header does not know its length; a client that hangs up cancels the job."""
+    item, num_parts, has_header = job.items[0], 0, False
+    try:
+        async for _ in job_changes(request, job):
+            if item.initial is not None and not has_header:
+                has_header = True
+                yield stream_header(item.initial.sample_rate) + item.initial.pcm.tobytes()
+            parts = item.parts[num_parts:]
+            num_parts += len(parts)
+            for sound in parts:
+                if content := sound.pcm.tobytes():
+                    yield content
+    except ClientDisconnect:
+        pass
+    finally:
+        if not job.is_over:
+            service.worker.cancel(job)

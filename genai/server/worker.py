@@ -1,0 +1,176 @@
+"""The worker: one thread that samples, in which jobs take turns, step by step."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genai.core.batch import batch_ranges
+from genai.core.errors import UserError
+from genai.inference.provenance import CheckpointOrigin, RecipeItem, SampleRecipe, make_recipe
+from genai.server.jobs import BATCH_SIZE, SamplingJob
+from genai.server.openai_errors import APIError, as_api_error
+
+if TYPE_CHECKING:
+    from genai.inference.model import Model, Stream
+
+RETRY_SECONDS = 2
+
+
+class Worker:
+    """A thread that samples for jobs.
+
+    Args:
+        max_active: number of jobs that take turns.
+        max_queue: number of jobs that wait for one of them to end.
+
+    Attributes:
+        num_steps: steps of sampling since the start.
+    """
+
+    def __init__(self, max_active: int, max_queue: int) -> None:
+        self.max_active, self.max_queue, self.num_steps = max_active, max_queue, 0
+        self._queue: deque[SamplingJob] = deque()
+        self._active: deque[tuple[SamplingJob, Iterator[None]]] = deque()
+        self._num_active = 0
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="genai-worker", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Cancel all jobs and end the thread."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def submit(self, job: SamplingJob) -> None:
+        """Add a job to the queue. Raises ``APIError`` if it is full."""
+        with self._changed:
+            if self._num_active + len(self._queue) >= self.max_active + self.max_queue:
+                raise APIError(429, "the server is busy: try again in a moment.", "queue_full", RETRY_SECONDS)
+            self._queue.append(job)
+            self._changed.notify()
+
+    def cancel(self, job: SamplingJob) -> None:
+        """End a job within a step. What it has finished stays."""
+        job.is_stopped = True
+        with self._changed:
+            in_queue = job in self._queue
+            if in_queue:
+                self._queue.remove(job)
+        if in_queue:
+            job.end("canceled")
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether there are jobs that are not over."""
+        with self._changed:
+            return bool(self._num_active or self._queue)
+
+    def _run(self) -> None:
+        while self._take_jobs():
+            job, steps = self._active.popleft()
+            if self._step(job, steps):
+                self._active.append((job, steps))
+            else:
+                with self._changed:
+                    self._num_active -= 1
+
+    def _take_jobs(self) -> bool:
+        """Wait for jobs and let as many as fit take turns; ``False``: the thread should end."""
+        with self._changed:
+            while not self._active and not self._queue and not self._is_closed:
+                self._changed.wait()
+            while self._queue and len(self._active) < self.max_active and not self._is_closed:
+                job = self._queue.popleft()
+                self._active.append((job, sampling_steps(job)))
+            self._num_active = len(self._active)
+            jobs = [*(job for job, _ in self._active), *self._queue] if self._is_closed else []
+        for job in jobs:
+            job.end("canceled")
+        return not self._is_closed
+
+    def _step(self, job: SamplingJob, steps: Iterator[None]) -> bool:
+        """Make one step of a job; return whether there are more."""
+        try:
+            if not job.is_stopped:
+                next(steps)
+                self.num_steps += 1
+                return True
+            steps.close()  # type: ignore[attr-defined]
+            job.end("canceled")
+        except StopIteration:
+            job.end("done")
+        except Exception as error:
+            job.end("failed", as_api_error(_without_paths(error, job)))
+        return False
+
+
+def sampling_steps(job: SamplingJob) -> Iterator[None]:
+    """Sample what a job asks for, batch by batch; yield after each step. Raises what sampling raises."""
+    model = job.model
+    assert model is not None
+    job.start()
+    prompts, seeds = [item.prompt for item in job.items], [item.seed for item in job.items]
+    for rows in batch_ranges(len(job.items), BATCH_SIZE):
+        stream = model.open_stream(
+            prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], job.init, job.options
+        )
+        if not rows.start:
+            _check_first(job, stream)
+            job.recipe = _make_recipe(job, model)
+        for row, decoder in zip(rows, stream.decoders, strict=True):
+            job.items[row].initial = decoder.initial
+        for parts in stream:
+            job.push(rows, parts, stream.length / stream.max_length if stream.progress is None else stream.progress)
+            yield
+        ended = [bool(decoder.done) for decoder in stream.decoders]
+        for row, result, has_ended in zip(rows, stream.iter_results(), ended, strict=True):
+            job.finish(row, result, has_ended)
+
+
+def _check_first(job: SamplingJob, stream: "Stream") -> None:
+    """Check a job when its first batch is known. Raises ``UserError``."""
+    stream.check_options(job.options)
+    if (values := stream.num_values * len(job.items)) > job.max_values:
+        raise UserError(f"these samples have {values:,} values; this server makes {job.max_values:,} at once.")
+
+
+def _make_recipe(job: SamplingJob, model: "Model") -> SampleRecipe:
+    """Return the recipe of a job's first sample, with names in place of paths."""
+    init = str(job.init) if job.init else None
+    recipe = make_recipe(model, [RecipeItem(job.items[0].prompt, job.items[0].seed)], 0, job.options, init)
+    names: dict[Any, str] = {str(path): path.name for path in job.uploads.paths.values()} if job.uploads else {}
+    sound = recipe.sound and CheckpointOrigin(
+        Path(recipe.sound.checkpoint).name, recipe.sound.checkpoint_sha256, recipe.sound.step
+    )
+    adapters = [replace(each, checkpoint=Path(each.checkpoint).name) for each in recipe.adapters]
+    return replace(
+        recipe,
+        options={
+            name: names.get(value, value) if isinstance(value, str) else value for name, value in recipe.options.items()
+        },
+        init=names.get(recipe.init) if recipe.init else None,
+        files={names.get(path, Path(path).name): digest for path, digest in recipe.files.items()},
+        checkpoint=Path(recipe.checkpoint).name,
+        adapters=adapters,
+        sound=sound,
+    )
+
+
+def _without_paths(error: Exception, job: SamplingJob) -> Exception:
+    """Return a user's mistake with the names of uploads in place of the paths at which the server keeps them."""
+    if not isinstance(error, UserError) or not job.uploads:
+        return error
+    message = str(error)
+    for name, path in job.uploads.paths.items():
+        message = message.replace(str(path), name)
+    return type(error)(message)
