@@ -56,7 +56,7 @@ class ServeSettings:
     behind_proxy: bool = False
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
-    active: Annotated[int, Ge(1), Le(1024)] = 4
+    active: Annotated[int, Ge(1), Le(1024)] = 32
     queue: Annotated[int, Ge(0), Le(100_000)] = 64
     max_prompt: Annotated[int, Ge(1)] = 100_000
     max_samples: Annotated[int, Ge(1), Le(10_000)] = 64

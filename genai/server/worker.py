@@ -1,16 +1,19 @@
-"""The worker: one thread that samples, in which jobs take turns, step by step."""
+"""The worker: one thread that samples, in which jobs of a model share the calls of its network, step by step."""
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genai.core.batch import batch_ranges
 from genai.core.errors import UserError
 from genai.inference.provenance import CheckpointOrigin, RecipeItem, SampleRecipe, make_recipe
-from genai.server.jobs import BATCH_SIZE, SamplingJob
+from genai.methods.base import map_steps
+from genai.methods.joint_sampling import JointSampling
+from genai.server.jobs import BATCH_SIZE, SamplingJob, State
 from genai.server.openai_errors import APIError, as_api_error
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ class Worker:
     """A thread that samples for jobs.
 
     Args:
-        max_active: number of jobs that take turns.
+        max_active: number of jobs that are sampled at once.
         max_queue: number of jobs that wait for one of them to end.
 
     Attributes:
@@ -33,7 +36,7 @@ class Worker:
     def __init__(self, max_active: int, max_queue: int) -> None:
         self.max_active, self.max_queue, self.num_steps = max_active, max_queue, 0
         self._queue: deque[SamplingJob] = deque()
-        self._active: deque[tuple[SamplingJob, Iterator[None]]] = deque()
+        self._active: dict[SamplingJob, JointSampling] = {}
         self._num_active = 0
         self._changed = threading.Condition()
         self._is_closed = False
@@ -77,45 +80,52 @@ class Worker:
 
     def _run(self) -> None:
         while self._take_jobs():
-            job, steps = self._active.popleft()
-            if self._step(job, steps):
-                self._active.append((job, steps))
-            else:
-                with self._changed:
-                    self._num_active -= 1
+            for job, joint in [*self._active.items()]:
+                if job.is_stopped:
+                    joint.remove(job)
+                    self._end(job, "canceled")
+            for joint in {id(joint): joint for joint in self._active.values()}.values():
+                for job, value in joint.step():
+                    self.num_steps += 1
+                    if isinstance(value, StopIteration):
+                        self._end(job, "done")
+                    elif isinstance(value, Exception):
+                        self._end(job, "failed", as_api_error(_without_paths(value, job)))
 
     def _take_jobs(self) -> bool:
-        """Wait for jobs and let as many as fit take turns; ``False``: the thread should end."""
+        """Wait for jobs and let as many as fit take part; ``False``: the thread should end."""
         with self._changed:
             while not self._active and not self._queue and not self._is_closed:
                 self._changed.wait()
             while self._queue and len(self._active) < self.max_active and not self._is_closed:
-                job = self._queue.popleft()
-                self._active.append((job, sampling_steps(job)))
+                self._begin(self._queue.popleft())
             self._num_active = len(self._active)
-            jobs = [*(job for job, _ in self._active), *self._queue] if self._is_closed else []
+            jobs = [*self._active, *self._queue] if self._is_closed else []
         for job in jobs:
             job.end("canceled")
         return not self._is_closed
 
-    def _step(self, job: SamplingJob, steps: Iterator[None]) -> bool:
-        """Make one step of a job; return whether there are more."""
-        try:
-            if not job.is_stopped:
-                next(steps)
-                self.num_steps += 1
-                return True
-            steps.close()  # type: ignore[attr-defined]
-            job.end("canceled")
-        except StopIteration:
-            job.end("done")
-        except Exception as error:
-            job.end("failed", as_api_error(_without_paths(error, job)))
-        return False
+    def _begin(self, job: SamplingJob) -> None:
+        """Let a job take part, together with the others of its model."""
+        assert job.model is not None
+        method = job.model.method
+        joint = next((each for each in self._active.values() if each.method is method), None) or JointSampling(method)
+        joint.add(job, sampling_steps(job))
+        self._active[job] = joint
+
+    def _end(self, job: SamplingJob, state: State, error: APIError | None = None) -> None:
+        with self._changed:
+            del self._active[job]
+            self._num_active = len(self._active)
+        job.end(state, error)
 
 
-def sampling_steps(job: SamplingJob) -> Iterator[None]:
-    """Sample what a job asks for, batch by batch; yield after each step. Raises what sampling raises."""
+def sampling_steps(job: SamplingJob) -> Generator[Any, Any, None]:
+    """Sample what a job asks for, batch by batch; yield after each step, and the network calls of its stream.
+
+    Raises:
+        Exception: whatever sampling raises.
+    """
     model = job.model
     assert model is not None
     job.start()
@@ -129,12 +139,15 @@ def sampling_steps(job: SamplingJob) -> Iterator[None]:
             job.recipe = _make_recipe(job, model)
         for row, decoder in zip(rows, stream.decoders, strict=True):
             job.items[row].initial = decoder.initial
-        for parts in stream:
-            job.push(rows, parts, stream.length / stream.max_length if stream.progress is None else stream.progress)
-            yield
+        yield from map_steps(stream.steps(), partial(_push, job, rows, stream))
         ended = [bool(decoder.done) for decoder in stream.decoders]
         for row, result, has_ended in zip(rows, stream.iter_results(), ended, strict=True):
             job.finish(row, result, has_ended)
+
+
+def _push(job: SamplingJob, rows: range, stream: "Stream", parts: Sequence[Any]) -> None:
+    """Add intermediate results to a job."""
+    job.push(rows, parts, stream.length / stream.max_length if stream.progress is None else stream.progress)
 
 
 def _check_first(job: SamplingJob, stream: "Stream") -> None:
