@@ -213,7 +213,14 @@ def test_a_text_to_continue_needs_no_prompt(place: Path, run_sample: Callable[..
 def test_options_become_what_they_are(place: Path, run_sample: Callable[..., None]) -> None:
     run_sample('stop=["a", ", b"]', "temperature=0", "top_k=3", "length=2", "out=options")
     asked = {"stop": ["a", ", b"], "temperature": 0.0, "top_k": 3, "length": 2}
-    left = {"min_p": 0.0, "top_p": 1.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "suffix": [], "stop_ids": []}
+    left = {
+        "min_p": 0.0,
+        "top_p": 1.0,
+        "repetition_penalty": 1.0,
+        "presence_penalty": 0.0,
+        "suffix": [],
+        "stop_ids": [],
+    }
     left |= {"logit_bias": {}, "logprobs": None, "regex": None, "json_schema": None}
     assert recipe(place / "options")["options"] == asked | left  # what is a default today may be another tomorrow
 

@@ -36,8 +36,8 @@ def wait(condition: Callable[[], bool], seconds: float = 20) -> float:
 
 
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "text": ("/v1/completions", {"model": "text", "prompt": "a", "max_tokens": 4096, "stream": True}),
-    "whole text": ("/v1/completions", {"model": "text", "prompt": "a", "max_tokens": 4096}),
+    "text": ("/v1/completions", {"model": "text", "prompt": "a", "max_tokens": 4096, "n": 32, "stream": True}),
+    "whole text": ("/v1/completions", {"model": "text", "prompt": "a", "max_tokens": 4096, "n": 32}),
     "image": ("/v1/images/generations", {"model": "image", "prompt": "a", "steps": 250, "n": 8}),
     "audio": ("/v1/audio/speech", {"model": "audio", "input": "a", "voice": "", "seconds": 100}),
 }
@@ -64,10 +64,13 @@ def test_a_hang_up_cancels_within_a_step(real: tuple[str, Service], kind: str) -
         assert other.get("/healthz").status_code == 200
 
 
-def test_a_hang_up_before_the_first_step_cancels_too(real: tuple[str, Service]) -> None:
+def test_a_hang_up_before_the_first_step_cancels_too(
+    real: tuple[str, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
     url, service = real
+    monkeypatch.setattr(service.worker, "max_active", 4)
     with httpx.Client(base_url=url) as client:
-        for _ in range(4):  # they take all turns
+        for _ in range(4):  # no more are sampled at once
             client.post("/api/jobs", json={"model": "image", "n": 8, "options": {"steps": 250}})
         active = list(service.jobs)
         with pytest.raises(httpx.ReadTimeout):
