@@ -1,6 +1,7 @@
 """Small data and small models that every test can use; nothing here needs a network or a file from elsewhere."""
 
 import importlib
+import io
 import os
 import random
 import shutil
@@ -295,6 +296,7 @@ def inside(
     def run(name: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         monkeypatch.chdir(cwd)
         monkeypatch.setattr(sys, "argv", [f"genai.{name}", *words])
+        monkeypatch.setattr(sys, "stdin", io.StringIO("Hi\n"))
         code: object = 0
         try:
             importlib.import_module(f"genai.commands.{name}").main()

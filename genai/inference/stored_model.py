@@ -264,6 +264,8 @@ def open_checkpoint(
     path = Path(source).expanduser().absolute()
     if package := _read_package(path):
         return package.file, package.state, []
+    if path.suffix == ".gguf" and not path.exists():
+        raise UserError(f"there is no file {source}.")
     if is_exported_path(path):
         raise UserError(f"{source} is a model of another tool, not a run or checkpoint.")
     if _is_peft_folder(path):

@@ -1,5 +1,6 @@
 """Every command line in README, docs and ``--help`` runs, on small data and for a few steps."""
 
+import json
 import re
 import shlex
 import shutil
@@ -107,6 +108,10 @@ def place(
     runs = [copy_run(trained(kind), folder / "runs", f"12:00:{number:02}") for number, kind in enumerate(kinds)]
     llama = genai.load(trained("llama"), device="cpu")
     export_folder(llama.modality, llama.method, folder / "my_llama")
+    settings = json.loads((folder / "my_llama" / "tokenizer_config.json").read_text())
+    template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
+    (folder / "my_llama" / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
+    (folder / "talk.json").write_text('[{"role": "user", "content": "Hi"}]')
     for kind in ("llama", "infill"):
         shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")
     for kind in ("text-gpt", "text-llama"):
