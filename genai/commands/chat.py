@@ -50,8 +50,8 @@ def chat(config: CommandConfig, options: Mapping[str, str]) -> None:
     model.build_options(values)
     conversation = Conversation(model, settings.system)
     is_terminal = sys.stdin.isatty()
+    report_checkpoints(model)
     if is_terminal:
-        report_checkpoints(model)
         print("Ask something. /help lists the commands; Ctrl-C stops an answer, Ctrl-D ends.", file=sys.stderr)
     session = ChatSession(conversation, {"length": settings.length, **values}, settings.seed, settings.system)
     for text in _read_terminal() if is_terminal else _read_lines():
@@ -92,7 +92,9 @@ class ChatSession:
             return False
         if name.startswith("/"):
             if name not in self.commands:
-                raise UserError(f"there is no command {one_line(name)}.{did_you_mean(name, self.commands)} /help")
+                raise UserError(
+                    f"there is no command {one_line(name)}.{did_you_mean(name, self.commands)} /help lists them."
+                )
             self.commands[name](argument.strip())
         elif text.strip():
             self.conversation.add("user", text.strip())

@@ -124,6 +124,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     report = _make_report(context, settings.weights, results)
     if file:
         _write_report(file, report)
+    else:
+        print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
     return report
 
 

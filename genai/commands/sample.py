@@ -99,7 +99,7 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
-    prompts = _chat_prompts(settings, model, _prompts(settings, model, options))
+    prompts = _chat_prompts(settings, model, options, _prompts(settings, model, options))
     check_samples(settings.n * len(prompts), f"n={settings.n:,}", settings.yes)
     prompts, seeds = expand_prompts(prompts, settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
@@ -192,17 +192,20 @@ def _prompts(settings: SampleSettings, model: "Model", options: Mapping[str, Any
     return parse_prompts(settings.prompt)
 
 
-def _chat_prompts(settings: SampleSettings, model: "Model", prompts: list[str]) -> list[str]:
+def _chat_prompts(
+    settings: SampleSettings, model: "Model", options: Mapping[str, Any], prompts: list[str]
+) -> list[str]:
     """Return the prompts of answers if ``messages=`` or ``system=`` is given, else ``prompts``. Raise ``UserError``."""
-    from genai.inference.conversation import Conversation, chat_modality, read_messages
+    from genai.inference.conversation import Conversation, read_messages
 
-    if settings.messages is not None:
-        messages = read_messages(Path(settings.messages).expanduser())
-        return [chat_modality(model).chat_prompt([*Conversation(model, settings.system or "").all_messages, *messages])]
-    if settings.system is None:
+    if settings.messages is None and settings.system is None:
         return prompts
-    conversations = [Conversation(model, settings.system, [{"role": "user", "content": text}]) for text in prompts]
-    return [chat_modality(model).chat_prompt(each.all_messages) for each in conversations]
+    system = [{"role": "system", "content": settings.system}] if settings.system else []
+    questions: list[Any] = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    if settings.messages is not None:
+        questions = [read_messages(Path(settings.messages).expanduser())]
+    conversations = [Conversation.from_messages(model, [*system, *messages]) for messages in questions]
+    return [conversation.prompt(options.get("length")) for conversation in conversations]
 
 
 def _read_recipe(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genai.core.errors import UserError, short_repr
+from genai.core.errors import UserError, join_names, short_repr
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
 from genai.modalities.chat_template import Message
@@ -15,7 +15,9 @@ from genai.modalities.pretrained_text import PretrainedText
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "developer", "user", "assistant", "tool")
+DEFAULT_LENGTH = 256
+"""Tokens of an answer for which a prompt leaves room if nothing else is said."""
 
 
 def chat_modality(model: "Model") -> PretrainedText:
@@ -45,6 +47,13 @@ class Conversation:
     def __post_init__(self) -> None:
         chat_modality(self.model)
 
+    @classmethod
+    def from_messages(cls, model: "Model", messages: object, name: str = "messages=") -> "Conversation":
+        """Continue a list of messages, of which the first may be the system's. Raises ``UserError``."""
+        checked = check_messages(messages, name)
+        system = checked.pop(0)["content"] if checked[0]["role"] == "system" else ""
+        return cls(model, system, checked)
+
     @property
     def all_messages(self) -> list[Message]:
         """All messages, the system's first."""
@@ -62,13 +71,15 @@ class Conversation:
                 return True
         return False
 
-    def prompt(self, length: int) -> str:
-        """Return the prompt of the next answer, with room for ``length`` tokens, or half of the context at least.
+    def prompt(self, length: int | None = None) -> str:
+        """Return the prompt of the next answer, with room for ``length`` tokens, but at most half of the context.
 
         Oldest pairs of question and answer are dropped until the rest fits. Raises what the template does.
         """
+        if self.messages and self.messages[-1]["role"] == "assistant":
+            raise UserError("the last message is an answer of the assistant: end with a question.")
         modality = chat_modality(self.model)
-        max_tokens = max(modality.block - length, modality.block // 2)
+        max_tokens = max(modality.block - (DEFAULT_LENGTH if length is None else length), modality.block // 2)
         while True:
             messages = [*self._system_messages(), *self.messages[self.num_dropped :]]
             text = modality.chat_prompt(messages)
@@ -90,18 +101,23 @@ class Conversation:
 
 
 def read_messages(path: Path) -> list[Message]:
-    """Read messages from a JSON file: a list of them, or an object with ``messages``. Raises ``UserError``."""
-    values = parse_json(read_text(path, "recipe"), str(path))
+    """Read messages from a JSON file: a list of them, or an object with ``messages``, such as the last line of a file
+    that ``Conversation.save`` wrote. Raises ``UserError``."""
+    text = read_text(path, "recipe")
+    lines = [line for line in text.splitlines() if line.strip()]
+    has_lines = path.suffix == ".jsonl" and bool(lines)
+    values = parse_json(lines[-1] if has_lines else text, str(path))
     messages = values.get("messages") if isinstance(values, dict) else values
     return check_messages(messages, str(path))
 
 
 def check_messages(messages: object, name: str) -> list[Message]:
-    """Return messages if each has a role and a text. Raises ``UserError``."""
+    """Return messages if each has a role and a text; a template may know fewer roles. Raises ``UserError``."""
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise UserError(f'{name}: it should be a list of messages, [{{"role": "user", "content": "Hi"}}].')
     for message in messages:
-        is_message = isinstance(message, dict) and isinstance(message.get("content"), str)
-        if not is_message or message.get("role") not in ROLES:
-            raise UserError(f"{name}: {short_repr(message)} is no message with a role ({', '.join(ROLES)}) and a text.")
+        if isinstance(message, dict) and isinstance(message.get("role"), str) and message["role"] not in ROLES:
+            raise UserError(f"{name}: there is no role {short_repr(message['role'])}. There are: {join_names(ROLES)}.")
+        if not isinstance(message, dict) or not all(isinstance(message.get(key), str) for key in ("role", "content")):
+            raise UserError(f"{name}: {short_repr(message)} is no message with a role and a content, which are texts.")
     return list(messages)

@@ -17,6 +17,8 @@ from genai.core.plain_data import parse_json
 from genai.media.base import FILE_OR_CONTENT
 from genai.modalities.tokenizers import Tokenizer
 
+JSON_FORMAT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""One line, as Python's ``json`` writes it: small models fill the length with white space where they may."""
 MAX_CHARACTERS = {"regex": 2**16, "json_schema": 2**20}
 
 
@@ -59,7 +61,11 @@ def create_grammar(regex: str | None, schema: str | None) -> str | None:
         raise UserError(f"{name}= has {len(text):,} characters: at most {MAX_CHARACTERS[name]:,}.")
     matcher = _import_module().LLMatcher
     try:
-        grammar: str = matcher.grammar_from_regex(text) if name == "regex" else matcher.grammar_from_json_schema(text)
+        grammar: str = (
+            matcher.grammar_from_regex(text)
+            if name == "regex"
+            else matcher.grammar_from_json_schema(text, defaults=JSON_FORMAT)
+        )
         error = matcher.validate_grammar(grammar)
     except ValueError as invalid:
         error = str(invalid)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 from fastapi import APIRouter
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from genai.core.errors import UserError, short_text
+from genai.inference.conversation import Conversation
 from genai.media.text import Document
 from genai.server.api_schema import json_request
 from genai.server.events import (
@@ -29,17 +30,7 @@ from genai.server.openai_answers import ChatAnswer, CompletionAnswer, TextAnswer
 from genai.server.request_fields import parse_request
 from genai.server.service import Service
 
-if TYPE_CHECKING:
-    from genai.inference.model import Model
-
 JSON_OBJECT = {"type": "object"}
-
-
-@runtime_checkable
-class HasChatPrompt(Protocol):
-    """A modality whose models have a chat template."""
-
-    def chat_prompt(self, messages: Sequence[Mapping[str, Any]]) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,20 +140,15 @@ def text_router(service: Service) -> APIRouter:
         if body.logprobs:
             options["logprobs"] = body.top_logprobs or 0
         messages = [_plain_message(message) for message in body.messages]
-        prompt = await service.with_model(body.model, lambda model: chat_prompt(model, messages), media=Document)
+        prompt = await service.with_model(
+            body.model,
+            lambda model: Conversation.from_messages(model, messages).prompt(options.get("length")),
+            media=Document,
+        )
         job = await service.start_job(body.model, prompt, body.n, body.seed, options, media=Document)
         return await _answer(service, request, job, ChatAnswer(job, body.logprobs), body)
 
     return router
-
-
-def chat_prompt(model: "Model", messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return messages as the prompt that a model was trained on. Raises ``UserError`` if it has no template."""
-    if not messages:
-        raise UserError("messages=[]: give one message or more.")
-    if not isinstance(model.modality, HasChatPrompt):
-        raise UserError("this model was not trained on chats, and has no chat template: use /v1/completions.")
-    return model.modality.chat_prompt(messages)
 
 
 async def _answer(

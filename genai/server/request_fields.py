@@ -20,7 +20,7 @@ UNSUPPORTED = {
     "functions": "models here call no functions",
     "audio": "chats here are texts",
     "modalities": "the model decides what it makes",
-    "suffix": "models here write on, and cannot fill a gap",
+    "suffix": "give it to /api/jobs, as an option of a model that fills gaps",
     "prediction": "it is not supported",
     "reasoning_effort": "models here do not reason apart from their answer",
     "web_search_options": "nothing here searches",

@@ -105,8 +105,11 @@ def test_the_oldest_turns_are_left_out_when_the_context_is_full(
     assert "messages are left out" in capsys.readouterr().err
     conversation = session.conversation
     assert conversation.num_dropped % 2 == 0 and len(conversation.messages) == 24
+    with pytest.raises(UserError, match="end with a question"):
+        conversation.prompt(4)
+    conversation.add("user", "12 the cat")
     prompt = conversation.prompt(4)
-    assert prompt.startswith("s:Be brief.\n") and "11 the" in prompt and "\nu:0 the" not in prompt
+    assert prompt.startswith("s:Be brief.\n") and "12 the" in prompt and "\nu:0 the" not in prompt
     assert len(model.modality.encode_prompt(prompt)) <= block - 4  # type: ignore[attr-defined]
 
 
@@ -146,7 +149,7 @@ def test_a_model_without_a_template_cannot_chat(source: Path) -> None:  # noqa: 
         Conversation(genai.load(source, device="cpu"))
 
 
-@pytest.mark.parametrize("messages", ["Hi", [], [{"role": "user"}], [{"role": "robot", "content": "a"}], [1], None])
+@pytest.mark.parametrize("messages", ["Hi", [], [{"role": "user"}], [{"role": 1, "content": "a"}], [1], None])
 def test_what_is_no_conversation_is_refused(messages: Any) -> None:
     with pytest.raises(UserError, match=r"list of messages|is no message"):
         check_messages(messages, "messages=a.json")
