@@ -10,8 +10,8 @@ from genai.sandbox.child.plain_values import MAX_VALUES, decode, encode
 
 VALUES: list[Any] = [
     None, True, False, 0, -1, 10**40, 1.5, -0.0, math.inf, "", "é\ud800\0", b"\0\xff", 1 + 2j, range(1, 9, 3),
-    [], [1, [2, []]], (), (1,), ((), []), set(), pytest.param({1, "a"}, id="a set"), frozenset({(1, 2)}), {}, {1: "a", (2, None): [b"x"]},
-    {"dict": {}, "set": []},
+    [], [1, [2, []]], (), (1,), ((), []), set(), pytest.param({1, "a"}, id="a set"), frozenset({(1, 2)}),
+    {}, {1: "a", (2, None): [b"x"]}, {"dict": {}, "set": []},
 ]  # fmt: skip
 
 
