@@ -17,7 +17,7 @@ from genai.cli.compose import (
     plugin_names,
 )
 from genai.core.errors import UserError, short_text
-from genai.core.old_names import NEWER_ARGUMENTS
+from genai.core.old_names import NEWER_ARGUMENTS, OPTIMIZER_DEFAULTS
 from genai.core.paths import config_dirs
 from genai.core.renamed import current_config, current_node, current_words, without_split
 from genai.core.terminal import one_line
@@ -169,10 +169,15 @@ def _is_interpolated(word: str) -> bool:
 def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     """Return overrides for values of ``run`` that its own overrides may no longer select.
 
-    These are the optimizer's values, from its ``config.yaml``, and those of arguments that are newer than the run.
+    These are the values of the optimizer and of the schedule, from its ``config.yaml``, and those of arguments that are
+    newer than the run.
     """
     config = run.read_config()
-    words = [] if "optimizer" in replaced_keys else _flat_words("optimizer", current_node(config.get("optimizer")))
+    words = []
+    for key, defaults in {"optimizer": OPTIMIZER_DEFAULTS, "schedule": {}}.items():
+        node = current_node(config.get(key))
+        if key not in replaced_keys and isinstance(node, Mapping) and node:
+            words += _flat_words(key, {**defaults, **node})
     keys = ("modality", "model") if {"data", "data._target_"} & replaced_keys else ("modality", "model", "data")
     nodes = {key: current_node(config.get(key)) for key in keys}
     return words + [word for key, node in nodes.items() for word in _newer_words(key, node)]

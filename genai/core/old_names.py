@@ -352,6 +352,10 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
     },
 }
 """By class, arguments that runs and checkpoints of before do not have, and the value that fits them."""
+OPTIMIZER_DEFAULTS: dict[str, float] = {
+    "head_lr": 0.004,
+}
+"""Arguments of optimizers that presets of before left out and some of today set, with the value that they had."""
 NEWER_KEYS: dict[str, Any] = {
     "name": None,
     "fast_dev_run": None,

@@ -13,6 +13,7 @@ from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError, short_text
 from genai.core.instantiate import instantiate
+from genai.core.old_names import OPTIMIZER_DEFAULTS
 from genai.core.renamed import current_config, current_node
 from genai.core.terminal import one_line
 from genai.inference.stored_model import open_checkpoint
@@ -100,6 +101,9 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     before = current_config(run.read_config() or values)
     ignored_keys = ("resume", "init_from", "runs", "plugins", "trainer")
     old_values, new_values = ({k: v for k, v in node.items() if k not in ignored_keys} for node in (before, values))
+    for node in (old_values, new_values):
+        if isinstance(node.get("optimizer"), Mapping):
+            node["optimizer"] = {**OPTIMIZER_DEFAULTS, **node["optimizer"]}
     differences = config_differences(old_values, new_values, "")
     changes = [(key.lstrip("."), old, new) for key, old, new in differences]
     current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}

@@ -100,13 +100,14 @@ def choices() -> list[Any]:
     """
     quick, slow = [], []
     for modality, members in MEMBERS.items():
-        optimizers = ("muon" if modality == "text" else f"muon_{modality}", "adamw")
+        optimizers = (f"muon_{modality}", "adamw")
         for (number, data), (place, model) in product(enumerate(members["data"]), enumerate(members["model"])):
             optimizer = "adamw_gan" if model == "gan" else optimizers[number % 2]
             words = (f"modality={modality}", f"data={data}", f"model={model}", f"optimizer={optimizer}")
             is_quick = (number - place) % min(len(members["data"]), len(members["model"])) == 0
             (quick if is_quick else slow).append((*words, *TINY_MODEL.get(model, members["tiny"])))
-    quick.append(("modality=text", "data=text_folder", "optimizer=finetune", *MEMBERS["text"]["tiny"]))
+    for optimizer in ("finetune", "muon"):
+        quick.append(("modality=text", "data=text_folder", f"optimizer={optimizer}", *MEMBERS["text"]["tiny"]))
     quick += [(f"experiment={name}", *MEMBERS[modality]["tiny"]) for name, modality in EXPERIMENTS.items()]
     return [*quick, *(pytest.param(words, marks=pytest.mark.slow) for words in slow)]
 

@@ -301,7 +301,8 @@ def test_a_strange_run_makes_hydra_build_nothing(good: Path, tmp_path: Path) -> 
     hostile = tmp_path / "hostile.yaml"
     hostile.write_text(f"# @package _global_\nhydra: {{callbacks: {{x: {mkdir}}}}}\n")
     climbing = f"{'../' * 12}{hostile.with_suffix('').relative_to('/')}"
-    expected = ["batch=2", "seed=3", "modality.reserved=16", "steps=3"]
+    values = ["optimizer.head_lr=0.008", "schedule.warmup=8", "schedule.cooldown=0.5", "modality.reserved=16"]
+    expected = ["batch=2", "seed=3", *values, "steps=3"]
     for word in (
         f"+hydra.callbacks.x={mkdir}", f"hydra/callbacks@x={mkdir}", "--config-dir=x", "data@hydra.job=x", 3,
         f"data={climbing}", f"+experiment={climbing}", f"../x={climbing}", "plugins=[mine]", "plugins.x=mine",
