@@ -102,8 +102,8 @@ def encode_override(word: str, free_text: Iterable[str]) -> str:
         return word
     is_null = value == "null" and key.lstrip("+") != "prompt"  # a prompt may be the text "null"
     if key.lstrip("+") in free_text and (config_dir() / key.lstrip("+")).is_dir():
-        encoded = f"{{{_TEXT_KEY}: x{value.encode('utf-8', 'surrogateescape').hex()}}}"
-        return f"++{key.lstrip('+')}={'null' if is_null else encoded}"
+        encoded = "null" if is_null else f"x{value.encode('utf-8', 'surrogateescape').hex()}"
+        return f"++{key.lstrip('+')}={{{_TEXT_KEY}: {encoded}}}"
     if key.lstrip("+") in free_text and not is_null and not _PLAIN.fullmatch(value):
         value = f"text-in-hex:{value.encode('utf-8', 'surrogateescape').hex()}"
     if "." in key and key.lstrip("+").split(".")[0] in NODE_KEYS:
@@ -123,7 +123,8 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, DictConfig):
         value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
     if isinstance(value, dict) and value.keys() == {_TEXT_KEY}:
-        return bytes.fromhex(str(value[_TEXT_KEY])[1:]).decode("utf-8", "surrogateescape")
+        text = value[_TEXT_KEY]
+        return None if text is None else bytes.fromhex(str(text)[1:]).decode("utf-8", "surrogateescape")
     if isinstance(value, dict):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -140,7 +141,7 @@ def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
     """Compose ``configs/<config_name>.yaml`` with the overrides ``words``, from Python. Raises ``UserError``."""
     GlobalHydra.instance().clear()
     words = current_words(config_name, words)
-    _check_words(words)
+    _check_words(config_name, words)
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
             overrides = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words]
@@ -197,7 +198,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
     sys.argv[1:] = [encode_override(word, FREE_TEXT_KEYS.get(config_name, ())) for word in words] + _search_path(words)
 
     def run() -> None:
-        _check_words(words)
+        _check_words(config_name, words)
         try:
             hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(job)()
         except (HydraException, OmegaConfBaseException) as error:
@@ -285,7 +286,7 @@ def _search_path(words: Sequence[str]) -> list[str]:
     return [f"hydra.searchpath=[{','.join(folders)}]"] if folders else []
 
 
-def _check_words(words: Sequence[str]) -> None:
+def _check_words(config_name: str, words: Sequence[str]) -> None:
     """Check flags and config groups. Raises ``UserError`` for an unknown flag or a group that is null."""
     flags = set(get_args_parser()._option_string_actions)
     for word in words:
@@ -294,9 +295,10 @@ def _check_words(words: Sequence[str]) -> None:
             raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
         if key == "hydra.sweep.dir" and (Path(value.strip("'\"")).expanduser() / "multirun.yaml").exists():
             raise UserError(f"{word}: the runs of another -m are there. Give a new folder, or leave it out.")
-        if word in ("debug=null", "experiment=null", "adapter=null"):
+        if config_name == "train" and word in ("debug=null", "experiment=null", "adapter=null"):
             raise UserError(f"{word}: there is none by default. Leave it out.")
-        if value == "null" and key in NODE_KEYS and (members := sorted((config_dir() / key).glob("*.yaml"))):
+        is_group = config_name == "train" and key in NODE_KEYS  # elsewhere adapter= is a text
+        if value == "null" and is_group and (members := sorted((config_dir() / key).glob("*.yaml"))):
             raise UserError(f"{word}: {key} cannot be null. There are: {', '.join(file.stem for file in members)}.")
 
 

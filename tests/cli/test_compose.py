@@ -52,6 +52,7 @@ HYDRA_SYNTAX = st.lists(st.sampled_from([*NASTY, *".~-+_/1e:,=$%@*?|nx", "inf", 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(ANY | HYDRA_SYNTAX, min_size=len(FREE_TEXT_KEYS["sample"]), max_size=len(FREE_TEXT_KEYS["sample"])))
+@example(["null"] * len(FREE_TEXT_KEYS["sample"]))
 @example(NASTY[: len(FREE_TEXT_KEYS["sample"])])
 @example(NASTY[-len(FREE_TEXT_KEYS["sample"]) :])
 def test_any_text_arrives_as_it_was_sent(texts: list[str]) -> None:
