@@ -56,7 +56,7 @@ format: $(INSTALLED)  ## let ruff mend what it can
 
 bench: $(INSTALLED)  ## speed and quality, measured
 	@ls benchmarks/*.py >/dev/null 2>&1 || echo "There are no benchmarks yet: they will be benchmarks/*.py."
-	@for file in $(filter-out %/common.py %/nanogpt.py %/training_step.py %/text_train.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in $(filter-out %/common.py %/nanogpt.py %/training_step.py %/server_process.py %/text_train.py %/serve_load.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 dashboard: $(INSTALLED)  ## TensorBoard on runs/
 	$(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200

@@ -12,18 +12,14 @@ HTTP and JSON. Answers are compared byte by byte.
 import argparse
 import asyncio
 import hashlib
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import httpx
 from common import QUIET, save
+from server_process import model_ids, process_cpu_seconds, running_server
 
 import genai
 
@@ -56,34 +52,16 @@ def measure(runs: str, kind: str, clients: int, count: int, repeats: int) -> dic
     digests = set()
     for _ in range(repeats):
         for way, active in WAYS.items():
-            with running_server(runs, active, count) as (url, process):
+            words = (f"active={active}", f"queue={count}")
+            with running_server(runs, *words, OMP_NUM_THREADS="1") as (url, process):
                 asyncio.run(ask(url, kind, 1, range(2)))  # loads the model, and compiles what is not on the disk
-                start = cpu_seconds(process)
+                start = process_cpu_seconds(process)
                 digests.add(asyncio.run(ask(url, kind, clients, range(count))))
-                seconds[way].append(cpu_seconds(process) - start)
+                seconds[way].append(process_cpu_seconds(process) - start)
     rates = {way: count / median(values) for way, values in seconds.items()}
     first, second = rates.values()
     print(f"{kind}: {rates} requests per CPU s, {second / first:.1f}x; answers equal: {len(digests) == 1}", flush=True)
     return {"rates": rates, "ratio": second / first, "equal": len(digests) == 1}
-
-
-@contextmanager
-def running_server(runs: str, active: int, queue: int) -> Iterator[tuple[str, int]]:
-    """Run a server with one thread; yield its address and its process."""
-    words = ["-m", "genai", "serve", f"runs={runs}", "port=0", "device=cpu", f"active={active}", f"queue={queue}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout
-        try:
-            yield process.stdout.readline().strip().removesuffix("/docs"), process.pid
-        finally:
-            process.terminate()
-
-
-def cpu_seconds(process: int) -> float:
-    """Return the CPU seconds of a process so far."""
-    ticks = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 async def ask(url: str, kind: str, clients: int, seeds: range) -> str:
@@ -91,13 +69,7 @@ async def ask(url: str, kind: str, clients: int, seeds: range) -> str:
     path, body = REQUESTS[kind]
     answers: dict[int, bytes] = {}
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
-        while True:
-            try:
-                models = (await client.get("/api/models")).json()["data"]
-                break
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
-        name = next(model["id"] for model in models if model["modality"] == kind)
+        name = (await model_ids(client))[kind]
         waiting = iter(seeds)
 
         async def work() -> None:

@@ -9,7 +9,6 @@ by status, requests that were cut off, and the memory and open files of the serv
 import asyncio
 import os
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from server_process import model_ids, process_cpu_seconds, running_server
 
 HOSTILE: list[dict[str, Any]] = [
     {"content": b"[" * 100_000},
@@ -32,28 +32,15 @@ HANG_UPS, HOSTILES = 0.10, 0.05
 
 def main(runs: str, seconds: float = 600, clients: int = 200) -> None:
     """Print the table."""
-    words = [sys.executable, "-m", "genai", "serve", f"runs={runs}", "port=0", "device=cpu", "active=8", "queue=400"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout
-        url = process.stdout.readline().strip().removesuffix("/docs")
-        try:
-            asyncio.run(run_clients(url, process.pid, seconds, clients))
-        finally:
-            process.terminate()
+    with running_server(runs, "active=8", "queue=400") as (url, process):
+        asyncio.run(run_clients(url, process, seconds, clients))
 
 
 async def run_clients(url: str, process: int, seconds: float, clients: int) -> None:
     """Let clients ask for a while and print what they get."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=clients)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
-        while True:
-            try:
-                models = (await client.get("/api/models")).json()["data"]
-                break
-            except httpx.TransportError:
-                await asyncio.sleep(0.05)
-        names = {entry["modality"]: entry["id"] for entry in models}
+        names = await model_ids(client)
         counts: Counter[str] = Counter()
         end = time.monotonic() + seconds
         tasks = [asyncio.create_task(ask(client, names, random.Random(i), end, counts)) for i in range(clients)]
@@ -71,10 +58,9 @@ def print_row(seconds: float, counts: Counter[str], process: int) -> None:
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1000
     files = len(os.listdir(f"/proc/{process}/fd"))
-    ticks = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
     names = ("requests", "200", "4xx", "429", "5xx", "failed", "hung up")
     cells = [f"{counts[name]:,}" for name in names]
-    print(f"{seconds:.0f}", *cells, f"{memory:.0f}", files, f"{sum(map(int, ticks)) / 100:.0f}", sep="  ", flush=True)
+    print(f"{seconds:.0f}", *cells, f"{memory:.0f}", files, f"{process_cpu_seconds(process):.0f}", sep="  ", flush=True)
 
 
 async def ask(

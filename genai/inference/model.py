@@ -19,7 +19,7 @@ from genai.core.renamed import module_getattr
 from genai.inference.adapters import parse_adapters
 from genai.inference.stored_model import read_model
 from genai.media.base import Media
-from genai.methods.base import Method, NetworkCall
+from genai.methods.base import Method, NetworkCall, map_steps
 from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit, push_log_probs
 from genai.networks.native.weight_format import describe_rung, set_weight_format
@@ -279,23 +279,18 @@ class Stream:
     def __iter__(self) -> Iterator[list[Any]]:
         return self._parts
 
+    def steps(self) -> Generator[list[Any] | NetworkCall, Any, None]:
+        """Yield what iteration yields, and each ``NetworkCall`` that streams can share, see ``JointSampling``."""
+        yield from map_steps(self.method.steps(self._request, self._method_options), self._push, self._is_done)
+
     def _iterate(self) -> Iterator[list[Any]]:
         for chunk in self.method.stream(self._request, self._method_options):
             yield self._push(chunk)
-            if all(decoder.done for decoder in self.decoders):
+            if self._is_done():
                 return
 
-    def steps(self) -> Generator[list[Any] | NetworkCall, Any, None]:
-        """Yield what iteration yields, and network calls that several streams can share, see ``JointSampling``."""
-        steps, answer = self.method.steps(self._request, self._method_options), None
-        try:
-            while not all(decoder.done for decoder in self.decoders):
-                value = steps.send(answer)
-                answer = yield value if isinstance(value, NetworkCall) else self._push(value)
-        except StopIteration:
-            return
-        finally:
-            steps.close()
+    def _is_done(self) -> bool:
+        return all(decoder.done for decoder in self.decoders)
 
     def _push(self, chunk: Chunk) -> list[Any]:
         """Add a chunk, and return the intermediate results."""

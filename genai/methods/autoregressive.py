@@ -149,10 +149,23 @@ class Autoregressive(Method):
     @torch.inference_mode()
     def stream(self, request: Request, options: AutoregressiveOptions) -> Iterator[Chunk]:
         """Yield ``network.chunk`` classes per item and chunk, until ``request.size`` or until every item has ended."""
+        if (engine := self._token_engine(request, options)) is not None:
+            yield from call_each(self._text_steps(engine, request, options), self.call_network)
+            return
         start = 0
-        for classes, log_probs in self._generate_chunks(request, options):
+        for classes, log_probs in self._generate_chunks(self._within_positions(request), options):
             yield Chunk(start, classes.cpu(), log_probs=None if log_probs is None else log_probs.cpu())
             start += classes.shape[1]
+
+    @torch.inference_mode()
+    def steps(self, request: Request, options: AutoregressiveOptions) -> Generator[Chunk | NetworkCall, Any, None]:
+        """Yield what ``stream`` does; texts in a native engine share it with those of other requests."""
+        if self.shared_engine is None or not self.shared_engine.is_current:
+            self.shared_engine = self._token_engine(request, options)
+        if self.shared_engine is None or not self._can_use_tokens(request, options):
+            yield from self.stream(request, options)
+        else:
+            yield from self._text_steps(self.shared_engine, request, options)
 
     def sample(self, request: Request, options: AutoregressiveOptions) -> list[Tensor]:
         assert request.init is not None
@@ -180,16 +193,12 @@ class Autoregressive(Method):
     def _generate_chunks(
         self, request: Request, options: AutoregressiveOptions
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield the next classes (batch, n) of all items, with a native engine if there is one, and log-probabilities
-        (batch, n, classes) if they are requested."""
+        """Yield the next classes (batch, n) of all items, with a native engine of classes if there is one, and
+        log-probabilities (batch, n, classes) if they are requested."""
         init = request.init
         assert init is not None
-        request, guidance = self._within_positions(request), getattr(options, "guidance", 1.0)
-        length, uniforms = request.size[0], UniformSampler(request.seeds, self.device)
-        if (engine := self._token_engine(request, options)) is not None:
-            batch = self._begin_texts(engine, request, options)
-            yield from call_each(_token_steps(batch, uniforms, request), self.call_network)
-            return
+        length, guidance = request.size[0], getattr(options, "guidance", 1.0)
+        uniforms = UniformSampler(request.seeds, self.device)
         x, valid = left_pad(init * (1 if guidance == 1 else 2), self.device)
         logits, cache = self.network.prefill(x, valid, length, **self._conditioning(request, guidance != 1))
         check_output(logits.logsumexp(-1))  # single classes may have a logit of minus infinity
@@ -210,15 +219,13 @@ class Autoregressive(Method):
             classes, log_probs = zip(*chunk, strict=True)
             yield torch.stack(classes, 1), torch.stack(log_probs, 1) if request.log_probs else None
 
-    @torch.inference_mode()
-    def steps(self, request: Request, options: AutoregressiveOptions) -> Generator[Chunk | NetworkCall, Any, None]:
-        """Yield what ``stream`` does; texts in a native engine share it with those of other requests."""
-        if not self._can_use_tokens(request, options) or not (engine := self._current_engine(request, options)):
-            yield from self.stream(request, options)
-            return
+    def _text_steps(
+        self, engine: Any, request: Request, options: AutoregressiveOptions
+    ) -> Generator[Chunk | NetworkCall, Any, None]:
+        """Yield the chunks of texts in a native engine of tokens, and the calls of its loop."""
         request = self._within_positions(request)
         batch = self._begin_texts(engine, request, options)
-        uniforms, start = UniformSampler(request.seeds, self.device), 0
+        start = 0
 
         def chunk(output: tuple[Tensor, Tensor | None]) -> Chunk:
             nonlocal start
@@ -226,7 +233,7 @@ class Autoregressive(Method):
             return Chunk(start - output[0].shape[1], output[0], log_probs=output[1])
 
         try:
-            yield from map_steps(_token_steps(batch, uniforms, request), chunk)
+            yield from map_steps(_token_steps(batch, UniformSampler(request.seeds, self.device), request), chunk)
         finally:
             batch.remove()
 
@@ -252,12 +259,6 @@ class Autoregressive(Method):
         if longest >= limit:
             raise UserError(f"a prompt of {longest:,} tokens: this model has {limit:,} positions in all.")
         return replace(request, size=(min(request.size[0], limit - longest),))
-
-    def _current_engine(self, request: Request, options: AutoregressiveOptions) -> Any:
-        """Return the engine that requests share, a new one if the weights have changed; ``None``: there is none."""
-        if self.shared_engine is None or not self.shared_engine.is_current:
-            self.shared_engine = self._token_engine(request, options)
-        return self.shared_engine
 
     def _can_use_tokens(self, request: Request, options: AutoregressiveOptions) -> bool:
         """Return whether the network is one of tokens, without conditioning."""

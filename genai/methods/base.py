@@ -30,15 +30,23 @@ def call_each(steps: Generator[Any, Any, Any], call_network: Callable[[list[Any]
             yield value
 
 
-def map_steps(steps: Generator[Any, Any, None], function: Callable[[Any], Any]) -> Generator[Any, Any, None]:
-    """Yield ``function`` of what ``steps`` yields, but each ``NetworkCall`` as it is, and send its answer back."""
+def map_steps(
+    steps: Generator[Any, Any, None], function: Callable[[Any], Any], is_done: Callable[[], bool] = lambda: False
+) -> Generator[Any, Any, None]:
+    """Yield ``function`` of what ``steps`` yields, but each ``NetworkCall`` as it is, and send its answer back.
+
+    Args:
+        is_done: whether no more steps are needed; they are closed then.
+    """
     answer = None
-    while True:
-        try:
+    try:
+        while not is_done():
             value = steps.send(answer)
-        except StopIteration:
-            return
-        answer = yield value if isinstance(value, NetworkCall) else function(value)
+            answer = yield value if isinstance(value, NetworkCall) else function(value)
+    except StopIteration:
+        return
+    finally:
+        steps.close()
 
 
 def check_output(x: Tensor) -> Tensor:
@@ -122,12 +130,12 @@ class Method(nn.Module, ABC):
         """Return the final samples of ``stream``, one tensor per item, including the beginning that was given."""
 
     def steps(self, request: Request, options: Any) -> Generator[Chunk | NetworkCall, Any, None]:
-        """Yield the chunks of ``stream``, and network calls of the network that requests in progress can share.
+        """Yield the chunks of ``stream``, and each ``NetworkCall`` that requests in progress can share.
 
-        What ``call_network`` returns for a network call is sent back. By default a method has none.
+        What ``call_network`` returns for it is sent back. By default a method has none.
         """
         yield from self.stream(request, options)
 
     def call_network(self, inputs: Sequence[Any]) -> list[Any]:
-        """Return what the network computes for network calls of ``steps``, in one pass where they fit together."""
+        """Return what the network computes for each of ``inputs``, in one pass where they fit together."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Requests in progress that share network calls of a network."""
+"""Requests in progress that share the calls of a network."""
 
 from collections.abc import Generator, Hashable
 from typing import Any
@@ -9,8 +9,8 @@ from genai.methods.base import Method, NetworkCall
 class JointSampling:
     """Requests to one method, which join and leave at any step.
 
-    A request gets the same samples as alone: a network call of several requests has the same numbers for each of them
-    (on a CPU in float32), and their random numbers are their own.
+    A request gets the same samples as alone: a call for several requests has the same numbers for each of them (on a
+    CPU in float32), and their random numbers are their own.
     """
 
     def __init__(self, method: Method) -> None:

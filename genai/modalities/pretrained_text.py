@@ -17,11 +17,11 @@ from genai.core.errors import UserError, short_text
 from genai.modalities.chat_template import ChatTemplate, Message
 from genai.modalities.infill import InfillMarks, find_marks
 from genai.modalities.text import Text, TextOptions
+from genai.modalities.token_ids import TokenID
 from genai.modalities.tokenizers import CHARACTER_TO_BYTE, Tokenizer
 
 MAX_FILE = 64 * 2**20
 """Characters of a ``tokenizer.json``."""
-TokenID = Annotated[int, Ge(0), Le(2_000_000)]
 
 
 class PretrainedTokenizer(Tokenizer):

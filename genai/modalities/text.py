@@ -1,16 +1,14 @@
 """The text modality: tokens, windows of a memory-mapped corpus, and streams that never split a character."""
 
 import html
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le, Len
-from pydantic import BeforeValidator
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from genai.core.batch import Batch, Request
@@ -26,21 +24,7 @@ from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, Inf
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.text_decoder import TextDecoder
-
-MAX_STOP_IDS = 64
-TokenID = Annotated[int, Ge(0), Le(2_000_000)]
-
-
-def _with_integer_keys(value: Any) -> Any:
-    """Return a mapping with whole numbers in place of texts as keys, which JSON makes of them."""
-    if not isinstance(value, Mapping):
-        return value
-    return {int(key) if isinstance(key, str) and key.isdecimal() else key: each for key, each in value.items()}
-
-
-LogitBiases = Annotated[
-    Mapping[TokenID, Annotated[float, Ge(-100), Le(100)]], BeforeValidator(_with_integer_keys), Len(0, 10_000)
-]
+from genai.modalities.token_ids import LogitBiases, StopIDs, bias_vector, check_ids
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ class TextOptions:
 
     length: Annotated[int, Ge(1), Le(1_000_000)] = 256
     stop: Sequence[str] = ()
-    stop_ids: Annotated[Sequence[TokenID], Len(0, MAX_STOP_IDS)] = ()
+    stop_ids: StopIDs = ()
     logit_bias: LogitBiases = field(default_factory=dict)
     logprobs: Annotated[int, Ge(0), Le(20)] | None = None
     regex: str | None = None
@@ -290,25 +274,6 @@ class Text(Modality):
 
     def preview(self) -> Preview:
         return TextPreview()
-
-
-def bias_vector(biases: Mapping[int, float], num_classes: int) -> Tensor | None:
-    """Return biases by token id as (classes,); ``None``: there are none. Raises ``UserError`` for an unknown id."""
-    if not biases:
-        return None
-    check_ids("logit_bias", biases, num_classes)
-    vector = torch.zeros(num_classes)
-    for index, bias in biases.items():
-        vector[index] = -math.inf if bias == -100 else bias
-    if vector.max() == -math.inf:
-        raise UserError("logit_bias=: it forbids every token.")
-    return vector
-
-
-def check_ids(name: str, ids: Collection[int], num_classes: int) -> None:
-    """Raise ``UserError`` if there is no such token."""
-    if ids and max(ids) >= num_classes:
-        raise UserError(f"{name}=: there is no token {max(ids)}; the last one is {num_classes - 1}.")
 
 
 def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:

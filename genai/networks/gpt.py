@@ -259,7 +259,7 @@ class GPT(nn.Module):
 
         Returns:
             The engine; ``None`` on other devices than the CPU, for a network that is sharded over processes, or if
-            compilation fails.
+            numba is missing or cannot be used.
         """
         is_sharded = any(type(module).__name__.startswith("FSDP") for module in self.modules())
         if self.embedding.weight.device.type != "cpu" or is_sharded or not self.has_native_loop:
@@ -268,7 +268,7 @@ class GPT(nn.Module):
             from genai.networks.native.gpt_engine import create_engine
 
             return create_engine(self)
-        except Exception:  # numba is missing, or its compiler fails on this machine
+        except Exception:  # numba is missing, or does not work on this machine
             logging.getLogger(__name__).debug("no native engine", exc_info=True)
             self.has_native_loop = False
             return None

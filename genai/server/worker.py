@@ -37,7 +37,6 @@ class Worker:
         self.max_active, self.max_queue, self.num_steps = max_active, max_queue, 0
         self._queue: deque[SamplingJob] = deque()
         self._active: dict[SamplingJob, JointSampling] = {}
-        self._num_active = 0
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="genai-worker", daemon=True)
@@ -57,7 +56,7 @@ class Worker:
     def submit(self, job: SamplingJob) -> None:
         """Add a job to the queue. Raises ``APIError`` if it is full."""
         with self._changed:
-            if self._num_active + len(self._queue) >= self.max_active + self.max_queue:
+            if len(self._active) + len(self._queue) >= self.max_active + self.max_queue:
                 raise APIError(429, "the server is busy: try again in a moment.", "queue_full", RETRY_SECONDS)
             self._queue.append(job)
             self._changed.notify()
@@ -76,7 +75,7 @@ class Worker:
     def has_jobs(self) -> bool:
         """Whether there are jobs that are not over."""
         with self._changed:
-            return bool(self._num_active or self._queue)
+            return bool(self._active or self._queue)
 
     def _run(self) -> None:
         while self._take_jobs():
@@ -99,7 +98,6 @@ class Worker:
                 self._changed.wait()
             while self._queue and len(self._active) < self.max_active and not self._is_closed:
                 self._begin(self._queue.popleft())
-            self._num_active = len(self._active)
             jobs = [*self._active, *self._queue] if self._is_closed else []
         for job in jobs:
             job.end("canceled")
@@ -116,7 +114,6 @@ class Worker:
     def _end(self, job: SamplingJob, state: State, error: APIError | None = None) -> None:
         with self._changed:
             del self._active[job]
-            self._num_active = len(self._active)
         job.end(state, error)
 
 

@@ -1,5 +1,6 @@
 """Setup of a run: everything is checked and built before a trainer or a folder is created."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
-from genai.training.base import find_base, with_base_nodes
+from genai.training.base import Base, find_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
 from genai.training.config import TrainSettings
 from genai.training.loggers import Logger
@@ -101,16 +102,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
     train, val = _pack_data(modality, source, settings)
-    torch.manual_seed(settings.seed)
-    with SkipInit() if base else nullcontext():
-        method = parts.build_method()
-    parse_dataclass(method.Options, method.sampling, "model.sampling")
-    if base:
-        base.assign_weights(method)
-    if parts.adapter:
-        parts.adapter.attach(method)
-    if start and not resumed:
-        load_initial_weights(method, start["state_dict"], settings.init_from or "")
+    method = _build_method(parts, base, {} if resumed else start.get("state_dict", {}))
     optimizers = parts.build_optimizers(method)
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:
@@ -139,6 +131,25 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         header.step if resumed and header else 0,
         start if resumed else {},
     )
+
+
+def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str, Any]) -> Method:
+    """Return the method with the weights of its base, of ``init_from=`` or random ones, and with its adapter.
+
+    Raises:
+        UserError: a part or the weights do not fit.
+    """
+    torch.manual_seed(parts.settings.seed)
+    with SkipInit() if base else nullcontext():
+        method = parts.build_method()
+    parse_dataclass(method.Options, method.sampling, "model.sampling")
+    if base:
+        base.assign_weights(method)
+    if parts.adapter:
+        parts.adapter.attach(method)
+    if weights:
+        load_initial_weights(method, weights, parts.settings.init_from or "")
+    return method
 
 
 def _pack_data(modality: Modality, source: Source, settings: TrainSettings) -> tuple[PackedDataset, PackedDataset]:

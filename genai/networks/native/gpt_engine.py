@@ -16,7 +16,7 @@ from genai.networks.native.token_sampling import TokenSampling
 
 
 class GPTEngine:
-    """Generation of texts that begin and end at any time, each in a slot. It compiles the loop if that is not yet done.
+    """Generation of texts that begin and end at any time, each in a slot. The first call compiles the loop, once.
 
     Args:
         network: the GPT.
@@ -25,9 +25,9 @@ class GPTEngine:
 
     def __init__(self, network: Any, packed: PackedGPT) -> None:
         self.network, self.packed = network, packed
-        self.free: list[int] = []
+        self.free = [0]
         self.state, self.params = self._allocate(1, 1)
-        compile_gpt_loop(packed.kind, packed.head_kind, *tile_shape(1))  # fails here if it cannot be compiled
+        compile_gpt_loop(packed.kind, packed.head_kind, *tile_shape(1))  # raises if numba cannot be used here
 
     def add(self, prompt: Tensor, logits: Tensor, cache: Any, sampling: TokenSampling) -> int:
         """Begin a text, and return its slot.
@@ -126,9 +126,8 @@ class GPTEngine:
         loop(*arguments, rows, cos, sin, uniforms, tokens, logits)
 
     def _allocate(self, slots: int, capacity: int) -> tuple[GPTState, TokenParams]:
-        """Return the memory of free ``slots`` and of one for padding."""
+        """Return the memory of ``slots`` and of one for padding."""
         shape, network = self.packed.shape, self.network
-        self.free = [*reversed(range(slots))]
         count, padded_vocab = slots + 1, -(-network.vocab_size // BLOCK) * BLOCK
         keys = np.zeros((shape.layers, count, shape.kv_heads, capacity, shape.head_width), np.float32)
         state = GPTState(
@@ -151,9 +150,9 @@ class GPTEngine:
         if len(self.free) >= count and time <= old.keys.shape[3]:
             return
         missing = max(0, count - len(self.free))
-        free, slots = self.free, used + max(missing, used // 2 if missing else 0)  # not each text copies all of them
+        slots = used + max(missing, used // 2 if missing else 0)  # so that not each text copies all of them
         self.state, self.params = self._allocate(slots, max(time, old.keys.shape[3]))
-        self.free = [*reversed(range(used, slots)), *free]
+        self.free = [*reversed(range(used, slots)), *self.free]
         for name in OPTIONAL_ARRAYS:
             array = getattr(old, name)
             self.state = self.state._replace(**{name: np.zeros((slots + 1, array.shape[1]), array.dtype)})
