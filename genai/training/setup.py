@@ -102,7 +102,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
     train, val = _pack_data(modality, source, settings)
-    method = _build_method(parts, base, {} if resumed else start.get("state_dict", {}))
+    method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
     optimizers = parts.build_optimizers(method)
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:
@@ -133,7 +133,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     )
 
 
-def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str, Any]) -> Method:
+def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str, Any] | None) -> Method:
     """Return the method with the weights of its base, of ``init_from=`` or random ones, and with its adapter.
 
     Raises:
@@ -147,7 +147,7 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
         base.assign_weights(method)
     if parts.adapter:
         parts.adapter.attach(method)
-    if weights:
+    if weights is not None:
         load_initial_weights(method, weights, parts.settings.init_from or "")
     return method
 
