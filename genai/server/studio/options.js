@@ -1,0 +1,126 @@
+/** The form of a model: one field for each option that the server describes. */
+
+import { html } from "./htm-preact.js";
+import { withCode } from "./ui.js";
+
+/** Options that most requests set; the others are below "More options". */
+const MAIN = new Set(["length", "seconds", "frames", "temperature", "guidance", "steps", "strength"]);
+const SLIDER_SPAN = 4;
+/** A slider ends at so many times the default, where the allowed range is much longer. */
+
+export const isFile = (option) => option.format === "binary";
+
+/** Show the options. `values` holds those that were changed; `onChange(name, value)`, undefined: the default. */
+export function OptionFields({ options, values, onChange, hidden }) {
+  const fields = options.filter((option) => !isFile(option) && !hidden.has(option.name));
+  const field = (option) => html`<${Field} key=${option.name} option=${option} value=${values[option.name]}
+    onChange=${(value) => onChange(option.name, value)} />`;
+  const others = fields.filter((option) => !MAIN.has(option.name));
+  const changed = others.filter((option) => values[option.name] !== undefined).length;
+  return html`<div class="options">
+    ${fields.filter((option) => MAIN.has(option.name)).map(field)}
+    ${others.length > 0 && html`<details>
+      <summary>More options${changed ? ` (${changed} changed)` : ""}</summary>
+      ${others.map(field)}
+    </details>`}
+  </div>`;
+}
+
+function Field({ option, value, onChange }) {
+  const id = `option-${option.name}`;
+  const Control = controlOf(option);
+  return html`<div class="field">
+    <div class="label">
+      <label for=${id}>${option.name}</label>
+      ${value !== undefined && html`<button type="button" class="quiet" onClick=${() => onChange(undefined)}
+        aria-label=${`reset ${option.name}`}>reset</button>`}
+    </div>
+    <${Control} id=${id} option=${option} value=${value} onChange=${onChange} />
+    <small id=${`${id}-help`}>${withCode(option.description)}</small>
+  </div>`;
+}
+
+function controlOf(option) {
+  if (option.enum) return Choice;
+  if (option.type === "boolean") return Switch;
+  if (option.type === "integer" || option.type === "number") return sliderRange(option) ? Slider : NumberBox;
+  if (option.type === "array") return Lines;
+  return option.type === "object" || !option.type ? JSONBox : TextBox;
+}
+
+/** Return [from, to, step] of a slider; null where the range has no useful end. */
+function sliderRange(option) {
+  const from = option.minimum ?? option.exclusiveMinimum ?? null;
+  const start = option.default;
+  if (from === null || typeof start !== "number") return null;
+  const limit = option.maximum ?? Infinity;
+  const to = Math.min(limit, limit <= 1 ? limit : Math.max(from, start, 1) * SLIDER_SPAN);
+  if (!(to > from)) return null;
+  return option.type === "integer" ? [from, Math.floor(to), 1] : [from, to, to <= 1 ? 0.01 : 0.05];
+}
+
+function Slider({ id, option, value, onChange }) {
+  const [from, to, step] = sliderRange(option);
+  const current = value ?? option.default;
+  const set = (event) => event.target.value !== "" && onChange(Number(event.target.value));
+  return html`<div class="slider">
+    <input type="range" id=${id} min=${from} max=${to} step=${step} value=${Math.min(current, to)} onInput=${set}
+      aria-describedby=${`${id}-help`} />
+    <input type="number" min=${option.minimum} max=${option.maximum} step=${option.type === "integer" ? 1 : "any"}
+      value=${current} onChange=${set} aria-label=${`${option.name} as a number`} />
+  </div>`;
+}
+
+function NumberBox({ id, option, value, onChange }) {
+  const set = (event) => onChange(event.target.value === "" ? undefined : Number(event.target.value));
+  return html`<input type="number" id=${id} min=${option.minimum} max=${option.maximum}
+    step=${option.type === "integer" ? 1 : "any"} value=${value ?? option.default ?? ""}
+    placeholder="the model decides" onChange=${set} aria-describedby=${`${id}-help`} />`;
+}
+
+function Choice({ id, option, value, onChange }) {
+  const set = (event) => onChange(event.target.value || undefined);
+  return html`<select id=${id} value=${value ?? option.default ?? ""} onChange=${set} aria-describedby=${`${id}-help`}>
+    ${option.nullable && html`<option value="">the model decides</option>`}
+    ${option.enum.map((each) => html`<option value=${each}>${each}</option>`)}
+  </select>`;
+}
+
+function Switch({ id, option, value, onChange }) {
+  const set = (event) => onChange(event.target.checked);
+  return html`<input type="checkbox" id=${id} checked=${value ?? option.default} onChange=${set}
+    aria-describedby=${`${id}-help`} />`;
+}
+
+function TextBox({ id, value, onChange }) {
+  const set = (event) => onChange(event.target.value || undefined);
+  return html`<input type="text" id=${id} value=${value ?? ""} onChange=${set} aria-describedby=${`${id}-help`} />`;
+}
+
+/** A list, one entry a line; numbers where the entries are numbers. */
+function Lines({ id, option, value, onChange }) {
+  const isNumeric = ["integer", "number"].includes(option.items?.type);
+  const set = (event) => {
+    const lines = event.target.value.split("\n").filter((line) => line !== "");
+    onChange(lines.length ? (isNumeric ? lines.map(Number) : lines) : undefined);
+  };
+  return html`<textarea id=${id} rows="2" placeholder="one a line" value=${(value ?? []).join("\n")} onChange=${set}
+    aria-describedby=${`${id}-help`}></textarea>`;
+}
+
+/** An object, written in JSON. */
+function JSONBox({ id, value, onChange }) {
+  const set = (event) => {
+    const { target } = event;
+    target.setCustomValidity("");
+    if (target.value.trim() === "") return onChange(undefined);
+    try {
+      onChange(JSON.parse(target.value));
+    } catch {
+      target.setCustomValidity("This is not JSON.");
+      target.reportValidity();
+    }
+  };
+  return html`<textarea id=${id} rows="2" placeholder="JSON" onChange=${set} aria-describedby=${`${id}-help`}
+    value=${value === undefined ? "" : JSON.stringify(value)}></textarea>`;
+}
