@@ -19,7 +19,7 @@ def running_server(runs: str, *words: str, **variables: str) -> Iterator[tuple[s
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         try:
-            yield process.stdout.readline().strip().removesuffix("/docs"), process.pid
+            yield process.stdout.readline().strip().removesuffix("docs").rstrip("/"), process.pid
         finally:
             process.terminate()
 

@@ -24,6 +24,7 @@ from genai.server.own_api import jobs_router, options_router
 from genai.server.security import Guard
 from genai.server.service import Service
 from genai.server.settings import ServeSettings
+from genai.server.studio_page import studio_router
 from genai.version import __version__
 
 DESCRIPTION = "Models of genai over HTTP: OpenAI's endpoints below /v1, and jobs with every option below /api."
@@ -50,6 +51,7 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
     routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router)
     for router in routers:
         app.include_router(router(service))
+    app.include_router(studio_router())
     _add_pages(app, service)
     return Guard(app, key, settings.host, settings.hosts, settings.origins, service.limits.body), service
 

@@ -1,5 +1,6 @@
 """Run the application with uvicorn; SIGTERM lets requests finish."""
 
+import asyncio
 import socket
 import sys
 import time
@@ -11,8 +12,11 @@ from genai.core.errors import RunError
 from genai.server.app import create_app
 from genai.server.service import Service
 from genai.server.settings import ServeSettings
+from genai.server.studio_page import has_page
 
 MAX_CONNECTIONS = 800
+END_SECONDS = 2.0
+"""Time that answers get to end after the second signal, whose jobs are canceled."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -44,6 +48,14 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is open. Uvicorn leaves the application as it is after the second signal; here it ends too."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+            if self.server_state.tasks:
+                await asyncio.wait(self.server_state.tasks, timeout=END_SECONDS)
+
 
 def run_server(settings: ServeSettings) -> None:
     """Serve until a signal. Raises ``UserError`` for settings that do not fit, ``RunError`` if the port is taken."""
@@ -62,7 +74,7 @@ def run_server(settings: ServeSettings) -> None:
     print(f"{num_models} model{'s' * (num_models != 1)} of {where}", file=sys.stderr)
     if not num_models:
         print("train one: python -m genai.train; it is found when it is finished", file=sys.stderr)
-    print(f"{scheme}://{name}:{port}/docs", flush=True)
+    print(f"{scheme}://{name}:{port}/{'' if has_page() else 'docs'}", flush=True)
     DrainingServer(config, service, settings.drain_seconds).run(sockets=[server_socket])
 
 

@@ -197,7 +197,7 @@ def _with_headers(send: Send, origin: str | None) -> Send:
 def _preflight_headers(requested: str) -> list[tuple[bytes, bytes]]:
     """Return the headers of the answer to a page that may use this server: clients name their own headers."""
     values = {
-        "Access-Control-Allow-Methods": "GET, POST, DELETE",
+        "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
         "Access-Control-Allow-Headers": re.sub(r"[^A-Za-z0-9, _-]", "", requested)[:1000],
         "Access-Control-Max-Age": "600",
     }

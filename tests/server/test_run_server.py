@@ -100,11 +100,17 @@ def command(models: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str]
     """``python -m genai serve`` and its address."""
     words = [sys.executable, "-m", "genai", "serve", f"models={models}", "port=0", "device=cpu"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    errors = (tmp_path / "errors").open("w")
+    with (
+        errors,
+        subprocess.Popen(
+            words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, stderr=errors
+        ) as process,
+    ):
         try:
             assert process.stdout
             line = process.stdout.readline()
-            match = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/docs\n", line)
+            match = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/(docs)?\n", line)
             assert match, line
             yield process, match[1]
         finally:
@@ -126,6 +132,20 @@ def test_a_signal_lets_requests_finish_and_refuses_new_ones(models: str, tmp_pat
         assert text[-1] == "data: [DONE]"
         assert json.loads(text[-2].removeprefix("data: "))["choices"][0]["finish_reason"] in ("length", "stop")
         assert process.wait(20) == 0
+
+
+def test_a_second_signal_ends_at_once_and_quietly(models: str, tmp_path: Path) -> None:
+    with command(models, tmp_path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
+        wait(lambda: _answers(client), 30)
+        request = {"model": "text", "prompt": "a", "max_tokens": 4096, "n": 32, "stream": True}
+        with client.stream("POST", "/v1/completions", json=request) as response:
+            next(response.iter_lines())
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+    errors = (tmp_path / "errors").read_text()
+    assert "Traceback" not in errors and len(errors.splitlines()) == 2, errors
 
 
 def _answers(client: httpx.Client) -> bool:
