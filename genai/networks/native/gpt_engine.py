@@ -12,6 +12,7 @@ from genai.networks.native.gpt_arrays import GPTState, TokenParams
 from genai.networks.native.gpt_loop import compile_gpt_loop
 from genai.networks.native.packed_gpt import PackedGPT, current_weights
 from genai.networks.native.products import BLOCK
+from genai.networks.native.prompt_cache import PromptCache
 from genai.networks.native.token_sampling import TokenSampling
 
 
@@ -25,22 +26,24 @@ class GPTEngine:
 
     def __init__(self, network: Any, packed: PackedGPT) -> None:
         self.network, self.packed = network, packed
+        self.prompts = PromptCache(network)
         self.free = [0]
         self.state, self.params = self._allocate(1, 1)
         compile_gpt_loop(packed.kind, packed.head_kind, *tile_shape(1))  # raises if numba cannot be used here
 
-    def add(self, prompt: Tensor, logits: Tensor, cache: Any, sampling: TokenSampling) -> int:
+    def add(self, prompt: Tensor, new: int, sampling: TokenSampling) -> int:
         """Begin a text, and return its slot.
 
         Args:
-            prompt: its tokens (time,), for penalties.
-            logits, cache: of the prompt, as returned by ``network.prefill`` for one row without padding.
+            prompt: its tokens (time,).
+            new: maximum number of new tokens.
             sampling: how its tokens are sampled.
         """
-        time = cache.keys.shape[-2]
-        self.reserve(1, time)
+        logits, cache = self.prompts.prefill(prompt)
+        self.reserve(1, self._capacity(len(prompt), new))
         self._extend_options(sampling)
         slot, state, params = self.free.pop(), self.state, self.params
+        time = cache.keys.shape[-2]
         state.keys[:, slot, :, :time], state.values[:, slot, :, :time] = cache.keys[:, 0], cache.values[:, 0]
         state.logits[slot, : self.network.vocab_size] = logits[0].numpy()
         state.positions[slot], state.recent[slot] = cache.position, cache.recent[0].numpy()
@@ -59,6 +62,14 @@ class GPTEngine:
     def begin(self, prompts: Sequence[Tensor], new: int, **sampling: Any) -> "GPTBatch":
         """Begin a text for each of ``prompts`` (time,); ``sampling`` are attributes of ``TokenSampling``."""
         return GPTBatch(self, prompts, new, TokenSampling(**sampling))
+
+    def _capacity(self, time: int, new: int) -> int:
+        """Return the positions that a text of ``time`` and ``new`` tokens needs."""
+        return min(self.network.block, time + new)
+
+    def reserve_texts(self, prompts: Sequence[Tensor], new: int) -> None:
+        """Make room for a text after each of ``prompts`` at once."""
+        self.reserve(len(prompts), self._capacity(max(map(len, prompts)), new))
 
     def remove(self, slot: int) -> None:
         """End a text: its slot is free."""
@@ -200,16 +211,11 @@ class GPTBatch:
 
     def __init__(self, engine: GPTEngine, prompts: Sequence[Tensor], new: int, sampling: TokenSampling) -> None:
         self.engine = engine
-        states: dict[tuple[int, ...], tuple[Tensor, Any]] = {}
-        for prompt in prompts:
-            tokens = tuple(prompt.tolist())
-            if tokens not in states:
-                states[tokens] = engine.network.prefill(prompt[None].long(), None, new)
-        engine.reserve(len(prompts), max(cache.keys.shape[-2] for _, cache in states.values()))
+        engine.reserve_texts(prompts, new)
         self.slots: list[int] = []
         try:
             for prompt in prompts:
-                self.slots.append(engine.add(prompt, *states[tuple(prompt.tolist())], sampling))
+                self.slots.append(engine.add(prompt, new, sampling))
         except BaseException:
             self.remove()
             raise

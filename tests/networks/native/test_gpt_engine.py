@@ -180,3 +180,27 @@ def test_texts_that_have_ended_get_their_end_token() -> None:
     while not batch.has_ended:
         batch.sample(torch.rand(2, 4))
     assert batch.sample(torch.rand(2, 4)).tolist() == [[3] * 4] * 2
+
+
+def test_a_prompt_is_read_once_and_the_oldest_ones_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of("default")
+    engine = network.token_engine()
+    assert engine is not None
+    read: list[int] = []
+    prefill = network.prefill
+    monkeypatch.setattr(network, "prefill", lambda x, *others: (read.append(x.shape[1]), prefill(x, *others))[1])
+    for _ in range(2):
+        engine.begin([PROMPTS[0], PROMPTS[1], PROMPTS[0]], 20).remove()
+    assert read == [5, 9]
+    engine.prompts.max_bytes = engine.prompts.num_bytes
+    engine.begin([PROMPTS[2], PROMPTS[0], PROMPTS[1]], 4).remove()
+    assert read == [5, 9, 3, 9]  # the prompt of 9 tokens was used longest ago, so it had to go
+    assert 0 < engine.prompts.num_bytes <= engine.prompts.max_bytes
+
+
+def test_a_prompt_beyond_the_context_goes_on_as_the_network_does() -> None:
+    network, prompt = network_of("default"), torch.arange(40) * 11 % 300  # its block is 24
+    tokens = torch.randint(0, 300, (1, 8), generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected = network(torch.cat([prompt, tokens[0]])[None])[0, len(prompt) :]
+    torch.testing.assert_close(logits_after(network, [prompt], tokens)[0], expected, rtol=1e-4, atol=1e-4)
