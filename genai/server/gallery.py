@@ -81,7 +81,7 @@ class Gallery:
         self._is_truncated, self._scan_time = False, -SCAN_SECONDS
         self._lock = threading.RLock()
 
-    def refresh(self) -> None:
+    def reset(self) -> None:
         """Read the folder again at the next request: samples have been added."""
         self._scan_time = -SCAN_SECONDS
 
@@ -176,7 +176,7 @@ class Gallery:
                     break
                 with suppress(OSError):
                     parent.rmdir()  # only if nothing is in it
-            self.refresh()
+            self.reset()
         self.set_star(sample.id, False)
 
     def stars(self) -> set[str]:

@@ -38,7 +38,7 @@ class SampleSaver:
                 reason = getattr(error, "strerror", None) or "the server's log says why"
                 job.save_error = f"the samples could not be saved: {reason}."
             finally:
-                self.gallery.refresh()
+                self.gallery.reset()
                 then()
 
         self._thread.submit(run)
