@@ -15,6 +15,7 @@ from genai.cli.settings import PageSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.core.files import MIB, check_file, is_inside, write_file
 from genai.core.terminal import one_line
+from genai.inference.sample_files import find_sample_files
 
 if TYPE_CHECKING:
     from genai.media.base import Media
@@ -84,20 +85,15 @@ def _find_samples(root: Path) -> list[list[Sample]]:
     if not root.is_dir():
         raise UserError(f"samples={root}: there is no such folder. Make samples first: python -m genai.sample")
     folders: dict[Path, list[Sample]] = {}
-    for recipe_file in sorted(root.glob("**/[0-9][0-9][0-9]*.json")):
+    for recipe_file, media_files in find_sample_files(root):
         try:
-            files = [check_file(file, folder=root) for file in _files_of_stem(recipe_file)]
+            files = [check_file(file, folder=root) for file in media_files]
             if files:
                 sample = files, recipes.read_recipe(recipe_file, root)
                 folders.setdefault(recipe_file.parent, []).append(sample)
         except UserError as error:
             print(one_line(f"{error} It is skipped."), file=sys.stderr)
     return sorted(folders.values(), key=_newest_time, reverse=True)
-
-
-def _files_of_stem(recipe_file: Path) -> list[Path]:
-    """Return the files beside a recipe that have its name and another suffix."""
-    return [file for file in recipe_file.parent.glob(f"{recipe_file.stem}.*") if file.suffix != ".json"]
 
 
 def _newest_time(samples: Sequence[Sample]) -> float:

@@ -1,12 +1,10 @@
 """``python -m genai.sample``: generate samples with a trained model, each with a recipe. See ``--help``."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +22,12 @@ from genai.cli.options import (
 )
 from genai.cli.settings import SampleSettings, parse_settings
 from genai.core.errors import RunError, UserError
-from genai.core.files import make_folder, read_text, unique_folder, write_file
+from genai.core.files import make_folder, read_text
 from genai.core.filesystem import safe_name
 from genai.core.limits import check_samples
 from genai.core.renamed import current_options
 from genai.core.terminal import one_line
+from genai.inference.sample_files import new_sample_folder, write_sample
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -129,12 +128,12 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
                 raise
         for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
             name = names[item]
-            _write(folder, name, sample, recipes.make_recipe(model, batch, item, options, init))
+            write_sample(folder, name, sample, recipes.make_recipe(model, batch, item, options, init))
             if settings.animate:
-                _write(folder, f"{name}-making", preview.animation_class([step[item] for step in steps]))
+                write_sample(folder, f"{name}-making", preview.animation_class([step[item] for step in steps]))
             samples.append((batch[item].prompt, sample))
     if contact_sheet := preview.contact_sheet(samples):
-        _write(folder, "sheet", contact_sheet)
+        write_sample(folder, "sheet", contact_sheet)
     _report_folder(folder, len(prompts))
     for note in sample_notes(model.modality, [sample for _, sample in samples]):
         print(note, file=sys.stderr, flush=True)
@@ -150,9 +149,9 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
     stream = model.open_stream(prompts, seeds, recipe.init, recipe.options)
     folder = _create_folder(settings.out)
     steps = _show_stream(stream, item, keep_steps=settings.animate)
-    _write(folder, name, next(stream.iter_results([item])), recipe)
+    write_sample(folder, name, next(stream.iter_results([item])), recipe)
     if settings.animate:
-        _write(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
+        write_sample(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
     _report_folder(folder, 1)
 
 
@@ -169,8 +168,8 @@ def _write_interpolation(
 
     strip, animation = interpolate(model, ends, batch, options, from_recipe)
     folder = _create_folder(out)
-    _write(folder, "strip", strip, recipes.make_recipe(model, ends, 0, options, None, batch))
-    _write(folder, "interpolation", animation)
+    write_sample(folder, "strip", strip, recipes.make_recipe(model, ends, 0, options, None, batch))
+    write_sample(folder, "interpolation", animation)
     print(one_line(f"from {ends[0].prompt!r} to {ends[1].prompt!r} in {folder}/"), file=sys.stderr, flush=True)
 
 
@@ -342,27 +341,13 @@ def _report_folder(folder: Path, count: int) -> None:
 
 def _create_folder(out: str | None) -> Path:
     """Create the folder ``out`` or, for ``None``, a new ``samples/<date>/<time>``. Raises ``UserError``."""
-    now = datetime.now()
-    folder = Path(out).expanduser() if out else Path("samples") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
+    folder = Path(out).expanduser() if out else Path("samples")
     if out and any(folder.glob("[0-9][0-9][0-9]*.json")):
         print(one_line(f"{folder}/ has samples already: those with the same numbers are replaced"), file=sys.stderr)
     try:
-        return make_folder(folder) if out else unique_folder(folder)
+        return make_folder(folder) if out else new_sample_folder(folder)
     except OSError as error:
         raise UserError(f"cannot create the folder out={folder}: {error.strerror}.") from error
-
-
-def _write(folder: Path, name: str, media: Any, recipe: recipes.SampleRecipe | None = None) -> None:
-    files = {media.suffix: media.to_bytes(), **getattr(media, "side_files", {})}
-    if recipe is not None:
-        content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"
-        files[".json"] = content.encode("utf-8", "backslashreplace")
-    for suffix, data in files.items():
-        path = folder / f"{name}{suffix}"
-        try:
-            write_file(path, data)
-        except OSError as error:
-            raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from genai.core.errors import RunError, UserError
 from genai.server.docs_page import STYLE, STYLE_PATH, docs_page
+from genai.server.gallery_api import preferences_router, samples_router
 from genai.server.json_body import JSONAnswer
 from genai.server.openai_audio import audio_router
 from genai.server.openai_errors import APIError, answer_error
@@ -48,7 +49,8 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
         APIError, UserError, RunError, RequestValidationError, HTTPException, ClientDisconnect, Exception,
     ):  # fmt: skip
         app.add_exception_handler(kind, answer_error)
-    routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router)
+    routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router,
+               samples_router, preferences_router)  # fmt: skip
     for router in routers:
         app.include_router(router(service))
     app.include_router(studio_router())

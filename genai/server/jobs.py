@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +36,7 @@ class JobItem:
         parts: those of a text or sound so far; of other media the current state.
         result: the sample; ``None``: it is not finished.
         has_ended: whether the model ended it, rather than its length.
+        sample_id: of its file in the folder of samples; ``None``: it is not there.
     """
 
     prompt: str
@@ -44,6 +45,7 @@ class JobItem:
     parts: list[Any] = field(default_factory=list)
     result: Any = None
     has_ended: bool = False
+    sample_id: str | None = None
 
 
 class SamplingJob:
@@ -56,7 +58,8 @@ class SamplingJob:
         items: its samples.
         state, progress, error: where it is, from 0 to 1, and why it failed.
         is_stopped: whether somebody canceled it; it is over within a step.
-        recipe: of its first batch; of the others only the samples differ.
+        recipe: of its first batch, with the paths of this machine; of the others only the samples differ.
+        is_saved: whether its samples go into the folder of samples; ``save_error`` says why they could not.
         created, finished: times in seconds.
         num_bytes: memory of its results when it is over, about.
     """
@@ -70,6 +73,7 @@ class SamplingJob:
         options: Mapping[str, Any],
         uploads: "Uploads | None" = None,
         max_values: float = float("inf"),
+        is_saved: bool = False,
     ) -> None:
         self.id = secrets.token_hex(12)
         self.model_id, self.options, self.uploads, self.max_values = model_id, dict(options), uploads, max_values
@@ -79,6 +83,7 @@ class SamplingJob:
         self.state: State = "queued"
         self.progress, self.num_bytes, self.is_stopped = 0.0, 0, False
         self.error: APIError | None = None
+        self.is_saved, self.save_error = is_saved, ""
         self.recipe: SampleRecipe | None = None
         self.created, self.finished = time.time(), 0.0
         self.on_end: Callable[[], None] = lambda: None
@@ -151,14 +156,19 @@ class SamplingJob:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(event.set)
 
-    def recipe_of(self, row: int) -> dict[str, Any]:
-        """Return the recipe of a sample as plain data: files and checkpoints by name and hash, without their paths."""
+    def recipe_of(self, row: int) -> SampleRecipe:
+        """Return the recipe of a sample. Raises ``APIError``."""
         if self.recipe is None:
             raise APIError(404, "this job has no recipe: it has not started.")
         start = row - row % BATCH_SIZE
         batch = [RecipeItem(item.prompt, item.seed) for item in self.items[start : start + BATCH_SIZE]]
         first = batch[row - start]
-        return asdict(replace(self.recipe, item=row - start, prompt=first.prompt, seed=first.seed, batch=batch))
+        return replace(self.recipe, item=row - start, prompt=first.prompt, seed=first.seed, batch=batch)
+
+    @property
+    def upload_names(self) -> dict[str, str]:
+        """The options that its files are for, by their paths."""
+        return {str(path): name for name, path in self.uploads.paths.items()} if self.uploads else {}
 
     def describe(self) -> dict[str, Any]:
         """Return its state as plain data."""
@@ -171,6 +181,7 @@ class SamplingJob:
             "created": int(self.created),
             "finished": int(self.finished) or None,
             "error": self.error.body["error"] if self.error else None,
+            "save_error": self.save_error or None,
             "results": [
                 {
                     "number": number,
@@ -179,6 +190,7 @@ class SamplingJob:
                     "suffix": getattr(item.result, "suffix", None),
                     "summary": getattr(item.result, "summary", None),
                     "side_files": list(getattr(item.result, "side_files", {})),
+                    "sample": item.sample_id,
                 }
                 for number, item in enumerate(self.items)
             ],

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import nn
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
 from genai.core.terminal import one_line
-from genai.runs.run import all_runs
+from genai.runs.checkpoint import read_hashes
+from genai.runs.run import Run, all_runs
 from genai.server.openai_errors import APIError
 from genai.server.settings import MODEL_ID
 
@@ -40,6 +42,14 @@ class ModelEntry:
     source: Path
     created: int = 0
     modality: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that a sample is of: its id, and the name of its modality, "" if it is not known."""
+
+    model_id: str
+    modality: str
 
 
 @dataclass
@@ -68,6 +78,9 @@ class ModelStore:
         self._load_errors: dict[str, float] = {}
         self._entries: dict[str, ModelEntry] = {}
         self._scan_time = -SCAN_SECONDS
+        self._origins: dict[str, Origin] = {}
+        self._origins_state: tuple[float, int] | None = None
+        self._digests: dict[str, str] = {}
         self._lock, self._load_lock, self._scan_lock = threading.Lock(), threading.Lock(), threading.Lock()
 
     def entries(self) -> dict[str, ModelEntry]:
@@ -80,18 +93,31 @@ class ModelStore:
 
     def _scan(self) -> dict[str, ModelEntry]:
         if self.named is not None:
-            return {name: ModelEntry(Path(path).expanduser()) for name, path in self.named.items()}
+            return {name: _named_entry(Path(path).expanduser()) for name, path in self.named.items()}
         entries: dict[str, ModelEntry] = {}
         for run in all_runs(self.runs):
             record = run.record
             if not record.finished or not run.has_checkpoint:
                 continue
-            parts = run.folder.relative_to(self.runs).parts or (run.folder.name,)
-            name = "_".join(parts)
-            if MODEL_ID.fullmatch(name) and name not in entries:
+            name = run_id(run, self.runs)
+            if name and name not in entries:
                 finished = int(datetime.fromisoformat(record.finished).timestamp())
                 entries[name] = ModelEntry(run.folder, finished, record.modality or "")
         return entries
+
+    def origins(self) -> dict[str, Origin]:
+        """Return the models by the hashes of their checkpoints; files of other tools only if they were loaded."""
+        entries = self.entries()
+        with self._scan_lock:
+            state = (self._scan_time, len(self._digests))
+            if state != self._origins_state:
+                self._origins = {
+                    digest: Origin(name, entry.modality)
+                    for name, entry in entries.items()
+                    for digest in {*_checkpoint_hashes(entry.source), self._digests.get(name, "")} - {""}
+                }
+                self._origins_state = state
+            return self._origins
 
     @property
     def loaded(self) -> list[str]:
@@ -152,6 +178,7 @@ class ModelStore:
             print(one_line(f"{model_id}: {error}"), file=sys.stderr, flush=True)
             self._load_errors[model_id] = time.monotonic()
             raise APIError(503, message, "model_damaged", int(RETRY_SECONDS)) from error
+        self._digests[model_id] = model.digest
         return _LoadedModel(model, weight_bytes(model.method))
 
     def _free_memory(self, model_id: str) -> None:
@@ -164,6 +191,26 @@ class ModelStore:
         total = sum(each.num_bytes for each in self._loaded.values())
         if total > self.max_bytes:
             raise APIError(503, "the memory for models is full: try again in a moment.", "memory_full", 5)
+
+
+def run_id(run: Run, root: Path) -> str | None:
+    """Return the id of a run below ``root``: its folders; ``None``: they have characters that ids do not have."""
+    name = "_".join(run.folder.relative_to(root).parts or (run.folder.name,))
+    return name if MODEL_ID.fullmatch(name) else None
+
+
+def _named_entry(source: Path) -> ModelEntry:
+    """Return what the record of a run says of it, if a model is one."""
+    with suppress(UserError, OSError):
+        return ModelEntry(source, modality=Run(source).record.modality or "") if source.is_dir() else ModelEntry(source)
+    return ModelEntry(source)
+
+
+def _checkpoint_hashes(source: Path) -> set[str]:
+    """Return the hashes of a model's checkpoints as far as files tell them."""
+    with suppress(UserError, OSError):
+        return Run(source).checkpoint_hashes if source.is_dir() else set(read_hashes(source))
+    return set()
 
 
 def weight_bytes(module: nn.Module) -> int:

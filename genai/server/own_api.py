@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from annotated_types import Ge
@@ -20,8 +20,10 @@ from genai.media.data_url import MIME_TYPES
 from genai.modalities.optional import required_option
 from genai.server.api_schema import json_request
 from genai.server.events import COMMENT, ClientDisconnect, EventStream, event, job_changes, media_json
+from genai.server.job_recipes import public_recipe
 from genai.server.jobs import SamplingJob
 from genai.server.json_body import JSONAnswer, parse_object, read_object
+from genai.server.media_files import TEXT_TYPE
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import describe_options
 from genai.server.request_fields import parse_request
@@ -30,7 +32,7 @@ from genai.server.uploads import Uploads, read_form
 
 PREVIEW_SECONDS = 0.25
 """Least time between two partial results of a sample that each replace the one before."""
-TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
+JSON_TYPE = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class JobRequest:
         seed: of the first sample; each further one has the next. Default: a random one, which the job tells.
         options: of the model, see ``/api/options``. Those that name a file come as files of a form, by their names, as
             does ``init``; this object is then the field ``request``.
+        save: write its samples into the server's folder ``samples=``, as the command line does.
     """
 
     model: str
@@ -51,6 +54,7 @@ class JobRequest:
     n: Annotated[int, Ge(1)] = 1
     seed: Annotated[int, Ge(0)] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    save: bool = False
 
 
 def jobs_router(service: Service) -> APIRouter:
@@ -65,7 +69,9 @@ def jobs_router(service: Service) -> APIRouter:
             raise UserError(
                 f"there is no field '{short_text(next(iter(others)))}': options of the model go into options."
             )
-        job = await service.start_job(body.model, body.prompt, body.n, body.seed, body.options, uploads)
+        job = await service.start_job(
+            body.model, body.prompt, body.n, body.seed, body.options, uploads, is_saved=body.save
+        )
         return JSONAnswer(job.describe(), 202, {"Location": f"/api/jobs/{job.id}"})
 
     @router.get("", summary="List the jobs.")
@@ -104,7 +110,7 @@ def jobs_router(service: Service) -> APIRouter:
     async def get_recipe(job_id: str, number: int) -> Response:
         job = service.jobs.find(job_id)
         _find_result(job, number)
-        return JSONAnswer(job.recipe_of(number))
+        return JSONAnswer(asdict(public_recipe(job.recipe_of(number), job.upload_names)))
 
     return router
 

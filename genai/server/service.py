@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from anyio import CapacityLimiter, to_thread
@@ -9,11 +10,13 @@ from anyio import CapacityLimiter, to_thread
 from genai.core.errors import UserError, short_repr
 from genai.core.instantiate import validate_value
 from genai.inference.model import expand_prompts
+from genai.server.gallery import Gallery
 from genai.server.jobs import JobStore, SamplingJob
 from genai.server.json_body import parse_object
 from genai.server.models import ModelStore
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import can_name_file, is_file
+from genai.server.sample_saver import SampleSaver
 from genai.server.settings import RequestLimits, ServeSettings
 from genai.server.uploads import Uploads
 from genai.server.worker import Worker
@@ -38,7 +41,9 @@ class Service:
         self.settings, self.limits = settings, settings.limits
         named = settings.named_models
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
-        self.jobs, self.worker = JobStore(), Worker(settings.active, settings.queue)
+        self.gallery = Gallery(Path(settings.samples).expanduser().absolute(), self.models)
+        self.jobs = JobStore()
+        self.worker = Worker(settings.active, settings.queue, SampleSaver(self.gallery))
         self.is_draining = False
         self._capacity, self._load_capacity = CapacityLimiter(NUM_THREADS), CapacityLimiter(NUM_THREADS)
 
@@ -52,6 +57,7 @@ class Service:
         uploads: Uploads | None = None,
         media: type | None = None,
         texts: Mapping[str, str] | None = None,
+        is_saved: bool = False,
     ) -> SamplingJob:
         """Check a request and put it into the queue.
 
@@ -64,13 +70,16 @@ class Service:
             uploads: files, by option; they are deleted when the job is over.
             media: the class of media that the samples should have.
             texts: options of a form, as texts.
+            is_saved: whether the samples go into the folder of samples.
 
         Raises:
             APIError: no such model, it cannot be loaded, the queue is full, the server is about to end.
             UserError: a request that does not fit.
         """
         try:
-            return await self._start_job(model_id, prompt, n, seed, dict(options or {}), uploads, media, texts or {})
+            return await self._start_job(
+                model_id, prompt, n, seed, dict(options or {}), uploads, media, texts or {}, is_saved
+            )
         except BaseException:
             if uploads:
                 uploads.close()
@@ -86,6 +95,7 @@ class Service:
         uploads: Uploads | None,
         media: type | None,
         texts: Mapping[str, str],
+        is_saved: bool,
     ) -> SamplingJob:
         if self.is_draining:
             raise APIError(503, "the server is about to end.", "draining", 5)
@@ -96,7 +106,7 @@ class Service:
             check_media(model, model_id, media)
             options |= parse_texts(model, texts)
             options = check_options(model, options, uploads, self.limits)
-            job = SamplingJob(model_id, model, prompts, seeds, options, uploads, self.limits.values)
+            job = SamplingJob(model_id, model, prompts, seeds, options, uploads, self.limits.values, is_saved)
             job.on_end = lambda: self.models.release(model_id)
             self.worker.submit(job)
         except BaseException:

@@ -47,6 +47,7 @@ class ServeSettings:
 
     runs: str = "runs"
     models: str | None = None
+    samples: str = "samples"
     host: str = "127.0.0.1"
     port: Annotated[int, Ge(0), Le(65_535)] = 8000
     memory: str = "8GB"

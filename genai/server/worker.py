@@ -3,18 +3,17 @@
 import threading
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genai.core.batch import batch_ranges
 from genai.core.errors import UserError
-from genai.inference.provenance import CheckpointOrigin, RecipeItem, SampleRecipe, make_recipe
+from genai.inference.provenance import RecipeItem, SampleRecipe, make_recipe
 from genai.methods.base import map_steps
 from genai.methods.joint_sampling import JointSampling
 from genai.server.jobs import BATCH_SIZE, SamplingJob, State
 from genai.server.openai_errors import APIError, as_api_error
+from genai.server.sample_saver import SampleSaver
 
 if TYPE_CHECKING:
     from genai.inference.model import Model, Stream
@@ -28,13 +27,16 @@ class Worker:
     Args:
         max_active: number of jobs that are sampled at once.
         max_queue: number of jobs that wait for one of them to end.
+        saver: of samples that are to stay.
 
     Attributes:
         num_steps: steps of sampling since the start.
     """
 
-    def __init__(self, max_active: int, max_queue: int) -> None:
+    def __init__(self, max_active: int, max_queue: int, saver: SampleSaver | None = None) -> None:
         self.max_active, self.max_queue, self.num_steps = max_active, max_queue, 0
+        self.saver = saver
+        self._saving: set[SamplingJob] = set()
         self._queue: deque[SamplingJob] = deque()
         self._active: dict[SamplingJob, JointSampling] = {}
         self._changed = threading.Condition()
@@ -52,6 +54,8 @@ class Worker:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        if self.saver is not None:
+            self.saver.close()
 
     def submit(self, job: SamplingJob) -> None:
         """Add a job to the queue. Raises ``APIError`` if it is full."""
@@ -75,7 +79,7 @@ class Worker:
     def has_jobs(self) -> bool:
         """Whether there are jobs that are not over."""
         with self._changed:
-            return bool(self._active or self._queue)
+            return bool(self._active or self._queue or self._saving)
 
     def _run(self) -> None:
         while self._take_jobs():
@@ -112,9 +116,22 @@ class Worker:
         self._active[job] = joint
 
     def _end(self, job: SamplingJob, state: State, error: APIError | None = None) -> None:
+        """End a job; its samples are written before, if they are to stay."""
+        is_saved = self.saver is not None and job.is_saved and any(item.result is not None for item in job.items)
         with self._changed:
             del self._active[job]
-        job.end(state, error)
+            if is_saved:
+                self._saving.add(job)
+        if self.saver is None or not is_saved:
+            job.end(state, error)
+            return
+
+        def end() -> None:
+            job.end(state, error)
+            with self._changed:
+                self._saving.remove(job)
+
+        self.saver.submit(job, end)
 
 
 def sampling_steps(job: SamplingJob) -> Generator[Any, Any, None]:
@@ -155,25 +172,9 @@ def _check_first(job: SamplingJob, stream: "Stream") -> None:
 
 
 def _make_recipe(job: SamplingJob, model: "Model") -> SampleRecipe:
-    """Return the recipe of a job's first sample, with names in place of paths."""
+    """Return the recipe of a job's first sample."""
     init = str(job.init) if job.init else None
-    recipe = make_recipe(model, [RecipeItem(job.items[0].prompt, job.items[0].seed)], 0, job.options, init)
-    names: dict[Any, str] = {str(path): path.name for path in job.uploads.paths.values()} if job.uploads else {}
-    sound = recipe.sound and CheckpointOrigin(
-        Path(recipe.sound.checkpoint).name, recipe.sound.checkpoint_sha256, recipe.sound.step
-    )
-    adapters = [replace(each, checkpoint=Path(each.checkpoint).name) for each in recipe.adapters]
-    return replace(
-        recipe,
-        options={
-            name: names.get(value, value) if isinstance(value, str) else value for name, value in recipe.options.items()
-        },
-        init=names.get(recipe.init) if recipe.init else None,
-        files={names.get(path, Path(path).name): digest for path, digest in recipe.files.items()},
-        checkpoint=Path(recipe.checkpoint).name,
-        adapters=adapters,
-        sound=sound,
-    )
+    return make_recipe(model, [RecipeItem(job.items[0].prompt, job.items[0].seed)], 0, job.options, init)
 
 
 def _without_paths(error: Exception, job: SamplingJob) -> Exception:

@@ -1,0 +1,55 @@
+"""Samples in folders: ``000.png``, its recipe ``000.json`` and its side files; commands and the server write them."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from genai.core.errors import RunError
+from genai.core.files import unique_folder, write_file
+from genai.inference.provenance import SampleRecipe
+
+RECIPE_NAME = re.compile(r"[0-9]{3}.*\.json")
+"""Names of the files with recipes."""
+
+
+def new_sample_folder(root: Path) -> Path:
+    """Create a new folder ``root/<date>/<time>``. Raises ``OSError``."""
+    now = datetime.now()
+    return unique_folder(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+
+
+def write_sample(folder: Path, name: str, media: Any, recipe: SampleRecipe | None = None) -> None:
+    """Write a sample, its side files and its recipe. Raises ``RunError``."""
+    files = {media.suffix: media.to_bytes(), **getattr(media, "side_files", {})}
+    if recipe is not None:
+        content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"
+        files[".json"] = content.encode("utf-8", "backslashreplace")
+    for suffix, data in files.items():
+        path = folder / f"{name}{suffix}"
+        try:
+            write_file(path, data)
+        except OSError as error:
+            raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
+
+
+def find_sample_files(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield each recipe below ``root``, folder by folder, with the other files of its name; no link is followed.
+
+    Whether they are files, and inside ``root``, and a recipe, is left to the reader.
+    """
+    for place, folders, names in os.walk(root):
+        folders.sort()
+        names += folders
+        stems: dict[str, list[Path]] = {}
+        for name in sorted(names):
+            path = Path(place, name)
+            if path.suffix != ".json":
+                stems.setdefault(path.stem, []).append(path)
+        for name in sorted(filter(RECIPE_NAME.fullmatch, names)):
+            recipe_file = Path(place, name)
+            yield recipe_file, stems.get(recipe_file.stem, [])
