@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 import os
 import random
 import shutil
@@ -63,6 +64,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [" ".join(draw.choices(words, k=8)) + "." for _ in range(300)]
     path = tmp_path_factory.mktemp("corpus") / "corpus.txt"
     path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of sixty questions and answers: words, turned round."""
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefgh", k=4)) for _ in range(60)]
+    rows = [[("user", f"turn {word}"), ("assistant", word[::-1])] for word in words]
+    path = tmp_path_factory.mktemp("talks") / "talks.jsonl"
+    messages = ([{"role": role, "content": content} for role, content in row] for row in rows)
+    path.write_text("\n".join(json.dumps({"messages": each}) for each in messages))
     return path
 
 

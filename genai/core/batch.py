@@ -18,6 +18,8 @@ class Batch:
         valid: (batch, ...) bool, False for targets that are padding. ``None``: all count.
         local: (batch, frames, features), local conditioning aligned with x in time, such as notes.
         span: (batch, 2), for parts of clips: index of the first frame of x, number of frames of the whole clip.
+        segments: (batch, ...) int64, where a row of x holds several texts: the number of the text that each element
+            belongs to, rising from left to right. ``None``: a row is one text.
     """
 
     x: Tensor
@@ -25,6 +27,7 @@ class Batch:
     valid: Tensor | None = None
     local: Tensor | None = None
     span: Tensor | None = None
+    segments: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -74,25 +74,7 @@ class TextFolder(SplitSource):
 
     def files(self) -> tuple[list[Path], list[str]]:
         """Return the files to read, in order, and errors about folders. Raises ``UserError`` if there are no files."""
-        if not self.path:
-            raise UserError("data.path= is empty: give a file, a folder or a glob.")
-        path = Path(self.path).expanduser()
-        if path.is_file():
-            return [path], []
-        if path.is_dir():
-            files, errors = walk_folder(path)
-            matches = sort_paths(file for file in files if file.suffix.lower() in SUFFIXES)
-            if not matches:
-                hint = " ".join(["", *errors[:3]])
-                raise UserError(
-                    f"data.path={self.path}: no text in this folder. Looked for {' '.join(sorted(SUFFIXES))}.{hint}"
-                )
-            return matches, errors
-        files, errors = expand_glob(path)
-        matches = sort_paths(file for file in files if not file.is_dir())
-        if not matches:
-            raise UserError(f"data.path={self.path}: there is no such file, folder or glob.")
-        return matches, errors
+        return find_texts(self.path, SUFFIXES)
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -151,6 +133,35 @@ class Stdlib(TextFolder):
         root = Path(self.path)
         files = sort_paths(root.rglob("*.py"))
         return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
+
+
+def find_texts(name: str, suffixes: Collection[str]) -> tuple[list[Path], list[str]]:
+    """Return the files of ``data.path=``, in order, and errors about folders.
+
+    Args:
+        name: a file, a folder or a glob.
+        suffixes: of the files that a folder is searched for.
+
+    Raises:
+        UserError: there are no files.
+    """
+    if not name:
+        raise UserError("data.path= is empty: give a file, a folder or a glob.")
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path], []
+    if path.is_dir():
+        files, errors = walk_folder(path)
+        matches = sort_paths(file for file in files if file.suffix.lower() in suffixes)
+        if not matches:
+            hint = " ".join(["", *errors[:3]])
+            raise UserError(f"data.path={name}: no text in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}")
+        return matches, errors
+    files, errors = expand_glob(path)
+    matches = sort_paths(file for file in files if not file.is_dir())
+    if not matches:
+        raise UserError(f"data.path={name}: there is no such file, folder or glob.")
+    return matches, errors
 
 
 def _is_list(text: str) -> bool:

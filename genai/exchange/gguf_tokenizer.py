@@ -81,7 +81,7 @@ def tokenizer_metadata(modality: Text, vocab_size: int) -> dict[str, Any]:
     values = json.loads(tokenizer.to_str())
     pre = _pre_tokenizer_name(values)
     begin = modality.tokenizer.begin_ids if isinstance(modality.tokenizer, PretrainedTokenizer) else []
-    template = modality.chat_template if isinstance(modality, PretrainedText) else None
+    template = modality.chat_template
     template_begin = tokenizer.token_to_id(template.special_tokens.get("bos_token", "")) if template else None
     tokens, types = _tokens(tokenizer, vocab_size)
     return {

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genai.core.errors import UserError
 from genai.core.files import make_folder, read_text, write_file
+from genai.core.terminal import one_line
 from genai.exchange.description import network_arguments
 from genai.exchange.families import FAMILIES, Arguments
 from genai.exchange.pretrained import (
@@ -77,7 +78,7 @@ def export_folder(modality: Modality, method: Method, out: Path, source: Path | 
     sampling = {"do_sample": True, **method.sampling} if method.sampling else {}
     _write_json(out / GENERATION, {"eos_token_id": config["eos_token_id"], **sampling})
     end_token = tokenizer.get_added_tokens_decoder().get(end_ids[0])  # transformers would make any other one special
-    template = modality.chat_template if isinstance(modality, PretrainedText) else None
+    template = modality.chat_template
     special_tokens = {"eos_token": end_token.content} if end_token else {}
     special_tokens |= template.special_tokens if template else {}
     _write_json(
@@ -136,9 +137,12 @@ def tokenizer_file(modality: Text) -> tuple[Tokenizer, tuple[int, ...]]:
         exported.decoder = decoders.ByteLevel()
     else:
         raise UserError("export needs modality.tokenizer=bpe or bytes: other tools have no tokenizer of characters.")
-    exported.add_special_tokens([AddedToken(END, special=True, normalized=False)])
-    if exported.token_to_id(END) != modality.end_token:
-        raise UserError(f"export: the training text has made {END} a token of its own.")
+    names = {modality.end_token: END} | {index: mark for mark, index in modality.chat_marks.items()}
+    for index in range(modality.end_token, max(names) + 1):  # ids follow from the order
+        name = names.get(index, f"<|reserved_{index - modality.end_token}|>")
+        exported.add_special_tokens([AddedToken(name, special=True, normalized=False)])
+        if exported.token_to_id(name) != index:
+            raise UserError(f"export: the training text has made {one_line(name)} a token of its own.")
     return exported, modality.end_tokens
 
 

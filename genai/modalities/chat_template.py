@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import RunError, UserError, short_text
+from genai.media.chat import Message
+from genai.modalities import chatml
 from genai.sandbox.server import FOLDER as CHILD_FOLDER
 
 MAX_SOURCE = 64 * 2**10
@@ -26,7 +28,8 @@ SCRIPT = Path(__file__).with_name("render_chat.py")
 PACKAGES = ("jinja2", "markupsafe")
 ENVIRONMENT = ("SYSTEMROOT", "PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ")
 """Variables that the process gets."""
-Message = Mapping[str, Any]
+MAX_BATCH, SECONDS_EACH = 500, 0.05
+"""Conversations that one process renders, and the time for each of several."""
 
 
 class ChatTemplate:
@@ -74,28 +77,61 @@ class ChatTemplate:
             UserError: the template refuses the messages, has an error, or exceeds a limit.
             RunError: the process cannot be started.
         """
-        variables: dict[str, Any] = {
-            "messages": list(messages),
-            "tools": None,
-            "documents": None,
-            **self.special_tokens,
-        }
-        variables["add_generation_prompt"] = add_generation_prompt
-        limits = {"max_seconds": MAX_SECONDS, "max_bytes": MAX_BYTES, "max_text": MAX_TEXT}
+        (text,) = self.render_all([(messages, add_generation_prompt)])
+        if isinstance(text, UserError):
+            raise text
+        return text
+
+    def render_all(self, conversations: Sequence[tuple[Sequence[Message], bool]]) -> list[str | UserError]:
+        """Render many conversations, several in one process.
+
+        Args:
+            conversations: arguments of ``render``.
+
+        Returns:
+            For each the text, or the error that it causes.
+
+        Raises:
+            UserError, RunError: no conversation can be rendered.
+        """
+        if self.source == chatml.SOURCE:  # it is known: no process is needed
+            return [_try_render(*conversation) for conversation in conversations]
+        parts = [conversations[start : start + MAX_BATCH] for start in range(0, len(conversations), MAX_BATCH)]
+        return [text for part in parts for text in self._render_part(part)]
+
+    def _render_part(self, conversations: Sequence[tuple[Sequence[Message], bool]]) -> list[str | UserError]:
+        """Return the texts, or the errors, of conversations; of too many characters in halves."""
+        variables = {"tools": None, "documents": None, **self.special_tokens}
+        items = [{"messages": list(messages), "add_generation_prompt": add} for messages, add in conversations]
+        seconds = MAX_SECONDS + SECONDS_EACH * (len(items) - 1)
+        limits = {"max_seconds": seconds, "max_bytes": MAX_BYTES, "max_text": MAX_TEXT}
         try:
-            request = json.dumps({"source": self.source, "variables": variables, **limits})
+            request = json.dumps({"source": self.source, "variables": variables, "conversations": items, **limits})
         except (TypeError, ValueError, RecursionError) as error:
             raise UserError(f"messages have to be plain values, as in JSON: {short_text(str(error))}.") from error
+        if len(request) > MAX_TEXT and len(items) > 1:
+            middle = len(items) // 2
+            return [*self._render_part(conversations[:middle]), *self._render_part(conversations[middle:])]
         if len(request) > MAX_TEXT:
-            raise UserError(f"the messages have {len(request):,} characters; at most {MAX_TEXT:,} are possible.")
-        answer = _run(request)
-        if not isinstance(answer.get("text"), str):
-            raise UserError(f"the chat template of this model fails: {short_text(answer.get('error')).rstrip('.')}.")
-        return str(answer["text"])
+            return [UserError(f"the messages have {len(request):,} characters; at most {MAX_TEXT:,} are possible.")]
+        return [
+            answer["text"]
+            if isinstance(answer.get("text"), str)
+            else UserError(f"the chat template of this model fails: {short_text(answer.get('error')).rstrip('.')}.")
+            for answer in _run(request, seconds)
+        ]
 
 
-def _run(request: str) -> dict[str, Any]:
-    """Return the answer of ``SCRIPT``. Raises ``UserError`` if it takes too long, ``RunError`` if there is none."""
+def _try_render(messages: Sequence[Message], add_generation_prompt: bool) -> str | UserError:
+    """Return what ``chatml.SOURCE`` writes, or the error of messages that it refuses."""
+    try:
+        return chatml.render(messages, add_generation_prompt)
+    except UserError as error:
+        return error
+
+
+def _run(request: str, seconds: float) -> list[dict[str, Any]]:
+    """Return the answers of ``SCRIPT``. Raises ``UserError`` if it takes too long, ``RunError`` if there is none."""
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     specs = [find_spec(name) for name in PACKAGES]
     folders = dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin)
@@ -104,7 +140,7 @@ def _run(request: str) -> dict[str, Any]:
     try:
         done = subprocess.run(
             command, input=request.encode(), capture_output=True, env=environment, creationflags=flags,
-            timeout=START_SECONDS + MAX_SECONDS,
+            timeout=START_SECONDS + seconds,
         )  # fmt: skip
     except OSError as error:
         raise RunError(f"cannot start {sys.executable}: {error.strerror}.") from error
@@ -113,6 +149,6 @@ def _run(request: str) -> dict[str, Any]:
     if done and b"ModuleNotFoundError" in done.stderr:
         raise RunError("chat templates need the package jinja2: pip install 'jinja2>=3.1.6'.")
     if not done or not done.stdout:
-        raise UserError(f"the chat template of this model takes more than {MAX_SECONDS:g} seconds, or all its memory.")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+        raise UserError(f"the chat template of this model takes more than {seconds:g} seconds, or all its memory.")
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers

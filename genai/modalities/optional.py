@@ -71,6 +71,13 @@ class HasSampleNotes(Protocol):
 
 
 @runtime_checkable
+class HasTargets(Protocol):
+    """Only parts of some of its media are learned."""
+
+    def target_parts(self, media: Any) -> list[tuple[str, bool]] | None: ...
+
+
+@runtime_checkable
 class HasCompatibleModalities(Protocol):
     """A new training can start from weights and statistics of the modalities with these full class names."""
 
@@ -139,3 +146,8 @@ def sample_notes(modality: Modality, samples: Sequence[Any]) -> list[str]:
 def compatible_modalities(modality: Modality) -> tuple[str, ...]:
     """Return full class names of other modalities whose weights and statistics a new training can start from."""
     return modality.compatible_modalities if isinstance(modality, HasCompatibleModalities) else ()
+
+
+def target_parts(modality: Modality, media: Any) -> list[tuple[str, bool]] | None:
+    """Return the parts of ``media`` as texts, and whether they are learned; ``None``: all of it is learned."""
+    return modality.target_parts(media) if isinstance(modality, HasTargets) else None

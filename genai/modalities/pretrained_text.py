@@ -14,7 +14,8 @@ from torch import Tensor
 
 from genai.core.data import Split
 from genai.core.errors import UserError, short_text
-from genai.modalities.chat_template import ChatTemplate, Message
+from genai.modalities import chatml
+from genai.modalities.chat_template import ChatTemplate
 from genai.modalities.infill import InfillMarks, find_marks
 from genai.modalities.text import Text, TextOptions
 from genai.modalities.token_ids import TokenID
@@ -84,8 +85,6 @@ class PretrainedText(Text):
         block: context length of the network in tokens.
         end_ids: tokens that end a text; the first separates documents in training.
 
-    Attributes:
-        chat_template: how messages become a text; ``None``: the model has none.
     """
 
     infill_suffix_first = False
@@ -98,7 +97,6 @@ class PretrainedText(Text):
     ) -> None:
         super().__init__("bytes", None, block)
         self.rows, self.end_ids = vocab_size, tuple(end_ids)
-        self.chat_template: ChatTemplate | None = None
         if max(self.end_ids) >= vocab_size:
             raise ValueError(f"end_ids={list(end_ids)}: the model has {vocab_size:,} tokens")
 
@@ -114,8 +112,13 @@ class PretrainedText(Text):
     @property
     def infill_marks(self) -> InfillMarks | None:
         """The marks that its tokenizer has, if they are known."""
+        return find_marks(self._added_ids)
+
+    @property
+    def _added_ids(self) -> dict[str, int]:
+        """Ids of the tokens that were added to the vocabulary, such as marks."""
         added = cast(PretrainedTokenizer, self.tokenizer).tokenizer.get_added_tokens_decoder()
-        return find_marks({token.content: index for index, token in added.items()})
+        return {token.content: index for index, token in added.items()}
 
     @property
     def description(self) -> str:
@@ -133,11 +136,23 @@ class PretrainedText(Text):
         template = {"chat_template": self.chat_template.state()} if self.chat_template else {}
         return self.tokenizer.state() | template
 
-    def chat_prompt(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """Return messages as the prompt of an answer. Raises what ``ChatTemplate.render`` does, or that it has none."""
-        if self.chat_template is None:
-            raise UserError("this model has no chat template: give a prompt in the form that it was trained on.")
-        return self.chat_template.render(messages, add_generation_prompt)
+    @property
+    def chat_marks(self) -> dict[str, int]:
+        """Empty: its tokenizer knows the marks."""
+        return {}
+
+    def ensure_chat_template(self) -> None:
+        """Give the model ChatML if its tokenizer has the marks and the model no template. Raises ``UserError``."""
+        if self.chat_template:
+            return
+        ids = self._added_ids
+        if chatml.END not in ids or chatml.START not in ids:
+            raise UserError(
+                f"data=chat: this model has no chat template, and its tokenizer no tokens {chatml.START} and "
+                f"{chatml.END}. Choose a model that was trained on chats, whose name often ends in -Instruct."
+            )
+        self.chat_template = ChatTemplate(chatml.STANDARD_SOURCE)
+        self.end_ids = tuple(dict.fromkeys([*self.end_ids, ids[chatml.END]]))
 
     def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
         """Return the notes of ``Text``, and one about prompts without the marks of the model's chats."""
@@ -169,3 +184,5 @@ class PretrainedText(Text):
         template = state.get("chat_template")  # older states have none
         self.chat_template = None if template is None else ChatTemplate.from_state(template)
         self.tokenizer = tokenizer
+        if self.chat_template and self.chat_template.source == chatml.STANDARD_SOURCE and chatml.END in self._added_ids:
+            self.end_ids = tuple(dict.fromkeys([*self.end_ids, self._added_ids[chatml.END]]))

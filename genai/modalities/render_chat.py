@@ -15,7 +15,8 @@ from typing import Any
 
 
 def main() -> None:
-    """Read ``source``, ``variables``, ``max_seconds``, ``max_bytes``, ``max_text``; write ``text`` or ``error``."""
+    """Read ``source``, ``variables``, ``conversations`` (variables of their own), ``max_seconds``, ``max_bytes``,
+    ``max_text``; write a list of ``text`` or ``error``, one for each conversation."""
     sys.path += sys.argv[1:]
     from resource_limits import limit_resource
 
@@ -25,21 +26,25 @@ def main() -> None:
         faulthandler.dump_traceback_later(request["max_seconds"], exit=True, file=null_file)
         for name, limit in (("AS", request["max_bytes"]), ("CORE", 0), ("FSIZE", 0)):  # it writes no dump and no file
             limit_resource(name, limit)
-        try:
-            answer = {"text": _render(environment, request)}
-        except MemoryError:
-            answer = {"error": "it needs too much memory"}
-        except RecursionError:
-            answer = {"error": "it calls itself too often"}
-        except Exception as error:  # a program of a stranger can cause any error
-            answer = {"error": str(error)[:500] or type(error).__name__}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps([_answer(environment, request, each) for each in request["conversations"]]), flush=True)
 
 
-def _render(environment: Any, request: dict[str, Any]) -> str:
+def _answer(environment: Any, request: dict[str, Any], conversation: dict[str, Any]) -> dict[str, str]:
+    """Return the text of a conversation, or the error that it causes."""
+    try:
+        return {"text": _render(environment, request, conversation)}
+    except MemoryError:
+        return {"error": "it needs too much memory"}
+    except RecursionError:
+        return {"error": "it calls itself too often"}
+    except Exception as error:  # a program of a stranger can cause any error
+        return {"error": str(error)[:500] or type(error).__name__}
+
+
+def _render(environment: Any, request: dict[str, Any], conversation: dict[str, Any]) -> str:
     """Return the text. Raises whatever the template causes, and ``ValueError`` for a text that is too long."""
     parts, size = [], 0
-    for part in environment.from_string(request["source"]).generate(**request["variables"]):
+    for part in environment.from_string(request["source"]).generate(**request["variables"], **conversation):
         parts.append(part)
         size += len(part)
         if size > request["max_text"]:

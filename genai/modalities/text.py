@@ -1,6 +1,6 @@
 """The text modality: tokens, windows of a memory-mapped corpus, and streams that never split a character."""
 
-import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,14 +16,19 @@ from genai.core.cache import cache_key, cached_file, cached_json, track_progress
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import module_getattr
+from genai.media.chat import Chat, Message
 from genai.media.text import Document
-from genai.modalities import tokenizers
+from genai.modalities import chatml, tokenizers
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.chat_dataset import PackedChats, pack_chats
+from genai.modalities.chat_template import ChatTemplate
+from genai.modalities.chat_tokens import target_parts
 from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
 from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, InfillMarks, InfillWindows, infill_context
 from genai.modalities.memmap_dataset import MemmapDataset
-from genai.modalities.preview import Preview, PromptSamples
+from genai.modalities.preview import Preview
 from genai.modalities.text_decoder import TextDecoder
+from genai.modalities.text_preview import TextPreview
 from genai.modalities.token_ids import LogitBiases, StopIDs, bias_vector, check_ids
 
 
@@ -63,6 +68,10 @@ class Text(Modality):
         reserved: number of unused token ids after the others, for later use such as chat; they are never sampled.
         infill: fraction of training windows that are cut into prefix, suffix and middle, so that the model learns to
             fill a gap (arXiv:2207.14255); the first three of the reserved tokens mark them.
+
+    Attributes:
+        chat_template: how messages become a text; ``None``: the model was not trained on conversations. They give it
+            ChatML, whose marks are reserved tokens.
     """
 
     media = Document
@@ -93,6 +102,7 @@ class Text(Modality):
             )
         self.kind, self.vocab_size, self.block, self.reserved = tokenizer, vocab_size or 2048, block, reserved
         self.infill = infill
+        self.chat_template: ChatTemplate | None = None
         self.tokenizer: tokenizers.Tokenizer = tokenizers.Bytes()
 
     @property
@@ -109,6 +119,11 @@ class Text(Modality):
     def infill_marks(self) -> InfillMarks | None:
         """The tokens that mark the parts of a text with a gap; ``None``: the model cannot fill gaps."""
         return InfillMarks(*range(self.end_token + 1, self.end_token + 4)) if self.infill else None
+
+    @property
+    def chat_marks(self) -> dict[str, int]:
+        """The tokens of the marks around messages, which only prompts contain; empty: there are none."""
+        return chatml.mark_ids(self.end_token) if self.chat_template else {}
 
     @property
     def description(self) -> str:
@@ -130,7 +145,9 @@ class Text(Modality):
 
     def state(self) -> dict[str, Any]:
         marks = self.infill_marks
-        entry = {} if marks is None else {"infill_marks": list(marks)}
+        entry: dict[str, Any] = {} if marks is None else {"infill_marks": list(marks)}
+        if self.chat_template:
+            entry["chat_template"] = self.chat_template.state()
         return {**self.tokenizer.state(), "vocab_size": self.vocab_size, **entry}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -144,6 +161,10 @@ class Text(Modality):
         marks = state.get("infill_marks")  # of a model that fills gaps
         if marks is not None and self.infill_marks and marks != list(self.infill_marks):
             raise ValueError(f"its infill_marks are {short_repr(marks)}, not {list(self.infill_marks)}")
+        template = state.get("chat_template")  # of a model that was trained on conversations
+        if template is not None and self.reserved < chatml.MIN_RESERVED:
+            raise ValueError(f"its chats need modality.reserved={chatml.MIN_RESERVED}, not {self.reserved}")
+        self.chat_template = None if template is None else ChatTemplate.from_state(template)
 
     def encode(self, media: Any) -> Tensor:
         """Convert text to (tokens,) int64."""
@@ -151,8 +172,32 @@ class Text(Modality):
         return torch.from_numpy(self.tokenizer.encode(text))
 
     def encode_prompt(self, text: str) -> Tensor:
-        """Convert the beginning of a sample to (tokens,) int64."""
-        return self.encode(Document(text))
+        """Convert the beginning of a sample to (tokens,) int64; in a chat model, marks around messages are tokens."""
+        marks = self.chat_marks
+        if not marks:
+            return self.encode(Document(text))
+        parts = re.split(f"({'|'.join(map(re.escape, marks))})", text)
+        tokens = [torch.tensor([marks[part]]) if part in marks else self.encode(Document(part)) for part in parts]
+        return torch.cat(tokens)
+
+    def chat_prompt(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """Return messages as the prompt of an answer. Raises what ``ChatTemplate.render`` does, or that it has none."""
+        if self.chat_template is None:
+            raise UserError("this model has no chat template: give a prompt in the form that it was trained on.")
+        return self.chat_template.render(messages, add_generation_prompt)
+
+    def target_parts(self, media: Any) -> list[tuple[str, bool]] | None:
+        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts."""
+        return target_parts(self, media) if isinstance(media, Chat) and self.chat_template else None
+
+    def ensure_chat_template(self) -> None:
+        """Give the model ChatML if it has no chat template. Raises ``UserError`` if it has no marks for it."""
+        if self.chat_template is None and self.reserved < chatml.MIN_RESERVED:
+            raise UserError(
+                f"data=chat needs {chatml.MIN_RESERVED} reserved tokens for the marks around messages; this model has "
+                f"{self.reserved}. Train one with modality.reserved=16, or begin with a model that has a chat template."
+            )
+        self.chat_template = self.chat_template or ChatTemplate(chatml.SOURCE)
 
     def decode(self, x: Tensor) -> Document:
         content = self.decode_bytes(x)
@@ -165,8 +210,9 @@ class Text(Modality):
         return self._join_bytes(ids[:stop])
 
     def prompt_bytes(self, x: Tensor) -> bytes:
-        """Return the UTF-8 of a prompt, in which end tokens stand between messages."""
-        return self._join_bytes(x.tolist())
+        """Return the UTF-8 of a prompt, in which marks stand around messages."""
+        mark_bytes = {index: mark.encode() for mark, index in self.chat_marks.items()}
+        return b"".join(mark_bytes.get(index) or self._join_bytes([index]) for index in x.tolist())
 
     def _join_bytes(self, ids: Sequence[int]) -> bytes:
         """Join the bytes of tokens; an end token that no text encodes to has none."""
@@ -193,8 +239,11 @@ class Text(Modality):
         parts = self.encode_prompt(""), self.encode(prefix), self.encode(options.suffix[0])
         return infill_context(*parts, self.infill_marks, self.block, options.length, self.infill_suffix_first)
 
-    def pack(self, split: Split, cache: Path) -> "PackedText":
-        state = {name: value for name, value in self.state().items() if name != "infill_marks"}
+    def pack(self, split: Split, cache: Path) -> "PackedText | PackedChats":
+        if len(split) and isinstance(split[0].media, Chat):
+            self.ensure_chat_template()
+            return pack_chats(self, split, cache)
+        state = {name: value for name, value in self.state().items() if name not in ("infill_marks", "chat_template")}
         key = cache_key(split.content_hash, "tokens", state)
 
         def write(path: Path) -> None:
@@ -273,7 +322,7 @@ class Text(Modality):
         ]
 
     def preview(self) -> Preview:
-        return TextPreview()
+        return TextPreview(self.chat_prompt if self.chat_template else None)
 
 
 def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
@@ -284,24 +333,6 @@ def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
     replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
     example = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
     return [f"{name}= has the two characters {escape}; {replacement} is {example}"]
-
-
-class TextPreview(Preview):
-    """Presents texts: continuations of held-out documents, in a table."""
-
-    def prompts(self, split: Split) -> list[str]:
-        """Return the first words of a few held-out documents, of short ones at most a third."""
-        count = min(4, len(split))
-        documents = [str(split[index * len(split) // count].media) for index in range(count)]
-        texts = dict.fromkeys(
-            " ".join(text.split(maxsplit=3)[:3])[: min(40, max(1, len(text) // 3))] for text in documents
-        )
-        return [text for text in texts if text] or [""]
-
-    def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
-        """Log a Markdown table of prompts and samples."""
-        rows = [f"| {_escape_cell(prompt)} | {_escape_cell(media)} |" for prompt, media in samples]
-        writer.add_text(tag, "\n".join(["| prompt | sample |", "|---|---|", *rows]), step)
 
 
 class PackedText(MemmapDataset):
@@ -334,14 +365,6 @@ class PackedText(MemmapDataset):
             x, is_target = (np.stack(arrays) for arrays in zip(*rows, strict=True))
             inside = inside & is_target
         return Batch(torch.from_numpy(x), valid=None if inside.all() else torch.from_numpy(inside[:, 1:]))
-
-
-def _escape_cell(text: str) -> str:
-    """Escape text for a cell of a Markdown table."""
-    return "<br>".join(line.translate(_ESCAPES).replace("  ", "&nbsp; ") for line in text.splitlines()) or " "
-
-
-_ESCAPES = {ord(c): f"\\{c}" for c in "\\`*_[]|"} | {ord(c): html.escape(c) for c in "<>&"}
 
 
 __getattr__ = module_getattr(__name__)

@@ -156,14 +156,16 @@ class GPT(nn.Module):
     def num_classes(self) -> int:
         return self.vocab_size
 
-    def forward(self, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, valid: Tensor | None = None, segments: Tensor | None = None) -> Tensor:
         """Compute next-token logits (batch, time, vocab_size) for ``tokens`` (batch, time).
 
         Args:
             tokens: (batch, time) int64.
             valid: (batch, time) bool, False at padding, which no position attends to; ``None``: no padding.
+            segments: (batch, time) int64, numbers of the texts that share a row, rising from left to right: a text
+                has the logits that it has alone. ``None``: a row is one text.
         """
-        return self._logits(self._hidden(tokens, valid)[0])
+        return self._logits(self._hidden(tokens, valid, segments)[0])
 
     def prefill(self, tokens: Tensor, valid: Tensor | None = None, new: int = 1) -> tuple[Tensor, KVCache]:
         """Run the prompt ``tokens`` (batch, time) and fill a KV cache that has room for ``new`` more tokens.
@@ -227,17 +229,28 @@ class GPT(nn.Module):
         cos, sin = angles.cos(), angles.sin()
         return (cos, sin) if magnitude == 1 else (cos * magnitude, sin * magnitude)
 
-    def _hidden(self, tokens: Tensor, valid: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+    def _hidden(
+        self, tokens: Tensor, valid: Tensor | None, segments: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Return the normalized hidden states (batch, time, width) and the keys and values of each layer."""
         time = tokens.shape[1]
         row = torch.arange(time, device=tokens.device)
         positions = (
             row if valid is None else (valid.long().cumsum(1) - 1).clamp(min=0)
         )  # counted from the first real token
-        padded = self._left_pad(tokens, valid, self.ngrams - 1)
-        x = x0 = self._embed(padded, F.pad(positions, (self.ngrams - 1, 0)))[:, self.ngrams - 1 :]
         angles = self._angles(row)
+        if segments is not None:
+            positions = _segment_positions(segments)
+            cos, sin = (part.unflatten(0, (-1, 1, time)) for part in self._angles(positions.flatten()))
+            angles = cos, sin  # (B, 1, T, rotary_width / 2)
+            segments = F.pad(segments, (self.ngrams - 1, 0), value=-1)
+        padded = self._left_pad(tokens, valid, self.ngrams - 1)
+        x = x0 = self._embed(padded, F.pad(positions, (self.ngrams - 1, 0)), segments)[:, self.ngrams - 1 :]
         mask = self._mask(time, valid, tokens.device)
+        if segments is not None:
+            own = segments[:, self.ngrams - 1 :]
+            is_same = own[:, None, :, None] == own[:, None, None, :]  # (B, 1, T, T)
+            mask = is_same & (row[:, None] >= row if mask is None else mask)
         keys_values = []
         for block in self.blocks:
             x, kv = block(x, x0, angles, mask)
@@ -291,7 +304,7 @@ class GPT(nn.Module):
             tokens = tokens.masked_fill(~valid, padding)
         return F.pad(tokens, (count, 0), value=padding)
 
-    def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def _embed(self, tokens: Tensor, positions: Tensor, segments: Tensor | None = None) -> Tensor:
         """Embed tokens and the n-grams that end at them: (batch, time) -> (batch, time, width).
 
         The n-grams of the first ``ngrams - 1`` positions are incomplete; callers drop these positions.
@@ -299,6 +312,7 @@ class GPT(nn.Module):
         Args:
             tokens: (batch, time).
             positions: (time,) or (batch, time), for learned positions.
+            segments: (batch, time), see ``forward``; n-grams do not reach into another text.
         """
         x = self.embedding(tokens.clamp(max=self.vocab_size - 1))
         if self.positions is not None:
@@ -306,9 +320,19 @@ class GPT(nn.Module):
         key, base = tokens, self.vocab_size + 1
         for distance, table in enumerate(self.ngram_embeddings, 1):
             earlier = F.pad(tokens, (distance, 0), value=self.vocab_size)[:, : tokens.shape[1]]
+            if segments is not None:
+                is_same = F.pad(segments, (distance, 0), value=-1)[:, : tokens.shape[1]] == segments
+                earlier = earlier.masked_fill(~is_same, self.vocab_size)
             key = key + earlier * base**distance
             x = x + table(_hash_ngrams(key, self.ngram_rows, base ** (distance + 1)))
         return self.embedding_norm(x)
+
+
+def _segment_positions(segments: Tensor) -> Tensor:
+    """Return the position (batch, time) of each token in its own text."""
+    row = torch.arange(segments.shape[1], device=segments.device)
+    is_first = F.pad(segments[:, 1:] != segments[:, :-1], (1, 0), value=True)
+    return row - torch.where(is_first, row, 0).cummax(1).values
 
 
 def _hash_ngrams(key: Tensor, rows: int, distinct: int) -> Tensor:

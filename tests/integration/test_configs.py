@@ -19,7 +19,7 @@ from genai.training.run import train
 TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {
     "text": {
-        "data": ["stdlib", "text_folder"],
+        "data": ["stdlib", "text_folder", "chat"],
         "model": ["gpt", "llama", "gpt2"],
         "tiny": ["model.network.layers=1", "model.network.width=16"],
     },
@@ -40,6 +40,7 @@ MEMBERS = {
     },
 }
 EXPERIMENTS = {
+    "sft": "text",
     "shakespeare_char": "text",
     "world_two": "image",
     "world_64": "image",
@@ -50,6 +51,7 @@ EXPERIMENTS = {
 }
 DATA = {
     "text_folder": ["data.path={corpus}"],
+    "chat": ["data.path={talks}"],
     "world": ["data.items=16"],
     "world_soundtrack": ["data.items=16"],
     "image_folder": ["data.path={pictures}"],
@@ -74,7 +76,7 @@ DATA = {
     ],
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
-PLACES = ("corpus", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
+PLACES = ("corpus", "talks", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
 TINY_MODEL = {
     "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],

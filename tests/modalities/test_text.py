@@ -12,7 +12,8 @@ from torch import Tensor
 from genai.core.data import Example, ItemRandom, Split
 from genai.core.errors import UserError
 from genai.media.text import Document
-from genai.modalities.text import PackedText, Text, TextOptions, _escape_cell
+from genai.modalities.text import PackedText, Text, TextOptions
+from genai.modalities.text_preview import escape_cell
 
 KINDS = ("bpe", "characters", "bytes")
 TRAINING_TEXTS = ["def f(x):\n    return x  # naïve\n" * 3, "été 日本語 🙂 the cat and the dog"]
@@ -313,7 +314,7 @@ def test_tensorboard_shows_a_cell_verbatim(content: str) -> None:
     """Markdown, tables and HTML have no meaning inside it; leading and trailing blanks do not matter."""
     from tensorboard.plugin_util import markdown_to_safe_html
 
-    page = markdown_to_safe_html(f"| prompt | sample |\n|---|---|\n| p | {_escape_cell(content)} |")
+    page = markdown_to_safe_html(f"| prompt | sample |\n|---|---|\n| p | {escape_cell(content)} |")
     cell = re.search(r"<td>p</td>\s*<td>(.*?)</td>\s*</tr>", page, re.S)
     assert cell, page
     visible = html.unescape(cell[1].replace("<br>", "\n")).replace("\xa0", " ")
@@ -321,8 +322,8 @@ def test_tensorboard_shows_a_cell_verbatim(content: str) -> None:
 
 
 def test_indentation_is_kept_in_a_cell() -> None:
-    assert _escape_cell("if x:\n    y") == "if x:<br>&nbsp; &nbsp; y"
-    assert _escape_cell("") == " "
+    assert escape_cell("if x:\n    y") == "if x:<br>&nbsp; &nbsp; y"
+    assert escape_cell("") == " "
 
 
 def test_notes_about_escapes_and_a_line_break_at_the_end_of_init() -> None:

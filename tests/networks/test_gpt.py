@@ -213,3 +213,20 @@ def test_it_computes_what_transformers_computes(kv_heads: int) -> None:
         torch.testing.assert_close(network(x[:, :-1]), expected.logits[:, :-1], rtol=1e-5, atol=1e-5)
         loss = Autoregressive(network).loss(Batch(x, []), "model")["loss"]
         torch.testing.assert_close(loss.float(), expected.loss.float(), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("lengths", [(4, 1, 6), (6, 6), (1, 1, 1, 5), (13, 2)])
+@pytest.mark.parametrize(
+    "options", [{}, {"ngrams": 1, "positions": "learned", "block": 16}, {"rotary_fraction": 0.5, "norm": "layer"}]
+)
+def test_a_text_of_several_in_a_row_has_the_logits_that_it_has_alone(
+    lengths: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    network = gpt(**options)
+    texts = [tokens(1, length, seed) for seed, length in enumerate(lengths)]
+    segments = torch.cat([torch.full((1, length), number) for number, length in enumerate(lengths)], 1)
+    together = network(torch.cat(texts, 1), segments=segments)
+    alone = torch.cat([network(text) for text in texts], 1)
+    torch.testing.assert_close(together, alone, atol=1e-10, rtol=1e-10)
+    assert not network(torch.cat(texts, 1)).allclose(alone)

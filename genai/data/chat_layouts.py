@@ -1,0 +1,125 @@
+"""Layouts of rows with conversations, as data sets for instruction tuning have them, and their messages."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genai.core.errors import UserError, join_names, short_repr
+from genai.media.chat import Message, check_messages
+
+Row = Mapping[str, Any]
+SHAREGPT_ROLES = {
+    "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
+    "model": "assistant", "bing": "assistant", "bard": "assistant", "system": "system", "tool": "tool",
+}  # fmt: skip
+"""Roles by the names of ShareGPT's ``from``."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of rows.
+
+    Attributes:
+        name: for people.
+        fields: that a row has.
+        convert: returns the messages of a row. Raises ``UserError``, which begins with ``name``.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    convert: Callable[[Row, str], list[Message]]
+
+    def fits(self, row: Any) -> bool:
+        """Return whether a row has the fields."""
+        return isinstance(row, Mapping) and all(row.get(name) is not None for name in self.fields)
+
+
+def find_layout(row: Any) -> Layout | None:
+    """Return the layout of a row; ``None``: it has none of them."""
+    return next((layout for layout in LAYOUTS if layout.fits(row)), None)
+
+
+def layout_names() -> str:
+    """Return the fields of all layouts, for messages."""
+    return join_names([" and ".join(layout.fields) for layout in LAYOUTS])
+
+
+def _from_messages(row: Row, name: str) -> list[Message]:
+    if not isinstance(row["messages"], list):
+        raise UserError(f"{name}: its messages are {short_repr(row['messages'])}, not a list.")
+    return _plain_messages(row["messages"], name)
+
+
+def _from_sharegpt(row: Row, name: str) -> list[Message]:
+    turns = row["conversations"]
+    if not isinstance(turns, list):
+        raise UserError(f"{name}: its conversations are {short_repr(turns)}, not a list.")
+    if turns and all(isinstance(turn, dict) and "role" in turn for turn in turns):
+        return _plain_messages(turns, name)
+    messages: list[Message] = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    for turn in turns:
+        role = SHAREGPT_ROLES.get(str(turn.get("from"))) if isinstance(turn, dict) else None
+        if role is None:
+            allowed = join_names(SHAREGPT_ROLES)
+            raise UserError(f"{name}: {short_repr(turn)} has no 'from' that is known. There are: {allowed}.")
+        messages.append({"role": role, "content": turn.get("value")})
+    return check_messages(messages, name)
+
+
+def _from_alpaca(row: Row, name: str) -> list[Message]:
+    question = [_text(row, key, name) for key in ("instruction", "input") if row.get(key)]
+    return _pair(row, name, "\n\n".join(question), _text(row, "output", name))
+
+
+def _from_completion(row: Row, name: str) -> list[Message]:
+    if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
+        return _plain_messages([*row["prompt"], *row["completion"]], name)
+    return _pair(row, name, _text(row, "prompt", name), _text(row, "completion", name))
+
+
+def _from_pair(row: Row, name: str) -> list[Message]:
+    return _pair(row, name, _text(row, "source", name), _text(row, "target", name))
+
+
+def _pair(row: Row, name: str, question: str, answer: str) -> list[Message]:
+    """Return a question and its answer, after a row's ``system`` if it has one."""
+    system = [{"role": "system", "content": _text(row, "system", name)}] if row.get("system") else []
+    return [*system, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def _text(row: Row, field: str, name: str) -> str:
+    if not isinstance(row[field], str):
+        raise UserError(f"{name}: its {field} is {short_repr(row[field])}, not a text.")
+    return str(row[field])
+
+
+def _plain_messages(messages: Sequence[Any], name: str) -> list[Message]:
+    """Return messages with role, content and weight alone; the parts of a content are joined. Raises ``UserError``."""
+    plain = []
+    for message in messages:
+        if isinstance(message, dict) and message.get("tool_calls"):
+            raise UserError(f"{name}: it calls tools, which cannot be learned here.")
+        if isinstance(message, dict):
+            message = {key: message.get(key) for key in ("role", "content", "weight") if message.get(key) is not None}
+            message["content"] = _join_parts(message.get("content"), name)
+        plain.append(message)
+    return check_messages(plain, name)
+
+
+def _join_parts(content: Any, name: str) -> Any:
+    """Return the text of a content that is a list of parts, and any other content as it is."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content]
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError(f"{name}: it has parts that are no texts.")
+    return "".join(map(str, texts))
+
+
+LAYOUTS = (
+    Layout("messages", ("messages",), _from_messages),
+    Layout("ShareGPT", ("conversations",), _from_sharegpt),
+    Layout("Alpaca", ("instruction", "output"), _from_alpaca),
+    Layout("prompt and completion", ("prompt", "completion"), _from_completion),
+    Layout("pairs", ("source", "target"), _from_pair),
+)

@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai.core.errors import UserError
+from genai.data.chat import ChatFiles
+from genai.data.chat_layouts import LAYOUTS
+from genai.media.chat import Chat
+
+HI = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+ROWS: dict[str, dict[str, Any]] = {
+    "messages": {"messages": HI, "id": 3},
+    "ShareGPT": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+    "Alpaca": {"instruction": "Hi", "input": "", "output": "Hello", "rejected": "Go"},
+    "prompt and completion": {"prompt": "Hi", "completion": "Hello"},
+    "pairs": {"source": "Hi", "target": "Hello"},
+}
+OTHER = {"messages": [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B."}]}
+
+
+def write(path: Path, rows: list[Any]) -> str:
+    path.write_text("\n".join(json.dumps(row) for row in rows) if path.suffix == ".jsonl" else json.dumps(rows))
+    return str(path)
+
+
+def chats(source: ChatFiles) -> list[Chat]:
+    return [example.media for split in (source.train, source.val) for example in split]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+@pytest.mark.parametrize("name", ROWS)
+def test_layouts_become_messages(tmp_path: Path, name: str, suffix: str) -> None:
+    source = ChatFiles(write(tmp_path / f"rows{suffix}", [ROWS[name], OTHER]))
+    assert sorted([list(chat.messages) for chat in chats(source)], key=str) == sorted([HI, OTHER["messages"]], key=str)
+    assert f"{name}: " in source.layout_note
+    assert name in source.description
+
+
+def test_every_layout_is_tested() -> None:
+    assert list(ROWS) == [layout.name for layout in LAYOUTS]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.Table.from_pylist([{"messages": HI}, OTHER]), tmp_path / "rows.parquet")
+    assert len(chats(ChatFiles(str(tmp_path / "rows.parquet")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "messages"),
+    [
+        ({"instruction": "Add.", "input": "1 2", "output": "3"}, ["Add.\n\n1 2", "3"]),
+        ({"system": "Be kind.", "source": "a", "target": "b"}, ["Be kind.", "a", "b"]),
+        ({"prompt": HI[:1], "completion": HI[1:]}, ["Hi", "Hello"]),
+        ({"conversations": HI}, ["Hi", "Hello"]),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}, HI[1]]}, ["Hi", "Hello"]),
+        ({"source": "a\r\nb", "target": "\ud800"}, ["a\nb", "?"]),
+    ],
+)
+def test_contents(tmp_path: Path, row: dict[str, Any], messages: list[str]) -> None:
+    found = chats(ChatFiles(write(tmp_path / "rows.jsonl", [row, OTHER])))
+    assert messages in [[message["content"] for message in chat.messages] for chat in found]
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"messages": HI[:1]}, "no answer to learn"),
+        ({"messages": HI[1:]}, "no answer to learn"),
+        ({"messages": [HI[0], {**HI[1], "weight": 0}]}, "no answer to learn"),
+        ({"messages": [HI[0], {"role": "assistant", "content": " "}]}, "no answer to learn"),
+        ({"messages": "Hi"}, "not a list"),
+        ({"messages": [{"role": "robot", "content": "Hi"}]}, "no role 'robot'"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, HI[1]]}, "no texts"),
+        ({"messages": [HI[0], {"role": "assistant", "content": None, "tool_calls": [1]}]}, "calls tools"),
+        ({"conversations": [{"from": "robot", "value": "Hi"}]}, "no 'from' that is known"),
+        ({"source": "a", "target": 3}, "its target is 3"),
+        ({"text": "a"}, "has the fields text"),
+        (3, "has the fields int"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_named(tmp_path: Path, row: Any, error: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    source = ChatFiles(write(path, [OTHER, row, ROWS["pairs"]]))
+    assert len(chats(source)) == 2
+    assert len(source.skipped) == 1
+    assert source.skipped[0].startswith(f"{path}:2")
+    assert error in source.skipped[0]
+    assert "left out: 1 rows" in source.description
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"source": "a", "target": "b"}\n{"source": "b", "target": "c"}\n{')
+    (tmp_path / "b.json").write_text('{"source": "a", "target": "d"}')
+    source = ChatFiles(str(tmp_path))
+    assert len(chats(source)) == 2
+    assert [message.split("/")[-1].split(" ")[0] for message in source.skipped] == ["a.jsonl:3:", "b.json"]
+
+
+def test_too_few(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="it has 1 conversation that can be used; two are needed"):
+        _ = ChatFiles(write(tmp_path / "rows.json", [ROWS["pairs"], ROWS["Alpaca"]])).train
+
+
+def test_the_same_question_is_in_one_split(tmp_path: Path) -> None:
+    rows = [{"source": f"question {n % 20}", "target": f"answer {n}"} for n in range(100)]
+    path = write(tmp_path / "rows.jsonl", [*rows, *rows[:7]])
+    source = ChatFiles(path, val_fraction=0.2)
+    train, val = ({example.media.messages[0]["content"] for example in split} for split in (source.train, source.val))
+    assert not train & val
+    assert len(train | val) == 20
+    assert 10 <= len(source.val) <= 30
+    assert "7 copies" in source.description
+    (tmp_path / "other").mkdir()
+    again = ChatFiles(write(tmp_path / "other" / "rows.jsonl", rows[::-1]), val_fraction=0.2)
+    assert {example.media.key for example in again.val} == {example.media.key for example in source.val}
