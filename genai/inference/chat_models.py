@@ -13,7 +13,7 @@ def default_chat_model(runs: Path) -> Path:
     """Return the run or file of a chat model. Raises ``UserError`` if there is none."""
     for run in all_runs(runs):
         record = run.record
-        if record.modality == "text" and run.has_checkpoint and _has_template(run.folder):
+        if record.modality == "text" and run.has_checkpoint and has_chat_template(run.folder):
             return run.folder
     if file := package_file():
         return file
@@ -31,7 +31,8 @@ def package_file() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _has_template(folder: Path) -> bool:
+def has_chat_template(folder: Path) -> bool:
+    """Return whether the model of a run has a chat template."""
     from genai.inference.stored_model import open_checkpoint
     from genai.runs.checkpoint import CheckpointHeader
 

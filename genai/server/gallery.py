@@ -85,12 +85,13 @@ class Gallery:
         """Read the folder again at the next request: samples have been added."""
         self._scan_time = -SCAN_SECONDS
 
-    def search(self, text: str, modality: str, model: str, limit: int, before: str) -> dict[str, Any]:
+    def search(self, text: str, modality: str, model: str, has_star: bool, limit: int, before: str) -> dict[str, Any]:
         """Return the newest samples that fit, as plain data. Raises ``APIError``.
 
         Args:
             text: words that the prompt or the text has; "": any.
             modality, model: name of the modality, id of the model; "": any.
+            has_star: only those with a star.
             limit: number of samples.
             before: id of the sample after which the list goes on; "": from the newest.
         """
@@ -105,6 +106,8 @@ class Gallery:
                 raise APIError(404, "before=: there is no such sample any more.")
             ids = ids[ids.index(before) + 1 :]
         for each in ids:
+            if has_star and each not in stars:
+                continue
             sample = self._read(each)
             if sample is None or not sample.has_words(words):
                 continue

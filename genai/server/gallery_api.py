@@ -1,5 +1,6 @@
 """``/api/samples`` and ``/api/preferences``: samples that stay, and which of two people prefer."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from genai.server.api_schema import json_request
 from genai.server.json_body import JSONAnswer, read_object
 from genai.server.media_files import file_answer
 from genai.server.openai_errors import APIError
-from genai.server.preferences import FILE_NAME, Preferences, check_length
+from genai.server.preferences import FILE_NAME, Preferences, check_length, check_prompt
 from genai.server.request_fields import parse_request
 from genai.server.service import Service
 
@@ -38,7 +39,7 @@ class PreferenceRequest:
     """Two answers to a prompt, of which a person prefers one.
 
     Attributes:
-        prompt: of both.
+        prompt: of both: a text, or the messages of a chat, each with ``role`` and ``content``.
         chosen: the better text.
         rejected: the other text.
         chosen_sample: id of a sample in place of ``chosen``, of which the name of the file is written.
@@ -46,7 +47,7 @@ class PreferenceRequest:
         model: id of the model; it is not written.
     """
 
-    prompt: str
+    prompt: str | Sequence[Mapping[str, str]]
     chosen: str | None = None
     rejected: str | None = None
     chosen_sample: str | None = None
@@ -71,10 +72,11 @@ def samples_router(service: Service) -> APIRouter:
         search: Annotated[str, Query(max_length=MAX_SEARCH)] = "",
         modality: str = "",
         model: str = "",
+        starred: bool = False,
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
         before: str = "",
     ) -> Response:
-        return JSONAnswer(await run_in_threadpool(gallery.search, search, modality, model, limit, before))
+        return JSONAnswer(await run_in_threadpool(gallery.search, search, modality, model, starred, limit, before))
 
     @router.get("/{sample}", summary="Describe a sample, with its recipe.")
     async def retrieve_sample(sample: str) -> Response:
@@ -132,7 +134,7 @@ def preferences_router(service: Service) -> APIRouter:
         body: PreferenceRequest = parse_only(PreferenceRequest, await read_object(request))
 
         def add() -> dict[str, Any]:
-            prompt = check_length("prompt", body.prompt, service.limits.prompt)
+            prompt = check_prompt(body.prompt, service.limits.prompt)
             chosen = answer_text("chosen", body.chosen, body.chosen_sample)
             rejected = answer_text("rejected", body.rejected, body.rejected_sample)
             preferences.add(prompt, chosen, rejected)

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from genai.core.errors import RunError, UserError
@@ -12,6 +13,8 @@ from genai.core.filesystem import sync_file
 FILE_NAME = "preferences.jsonl"
 MAX_BYTES = 256 * 2**20
 """Size from which nothing more is added."""
+Prompt = str | Sequence[Mapping[str, str]]
+"""A text, or the messages of a chat."""
 
 
 class Preferences:
@@ -26,7 +29,7 @@ class Preferences:
         self._count: tuple[int, int] = (0, 0)
         self._lock = threading.Lock()
 
-    def add(self, prompt: str, chosen: str, rejected: str) -> None:
+    def add(self, prompt: Prompt, chosen: str, rejected: str) -> None:
         """Append a line. Raises ``UserError`` if the file is full or no file, ``RunError`` if it cannot be written."""
         line = json.dumps({"prompt": prompt, "chosen": chosen, "rejected": rejected}, ensure_ascii=False) + "\n"
         with self._lock:
@@ -60,3 +63,13 @@ def check_length(name: str, text: str, limit: int) -> str:
     if len(text) > limit:
         raise UserError(f"{name}=: {len(text):,} characters; this server takes {limit:,}.")
     return text
+
+
+def check_prompt(prompt: Prompt, limit: int) -> Prompt:
+    """Return a prompt that is not too long, and whose messages are a role and a content each. Raises ``UserError``."""
+    if isinstance(prompt, str):
+        return check_length("prompt", prompt, limit)
+    if not prompt or any(message.keys() != {"role", "content"} for message in prompt):
+        raise UserError("prompt=: a list of messages, each with role and content.")
+    check_length("prompt", "".join(message["content"] for message in prompt), limit)
+    return prompt

@@ -237,6 +237,7 @@ def test_stars_stay(stored: tuple[TestClient, Path]) -> None:
     add(root)
     identifier = entries(client)[0]["id"]
     assert client.put(f"/api/samples/{identifier}/star", json={"starred": True}).status_code == 200
+    assert [each["id"] for each in client.get("/api/samples?starred=true").json()["data"]] == [identifier]
     assert entries(client)[0]["starred"] and identifier in (root / "stars.json").read_text()
     assert client.put(f"/api/samples/{identifier}/star", json={"starred": 3}).status_code == 400
     assert client.put("/api/samples/none/star", json={"starred": True}).status_code == 404
@@ -263,9 +264,14 @@ def test_preferences_are_lines_of_three_keys(stored: tuple[TestClient, Path]) ->
         {"prompt": "a\nb", "chosen": "c", "rejected": "d"},
         {"prompt": "one", "chosen": "a/001.png", "rejected": "a/000.png"},
     ]
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    assert client.post("/api/preferences", json={**texts, "prompt": messages}).json()["count"] == 3
+    assert json.loads(client.get("/api/preferences/file").text.splitlines()[-1])["prompt"] == messages
+    for prompt in ([], [{"role": "user"}], [{"role": "user", "content": 3}], [{"role": "user", "content": "x" * 1001}]):
+        assert client.post("/api/preferences", json={**texts, "prompt": prompt}).status_code == 400, prompt
     for change in ({"chosen": "x" * 1001}, {"more": 1}, {"chosen_sample": ids[0]}, {"chosen": 3}, {"rejected": None}):
         assert client.post("/api/preferences", json={**texts, **change}).status_code == 400, change
-    assert client.get("/api/preferences").json()["count"] == 2
+    assert client.get("/api/preferences").json()["count"] == 3
 
 
 def test_preferences_follow_no_link(stored: tuple[TestClient, Path]) -> None:

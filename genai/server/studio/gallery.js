@@ -22,7 +22,7 @@ export function Gallery({ isShown, onAgain }) {
 
   const load = async (before) => {
     const query = new URLSearchParams({ search, limit: PAGE });
-    if (kind) query.set("kind", kind);
+    if (kind) query.set("modality", kind);
     if (onlyStarred) query.set("starred", "true");
     if (before) query.set("before", before);
     try {
@@ -101,9 +101,10 @@ function Details({ sample, onClose, onAgain, onRemove }) {
   const [isAsking, setAsking] = useState(false);
   if (!sample) return null;
   const again = () => {
-    const inputs = Object.fromEntries(sample.inputs.map((name) => [name === sample.init ? "init" : name, `/api/samples/${sample.id}/inputs/${encodeURIComponent(name)}`]));
+    const named = Object.entries({ ...sample.options, init: sample.init }).filter(([, name]) => sample.inputs.includes(name));
+    const inputs = Object.fromEntries(named.map(([option, name]) => [option, `/api/samples/${sample.id}/inputs/${encodeURIComponent(name)}`]));
     onClose();
-    onAgain({ model: sample.model, prompt: sample.prompt, seed: sample.seed, options: sample.options, inputs: sample.init ? { init: inputs.init } : {} });
+    onAgain({ model: sample.model, prompt: sample.prompt, seed: sample.seed, options: sample.options, inputs });
   };
   const start = () => {
     onClose();
@@ -130,7 +131,7 @@ function Details({ sample, onClose, onAgain, onRemove }) {
 
 function Recipe({ sample, other }) {
   const rows = [["made", dateText(sample.created)], ["model", sample.model ?? sample.checkpoint], ["prompt", sample.prompt], ["seed", sample.seed],
-    ["init", sample.init], ...Object.entries(sample.options).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]), ["", sample.summary]];
+    ["init", sample.init], ...Object.entries(sample.options).map(([name, value]) => [name, value && typeof value === "object" ? JSON.stringify(value) : value]), ["", sample.summary]];
   const others = new Map(other ? [["prompt", other.prompt], ["seed", other.seed], ["model", other.model ?? other.checkpoint], ...Object.entries(other.options)] : []);
   return html`<dl>${rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => {
     const differs = other && name !== "made" && others.has(name) && String(others.get(name)) !== String(value);

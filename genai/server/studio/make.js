@@ -3,13 +3,13 @@
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { getJSON, request } from "./api.js";
 import { FileInput, inputFile, newInput } from "./inputs.js";
-import { maskFile } from "./mask.js";
+import { maskFile, strokesOfMask } from "./mask.js";
 import { KINDS } from "./media.js";
 import { isFile, OptionFields } from "./options.js";
 import { newJob, runJob, Take } from "./takes.js";
 import { Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
 
-const MAX_TAKES = 40;
+const [MAX_TAKES, MAX_EXAMPLES] = [40, 5];
 const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 /** `draft`: a request to fill the form with, such as one of the gallery. */
@@ -41,9 +41,9 @@ export function Make({ models, draft, isShown, canTrain }) {
     setSecond(null);
     setSeed(draft.seed === undefined ? "" : String(draft.seed));
     setN(1);
-    setValues(draft.options ?? {});
+    setValues(Object.fromEntries(Object.entries(draft.options ?? {}).filter(([, value]) => value !== null)));
     setInputs({});
-    for (const [name, url] of Object.entries(draft.inputs ?? {})) useAddress(name, url);
+    useAddresses(draft.inputs ?? {}).catch(setError);
   }, [draft]);
   useEffect(() => {
     const paste = (event) => {
@@ -55,12 +55,16 @@ export function Make({ models, draft, isShown, canTrain }) {
   }, [isShown, model]);
 
   const setInput = (name) => (input) => setInputs((each) => ({ ...each, [name]: input }));
-  const useAddress = async (name, url) => {
-    try {
+  /** Take files from addresses of this server, by the names of their options; a mask becomes strokes. */
+  const useAddresses = async ({ mask, ...addresses }) => {
+    const load = async (name, url) => {
       const blob = await (await request(url)).blob();
-      setInput(name)(newInput(new File([blob], name, { type: blob.type })));
-    } catch (failure) {
-      setError(failure);
+      return new File([blob], name, { type: blob.type });
+    };
+    for (const [name, url] of Object.entries(addresses)) {
+      const input = newInput(await load(name, url));
+      if (name === "init" && mask) input.strokes = await strokesOfMask(await load("mask", mask));
+      setInput(name)(input);
     }
   };
   const changeJob = (takeKey, jobKey) => (changes) =>
@@ -83,7 +87,7 @@ export function Make({ models, draft, isShown, canTrain }) {
     }
   };
   const actions = {
-    onUse: model?.supports_init && kind !== "text" ? (item) => useAddress("init", item.src) : null,
+    onUse: model?.supports_init && kind !== "text" ? (item) => useAddresses({ init: item.src }).catch(setError) : null,
     onVary: (item, job) => send({ prompt: item.prompt, n: Math.max(4, job.body.n), seed: randomSeed(), options: job.body.options }),
     onPrompt: (item) => {
       setSeed(String(item.seed));
@@ -117,7 +121,7 @@ export function Make({ models, draft, isShown, canTrain }) {
             onInput=${(event) => setPrompt(event.target.value)}
             onKeyDown=${(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event)}></textarea>
           ${model.prompts.length > 0 && html`<div class="chips" role="group" aria-label="examples">
-            ${model.prompts.map((each) => html`<button type="button" class="chip" onClick=${() => setPrompt(each)}>${each.slice(0, 60)}</button>`)}
+            ${model.prompts.slice(0, MAX_EXAMPLES).map((each) => html`<button type="button" class="chip" onClick=${() => setPrompt(each)}>${each.slice(0, 60)}</button>`)}
           </div>`}
         </div>
         ${second === null

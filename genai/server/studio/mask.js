@@ -96,8 +96,8 @@ export function MaskEditor({ src, strokes, onChange }) {
       <button type="button" disabled=${!strokes.length} onClick=${undo}>undo</button>
       <button type="button" disabled=${!undone.length} onClick=${redo}>redo</button>
       <button type="button" disabled=${!strokes.length} onClick=${() => (onChange([]), setUndone([]))}>clear</button>
-      <button type="button" aria-label="zoom in" onClick=${() => setZoom(Math.min(8, zoom * 1.5))}>＋</button>
-      <button type="button" aria-label="zoom out" disabled=${zoom === 1} onClick=${() => setZoom(Math.max(1, zoom / 1.5))}>－</button>
+      <button type="button" aria-label="zoom in" onClick=${() => setZoom(Math.min(8, zoom * 1.5))}>+</button>
+      <button type="button" aria-label="zoom out" disabled=${zoom === 1} onClick=${() => setZoom(Math.max(1, zoom / 1.5))}>−</button>
     </div>
     <div class="canvas" tabindex="-1">
       <canvas ref=${canvas} style=${{ width: `${100 * zoom}%` }} tabindex="0" role="application" ...${handlers}
@@ -133,7 +133,11 @@ function paintStrokes(strokes, width, height, color) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: color });
-  for (const { isEraser, size, points } of strokes) {
+  for (const { isEraser, size, points, mask } of strokes) {
+    if (mask) {
+      context.drawImage(tinted(mask, width, height, color), 0, 0);
+      continue;
+    }
     context.globalCompositeOperation = isEraser ? "destination-out" : "source-over";
     context.lineWidth = size * width;
     context.beginPath();
@@ -142,6 +146,29 @@ function paintStrokes(strokes, width, height, color) {
     context.stroke();
   }
   return canvas;
+}
+
+/** Return a mask in one color, scaled. */
+function tinted(mask, width, height, color) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.drawImage(mask, 0, 0, width, height);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = color;
+  context.fillRect(0, 0, width, height);
+  return canvas;
+}
+
+/** Return the strokes of a mask file, white where something is made: one stroke, which holds all of it. */
+export async function strokesOfMask(file) {
+  const picture = await createImageBitmap(file);
+  const mask = new OffscreenCanvas(picture.width, picture.height);
+  const context = mask.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const pixels = context.getImageData(0, 0, picture.width, picture.height);
+  for (let i = 0; i < pixels.data.length; i += 4) pixels.data[i + 3] = pixels.data[i] >= 128 ? pixels.data[i + 3] : 0;
+  context.putImageData(pixels, 0, 0);
+  return [{ mask }];
 }
 
 /** Return the mask as a PNG, white where something is made; null if nothing is painted. */

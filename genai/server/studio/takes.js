@@ -126,6 +126,9 @@ export function Star({ id, isStarred = false, onChange = () => {} }) {
   return html`<button type="button" class="quiet star" aria-pressed=${isOn} aria-label="star" title="star" onClick=${toggle}>${isOn ? "★" : "☆"}</button>`;
 }
 
+const ThumbIcon = () => html`<svg viewBox="0 0 20 20" width="14" height="14" aria-hidden="true"><path fill="currentColor"
+  d="M2 9h3v9H2zM7 9l4-7c1.6 0 2.3 1.2 2 2.6L12.4 8H17c1 0 1.6.9 1.4 1.8l-1.5 6.6c-.2 1-1 1.6-2 1.6H7z" /></svg>`;
+
 /** Say that one of two answers is better; texts, or with `isSample` ids of samples. */
 export function Thumb({ prompt, chosen, rejected, isSample = false, label = "better" }) {
   const [state, setState] = useState("");
@@ -143,5 +146,5 @@ export function Thumb({ prompt, chosen, rejected, isSample = false, label = "bet
       setState(error.message);
     }
   };
-  return html`<button type="button" class="quiet thumb" onClick=${send} aria-live="polite">👍 ${state || label}</button>`;
+  return html`<button type="button" class="quiet thumb" onClick=${send} aria-live="polite"><${ThumbIcon} /> ${state || label}</button>`;
 }
