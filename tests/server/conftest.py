@@ -59,9 +59,9 @@ def loaded(trained: Callable[[str], Path]) -> Callable[[str], Any]:
 
 
 @contextmanager
-def running_server(models: str) -> Iterator[tuple[str, Service]]:
+def running_server(settings: ServeSettings) -> Iterator[tuple[str, Service]]:
     """A real server in a thread: its address, and the service behind it."""
-    app, service = create_app(ServeSettings(models=models, device="cpu"))
+    app, service = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

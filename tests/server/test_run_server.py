@@ -17,13 +17,14 @@ import httpx
 import pytest
 
 from genai.server.service import Service
+from genai.server.settings import ServeSettings
 from tests.conftest import ROOT
 from tests.server.conftest import running_server
 
 
 @pytest.fixture(scope="module")
 def real(models: str) -> Iterator[tuple[str, Service]]:
-    with running_server(models) as (url, service):
+    with running_server(ServeSettings(models=models, device="cpu")) as (url, service):
         yield url, service
 
 

@@ -1,6 +1,6 @@
 /** All samples that were kept: search, look, compare, make again. */
 
-import { html, useEffect, useState } from "./htm-preact.js";
+import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { getJSON, request } from "./api.js";
 import { Media } from "./media.js";
 import { Star, Thumb } from "./takes.js";
@@ -20,13 +20,16 @@ export function Gallery({ isShown, onAgain }) {
   const [chosen, setChosen] = useState([]);
   const [isComparing, setComparing] = useState(false);
 
+  const newest = useRef(0); // number of the newest request: older answers come too late
   const load = async (before) => {
+    const number = ++newest.current;
     const query = new URLSearchParams({ search, limit: PAGE });
     if (kind) query.set("modality", kind);
     if (onlyStarred) query.set("starred", "true");
     if (before) query.set("before", before);
     try {
       const answer = await getJSON(`/api/samples?${query}`);
+      if (number !== newest.current) return;
       setSamples((all) => (before ? [...all, ...answer.data] : answer.data));
       setHasMore(answer.has_more);
       setError(null);
@@ -36,15 +39,16 @@ export function Gallery({ isShown, onAgain }) {
   };
   useEffect(() => {
     if (!isShown) return;
-    const timer = setTimeout(load, 200);
+    const timer = setTimeout(() => load(), 200);
     return () => clearTimeout(timer);
   }, [isShown, search, kind, onlyStarred]);
 
   const change = (id, changes) => setSamples((all) => all.map((each) => (each.id === id ? { ...each, ...changes } : each)));
   const remove = async (sample) => {
     try {
+      newest.current++;
       await request(`/api/samples/${sample.id}`, { method: "DELETE" });
-      setSamples((all) => all.filter((each) => each !== sample));
+      setSamples((all) => all.filter((each) => each.id !== sample.id));
       setChosen((all) => all.filter((id) => id !== sample.id));
       setOpen(null);
     } catch (failure) {

@@ -105,7 +105,7 @@ export function Make({ models, draft, isShown, canTrain }) {
     <//>`;
   }
   return html`<div class="make">
-    <form class="card" onSubmit=${submit}>
+    <form class="card" onSubmit=${submit} data-model=${model?.id}>
       <div class="field">
         <label for="model">model</label>
         <select id="model" value=${current ?? ""} onChange=${(event) => (setModelId(event.target.value), setValues({}))}>

@@ -38,7 +38,7 @@ function follow(id, items, onChange) {
       else if (part.startsWith("data:audio/")) update(number, { samples: joinSamples(item.samples, part) });
       else update(number, { text: item.text + part });
     },
-    onProgress: ({ state, progress }) => onChange({ state, progress }),
+    onProgress: ({ state, progress }) => onChange({ state: isOver({ state }) ? "running" : state, progress }), // its files come next
     onEnd: async (description) => {
       for (const result of description.results) {
         if (!result.suffix) continue;
