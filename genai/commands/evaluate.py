@@ -119,6 +119,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     for metric in metrics.values():
         results |= metric.compute(context)
     print(format_table(results), flush=True)
+    for line in (line for metric in metrics.values() for line in metric.lines(context)):
+        print(one_line(line), flush=True)
     if run and own_data and "val_loss" in results:
         _report_val_items(run, len(context.val))
     report = _make_report(context, settings.weights, results)

@@ -25,7 +25,7 @@ def describe_base(source: str | Path, file: Path | None) -> BaseRecord:
 
         folder = path.parent if path.suffix == ".safetensors" else path
         package = PackageRun.read(folder)
-        return BaseRecord(folder.name, package.digest, model_license(package.record))
+        return BaseRecord(folder.name, package.digest, model_license(package.record), str(path))
     file = file or path
     run = Run(file.parent.parent)
-    return BaseRecord(run.folder.name, file_hash(file), model_license(run.record))
+    return BaseRecord(run.folder.name, file_hash(file), model_license(run.record), str(file.absolute()))

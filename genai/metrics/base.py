@@ -24,6 +24,10 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "parses": ("genai.metrics.text.text.ParseRate",),
     "infill": ("genai.metrics.text.infill.Infill",),
     "novel_lines": ("genai.metrics.text.novel_lines.NovelLines",),
+    "exact_match": ("genai.metrics.text.exact_match.ExactMatch",),
+    "token_f1": ("genai.metrics.text.token_f1.TokenF1",),
+    "chrf": ("genai.metrics.text.chrf.ChrF",),
+    "forgetting": ("genai.metrics.text.forgetting.Forgetting",),
     "passes": ("genai.metrics.text.passes.PassRate",),
     "longest_copy": ("genai.metrics.text.text.LongestCopy",),
     "nearest": (
@@ -171,6 +175,10 @@ class Metric(ABC):
     def unsupported_reason(self, model: Model) -> str:
         """Return why ``model`` cannot be measured; "": it can be."""
         return ""
+
+    def lines(self, context: EvalContext) -> list[str]:
+        """Return lines that people read below the table, such as samples, after ``compute``."""
+        return []
 
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:

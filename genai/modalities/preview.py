@@ -20,6 +20,11 @@ class Preview:
     animation_class: ClassVar[Any] = None
     """Class that animates a list of media, such as the states of one item's stream; ``None``: not supported."""
 
+    @property
+    def shows_base(self) -> bool:
+        """Whether the model that a run begins with is previewed too, to compare with."""
+        return False
+
     def prompts(self, split: Split) -> list[str]:
         """Choose a few prompts from held-out data: up to eight different ones."""
         count = min(len(split), 64)

@@ -22,6 +22,10 @@ class TextPreview(Preview):
         self.chat_prompt = chat_prompt
         self.chats: dict[str, Chat] = {}  # by their prompts
 
+    @property
+    def shows_base(self) -> bool:
+        return bool(self.chats)
+
     def prompts(self, split: Split) -> list[str]:
         """Return the first words of a few held-out documents, of short ones at most a third, or a few questions."""
         count = min(NUM_PREVIEWS, len(split))

@@ -112,7 +112,7 @@ class TrainingLoop(Callback):
         self.step_start, self.stop_step = now, module.step + self.max_steps
         if pending_metrics is not None:  # the run was saved during validation
             self._log(trainer, module, pending_metrics, validate=True)
-        if module.header.base and module.step == 0:
+        if (module.header.base or module.settings.init_from) and module.step == 0:
             self._validate_base(trainer, module)
 
     def on_train_batch_end(  # type: ignore[override]
@@ -203,6 +203,8 @@ class TrainingLoop(Callback):
         except SignalReceived:
             self._stop(trainer, module)
         self.progress.print_line(f"val_loss of the base: {metrics['val_loss']:.4f}")
+        if self.preview.shows_base:
+            self._preview(trainer, module)
 
     def _print_health_warning(self, module: TrainingModule, metrics: dict[str, float]) -> None:
         """Print the method's warning about its validation losses, unless the previous validation had one too."""

@@ -139,7 +139,8 @@ def test_scores_are_those_of_this_checkpoint(trained: Trained, tmp_path: Path) -
 def test_the_license_of_a_base_is_that_of_what_it_was_trained_from(trained: Trained, tmp_path: Path) -> None:
     run = copy_run(trained("text"), tmp_path)
     origin = describe_base(run, run / "checkpoints" / "best.ckpt")
-    assert origin == BaseRecord(run.name, load(run, device="cpu").digest, "")
+    path = str(run / "checkpoints" / "best.ckpt")
+    assert origin == BaseRecord(run.name, load(run, device="cpu").digest, "", path)
     Run(run).write_record(base=asdict(BaseRecord("a/b", "12", "apache-2.0")))
     assert describe_base(run, run / "checkpoints" / "best.ckpt").license == "apache-2.0"
     assert metadata(model_card(load(run, device="cpu")))["base_model"] == "a/b"

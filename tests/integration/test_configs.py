@@ -19,7 +19,7 @@ from genai.training.run import train
 TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {
     "text": {
-        "data": ["stdlib", "text_folder", "chat"],
+        "data": ["stdlib", "text_folder", "chat", "tasks"],
         "model": ["gpt", "llama", "gpt2"],
         "tiny": ["model.network.layers=1", "model.network.width=16"],
     },
@@ -40,6 +40,7 @@ MEMBERS = {
     },
 }
 EXPERIMENTS = {
+    "tasks": "text",
     "sft": "text",
     "shakespeare_char": "text",
     "world_two": "image",
@@ -52,6 +53,7 @@ EXPERIMENTS = {
 DATA = {
     "text_folder": ["data.path={corpus}"],
     "chat": ["data.path={talks}"],
+    "tasks": ["data.items=20", "data.val_items=5"],
     "world": ["data.items=16"],
     "world_soundtrack": ["data.items=16"],
     "image_folder": ["data.path={pictures}"],
