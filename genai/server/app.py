@@ -22,6 +22,7 @@ from genai.server.openai_models import models_router
 from genai.server.openai_text import text_router
 from genai.server.openai_videos import videos_router
 from genai.server.own_api import jobs_router, options_router
+from genai.server.runs_api import machine_router, runs_router
 from genai.server.security import Guard
 from genai.server.service import Service
 from genai.server.settings import ServeSettings
@@ -50,7 +51,7 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
     ):  # fmt: skip
         app.add_exception_handler(kind, answer_error)
     routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router,
-               samples_router, preferences_router)  # fmt: skip
+               samples_router, preferences_router, runs_router, machine_router)  # fmt: skip
     for router in routers:
         app.include_router(router(service))
     app.include_router(studio_router())

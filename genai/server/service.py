@@ -16,6 +16,7 @@ from genai.server.json_body import parse_object
 from genai.server.models import ModelStore
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import can_name_file, is_file
+from genai.server.run_index import RunIndex
 from genai.server.sample_saver import SampleSaver
 from genai.server.settings import RequestLimits, ServeSettings
 from genai.server.uploads import Uploads
@@ -42,6 +43,7 @@ class Service:
         named = settings.named_models
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
         self.gallery = Gallery(Path(settings.samples).expanduser().absolute(), self.models)
+        self.runs = RunIndex(Path(settings.runs).expanduser().absolute(), self.models)
         self.jobs = JobStore()
         self.worker = Worker(settings.active, settings.queue, SampleSaver(self.gallery))
         self.is_draining = False
