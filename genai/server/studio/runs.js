@@ -43,7 +43,7 @@ export function Runs({ isShown, id, onMake }) {
           <td class="number">${run.step?.toLocaleString() ?? ""}${run.max_steps ? ` / ${run.max_steps.toLocaleString()}` : ""}</td>
           <td class="number">${durationText(run.seconds)}</td>
           <td class="number">${numberText(run.val_loss)}</td>
-          <td>${dateText(run.created)}</td></tr>`)}</tbody></table></div>`}
+          <td class="date">${dateText(run.created)}</td></tr>`)}</tbody></table></div>`}
     <${Machine} />
     ${isComparing && html`<${Comparison} ids=${chosen} onClose=${() => setComparing(false)} />`}
   </div>`;
@@ -73,8 +73,7 @@ function Run({ id, onMake }) {
         ${metrics && html`<${Curves} runs=${[{ name: "", columns: metrics.columns }]} />`}
         <${Previews} id=${id} previews=${previews ?? []} />
       </div>
-      <dl class="card">${(run.rows ?? []).map(([name, value]) => html`<dt>${name}</dt><dd>${String(value)}</dd>`)}
-        ${run.words?.length > 0 && html`<dt>words</dt><dd><code>${run.words.join(" ")}</code></dd>`}</dl>
+      <dl class="card">${(run.rows ?? []).map(([name, value]) => html`<dt>${name}</dt><dd>${String(value)}</dd>`)}</dl>
     </div>
   </div>`;
 }
