@@ -102,10 +102,8 @@ class RunIndex:
         """Return a run with the summary that are told of it, its words, and its columns. Raises as ``describe``."""
         run = self.find(name)
         record = self.record(run)
-        summary = {
-            **run_summary(record),
-            "Data": public_text(record.data.description, [str(w) for w in record.overrides]),
-        }
+        words = [str(word) for word in record.overrides]
+        summary = {**run_summary(record), "Data": public_text(record.data.description, words)}
         if record.started:
             summary["Train it"] = train_command(record)
         with self._lock:
