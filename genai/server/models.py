@@ -15,6 +15,7 @@ from torch import nn
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
 from genai.core.terminal import one_line
+from genai.inference.chat_models import has_chat_template, package_file
 from genai.runs.checkpoint import read_hashes
 from genai.runs.run import Run, all_runs
 from genai.server.openai_errors import APIError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 SCAN_SECONDS = 5.0
 """Time after which the folder of runs is read again."""
+PACKAGE_MODEL = "smollm2"
+"""Id of the chat model that an installed package brings."""
 RETRY_SECONDS = 60.0
 """Time after which a model that could not be loaded is tried again."""
 
@@ -81,6 +84,7 @@ class ModelStore:
         self._origins: dict[str, Origin] = {}
         self._origins_state: tuple[float, int] | None = None
         self._digests: dict[str, str] = {}
+        self._has_chat: dict[Path, bool] = {}
         self._lock, self._load_lock, self._scan_lock = threading.Lock(), threading.Lock(), threading.Lock()
 
     def entries(self) -> dict[str, ModelEntry]:
@@ -103,7 +107,19 @@ class ModelStore:
             if name and name not in entries:
                 finished = int(datetime.fromisoformat(record.finished).timestamp())
                 entries[name] = ModelEntry(run.folder, finished, record.modality or "")
+        if file := package_file():
+            entries.setdefault(PACKAGE_MODEL, ModelEntry(file, modality="text"))
         return entries
+
+    def has_chat(self, model_id: str, entry: ModelEntry) -> bool | None:
+        """Return whether a model has a chat template; ``None``: it is not known before it is loaded."""
+        if model := self._loaded.get(model_id):
+            return getattr(model.model.modality, "chat_template", None) is not None
+        if model_id == PACKAGE_MODEL or entry.modality not in ("text", ""):
+            return model_id == PACKAGE_MODEL
+        if entry.source not in self._has_chat and entry.source.is_dir() and entry.created:
+            self._has_chat[entry.source] = has_chat_template(entry.source)
+        return self._has_chat.get(entry.source)
 
     def origins(self) -> dict[str, Origin]:
         """Return the models by the hashes of their checkpoints; files of other tools only if they were loaded."""

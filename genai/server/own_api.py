@@ -23,6 +23,7 @@ from genai.server.events import COMMENT, ClientDisconnect, EventStream, event, j
 from genai.server.job_recipes import public_recipe
 from genai.server.jobs import SamplingJob
 from genai.server.json_body import JSONAnswer, parse_object, read_object
+from genai.server.models import ModelStore
 from genai.server.media_files import TEXT_TYPE
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import describe_options
@@ -121,10 +122,7 @@ def options_router(service: Service) -> APIRouter:
 
     @router.get("/models", summary="List the models, and which of them are in memory.")
     async def list_models() -> Response:
-        entries = await run_in_threadpool(service.models.entries)
-        loaded = service.models.loaded
-        data = [{"id": n, **_public(entry), "is_loaded": n in loaded} for n, entry in entries.items()]
-        return JSONAnswer({"object": "list", "data": data})
+        return JSONAnswer({"object": "list", "data": await run_in_threadpool(_list_models, service.models)})
 
     @router.get("/options", summary="Describe the options of a model: name, type, range, default and meaning.")
     async def list_options(model: str) -> Response:
@@ -133,8 +131,18 @@ def options_router(service: Service) -> APIRouter:
     return router
 
 
-def _public(entry: Any) -> dict[str, Any]:
-    return {"created": entry.created, "modality": entry.modality}
+def _list_models(models: ModelStore) -> list[dict[str, Any]]:
+    loaded = models.loaded
+    return [
+        {
+            "id": name,
+            "created": entry.created,
+            "modality": entry.modality,
+            "has_chat": models.has_chat(name, entry),
+            "is_loaded": name in loaded,
+        }
+        for name, entry in models.entries().items()
+    ]
 
 
 def _describe_model(model: Any) -> dict[str, Any]:

@@ -21,14 +21,25 @@ def store(max_bytes: int = GIB, **named: Path) -> ModelStore:
     return ModelStore("runs", {name: str(path) for name, path in named.items()}, max_bytes, "cpu", ())
 
 
-def test_every_finished_run_is_a_model(trained: Callable[[str], Path], tmp_path: Path) -> None:
+def test_every_finished_run_is_a_model(
+    trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = copy_run(trained("text"), tmp_path)
     unfinished = copy_run(trained("text"), tmp_path, "13:00:00")
     Run(unfinished).write_record(finished=None)
-    entries = ModelStore(str(tmp_path), None, GIB, "cpu", ()).entries()
-    assert list(entries) == [f"2026-01-30_{run.name}"]
+    monkeypatch.setattr("genai.server.models.package_file", lambda: None)
+    models = ModelStore(str(tmp_path), None, GIB, "cpu", ())
+    entries = models.entries()
+    assert list(entries) == [f"2026-01-30_{run.name}"] and not models.has_chat(*next(iter(entries.items())))
     entry = entries[f"2026-01-30_{run.name}"]
     assert entry.modality == "text" and entry.created > 1.7e9 and entry.source == run
+
+
+def test_the_chat_model_of_a_package_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.server.models.package_file", lambda: tmp_path / "model.gguf")
+    models = ModelStore(str(tmp_path), None, GIB, "cpu", ())
+    ((name, entry),) = models.entries().items()
+    assert name == "smollm2" and models.has_chat(name, entry) and entry.source == tmp_path / "model.gguf"
 
 
 def test_the_least_recently_used_model_leaves(trained: Callable[[str], Path]) -> None:

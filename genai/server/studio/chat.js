@@ -10,7 +10,7 @@ const NEW = { system: "", turns: [] };
 /** A turn: {question, answers: [text, ...], shown: index of the answer that the conversation goes on from}. */
 
 export function Chat({ models, isShown }) {
-  const candidates = (models ?? []).filter((model) => !model.modality || model.modality === "text");
+  const candidates = (models ?? []).filter((model) => model.has_chat !== false).sort((a, b) => (b.has_chat ?? 0) - (a.has_chat ?? 0));
   const [modelId, setModelId] = useStored("chat.model", null);
   const [talk, setTalk] = useStored("chat.talk", NEW);
   const [settings, setSettings] = useStored("chat.settings", { temperature: 0.7, length: 512 });
