@@ -23,8 +23,8 @@ from genai.server.events import COMMENT, ClientDisconnect, EventStream, event, j
 from genai.server.job_recipes import public_recipe
 from genai.server.jobs import SamplingJob
 from genai.server.json_body import JSONAnswer, parse_object, read_object
-from genai.server.models import ModelStore
 from genai.server.media_files import TEXT_TYPE
+from genai.server.models import ModelStore
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import describe_options
 from genai.server.request_fields import parse_request
