@@ -298,7 +298,8 @@ class Text(Modality):
         return notes
 
     def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
-        """Return notes about escapes that are not line breaks, and about texts longer than the context."""
+        """Return notes about escapes that are not line breaks, about texts longer than the context, and about prompts
+        without the marks of the model's chats."""
         notes = _escape_notes("prompt", prompts)
         if options and options.suffix:
             return notes + self._infill_notes(prompts, options)
@@ -308,7 +309,20 @@ class Text(Modality):
                 f"a prompt of {longest:,} tokens is longer than the context of {self.block:,}: what comes next is "
                 "chosen mostly by its end"
             )
+        if (
+            self.chat_template
+            and prompts
+            and not any(mark in prompt for prompt in prompts for mark in self._mark_texts)
+        ):
+            notes.append(
+                "this model was trained on chats; model.modality.chat_prompt(...) makes such a prompt in Python"
+            )
         return notes
+
+    @property
+    def _mark_texts(self) -> list[str]:
+        """Texts of which one stands in every prompt of a chat."""
+        return list(self.chat_marks)
 
     def _infill_notes(self, prompts: Sequence[str], options: TextOptions) -> list[str]:
         """Return a note about the longest prompt if it does not fit into the context with ``options.suffix``."""
