@@ -167,6 +167,10 @@ class GPT(nn.Module):
         """
         return self._logits(self._hidden(tokens, valid, segments)[0])
 
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Return the normalized hidden states (batch, time, width), from which the logits are computed."""
+        return self._hidden(tokens, None)[0]
+
     def prefill(self, tokens: Tensor, valid: Tensor | None = None, new: int = 1) -> tuple[Tensor, KVCache]:
         """Run the prompt ``tokens`` (batch, time) and fill a KV cache that has room for ``new`` more tokens.
 
