@@ -60,6 +60,7 @@ class DataSet:
             "name": self.id,
             "modality": modality,
             "modalities": [*self.modalities],
+            "is_own": self.path is not None,
             "description": self.description,
         }
 

@@ -94,6 +94,7 @@ def test_what_can_be_trained_is_listed(client: TestClient, place: Path) -> None:
     data = {entry["id"]: entry for entry in listed["data"]}
     assert {*data} == {"world", "stdlib", "pictures", "book.txt", "clips.npz"}
     assert (data["pictures"]["modality"], data["pictures"]["description"]) == ("image", "12 files")
+    assert data["pictures"]["is_own"] and not data["world"]["is_own"]
     assert data["book.txt"]["modality"] == data["stdlib"]["modality"] == "text"
     assert data["world"]["modality"] is None and "video" in data["world"]["modalities"]
     assert "world_two" in {each["name"] for each in listed["experiments"]}
