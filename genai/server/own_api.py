@@ -134,7 +134,7 @@ def options_router(service: Service) -> APIRouter:
 
 
 def _public(entry: Any) -> dict[str, Any]:
-    return {"created": entry.created, "modality": entry.modality}
+    return {"created": entry.created, "modality": entry.modality, "name": entry.name}
 
 
 def _describe_model(model: Any) -> dict[str, Any]:
