@@ -136,6 +136,7 @@ def _list_models(models: ModelStore) -> list[dict[str, Any]]:
     return [
         {
             "id": name,
+            "name": entry.name,
             "created": entry.created,
             "modality": entry.modality,
             "has_chat": models.has_chat(name, entry),

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from genai.core.environment import check_machine, report_lines
 from genai.core.errors import UserError
 from genai.core.terminal import one_line
-from genai.server.events import COMMENT, QUIET_SECONDS, EventStream, event, wait_until_gone
+from genai.server.events import COMMENT, QUIET_SECONDS, EventStream, event, watch_connection
 from genai.server.json_body import JSONAnswer
 from genai.server.media_files import file_answer
 from genai.server.run_index import RunIndex, RunState
@@ -112,7 +112,7 @@ async def _changes(request: Request, service: Service, run: str) -> AsyncIterato
     """Yield an event whenever a run has changed, until it is over, the client hangs up, or the server ends."""
     last: RunState | None = None
     last_time = time.monotonic()
-    disconnect: asyncio.Task[Any] = asyncio.create_task(wait_until_gone(request))
+    disconnect: asyncio.Task[Any] = asyncio.create_task(watch_connection(request))
     try:
         while not disconnect.done() and not service.is_draining:
             state = await run_in_threadpool(_look, service.runs, run)

@@ -149,7 +149,7 @@ class Training:
 
     def describe_process(self, process: TrainingProcess) -> dict[str, Any]:
         """Return a training as plain data."""
-        step = 0
+        step = None
         if process.run is not None:
             with suppress(APIError, UserError, OSError):
                 step = self.index.state(self.index.find(process.run)).step
@@ -163,9 +163,8 @@ class Training:
     def start(self, values: Mapping[str, Any]) -> TrainingProcess:
         """Start a training. Raises ``UserError``, ``APIError`` if another one goes on."""
         self.check_enabled()
-        given = {name: value for name, value in values.items() if value is not None}
-        request = parse_dataclass(TrainingRequest, given)
-        options = parse_dataclass(TrainingOptions, {n: v for n, v in request.options.items() if v is not None})
+        request = parse_dataclass(TrainingRequest, _without_null(values))
+        options = parse_dataclass(TrainingOptions, _without_null(request.options))
         words = [*training_words(request, options, self.root), f"runs={self.index.root}"]
         seconds = None if options.steps else 60 * (options.minutes or DEFAULT_MINUTES)
         hidden = {str(self.index.root): "runs", str(Path.cwd()): ".", str(Path.home()): "~"}
@@ -226,6 +225,10 @@ class Training:
         for place, shown in hidden.items():
             lines = [line.replace(place, shown) for line in lines]
         return {"lines": [one_line(line) for line in lines], "modality": data.modalities[0]}
+
+
+def _without_null(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _describe_option(entry: Mapping[str, Any], limits: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,10 @@ def check_modality(name: str, allowed: Sequence[str], what: str) -> None:
 
 
 def _first_comment(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((line.lstrip("# ") for line in lines if line.startswith("# ") and "@package" not in line), "")
+    """Return the first sentence of the comment at the beginning of a config."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "@package" not in line]
+    comment = takewhile(lambda line: line.startswith("# ") and not line.startswith("#  "), lines)
+    return " ".join(line.removeprefix("# ") for line in comment).partition(". ")[0].rstrip(".")
 
 
 def _modality_of(path: Path) -> str:

@@ -85,16 +85,16 @@ class TrainingProcess:
             return "finished"
         return "stopped" if self._is_stopped or self._process.returncode > 128 else "failed"
 
-    def describe(self, step: int = 0) -> dict[str, Any]:
-        """Return it as plain data; ``step`` is that of its run."""
+    def describe(self, step: int | None) -> dict[str, Any]:
+        """Return it as plain data; ``step`` is that of its run, ``None`` as long as nothing is known of that."""
         return {
             "id": self.id,
-            "run": self.run,
+            "run": None if step is None else self.run,
             "state": self.state,
             "created": int(self.created),
-            "step": step,
+            "step": step or 0,
             "lines": [*self._lines],
-            "progress": round(self._progress(step), 4),
+            "progress": round(self._progress(step or 0), 4),
         }
 
     def _progress(self, step: int) -> float:

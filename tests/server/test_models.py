@@ -97,3 +97,13 @@ def test_an_unknown_name_has_a_hint(trained: Callable[[str], Path]) -> None:
     with pytest.raises(APIError, match="Did you mean 'flowers'") as refused:
         store(flowers=trained("text")).acquire("flower")
     assert refused.value.status == 404 and refused.value.code == "model_not_found"
+
+
+def test_a_model_has_a_name_for_people() -> None:
+    from genai.runs.record import RunRecord
+    from genai.server.models import run_title
+
+    started = "2026-01-31T12:03:04"
+    assert run_title(RunRecord(started=started, modality="image", overrides=["name=my cats", "steps=3"])) == "my cats"
+    assert run_title(RunRecord(started=started, modality="image", overrides=["name=null"])) == "Image, 2026-01-31 12:03"
+    assert run_title(RunRecord(overrides=["name=a\033[2J" + "b" * 200])) == "a?[2J" + "b" * 75

@@ -47,6 +47,7 @@ def test_runs_are_listed_as_the_history_has_them(client: TestClient, place: Path
     data = client.get("/api/runs").json()["data"]
     assert [entry["modality"] for entry in data] == ["image", "text"]
     assert {entry["id"] for entry in data} == {model["id"] for model in client.get("/api/models").json()["data"]}
+    assert all(model["name"].endswith(":00") for model in client.get("/api/models").json()["data"])
     entry = data[0]
     record = Run(folder(place, entry["id"])).record
     assert entry["state"] == "finished" and entry["step"] == entry["max_steps"] == 6 and entry["model"]
