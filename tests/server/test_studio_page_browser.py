@@ -267,7 +267,7 @@ def test_a_run_is_started_and_stopped(page: Any, studio: tuple[str, Path]) -> No
     page.get_by_label("size", exact=True).fill("16")
     page.get_by_label("minutes", exact=True).fill("5")
     page.click("button:text-is('Start')")
-    page.click(".active:has-text('Training:') >> text=curves and previews")
+    page.click(".active:has(h2:text-matches('^Training')) >> text=curves and previews")
     page.wait_for_selector(".run .running")
     page.click("text=all runs")
     page.click(".active >> button:text-is('stop')")
