@@ -187,8 +187,15 @@ class Text(Modality):
         return self.chat_template.render(messages, add_generation_prompt)
 
     def target_parts(self, media: Any) -> list[tuple[str, bool]] | None:
-        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts."""
-        return target_parts(self, media) if isinstance(media, Chat) and self.chat_template else None
+        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts.
+
+        Raises:
+            UserError: the model has no marks for a template.
+        """
+        if not isinstance(media, Chat):
+            return None
+        self.ensure_chat_template()
+        return target_parts(self, media)
 
     def ensure_chat_template(self) -> None:
         """Give the model ChatML if it has no chat template. Raises ``UserError`` if it has no marks for it."""
