@@ -189,11 +189,18 @@ class Text(Modality):
         return self.chat_template.render(messages, add_generation_prompt)
 
     def target_parts(self, media: Any) -> list[tuple[str, bool]] | None:
-        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts."""
+        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts.
+
+        Raises:
+            UserError: the model has no marks for a template.
+        """
         if isinstance(media, ChatPair):
             sides = [self.target_parts(chat) for chat in (media.chosen, media.rejected)]
             return None if None in sides else [*(sides[0] or []), (" instead of ", False), *(sides[1] or [])[1:]]
-        return target_parts(self, media) if isinstance(media, Chat) and self.chat_template else None
+        if not isinstance(media, Chat):
+            return None
+        self.ensure_chat_template()
+        return target_parts(self, media)
 
     def ensure_chat_template(self) -> None:
         """Give the model ChatML if it has no chat template. Raises ``UserError`` if it has no marks for it."""

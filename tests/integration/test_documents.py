@@ -121,6 +121,9 @@ def place(
         words = [f"init_from={base}", "adapter=lora", "data=text_folder", f"data.path={corpus}", *TRAIN]
         adapter = Path(genai.fit(*words, f"runs={folder / 'new'}").file).parent.parent
         adapter.rename(folder / "runs" / "2026-01-31" / name)
+    questions = ["experiment=sft", f"data.path={talks}", *TRAIN, *SMALL["text"], f"runs={folder / 'new'}"]
+    answers = Path(genai.fit(*questions).file).parent.parent
+    answers.rename(folder / "runs" / "2026-01-31" / "14-00-00-text-gpt-questions")
     shutil.rmtree(folder / "new")
     for run, name in {
         0: "30/12-00-00-audio-enhancer",
