@@ -31,13 +31,13 @@ from genai.core.paths import config_dir, config_dirs
 from genai.core.renamed import current_words
 from genai.core.terminal import one_line
 
-NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger", "adapter")
+NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "logger", "adapter", "method")
 """Keys whose values are instantiated. Names below them are checked by ``instantiate``, not by Hydra."""
 
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
-    "train": ("data.path", "resume", "init_from", "runs", "name"),
+    "train": ("data.path", "data.val_path", "resume", "init_from", "runs", "name"),
     "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "out", "from", "runs"),
     "evaluate": ("ckpt", "adapter", "soundtrack", "problems", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
@@ -295,7 +295,7 @@ def _check_words(config_name: str, words: Sequence[str]) -> None:
             raise UserError(f"There is no flag {key}. Options are key=value, as in {key.lstrip('-')}=...; see --help.")
         if key == "hydra.sweep.dir" and (Path(value.strip("'\"")).expanduser() / "multirun.yaml").exists():
             raise UserError(f"{word}: the runs of another -m are there. Give a new folder, or leave it out.")
-        if config_name == "train" and word in ("debug=null", "experiment=null", "adapter=null"):
+        if config_name == "train" and word in ("debug=null", "experiment=null", "adapter=null", "method=null"):
             raise UserError(f"{word}: there is none by default. Leave it out.")
         is_group = config_name == "train" and key in NODE_KEYS  # elsewhere adapter= is a text
         if value == "null" and is_group and (members := sorted((config_dir() / key).glob("*.yaml"))):

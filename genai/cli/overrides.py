@@ -23,7 +23,7 @@ from genai.core.renamed import current_config, current_node, current_words, with
 from genai.core.terminal import one_line
 from genai.runs.run import Run, all_runs, find_run
 
-PATH_KEYS = ("data.path", "init_from")
+PATH_KEYS = ("data.path", "data.val_path", "init_from")
 """Keys that are paths. They are recorded as absolute paths, so that a run does not depend on the working folder."""
 UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers", "fast_dev_run", "profile")
 """Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
@@ -63,6 +63,7 @@ def with_base_words(words: Sequence[str]) -> list[str]:
     if values.get("resume") not in (None, "null", "auto"):
         return list(words)  # the run has its own
     source, has_adapter = values.get("init_from"), values.get("adapter", "null") != "null"
+    has_method = values.get("method", "null") != "null"
     if source in (None, "", "null"):
         return list(words)
     from genai.inference.stored_model import is_pretrained_path
@@ -70,8 +71,9 @@ def with_base_words(words: Sequence[str]) -> list[str]:
     path = Path(str(source)).expanduser().absolute()
     if is_pretrained_path(path):
         new = ["modality=text", *([] if has_adapter else ["optimizer=finetune"])]
-    elif has_adapter:
+    elif has_adapter or has_method:
         new = modality_words(_modality_node(path), plugin_names(words))
+        new += ["optimizer=preference"] if has_method and "experiment" not in values else []
     else:
         return list(words)
     return [*(word for word in new if override_key(word) not in values), *words]

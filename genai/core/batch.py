@@ -72,6 +72,24 @@ class PromptBatch(Batch):
 
 
 @dataclass(frozen=True)
+class PairBatch(Batch):
+    """Pairs of answers to the same prompts.
+
+    ``x`` is (batch, 2, time): a prompt with its chosen and with its rejected answer; ``valid`` (batch, 2, time - 1) is
+    True for the targets ``x[..., 1:]`` that belong to the answers. Each pair has the same weight.
+
+    Attributes:
+        reference: (batch, ...), what ``Method.reference`` returned for the model that training begins with.
+    """
+
+    reference: Tensor | None = None
+
+    @property
+    def weight(self) -> float:
+        return float(len(self.x))
+
+
+@dataclass(frozen=True)
 class Interpolation:
     """Target and weight of an interpolation between two samples.
 

@@ -99,14 +99,14 @@ def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
     if layout is None:
         fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
         raise UserError(f"{place} has the fields {fields}; a conversation has {layout_names()}.")
-    messages = [{**message, "content": _clean(message["content"])} for message in layout.convert(row, place)]
+    messages = [{**message, "content": clean_text(message["content"])} for message in layout.convert(row, place)]
     chat = Chat.from_messages(messages, place)
     if not any(chat.messages[index]["content"].strip() for index in chat.answers):
         raise UserError(f"{place} has no answer to learn: no message of the assistant follows another one.")
     return layout.name, chat
 
 
-def _clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """Replace halves of surrogate pairs, which JSON can spell, and line ends of other systems."""
     return text.encode("utf-8", "replace").decode().replace("\r\n", "\n").replace("\r", "\n")
 

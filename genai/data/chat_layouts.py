@@ -47,7 +47,7 @@ def layout_names() -> str:
 def _from_messages(row: Row, name: str) -> list[Message]:
     if not isinstance(row["messages"], list):
         raise UserError(f"{name}: its messages are {short_repr(row['messages'])}, not a list.")
-    return _plain_messages(row["messages"], name)
+    return plain_messages(row["messages"], name)
 
 
 def _from_sharegpt(row: Row, name: str) -> list[Message]:
@@ -55,7 +55,7 @@ def _from_sharegpt(row: Row, name: str) -> list[Message]:
     if not isinstance(turns, list):
         raise UserError(f"{name}: its conversations are {short_repr(turns)}, not a list.")
     if turns and all(isinstance(turn, dict) and "role" in turn for turn in turns):
-        return _plain_messages(turns, name)
+        return plain_messages(turns, name)
     messages: list[Message] = [{"role": "system", "content": row["system"]}] if row.get("system") else []
     for turn in turns:
         role = SHAREGPT_ROLES.get(str(turn.get("from"))) if isinstance(turn, dict) else None
@@ -67,33 +67,34 @@ def _from_sharegpt(row: Row, name: str) -> list[Message]:
 
 
 def _from_alpaca(row: Row, name: str) -> list[Message]:
-    question = [_text(row, key, name) for key in ("instruction", "input") if row.get(key)]
-    return _pair(row, name, "\n\n".join(question), _text(row, "output", name))
+    question = [text_field(row, key, name) for key in ("instruction", "input") if row.get(key)]
+    return _pair(row, name, "\n\n".join(question), text_field(row, "output", name))
 
 
 def _from_completion(row: Row, name: str) -> list[Message]:
     if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
-        return _plain_messages([*row["prompt"], *row["completion"]], name)
-    return _pair(row, name, _text(row, "prompt", name), _text(row, "completion", name))
+        return plain_messages([*row["prompt"], *row["completion"]], name)
+    return _pair(row, name, text_field(row, "prompt", name), text_field(row, "completion", name))
 
 
 def _from_pair(row: Row, name: str) -> list[Message]:
-    return _pair(row, name, _text(row, "source", name), _text(row, "target", name))
+    return _pair(row, name, text_field(row, "source", name), text_field(row, "target", name))
 
 
 def _pair(row: Row, name: str, question: str, answer: str) -> list[Message]:
     """Return a question and its answer, after a row's ``system`` if it has one."""
-    system = [{"role": "system", "content": _text(row, "system", name)}] if row.get("system") else []
+    system = [{"role": "system", "content": text_field(row, "system", name)}] if row.get("system") else []
     return [*system, {"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def _text(row: Row, field: str, name: str) -> str:
+def text_field(row: Row, field: str, name: str) -> str:
+    """Return the text of a field. Raises ``UserError`` if it is none."""
     if not isinstance(row[field], str):
         raise UserError(f"{name}: its {field} is {short_repr(row[field])}, not a text.")
     return str(row[field])
 
 
-def _plain_messages(messages: Sequence[Any], name: str) -> list[Message]:
+def plain_messages(messages: Sequence[Any], name: str) -> list[Message]:
     """Return messages with role, content and weight alone; the parts of a content are joined. Raises ``UserError``."""
     plain = []
     for message in messages:

@@ -167,7 +167,7 @@ def build_on_base(header: CheckpointHeader, base: Method, plugins: Sequence[str]
     """
     modality = _build_modality(header, plugins)
     with torch.device("meta"), SkipInit(), limit_parameters(MAX_PARAMETERS):
-        _check_same_shapes(build_method(header.model or {}, modality, plugins), base)
+        _check_same_shapes(*build_method(header.model or {}, modality, plugins).matching_modules(base))
     with SkipInit():
         method = build_method(header.model or {}, modality, plugins)
     assign_weights(method, base)
@@ -180,17 +180,18 @@ def assign_weights(method: Method, base: Method) -> None:
     Raises:
         UserError: a tensor has another shape; the message names it.
     """
-    _check_same_shapes(method, base)
-    for name, parameter in base.named_parameters(remove_duplicate=False):
+    module, base_module = method.matching_modules(base)
+    _check_same_shapes(module, base_module)
+    for name, parameter in base_module.named_parameters(remove_duplicate=False):
         path, _, leaf = name.rpartition(".")
-        method.get_submodule(path)._parameters[leaf] = parameter
-    buffers = dict(method.named_buffers())
-    for name, buffer in base.named_buffers():
+        module.get_submodule(path)._parameters[leaf] = parameter
+    buffers = dict(module.named_buffers())
+    for name, buffer in base_module.named_buffers():
         buffers[name].copy_(buffer)
 
 
-def _check_same_shapes(method: Method, base: Method) -> None:
-    """Raise ``UserError`` if the tensors of two methods have other names or shapes."""
+def _check_same_shapes(method: torch.nn.Module, base: torch.nn.Module) -> None:
+    """Raise ``UserError`` if the tensors of two modules have other names or shapes."""
     own, others = (dict(x.named_parameters(remove_duplicate=False)) | dict(x.named_buffers()) for x in (method, base))
     for name in {**own, **others}:
         shapes = [tuple(tensors[name].shape) if name in tensors else "nothing" for tensors in (others, own)]

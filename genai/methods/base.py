@@ -82,6 +82,15 @@ class Method(nn.Module, ABC):
     judges_overfitting: bool = False
     """Whether ``health_warning`` tells overfitting; if not, a run does, by the validation loss."""
 
+    can_sample: bool = True
+    """Whether it samples at all: a reward model does not."""
+
+    batch_types: tuple[type[Batch], ...] = (Batch,)
+    """Classes of batches that ``loss`` takes; the first is the one that it is for."""
+
+    replaces: "type[Method] | None" = None
+    """Class of the methods whose network it trains further (``method=``); ``None``: it trains networks of its own."""
+
     ema_module: nn.Module
     """The module that samples; its weights are averaged over training."""
 
@@ -102,6 +111,19 @@ class Method(nn.Module, ABC):
     def has_unused_parameters(self) -> bool:
         """Whether a loss may leave some parameters unused, possibly others in each process."""
         return False
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the loss compares the network with the one that training begins with."""
+        return False
+
+    def reference(self, batch: Batch) -> Tensor:
+        """Return what the loss needs of the network that training begins with: (batch, ...), a part of the batch."""
+        raise NotImplementedError
+
+    def matching_modules(self, base: "Method") -> tuple[nn.Module, nn.Module]:
+        """Return the part of this method that begins with weights of ``base``, and that part of ``base``."""
+        return self, base
 
     @property
     def device(self) -> torch.device:

@@ -55,9 +55,9 @@ class RollOut:
 class GRPO(Autoregressive):
     """Group-relative policy optimization (arXiv:2402.03300) on policy: sample answers, reward them, make one step.
 
-    Several answers are sampled to each prompt. Those that have more reward than the others become more probable. The
-    answer that is cut at ``length`` has at most the reward 0. It samples as ``Autoregressive``; other texts than prompts
-    have its loss.
+    Several answers are sampled to each prompt. Those that have more reward than the others become more probable. An
+    answer that is cut at ``length`` has at most the reward 0. It samples as ``Autoregressive``, and has its loss for
+    other batches than prompts.
 
     Args:
         network: an ``AutoregressiveNetwork`` of tokens.
@@ -136,7 +136,8 @@ class GRPO(Autoregressive):
             end_tokens=self.answer_rewards.end_tokens,
             num_classes=self.answer_rewards.num_classes,
         )
-        samples = self.sample(request, AutoregressiveOptions(temperature=self.temperature))
+        with torch.autocast(self.device.type, enabled=False):  # native loops compute in float32
+            samples = self.sample(request, AutoregressiveOptions(temperature=self.temperature))
         answers = torch.stack(
             [sample[len(prompt) :] for sample, prompt in zip(samples, prompts, strict=True)]
         )  # (answers, time)
@@ -191,7 +192,8 @@ class GRPO(Autoregressive):
         if "at" in signature(type(self.ema_module).forward).parameters:  # the readout of a large vocabulary is slow
             logits: Tensor = self.ema_module(x, at=mask)
             return logits
-        return self.ema_module(x)[mask]  # type: ignore[no-any-return]
+        everywhere: Tensor = self.ema_module(x)
+        return everywhere[mask]
 
     @contextmanager
     def _evaluation_mode(self) -> Any:

@@ -46,8 +46,8 @@ class PolicyHealth:
             return None
         return (
             f"the held-out reward is {reward:.3f}, it was {best:.3f}; that of training has risen from "
-            f"{trained_then:.3f} to {trained:.3f}: the model overfits its prompts. best.ckpt stays that of the highest; "
-            "more prompts, a smaller optimizer.lr=, or a shorter run, helps"
+            f"{trained_then:.3f} to {trained:.3f}: the model overfits its prompts. best.ckpt stays that of the "
+            "highest; more prompts, a smaller optimizer.lr=, or a shorter run, helps"
         )
 
     def _lines(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import module_getattr
 from genai.media.chat import Chat, Message
+from genai.media.chat_pair import ChatPair
 from genai.media.text import Document
 from genai.modalities import chatml, tokenizers
 from genai.modalities.base import Decoder, Modality
@@ -26,6 +27,7 @@ from genai.modalities.chat_tokens import target_parts
 from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
 from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, InfillMarks, InfillWindows, infill_context
 from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.pair_dataset import PackedPairs, pack_pairs
 from genai.modalities.preview import Preview
 from genai.modalities.prompt_dataset import PackedPrompts, pack_prompts
 from genai.modalities.text_decoder import TextDecoder
@@ -189,6 +191,9 @@ class Text(Modality):
 
     def target_parts(self, media: Any) -> list[tuple[str, bool]] | None:
         """Return the parts of a conversation, and whether they are learned; ``None`` for other texts."""
+        if isinstance(media, ChatPair):
+            sides = [self.target_parts(chat) for chat in (media.chosen, media.rejected)]
+            return None if None in sides else [*(sides[0] or []), (" instead of ", False), *(sides[1] or [])[1:]]
         return target_parts(self, media) if isinstance(media, Chat) and self.chat_template else None
 
     def ensure_chat_template(self) -> None:
@@ -240,7 +245,10 @@ class Text(Modality):
         parts = self.encode_prompt(""), self.encode(prefix), self.encode(options.suffix[0])
         return infill_context(*parts, self.infill_marks, self.block, options.length, self.infill_suffix_first)
 
-    def pack(self, split: Split, cache: Path) -> "PackedText | PackedChats":
+    def pack(self, split: Split, cache: Path) -> "PackedText | PackedChats | PackedPairs":
+        if len(split) and isinstance(split[0].media, ChatPair):
+            self.ensure_chat_template()
+            return pack_pairs(self, split, cache)
         if len(split) and isinstance(split[0].media, Chat):
             self.ensure_chat_template()
             return pack_chats(self, split, cache)

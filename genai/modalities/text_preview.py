@@ -6,6 +6,7 @@ from typing import Any
 
 from genai.core.data import Split
 from genai.media.chat import Chat, Message
+from genai.media.chat_pair import ChatPair
 from genai.modalities.preview import Preview, PromptSamples
 
 NUM_PREVIEWS = 4
@@ -30,6 +31,7 @@ class TextPreview(Preview):
         """Return the first words of a few held-out documents, of short ones at most a third, or a few questions."""
         count = min(NUM_PREVIEWS, len(split))
         media = [split[index * len(split) // count].media for index in range(count)]
+        media = [each.chosen if isinstance(each, ChatPair) else each for each in media]
         if self.chat_prompt and all(isinstance(each, Chat) for each in media):
             self.chats = {self.chat_prompt(chat.question): chat for chat in media}
             return list(self.chats)

@@ -175,6 +175,10 @@ class GPT(nn.Module):
         hidden = self._hidden(tokens, valid, segments)[0]
         return self._logits(hidden if at is None else hidden[at])
 
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Return the normalized hidden states (batch, time, width), from which the logits are computed."""
+        return self._hidden(tokens, None)[0]
+
     def prefill(self, tokens: Tensor, valid: Tensor | None = None, new: int = 1) -> tuple[Tensor, KVCache]:
         """Run the prompt ``tokens`` (batch, time) and fill a KV cache that has room for ``new`` more tokens.
 

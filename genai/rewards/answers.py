@@ -46,7 +46,7 @@ def has_format(prompt: Question, sample: str, kind: Literal["number", "json", "c
 
 
 def length(prompt: Question, sample: str, characters: Annotated[int, Ge(1), Le(1_000_000)] = 100) -> float:
-    """Return 1 for an answer of at most so many characters; each that is too many takes 1 / ``characters``, down to -1."""
+    """Return 1 for an answer of at most so many characters; each one more takes 1 / ``characters``, down to -1."""
     return max(-1.0, 1 - max(0, len(sample) - characters) / characters)
 
 

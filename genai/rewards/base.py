@@ -1,8 +1,8 @@
 """Rewards of answers by name, with weights: functions ``reward(prompt, sample) -> float``.
 
 A prompt is a ``media.chat.Question``: the text of the last message, with its conversation as ``chat`` and the answers
-that the data have to it as ``answers``. A sample is the text of the model's answer. Further parameters of a function are
-its options; one that is called ``source`` gets the data source. A reward of a plugin is named by its function,
+that the data have to it as ``answers``. A sample is the text of the model's answer. Further parameters of a function
+are its options; one that is called ``source`` gets the data source. A reward of a plugin is named by its function,
 ``mypackage.rewards.mine``.
 """
 
@@ -107,9 +107,8 @@ class Rewards:
                 f"the reward {reward.name} takes more than {self.max_seconds:g} seconds for {_describe(pair)}."
             ) from None
         except Exception as error:
-            raise RunError(
-                f"the reward {reward.name} raises {type(error).__name__}: {short_text(str(error))} for {_describe(pair)}."
-            ) from error
+            reason = f"{type(error).__name__}: {short_text(str(error))}"
+            raise RunError(f"the reward {reward.name} raises {reason} for {_describe(pair)}.") from error
 
 
 def _check_number(name: str, pair: tuple[Question, str], value: Any) -> float:

@@ -1,13 +1,15 @@
 """The model that a run starts from, if the run takes its modality and its model from there too."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from genai.cli.compose import CommandConfig, override_key
 from genai.core.errors import UserError, short_repr, short_text
+from genai.core.instantiate import Factory, import_class
 from genai.core.renamed import current_node
 from genai.data.registry import modality_classes
 from genai.inference.base import describe_base
@@ -54,28 +56,37 @@ class Base:
 
 
 def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | None) -> Base | None:
-    """Load the base of a run with an adapter, or with the weights of another tool; ``None`` for other runs.
+    """Load the base of a run with an adapter, with a method of its own, or with the weights of another tool; ``None``
+    for other runs, and for a resumed one whose checkpoint has all weights.
 
     Raises:
-        UserError: it is not there, or an adapter has none.
+        UserError: it is not there, or an adapter or a method has none.
     """
-    has_adapter = config.values.get("adapter") is not None
+    has_adapter, has_method = (config.values.get(key) is not None for key in ("adapter", "method"))
     record = resumed.record.base if resumed else None
     if has_adapter and not (settings.init_from or record):
         raise UserError("adapter= needs init_from=, the model that it changes.")
+    if has_method and not (settings.init_from or record):
+        raise UserError("method= needs init_from=, the model that is trained further.")
     path = settings.init_from
     if record and has_adapter:
-        place = path or record.path
-        if not os.path.exists(place):
-            hint = "If it has moved, say where to: init_from="
-            raise UserError(f"this run changes {short_repr(place)}, which is not there. {hint}")
-        base = _load_base(place, settings)
-        if base.record.digest != record.digest:
-            raise UserError(f"{place} is not what this run began with: an adapter continues on the same base.")
-        return replace(base, record=replace(record, path=base.record.path))
-    if path and not resumed and (has_adapter or is_pretrained_path(Path(path).expanduser().absolute())):
+        return reload_base(record, settings)
+    is_pretrained = bool(path) and is_pretrained_path(Path(str(path)).expanduser().absolute())
+    if path and not resumed and (has_adapter or has_method or is_pretrained):
         return _load_base(path, settings)
     return None
+
+
+def reload_base(record: BaseRecord, settings: TrainSettings) -> Base:
+    """Load the base of a resumed run. Raises ``UserError`` if it is not there, or is another one."""
+    place = settings.init_from or record.path
+    if not os.path.exists(place):
+        hint = "If it has moved, say where to: init_from="
+        raise UserError(f"this run changes {short_repr(place)}, which is not there. {hint}")
+    base = _load_base(place, settings)
+    if base.record.digest != record.digest:
+        raise UserError(f"{place} is not what this run began with: it continues with the same base.")
+    return replace(base, record=replace(record, path=base.record.path))
 
 
 def _load_base(source: str, settings: TrainSettings) -> Base:
@@ -113,8 +124,26 @@ def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | Non
                 raise UserError(f"{key}={typed[-1]}: init_from= brings its own, {choices[key]}. Leave {key}= out.")
     else:
         return config
+    if (method := config.values.get("method")) is not None:
+        nodes = {**nodes, "model": _with_method(nodes["model"], method, base, config.values.get("plugins") or ())}
     nodes = {key: _with_typed(node, key, config) for key, node in nodes.items()}
     return replace(config, values=config.values | nodes, choices=config.choices | choices)
+
+
+def _with_method(model: Any, method: Any, base: Base | None, plugins: Sequence[str]) -> dict[str, Any]:
+    """Return the node of a model whose method is replaced; arguments that the new one has too stay, as the network.
+
+    Raises:
+        UserError: the new method has no such option, or is not for the networks of the old one.
+    """
+    cls = Factory.parse(method, Method, "method", plugins).cls  # type: ignore[type-abstract]
+    old = import_class(str((model or {}).get("_target_")), Method, "model", plugins)  # type: ignore[type-abstract]
+    old = type(base.method) if base else old
+    if cls.replaces is None or not issubclass(old, (cls.replaces, cls)):
+        fits = f", which trains models of {cls.replaces.__name__}" if cls.replaces else ""
+        raise UserError(f"method={cls.__name__.lower()}{fits}: it is not for the model of init_from=, {old.__name__}.")
+    names = signature(cls).parameters
+    return {**{name: value for name, value in model.items() if name in names}, **method}
 
 
 def _with_typed(node: Any, key: str, config: CommandConfig) -> Any:

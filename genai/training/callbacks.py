@@ -233,7 +233,7 @@ class TrainingLoop(Callback):
 
         Files are of the averaged weights; a logger that shows samples gets those of the current weights, too.
         """
-        if self.last_preview_step == module.step:
+        if self.last_preview_step == module.step or not module.method.can_sample:
             return
         self.progress.set_status("preview")
         self.last_preview_step = module.step

@@ -85,6 +85,7 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     length = f"{lr_schedule.total:,} steps" if lr_schedule.total else f"{(lr_schedule.seconds or 0) / 60:g} minutes"
     rows = {
         "modality": config.choices.get("modality", "?"),
+        "method": config.choices.get("method") if config.values.get("method") is not None else "",
         "model": f"{config.choices.get('model', '?')}, {_parameters(setup.method)}",
         "from": setup.base and shell_path(Path(setup.base.path)),
         "data": setup.source.description,
@@ -151,6 +152,8 @@ def print_result(setup: TrainingSetup, run: Run, step: int, val_loss: float) -> 
             note = f" (of {len(setup.val)} held-out examples only)" if len(setup.val) < MIN_VAL_EXAMPLES else ""
             print(f"newest    {shell_path(run.last)}  (step {step}, val_loss {val_loss:.4f}: it rose{note})")
             print(f"          ckpt={shell_path(run.last)} samples from it: compare both", flush=True)
+    if not setup.method.can_sample:
+        return
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
     print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)

@@ -1,19 +1,21 @@
 """Rewards of a run: what ``rewards=`` names, for the tokens that the method samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genai.core.data import Source
+from genai.core.data import PackedDataset, Source, Split
+from genai.core.device import DeviceConfig
 from genai.core.errors import UserError
 from genai.media.chat import Question
 from genai.methods.base import Method
 from genai.methods.grpo import GRPO
 from genai.modalities.base import Modality
 from genai.modalities.text import Text
-from genai.rewards.base import Rewards, parse_rewards
+from genai.rewards.base import MAX_SECONDS, Rewards, parse_rewards
 from genai.training.config import TrainSettings
 
 
@@ -42,14 +44,30 @@ class TokenRewards:
 def create_rewards(settings: TrainSettings, source: Source) -> Rewards:
     """Return the rewards of ``rewards=``, or the default ones of the source. Raises ``UserError``."""
     value: Sequence[str] | Mapping[str, Any] = source.rewards if settings.rewards is None else settings.rewards
-    return Rewards(parse_rewards(value, source, settings.plugins))
+    return Rewards(parse_rewards(value, source, settings.plugins), MAX_SECONDS)
 
 
-def attach_rewards(method: Method, modality: Modality, source: Source, settings: TrainSettings) -> None:
-    """Give a method that trains with rewards its rewards. Raises ``UserError``."""
-    if isinstance(method, GRPO):
-        if not isinstance(modality, Text):
-            raise UserError("method=grpo trains language models: it needs modality=text.")
-        method.answer_rewards = TokenRewards(create_rewards(settings, source), modality)
-    elif settings.rewards is not None:
-        raise UserError("rewards= needs method=grpo, as experiment=grpo has it, and init_from=, the model to train.")
+def pack_function(modality: Modality) -> Callable[[Split, Path], PackedDataset]:
+    """Return the function that packs a split as prompts. Raises ``UserError`` if the modality has none."""
+    if not isinstance(modality, Text):
+        raise UserError("method=grpo trains language models: it needs a model of modality=text.")
+    return modality.pack_prompts
+
+
+def attach_rewards(
+    method: Method | None, modality: Modality, source: Source, settings: TrainSettings, hardware: DeviceConfig
+) -> None:
+    """Give a method that trains with rewards its rewards. Raises ``UserError`` if they are wrong or of no use.
+
+    Args:
+        method: ``None``: another method.
+        modality, source, settings, hardware: of the run.
+    """
+    if method is None:
+        if settings.rewards is not None:
+            raise UserError("rewards= is for method=grpo: experiment=grpo init_from=RUN.")
+        return
+    if hardware.strategy == "fsdp":
+        raise UserError("method=grpo samples while it trains, for which it needs whole weights: use trainer=ddp.")
+    assert isinstance(method, GRPO) and isinstance(modality, Text)
+    method.answer_rewards = TokenRewards(create_rewards(settings, source), modality)

@@ -3,25 +3,29 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from genai.cli.compose import CommandConfig
+from genai.core.batch import PairBatch, PromptBatch
 from genai.core.cache import cache_dir
 from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
+from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_memory
 from genai.inference.build import SkipInit
+from genai.inference.reference import add_reference
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
-from genai.training.base import Base, find_base, with_base_nodes
+from genai.training.base import Base, find_base, reload_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
 from genai.training.config import TrainSettings
 from genai.training.loggers import Logger
@@ -38,6 +42,7 @@ from genai.training.resume import (
     print_rate_change,
     restore_modality,
 )
+from genai.training.rewards import attach_rewards, pack_function
 from genai.training.schedule import LRSchedule
 
 
@@ -101,8 +106,19 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         modality.restore(base.modality_state)
     elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
-    train, val = _pack_data(modality, source, settings)
+    is_grpo = config.values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
+    train, val = _pack_data(modality, source, settings, is_grpo)
     method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
+    _check_batches(method, train, config.values)
+    attach_rewards(method if is_grpo else None, modality, source, settings, hardware)
+    base_record = base.record if base else resumed.record.base if resumed else None
+    if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
+        train, val = (
+            _with_reference(split, method if base else None, base_record, parts, config.values["model"])
+            for split in (train, val)
+        )
+    if settings.overfit_items:
+        train = val = FirstItems(train, settings.overfit_items)
     optimizers = parts.build_optimizers(method)
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:
@@ -125,7 +141,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         parts.logger,
         preview,
         list(settings.prompts) or default_prompts,
-        base.record if base else resumed.record.base if resumed else None,
+        base_record,
         resumed,
         checkpoint,
         header.step if resumed and header else 0,
@@ -152,10 +168,51 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
     return method
 
 
-def _pack_data(modality: Modality, source: Source, settings: TrainSettings) -> tuple[PackedDataset, PackedDataset]:
-    """Return both splits as tensors. Raises ``UserError`` if a batch does not fit into the memory."""
-    train, val = modality.pack(source.train, cache_dir()), modality.pack(source.val, cache_dir())
+def _pack_data(
+    modality: Modality, source: Source, settings: TrainSettings, as_prompts: bool
+) -> tuple[PackedDataset, PackedDataset]:
+    """Return both splits as tensors, or as prompts. Raises ``UserError`` if a batch does not fit into the memory."""
+    pack = pack_function(modality) if as_prompts else modality.pack
+    train, val = pack(source.train, cache_dir()), pack(source.val, cache_dir())
     check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
-    if settings.overfit_items:
-        train = val = FirstItems(train, settings.overfit_items)
     return train, val
+
+
+def _check_batches(method: Method, train: PackedDataset, values: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` if the method does not train on such data, or ``method=`` is for others."""
+    batch_type = type(train.batch([0], None))
+    allowed = method.batch_types[:1] if values.get("method") is not None else method.batch_types
+    if batch_type in allowed:
+        return
+    if batch_type is PairBatch:
+        raise UserError("data=preferences has pairs of answers: add init_from= and method=dpo or method=reward.")
+    raise UserError("this method is trained on pairs of answers: data=preferences data.path=FILE.")
+
+
+def _with_reference(
+    packed: PackedDataset, method: Method | None, base: BaseRecord | None, parts: TrainingParts, model: Any
+) -> PackedDataset:
+    """Return a packed split with numbers of the model that training begins with.
+
+    Args:
+        packed: the split.
+        method: with the weights of ``base``; ``None``: it is loaded if the numbers are not in the cache.
+        base: the model that training begins with.
+        parts, model: what the config describes, and its node of the method.
+
+    Raises:
+        UserError: there is no base, or it cannot be loaded.
+    """
+    if base is None:
+        raise UserError("this method compares with the model that training begins with: give method= and init_from=.")
+    load_base = partial(_load_reference, parts, base) if method is None else lambda: method
+    return add_reference(packed, base.digest, model, load_base, torch.device(parts.hardware.accelerator))
+
+
+def _load_reference(parts: TrainingParts, record: BaseRecord) -> Method:
+    """Return the method with the weights that a resumed run began with. Raises ``UserError``."""
+    base = reload_base(record, parts.settings)
+    with SkipInit():
+        method = parts.build_method()
+    base.assign_weights(method)
+    return method

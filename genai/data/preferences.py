@@ -1,0 +1,143 @@
+"""Pairs of answers from files, of which people prefer one: for DPO and reward models."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Gt, Lt
+
+from genai.core.cache import cache_key
+from genai.core.data import Example, Split, SplitSource
+from genai.core.errors import UserError, short_text
+from genai.core.terminal import one_line
+from genai.data.chat import SUFFIXES, clean_text, read_rows, select_chats
+from genai.data.preference_layouts import find_pair_layout, pair_layout_names
+from genai.data.text import find_texts
+from genai.media.chat import Message
+from genai.media.chat_pair import ChatPair
+
+
+class PreferenceFiles(SplitSource):
+    """Pairs of answers from a file, a folder or a glob: one per line of a ``.jsonl``, per row of a ``.parquet``, per
+    item of a ``.json``.
+
+    A row has one of the layouts of ``preference_layouts``. Identical pairs count once. Pairs whose answers are equal
+    are left out and counted. Pairs with the same question are in the same split.
+
+    Args:
+        path: a file, a folder (searched for ``SUFFIXES``, without hidden files) or a glob.
+        val_fraction: fraction of the characters for validation.
+        val_path: the pairs for validation, instead of a fraction of ``path``; those of the same question are left out
+            of training.
+
+    Raises:
+        UserError: there are no files, or fewer than two pairs that can be used.
+    """
+
+    media = ChatPair
+    metrics: tuple[str, ...] = ("val_loss",)
+
+    def __init__(
+        self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, val_path: str | None = None
+    ) -> None:
+        self.path, self.val_fraction, self.val_path = path, val_fraction, val_path
+        self.skipped, self.layout_note = (), ""
+        self._left_out, self._layouts = Counter[str](), Counter[str]()
+
+    @property
+    def description(self) -> str:
+        train, val = (len(split) for split in self._splits)
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in self._left_out.items())
+        note = f" ({'; '.join(self._layouts)})" + (f"; left out: {left_out}" if left_out else "")
+        return one_line(f"{self.path}: {train:,} pairs, {val:,} held out{note}")
+
+    @cached_property
+    def _splits(self) -> tuple[Split, Split]:
+        skipped: list[str] = []
+        pairs = self._read_files(self.path, skipped)
+        if self.val_path is not None:
+            val = self._read_files(self.val_path, skipped)
+            questions = {_question(pair) for pair in val.values()}
+            train = {key: pair for key, pair in pairs.items() if _question(pair) not in questions}
+            self._left_out["whose question is held out"] = len(pairs) - len(train)
+        else:
+            keys = select_chats({key: pair.chosen for key, pair in pairs.items()}, self.val_fraction)
+            val = {key: pair for key, pair in pairs.items() if key in keys}
+            train = {key: pair for key, pair in pairs.items() if key not in keys}
+        self.skipped = tuple(map(one_line, skipped))
+        self._left_out["rows or files that cannot be read"] = len(skipped)
+        self._left_out = +self._left_out
+        if not train:
+            raise UserError(f"data.path={self.path}: no pair is left to train on, as all questions are held out.")
+        self.layout_note = ", ".join(f"{name}: {count:,} rows" for name, count in self._layouts.items())
+        return _make_split("train", list(train.values())), _make_split("val", list(val.values()))
+
+    def _read_files(self, path: str, skipped: list[str]) -> dict[str, ChatPair]:
+        """Return different pairs by their keys; add to ``skipped`` what cannot be read. Raises ``UserError``."""
+        files, bad_files = find_texts(path, SUFFIXES)
+        reasons, pairs = [*bad_files], dict[str, ChatPair]()
+        for file in files:
+            for layout, pair in _read(file, reasons):
+                self._layouts[layout] += 1
+                if _answers(pair.chosen) == _answers(pair.rejected):
+                    self._left_out["whose answers are equal"] += 1
+                    continue
+                self._left_out["copies"] += pair.key in pairs
+                pairs.setdefault(pair.key, pair)
+        skipped += reasons
+        least = 1 if self.val_path else 2
+        if len(pairs) < least:
+            raise UserError(
+                f"{path}: it has {len(pairs)} pair{'s' * (len(pairs) != 1)} of different answers that can be used; "
+                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:3])}".rstrip()
+            )
+        return pairs
+
+
+def _read(file: Path, skipped: list[str]) -> Iterator[tuple[str, ChatPair]]:
+    """Yield the layout and the pair of each row that can be used; add to ``skipped`` for others."""
+    try:
+        for place, row in read_rows(file):
+            try:
+                yield _read_pair(row, place)
+            except UserError as error:
+                skipped.append(str(error))
+    except UserError as error:
+        skipped.append(str(error))
+
+
+def _read_pair(row: Any, place: str) -> tuple[str, ChatPair]:
+    """Return the layout and the pair of a row. Raises ``UserError`` with its ``place``."""
+    layout = find_pair_layout(row)
+    if layout is None:
+        fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
+        raise UserError(f"{place} has the fields {fields}; a pair has {pair_layout_names()}.")
+    question, chosen, rejected = (_clean_messages(messages) for messages in layout.convert(row, place))
+    if not question:
+        raise UserError(f"{place} has no question: chosen and rejected begin differently.")
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not answer or answer[-1]["role"] != "assistant":
+            raise UserError(f"{place}: its {name} does not end with an answer of the assistant.")
+        if answer[0]["role"] != "assistant":
+            raise UserError(f"{place}: chosen and rejected differ before the first answer.")
+    return layout.name, ChatPair.from_messages(question, chosen, rejected, place)
+
+
+def _clean_messages(messages: Sequence[Message]) -> list[Message]:
+    return [{"role": message["role"], "content": clean_text(message["content"])} for message in messages]
+
+
+def _answers(chat: Any) -> list[str]:
+    """Return the texts to learn, without white space around them."""
+    return [str(chat.messages[index]["content"]).strip() for index in chat.answers]
+
+
+def _question(pair: ChatPair) -> str:
+    """Return the messages before the first answer to learn, as a key."""
+    return cache_key([dict(message) for message in pair.chosen.messages[: pair.chosen.answers[0]]])
+
+
+def _make_split(name: str, pairs: Sequence[ChatPair]) -> Split:
+    return Split(name, len(pairs), lambda index: Example(pairs[index]), cache_key([pair.key for pair in pairs]))

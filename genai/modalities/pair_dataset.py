@@ -1,0 +1,149 @@
+"""Pairs of conversations packed into rows: the tokens with the chosen and with the rejected answer."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genai.core.batch import PairBatch
+from genai.core.cache import cache_key, cached_file
+from genai.core.data import ItemRandom, Split
+from genai.core.errors import UserError
+from genai.core.terminal import one_line
+from genai.media.chat_pair import ChatPair
+from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_chats
+from genai.modalities.memmap_dataset import MemmapDataset
+
+MAX_ERRORS = 5
+"""Pairs that a template refuses and that are named."""
+
+
+@dataclass(frozen=True)
+class PairCounts:
+    """Sizes of a packed split of pairs.
+
+    Attributes:
+        row_size: tokens of a conversation, with padding.
+        pairs: number of pairs.
+        chosen_tokens, rejected_tokens: numbers of tokens of the answers.
+        truncated: pairs of which an answer is cut off at the end of the context.
+        equal: pairs that are left out, because their tokens are equal within the context.
+        without_target: pairs that are left out, because an answer does not begin within the context.
+        errors: pairs that are left out, because the template refuses them.
+    """
+
+    row_size: int
+    pairs: int
+    chosen_tokens: int
+    rejected_tokens: int
+    truncated: int
+    equal: int
+    without_target: int
+    errors: int
+
+
+class PackedPairs(MemmapDataset):
+    """Pairs: of the chosen and of the rejected conversation, tokens, and whether they belong to an answer."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        header = len(fields(PairCounts))
+        values = self.memmap(np.int32)
+        self.counts = PairCounts(*values[:header].tolist())
+        self.rows = values[header:].reshape(-1, 2, 2, self.counts.row_size)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def summary(self) -> str:
+        """What is in the rows, for people."""
+        counts, size = self.counts, max(1, self.counts.pairs)
+        lengths = f"{counts.chosen_tokens / size:.0f} and {counts.rejected_tokens / size:.0f}"
+        parts = [f"{counts.pairs:,} pairs; chosen and rejected answers have {lengths} tokens on average"]
+        notes = {
+            "cut off at the end of the context": counts.truncated,
+            "left out, because the answers are equal within the context": counts.equal,
+            "left out, because no answer begins within the context": counts.without_target,
+            "left out, because the chat template refuses them": counts.errors,
+        }
+        return "; ".join([*parts, *(f"{count:,} {what}" for what, count in notes.items() if count)])
+
+    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> PairBatch:
+        """Return a batch as long as its longest conversation."""
+        rows = torch.from_numpy(self.rows[indices].astype(np.int64))
+        x, is_target = rows[:, :, 0], rows[:, :, 1].bool()
+        size = int(is_target.flatten(0, 1).any(0).nonzero().max()) + 1  # an answer ends its conversation
+        return PairBatch(x[..., :size], valid=is_target[..., 1:size])
+
+
+def pack_pairs(modality: ChatModality, split: Split, cache: Path) -> PackedPairs:
+    """Return pairs in rows, cached. Raises ``UserError`` if none can be used."""
+    key = cache_key(split.content_hash, "pairs", 1, modality.state(), modality.block, modality.end_tokens)
+    errors = list[str]()
+
+    def write(path: Path) -> None:
+        pairs: list[ChatPair] = [example.media for example in split]
+        tokenized = tokenize_chats(modality, [chat for pair in pairs for chat in (pair.chosen, pair.rejected)])
+        usable = list[tuple[ChatTokens, ChatTokens]]()
+        for pair, *sides in zip(pairs, tokenized[::2], tokenized[1::2], strict=True):
+            error = next((side for side in sides if isinstance(side, UserError)), None)
+            sequences = [side[0] for side in sides if not isinstance(side, UserError) and len(side) == 1]
+            if error or len(sequences) < 2:
+                errors.append(f"{pair.place}: {error or 'the chat template rewrites its answers.'}")
+            else:
+                usable.append((sequences[0], sequences[1]))
+        write_pairs(path, usable, modality.block, modality.end_token, len(errors))
+
+    packed = PackedPairs(cached_file(cache / f"{key}.p4", write))
+    for error in errors[:MAX_ERRORS]:
+        print(one_line(f"skipped: {error}"), file=sys.stderr, flush=True)
+    if not len(packed):
+        raise UserError(
+            f"no pair ({split.name}) can be used with a context of {modality.block:,}: {packed.summary}. "
+            "A larger modality.block= holds longer questions, if the model can have it."
+        )
+    return packed
+
+
+def write_pairs(
+    path: Path, pairs: Sequence[tuple[ChatTokens, ChatTokens]], block: int, padding: int, num_errors: int
+) -> None:
+    """Write pairs to a file for ``PackedPairs``.
+
+    Args:
+        path: the file.
+        pairs: the chosen and the rejected conversation of each.
+        block: context length in tokens; what is longer is cut off.
+        padding: token at the end of rows.
+        num_errors: number of pairs that are not among ``pairs``.
+    """
+    rows, truncated, equal, without_target = list[list[ChatTokens]](), 0, 0, 0
+    for pair in pairs:
+        cut = [ChatTokens(side.tokens[: block + 1], side.is_target[: block + 1]) for side in pair]
+        if not all(side.is_target[1:].any() for side in cut):
+            without_target += 1
+        elif np.array_equal(cut[0].tokens, cut[1].tokens):
+            equal += 1
+        else:
+            truncated += any(len(side.tokens) > block + 1 for side in pair)
+            rows.append(cut)
+    row_size = max((len(side.tokens) for row in rows for side in row), default=2)
+    chosen, rejected = (sum(int(row[side].is_target[1:].sum()) for row in rows) for side in (0, 1))
+    counts = PairCounts(row_size, len(rows), chosen, rejected, truncated, equal, without_target, num_errors)
+    with path.open("wb") as file:
+        file.write(np.array(astuple(counts), np.int32).tobytes())
+        for row in rows:
+            file.write(np.stack([_fill(side, row_size, padding) for side in row]).tobytes())
+
+
+def _fill(sequence: ChatTokens, row_size: int, padding: int) -> NDArray[np.int32]:
+    """Return (2, row_size): tokens, and whether they belong to an answer."""
+    row = np.zeros((2, row_size), np.int32)
+    row[0] = padding
+    row[:, : len(sequence.tokens)] = sequence.tokens, sequence.is_target
+    return row
