@@ -80,6 +80,17 @@ def talks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of sixty questions like those of ``talks``, with a right answer and a longer wrong one."""
+    draw = random.Random(0)
+    words = ["".join(draw.sample("abcdefgh", k=4)) for _ in range(60)]
+    rows = [{"prompt": f"turn {word}", "chosen": word[::-1], "rejected": f"{word} no"} for word in words]
+    path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twelve small pictures, in two sub-folders."""
     from PIL import Image

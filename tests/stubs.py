@@ -32,6 +32,8 @@ class ConstantLoss(nn.Module):
         super().__init__()
         self.value = nn.Parameter(torch.tensor(loss))
 
+    needs_reference = False
+
     @property
     def device(self) -> torch.device:
         return self.value.device
@@ -54,6 +56,7 @@ class StubModel:
     ) -> None:
         self.modality, self.answer, self.method, self.num_prompts = modality, answer, ConstantLoss(loss), 0
         self.parts: dict[str, Any] = {"ckpt": self}
+        self.header = None
 
     def sample(self, prompts: Sequence[str], **options: Any) -> list[Any]:
         assert self.answer is not None

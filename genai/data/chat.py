@@ -98,7 +98,8 @@ def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
     layout = find_layout(row)
     if layout is None:
         fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
-        raise UserError(f"{place} has the fields {fields}; a conversation has {layout_names()}.")
+        hint = " Pairs of answers are for data=preferences." if isinstance(row, Mapping) and "rejected" in row else ""
+        raise UserError(f"{place} has the fields {fields}; a conversation has {layout_names()}.{hint}")
     messages = [{**message, "content": clean_text(message["content"])} for message in layout.convert(row, place)]
     chat = Chat.from_messages(messages, place)
     if not any(chat.messages[index]["content"].strip() for index in chat.answers):

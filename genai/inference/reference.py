@@ -3,6 +3,7 @@
 So no second model is in memory while training, and a resumed run compares with the same numbers.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,14 @@ import torch
 from genai.core.batch import Batch, PairBatch, batch_ranges
 from genai.core.cache import cache_dir, cache_key, cached_file, track_progress
 from genai.core.data import ItemRandom, PackedDataset
+from genai.core.errors import UserError, short_repr
+from genai.inference.build import SkipInit, assign_weights, build_method
+from genai.inference.stored_model import read_model
 from genai.inference.validation import validation_batch_size
 from genai.methods.base import Method
+from genai.modalities.base import Modality
 from genai.modalities.memmap_dataset import MemmapDataset
+from genai.runs.checkpoint import CheckpointHeader
 
 
 class WithReference(MemmapDataset):
@@ -79,6 +85,41 @@ def add_reference(
             file.write(values.tobytes())
 
     return WithReference(cached_file(cache_dir() / f"{key}.f4", write), packed)
+
+
+def with_stored_reference(
+    method: Method,
+    modality: Modality,
+    header: CheckpointHeader | None,
+    packed: PackedDataset,
+    plugins: Sequence[str] = (),
+) -> PackedDataset:
+    """Return a packed split with the numbers that a trained method compares with, if it needs any.
+
+    Args:
+        method, modality: trained.
+        header: of their checkpoint, which names the model that training began with.
+        packed: the split.
+        plugins: packages besides genai whose classes are allowed.
+
+    Raises:
+        UserError: that model is needed, and is not there or has changed.
+    """
+    if not method.needs_reference or not isinstance(packed.batch([0], None), PairBatch):
+        return packed
+    base = (header and header.base) or {}
+    path, digest, node = base.get("path", ""), base.get("digest", ""), (header and header.model) or {}
+
+    def load_base() -> Method:
+        stored = read_model(path, None, "ema", "cpu", Path("runs"), plugins) if os.path.exists(path) else None
+        if stored is None or stored.digest != digest:
+            raise UserError(f"the loss compares with {short_repr(path)}, which is not there or has changed.")
+        with SkipInit():
+            reference = build_method(node, modality, plugins)
+        assign_weights(reference, stored.method)
+        return reference
+
+    return add_reference(packed, digest, node, load_base)
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from genai.core.instantiate import import_class
 from genai.core.progress import ProgressBar
 from genai.core.renamed import current_metrics, module_getattr
 from genai.inference.model import Model
+from genai.inference.reference import with_stored_reference
 from genai.inference.validation import validation_batch_size, validation_losses
 
 REGISTRY: dict[str, tuple[str, ...]] = {
@@ -105,7 +106,8 @@ class EvalContext:
     @cached_property
     def val(self) -> PackedDataset:
         """The held-out split, encoded by the model's modality."""
-        return self.model.modality.pack(self.source.val, cache_dir())
+        packed = self.model.modality.pack(self.source.val, cache_dir())
+        return with_stored_reference(self.model.method, self.model.modality, self.model.header, packed)
 
     @cached_property
     def losses(self) -> dict[str, float]:

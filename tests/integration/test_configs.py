@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ DATA = {
     "torchaudio": ["data.path={yesno}", "data.name=YESNO"],
     "video_folder": ["data.path={films}/UCF-101"],
     "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
+    "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
         "data.path={arrays}",
@@ -78,7 +80,12 @@ DATA = {
     ],
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
-PLACES = ("corpus", "talks", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
+PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
+METHODS = [
+    ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
+    ("experiment=dpo", "method=reward"),
+]
+"""Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
     "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
@@ -91,6 +98,11 @@ OPTIONS: dict[str, dict[str, float]] = {
     "audio": {"seconds": 0.05},
     "video": {"steps": 2},
 }
+
+
+@pytest.fixture
+def text_run(trained: Callable[[str], Path]) -> Path:
+    return trained("text")
 
 
 def names(group: str) -> list[str]:
@@ -113,12 +125,13 @@ def choices() -> list[Any]:
     for optimizer in ("finetune", "muon"):
         quick.append(("modality=text", "data=text_folder", f"optimizer={optimizer}", *MEMBERS["text"]["tiny"]))
     quick += [(f"experiment={name}", *MEMBERS[modality]["tiny"]) for name, modality in EXPERIMENTS.items()]
+    quick += METHODS
     return [*quick, *(pytest.param(words, marks=pytest.mark.slow) for words in slow)]
 
 
 def test_every_config_is_tested() -> None:
     tested = {word for words in choices() if not hasattr(words, "marks") for word in words}
-    for group in ("modality", "data", "model", "optimizer", "experiment"):
+    for group in ("modality", "data", "model", "optimizer", "experiment", "method"):
         assert {f"{group}={name}" for name in names(group)} == {w for w in tested if w.startswith(f"{group}=")}
 
 
@@ -135,14 +148,17 @@ def test_config_trains_samples_and_saves(
     run = train(composed)
     mends = composed.choices["model"] == "enhancer"
     given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
-    assert f"genai.sample ckpt={run.folder}{given}\n" in capfd.readouterr().out
+    scores = "method=reward" in words
+    assert (f"genai.sample ckpt={run.folder}{given}\n" in capfd.readouterr().out) == (not scores)
     assert {item.name for item in run.folder.iterdir()} >= {
-        "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", "previews",
+        "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", *(() if scores else ("previews",)),
     }  # fmt: skip
     for name in ("best", "last"):
         checkpoint = run.folder / "checkpoints" / f"{name}.ckpt"
         assert checkpoint.with_name(f"{name}.ckpt.sha256").read_text().endswith(f"{name}.ckpt\n")
         model = genai.load(checkpoint)
+        if scores:
+            continue
         options: dict[str, Any] = {**OPTIONS.get(composed.choices["model"], OPTIONS[composed.choices["modality"]])}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
