@@ -13,7 +13,7 @@ class ChecksAnswers(Protocol):
 
 
 @runtime_checkable
-class GradesAnswers(Protocol):
-    """A source that knows how good a wrong answer is: from 0 to less than 1, and 1 for a right one."""
+class ScoresAnswers(Protocol):
+    """A source that knows how good a wrong answer is: from 0 to less than 1; a right one is worth 1."""
 
-    def grade(self, chat: Chat, answer: str) -> float: ...
+    def score(self, chat: Chat, answer: str) -> float: ...

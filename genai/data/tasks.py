@@ -33,14 +33,14 @@ class Task:
         prompts: all prompts; ``None``: they are too many to be listed.
         answer: returns a right answer to a prompt, which may be one of many.
         is_right: returns whether an answer to a prompt is right.
-        grade: returns how good an answer is, see ``Tasks.grade``; ``None``: it is right or wrong.
+        score: returns how good an answer is, see ``Tasks.score``; ``None``: it is right or wrong.
     """
 
     draw: Callable[[np.random.Generator], str]
     prompts: Callable[[], Iterator[str]] | None
     answer: Callable[[str, np.random.Generator], str]
     is_right: Callable[[str, str], bool]
-    grade: Callable[[str, str], float] | None = None
+    score: Callable[[str, str], float] | None = None
 
 
 class Tasks(SplitSource):
@@ -76,7 +76,7 @@ class Tasks(SplitSource):
         self.name, self.items, self.val_items, self.seed = f"task {task}", items, val_items, seed
         self.task = TASKS[f"add {style}" if task == "add" else task]
         self.repeats = task == "make"
-        self.rewards = {"exact": 1.0} if self.task.grade is None else {"graded": 1.0, "exact": 0.0}
+        self.rewards = {"exact": 1.0} if self.task.score is None else {"score": 1.0, "exact": 0.0}
 
     @property
     def description(self) -> str:
@@ -86,12 +86,12 @@ class Tasks(SplitSource):
         """Return whether an answer to the question of a conversation is right."""
         return self.task.is_right(str(chat.question[-1]["content"]), answer)
 
-    def grade(self, chat: Chat, answer: str) -> float:
+    def score(self, chat: Chat, answer: str) -> float:
         """Return 1 for a right answer. Of ``make``, two numbers with another sum get less than 0.5, the less the
         farther it is; all other answers get 0."""
-        if self.task.grade is None:
+        if self.task.score is None:
             return float(self.is_right(chat, answer))
-        return self.task.grade(str(chat.question[-1]["content"]), answer)
+        return self.task.score(str(chat.question[-1]["content"]), answer)
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -171,7 +171,7 @@ def _makes(prompt: str, answer: str) -> bool:
     return _sum_of(answer) == int(prompt.partition(":")[2])
 
 
-def _grade_sum(prompt: str, answer: str) -> float:
+def _score_sum(prompt: str, answer: str) -> float:
     """Return 1 for the right sum, less than 0.5 for another one, falling to 0 at a distance of ``MAX_DISTANCE``."""
     total = _sum_of(answer)
     if total is None:
@@ -223,6 +223,6 @@ TASKS = {
     "add scratch": _add_task(lambda prompt: f"{scratch_line(prompt)}\n{_total(prompt)}", str),
     "sort": _word_task("sort", DIGITS, lambda word: "".join(sorted(word))),
     "reverse": _word_task("reverse", LETTERS, lambda word: word[::-1]),
-    "make": Task(_draw_sum, lambda: map("make:{}".format, SUMS), _draw_parts, _makes, _grade_sum),
+    "make": Task(_draw_sum, lambda: map("make:{}".format, SUMS), _draw_parts, _makes, _score_sum),
 }
 """The tasks by name."""

@@ -79,7 +79,7 @@ class Method(nn.Module, ABC):
     is_iterative: bool = True
     """Whether it samples in several steps, each of which shows the sample so far."""
 
-    judges_overfitting: bool = False
+    handles_overfit: bool = False
     """Whether ``health_warning`` tells overfitting; if not, a run does, by the validation loss."""
 
     can_sample: bool = True

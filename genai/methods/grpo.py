@@ -73,7 +73,7 @@ class GRPO(Autoregressive):
 
     batch_types = (PromptBatch, Batch)
     replaces = Autoregressive
-    judges_overfitting = True
+    handles_overfit = True
 
     def __init__(
         self,
@@ -173,12 +173,14 @@ class GRPO(Autoregressive):
         size = int(mask.any(0).nonzero().max()) + 1 if len(rows) else 1
         x, short_mask = x[:, : size + 1].long(), mask[:, :size]
         logits = self._logits_at(x[:, :-1], short_mask)[:, : self.num_sampled]
-        every = (logits.float() / self.temperature).log_softmax(-1)  # (tokens, classes)
-        tokens = every.gather(1, x[:, 1:][short_mask][:, None])[:, 0]
-        log_probs = every.new_zeros(mask.shape).masked_scatter(
+        distributions = (logits.float() / self.temperature).log_softmax(-1)  # (tokens, classes)
+        tokens = distributions.gather(1, x[:, 1:][short_mask][:, None])[:, 0]
+        log_probs = distributions.new_zeros(mask.shape).masked_scatter(
             nn.functional.pad(short_mask, (0, mask.shape[1] - size)), tokens
         )
-        entropy = every.new_zeros(short_mask.shape).masked_scatter(short_mask, token_entropy(every.detach()))
+        entropy = distributions.new_zeros(short_mask.shape).masked_scatter(
+            short_mask, token_entropy(distributions.detach())
+        )
         return log_probs, entropy.sum(1) / short_mask.sum(1).clamp(min=1)
 
     @property
@@ -192,8 +194,8 @@ class GRPO(Autoregressive):
         if "at" in signature(type(self.ema_module).forward).parameters:  # the readout of a large vocabulary is slow
             logits: Tensor = self.ema_module(x, at=mask)
             return logits
-        everywhere: Tensor = self.ema_module(x)
-        return everywhere[mask]
+        all_logits: Tensor = self.ema_module(x)
+        return all_logits[mask]
 
     @contextmanager
     def _evaluation_mode(self) -> Any:

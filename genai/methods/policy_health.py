@@ -7,8 +7,8 @@ WINDOW, MIN_STEPS = 20, 10
 """Latest steps that are judged together, and steps before the first judgment."""
 MAX_TRUNCATED, MAX_DEAD, MIN_ENTROPY = 0.9, 0.8, 0.1
 """Shares of answers that do not end and of dead groups, and nats per token, beyond which a line is printed."""
-MIN_FALL = 0.1
-"""Fall of the held-out reward below its best, as a fraction of it, from which it is named."""
+MAX_DROP = 0.1
+"""Drop of the held-out reward below its best, as a fraction of it, beyond which it is named."""
 
 
 class PolicyHealth:
@@ -42,7 +42,7 @@ class PolicyHealth:
         if self.best is None or reward > self.best[0]:
             self.best = reward, trained
         best, trained_then = self.best
-        if best - reward <= MIN_FALL * abs(best) or trained <= trained_then:
+        if best - reward <= MAX_DROP * abs(best) or trained <= trained_then:
             return None
         return (
             f"the held-out reward is {reward:.3f}, it was {best:.3f}; that of training has risen from "

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from genai.core.data import Source
 from genai.core.errors import UserError
 from genai.core.plain_data import parse_json
-from genai.data.answers import ChecksAnswers, GradesAnswers
+from genai.data.answers import ChecksAnswers, ScoresAnswers
 from genai.media.chat import Question
 
 
@@ -20,10 +20,10 @@ def exact(prompt: Question, sample: str, source: Source | None = None) -> float:
     return float(sample.strip() in prompt.answers)
 
 
-def graded(prompt: Question, sample: str, source: Source | None = None) -> float:
+def answer_score(prompt: Question, sample: str, source: Source | None = None) -> float:
     """Return 1 for a right answer, and less than 1 for one that is nearly right, if the data can tell."""
-    if isinstance(source, GradesAnswers):
-        return source.grade(prompt.chat, sample.strip())
+    if isinstance(source, ScoresAnswers):
+        return source.score(prompt.chat, sample.strip())
     return exact(prompt, sample, source)
 
 

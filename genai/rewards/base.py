@@ -22,7 +22,7 @@ from genai.rewards.time_limit import CallTimeout, call_within
 
 REGISTRY = {
     "exact": "genai.rewards.answers.exact",
-    "graded": "genai.rewards.answers.graded",
+    "score": "genai.rewards.answers.answer_score",
     "format": "genai.rewards.answers.has_format",
     "regex": "genai.rewards.answers.regex",
     "length": "genai.rewards.answers.length",

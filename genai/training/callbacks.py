@@ -219,7 +219,7 @@ class TrainingLoop(Callback):
     def _print_overfit(self, module: TrainingModule, val_loss: float) -> None:
         """Say once that the validation loss has risen clearly. The losses of several networks mean other things."""
         best = module.best_val_loss
-        if module.method.judges_overfitting:
+        if module.method.handles_overfit:
             return
         if val_loss - best > MIN_INCREASE * abs(best) and not module.log_prefixes and not self.has_warned_overfit:
             self.has_warned_overfit = True

@@ -106,11 +106,11 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         modality.restore(base.modality_state)
     elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
-    is_grpo = config.values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
-    train, val = _pack_data(modality, source, settings, is_grpo)
+    uses_rewards = config.values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
+    train, val = _pack_data(modality, source, settings, uses_rewards)
     method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
     _check_batches(method, train, config.values)
-    attach_rewards(method if is_grpo else None, modality, source, settings, hardware)
+    attach_rewards(method if uses_rewards else None, modality, source, settings, hardware)
     base_record = base.record if base else resumed.record.base if resumed else None
     if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
         train, val = (

@@ -73,12 +73,12 @@ def rows(run: Run) -> list[dict[str, str]]:
 
 
 def test_a_run_reports_its_rewards_apart(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    run = fit(words, "steps=2", "rewards={graded: 1, exact: 0, length: {weight: 0.1, characters: 5}}")
+    run = fit(words, "steps=2", "rewards={score: 1, exact: 0, length: {weight: 0.1, characters: 5}}")
     out = capfd.readouterr().out
     assert "method    grpo" in out and " different prompts" in out
     (*_, last) = rows(run)
-    graded, short, total = (float(last[name]) for name in ("reward/graded", "reward/length", "reward"))
-    assert total == pytest.approx(graded + 0.1 * short, abs=1e-4)
+    score, short, total = (float(last[name]) for name in ("reward/score", "reward/length", "reward"))
+    assert total == pytest.approx(score + 0.1 * short, abs=1e-4)
     assert float(last["val_loss"]) == pytest.approx(1 - float(last["val_reward"]), abs=1e-4)
     assert {"reward/exact", "val_reward/exact", "dead_groups", "entropy", "truncated", "answer_length"} <= set(last)
 

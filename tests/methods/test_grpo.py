@@ -1,33 +1,18 @@
 """GRPO on a tiny network: what is sampled, what is learned, and what is reported."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from genai.core.batch import Batch, PromptBatch
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.grpo import GRPO
 from genai.networks.gpt import GPT
+from tests.stubs import StubRewards
 
-END, VOCAB = 7, 9  # token 8 is reserved
-
-
-class StubRewards:
-    """Rewards of answers by a function of their tokens."""
-
-    end_tokens, num_classes = (END,), END + 1
-
-    def __init__(self, function: Callable[[list[int]], float]) -> None:
-        self.function = function
-        self.prompts: list[str] = []
-        self.answers: list[list[int]] = []
-
-    def __call__(self, prompts: Sequence[str], answers: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        self.prompts, self.answers = list(prompts), [answer.tolist() for answer in answers]
-        values = torch.tensor([float(self.function(answer)) for answer in self.answers])
-        return values, {"mine": values}
+END, VOCAB = StubRewards.end_tokens[0], 9  # token 8 is reserved
 
 
 def make_method(function: Callable[[list[int]], float], native: bool = False, **options: float) -> GRPO:

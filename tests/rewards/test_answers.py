@@ -5,7 +5,7 @@ import pytest
 from genai.core.errors import UserError
 from genai.data.tasks import Tasks
 from genai.media.chat import Chat, Question
-from genai.rewards.answers import exact, graded, has_format, length, regex
+from genai.rewards.answers import answer_score, exact, has_format, length, regex
 
 
 def question(text: str, *answers: str) -> Question:
@@ -26,10 +26,10 @@ def test_exact_answers_are_those_of_the_data_or_those_that_they_can_check() -> N
 
 def test_a_graded_answer_is_worth_the_more_the_nearer_it_is() -> None:
     prompt, source = question("make:20", "1+19"), Tasks(task="make")
-    values = [graded(prompt, answer, source=source) for answer in ("7+13", "7+12", "7+27", "90+90", "20", "7+x")]
+    values = [answer_score(prompt, answer, source=source) for answer in ("7+13", "7+12", "7+27", "90+90", "20", "7+x")]
     assert values == pytest.approx([1, 0.5 * 29 / 30, 0.5 * 16 / 30, 0, 0, 0])
-    assert graded(question("sort:31542", "12345"), "12345", source=Tasks(task="sort")) == 1
-    assert graded(question("a", "b"), "b") == 1
+    assert answer_score(question("sort:31542", "12345"), "12345", source=Tasks(task="sort")) == 1
+    assert answer_score(question("a", "b"), "b") == 1
 
 
 def test_regular_expressions_and_formats() -> None:

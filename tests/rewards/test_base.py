@@ -22,9 +22,9 @@ def rewards_of(function: Any, max_seconds: float = 5) -> Rewards:
 
 
 def test_the_sum_is_weighted_and_the_parts_are_not() -> None:
-    rewards = Rewards(parse_rewards({"exact": 2, "length": {"weight": 0.5, "characters": 4}, "graded": 0}, SOURCE))
+    rewards = Rewards(parse_rewards({"exact": 2, "length": {"weight": 0.5, "characters": 4}, "score": 0}, SOURCE))
     totals, parts = rewards.score([PROMPT, PROMPT], ["7+13", "7+12111"])
-    assert parts == {"exact": [1, 0], "length": [1, 0.25], "graded": [1, 0]}
+    assert parts == {"exact": [1, 0], "length": [1, 0.25], "score": [1, 0]}
     assert totals == [2.5, 0.125]
 
 
