@@ -29,6 +29,7 @@ FLOORS = {
     "report": "the page and its plots",
     "inference": "a trained model as a value",
     "metrics": "what evaluate measures",
+    "rewards": "scores of sampled answers",
     "toy": "a world with exact answers",
     "cli": "words, Hydra, recorded words",
     "training": "the bridge to Lightning",

@@ -64,6 +64,22 @@ class StubModel:
         return self.answer(list(prompts))
 
 
+class StubRewards:
+    """Rewards of answers by a function of their tokens; 7 ends an answer."""
+
+    end_tokens, num_classes = (7,), 8
+
+    def __init__(self, function: Callable[[list[int]], float]) -> None:
+        self.function = function
+        self.prompts: list[str] = []
+        self.answers: list[list[int]] = []
+
+    def __call__(self, prompts: Sequence[str], answers: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        self.prompts, self.answers = list(prompts), [answer.tolist() for answer in answers]
+        values = torch.tensor([float(self.function(answer)) for answer in self.answers])
+        return values, {"mine": values}
+
+
 # ----------------------------------------------------------------------------------------------------------- sounds
 
 

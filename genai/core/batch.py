@@ -59,6 +59,19 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class PromptBatch(Batch):
+    """Prompts whose answers a method samples itself.
+
+    ``x`` is (batch, time), their tokens, padded on the right; ``valid`` (batch, time) is False at the padding. Each
+    prompt has the same weight. ``prompts`` are ``media.chat.Question``.
+    """
+
+    @property
+    def weight(self) -> float:
+        return float(len(self.x))
+
+
+@dataclass(frozen=True)
 class PairBatch(Batch):
     """Pairs of answers to the same prompts.
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 from zlib import crc32
 
@@ -74,6 +75,9 @@ class Source(ABC):
 
     metrics: tuple[str, ...] = ("val_loss",)
     """Default metrics of ``genai.evaluate``: names in ``genai.metrics.base`` or ``own_metrics``."""
+
+    rewards: Mapping[str, float] = MappingProxyType({"exact": 1.0})
+    """Weights of the default rewards of answers, by names in ``genai.rewards.base``."""
 
     own_metrics: ClassVar[Mapping[str, str]] = {}
     """Metric classes of this source alone, or replacements of general ones, by name: ``package.module.Class``."""

@@ -18,6 +18,8 @@ LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
 SUMS = range(11, 100)
 """Numbers of the task ``make``."""
 NUM_VAL_SUMS = 20
+MAX_DISTANCE = 30
+"""Distance of a sum from that which is asked for, from which an answer is worth nothing."""
 VAL_FRACTION = 0.1
 """Of the prompts of the other tasks."""
 
@@ -31,12 +33,14 @@ class Task:
         prompts: all prompts; ``None``: they are too many to be listed.
         answer: returns a right answer to a prompt, which may be one of many.
         is_right: returns whether an answer to a prompt is right.
+        score: returns how good an answer is, see ``Tasks.score``; ``None``: it is right or wrong.
     """
 
     draw: Callable[[np.random.Generator], str]
     prompts: Callable[[], Iterator[str]] | None
     answer: Callable[[str, np.random.Generator], str]
     is_right: Callable[[str, str], bool]
+    score: Callable[[str, str], float] | None = None
 
 
 class Tasks(SplitSource):
@@ -53,6 +57,9 @@ class Tasks(SplitSource):
         style: of the answers to ``add``: ``plain``; ``backwards``, the last digit first; or ``scratch``, after a line
             with the sums of the digits.
         seed: of the prompts.
+
+    Attributes:
+        rewards: weights of the rewards that training with rewards uses by default.
     """
 
     media = Chat
@@ -71,6 +78,7 @@ class Tasks(SplitSource):
         self.name, self.items, self.val_items, self.seed = f"task {task}", items, val_items, seed
         self.task = TASKS[f"add {style}" if task == "add" else task]
         self.repeats = task == "make"
+        self.rewards = {"exact": 1.0} if self.task.score is None else {"score": 1.0, "exact": 0.0}
 
     @property
     def description(self) -> str:
@@ -79,6 +87,13 @@ class Tasks(SplitSource):
     def is_right(self, chat: Chat, answer: str) -> bool:
         """Return whether an answer to the question of a conversation is right."""
         return self.task.is_right(str(chat.question[-1]["content"]), answer)
+
+    def score(self, chat: Chat, answer: str) -> float:
+        """Return 1 for a right answer. Of ``make``, two numbers with another sum get less than 0.5, the less the
+        farther it is; all other answers get 0."""
+        if self.task.score is None:
+            return float(self.is_right(chat, answer))
+        return self.task.score(str(chat.question[-1]["content"]), answer)
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -148,11 +163,25 @@ def scratch_line(prompt: str) -> str:
     return f"{first % 10}+{second % 10}={units}, {first // 10}+{second // 10}{carry}={tens}"
 
 
-def _makes(prompt: str, answer: str) -> bool:
-    """Return whether an answer is two positive numbers, written plainly, with the sum that is asked for."""
+def _sum_of(answer: str) -> int | None:
+    """Return the sum of an answer of two positive numbers, written plainly; ``None`` for other answers."""
     parts = answer.strip().split("+")
     is_plain = len(parts) == 2 and all(part.isdecimal() and part.isascii() and part[0] != "0" for part in parts)
-    return is_plain and max(map(len, parts)) <= 3 and sum(map(int, parts)) == int(prompt.partition(":")[2])
+    return sum(map(int, parts)) if is_plain and max(map(len, parts)) <= 3 else None
+
+
+def _makes(prompt: str, answer: str) -> bool:
+    """Return whether an answer is two positive numbers, written plainly, with the sum that is asked for."""
+    return _sum_of(answer) == int(prompt.partition(":")[2])
+
+
+def _score_sum(prompt: str, answer: str) -> float:
+    """Return 1 for the right sum, less than 0.5 for another one, falling to 0 at a distance of ``MAX_DISTANCE``."""
+    total = _sum_of(answer)
+    if total is None:
+        return 0.0
+    distance = abs(total - int(prompt.partition(":")[2]))
+    return 1.0 if distance == 0 else 0.5 * max(0.0, 1 - distance / MAX_DISTANCE)
 
 
 def _draw_parts(prompt: str, rng: np.random.Generator) -> str:
@@ -198,6 +227,6 @@ TASKS = {
     "add scratch": _add_task(lambda prompt: f"{scratch_line(prompt)}\n{_total(prompt)}", str),
     "sort": _word_task("sort", DIGITS, lambda word: "".join(sorted(word))),
     "reverse": _word_task("reverse", LETTERS, lambda word: word[::-1]),
-    "make": Task(_draw_sum, lambda: map("make:{}".format, SUMS), _draw_parts, _makes),
+    "make": Task(_draw_sum, lambda: map("make:{}".format, SUMS), _draw_parts, _makes, _score_sum),
 }
 """The tasks by name."""

@@ -55,6 +55,25 @@ class Chat(Document):
         return json.dumps(list(self.messages), ensure_ascii=True, sort_keys=True)
 
 
+class Question(str):
+    """The text of the last message before an answer, as rewards get it.
+
+    Attributes:
+        chat: the conversation that it is from.
+        answers: the answers that the data have to it, without spaces around them.
+    """
+
+    chat: Chat
+    answers: tuple[str, ...] = ()
+
+    @classmethod
+    def from_chats(cls, chats: Sequence[Chat]) -> "Question":
+        """Create it from conversations that are equal up to their last answers."""
+        question = cls(chats[0].question[-1]["content"])
+        question.chat, question.answers = chats[0], tuple(dict.fromkeys(chat.answer.strip() for chat in chats))
+        return question
+
+
 def check_messages(messages: object, name: str) -> list[Message]:
     """Return messages if each has a role and a text; a template may know fewer roles. Raises ``UserError``."""
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:

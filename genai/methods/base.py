@@ -79,6 +79,9 @@ class Method(nn.Module, ABC):
     is_iterative: bool = True
     """Whether it samples in several steps, each of which shows the sample so far."""
 
+    handles_overfit: bool = False
+    """Whether ``health_warning`` tells overfitting; if not, a run does, by the validation loss."""
+
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 
@@ -142,6 +145,10 @@ class Method(nn.Module, ABC):
     def health_warning(self, losses: Mapping[str, float]) -> str | None:
         """Return a one-line warning about the mean ``validation_loss`` values, or ``None``."""
         return None
+
+    def step_warnings(self, metrics: Mapping[str, float]) -> list[str]:
+        """Return one-line warnings about the numbers of a training step. A run calls it after each step."""
+        return []
 
     @abstractmethod
     def stream(self, request: Request, options: Any) -> Iterator[Chunk]:

@@ -29,6 +29,7 @@ from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, Inf
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.pair_dataset import PackedPairs, pack_pairs
 from genai.modalities.preview import Preview
+from genai.modalities.prompt_dataset import PackedPrompts, pack_prompts
 from genai.modalities.text_decoder import TextDecoder
 from genai.modalities.text_preview import TextPreview
 from genai.modalities.token_ids import LogitBiases, StopIDs, bias_vector, check_ids
@@ -279,6 +280,13 @@ class Text(Modality):
                 f"the training text has {count} tokens, fewer than a block of {block} needs. Give more text{advice}."
             )
         return packed
+
+    def pack_prompts(self, split: Split, cache: Path) -> PackedPrompts:
+        """Return the questions of conversations as prompts, see ``prompt_dataset``. Raises ``UserError``."""
+        if not isinstance(split[0].media, Chat):
+            raise UserError("these data have no questions to answer: choose data=chat or data=tasks.")
+        self.ensure_chat_template()
+        return pack_prompts(self, split, cache)
 
     def request(self, prompts: list[str], seeds: list[int], init: Document | None, options: TextOptions) -> Request:
         """Build a request that continues each prompt; the text ``init`` is put before each."""

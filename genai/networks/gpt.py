@@ -156,7 +156,13 @@ class GPT(nn.Module):
     def num_classes(self) -> int:
         return self.vocab_size
 
-    def forward(self, tokens: Tensor, valid: Tensor | None = None, segments: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        valid: Tensor | None = None,
+        segments: Tensor | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
         """Compute next-token logits (batch, time, vocab_size) for ``tokens`` (batch, time).
 
         Args:
@@ -164,8 +170,10 @@ class GPT(nn.Module):
             valid: (batch, time) bool, False at padding, which no position attends to; ``None``: no padding.
             segments: (batch, time) int64, numbers of the texts that share a row, rising from left to right: a text
                 has the logits that it has alone. ``None``: a row is one text.
+            at: (batch, time) bool, the only places whose logits are computed: (places, vocab_size). ``None``: all.
         """
-        return self._logits(self._hidden(tokens, valid, segments)[0])
+        hidden = self._hidden(tokens, valid, segments)[0]
+        return self._logits(hidden if at is None else hidden[at])
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """Return the normalized hidden states (batch, time, width), from which the logits are computed."""

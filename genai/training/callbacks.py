@@ -137,6 +137,8 @@ class TrainingLoop(Callback):
         self.recent_speed.add(self.durations["step"][-1])
         speed = self._samples_per_second(len(batch) * trainer.world_size)
         self.progress.update(module, speed, self._seconds_left(module))
+        for warning in module.method.step_warnings(module.step_metrics):
+            self.progress.print_line(f"step {step}: {warning}")
         if self._any_process(trainer, self.signal is not None):
             self._stop(trainer, module)
         if self._is_due(trainer, self.checkpoint_every, step) or cooldown_starts or finished:
@@ -220,6 +222,8 @@ class TrainingLoop(Callback):
     def _print_overfit(self, module: TrainingModule, val_loss: float) -> None:
         """Say once that the validation loss has risen clearly. The losses of several networks mean other things."""
         best = module.best_val_loss
+        if module.method.handles_overfit:
+            return
         if val_loss - best > MIN_INCREASE * abs(best) and not module.log_prefixes and not self.has_warned_overfit:
             self.has_warned_overfit = True
             self._warn(

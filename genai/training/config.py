@@ -37,6 +37,7 @@ class TrainSettings:
     minutes: Annotated[float, Gt(0), Le(525_600)] | None = None
     resume: str | None = None
     init_from: str | None = None
+    rewards: Sequence[str] | Mapping[str, float | Mapping[str, Any]] | None = None
     name: str | None = None
     fast_dev_run: Count | None = None
     overfit_items: Count | None = None

@@ -247,7 +247,7 @@ def tensorboard_tag(name: str, networks: Sequence[str] = ()) -> str:
     group = next((group for group in ("val", *networks) if name.startswith(f"{group}_")), None)
     rest = name.removeprefix(f"{group}_")
     if group is None:
-        return name
+        return f"train/{name}" if name.partition("/")[0] == "reward" else name
     return f"loss/{group}" if rest == "loss" else f"{group}/{rest}"
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Le, Lt
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
@@ -126,6 +127,8 @@ class MuonAdamW(Optimizer):
                     self._muon([parameter for parameter in parameters if parameter.shape == shape], group)
             elif parameters:
                 self._adamw(parameters, group)
+            for parameter in parameters:  # ``data`` hides the change from what depends on it, such as packed weights
+                increment_version(parameter)
         return result
 
     def _adamw(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:

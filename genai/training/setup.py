@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from genai.cli.compose import CommandConfig
-from genai.core.batch import PairBatch
+from genai.core.batch import PairBatch, PromptBatch
 from genai.core.cache import cache_dir
 from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
@@ -42,6 +42,7 @@ from genai.training.resume import (
     print_rate_change,
     restore_modality,
 )
+from genai.training.rewards import attach_rewards, pack_function
 from genai.training.schedule import LRSchedule
 
 
@@ -105,9 +106,11 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         modality.restore(base.modality_state)
     elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
-    train, val = _pack_data(modality, source, settings)
+    uses_rewards = config.values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
+    train, val = _pack_data(modality, source, settings, uses_rewards)
     method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
     _check_batches(method, train, config.values)
+    attach_rewards(method if uses_rewards else None, modality, source, settings, hardware)
     base_record = base.record if base else resumed.record.base if resumed else None
     if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
         train, val = (
@@ -165,9 +168,12 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
     return method
 
 
-def _pack_data(modality: Modality, source: Source, settings: TrainSettings) -> tuple[PackedDataset, PackedDataset]:
-    """Return both splits as tensors. Raises ``UserError`` if a batch does not fit into the memory."""
-    train, val = modality.pack(source.train, cache_dir()), modality.pack(source.val, cache_dir())
+def _pack_data(
+    modality: Modality, source: Source, settings: TrainSettings, as_prompts: bool
+) -> tuple[PackedDataset, PackedDataset]:
+    """Return both splits as tensors, or as prompts. Raises ``UserError`` if a batch does not fit into the memory."""
+    pack = pack_function(modality) if as_prompts else modality.pack
+    train, val = pack(source.train, cache_dir()), pack(source.val, cache_dir())
     check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
     return train, val
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from genai.core.errors import RunError, UserError
 from genai.inference.conversation import chat_modality
@@ -16,13 +15,6 @@ MAX_LENGTH = 256
 """Tokens of an answer, if ``length=`` does not say otherwise."""
 MAX_LISTED = 5
 """Questions in the table of answers."""
-
-
-@runtime_checkable
-class ChecksAnswers(Protocol):
-    """A source that knows whether an answer is right, though it is not the one that it has."""
-
-    def is_right(self, chat: Chat, answer: str) -> bool: ...
 
 
 @dataclass(frozen=True)

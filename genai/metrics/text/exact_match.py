@@ -1,8 +1,9 @@
 """Exact matches: held-out questions that a chat model answers as the data do."""
 
+from genai.data.answers import ChecksAnswers
 from genai.media.chat import Chat
 from genai.metrics.base import EvalContext, Metric, Result, proportion_result
-from genai.metrics.text.answers import ChecksAnswers, answer_table, check_chat_model, val_answers
+from genai.metrics.text.answers import answer_table, check_chat_model, val_answers
 
 
 class ExactMatch(Metric):

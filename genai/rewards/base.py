@@ -1,0 +1,205 @@
+"""Rewards of answers by name, with weights: functions ``reward(prompt, sample) -> float``.
+
+A prompt is a ``media.chat.Question``: the text of the last message, with its conversation as ``chat`` and the answers
+that the data have to it as ``answers``. A sample is the text of the model's answer. Further parameters of a function
+are its options; one that is called ``source`` gets the data source. A reward of a plugin is named by its function,
+``mypackage.rewards.mine``.
+"""
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from genai.core.data import Source
+from genai.core.errors import RunError, UserError, did_you_mean, join_names, short_repr, short_text
+from genai.core.instantiate import validate_value
+from genai.media.chat import Question
+from genai.rewards.time_limit import CallTimeout, call_within
+
+REGISTRY = {
+    "exact": "genai.rewards.answers.exact",
+    "score": "genai.rewards.answers.answer_score",
+    "format": "genai.rewards.answers.has_format",
+    "regex": "genai.rewards.answers.regex",
+    "length": "genai.rewards.answers.length",
+    "passes": "genai.rewards.passes.Passes",
+    "reward_model": "genai.rewards.reward_model.RewardModel",
+}
+"""Functions, or subclasses of ``BatchReward``, by name."""
+MAX_SECONDS = 10.0
+"""Longest time of one call of a function."""
+
+RewardFunction = Callable[..., float]
+
+
+class BatchReward(ABC):
+    """A reward of many answers at once. Its arguments are its options; ``source`` gets the data source."""
+
+    @abstractmethod
+    def scores(self, prompts: Sequence[Question], samples: Sequence[str]) -> Sequence[float]:
+        """Return the reward of each answer."""
+
+
+@dataclass(frozen=True)
+class WeightedReward:
+    """A reward with its options.
+
+    Attributes:
+        name: in the config and in plots.
+        weight: in the sum; 0: it is only plotted.
+        function: ``reward(prompt, sample)``, or a ``BatchReward``.
+        options: further arguments of the function.
+    """
+
+    name: str
+    weight: float
+    function: RewardFunction | BatchReward
+    options: Mapping[str, Any]
+
+
+class Rewards:
+    """The weighted sum of several rewards.
+
+    Args:
+        rewards: at least one.
+        max_seconds: longest time of one call of a function.
+    """
+
+    def __init__(self, rewards: Sequence[WeightedReward], max_seconds: float = MAX_SECONDS) -> None:
+        self.rewards, self.max_seconds = rewards, max_seconds
+
+    def score(self, prompts: Sequence[Question], samples: Sequence[str]) -> tuple[list[float], dict[str, list[float]]]:
+        """Return the reward of each answer, and its parts by name, without their weights.
+
+        Equal answers to a question are scored once.
+
+        Raises:
+            RunError: a reward raises an error, takes too long, or is no finite number; the message names it.
+        """
+        pairs = list(zip(prompts, samples, strict=True))
+        different = list(dict.fromkeys(pairs))
+        parts = {}
+        for reward in self.rewards:
+            values = dict(zip(different, self._values(reward, different), strict=True))
+            parts[reward.name] = [values[pair] for pair in pairs]
+        weighted = [[reward.weight * value for value in parts[reward.name]] for reward in self.rewards]
+        return [math.fsum(values) for values in zip(*weighted, strict=True)], parts
+
+    def _values(self, reward: WeightedReward, pairs: Sequence[tuple[Question, str]]) -> list[float]:
+        """Return one reward of different answers."""
+        function = reward.function
+        if isinstance(function, BatchReward):
+            values = list(function.scores([prompt for prompt, _ in pairs], [sample for _, sample in pairs]))
+            if len(values) != len(pairs):
+                raise RunError(f"the reward {reward.name} returns {len(values)} values for {len(pairs)} answers.")
+            return [_check_number(reward.name, *each) for each in zip(pairs, values, strict=True)]
+        return [_check_number(reward.name, pair, self._call(reward, function, pair)) for pair in pairs]
+
+    def _call(self, reward: WeightedReward, function: RewardFunction, pair: tuple[Question, str]) -> Any:
+        try:
+            return call_within(self.max_seconds, lambda: function(*pair, **reward.options))
+        except CallTimeout:
+            raise RunError(
+                f"the reward {reward.name} takes more than {self.max_seconds:g} seconds for {_describe(pair)}."
+            ) from None
+        except Exception as error:
+            reason = f"{type(error).__name__}: {short_text(str(error))}"
+            raise RunError(f"the reward {reward.name} raises {reason} for {_describe(pair)}.") from error
+
+
+def _check_number(name: str, pair: tuple[Question, str], value: Any) -> float:
+    """Return a reward as a number. Raises ``RunError``."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number) or isinstance(value, str):
+        raise RunError(f"the reward {name} is {short_repr(value)}, no finite number, for {_describe(pair)}.")
+    return number
+
+
+def _describe(pair: tuple[Question, str]) -> str:
+    prompt, sample = pair
+    return f"the answer {short_repr(sample)} to {short_repr(str(prompt))}"
+
+
+def parse_rewards(
+    value: Sequence[str] | Mapping[str, Any], source: Source, plugins: Sequence[str] = ()
+) -> list[WeightedReward]:
+    """Return the rewards of ``rewards=``.
+
+    Args:
+        value: names; or weights, or options with ``weight`` among them, by name.
+        source: the data.
+        plugins: packages besides genai whose functions are allowed.
+
+    Raises:
+        UserError: a name, an option or a weight is wrong.
+    """
+    entries = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1.0)
+    if not entries:
+        raise UserError(f"rewards=: name at least one. There are: {join_names(REGISTRY)}.")
+    rewards = []
+    for name, entry in entries.items():
+        options = dict(entry) if isinstance(entry, Mapping) else {"weight": entry}
+        weight = validate_value(options.pop("weight", 1.0), float, f"rewards.{name}.weight")
+        rewards.append(_create(str(name), weight, options, source, plugins))
+    if not any(reward.weight for reward in rewards):
+        raise UserError("rewards=: all weights are 0, so nothing can be learned.")
+    return rewards
+
+
+def _create(
+    name: str, weight: float, options: dict[str, Any], source: Source, plugins: Sequence[str]
+) -> WeightedReward:
+    function = _import_reward(name, plugins)
+    parameters = list(inspect.signature(function).parameters.values())
+    names = [p.name for p in parameters[0 if isinstance(function, type) else 2 :] if p.kind is not p.VAR_KEYWORD]
+    hints = get_type_hints(function.__init__ if isinstance(function, type) else function, include_extras=True)  # type: ignore[misc]
+    allowed = [each for each in names if each != "source"]
+    for option, value in options.items():
+        if option not in allowed:
+            hint = did_you_mean(option, allowed)
+            raise UserError(
+                f"rewards.{name}.{short_text(option)}: there is no such option.{hint} "
+                f"It has: {join_names([*allowed, 'weight'])}."
+            )
+        options[option] = validate_value(value, hints.get(option, Any), f"rewards.{name}.{option}")
+    required = [p.name for p in parameters if p.name in allowed and p.default is p.empty]
+    if missing := next((each for each in required if each not in options), None):
+        raise UserError(f"rewards.{name} needs {missing}: rewards={{{name}: {{{missing}: ...}}}}.")
+    if "source" in names:
+        options["source"] = source
+    if isinstance(function, type):
+        try:
+            return WeightedReward(name, weight, function(**options), {})
+        except ValueError as error:
+            raise UserError(f"rewards.{name}: {error}") from error
+    return WeightedReward(name, weight, function, options)
+
+
+def _import_reward(name: str, plugins: Sequence[str]) -> Any:
+    """Return a function, or a subclass of ``BatchReward``, of genai or a plugin. Raises ``UserError``."""
+    if name not in REGISTRY and "." not in name:
+        raise UserError(
+            f"There is no reward '{short_text(name)}'.{did_you_mean(name, REGISTRY)} There are: {join_names(REGISTRY)}."
+        )
+    target = REGISTRY.get(name, name)
+    module_name, _, attribute = target.rpartition(".")
+    packages = ("genai.rewards", *plugins)
+    if len(target) > 200 or not any(f"{module_name}.".startswith(f"{package}.") for package in packages):
+        raise UserError(f"rewards: refused {short_repr(name)}: name its package in plugins=[...] too.")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"rewards: {short_text(name)}: there is no module '{short_text(error.name or '')}'.") from error
+    reward = getattr(module, attribute, None)
+    is_class = isinstance(reward, type) and issubclass(reward, BatchReward)
+    is_function = inspect.isfunction(reward) and len(inspect.signature(reward).parameters) >= 2
+    if not (is_class or is_function) or getattr(reward, "__module__", None) != module_name:
+        raise UserError(f"rewards: {short_repr(name)} is no function reward(prompt, sample) of {module_name}.")
+    return reward

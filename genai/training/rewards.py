@@ -1,0 +1,73 @@
+"""Rewards of a run: what ``rewards=`` names, for the tokens that the method samples."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genai.core.data import PackedDataset, Source, Split
+from genai.core.device import DeviceConfig
+from genai.core.errors import UserError
+from genai.media.chat import Question
+from genai.methods.base import Method
+from genai.methods.grpo import GRPO
+from genai.modalities.base import Modality
+from genai.modalities.text import Text
+from genai.rewards.base import MAX_SECONDS, Rewards, parse_rewards
+from genai.training.config import TrainSettings
+
+
+class TokenRewards:
+    """Rewards of answers in tokens: an ``AnswerRewards``.
+
+    Args:
+        rewards: of texts.
+        modality: decodes the answers.
+    """
+
+    def __init__(self, rewards: Rewards, modality: Text) -> None:
+        self.rewards, self.modality = rewards, modality
+        request = modality.request([""], [0], None, modality.Options())
+        assert request.num_classes is not None
+        self.end_tokens, self.num_classes = request.end_tokens, request.num_classes
+
+    def __call__(self, prompts: Sequence[str], answers: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return rewards and their parts, see ``AnswerRewards``. Raises ``RunError``."""
+        questions = [prompt for prompt in prompts if isinstance(prompt, Question)]
+        texts = [str(self.modality.decode(answer)) for answer in answers]
+        totals, parts = self.rewards.score(questions, texts)
+        return torch.tensor(totals), {name: torch.tensor(values) for name, values in parts.items()}
+
+
+def create_rewards(settings: TrainSettings, source: Source) -> Rewards:
+    """Return the rewards of ``rewards=``, or the default ones of the source. Raises ``UserError``."""
+    value: Sequence[str] | Mapping[str, Any] = source.rewards if settings.rewards is None else settings.rewards
+    return Rewards(parse_rewards(value, source, settings.plugins), MAX_SECONDS)
+
+
+def pack_function(modality: Modality) -> Callable[[Split, Path], PackedDataset]:
+    """Return the function that packs a split as prompts. Raises ``UserError`` if the modality has none."""
+    if not isinstance(modality, Text):
+        raise UserError("method=grpo trains language models: it needs a model of modality=text.")
+    return modality.pack_prompts
+
+
+def attach_rewards(
+    method: Method | None, modality: Modality, source: Source, settings: TrainSettings, hardware: DeviceConfig
+) -> None:
+    """Give a method that trains with rewards its rewards. Raises ``UserError`` if they are wrong or of no use.
+
+    Args:
+        method: ``None``: another method.
+        modality, source, settings, hardware: of the run.
+    """
+    if method is None:
+        if settings.rewards is not None:
+            raise UserError("rewards= is for method=grpo: experiment=grpo init_from=RUN.")
+        return
+    if hardware.strategy == "fsdp":
+        raise UserError("method=grpo samples while it trains, for which it needs whole weights: use trainer=ddp.")
+    assert isinstance(method, GRPO) and isinstance(modality, Text)
+    method.answer_rewards = TokenRewards(create_rewards(settings, source), modality)

@@ -1,0 +1,52 @@
+"""Lines about training with rewards that goes wrong."""
+
+from genai.methods.policy_health import WINDOW, PolicyHealth
+
+GOOD = {"reward": 0.4, "truncated": 0.1, "dead_groups": 0.3, "entropy": 0.5}
+
+
+def lines(steps: int, **numbers: float) -> list[str]:
+    health = PolicyHealth(length=6)
+    return [line for _ in range(steps) for line in health.update({**GOOD, **numbers})]
+
+
+def test_nothing_is_said_of_a_good_run() -> None:
+    assert lines(100) == []
+    assert PolicyHealth(6).update({"loss": 1.0}) == []  # of other batches
+
+
+def test_answers_that_never_end_are_named_within_20_steps() -> None:
+    (line,) = lines(WINDOW, truncated=1.0, dead_groups=1.0, reward=0.0)
+    assert line.startswith("100% of the answers do not end within method.length=6")
+
+
+def test_dead_groups_are_named_once_with_the_reason() -> None:
+    (hard,) = lines(60, dead_groups=0.9, reward=0.02)
+    assert hard.startswith("90% of the groups are dead") and "too hard" in hard
+    (easy,) = lines(60, dead_groups=0.9, reward=0.98)
+    assert "too easy" in easy
+
+
+def test_a_low_entropy_is_named() -> None:
+    (line,) = lines(60, entropy=0.05)
+    assert line.startswith("the entropy is 0.050 nats")
+
+
+def test_a_line_comes_again_after_it_was_good() -> None:
+    health = PolicyHealth(6)
+    said = [health.update({**GOOD, "entropy": 0.01 if step % 100 < 50 else 0.5}) for step in range(200)]
+    assert sum(map(len, said)) == 2
+
+
+def test_a_held_out_reward_that_falls_while_the_other_rises_is_named() -> None:
+    health = PolicyHealth(6)
+    health.update({**GOOD, "reward": 0.4})
+    assert health.check_held_out(0.5) is None
+    for _ in range(WINDOW):
+        health.update({**GOOD, "reward": 0.8})
+    assert health.check_held_out(0.48) is None  # noise
+    line = health.check_held_out(0.4)
+    assert line and line.startswith("the held-out reward is 0.400, it was 0.500; that of training has risen from 0.400")
+    for _ in range(WINDOW):
+        health.update({**GOOD, "reward": 0.3})
+    assert health.check_held_out(0.4) is None  # both fall
