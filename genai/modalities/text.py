@@ -11,9 +11,9 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from genai.core.batch import Batch, Request
+from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
-from genai.core.data import ItemRandom, Split
+from genai.core.data import Split
 from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import module_getattr
 from genai.media.chat import Chat, Message
@@ -26,10 +26,10 @@ from genai.modalities.chat_template import ChatTemplate
 from genai.modalities.chat_tokens import target_parts
 from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
 from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, InfillMarks, InfillWindows, infill_context
-from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.pair_dataset import PackedPairs, pack_pairs
 from genai.modalities.preview import Preview
 from genai.modalities.prompt_dataset import PackedPrompts, pack_prompts
+from genai.modalities.text_dataset import PackedText
 from genai.modalities.text_decoder import TextDecoder
 from genai.modalities.text_preview import TextPreview
 from genai.modalities.token_ids import LogitBiases, StopIDs, bias_vector, check_ids
@@ -370,38 +370,6 @@ def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
     replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
     example = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
     return [f"{name}= has the two characters {escape}; {replacement} is {example}"]
-
-
-class PackedText(MemmapDataset):
-    """A corpus as one memory-mapped array of tokens; each document is followed by the end token.
-
-    Item ``i`` is the window of ``block + 1`` tokens that starts at ``i * block``; in training it starts up to a block
-    later, at random.
-    """
-
-    def __init__(self, path: Path, block: int, infill: InfillWindows | None = None) -> None:
-        super().__init__(path, block, infill)
-        self.infill = infill
-        self.block, self.tokens = block, self.memmap(np.uint16 if path.suffix == ".u2" else np.uint32)
-
-    def __len__(self) -> int:
-        return max(1, -(-(len(self.tokens) - 1) // self.block))
-
-    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return a batch whose ``x`` is (batch, block + 1); the targets are ``x[:, 1:]``, in training without marks."""
-        starts = np.asarray(indices) * self.block
-        if random is not None:
-            last = max(0, len(self.tokens) - self.block - 1)
-            starts = np.minimum(starts + (random.uniform()[:, 0] * self.block).astype(np.int64), last)
-        positions = starts[:, None] + np.arange(self.block + 1)
-        inside = positions < len(self.tokens)
-        x = self.tokens[np.minimum(positions, len(self.tokens) - 1)].astype(np.int64)
-        if self.infill and random is not None:
-            uniforms = random.uniform(self.infill.num_uniforms(x), "infill")
-            rows = [self.infill.reorder(*row) for row in zip(x, uniforms, strict=True)]
-            x, is_target = (np.stack(arrays) for arrays in zip(*rows, strict=True))
-            inside = inside & is_target
-        return Batch(torch.from_numpy(x), valid=None if inside.all() else torch.from_numpy(inside[:, 1:]))
 
 
 __getattr__ = module_getattr(__name__)
