@@ -1,7 +1,7 @@
 /** The form of a model: one field for each option that the server describes. */
 
 import { html } from "./htm-preact.js";
-import { withCode } from "./ui.js";
+import { plainHelp } from "./ui.js";
 
 /** Options that most requests set; the others are below "More options". */
 const MAIN = new Set(["length", "seconds", "frames", "temperature", "guidance", "steps", "strength"]);
@@ -18,7 +18,7 @@ export function OptionFields({ options, values, onChange, hidden }) {
     onChange=${(value) => onChange(option.name, value)} />`;
   const isMain = (option) => fields.length <= FEW || MAIN.has(option.name);
   const others = fields.filter((option) => !isMain(option));
-  const changed = others.filter((option) => values[option.name] !== undefined).length;
+  const changed = others.filter((option) => isChanged(option, values[option.name])).length;
   return html`<div class="options">
     ${fields.filter(isMain).map(field)}
     ${others.length > 0 && html`<details>
@@ -28,17 +28,19 @@ export function OptionFields({ options, values, onChange, hidden }) {
   </div>`;
 }
 
+const isChanged = (option, value) => value !== undefined && JSON.stringify(value) !== JSON.stringify(option.default);
+
 function Field({ option, value, onChange }) {
   const id = `option-${option.name}`;
   const Control = controlOf(option);
   return html`<div class="field">
     <div class="label">
       <label for=${id}>${option.name}</label>
-      ${value !== undefined && html`<button type="button" class="quiet" onClick=${() => onChange(undefined)}
+      ${isChanged(option, value) && html`<button type="button" class="quiet" onClick=${() => onChange(undefined)}
         aria-label=${`reset ${option.name}`}>reset</button>`}
     </div>
     <${Control} id=${id} option=${option} value=${value} onChange=${onChange} />
-    <small id=${`${id}-help`}>${withCode(option.description)}</small>
+    <small id=${`${id}-help`} title=${option.description}>${plainHelp(option.description)}</small>
   </div>`;
 }
 

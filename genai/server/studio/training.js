@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "./htm-preact.js";
 import { getJSON, request, sendJSON } from "./api.js";
 import { OptionFields } from "./options.js";
-import { Command, Confirm, ErrorLine, useLoaded } from "./ui.js";
+import { Command, Confirm, ErrorLine, useLoaded, useStored } from "./ui.js";
 
 const POLL = 1500;
 const isActive = (run) => ["starting", "running", "stopping"].includes(run.state);
@@ -30,8 +30,8 @@ export function Training({ onChange }) {
 
 /** `training` as `/api/training` describes it: what fits the modality can be chosen. */
 function Form({ training, onChange }) {
-  const [modality, setModality] = useState(training.modalities[0]?.name);
-  const [chosen, setChosen] = useState({ data: "", experiment: "" });
+  const [modality, setModality] = useStored("training.modality", training.modalities[0]?.name);
+  const [chosen, setChosen] = useStored("training.chosen", { data: "", experiment: "" });
   const [options, setOptions] = useState({});
   const [error, setError] = useState(null);
   const fits = (each) => (each.modalities ?? [each.modality]).includes(modality);
@@ -40,7 +40,7 @@ function Form({ training, onChange }) {
   const sets = training.data.filter((each) => fits(each) && (each.is_own || !experiment));
   const entries = experiment ? [{ id: "", name: "what the experiment has", description: "" }, ...sets] : sets;
   const data = entries.find((each) => each.id === chosen.data) ?? entries[0];
-  const [check, checkError] = useLoaded(async () => (data?.is_own ? getJSON(`/api/check?data=${encodeURIComponent(data.id)}`) : null), [data?.id]);
+  const [check, checkError] = useLoaded(async () => (data?.is_own ? checkData(data.id) : null), [data?.id]);
   const start = async (event) => {
     event.preventDefault();
     setError(null);
@@ -55,8 +55,8 @@ function Form({ training, onChange }) {
     <h2>Start a run</h2>
     <div class="fields">
       <${Select} id="modality" label="makes" value=${modality} entries=${training.modalities} onChange=${(value) => (setModality(value), setOptions({}))} />
-      <${Select} id="data" label="from the data" value=${data?.id} entries=${entries} onChange=${(value) => setChosen({ ...chosen, data: value })} />
-      ${experiments.length > 0 && html`<${Select} id="experiment" label="as in the experiment" value=${experiment?.name ?? ""} entries=${[{ name: "", description: "" }, ...experiments]}
+      <${Select} id="data" label="learns from" value=${data?.id} entries=${entries} onChange=${(value) => setChosen({ ...chosen, data: value })} />
+      ${experiments.length > 0 && html`<${Select} id="experiment" label="as in a ready experiment" value=${experiment?.name ?? ""} entries=${[{ name: "", description: "" }, ...experiments]}
         onChange=${(value) => setChosen({ ...chosen, experiment: value })} />`}
     </div>
     ${data?.is_own && html`<pre tabindex="0" aria-label="what the check says">${check?.lines?.join("\n") ?? checkError?.message ?? "looking at the data"}</pre>`}
@@ -65,6 +65,18 @@ function Form({ training, onChange }) {
     <${ErrorLine} error=${error} />
     <button type="submit" class="primary">Start</button>
   </form>`;
+}
+
+/** Ask what a training would read; while another data set is looked at, wait for it. */
+async function checkData(id) {
+  for (;;) {
+    try {
+      return await getJSON(`/api/check?data=${encodeURIComponent(id)}`);
+    } catch (failure) {
+      if (failure.status !== 429) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, POLL));
+    }
+  }
 }
 
 /** A choice with the description of what is chosen below it. */
