@@ -136,7 +136,7 @@ def test_options_are_described_by_types_and_docstrings(client: TestClient) -> No
     described = client.get("/api/options", params={"model": "text"}).json()
     options = {entry["name"]: entry for entry in described["options"]}
     assert options["length"] == {
-        "name": "length", "type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 256,
+        "name": "length", "type": "integer", "minimum": 1, "maximum": 4096, "default": 256,
         "description": "maximum number of new tokens.",
     }  # fmt: skip
     assert options["temperature"]["minimum"] == 0 and "sharper" in options["temperature"]["description"]
