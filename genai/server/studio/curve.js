@@ -41,7 +41,7 @@ export function Chart({ series, title }) {
       ${yTicks.map(([at, value]) => html`<g><line class="rule" x1=${LEFT} x2=${WIDTH - RIGHT} y1=${py(value)} y2=${py(value)} />
         <text x=${LEFT - 8} y=${py(value) + 4} text-anchor="end">${numberText(value)}</text></g>`)}
       ${ticks(x0, x1, 6).map((x) => html`<text x=${px(x)} y=${HEIGHT - 8} text-anchor=${px(x) > WIDTH - 40 ? "end" : "middle"}>${x.toLocaleString()}</text>`)}
-      <text x=${WIDTH - RIGHT} y=${HEIGHT - BOTTOM - 6} text-anchor="end">step</text>
+      <text x=${LEFT - 8} y=${HEIGHT - 8} text-anchor="end">step</text>
       ${lines.map(({ points }, i) => html`<g style=${{ color: `var(${COLORS[i % 4]})` }}>
         <polyline class="line" points=${points.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ")} />
         ${points.length === 1 && html`<circle class="dot" cx=${px(points[0][0])} cy=${py(points[0][1])} r="3" />`}
