@@ -54,10 +54,12 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in arguments.splits:
-            results.append(run_split(rows, seed, Path(folder) / str(seed), arguments.words, arguments.figure))
+            results.append(
+                run_split(rows, seed, Path(folder) / str(seed), arguments.words, bool(arguments.figure) and not results)
+            )
             print(json.dumps(results[-1]), flush=True)
-            if arguments.figure and len(results) == 1:
-                draw(results[0].pop("curves"), arguments.figure)
+    if arguments.figure:
+        draw(results[0].pop("curves"), arguments.figure)
     for name in results[0]:
         for number, value in results[0][name].items():
             if isinstance(value, int | float):
@@ -65,8 +67,8 @@ def main() -> None:
     save(arguments.json, {"splits": results})
 
 
-def run_split(rows: list[Any], seed: int, folder: Path, words: list[str], figure: Path | None) -> dict[str, Any]:
-    """Return the numbers of one split."""
+def run_split(rows: list[Any], seed: int, folder: Path, words: list[str], with_curves: bool) -> dict[str, Any]:
+    """Return the numbers of one split, and those of all validations if asked for."""
     shuffled = list(rows)
     random.Random(seed).shuffle(shuffled)
     held_out, train = shuffled[:NUM_HELD_OUT], shuffled[NUM_HELD_OUT:]
@@ -89,7 +91,7 @@ def run_split(rows: list[Any], seed: int, folder: Path, words: list[str], figure
         model, seconds = fit(folder, "experiment=dpo", *base, *more)
         result[name] = last_validation(model) | {"cpu_seconds": model.record["cpu_seconds"], "whole": seconds}
     result["bag of words"] = {"accuracy": bag_of_words(train, held_out)}
-    if figure and "curves" not in result:
+    if with_curves:
         runs = {name: genai.fit("experiment=dpo", *base, *methods[name], *CPU, *QUIET[1:], "val_every=10",
                                 f"runs={folder}") for name in list(methods)[:2]}  # fmt: skip
         result["curves"] = {name: curve(model) for name, model in runs.items()}

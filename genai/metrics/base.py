@@ -106,14 +106,15 @@ class EvalContext:
     @cached_property
     def val(self) -> PackedDataset:
         """The held-out split, encoded by the model's modality."""
-        packed = self.model.modality.pack(self.source.val, cache_dir())
-        return with_stored_reference(self.model.method, self.model.modality, self.model.header, packed)
+        return self.model.modality.pack(self.source.val, cache_dir())
 
     @cached_property
     def losses(self) -> dict[str, float]:
         """Validation losses of the method by name, averaged over the whole held-out split."""
+        model = self.model
+        val = with_stored_reference(model.method, model.modality, model.header, self.val)
         with ProgressBar("held-out loss", -(-len(self.val) // validation_batch_size(self.val))) as bar:
-            sums, weight = validation_losses(self.model.method, self.val, seed=self.seed, before_batch=bar.step)
+            sums, weight = validation_losses(model.method, val, seed=self.seed, before_batch=bar.step)
         return {name: float(value / weight) for name, value in sums.items()}
 
     def prompt_sets(self) -> dict[str, tuple[list[str], str]]:

@@ -115,7 +115,8 @@ class RunRecord:
 
     Attributes:
         started, finished, resumed: times in ISO format.
-        modality, model: members of the config groups.
+        modality, model, method: members of the config groups.
+        can_sample: whether its model makes samples: a reward model does not.
         overrides: words of the command line.
         prompts: of the previews.
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
@@ -129,6 +130,8 @@ class RunRecord:
     resumed: list[str] = field(default_factory=list)
     modality: str | None = None
     model: str | None = None
+    method: str | None = None
+    can_sample: bool = True
     overrides: list[Any] = field(default_factory=list)
     seed: int | None = None
     data: DataRecord = field(default_factory=DataRecord)

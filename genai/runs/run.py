@@ -74,6 +74,11 @@ class Run:
         return any((self.folder / "checkpoints").glob("*.ckpt"))
 
     @property
+    def can_sample(self) -> bool:
+        """Whether the run has a checkpoint of a model that makes samples."""
+        return self.has_checkpoint and self.record.can_sample
+
+    @property
     def checkpoint_hashes(self) -> set[str]:
         """sha256 of the checkpoints, from their hash files."""
         files = (self.folder / "checkpoints").glob("*.ckpt.sha256")
@@ -196,7 +201,7 @@ def latest_run(root: Path, modality: str | None = None) -> Run:
     Raises:
         UserError: no run has a checkpoint.
     """
-    runs = [run for run in all_runs(root) if modality in (None, run.record.modality) and run.has_checkpoint]
+    runs = [run for run in all_runs(root) if modality in (None, run.record.modality) and run.can_sample]
     if runs:
         return _latest(runs)
     kind = f"{modality} run" if modality else "run"
@@ -214,7 +219,7 @@ def latest_run_per_modality(root: Path) -> list[Run]:
     """
     runs: dict[str, list[Run]] = {}
     for run in all_runs(root):
-        if run.has_checkpoint:
+        if run.can_sample:
             runs.setdefault(str(run.record.modality), []).append(run)
     latest = [_latest(group) for group in runs.values()] or [latest_run(root)]
     return sorted(latest, key=lambda run: run.record.started)

@@ -97,7 +97,7 @@ class ModelStore:
         entries: dict[str, ModelEntry] = {}
         for run in all_runs(self.runs):
             record = run.record
-            if not record.finished or not run.has_checkpoint:
+            if not record.finished or not run.can_sample:
                 continue
             name = run_id(run, self.runs)
             if name and name not in entries:

@@ -52,6 +52,8 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
         finished=None,
         modality=config.choices.get("modality"),
         model=config.choices.get("model"),
+        method=config.choices.get("method") if config.values.get("method") is not None else None,
+        can_sample=setup.method.can_sample,
         overrides=[word for word in config.overrides if "=" in word or word.startswith("~")],
         seed=setup.settings.seed,
         **({} if base is None else {"base": asdict(base)}),

@@ -56,7 +56,7 @@ def raise_together(error: RunError | UserError | None) -> None:
         if error:
             raise error
         return
-    messages: list[str | None] = [None] * torch.distributed.get_world_size()
+    messages: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(messages, error and str(error))
     if message := next((each for each in messages if each), None):
         raise RunError(message) from error

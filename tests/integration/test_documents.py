@@ -76,6 +76,7 @@ def place(
     yesno: Path,
     films: Path,
     arrays: Path,
+    pairs: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -111,6 +112,7 @@ def place(
     settings = json.loads((folder / "my_llama" / "tokenizer_config.json").read_text())
     template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
     (folder / "my_llama" / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
+    shutil.copy(pairs, folder / "preferences.jsonl")
     (folder / "talk.json").write_text('[{"role": "user", "content": "Hi"}]')
     for kind in ("llama", "infill"):
         shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")

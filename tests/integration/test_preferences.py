@@ -103,6 +103,12 @@ def run_words(folder: Path) -> list[str]:
     return [word for word in Run(folder).record.overrides if word.startswith("data.path=")]
 
 
+def test_processes_that_load_have_the_reference(words: Callable[..., list[str]], tmp_path: Path) -> None:
+    one = run_to(words("dpo"), "steps=3")
+    two = run_to(words("dpo"), "steps=3", "workers=2", f"runs={tmp_path / 'workers'}")
+    assert_same_state(one, two)
+
+
 def test_the_reference_is_that_of_the_base(words: Callable[..., list[str]], base: Path) -> None:
     setup = prepare_training(compose("train", [*words("dpo"), "steps=2"]))
     batch = setup.train.batch([0, 5, 7], None)
@@ -179,6 +185,9 @@ def test_a_reward_model_scores_answers(words: Callable[..., list[str]], tmp_path
     assert done.returncode == 0, done.stderr
     assert load_reward(tmp_path / "package")("turn abcd", "dcba") == reward("turn abcd", "dcba")
     assert not any((run.folder / "previews").glob("*"))
+    with pytest.raises(UserError, match="no text run with a checkpoint"):
+        genai.load(modality="text", runs_folder=str(tmp_path / "runs"))
+    assert run.record.method == "reward" and not run.record.can_sample
 
 
 def test_scores_do_not_depend_on_what_is_in_the_batch(words: Callable[..., list[str]]) -> None:
