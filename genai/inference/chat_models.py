@@ -13,11 +13,7 @@ def default_chat_model(runs: Path) -> Path:
     """Return the run or file of a chat model. Raises ``UserError`` if there is none."""
     for run in all_runs(runs):
         record = run.record
-<<<<<<< HEAD
-        if record.modality == "text" and run.has_checkpoint and has_chat_template(run.folder):
-=======
-        if record.modality == "text" and run.can_sample and _has_template(run.folder):
->>>>>>> w-dpo
+        if record.modality == "text" and run.can_sample and has_chat_template(run.folder):
             return run.folder
     if file := package_file():
         return file
