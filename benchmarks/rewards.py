@@ -41,7 +41,7 @@ GRPO_STEPS = {"make": 450, "sort": 300}
 VAL_SAMPLES = {"make": 16, "sort": 2}
 NUM_PAIRS, LENGTH = 400, 6
 """Sums that are held out of the training of SmolLM2, and tokens of an answer."""
-SMOL_SFT_STEPS, SMOL_GRPO_STEPS = 40, 50
+SMOL_SFT_STEPS, SMOL_GRPO_STEPS = 30, 25
 EVERYDAY = (
     "What is the capital of France?", "Who wrote Romeo and Juliet?", "What is photosynthesis?", "Name three fruits.",
     "What is a noun?", "How do I boil an egg?", "Why is the sky blue?", "What is the largest planet?",
@@ -148,7 +148,7 @@ def run_smollm2(folder: Path) -> dict[str, Any]:
     base = genai.load(path)
     reference = everyday_answers(base)
     chats = [Chat.from_messages(messages(*pair)) for pair in held_out]
-    result = {"before": smol_numbers(base, chats, reference)}
+    result = {"before": smol_numbers(base, chats[:100], reference)}
     print(json.dumps(result), flush=True)
     words = ["data=chat", f"data.path={data}", "data.val_fraction=0.01", f"runs={folder}", *CPU,
              "trainer.precision=bf16-mixed", "adapter=lora", "adapter.rank=16", "adapter.alpha=32",
@@ -159,7 +159,7 @@ def run_smollm2(folder: Path) -> dict[str, Any]:
     print(json.dumps(result["sft"]), flush=True)
     assert sft.run is not None
     grpo = genai.fit("experiment=grpo", f"init_from={sft.run.folder}", *words, "method.group=8", "batch=8",
-                     f"method.length={LENGTH}", f"steps={SMOL_GRPO_STEPS}", "method.val_samples=1", "val_items=64",
+                     f"method.length={LENGTH}", f"steps={SMOL_GRPO_STEPS}", "method.val_samples=1", "val_items=24",
                      "val_every=10", "log_every=1")  # fmt: skip
     result["grpo"] = {"cpu_seconds": grpo.record["cpu_seconds"], **smol_numbers(grpo, chats, reference)}
     print(json.dumps(result["grpo"]), flush=True)
@@ -205,7 +205,9 @@ def answer_loss(model: Model, chats: list[Chat]) -> float:
 
 def smol_numbers(model: Model, chats: list[Chat], reference: list[Chat]) -> dict[str, Any]:
     """Return the share of right answers of at most ``LENGTH`` tokens with its 95 % interval, and what is forgotten."""
-    share = accuracy(model, Sums(), chats, 1, 0.0, LENGTH)
+    model.method.network.has_native_loop = False  # in one batch, prompts of this size are read faster
+    with torch.autocast("cpu", torch.bfloat16):
+        share = accuracy(model, Sums(), chats, 1, 0.0, LENGTH)
     return {
         "greedy": share,
         "interval": wilson_interval(share, len(chats)),
