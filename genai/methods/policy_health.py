@@ -21,20 +21,19 @@ class PolicyHealth:
     def __init__(self, length: int) -> None:
         self.length = length
         self.steps = deque[Mapping[str, float]](maxlen=WINDOW)
-        self.active = frozenset[str]()
+        self.reported = set[str]()
         self.best: tuple[float, float] | None = None  # rewards on held-out prompts and in training
 
     def update(self, metrics: Mapping[str, float]) -> list[str]:
-        """Add the numbers of a step, and return the lines about what has become wrong since the step before."""
+        """Add the numbers of a step, and return the lines about what has gone wrong, each once."""
         if "dead_groups" not in metrics:
             return []
         self.steps.append(metrics)
         if len(self.steps) < MIN_STEPS:
             return []
-        lines = {name: line for name, line in self._lines().items() if line}
-        new = [line for name, line in lines.items() if name not in self.active]
-        self.active = frozenset(lines)
-        return new
+        new = {name: line for name, line in self._lines().items() if line and name not in self.reported}
+        self.reported |= set(new)
+        return list(new.values())
 
     def check_held_out(self, reward: float) -> str | None:
         """Return a line if the held-out reward has fallen from its best while that of training has risen."""

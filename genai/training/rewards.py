@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genai.core.data import PackedDataset, Source, Split
 from genai.core.device import DeviceConfig
-from genai.core.errors import UserError
+from genai.core.errors import RunError, UserError
 from genai.media.chat import Question
 from genai.methods.base import Method
 from genai.methods.grpo import GRPO
@@ -34,11 +34,32 @@ class TokenRewards:
         self.end_tokens, self.num_classes = request.end_tokens, request.num_classes
 
     def __call__(self, prompts: Sequence[str], answers: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return rewards and their parts, see ``AnswerRewards``. Raises ``RunError``."""
+        """Return rewards and their parts, see ``AnswerRewards``.
+
+        Raises:
+            RunError, UserError: a reward fails; the same in all processes of a run.
+        """
         questions = [prompt for prompt in prompts if isinstance(prompt, Question)]
         texts = [str(self.modality.decode(answer)) for answer in answers]
-        totals, parts = self.rewards.score(questions, texts)
+        error: RunError | UserError | None = None
+        try:
+            totals, parts = self.rewards.score(questions, texts)
+        except (RunError, UserError) as failure:
+            error = failure
+        raise_together(error)
         return torch.tensor(totals), {name: torch.tensor(values) for name, values in parts.items()}
+
+
+def raise_together(error: RunError | UserError | None) -> None:
+    """Raise an error of any process in all of them, so that none waits for another; ``None``: there is none here."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        if error:
+            raise error
+        return
+    messages: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(messages, error and str(error))
+    if message := next((each for each in messages if each), None):
+        raise RunError(message) from error
 
 
 def create_rewards(settings: TrainSettings, source: Source) -> Rewards:

@@ -78,6 +78,7 @@ def place(
     films: Path,
     arrays: Path,
     pairs: Path,
+    talks: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -115,6 +116,8 @@ def place(
     template = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
     (folder / "my_llama" / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": template}))
     shutil.copy(pairs, folder / "preferences.jsonl")
+    shutil.copy(talks, folder / "talks.jsonl")
+    (folder / "my_rewards.py").write_text("def short_words(prompt, sample):\n    return len(sample) < 9\n")
     (folder / "talk.json").write_text('[{"role": "user", "content": "Hi"}]')
     for kind in ("llama", "infill"):
         shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")

@@ -1,6 +1,7 @@
 """Training with rewards, from a model that has learned answers to one that is loaded, exported and resumed."""
 
 import csv
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from genai.core.errors import RunError, UserError
 from genai.exchange.hf_export import export_folder
 from genai.runs.run import Run, all_runs
 from genai.training.run import train
+from tests.conftest import ROOT
 from tests.integration.test_resume import assert_same_state, go_on
 
 SMALL = [
@@ -25,6 +27,7 @@ NETWORK = [
     "model.network.hidden=64",
 ]  # fmt: skip
 FUNCTIONS = """
+import os
 import time
 calls = 0
 def hang(prompt, sample):
@@ -36,7 +39,9 @@ def later(prompt, sample):
     global calls
     calls += 1
     return float("nan") if calls > 400 else len(sample)
-def size(prompt, sample):
+def second(prompt, sample):
+    if os.environ.get("LOCAL_RANK") == "1":
+        raise OSError(sample)
     return len(sample)
 """
 
@@ -164,3 +169,15 @@ def test_two_processes_train_together(
     assert done.returncode == 0, done.stderr
     run = next(all_runs(tmp_path / "runs"))
     assert run.record.devices == 2 and len(rows(run)) == 3
+
+
+@pytest.mark.slow
+def test_two_processes_end_together_when_a_reward_fails_in_one(
+    words: list[str], plugin: str, tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    words = [word for word in words if word not in ("trainer=cpu", "trainer.threads=1")]
+    two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", plugin, "rewards=[odd_rewards.second]"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = command("train", *words, "steps=3", *two, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert "the reward odd_rewards.second raises OSError" in done.stderr and "Traceback" not in done.stderr
