@@ -78,7 +78,6 @@ def place(
     films: Path,
     arrays: Path,
     pairs: Path,
-    talks: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
