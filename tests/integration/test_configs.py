@@ -65,6 +65,7 @@ DATA = {
     "video_folder": ["data.path={films}/UCF-101"],
     "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
     "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
+    "experiment=grpo": ["data.items=20", "data.val_items=5", "init_from={text_run}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
         "data.path={arrays}",
@@ -84,6 +85,7 @@ PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "fashion", "arrays
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),
+    ("experiment=grpo", "method=grpo"),
 ]
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {

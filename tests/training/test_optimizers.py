@@ -299,3 +299,13 @@ def test_rates_that_differ_from_the_largest_are_named(
     optimizer = MuonAdamW(Net(), **rates)
     optimizer.set_factor(factor)
     assert optimizer.rates() == pytest.approx({name: factor * rate for name, rate in expected.items()})
+
+
+@pytest.mark.parametrize("matrix_lr", [None, 0.02])
+def test_a_step_is_seen_by_what_depends_on_the_weights(matrix_lr: float | None) -> None:
+    module = nn.Linear(4, 4)
+    optimizer = MuonAdamW(module, matrix_lr=matrix_lr)
+    module(torch.ones(1, 4)).sum().backward()
+    versions = [parameter._version for parameter in module.parameters()]
+    optimizer.step()
+    assert all(p._version > version for p, version in zip(module.parameters(), versions, strict=True))
