@@ -208,7 +208,7 @@ CONVERSATIONS: dict[str, tuple[str, str]] = {
         "too many for one",
     ),
     "depth": ('{"messages": ' + "[" * 100_000, "not JSON"),
-    "nested": ('{"messages": ' + "[" * 100 + "]" * 100 + "}", "deep"),
+    "nested": ('{"messages": ' + "[" * 100 + "]" * 100 + "}", "levels"),
     "values": (json.dumps({"messages": TURN, "other": [0] * 300_000}), "values"),
     "number": ('{"source": 1' + "0" * 10_000 + ', "target": "b"}', ""),
     "keys": (json.dumps({f"\x1b[31m{n}": 0 for n in range(1000)}), "has the fields"),

@@ -38,6 +38,7 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     assert two.record.devices == 2 and two.record.finished
 
 
+@pytest.mark.slow
 def test_two_processes_learn_answers_of_different_length_as_one_does(tmp_path: Path, command: Command) -> None:
     rows = [{"source": f"{number}" * (1 + number % 7), "target": "a" * (1 + number % 11)} for number in range(60)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -19,7 +19,8 @@ class Lines(list[str]):
 def lines_for(val_losses: list[float], log_prefixes: list[str] | None = None) -> list[str]:
     loop: Any = TrainingLoop.__new__(TrainingLoop)
     loop.progress, loop.has_warned_overfit, loop.logs = Lines(), False, None
-    module: Any = SimpleNamespace(step=0, best_val_loss=float("inf"), log_prefixes=log_prefixes or [])
+    method = SimpleNamespace(handles_overfit=False)
+    module: Any = SimpleNamespace(step=0, best_val_loss=float("inf"), log_prefixes=log_prefixes or [], method=method)
     for module.step, val_loss in enumerate(val_losses, 1):
         loop._print_overfit(module, val_loss)
         module.best_val_loss = min(module.best_val_loss, val_loss)
