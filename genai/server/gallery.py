@@ -151,6 +151,13 @@ class Gallery:
             "starred": sample.id in (self.stars() if stars is None else stars),
         }
 
+    def answer(self, identifier: str) -> str:
+        """Return what a sample answers to its prompt: of a text, what follows it; of others, the name of the file."""
+        sample = self.find(identifier)
+        if sample.kind != "text":
+            return sample.file.relative_to(self.root).as_posix()
+        return read_text(sample.file, "text").removeprefix(sample.recipe.batch[sample.recipe.item].prompt)
+
     def recipe(self, sample: StoredSample) -> dict[str, Any]:
         """Return the whole recipe of a sample as plain data, without folders of this machine. Raises ``UserError``."""
         return asdict(public_recipe(read_recipe(sample.recipe_file, self.root), {}))

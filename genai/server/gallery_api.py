@@ -15,7 +15,7 @@ from genai.server.api_schema import json_request
 from genai.server.json_body import JSONAnswer, read_object
 from genai.server.media_files import file_answer
 from genai.server.openai_errors import APIError
-from genai.server.preferences import FILE_NAME, Preferences, check_length, check_prompt
+from genai.server.preferences import FILE_NAME, MEDIA_FILE_NAME, Preferences, check_length, check_prompt
 from genai.server.request_fields import parse_request
 from genai.server.service import Service
 
@@ -42,7 +42,8 @@ class PreferenceRequest:
         prompt: of both: a text, or the messages of a chat, each with ``role`` and ``content``.
         chosen: the better text.
         rejected: the other text.
-        chosen_sample: id of a sample in place of ``chosen``, of which the name of the file is written.
+        chosen_sample: id of a sample in place of ``chosen``. Of a text, what follows its prompt is written, of others
+            the name of the file, into a file of their own.
         rejected_sample: id of a sample in place of ``rejected``.
         model: id of the model; it is not written.
     """
@@ -118,13 +119,12 @@ def preferences_router(service: Service) -> APIRouter:
     """Return the endpoints of preferences."""
     router, gallery = APIRouter(prefix="/api/preferences", tags=["samples"]), service.gallery
     preferences = Preferences(gallery.root)
+    media_preferences = Preferences(gallery.root, MEDIA_FILE_NAME)
 
     def answer_text(name: str, text: str | None, identifier: str | None) -> str:
         if (text is None) == (identifier is None):
             raise UserError(f"{name}=: give either {name}, a text, or {name}_sample, the id of a sample.")
-        if identifier is not None:
-            return gallery.find(identifier).file.relative_to(gallery.root).as_posix()
-        return check_length(name, str(text), service.limits.prompt)
+        return check_length(name, gallery.answer(identifier) if identifier else str(text), service.limits.prompt)
 
     @router.post(
         "", summary="Say which of two answers is better.", status_code=201,
@@ -137,8 +137,11 @@ def preferences_router(service: Service) -> APIRouter:
             prompt = check_prompt(body.prompt, service.limits.prompt)
             chosen = answer_text("chosen", body.chosen, body.chosen_sample)
             rejected = answer_text("rejected", body.rejected, body.rejected_sample)
-            preferences.add(prompt, chosen, rejected)
-            return {"count": preferences.count(), "file": FILE_NAME}
+            ids = [each for each in (body.chosen_sample, body.rejected_sample) if each]
+            is_text = all(gallery.find(each).kind == "text" for each in ids)
+            file = preferences if is_text else media_preferences
+            file.add(prompt, chosen, rejected)
+            return {"count": file.count(), "file": file.file.name}
 
         return JSONAnswer(await run_in_threadpool(add), 201)
 

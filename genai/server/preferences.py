@@ -10,7 +10,8 @@ from genai.core.errors import RunError, UserError
 from genai.core.files import check_file, make_folder, open_file
 from genai.core.filesystem import sync_file
 
-FILE_NAME = "preferences.jsonl"
+FILE_NAME, MEDIA_FILE_NAME = "preferences.jsonl", "media_preferences.jsonl"
+"""Files of texts, from which models learn, and of other media, whose lines have names of files."""
 MAX_BYTES = 256 * 2**20
 """Size from which nothing more is added."""
 Prompt = str | Sequence[Mapping[str, str]]
@@ -22,10 +23,11 @@ class Preferences:
 
     Args:
         root: the folder.
+        name: of the file.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.file = root, root / FILE_NAME
+    def __init__(self, root: Path, name: str = FILE_NAME) -> None:
+        self.root, self.file = root, root / name
         self._count: tuple[int, int] = (0, 0)
         self._lock = threading.Lock()
 
@@ -41,7 +43,7 @@ class Preferences:
                     target.write(line.encode("utf-8", "replace"))
                     sync_file(target)
             except OSError as error:
-                raise RunError(f"{FILE_NAME} cannot be written: {error.strerror}.") from error
+                raise RunError(f"{self.file.name} cannot be written: {error.strerror}.") from error
 
     def count(self) -> int:
         """Return the number of lines; 0 if there is no file. Raises ``UserError``."""

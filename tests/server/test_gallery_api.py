@@ -254,16 +254,25 @@ def test_preferences_are_lines_of_three_keys(stored: tuple[TestClient, Path]) ->
     assert client.get("/api/preferences/file").status_code == 404
     add(root, "a/000", "one")
     add(root, "a/001", "two")
-    ids = [entry["id"] for entry in entries(client)]
+    for number in range(2):
+        add(root, f"b/00{number}", "Say", text="Say" + f" {number}" * 2000)
+        add(root, f"c/00{number}", "Ask", text=f"Ask {number}")
+    ids = [entry["id"] for entry in entries(client) if entry["kind"] == "image"]
     texts = {"prompt": "a\nb", "chosen": "c", "rejected": "d", "model": "text"}
     assert client.post("/api/preferences", json=texts).json()["count"] == 1
     samples = {"prompt": "one", "chosen_sample": ids[0], "rejected_sample": ids[1]}
-    assert client.post("/api/preferences", json=samples).json()["count"] == 2
+    assert client.post("/api/preferences", json=samples).json() == {"count": 1, "file": "media_preferences.jsonl"}
+    media = json.loads((root / "media_preferences.jsonl").read_text())
+    assert media == {"prompt": "one", "chosen": "a/001.png", "rejected": "a/000.png"}
+    long = [entry["id"] for entry in entries(client) if entry["prompt"] == "Say"]
+    written = {"prompt": "Say", "chosen_sample": long[0], "rejected_sample": long[1]}
+    assert client.post("/api/preferences", json=written).status_code == 400  # longer than the server takes
+    texts_of = {entry["text"]: entry["id"] for entry in entries(client)}
+    written = {"prompt": "Ask", "chosen_sample": texts_of["Ask 1"], "rejected_sample": texts_of["Ask 0"]}
+    assert client.post("/api/preferences", json=written).json()["count"] == 2
     lines = [json.loads(line) for line in client.get("/api/preferences/file").text.splitlines()]
-    assert lines == [
-        {"prompt": "a\nb", "chosen": "c", "rejected": "d"},
-        {"prompt": "one", "chosen": "a/001.png", "rejected": "a/000.png"},
-    ]
+    assert lines[0] == {"prompt": "a\nb", "chosen": "c", "rejected": "d"}
+    assert lines[1] == {"prompt": "Ask", "chosen": " 1", "rejected": " 0"}
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
     assert client.post("/api/preferences", json={**texts, "prompt": messages}).json()["count"] == 3
     assert json.loads(client.get("/api/preferences/file").text.splitlines()[-1])["prompt"] == messages

@@ -210,7 +210,7 @@ def test_the_gallery_finds_marks_compares_and_deletes(page: Any, studio: tuple[s
     page.click("dialog >> text=better >> nth=0")
     page.wait_for_selector("dialog >> text=noted")
     page.keyboard.press("Escape")
-    line = json.loads((studio[1] / "preferences.jsonl").read_text().splitlines()[-1])
+    line = json.loads((studio[1] / "media_preferences.jsonl").read_text().splitlines()[-1])
     assert line.keys() == {"prompt", "chosen", "rejected"} and line["prompt"] == "needle in a haystack"
     page.click(".tile .title >> nth=0")
     page.click("dialog >> button:text-is('again')")
@@ -222,7 +222,7 @@ def test_the_gallery_finds_marks_compares_and_deletes(page: Any, studio: tuple[s
         page.click("dialog >> text=Delete this sample")
         page.click("dialog dialog >> button:text-is('delete')")
         page.wait_for_function("count => document.querySelectorAll('.tile').length === count", arg=count)
-    page.wait_for_selector("text=Nothing is found.")
+    page.wait_for_selector("text=No samples found.")
 
 
 def test_chat_streams_and_is_exported(page: Any, studio: tuple[str, Path], tmp_path: Path) -> None:

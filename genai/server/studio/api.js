@@ -44,21 +44,51 @@ export async function createJob(body, files = {}) {
   return (await request("/api/jobs", { method: "POST", body: form })).json();
 }
 
-/** Follow a job: `onStart()` at each connection, `onPart({number, part | state})`, `onProgress`, `onEnd(job)`. */
-export function followJob(id, { onStart, onPart, onProgress, onEnd, onLost }) {
+const MAX_STREAMS = 3;
+const POLL_MILLISECONDS = 700;
+let numStreams = 0;
+
+/**
+ * Follow a job: `onStart()` at each connection, `onPart({number, part | state})`, `onProgress`, `onEnd(job)`, `onLost()`.
+ * A browser has six connections to a server, so further jobs are asked for now and then, without parts.
+ */
+export function followJob(id, listeners) {
+  return numStreams < MAX_STREAMS ? streamJob(id, listeners) : pollJob(id, listeners);
+}
+
+function streamJob(id, { onStart, onPart, onProgress, onEnd, onLost }) {
   const source = new EventSource(`/api/jobs/${id}/events`);
   const listen = (name, handle) => source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+  numStreams++;
+  const close = () => {
+    if (source.readyState !== EventSource.CLOSED) source.close();
+    numStreams--;
+  };
   source.addEventListener("open", onStart);
   listen("part", onPart);
   listen("progress", onProgress);
   listen("end", (job) => {
-    source.close();
+    close();
     onEnd(job);
   });
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) onLost();
+    if (source.readyState !== EventSource.CLOSED) return;
+    numStreams--;
+    onLost();
   });
-  return () => source.close();
+}
+
+async function pollJob(id, { onProgress, onEnd, onLost }) {
+  try {
+    for (;;) {
+      const job = await getJSON(`/api/jobs/${id}`);
+      if (!["queued", "running"].includes(job.state)) return onEnd(job);
+      onProgress(job);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
+    }
+  } catch {
+    onLost();
+  }
 }
 
 /** Yield the JSON of the server-sent events of a Response. */

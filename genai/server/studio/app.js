@@ -6,14 +6,18 @@ import { Chat } from "./chat.js";
 import { Gallery } from "./gallery.js";
 import { Make } from "./make.js";
 import { Runs } from "./runs.js";
-import { ErrorLine, useLoaded } from "./ui.js";
+import { ErrorLine, Guarded, useLoaded } from "./ui.js";
 
 const PAGES = { make: "Make", chat: "Chat", gallery: "Gallery", runs: "Runs" };
 
 /** Return [page, id] of the address, such as `#/runs/ID`. */
 function currentPlace() {
   const [, page, id] = location.hash.split("/");
-  return [PAGES[page] ? page : "make", id ? decodeURIComponent(id) : null];
+  try {
+    return [Object.hasOwn(PAGES, page ?? "") ? page : "make", id ? decodeURIComponent(id) : null];
+  } catch {
+    return ["runs", null]; // a broken escape
+  }
 }
 
 function App() {
@@ -43,10 +47,10 @@ function App() {
     <main id="main" tabindex="-1">
       <h1 class="hidden">${PAGES[page]}</h1>
       <${ErrorLine} error=${error} />
-      <div hidden=${page !== "make"}><${Make} models=${models} draft=${draft} isShown=${page === "make"} /></div>
-      <div hidden=${page !== "chat"}><${Chat} models=${models} isShown=${page === "chat"} /></div>
-      <div hidden=${page !== "gallery"}><${Gallery} isShown=${page === "gallery"} onAgain=${make} /></div>
-      <div hidden=${page !== "runs"}><${Runs} isShown=${page === "runs"} id=${id} onMake=${(model) => make({ model })} /></div>
+      <div hidden=${page !== "make"}><${Guarded}><${Make} models=${models} draft=${draft} isShown=${page === "make"} /><//></div>
+      <div hidden=${page !== "chat"}><${Guarded}><${Chat} models=${models} isShown=${page === "chat"} /><//></div>
+      <div hidden=${page !== "gallery"}><${Guarded}><${Gallery} isShown=${page === "gallery"} onAgain=${make} /><//></div>
+      <div hidden=${page !== "runs"}><${Guarded}><${Runs} isShown=${page === "runs"} id=${id} onMake=${(model) => make({ model })} /><//></div>
     </main>
     <footer><a href="/docs">for programs: /docs</a></footer>`;
 }

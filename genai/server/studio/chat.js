@@ -72,6 +72,7 @@ export function Chat({ models, isShown }) {
     const link = document.createElement("a");
     Object.assign(link, { href: URL.createObjectURL(new Blob([line], { type: "application/jsonl" })), download: "chat.jsonl" });
     link.click();
+    URL.revokeObjectURL(link.href);
   };
 
   if (models && !candidates.length) {
@@ -129,6 +130,7 @@ function Turn({ turn, isLast, isAnswering, onShow, onAgain, onEdit, prompt }) {
   return html`<div class="turn">
     <div class="question"><p>${question}</p>
       ${!isAnswering && html`<button type="button" class="quiet" onClick=${onEdit}>edit</button>`}</div>
+    ${shown < 0 && isLast && !isAnswering && html`<button type="button" class="quiet" onClick=${onAgain}>answer again</button>`}
     ${shown >= 0 && html`<div class="answer">
       <div class="text">${markdown(answers[shown])}${isGrowing && html`<span class="caret"></span>`}</div>
       ${!isGrowing && html`<div class="row">
@@ -147,8 +149,9 @@ function Turn({ turn, isLast, isAnswering, onShow, onAgain, onEdit, prompt }) {
 function messagesOf({ system, turns }, isAsking = false) {
   const messages = system ? [{ role: "system", content: system }] : [];
   turns.forEach((turn, index) => {
+    const isOpen = isAsking && index === turns.length - 1;
+    if (turn.shown < 0 && !isOpen) return; // it was not answered
     messages.push({ role: "user", content: turn.question });
-    const isOpen = turn.shown < 0 || (isAsking && index === turns.length - 1);
     if (!isOpen) messages.push({ role: "assistant", content: turn.answers[turn.shown] });
   });
   return messages;

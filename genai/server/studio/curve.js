@@ -14,7 +14,8 @@ export function Chart({ series, title }) {
   const svg = useRef();
   const lines = series.map(({ name, x, y }) => ({ name, points: x.map((at, i) => [at, y[i]]).filter(([, value]) => Number.isFinite(value) && (!isLog || value > 0)) }))
     .filter(({ points }) => points.length);
-  if (!lines.length) return html`<p class="hint">No values yet.</p>`;
+  const logButton = html`<button type="button" class="quiet" aria-pressed=${isLog} onClick=${() => setLog(!isLog)}>log</button>`;
+  if (!lines.length) return html`<p class="hint">No values ${isLog ? html`above 0 ${logButton}` : "yet"}</p>`;
   const all = lines.flatMap(({ points }) => points);
   const [x0, x1] = extent(all.map(([x]) => x));
   const [low, high] = valueRange(lines, isLog);
@@ -34,7 +35,7 @@ export function Chart({ series, title }) {
       <strong>${title}</strong>
       ${lines.map(({ name, points }, i) => html`<span class="legend"><i style=${{ background: `var(${COLORS[i % 4]})` }}></i>${name} <b>${numberText((read[i] ?? points.at(-1))[1])}</b></span>`)}
       ${cursor !== null && html`<small>step ${Math.round(read[0][0])}</small>`}
-      <button type="button" class="quiet" aria-pressed=${isLog} onClick=${() => setLog(!isLog)}>log</button>
+      ${logButton}
     </figcaption>
     <svg ref=${svg} viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`${title}: at the end ${ends}`}
       onPointerMove=${move} onPointerLeave=${() => setCursor(null)}>
@@ -69,7 +70,7 @@ function ticks(low, high, count) {
   const raw = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= raw);
-  const values = [];
-  for (let value = Math.ceil(low / step) * step; value <= high; value += step) values.push(Number(value.toPrecision(12)));
-  return values;
+  const first = Math.ceil(low / step) * step;
+  const values = Array.from({ length: 2 * count + 1 }, (_, i) => Number((first + i * step).toPrecision(12)));
+  return values.filter((value) => value <= high);
 }

@@ -6,7 +6,7 @@ import { Media } from "./media.js";
 import { Star, Thumb } from "./takes.js";
 import { Confirm, dateText, Dialog, Empty, ErrorLine } from "./ui.js";
 
-const PAGE = 48;
+const [PAGE_SIZE, MAX_TEXT] = [48, 2000];
 const fileOf = (sample) => `/api/samples/${sample.id}/file`;
 
 export function Gallery({ isShown, onAgain }) {
@@ -23,7 +23,7 @@ export function Gallery({ isShown, onAgain }) {
   const newest = useRef(0); // number of the newest request: older answers come too late
   const load = async (before) => {
     const number = ++newest.current;
-    const query = new URLSearchParams({ search, limit: PAGE });
+    const query = new URLSearchParams({ search, limit: PAGE_SIZE });
     if (kind) query.set("modality", kind);
     if (onlyStarred) query.set("starred", "true");
     if (before) query.set("before", before);
@@ -50,10 +50,10 @@ export function Gallery({ isShown, onAgain }) {
       await request(`/api/samples/${sample.id}`, { method: "DELETE" });
       setSamples((all) => all.filter((each) => each.id !== sample.id));
       setChosen((all) => all.filter((id) => id !== sample.id));
-      setOpen(null);
     } catch (failure) {
       setError(failure);
     }
+    setOpen(null);
   };
   const choose = (id) => setChosen((all) => (all.includes(id) ? all.filter((each) => each !== id) : [...all.slice(-1), id]));
   const isFiltered = search || kind || onlyStarred;
@@ -66,11 +66,11 @@ export function Gallery({ isShown, onAgain }) {
         <option value="">all</option>${["image", "video", "audio", "text"].map((each) => html`<option value=${each}>${each}</option>`)}</select></label>
       <label><input type="checkbox" checked=${onlyStarred} onChange=${(event) => setOnlyStarred(event.target.checked)} /> starred</label>
       <button type="button" disabled=${chosen.length !== 2} onClick=${() => setComparing(true)}>compare two${chosen.length ? ` (${chosen.length} chosen)` : ""}</button>
-      ${chosen.length > 0 && html`<button type="button" class="quiet" onClick=${() => setChosen([])}>choose none</button>`}
+      ${chosen.length > 0 && html`<button type="button" class="quiet" onClick=${() => setChosen([])}>clear selection</button>`}
     </div>
     <${ErrorLine} error=${error} />
     ${samples && !samples.length && (isFiltered
-      ? html`<p class="hint">Nothing is found.</p>`
+      ? html`<p class="hint">No samples found.</p>`
       : html`<${Empty} title="No samples yet" command='python -m genai.sample prompt="a red circle"'>
           What you make on the page Make is kept here, and what the command line writes into the folder samples, too.<//>`)}
     <div class="tiles">
@@ -78,7 +78,7 @@ export function Gallery({ isShown, onAgain }) {
         onOpen=${() => setOpen(sample.id)} onChoose=${() => choose(sample.id)}
         onStar=${(starred) => change(sample.id, { starred })} />`)}
     </div>
-    ${hasMore && html`<button type="button" onClick=${() => load(samples.at(-1).id)}>show more</button>`}
+    ${hasMore && html`<button type="button" onClick=${() => load(samples.at(-1)?.id)}>show more</button>`}
     ${open && html`<${Details} sample=${samples.find((each) => each.id === open)} onClose=${() => setOpen(null)}
       onAgain=${onAgain} onRemove=${remove} />`}
     ${isComparing && html`<${Comparison} samples=${chosen.map((id) => samples.find((each) => each.id === id)).filter(Boolean)}
@@ -119,6 +119,7 @@ function Details({ sample, onClose, onAgain, onRemove }) {
     <div class="details">
       <${Media} kind=${sample.kind} src=${fileOf(sample)} text=${sample.text} prompt=${sample.prompt} label=${sample.prompt} />
       <div>
+        ${sample.text?.length >= MAX_TEXT && html`<small>The beginning; <a href=${fileOf(sample)}>the whole text</a>.</small>`}
         <${Recipe} sample=${sample} />
         <div class="row">
           <button type="button" class="primary" disabled=${!sample.model} onClick=${again}>again</button>
@@ -158,13 +159,13 @@ function Recipe({ sample }) {
 
 function Comparison({ samples, onClose }) {
   const [left, right] = samples;
-  if (!right) return null;
+  if (!right) return html`<${Confirm} question="One of the two is not in the list any more." action="clear selection" onConfirm=${onClose} onClose=${onClose} />`;
   return html`<${Dialog} title="Compare" onClose=${onClose} wide>
     <div class="versus">
       ${[[left, right], [right, left]].map(([sample, other]) => html`<section>
         <${Media} kind=${sample.kind} src=${fileOf(sample)} text=${sample.text} prompt=${sample.prompt} label=${sample.prompt} />
-        ${sample.prompt === other.prompt && html`<${Thumb} prompt=${sample.prompt} isSample=${sample.kind !== "text"}
-          chosen=${sample.kind === "text" ? sample.text : sample.id} rejected=${sample.kind === "text" ? other.text : other.id} />`}
+        ${sample.prompt === other.prompt && html`<${Thumb} prompt=${sample.prompt} isSample
+          chosen=${sample.id} rejected=${other.id} />`}
       </section>`)}
     </div>
     <${Differences} samples=${samples} />

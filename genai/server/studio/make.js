@@ -17,7 +17,7 @@ const focusSecond = () => setTimeout(() => document.getElementById("second")?.se
 const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 /** `draft`: a request to fill the form with, such as one of the gallery. */
-export function Make({ models, draft, isShown, canTrain }) {
+export function Make({ models, draft, isShown }) {
   const [modelId, setModelId] = useStored("make.model", null);
   const [prompt, setPrompt] = useState("");
   const [second, setSecond] = useState(null);
@@ -28,7 +28,7 @@ export function Make({ models, draft, isShown, canTrain }) {
   const [takes, setTakes] = useState([]);
   const [error, setError] = useState(null);
   const [note, setNote] = useState("");
-  const promptBox = useRef();
+  const newestDraft = useRef(0); // files of an older draft come too late
   const current = models?.some((model) => model.id === modelId) ? modelId : (models?.[0]?.id ?? null);
   const [description, loadError] = useLoaded(
     async () => current && { id: current, ...(await getJSON(`/api/options?model=${encodeURIComponent(current)}`)) },
@@ -55,7 +55,7 @@ export function Make({ models, draft, isShown, canTrain }) {
     setN(1);
     setValues(Object.fromEntries(Object.entries(draft.options ?? {}).filter(([, value]) => value !== null)));
     setInputs({});
-    useAddresses(draft.inputs ?? {}).catch(setError);
+    loadInputs(draft.inputs ?? {}).catch(setError);
   }, [draft]);
   useEffect(() => {
     const paste = (event) => {
@@ -66,9 +66,13 @@ export function Make({ models, draft, isShown, canTrain }) {
     return () => document.removeEventListener("paste", paste);
   }, [isShown, model]);
 
-  const setInput = (name) => (input) => setInputs((each) => ({ ...each, [name]: input }));
+  const setInput = (name) => (input) => setInputs((each) => {
+    if (each[name] && each[name].url !== input?.url) URL.revokeObjectURL(each[name].url);
+    return { ...each, [name]: input };
+  });
   /** Take files from addresses of this server, by the names of their options; a mask becomes strokes. */
-  const useAddresses = async ({ mask, ...addresses }, label) => {
+  const loadInputs = async ({ mask, ...addresses }, label) => {
+    const number = ++newestDraft.current;
     const load = async (name, url) => {
       const blob = await (await request(url)).blob();
       return new File([blob], name, { type: blob.type });
@@ -76,34 +80,39 @@ export function Make({ models, draft, isShown, canTrain }) {
     for (const [name, url] of Object.entries(addresses)) {
       const input = newInput(await load(name, url), label ?? name);
       if (name === "init" && mask) input.strokes = await strokesOfMask(await load("mask", mask));
-      setInput(name)(input);
+      if (number === newestDraft.current) setInput(name)(input);
     }
   };
   const changeJob = (takeKey, jobKey) => (changes) =>
     setTakes((all) => all.map((take) => (take.key !== takeKey ? take
       : { ...take, jobs: take.jobs.map((job) => (job.key === jobKey ? { ...job, ...changes } : job)) })));
 
-  const send = async (request) => {
+  /** Send a job for each of `bodies`; `kind` of what they make. */
+  const start = (bodies, files, kind) => {
+    const jobs = bodies.map((body) => newJob({ save: true, ...body }, files));
+    const take = { key: jobs[0].key, kind, jobs };
+    setTakes((all) => [take, ...all].slice(0, MAX_TAKES));
+    setTimeout(() => document.querySelector(".take")?.scrollIntoView({ block: "nearest" }));
+    for (const job of jobs) runJob(job, changeJob(take.key, job.key));
+  };
+  const send = async () => {
     setError(null);
     try {
-      const files = await requestFiles(inputs, names);
+      const files = await requestFiles(inputs, names, model.supports_init);
       const hidden = hiddenOptions(inputs);
       const options = Object.fromEntries(Object.entries(values).filter(([name]) => settable.has(name) && !hidden.has(name)));
-      const shared = { model: current, n, options, save: true, seed: seed === "" ? randomSeed() : Number(seed), ...request };
-      const prompts = second === null || request.prompt !== undefined ? [request.prompt ?? prompt] : [prompt, second];
-      const jobs = prompts.map((each) => newJob({ ...shared, prompt: each }, files));
-      const take = { key: jobs[0].key, kind, jobs };
-      setTakes((all) => [take, ...all].slice(0, MAX_TAKES));
-      setTimeout(() => document.querySelector(".take")?.scrollIntoView({ block: "nearest" }));
-      for (const job of jobs) runJob(job, changeJob(take.key, job.key));
+      const shared = { model: current, n, options, seed: seed === "" ? randomSeed() : Number(seed) };
+      const prompts = !model.takes_prompt ? [""] : second === null ? [prompt] : [prompt, second];
+      start(prompts.map((each) => ({ ...shared, prompt: each })), files, kind);
     } catch (failure) {
       setError(failure);
     }
   };
   const actions = {
-    onUse: model?.supports_init && kind !== "text" ? (item) => useAddresses({ init: item.src }, `seed ${item.seed}`).catch(setError) : null,
-    onVary: (item, job) => send({ prompt: item.prompt, n: Math.max(4, job.body.n), seed: randomSeed(), options: job.body.options }),
-    onPrompt: (item) => {
+    onUse: model?.supports_init ? (item) => loadInputs({ init: item.src }, `seed ${item.seed}`).catch(setError) : null,
+    onVary: (item, job) => start([{ ...job.body, prompt: item.prompt, n: 4, seed: randomSeed() }], job.files, kindOf(job)),
+    onPrompt: (item, job) => {
+      setModelId(job.body.model);
       setSeed(String(item.seed));
       setN(1);
       setPrompt(item.prompt);
@@ -111,11 +120,12 @@ export function Make({ models, draft, isShown, canTrain }) {
       focusSecond();
     },
   };
-  const submit = (event) => (event.preventDefault(), send({}));
+  const kindOf = (job) => takes.find((take) => take.jobs.some((each) => each.key === job.key))?.kind ?? kind;
+  const submit = (event) => (event.preventDefault(), send());
 
   if (models && !models.length) {
     return html`<${Empty} title="No model yet" command="python -m genai.train modality=image minutes=5">
-      Train one, and it appears here when it is finished.${canTrain ? " Or start it on the page Runs." : ""}
+      Train one, here in the terminal or on the page Runs. It appears when it is finished.
     <//>`;
   }
   return html`<div class="make">
@@ -132,10 +142,10 @@ export function Make({ models, draft, isShown, canTrain }) {
       ${model?.takes_prompt && html`
         <div class="field">
           <label for="prompt">${kind === "text" ? "beginning" : "prompt"}</label>
-          <textarea id="prompt" ref=${promptBox} rows=${kind === "text" ? 4 : 2} value=${prompt}
+          <textarea id="prompt" rows=${kind === "text" ? 4 : 2} value=${prompt}
             onInput=${(event) => setPrompt(event.target.value)}
             onKeyDown=${(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event)}></textarea>
-          <small>Ctrl+Enter makes</small>
+          <small>Ctrl+Enter starts</small>
           ${examples.length > 0 && html`<div class="chips" role="group" aria-label="examples">
             ${examples.slice(0, MAX_EXAMPLES).map((each) => html`<button type="button" class="chip" onClick=${() => setPrompt(each)}>${each.slice(0, 60)}</button>`)}
           </div>`}
@@ -192,10 +202,10 @@ function withValue(values, name, value) {
 }
 
 /** Return the files of a request by the names of their options; a mask is drawn from its strokes. */
-async function requestFiles(inputs, names) {
+async function requestFiles(inputs, names, hasInit) {
   const files = {};
   for (const [name, input] of Object.entries(inputs)) {
-    if (!input) continue;
+    if (!input || !(name === "init" ? hasInit : names.has(name))) continue;
     files[name] = await inputFile(input);
     const mask = name === "init" && names.has("mask") ? await maskFile(input.url, input.strokes) : null;
     if (mask) files.mask = mask;

@@ -7,7 +7,7 @@ import { Media } from "./media.js";
 import { Training } from "./training.js";
 import { dateText, Dialog, durationText, Empty, ErrorLine, numberText, useLoaded } from "./ui.js";
 
-const POLL = 4000;
+const POLL_MILLISECONDS = 4000;
 const STATES = { running: "●  running", finished: "finished", stopped: "stopped", failed: "failed" };
 const path = (id) => `/api/runs/${encodeURIComponent(id)}`;
 
@@ -18,7 +18,7 @@ export function Runs({ isShown, id, onMake }) {
   const hasRunning = runs?.some((run) => run.state === "running");
   useEffect(() => {
     if (!isShown || !hasRunning) return;
-    const timer = setInterval(reload, POLL);
+    const timer = setInterval(reload, POLL_MILLISECONDS);
     return () => clearInterval(timer);
   }, [isShown, hasRunning]);
   const choose = (each) => setChosen((all) => (all.includes(each) ? all.filter((other) => other !== each) : [...all.slice(-1), each]));
@@ -37,7 +37,7 @@ export function Runs({ isShown, id, onMake }) {
         <thead><tr><th><span class="hidden">choose</span></th><th>run</th><th>state</th><th>data</th><th>step</th><th>time</th><th>val_loss</th><th>began</th></tr></thead>
         <tbody>${runs.map((run) => html`<tr key=${run.id}>
           <td><input type="checkbox" checked=${chosen.includes(run.id)} onChange=${() => choose(run.id)} aria-label=${`choose ${run.id} to compare`} /></td>
-          <td><a href=${`#/runs/${encodeURIComponent(run.id)}`}>${run.name ?? run.id}</a> <small>${run.modality}</small></td>
+          <td><a href=${`#/runs/${encodeURIComponent(run.id)}`}>${run.id}</a> <small>${run.modality}</small></td>
           <td class=${run.state} data-label="state">${STATES[run.state] ?? run.state}${run.health?.length ? html` <span title=${run.health.join("\n")}>⚠</span>` : ""}</td>
           <td data-label="data">${run.data}</td>
           <td class="number" data-label="step">${run.step?.toLocaleString() ?? ""}${run.max_steps ? ` / ${run.max_steps.toLocaleString()}` : ""}</td>
@@ -63,7 +63,7 @@ function Run({ id, onMake }) {
   if (!run) return html`<p><a href="#/runs">← all runs</a></p><${ErrorLine} error=${error} />`;
   return html`<div class="run">
     <p><a href="#/runs">← all runs</a></p>
-    <div class="row"><h2 class="grow">${run.name ?? run.id}</h2>
+    <div class="row"><h2 class="grow">${run.id}</h2>
       <span class=${run.state}>${STATES[run.state] ?? run.state}</span>
       ${run.model && html`<button type="button" class="primary" onClick=${() => onMake(run.id)}>make samples</button>`}</div>
     ${run.state === "running" && run.max_steps && html`<progress max=${run.max_steps} value=${run.step ?? 0} aria-label="progress"></progress>`}

@@ -11,18 +11,16 @@ export function newJob(body, files) {
   return { key: crypto.randomUUID?.() ?? String(Math.random()), body, files, id: null, state: "sending", progress: 0, items: [], error: null };
 }
 
-/** Send a job and follow it. `onChange(changes)` with what is new; return a function that stops listening. */
+/** Send a job and follow it. `onChange(changes)` with what is new. */
 export function runJob(job, onChange) {
-  let stop = () => {};
   createJob(job.body, job.files).then(
     (description) => {
       const items = description.results.map(({ number, prompt, seed }) => ({ number, prompt, seed, text: prompt }));
       onChange({ id: description.id, state: description.state, items });
-      stop = follow(description.id, items, onChange);
+      follow(description.id, items, onChange);
     },
     (error) => onChange({ state: "failed", error }),
   );
-  return () => stop();
 }
 
 function follow(id, items, onChange) {
@@ -30,7 +28,8 @@ function follow(id, items, onChange) {
     Object.assign(items[number], changes);
     onChange({ items: items.map((item) => ({ ...item })) });
   };
-  return followJob(id, {
+  const lose = () => onChange({ state: "failed", error: new Error("The connection was lost. What is finished is in the gallery.") });
+  followJob(id, {
     onStart: () => items.forEach((item) => Object.assign(item, { text: item.prompt, samples: null })),
     onPart: ({ number, part, state }) => {
       const item = items[number];
@@ -40,17 +39,26 @@ function follow(id, items, onChange) {
     },
     onProgress: ({ state, progress }) => onChange({ state: isOver({ state }) ? "running" : state, progress }), // its files come next
     onEnd: async (description) => {
-      for (const result of description.results) {
-        if (!result.suffix) continue;
-        const src = `/api/jobs/${id}/results/${result.number}`;
-        const text = result.suffix === ".txt" ? await (await request(src)).text() : undefined;
-        Object.assign(items[result.number], { ...result, src, text, isDone: true, samples: null });
+      try {
+        await takeResults(id, items, description.results);
+      } catch {
+        return lose();
       }
-      const { state, error, notes, results } = description;
-      onChange({ state, error, notes, progress: 1, items: items.map((item, i) => ({ ...item, sample: results[i].sample })) });
+      const { state, error, notes, save_error: saveError } = description;
+      onChange({ state, error, notes, saveError, progress: 1, items: items.map((item) => ({ ...item })) });
     },
-    onLost: () => onChange({ state: "failed", error: new Error("The connection was lost. What is finished is in the gallery.") }),
+    onLost: lose,
   });
+}
+
+/** Put the addresses of finished samples, and texts themselves, into `items`. */
+async function takeResults(id, items, results) {
+  for (const result of results) {
+    if (!result.suffix) continue;
+    const src = `/api/jobs/${id}/results/${result.number}`;
+    const text = result.suffix === ".txt" ? await (await request(src)).text() : undefined;
+    Object.assign(items[result.number], { ...result, src, text, isDone: true, samples: null });
+  }
 }
 
 /** Add a piece of sound, a data URL of WAV, to samples. */
@@ -86,6 +94,7 @@ function JobView({ job, kind, actions, rivals }) {
     </header>
     ${!isOver(job) && html`<progress max="100" value=${percent} aria-label="progress"></progress>`}
     <${ErrorLine} error=${job.error} />
+    <${ErrorLine} error=${job.saveError} />
     ${job.notes?.map((note) => html`<p class="note">${note}</p>`)}
     <div class=${`grid ${kind}`}>
       ${job.items.map((item) => html`<${Sample} key=${item.number} item=${item} job=${job} kind=${kind}
@@ -104,12 +113,12 @@ function Sample({ item, job, kind, actions, rival }) {
       <span title=${item.summary ?? ""}>seed ${item.seed}</span>
       ${item.isDone && html`<span class="actions">
         ${item.sample && html`<${Star} id=${item.sample} />`}
-        ${actions.onUse && html`<button type="button" class="quiet" onClick=${() => actions.onUse(item, job)}>start from it</button>`}
+        ${actions.onUse && kind !== "text" && html`<button type="button" class="quiet" onClick=${() => actions.onUse(item, job)}>start from it</button>`}
         <button type="button" class="quiet" onClick=${() => actions.onVary(item, job)}>vary</button>
         <button type="button" class="quiet" onClick=${() => actions.onPrompt(item, job)}>other prompt</button>
         <a class="button quiet" href=${item.src} download=${`${item.seed}${item.suffix}`}>save</a>
       </span>`}
-      ${rival && html`<${Thumb} prompt=${item.prompt} chosen=${item.text} rejected=${rival.text} />`}
+      ${rival?.sample && html`<${Thumb} prompt=${item.prompt} isSample chosen=${item.sample} rejected=${rival.sample} />`}
     </figcaption>
   </figure>`;
 }
@@ -118,12 +127,17 @@ function Sample({ item, job, kind, actions, rival }) {
 export function Star({ id, isStarred = false, onChange = () => {} }) {
   const [isOn, setOn] = useState(isStarred);
   useEffect(() => setOn(isStarred), [id, isStarred]);
+  const [error, setError] = useState("");
   const toggle = async () => {
-    await sendJSON("PUT", `/api/samples/${id}/star`, { starred: !isOn });
+    try {
+      await sendJSON("PUT", `/api/samples/${id}/star`, { starred: !isOn });
+    } catch (failure) {
+      return setError(failure.message);
+    }
     setOn(!isOn);
     onChange(!isOn);
   };
-  return html`<button type="button" class="quiet star" aria-pressed=${isOn} aria-label="star" title="star" onClick=${toggle}>${isOn ? "★" : "☆"}</button>`;
+  return html`<button type="button" class="quiet star" aria-pressed=${isOn} aria-label="star" title=${error || "star"} onClick=${toggle}>${error ? "⚠" : isOn ? "★" : "☆"}</button>`;
 }
 
 const ThumbIcon = () => html`<svg viewBox="0 0 20 20" width="14" height="14" aria-hidden="true"><path fill="currentColor"

@@ -1,11 +1,11 @@
 /** Start and stop a training, where the server allows it. */
 
-import { html, useEffect, useState } from "./htm-preact.js";
+import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { getJSON, request, sendJSON } from "./api.js";
 import { OptionFields } from "./options.js";
 import { Command, Confirm, ErrorLine, useLoaded, useStored } from "./ui.js";
 
-const POLL = 1500;
+const POLL_MILLISECONDS = 1500;
 const isActive = (run) => ["starting", "running", "stopping"].includes(run.state);
 
 export function Training({ onChange }) {
@@ -13,7 +13,7 @@ export function Training({ onChange }) {
   const active = training?.runs.find(isActive);
   useEffect(() => {
     if (!active) return;
-    const timer = setInterval(() => (reload(), onChange()), POLL);
+    const timer = setInterval(() => (reload(), onChange()), POLL_MILLISECONDS);
     return () => clearInterval(timer);
   }, [active?.id]);
   if (!training) return html`<${ErrorLine} error=${error} />`;
@@ -34,13 +34,15 @@ function Form({ training, onChange }) {
   const [chosen, setChosen] = useStored("training.chosen", { data: "", experiment: "" });
   const [options, setOptions] = useState({});
   const [error, setError] = useState(null);
+  const newest = useRef(); // the data set that is chosen now
   const fits = (each) => (each.modalities ?? [each.modality]).includes(modality);
   const experiments = training.experiments.filter(fits);
   const experiment = experiments.find((each) => each.name === chosen.experiment);
   const sets = training.data.filter((each) => fits(each) && (each.is_own || !experiment));
-  const entries = experiment ? [{ id: "", name: "what the experiment has", description: "" }, ...sets] : sets;
+  const entries = experiment ? [{ id: "", name: "the experiment's own data", description: "" }, ...sets] : sets;
   const data = entries.find((each) => each.id === chosen.data) ?? entries[0];
-  const [check, checkError] = useLoaded(async () => (data?.is_own ? checkData(data.id) : null), [data?.id]);
+  const [check, checkError] = useLoaded(async () => (data?.is_own ? checkData(data.id, () => newest.current === data.id) : null), [data?.id]);
+  newest.current = data?.id;
   const start = async (event) => {
     event.preventDefault();
     setError(null);
@@ -54,12 +56,12 @@ function Form({ training, onChange }) {
   return html`<form onSubmit=${start}>
     <h2>Start a run</h2>
     <div class="fields">
-      <${Select} id="modality" label="makes" value=${modality} entries=${training.modalities} onChange=${(value) => (setModality(value), setOptions({}))} />
-      <${Select} id="data" label="learns from" value=${data?.id} entries=${entries} onChange=${(value) => setChosen({ ...chosen, data: value })} />
-      ${experiments.length > 0 && html`<${Select} id="experiment" label="as in a ready experiment" value=${experiment?.name ?? ""} entries=${[{ name: "", description: "" }, ...experiments]}
+      <${Select} id="modality" label="modality" value=${modality} entries=${training.modalities} onChange=${(value) => (setModality(value), setOptions({}))} />
+      <${Select} id="data" label="data" value=${data?.id} entries=${entries} onChange=${(value) => setChosen({ ...chosen, data: value })} />
+      ${experiments.length > 0 && html`<${Select} id="experiment" label="experiment" value=${experiment?.name ?? ""} entries=${[{ name: "", description: "" }, ...experiments]}
         onChange=${(value) => setChosen({ ...chosen, experiment: value })} />`}
     </div>
-    ${data?.is_own && html`<pre tabindex="0" aria-label="what the check says">${check?.lines?.join("\n") ?? checkError?.message ?? "looking at the data"}</pre>`}
+    ${data?.is_own && html`<pre tabindex="0" aria-label="what the check says">${check?.id === data.id ? check.lines.join("\n") : (checkError?.message ?? "reading the data")}</pre>`}
     <${OptionFields} options=${training.options.filter(fits)} values=${options} hidden=${new Set()}
       onChange=${(name, value) => setOptions(({ [name]: _, ...others }) => (value === undefined ? others : { ...others, [name]: value }))} />
     <${ErrorLine} error=${error} />
@@ -68,15 +70,16 @@ function Form({ training, onChange }) {
 }
 
 /** Ask what a training would read; while another data set is looked at, wait for it. */
-async function checkData(id) {
-  for (;;) {
+async function checkData(id, isCurrent) {
+  while (isCurrent()) {
     try {
-      return await getJSON(`/api/check?data=${encodeURIComponent(id)}`);
+      return { id, ...(await getJSON(`/api/check?data=${encodeURIComponent(id)}`)) };
     } catch (failure) {
       if (failure.status !== 429) throw failure;
-      await new Promise((resolve) => setTimeout(resolve, POLL));
+      await new Promise((resolve) => setTimeout(resolve, POLL_MILLISECONDS));
     }
   }
+  return null;
 }
 
 /** A choice with the description of what is chosen below it. */

@@ -1,6 +1,6 @@
 /** Small parts that all views use: dialogs, notices, empty states, texts with code in them. */
 
-import { html, useEffect, useRef, useState } from "./htm-preact.js";
+import { html, useEffect, useErrorBoundary, useRef, useState } from "./htm-preact.js";
 
 /** Return a text in which ``name`` stands for code. */
 export function withCode(text) {
@@ -26,7 +26,11 @@ export function Empty({ title, children, command }) {
 export function Command({ text }) {
   const [isCopied, setCopied] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      return; // the browser does not allow it; the text can be selected
+    }
     setCopied(true);
     setTimeout(() => setCopied(false), 1500);
   };
@@ -67,6 +71,14 @@ export function Confirm({ question, action, onConfirm, onClose }) {
       <button type="button" onClick=${onClose}>Cancel</button>
     </div>
   <//>`;
+}
+
+/** Show children; if one of them fails, say so instead of an empty page. */
+export function Guarded({ children }) {
+  const [error, reset] = useErrorBoundary();
+  if (!error) return children;
+  return html`<p class="error" role="alert">This page has failed: ${error.message}
+    <button type="button" class="quiet" onClick=${reset}>try again</button></p>`;
 }
 
 /** Load something when `keys` change; return [value, error, reload]. */
