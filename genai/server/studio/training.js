@@ -39,7 +39,7 @@ function Form({ training, onChange }) {
   const experiments = training.experiments.filter(fits);
   const experiment = experiments.find((each) => each.name === chosen.experiment);
   const sets = training.data.filter((each) => fits(each) && (each.is_own || !experiment));
-  const entries = experiment ? [{ id: "", name: "the experiment's own data", description: "" }, ...sets] : sets;
+  const entries = experiment && !experiment.needs_data ? [{ id: "", name: "the experiment's own data", description: "" }, ...sets] : sets;
   const data = entries.find((each) => each.id === chosen.data) ?? entries[0];
   const [check, checkError] = useLoaded(async () => (data?.is_own ? checkData(data.id, () => newest.current === data.id) : null), [data?.id]);
   newest.current = data?.id;
