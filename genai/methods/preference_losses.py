@@ -27,7 +27,7 @@ def ipo_loss(chosen_change: Tensor, rejected_change: Tensor, beta: float) -> Ten
 
 
 def kto_loss(chosen_change: Tensor, rejected_change: Tensor, beta: float) -> Tensor:
-    """Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8, both lambda = 1).
+    """Kahneman-Tversky optimization (Ethayarajh et al. 2024, arXiv:2402.01306, section 4.1, both lambda = 1).
 
     Mean of 1 - sigmoid(beta * (chosen_change - z)) and 1 - sigmoid(beta * (z - rejected_change)). The reference point
     z = max(0, KL(pi || pi_ref)) is estimated without a gradient: for one kind of answers by the batch's mean change of

@@ -107,7 +107,7 @@ def test_a_base_that_moved_or_changed_is_named(text_words: list[str], tmp_path: 
         Path(f"{content}{suffix}").write_bytes(Path(f"{other.best}{suffix}").read_bytes())
     with pytest.raises(UserError, match="has changed since"):
         genai.load(run.folder)
-    with pytest.raises(UserError, match="an adapter continues on the same base"):
+    with pytest.raises(UserError, match="it continues with the same base"):
         go_on(run)
 
 

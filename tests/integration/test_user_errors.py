@@ -40,7 +40,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["prompts=hello"], "prompts='hello': it should be a list"),
         (["data=null"], "data=null: data cannot be null. There are: .*stdlib"),
         (["modality=image", "data=text_folder"], "Image does not fit TextFolder.*Choose data= among .*world"),
-        (["data=world"], "data=world does not exist for modality=text. There are: stdlib, text_folder"),
+        (
+            ["data=world"],
+            "data=world does not exist for modality=text. There are: chat, preferences, stdlib, text_folder",
+        ),
         (["data=image_folder"], "Text does not fit ImageFolder.*stdlib, text_folder"),
         (["data=stdlib"], "Stdlib has no such option.*data=text_folder has it"),
         (["resume="], "resume= is empty"),

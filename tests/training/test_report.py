@@ -25,7 +25,12 @@ def test_a_rising_loss_and_the_newest_checkpoint_are_named(
 ) -> None:
     run = Run(tmp_path)
     run.write_record(best={"step": 5, "val_loss": 2.0}, steps=step)
-    setup: Any = SimpleNamespace(val=range(num_val), modality=Image(), settings=SimpleNamespace(plugins=()))
+    setup: Any = SimpleNamespace(
+        val=range(num_val),
+        modality=Image(),
+        settings=SimpleNamespace(plugins=()),
+        method=SimpleNamespace(can_sample=True),
+    )
     print_result(setup, run, step, val_loss)
     out = capsys.readouterr().out
     assert (remark in out) if remark else ("newest" not in out)
