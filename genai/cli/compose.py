@@ -43,7 +43,7 @@ FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "page": ("ckpt", "samples", "out", "runs"),
     "export": ("ckpt", "adapter", "out", "license", "runs"),
     "history": ("compare", "runs", "samples"),
-    "serve": ("runs", "models", "memory", "key_file", "tls_cert", "tls_key", "max_body"),
+    "serve": ("runs", "models", "samples", "data_root", "memory", "key_file", "tls_cert", "tls_key", "max_body"),
 }
 """Keys whose values may be any text, by command."""
 

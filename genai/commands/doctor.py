@@ -20,18 +20,15 @@ def main() -> None:
 
 def doctor() -> None:
     """Print all checks, then what to do. Exit code 1 if something is wrong."""
-    from genai.core.environment import disk_space, hardware, packages
+    from genai.core.environment import check_machine, report_lines
 
-    checks = [*packages(), *hardware(), *disk_space()]
-    for check in checks:
+    checks = []
+    for check in check_machine():
         print(one_line(f"{check.label:<10}{check.text}"), flush=True)
-    problems = [check for check in checks if check.fix]
-    for check in problems:
-        print(one_line(f"{'wrong':<10}{check.label}: {check.text}"))
-        print(one_line(f"{'do':<10}{check.fix}"))
-    if problems:
+        checks.append(check)
+    print(*map(one_line, report_lines(checks)), sep="\n", flush=True)
+    if any(check.fix for check in checks):
         raise SystemExit(1)
-    print("nothing is wrong")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """``python -m genai history``: show the runs, compare two of them, or delete what is of no use. See ``--help``."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
@@ -27,13 +27,14 @@ def main() -> None:
 def history(config: CommandConfig) -> None:
     """Print what the options ask for. Raises ``UserError``."""
     from genai.cli.settings import HistorySettings, parse_settings
+    from genai.runs.compare import config_rows, result_rows
     from genai.runs.run import all_runs
 
     settings = parse_settings(HistorySettings, config)
     runs = list(all_runs(Path(settings.runs).expanduser()))
     if names := settings.run_names:
         first, second = (_find(name, runs) for name in names)
-        rows = _differences(first, second)
+        rows = [*config_rows(first, second), *result_rows(first, second)]
         _print_table([("setting", *(run.folder.name for run in (first, second))), *rows])
     elif settings.prune:
         _prune(settings, runs)
@@ -44,6 +45,8 @@ def history(config: CommandConfig) -> None:
 
 
 def _row(run: "Run", root: Path) -> tuple[str, ...]:
+    from genai.runs.compare import short_description
+
     record = run.record
     size = sum(file.lstat().st_size for file in run.folder.rglob("*") if file.is_file() and not file.is_symlink())
     return (
@@ -53,14 +56,8 @@ def _row(run: "Run", root: Path) -> tuple[str, ...]:
         f"{record.best.val_loss:.4f}" if record.best else "-",
         f"{size / 1e6:.1f}",
         _state(run),
-        _cut(_data_name(record.data.description), MAX_WIDTH),
+        _cut(short_description(record.data.description), MAX_WIDTH),
     )
-
-
-def _data_name(description: str) -> str:
-    """Return the description of data with the last part only of a path at its beginning."""
-    path, separator, rest = description.partition(": ")
-    return f"{Path(path).name}{separator}{rest}"
 
 
 def _state(run: "Run") -> str:
@@ -83,39 +80,6 @@ def _find(name: str, runs: Sequence["Run"]) -> "Run":
         hint = did_you_mean(name, (run.folder.name for run in runs))
         raise UserError(f"compare={short_text(name)}: {len(found)} runs have this in their name.{hint}")
     return found[0]
-
-
-def _differences(first: "Run", second: "Run") -> Iterator[tuple[str, ...]]:
-    """Yield (name, value, value) of settings and scores that differ."""
-    from genai.runs.record import config_differences
-
-    for path, old, new in config_differences(first.read_config(), second.read_config()):
-        yield path.lstrip("."), _text(old), _text(new)
-    for path, old, new in config_differences(_scores(first), _scores(second)):
-        yield path.lstrip("."), _text(old), _text(new)
-
-
-def _scores(run: "Run") -> dict[str, Any]:
-    """Return what a run took and reached: its steps, minutes, and the values of its ``metrics.json``."""
-    from genai.core.plain_data import parse_json
-    from genai.runs.record import read_mapping
-
-    record = run.record
-    metrics = read_mapping(run.folder / "metrics.json", "metrics", parse_json).get("metrics")
-    results = metrics if isinstance(metrics, dict) else {}
-    values = {name: result.get("value") for name, result in results.items() if isinstance(result, dict)}
-    return {
-        "data": record.data.description,
-        "parameters": record.parameters,
-        "steps done": record.steps,
-        "minutes taken": round(record.seconds / 60, 1),
-        "best val_loss": record.best.val_loss if record.best else None,
-        **values,
-    }
-
-
-def _text(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else "-" if value is None else short_text(value)
 
 
 def _prune(settings: "HistorySettings", runs: Sequence["Run"]) -> None:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -39,6 +39,22 @@ class Check:
     label: str
     text: str
     fix: str = ""
+
+
+def check_machine() -> Iterator[Check]:
+    """Yield all checks."""
+    yield from packages()
+    yield from hardware()
+    yield from disk_space()
+
+
+def report_lines(checks: Sequence[Check]) -> list[str]:
+    """Return the lines after those of ``checks``: what is wrong, and what to do."""
+    lines = []
+    for check in checks:
+        if check.fix:
+            lines += [f"{'wrong':<10}{check.label}: {check.text}", f"{'do':<10}{check.fix}"]
+    return lines or ["nothing is wrong"]
 
 
 def packages() -> Iterator[Check]:

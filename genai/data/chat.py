@@ -23,6 +23,8 @@ from genai.media.chat import Chat
 SUFFIXES = frozenset([".json", ".jsonl", ".parquet"])
 MAX_LIST_VALUES = 50_000_000
 """Values of a ``.json`` file."""
+MAX_MESSAGES, MAX_PREFIX_CHARS = 1000, 50_000_000
+"""Messages of a conversation, and characters of all its beginnings that end in an answer."""
 
 
 class ChatFiles(SplitSource):
@@ -102,6 +104,10 @@ def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
         raise UserError(f"{place} has the fields {fields}; a conversation has {layout_names()}.{hint}")
     messages = [{**message, "content": clean_text(message["content"])} for message in layout.convert(row, place)]
     chat = Chat.from_messages(messages, place)
+    if len(messages) > MAX_MESSAGES or len(chat) * len(chat.answers) > MAX_PREFIX_CHARS:
+        raise UserError(
+            f"{place} has {len(messages):,} messages of {len(chat):,} characters, too many for one context."
+        )
     if not any(chat.messages[index]["content"].strip() for index in chat.answers):
         raise UserError(f"{place} has no answer to learn: no message of the assistant follows another one.")
     return layout.name, chat

@@ -44,7 +44,9 @@ class Task:
 
 
 class Tasks(SplitSource):
-    """Prompts of a task with an exact answer. A prompt is held out or not for good: by its hash, for every seed.
+    """Prompts of a task with an exact answer.
+
+    A prompt is held out or not for good: by its hash, for every seed. A sum is held out in both orders of its numbers.
 
     ``add`` is the sum of two numbers of two digits, ``sort`` sorts five digits, ``reverse`` turns five letters round,
     and ``make`` finds two numbers with a given sum, which has many right answers; of its 89 sums, 20 are held out.
@@ -125,6 +127,8 @@ def is_val_prompt(prompt: str) -> bool:
     """Return whether a prompt is one to test with."""
     if prompt.startswith("make:"):
         return prompt in sorted(map("make:{}".format, SUMS), key=_digest)[:NUM_VAL_SUMS]
+    if prompt.startswith("add:"):  # a sum in the other order is no new one
+        prompt = "add:{}+{}".format(*sorted(_numbers(prompt)))
     return int(_digest(prompt)[:8], 16) / 16**8 < VAL_FRACTION
 
 

@@ -59,6 +59,14 @@ def prompt_encoder(model: Model) -> PromptEncoder | None:
     return next((part for part in model.method.modules() if isinstance(part, PromptEncoder)), None)
 
 
+def takes_prompt(model: Model) -> bool:
+    """Return whether a prompt changes what it generates: it continues it, or was trained with prompts."""
+    if prompt_encoder(model) is None:
+        return issubclass(model.modality.media, str)
+    known = known_prompts(model)
+    return known is None or known.count > 0
+
+
 def prompt_notes(model: Model, prompts: Sequence[str]) -> list[str]:
     """Return a line about each thing in ``prompts`` that the model cannot know."""
     encoder, known = prompt_encoder(model), known_prompts(model)

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genai.core.batch import Batch
-from genai.core.cache import cache_key, cached_file
+from genai.core.batch import Batch, batch_ranges
+from genai.core.cache import cache_key, cached_file, track_progress
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.core.terminal import one_line
 from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_chats
 from genai.modalities.memmap_dataset import MemmapDataset
 
+TOKENIZED_AT_ONCE = 500
 MAX_REJECTED = 5
 """Conversations that a template refuses and that are named."""
 
@@ -87,11 +88,14 @@ def pack_chats(modality: ChatModality, split: Split, cache: Path) -> PackedChats
     errors = list[str]()
 
     def write(path: Path) -> None:
-        chats = [example.media for example in split]
-        tokenized = tokenize_chats(modality, chats)
-        for chat, result in zip(chats, tokenized, strict=True):
-            errors.extend([f"{chat.place}: {result}"] if isinstance(result, UserError) else [])
-        usable = [sequences for sequences in tokenized if not isinstance(sequences, UserError)]
+        usable, parts = list[list[ChatTokens]](), list(batch_ranges(len(split), TOKENIZED_AT_ONCE))
+        for rows in track_progress(parts, f"encoding conversations ({split.name})", len(parts)):
+            chats = [split[index].media for index in rows]
+            for chat, result in zip(chats, tokenize_chats(modality, chats), strict=True):
+                if isinstance(result, UserError):
+                    errors.append(f"{chat.place}: {result}")
+                else:
+                    usable.append(result)
         write_rows(path, usable, modality.block, modality.end_token, len(errors))
 
     packed = PackedChats(cached_file(cache / f"{key}.i4", write))

@@ -17,7 +17,7 @@ from genai.core.errors import UserError, short_text
 from genai.modalities import chatml
 from genai.modalities.chat_template import ChatTemplate
 from genai.modalities.infill import InfillMarks, find_marks
-from genai.modalities.text import Text, TextOptions
+from genai.modalities.text import Text
 from genai.modalities.token_ids import TokenID
 from genai.modalities.tokenizers import CHARACTER_TO_BYTE, Tokenizer
 
@@ -154,16 +154,9 @@ class PretrainedText(Text):
         self.chat_template = ChatTemplate(chatml.STANDARD_SOURCE)
         self.end_ids = tuple(dict.fromkeys([*self.end_ids, ids[chatml.END]]))
 
-    def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
-        """Return the notes of ``Text``, and one about prompts without the marks of the model's chats."""
-        notes = super().prompt_notes(prompts, options)
-        tokenizer = cast(PretrainedTokenizer, self.tokenizer).tokenizer
-        marks = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
-        if self.chat_template and prompts and not any(mark in prompt for prompt in prompts for mark in marks):
-            notes.append(
-                "this model was trained on chats; model.modality.chat_prompt(...) makes such a prompt in Python"
-            )
-        return notes
+    @property
+    def _mark_texts(self) -> list[str]:
+        return list(self._added_ids)
 
     def encode_prompt(self, text: str) -> Tensor:
         """Convert the beginning of a sample to (tokens,) int64, after the token that begins a text, if any."""

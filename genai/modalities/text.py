@@ -11,9 +11,9 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from genai.core.batch import Batch, Request
+from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file, cached_json, track_progress
-from genai.core.data import ItemRandom, Split
+from genai.core.data import Split
 from genai.core.errors import UserError, short_repr, short_text
 from genai.core.renamed import module_getattr
 from genai.media.chat import Chat, Message
@@ -26,10 +26,10 @@ from genai.modalities.chat_template import ChatTemplate
 from genai.modalities.chat_tokens import target_parts
 from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
 from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, InfillMarks, InfillWindows, infill_context
-from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.pair_dataset import PackedPairs, pack_pairs
 from genai.modalities.preview import Preview
 from genai.modalities.prompt_dataset import PackedPrompts, pack_prompts
+from genai.modalities.text_dataset import PackedText
 from genai.modalities.text_decoder import TextDecoder
 from genai.modalities.text_preview import TextPreview
 from genai.modalities.token_ids import LogitBiases, StopIDs, bias_vector, check_ids
@@ -190,11 +190,18 @@ class Text(Modality):
         return self.chat_template.render(messages, add_generation_prompt)
 
     def target_parts(self, media: Any) -> list[tuple[str, bool]] | None:
-        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts."""
+        """Return the parts of a conversation, and whether they are learned; ``None`` for other texts.
+
+        Raises:
+            UserError: the model has no marks for a template.
+        """
         if isinstance(media, ChatPair):
             sides = [self.target_parts(chat) for chat in (media.chosen, media.rejected)]
             return None if None in sides else [*(sides[0] or []), (" instead of ", False), *(sides[1] or [])[1:]]
-        return target_parts(self, media) if isinstance(media, Chat) and self.chat_template else None
+        if not isinstance(media, Chat):
+            return None
+        self.ensure_chat_template()
+        return target_parts(self, media)
 
     def ensure_chat_template(self) -> None:
         """Give the model ChatML if it has no chat template. Raises ``UserError`` if it has no marks for it."""
@@ -314,7 +321,8 @@ class Text(Modality):
         return notes
 
     def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
-        """Return notes about escapes that are not line breaks, and about texts longer than the context."""
+        """Return notes about escapes that are not line breaks, about texts longer than the context, and about prompts
+        without the marks of the model's chats."""
         notes = _escape_notes("prompt", prompts)
         if options and options.suffix:
             return notes + self._infill_notes(prompts, options)
@@ -324,7 +332,20 @@ class Text(Modality):
                 f"a prompt of {longest:,} tokens is longer than the context of {self.block:,}: what comes next is "
                 "chosen mostly by its end"
             )
+        if (
+            self.chat_template
+            and prompts
+            and not any(mark in prompt for prompt in prompts for mark in self._mark_texts)
+        ):
+            notes.append(
+                "this model was trained on chats; model.modality.chat_prompt(...) makes such a prompt in Python"
+            )
         return notes
+
+    @property
+    def _mark_texts(self) -> list[str]:
+        """Texts of which one stands in every prompt of a chat."""
+        return list(self.chat_marks)
 
     def _infill_notes(self, prompts: Sequence[str], options: TextOptions) -> list[str]:
         """Return a note about the longest prompt if it does not fit into the context with ``options.suffix``."""
@@ -349,38 +370,6 @@ def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
     replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
     example = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
     return [f"{name}= has the two characters {escape}; {replacement} is {example}"]
-
-
-class PackedText(MemmapDataset):
-    """A corpus as one memory-mapped array of tokens; each document is followed by the end token.
-
-    Item ``i`` is the window of ``block + 1`` tokens that starts at ``i * block``; in training it starts up to a block
-    later, at random.
-    """
-
-    def __init__(self, path: Path, block: int, infill: InfillWindows | None = None) -> None:
-        super().__init__(path, block, infill)
-        self.infill = infill
-        self.block, self.tokens = block, self.memmap(np.uint16 if path.suffix == ".u2" else np.uint32)
-
-    def __len__(self) -> int:
-        return max(1, -(-(len(self.tokens) - 1) // self.block))
-
-    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return a batch whose ``x`` is (batch, block + 1); the targets are ``x[:, 1:]``, in training without marks."""
-        starts = np.asarray(indices) * self.block
-        if random is not None:
-            last = max(0, len(self.tokens) - self.block - 1)
-            starts = np.minimum(starts + (random.uniform()[:, 0] * self.block).astype(np.int64), last)
-        positions = starts[:, None] + np.arange(self.block + 1)
-        inside = positions < len(self.tokens)
-        x = self.tokens[np.minimum(positions, len(self.tokens) - 1)].astype(np.int64)
-        if self.infill and random is not None:
-            uniforms = random.uniform(self.infill.num_uniforms(x), "infill")
-            rows = [self.infill.reorder(*row) for row in zip(x, uniforms, strict=True)]
-            x, is_target = (np.stack(arrays) for arrays in zip(*rows, strict=True))
-            inside = inside & is_target
-        return Batch(torch.from_numpy(x), valid=None if inside.all() else torch.from_numpy(inside[:, 1:]))
 
 
 __getattr__ = module_getattr(__name__)

@@ -110,26 +110,33 @@ def _figure(item: Mapping[str, Any], content: str) -> str:
 
 def _run_table(section: Section) -> str:
     record = section.run.record
-    loss, step = (record.best.val_loss, record.best.step) if record.best else (None, None)
-    minutes = _format(record.seconds / 60, 1)
-    properties = {
-        "Model": f"{record.model}, {_format(record.parameters)} parameters",
-        "Training": f"{_format(record.steps)} steps in {minutes} minutes, on {record.device}",
-        "Validation loss": f"{_format(loss, 4)} at best, at step {_format(step)}",
-        "Samples": _sample_summary(section),
-    }
+    properties = {**run_summary(record), "Samples": _sample_summary(section)}
     if section.inputs:
         properties["Made from"] = ", ".join(name for name, _ in section.inputs)
-    words = [public_word(str(word)) for word in record.overrides]
-    is_in_memory = any(word.partition("=")[2] == TARGET for word in words)  # no command has data of Python
-    train_command = (
-        "genai.fit(..., data=...) in Python" if is_in_memory else join(["python", "-m", "genai.train", *words])
-    )
-    commands = {"Train it": train_command} if record.started else {}  # an exported model has no words of its training
+    commands = {"Train it": train_command(record)} if record.started else {}  # an exported model has no words
     commands["More samples"] = section.sample_command
     rows = [f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in properties.items()]
     rows += [f"<dt>{name}</dt><dd><pre><code>{escape(text)}</code></pre></dd>" for name, text in commands.items()]
     return f"<dl>{''.join(rows)}</dl>"
+
+
+def run_summary(record: RunRecord) -> dict[str, str]:
+    """Return what is told of a run: its model, its training, its validation loss."""
+    loss, step = (record.best.val_loss, record.best.step) if record.best else (None, None)
+    minutes = _format(record.seconds / 60, 1)
+    return {
+        "Model": f"{record.model}, {_format(record.parameters)} parameters",
+        "Training": f"{_format(record.steps)} steps in {minutes} minutes, on {record.device}",
+        "Validation loss": f"{_format(loss, 4)} at best, at step {_format(step)}",
+    }
+
+
+def train_command(record: RunRecord) -> str:
+    """Return the command that trains a run again, without folders of this machine."""
+    words = [public_word(str(word)) for word in record.overrides]
+    if any(word.partition("=")[2] == TARGET for word in words):  # no command has data of Python
+        return "genai.fit(..., data=...) in Python"
+    return join(["python", "-m", "genai.train", *words])
 
 
 def _sample_summary(section: Section) -> str:

@@ -122,6 +122,7 @@ class RunRecord:
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
         git: commit of the working folder, and whether it had uncommitted changes.
         base: the model that ``init_from=`` named.
+        warnings: what the run said about its losses, the newest last.
         license, scores, adapters: of an exported model.
     """
 
@@ -152,6 +153,7 @@ class RunRecord:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     base: BaseRecord | None = None
+    warnings: list[str] = field(default_factory=list)
     license: str = ""
     scores: list[ScoreRecord] = field(default_factory=list)
     adapters: list[AdapterRecord] = field(default_factory=list)

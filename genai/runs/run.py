@@ -173,7 +173,7 @@ def all_runs(root: Path, depth: int = MAX_DEPTH) -> Iterator[Run]:
     Runs with an unreadable record are skipped, with a message.
     """
     entries = []
-    for folder in _run_folders(root.expanduser(), depth):
+    for folder in run_folders(root.expanduser(), depth):
         run = Run(folder)
         try:
             entries.append((run.record.started, run.folder.name, run))
@@ -182,7 +182,7 @@ def all_runs(root: Path, depth: int = MAX_DEPTH) -> Iterator[Run]:
     yield from (run for _, _, run in sorted(entries, key=lambda entry: entry[:2], reverse=True))
 
 
-def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+def run_folders(folder: Path, depth: int = MAX_DEPTH) -> Iterator[Path]:
     """Yield ``folder`` if it is that of a run, else those of runs below it. Hidden folders are left out."""
     with suppress(OSError):  # it is no folder, or may not be read
         if (folder / "record.json").is_file():
@@ -190,7 +190,7 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
             return
         for child in sorted(folder.iterdir()) if depth > 0 else ():
             if not child.name.startswith(".") and child.is_dir():
-                yield from _run_folders(child, depth - 1)
+                yield from run_folders(child, depth - 1)
 
 
 def latest_run(root: Path, modality: str | None = None) -> Run:

@@ -6,6 +6,7 @@ from functools import cache
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -22,10 +23,12 @@ from genai.server.openai_models import models_router
 from genai.server.openai_text import text_router
 from genai.server.openai_videos import videos_router
 from genai.server.own_api import jobs_router, options_router
+from genai.server.runs_api import machine_router, runs_router
 from genai.server.security import Guard
 from genai.server.service import Service
 from genai.server.settings import ServeSettings
 from genai.server.studio_page import studio_router
+from genai.server.training_api import training_router
 from genai.version import __version__
 
 DESCRIPTION = "Models of genai over HTTP: OpenAI's endpoints below /v1, and jobs with every option below /api."
@@ -39,7 +42,7 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.worker.start()
         yield
-        service.worker.close()
+        await run_in_threadpool(service.close)
 
     app = FastAPI(
         title="genai", version=__version__, description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None,
@@ -50,7 +53,7 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
     ):  # fmt: skip
         app.add_exception_handler(kind, answer_error)
     routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router,
-               samples_router, preferences_router)  # fmt: skip
+               samples_router, preferences_router, runs_router, machine_router, training_router)  # fmt: skip
     for router in routers:
         app.include_router(router(service))
     app.include_router(studio_router())

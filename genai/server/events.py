@@ -54,7 +54,7 @@ async def job_changes(request: Request, job: SamplingJob) -> AsyncIterator[bool]
     Raises:
         ClientDisconnect: the client has hung up.
     """
-    disconnect = asyncio.create_task(_disconnect(request))
+    disconnect = asyncio.create_task(watch_connection(request))
     try:
         with job.watch() as changed:
             while True:
@@ -109,6 +109,7 @@ def check_result(job: SamplingJob) -> SamplingJob:
     return job
 
 
-async def _disconnect(request: Request) -> None:
+async def watch_connection(request: Request) -> None:
+    """Wait until the client hangs up."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -59,6 +59,7 @@ class SamplingJob:
         state, progress, error: where it is, from 0 to 1, and why it failed.
         is_stopped: whether somebody canceled it; it is over within a step.
         recipe: of its first batch, with the paths of this machine; of the others only the samples differ.
+        notes: what the model cannot know of the request, and what has no effect, a line each.
         is_saved: whether its samples go into the folder of samples; ``save_error`` says why they could not.
         created, finished: times in seconds.
         num_bytes: memory of its results when it is over, about.
@@ -85,6 +86,7 @@ class SamplingJob:
         self.error: APIError | None = None
         self.is_saved, self.save_error = is_saved, ""
         self.recipe: SampleRecipe | None = None
+        self.notes: list[str] = []
         self.created, self.finished = time.time(), 0.0
         self.on_end: Callable[[], None] = lambda: None
         self._callbacks: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -182,6 +184,7 @@ class SamplingJob:
             "finished": int(self.finished) or None,
             "error": self.error.body["error"] if self.error else None,
             "save_error": self.save_error or None,
+            "notes": self.notes,
             "results": [
                 {
                     "number": number,

@@ -15,7 +15,9 @@ from torch import nn
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
 from genai.core.terminal import one_line
+from genai.inference.chat_models import has_chat_template, package_file
 from genai.runs.checkpoint import read_hashes
+from genai.runs.record import RunRecord
 from genai.runs.run import Run, all_runs
 from genai.server.openai_errors import APIError
 from genai.server.settings import MODEL_ID
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 SCAN_SECONDS = 5.0
 """Time after which the folder of runs is read again."""
+PACKAGE_MODEL = "smollm2"
+"""Id of the chat model that an installed package brings."""
+MAX_TITLE_LENGTH = 80
 RETRY_SECONDS = 60.0
 """Time after which a model that could not be loaded is tried again."""
 
@@ -37,11 +42,13 @@ class ModelEntry:
         source: the run or file.
         created: time at which it was finished, in seconds; 0: unknown.
         modality: name of the run's modality; "" if it is not known before it is loaded.
+        name: for people: that of the run, or its modality and time.
     """
 
     source: Path
     created: int = 0
     modality: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class ModelStore:
         self._origins: dict[str, Origin] = {}
         self._origins_state: tuple[float, int] | None = None
         self._digests: dict[str, str] = {}
+        self._has_chat: dict[Path, bool] = {}
         self._lock, self._load_lock, self._scan_lock = threading.Lock(), threading.Lock(), threading.Lock()
 
     def entries(self) -> dict[str, ModelEntry]:
@@ -93,7 +101,7 @@ class ModelStore:
 
     def _scan(self) -> dict[str, ModelEntry]:
         if self.named is not None:
-            return {name: _named_entry(Path(path).expanduser()) for name, path in self.named.items()}
+            return {name: _named_entry(name, Path(path).expanduser()) for name, path in self.named.items()}
         entries: dict[str, ModelEntry] = {}
         for run in all_runs(self.runs):
             record = run.record
@@ -102,8 +110,20 @@ class ModelStore:
             name = run_id(run, self.runs)
             if name and name not in entries:
                 finished = int(datetime.fromisoformat(record.finished).timestamp())
-                entries[name] = ModelEntry(run.folder, finished, record.modality or "")
+                entries[name] = ModelEntry(run.folder, finished, record.modality or "", run_title(record))
+        if file := package_file():
+            entries.setdefault(PACKAGE_MODEL, ModelEntry(file, modality="text", name="SmolLM2"))
         return entries
+
+    def has_chat(self, model_id: str, entry: ModelEntry) -> bool | None:
+        """Return whether a model has a chat template; ``None``: it is not known before it is loaded."""
+        if model := self._loaded.get(model_id):
+            return getattr(model.model.modality, "chat_template", None) is not None
+        if model_id == PACKAGE_MODEL or entry.modality not in ("text", ""):
+            return model_id == PACKAGE_MODEL
+        if entry.source not in self._has_chat and entry.source.is_dir() and entry.created:
+            self._has_chat[entry.source] = has_chat_template(entry.source)
+        return self._has_chat.get(entry.source)
 
     def origins(self) -> dict[str, Origin]:
         """Return the models by the hashes of their checkpoints; files of other tools only if they were loaded."""
@@ -199,11 +219,21 @@ def run_id(run: Run, root: Path) -> str | None:
     return name if MODEL_ID.fullmatch(name) else None
 
 
-def _named_entry(source: Path) -> ModelEntry:
+def run_title(record: RunRecord) -> str:
+    """Return the name of a run for people: its own ``name=`` or, without one, modality and time of its start."""
+    names = [str(word).partition("=")[2] for word in record.overrides if str(word).startswith("name=")]
+    if names and names[-1] not in ("", "null"):
+        return one_line(names[-1])[:MAX_TITLE_LENGTH]
+    modality = str(record.modality or "model")
+    return f"{modality[:1].upper()}{modality[1:]}, {record.started[:16].replace('T', ' ')}"
+
+
+def _named_entry(name: str, source: Path) -> ModelEntry:
     """Return what the record of a run says of it, if a model is one."""
     with suppress(UserError, OSError):
-        return ModelEntry(source, modality=Run(source).record.modality or "") if source.is_dir() else ModelEntry(source)
-    return ModelEntry(source)
+        if source.is_dir():
+            return ModelEntry(source, modality=Run(source).record.modality or "", name=name)
+    return ModelEntry(source, name=name)
 
 
 def _checkpoint_hashes(source: Path) -> set[str]:

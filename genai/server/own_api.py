@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from genai.core.errors import UserError, join_names, short_text
-from genai.inference.known_prompts import describe_model
+from genai.inference.known_prompts import describe_model, takes_prompt
 from genai.media.base import is_sequential
 from genai.media.data_url import MIME_TYPES
 from genai.modalities.optional import required_option
@@ -24,10 +24,12 @@ from genai.server.job_recipes import public_recipe
 from genai.server.jobs import SamplingJob
 from genai.server.json_body import JSONAnswer, parse_object, read_object
 from genai.server.media_files import TEXT_TYPE
+from genai.server.models import ModelStore
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import describe_options
 from genai.server.request_fields import parse_request
 from genai.server.service import Service
+from genai.server.settings import RequestLimits
 from genai.server.uploads import Uploads, read_form
 
 PREVIEW_SECONDS = 0.25
@@ -121,32 +123,45 @@ def options_router(service: Service) -> APIRouter:
 
     @router.get("/models", summary="List the models, and which of them are in memory.")
     async def list_models() -> Response:
-        entries = await run_in_threadpool(service.models.entries)
-        loaded = service.models.loaded
-        data = [{"id": n, **_public(entry), "is_loaded": n in loaded} for n, entry in entries.items()]
-        return JSONAnswer({"object": "list", "data": data})
+        return JSONAnswer({"object": "list", "data": await run_in_threadpool(_list_models, service.models)})
 
     @router.get("/options", summary="Describe the options of a model: name, type, range, default and meaning.")
     async def list_options(model: str) -> Response:
-        return JSONAnswer(await service.with_model(model, _describe_model))
+        return JSONAnswer(await service.with_model(model, lambda loaded: _describe_model(loaded, service.limits)))
 
     return router
 
 
-def _public(entry: Any) -> dict[str, Any]:
-    return {"created": entry.created, "modality": entry.modality}
+def _list_models(models: ModelStore) -> list[dict[str, Any]]:
+    loaded = models.loaded
+    return [
+        {
+            "id": name,
+            "name": entry.name,
+            "created": entry.created,
+            "modality": entry.modality,
+            "has_chat": models.has_chat(name, entry),
+            "is_loaded": name in loaded,
+        }
+        for name, entry in models.entries().items()
+    ]
 
 
-def _describe_model(model: Any) -> dict[str, Any]:
+def _describe_model(model: Any, limits: RequestLimits) -> dict[str, Any]:
+    options = describe_options(model)
+    for option in options:
+        if option["name"] in limits.options:
+            option["maximum"] = min(limits.options[option["name"]], option.get("maximum", float("inf")))
     prompts = model.record.get("prompts")
     return {
         "media": model.modality.media.__name__,
         "description": describe_model(model),
         "prompts": prompts[:8] if isinstance(prompts, list) else [],
+        "takes_prompt": takes_prompt(model),
         "supports_init": model.method.supports_init,
         "required_option": required_option(model.modality),
         "has_chat": getattr(model.modality, "chat_template", None) is not None,
-        "options": describe_options(model),
+        "options": options,
     }
 
 

@@ -38,13 +38,13 @@ class DrainingServer(uvicorn.Server):
         if self.deadline is not None:
             self.should_exit = self.force_exit = True
             return
-        self.service.is_draining = True
+        self.service.drain()
         self.deadline = time.monotonic() + self.drain_seconds
         print("finishing the requests that run; once more Ctrl-C ends at once", file=sys.stderr, flush=True)
 
     async def on_tick(self, counter: int) -> bool:
         """End when all jobs are over, or the time is."""
-        if self.deadline is not None and (not self.service.worker.has_jobs or time.monotonic() > self.deadline):
+        if self.deadline is not None and (not self.service.is_working or time.monotonic() > self.deadline):
             self.should_exit = True
         return await super().on_tick(counter)
 

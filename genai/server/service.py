@@ -16,8 +16,10 @@ from genai.server.json_body import parse_object
 from genai.server.models import ModelStore
 from genai.server.openai_errors import APIError
 from genai.server.option_schema import can_name_file, is_file
+from genai.server.run_index import RunIndex
 from genai.server.sample_saver import SampleSaver
 from genai.server.settings import RequestLimits, ServeSettings
+from genai.server.training import Training
 from genai.server.uploads import Uploads
 from genai.server.worker import Worker
 
@@ -42,10 +44,27 @@ class Service:
         named = settings.named_models
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
         self.gallery = Gallery(Path(settings.samples).expanduser().absolute(), self.models)
+        self.runs = RunIndex(Path(settings.runs).expanduser().absolute(), self.models)
+        self.training = Training(settings, self.runs)
         self.jobs = JobStore()
         self.worker = Worker(settings.active, settings.queue, SampleSaver(self.gallery))
         self.is_draining = False
         self._capacity, self._load_capacity = CapacityLimiter(NUM_THREADS), CapacityLimiter(NUM_THREADS)
+
+    def drain(self) -> None:
+        """Take no new requests, and let a training save and end."""
+        self.is_draining = True
+        self.training.stop()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether jobs or a training go on."""
+        return self.worker.has_jobs or self.training.is_running
+
+    def close(self) -> None:
+        """End what goes on."""
+        self.worker.close()
+        self.training.close()
 
     async def start_job(
         self,

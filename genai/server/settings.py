@@ -48,6 +48,8 @@ class ServeSettings:
     runs: str = "runs"
     models: str | None = None
     samples: str = "samples"
+    train: bool = False
+    data_root: str | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Ge(0), Le(65_535)] = 8000
     memory: str = "8GB"

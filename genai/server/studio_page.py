@@ -1,5 +1,6 @@
 """The page of the server: ``/`` and its scripts and styles below ``/studio``, files of this package."""
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,17 +24,22 @@ TYPES = {
 
 @dataclass(frozen=True)
 class PageFile:
-    """A file of the page: content, type, and the tag by which a browser knows that its copy is still the same."""
+    """A file of the page: content, the same compressed, type, and the tag by which a browser knows its copy."""
 
     content: bytes
+    compressed: bytes
     media_type: str
     tag: str
 
     def answer(self, request: Request) -> Response:
         """Return the file, or 304 if the browser has it."""
-        headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
+        headers = {"ETag": self.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if self.tag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:
             return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(
+                self.compressed, media_type=self.media_type, headers={**headers, "Content-Encoding": "gzip"}
+            )
         return Response(self.content, media_type=self.media_type, headers=headers)
 
 
@@ -50,7 +56,8 @@ def read_page_files(folder: Path) -> dict[str, PageFile]:
     for path in folder.iterdir():
         if path.suffix in TYPES and path.is_file():
             content = path.read_bytes()
-            files[path.name] = PageFile(content, TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+            tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+            files[path.name] = PageFile(content, gzip.compress(content, mtime=0), TYPES[path.suffix], tag)
     return files
 
 

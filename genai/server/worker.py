@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from genai.core.batch import batch_ranges
 from genai.core.errors import UserError
+from genai.inference.known_prompts import prompt_notes
 from genai.inference.provenance import RecipeItem, SampleRecipe, make_recipe
 from genai.methods.base import map_steps
 from genai.methods.joint_sampling import JointSampling
+from genai.modalities.optional import request_notes
 from genai.server.jobs import BATCH_SIZE, SamplingJob, State
 from genai.server.openai_errors import APIError, as_api_error
 from genai.server.sample_saver import SampleSaver
@@ -169,6 +171,9 @@ def _check_first(job: SamplingJob, stream: "Stream") -> None:
     stream.check_options(job.options)
     if (values := stream.num_values * len(job.items)) > job.max_values:
         raise UserError(f"these samples have {values:,} values; this server makes {job.max_values:,} at once.")
+    assert job.model is not None
+    prompts, (options, _) = [item.prompt for item in job.items], job.model.build_options(job.options)
+    job.notes = [*prompt_notes(job.model, prompts), *request_notes(job.model.modality, prompts, stream.init, options)]
 
 
 def _make_recipe(job: SamplingJob, model: "Model") -> SampleRecipe:

@@ -34,6 +34,9 @@ from genai.training.time_left import Pause, RecentSpeed, seconds_left
 MIN_INCREASE = 0.03
 """Increase of the validation loss above its lowest value, as a fraction of it, from which a run says it overfits."""
 
+MAX_WARNINGS = 20
+"""Newest warnings that a record keeps."""
+
 
 class StoppedBySignal(BaseException):
     """The run was stopped by a signal, after it was saved."""
@@ -213,7 +216,7 @@ class TrainingLoop(Callback):
         losses = {name.removeprefix("val_"): value for name, value in metrics.items()}
         warning = module.method.health_warning(losses)
         if warning and not self.has_warned:
-            self.progress.print_line(f"step {module.step}: {warning}")
+            self._warn(f"step {module.step}: {warning}")
         self.has_warned = warning is not None
 
     def _print_overfit(self, module: TrainingModule, val_loss: float) -> None:
@@ -223,10 +226,16 @@ class TrainingLoop(Callback):
             return
         if val_loss - best > MIN_INCREASE * abs(best) and not module.log_prefixes and not self.has_warned_overfit:
             self.has_warned_overfit = True
-            self.progress.print_line(
+            self._warn(
                 f"step {module.step}: val_loss {val_loss:.4f} has risen from {best:.4f}: the model overfits. "
                 "best.ckpt stays that of the lowest loss; more data, or a shorter run, helps"
             )
+
+    def _warn(self, line: str) -> None:
+        """Print a line and keep it in the record."""
+        self.progress.print_line(line)
+        if self.logs:
+            self.run.write_record(warnings=[*self.run.record.warnings, line][-MAX_WARNINGS:])
 
     def _preview(self, trainer: Trainer, module: TrainingModule) -> None:
         """Sample the same prompts and seeds each time, in the first process.

@@ -13,6 +13,8 @@ from genai.core.errors import UserError, short_text
 from genai.core.files import make_folder, write_file
 from genai.inference.known_prompts import LISTED_PROMPTS, count_prompts
 from genai.modalities.base import Modality
+from genai.modalities.optional import target_parts
+from genai.training.targets import mark_targets
 
 MAX_ITEMS = 200
 """Items that are loaded to learn their sizes and, where the source does not list them, prompts."""
@@ -41,6 +43,9 @@ class DataReport:
         if self.needs_fit:
             self.modality.fit(source.train, cache_dir())
         yield "seen as", "; ".join(filter(None, (self.modality.description, self.modality.fitting)))
+        for item in self._items[:: max(1, len(self._items) // NUM_DECODED)][:NUM_DECODED]:
+            if parts := target_parts(self.modality, item.media):
+                yield "learned", mark_targets(parts)
         if prompts := self._prompts(source.train):
             yield "prompts", prompts
         for label, lines in (("not used", source.skipped), ("note", source.file_notes)):

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import os
 import re
 import time
 from abc import ABC, abstractmethod
@@ -16,14 +15,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from genai.core.errors import UserError
 from genai.core.files import read_text, write_file
+from genai.runs.metrics import read_metrics
 from genai.runs.run import Run
 
 TENSORBOARD_SAMPLES = "--samples_per_plugin images=200,audio=200,text=200"
 """Without this option TensorBoard keeps only ten pictures, sounds and texts of a run."""
 
 
-MAX_ROWS, MAX_DIGITS = 1_000_000, 19
-"""Rows of ``metrics.csv`` that are read, and digits of a step."""
 MAX_WAIT = 2.0
 """Seconds to wait for a name that no other file of TensorBoard in the folder has."""
 
@@ -58,22 +56,6 @@ class MetricsFile:
         writer.writeheader()
         writer.writerows(rows)
         write_file(self.path, text.getvalue(), self.path.parent)
-
-
-def read_metrics(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Return columns and complete rows of ``metrics.csv``, no rows if there is no file. Raises ``UserError``."""
-    text = read_text(path, "metrics", path.parent) if os.path.lexists(path) else ""
-    if text.count("\n") > MAX_ROWS:
-        raise UserError(f"{path} has more than {MAX_ROWS:,} rows.")
-    reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))  # without an incomplete last line
-    try:
-        columns = list(reader.fieldnames or ["step"])
-        if "step" not in columns:
-            raise UserError(f"cannot read {path}: it has no column step.")
-        complete = [row for row in reader if None not in (*row, *row.values())]
-    except csv.Error as error:
-        raise UserError(f"cannot read {path}: {error}.") from error
-    return columns, [row for row in complete if row["step"].isdecimal() and len(row["step"]) < MAX_DIGITS]
 
 
 class Logger(ABC):

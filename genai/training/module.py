@@ -205,9 +205,14 @@ class TrainingModule(LightningModule):
         return f"{network_name}_" if self.log_prefixes else ""
 
     def _backward(self, batch: Batch, network_name: str) -> dict[str, Tensor]:
-        """Accumulate gradients of the batch's mean loss over its parts; return the mean losses, detached."""
+        """Accumulate gradients of the batch's mean loss over its parts; return the mean losses, detached.
+
+        Answers are of very different length, so that several processes weight their means by what each has to learn.
+        """
         parts = batch.split(self.settings.accumulate)
         total_weight = sum(part.weight for part in parts)
+        if batch.segments is not None:
+            total_weight = float(self._reduce(torch.tensor(total_weight, device=self.device), "mean"))
         sums: dict[str, Tensor] = {}
         for number, part in enumerate(parts, 1):
             weight = part.weight / total_weight

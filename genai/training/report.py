@@ -10,7 +10,7 @@ import yaml
 
 from genai.core.data import packed_prompts
 from genai.core.files import write_file
-from genai.core.terminal import one_line, terminal_text
+from genai.core.terminal import one_line
 from genai.data.origin import data_license, data_name
 from genai.inference.base import describe_base
 from genai.inference.known_prompts import count_prompts
@@ -19,11 +19,12 @@ from genai.methods.base import Method
 from genai.modalities.optional import required_option, target_parts
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
+from genai.training.targets import mark_targets
 
 MIN_VAL_EXAMPLES = 8
 """Fewer held-out examples give a warning."""
-NUM_EXAMPLES, MAX_EXAMPLE = 3, 600
-"""Training examples that are shown if only a part of them is learned, and their characters."""
+NUM_EXAMPLES = 3
+"""Training examples that are shown if only a part of them is learned."""
 MAX_LINES = 5
 """Lines about files that are printed; all are in ``record.json``."""
 
@@ -117,25 +118,6 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
             print(one_line(f"{kind}: {line}"), file=sys.stderr)
         if len(lines) > MAX_LINES:
             print(f"{kind}: {len(lines) - MAX_LINES} more, named in record.json", file=sys.stderr)
-
-
-def mark_targets(parts: Sequence[tuple[str, bool]], has_colors: bool) -> str:
-    """Return the parts of an example in one line, those that are learned in green, or in brackets.
-
-    Args:
-        parts: texts, and whether they are learned.
-        has_colors: whether the line is for a terminal.
-    """
-    begin, end = ("\033[32m", "\033[0m") if has_colors else ("[[", "]]")
-    text, remaining = "", MAX_EXAMPLE
-    for part, is_target in parts:
-        line = terminal_text(part).replace("\n", "\\n")
-        line = line if len(line) <= remaining else f"{line[:remaining]} ..."
-        remaining = max(0, remaining - len(line))
-        text += f"{begin}{line}{end}" if is_target else line
-        if not remaining:
-            break
-    return text
 
 
 def _parameters(method: Method) -> str:

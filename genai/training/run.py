@@ -23,10 +23,10 @@ from genai.core.files import read_bytes
 from genai.core.filesystem import FULL_DISK
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
+from genai.runs.metrics import read_metrics
 from genai.runs.run import Run, create_run
 from genai.training.base import base_entries
 from genai.training.config import TrainSettings
-from genai.training.loggers import read_metrics
 from genai.training.names import run_name
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
 from genai.training.setup import TrainingSetup, prepare_training

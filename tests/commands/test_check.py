@@ -83,3 +83,12 @@ def test_data_for_a_model_that_is_trained_further(
     assert "different tokens (characters), with a context of 16" in done.stdout
     done = run("init_from=nowhere", "adapter=lora")
     assert done.returncode == 2 and "nowhere is not a run folder" in done.stderr
+
+
+def test_conversations(run: Command, talks: Path) -> None:
+    done = run("experiment=sft", f"data.path={talks}")
+    assert done.returncode == 0, done.stderr
+    learned = [line[10:] for line in done.stdout.splitlines() if line.startswith("learned")]
+    assert len(learned) == 3
+    assert all(line.startswith("<|im_start|>user") and line.count("[[") == 1 for line in learned)
+    assert "messages: 60 rows" in done.stdout

@@ -50,6 +50,13 @@ def test_sizes() -> None:
     assert len(source("reverse", items=50, val_items=7).val) == 7
 
 
+def test_a_sum_is_held_out_in_both_orders() -> None:
+    train, val = questions(source("add", val_items=10_000))
+    for prompt in val:
+        first, second = prompt.removeprefix("add:").split("+")
+        assert f"add:{second}+{first}" not in train
+
+
 def test_styles_of_sums() -> None:
     prompt = "add:34+57"
     assert scratch_line(prompt) == "4+7=11, 3+5+1=9"

@@ -12,6 +12,7 @@ from PIL import Image
 
 from genai.core.terminal import terminal_text
 from genai.data.audio_folder import AudioFolder
+from genai.data.chat import ChatFiles
 from genai.data.folder import Folder
 from genai.data.image_folder import ImageFolder
 from genai.data.text import TextFolder
@@ -99,6 +100,12 @@ def texts(root: Path) -> TextFolder:
     return TextFolder(str(root))
 
 
+def talks(root: Path) -> ChatFiles:
+    for number in range(4):
+        (root / f"{number}.jsonl").write_text(json.dumps({"source": f"question {number}", "target": "answer"}))
+    return ChatFiles(str(root))
+
+
 def pictures(root: Path) -> Folder:
     for value in range(4):
         picture(root / f"{value}.png", value * 60)
@@ -114,9 +121,11 @@ def sounds(root: Path) -> Folder:
 
 
 @pytest.mark.parametrize("make", [pipe, device, sparse, listener, loop, dangling, noise])
-@pytest.mark.parametrize(("source", "name"), [(texts, "x.txt"), (pictures, "x.png"), (sounds, "x.wav")])
+@pytest.mark.parametrize(
+    ("source", "name"), [(texts, "x.txt"), (talks, "x.jsonl"), (pictures, "x.png"), (sounds, "x.wav")]
+)
 def test_what_is_no_usable_file_is_named(
-    make: Callable[[Path], None], source: Callable[[Path], TextFolder | Folder], name: str, tmp_path: Path
+    make: Callable[[Path], None], source: Callable[[Path], TextFolder | ChatFiles | Folder], name: str, tmp_path: Path
 ) -> None:
     made = source(tmp_path)
     make(tmp_path / name)

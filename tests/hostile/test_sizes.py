@@ -1,5 +1,6 @@
 """Sizes that are allowed by their type and not by the machine: refused with an estimate, before anything is made."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from genai.core import limits
 from genai.core.errors import UserError
 from genai.core.limits import check_batch, check_memory, check_processes, check_samples, memory_bytes
 from genai.core.plain_data import MAX_DEPTH, MAX_VALUES, check_tree, parse_json, parse_yaml
+from genai.data.chat import ChatFiles
 from tests.hostile.attempts import attempt
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -196,3 +198,32 @@ def test_a_tree_is_a_tree() -> None:
     check_tree([0] * (MAX_VALUES - 1), "x")
     with pytest.raises(UserError, match="more than 200,000 values"):
         check_tree([0] * MAX_VALUES, "x")
+
+
+TURN = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+CONVERSATIONS: dict[str, tuple[str, str]] = {
+    "messages": (json.dumps({"messages": TURN * 30_000}), "60,000 messages of"),
+    "characters": (
+        json.dumps({"messages": [*TURN * 400, {"role": "user", "content": "a" * 2**20}]}),
+        "too many for one",
+    ),
+    "depth": ('{"messages": ' + "[" * 100_000, "not JSON"),
+    "nested": ('{"messages": ' + "[" * 100 + "]" * 100 + "}", "levels"),
+    "values": (json.dumps({"messages": TURN, "other": [0] * 300_000}), "values"),
+    "number": ('{"source": 1' + "0" * 10_000 + ', "target": "b"}', ""),
+    "keys": (json.dumps({f"\x1b[31m{n}": 0 for n in range(1000)}), "has the fields"),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_conversations_that_are_too_large_are_named(name: str, tmp_path: Path, capfd: Capture) -> None:
+    line, message = CONVERSATIONS[name]
+    rows = [json.dumps({"source": f"{n}", "target": "b"}) for n in range(2)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([*rows, line]))
+    source = ChatFiles(str(path))
+    answer = attempt(lambda: (len(source.train), print(*source.skipped)), capfd)
+    assert answer.code == 0
+    assert len(source.train) + len(source.val) == 2
+    assert message in source.skipped[0]
+    assert len(source.skipped[0]) < 1000

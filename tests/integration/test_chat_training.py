@@ -121,3 +121,33 @@ def test_an_adapter_learns_to_chat(chat_run: Path, talks: Path, tmp_path: Path) 
         *words, "adapter=lora", f"init_from={chat_run}", f"data.path={talks}", f"runs={tmp_path}", "steps=3"
     )
     assert Conversation.from_messages(model, QUESTION).prompt()
+
+
+def test_the_server_answers_chats(chat_run: Path) -> None:
+    pytest.importorskip("fastapi")
+    from starlette.testclient import TestClient
+
+    from genai.server.app import create_app
+    from genai.server.settings import ServeSettings
+    from tests.server.conftest import URL
+
+    app, _ = create_app(ServeSettings(models=f"{{chat: '{chat_run}'}}", device="cpu"))
+    body = {"model": "chat", "messages": QUESTION, "max_tokens": 6, "temperature": 0}
+    with TestClient(app, base_url=URL) as client:
+        answer = client.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["content"]
+    model = genai.load(chat_run, device="cpu")
+    prompt = model.modality.chat_prompt(QUESTION)
+    assert answer == str(model.sample(prompt, length=6, temperature=0.0)[0])[len(prompt) :]
+
+
+@pytest.mark.peers
+def test_a_gguf_file_has_the_marks_and_the_template(chat_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    from genai.exchange.gguf_export import export_gguf
+
+    model = genai.load(chat_run, device="cpu")
+    export_gguf(model.modality, model.method, tmp_path)
+    again = genai.load(tmp_path / "model.gguf", device="cpu")
+    prompt = model.modality.chat_prompt(QUESTION)
+    assert again.modality.chat_prompt(QUESTION) == prompt
+    assert again.modality.encode_prompt(prompt).equal(model.modality.encode_prompt(prompt))

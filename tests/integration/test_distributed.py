@@ -1,5 +1,6 @@
 """Several processes learn what one would."""
 
+import json
 import os
 import signal
 import subprocess
@@ -35,6 +36,24 @@ def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     one = run_to(small, "steps=6", "batch=8")
     assert_same_curve(one, two)
     assert two.record.devices == 2 and two.record.finished
+
+
+@pytest.mark.slow
+def test_two_processes_learn_answers_of_different_length_as_one_does(tmp_path: Path, command: Command) -> None:
+    rows = [{"source": f"{number}" * (1 + number % 7), "target": "a" * (1 + number % 11)} for number in range(60)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = [
+        "experiment=sft", f"data.path={tmp_path / 'rows.jsonl'}", "modality.tokenizer=bytes",
+        "modality.vocab_size=null",
+        "modality.block=32", "model.network.layers=1", "model.network.width=16",
+        "model.network.ngram_rows=64", "model.network.heads=2", "batch=4", "val_every=3", "log_every=1",
+        "preview_every=100", "trainer.threads=1",
+        f"runs={tmp_path / 'runs'}",
+    ]  # fmt: skip
+    done = command("train", *words, "steps=6", *TWO, "accumulate=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    two = next(all_runs(tmp_path / "runs"))
+    assert_same_curve(run_to(words, "steps=6", "batch=8", "trainer=cpu"), two)
 
 
 @pytest.mark.slow

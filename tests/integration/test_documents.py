@@ -41,7 +41,7 @@ SIGNS = {
     "video": ("modality=video", "moving_mnist"),
     "gan": ("model=gan",),
     "image": ("modality=image",),
-    "text": ("modality=text", "text_folder", "shakespeare", "text-gpt", "llama"),
+    "text": ("experiment=sft", "experiment=tasks", "modality=text", "text_folder", "shakespeare", "text-gpt", "llama"),
 }
 """What shows which kind of model a command is about; else it is the default of training, the newest of runs."""
 OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",), "video": ("steps=2",)}
@@ -70,6 +70,7 @@ def recipes() -> list[str]:
 def place(
     tmp_path_factory: pytest.TempPathFactory,
     corpus: Path,
+    talks: Path,
     pictures: Path,
     fashion: Path,
     sounds: Path,
@@ -77,7 +78,6 @@ def place(
     films: Path,
     arrays: Path,
     pairs: Path,
-    talks: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -102,6 +102,7 @@ def place(
     for name in ("clip.wav", "noisy.wav"):
         shutil.copy(sounds / "low_tone" / "2.wav", folder / name)
     (folder / "prompts.txt").write_text("one\ntwo\n")
+    shutil.copy(talks, folder / "questions.jsonl")
     shutil.copy(OWN_PROBLEMS, folder / "HumanEval.jsonl")
     files_of_recipes(folder, corpus, pictures, sounds)
     for name in ("photo.png", "mask.png", "first.png", "last.png"):
@@ -124,6 +125,9 @@ def place(
         words = [f"init_from={base}", "adapter=lora", "data=text_folder", f"data.path={corpus}", *TRAIN]
         adapter = Path(genai.fit(*words, f"runs={folder / 'new'}").file).parent.parent
         adapter.rename(folder / "runs" / "2026-01-31" / name)
+    questions = ["experiment=sft", f"data.path={talks}", *TRAIN, *SMALL["text"], f"runs={folder / 'new'}"]
+    answers = Path(genai.fit(*questions).file).parent.parent
+    answers.rename(folder / "runs" / "2026-01-31" / "14-00-00-text-gpt-questions")
     shutil.rmtree(folder / "new")
     for run, name in {
         0: "30/12-00-00-audio-enhancer",
@@ -183,7 +187,8 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
             if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line
             else ()
         )
-        more += TEST_RUN if "init_from=" in line and not has_base_model else ()
+        run_words = [word for word in TEST_RUN if word != "data=text_folder" or "experiment=" not in line]
+        more += tuple(run_words) if "init_from=" in line and not has_base_model else ()
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:

@@ -160,6 +160,7 @@ def test_rewards_are_for_grpo_alone(taught: Path, tmp_path: Path) -> None:
         fit(["experiment=sft", "data=tasks", *SMALL, *NETWORK, "rewards=[exact]", "steps=1", f"runs={tmp_path}"])
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(
     words: list[str], tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

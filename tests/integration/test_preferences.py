@@ -119,6 +119,7 @@ def test_the_reference_is_that_of_the_base(words: Callable[..., list[str]], base
     assert setup.method.ema_module.embedding.weight.equal(genai.load(base).method.ema_module.embedding.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     method: str, words: Callable[..., list[str]], tmp_path: Path, command: Command

@@ -42,9 +42,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["modality=image", "data=text_folder"], "Image does not fit TextFolder.*Choose data= among .*world"),
         (
             ["data=world"],
-            "data=world does not exist for modality=text. There are: chat, preferences, stdlib, text_folder",
+            "data=world does not exist for modality=text. There are: chat, preferences, stdlib, tasks, text_folder",
         ),
-        (["data=image_folder"], "Text does not fit ImageFolder.*stdlib, text_folder"),
+        (["data=image_folder"], "Text does not fit ImageFolder.*stdlib, tasks, text_folder"),
         (["data=stdlib"], "Stdlib has no such option.*data=text_folder has it"),
         (["resume="], "resume= is empty"),
         (["debug=null"], "debug=null: there is none by default. Leave it out"),

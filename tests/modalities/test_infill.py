@@ -20,7 +20,8 @@ from genai.inference.model import Model
 from genai.media.text import Document
 from genai.methods.autoregressive import Autoregressive
 from genai.modalities.infill import InfillMarks, InfillWindows, find_marks, infill_context
-from genai.modalities.text import PackedText, Text, TextOptions
+from genai.modalities.text import Text, TextOptions
+from genai.modalities.text_dataset import PackedText
 from genai.networks.gpt import GPT
 
 KINDS = ("bpe", "characters", "bytes")

@@ -12,7 +12,8 @@ from torch import Tensor
 from genai.core.data import Example, ItemRandom, Split
 from genai.core.errors import UserError
 from genai.media.text import Document
-from genai.modalities.text import PackedText, Text, TextOptions
+from genai.modalities.text import Text, TextOptions
+from genai.modalities.text_dataset import PackedText
 from genai.modalities.text_preview import escape_cell
 
 KINDS = ("bpe", "characters", "bytes")

@@ -21,14 +21,25 @@ def store(max_bytes: int = GIB, **named: Path) -> ModelStore:
     return ModelStore("runs", {name: str(path) for name, path in named.items()}, max_bytes, "cpu", ())
 
 
-def test_every_finished_run_is_a_model(trained: Callable[[str], Path], tmp_path: Path) -> None:
+def test_every_finished_run_is_a_model(
+    trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = copy_run(trained("text"), tmp_path)
     unfinished = copy_run(trained("text"), tmp_path, "13:00:00")
     Run(unfinished).write_record(finished=None)
-    entries = ModelStore(str(tmp_path), None, GIB, "cpu", ()).entries()
-    assert list(entries) == [f"2026-01-30_{run.name}"]
+    monkeypatch.setattr("genai.server.models.package_file", lambda: None)
+    models = ModelStore(str(tmp_path), None, GIB, "cpu", ())
+    entries = models.entries()
+    assert list(entries) == [f"2026-01-30_{run.name}"] and not models.has_chat(*next(iter(entries.items())))
     entry = entries[f"2026-01-30_{run.name}"]
     assert entry.modality == "text" and entry.created > 1.7e9 and entry.source == run
+
+
+def test_the_chat_model_of_a_package_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.server.models.package_file", lambda: tmp_path / "model.gguf")
+    models = ModelStore(str(tmp_path), None, GIB, "cpu", ())
+    ((name, entry),) = models.entries().items()
+    assert name == "smollm2" and models.has_chat(name, entry) and entry.source == tmp_path / "model.gguf"
 
 
 def test_the_least_recently_used_model_leaves(trained: Callable[[str], Path]) -> None:
@@ -86,3 +97,13 @@ def test_an_unknown_name_has_a_hint(trained: Callable[[str], Path]) -> None:
     with pytest.raises(APIError, match="Did you mean 'flowers'") as refused:
         store(flowers=trained("text")).acquire("flower")
     assert refused.value.status == 404 and refused.value.code == "model_not_found"
+
+
+def test_a_model_has_a_name_for_people() -> None:
+    from genai.runs.record import RunRecord
+    from genai.server.models import run_title
+
+    started = "2026-01-31T12:03:04"
+    assert run_title(RunRecord(started=started, modality="image", overrides=["name=my cats", "steps=3"])) == "my cats"
+    assert run_title(RunRecord(started=started, modality="image", overrides=["name=null"])) == "Image, 2026-01-31 12:03"
+    assert run_title(RunRecord(overrides=["name=a\033[2J" + "b" * 200])) == "a?[2J" + "b" * 75

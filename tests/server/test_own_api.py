@@ -25,6 +25,12 @@ def finished(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+def test_a_job_says_what_the_model_cannot_know(client: TestClient) -> None:
+    job = finished(client, begin(client, model="image", prompt="a zebra", options={"steps": 1}))
+    assert job["notes"] == ["in no prompt of the training data, so without meaning: zebra"]
+    assert finished(client, begin(client, model="text", prompt="a", options={"length": 1}))["notes"] == []
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "text": {"length": 12, "logprobs": 1},
     "image": {"steps": 2},
@@ -130,11 +136,14 @@ def test_options_are_described_by_types_and_docstrings(client: TestClient) -> No
     described = client.get("/api/options", params={"model": "text"}).json()
     options = {entry["name"]: entry for entry in described["options"]}
     assert options["length"] == {
-        "name": "length", "type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 256,
+        "name": "length", "type": "integer", "minimum": 1, "maximum": 4096, "default": 256,
         "description": "maximum number of new tokens.",
     }  # fmt: skip
     assert options["temperature"]["minimum"] == 0 and "sharper" in options["temperature"]["description"]
-    mask = {each["name"]: each for each in client.get("/api/options?model=image").json()["options"]}["mask"]
+    image = client.get("/api/options?model=image").json()
+    options = {each["name"]: each for each in image["options"]}
+    assert options["steps"]["maximum"] == 250 and image["takes_prompt"] and described["takes_prompt"]
+    mask = options["mask"]
     assert mask["format"] == "binary" and mask["nullable"]
     for kind in ("audio", "video"):
         assert all(each["description"] for each in client.get(f"/api/options?model={kind}").json()["options"])

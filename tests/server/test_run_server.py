@@ -135,6 +135,7 @@ def test_a_signal_lets_requests_finish_and_refuses_new_ones(models: str, tmp_pat
         assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_at_once_and_quietly(models: str, tmp_path: Path) -> None:
     with command(models, tmp_path) as (process, url), httpx.Client(base_url=url, timeout=60) as client:
         wait(lambda: _answers(client), 30)

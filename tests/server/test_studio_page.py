@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from genai.server.app import create_app
 from genai.server.settings import ServeSettings
-from genai.server.studio_page import FOLDER, has_page, studio_router
+from genai.server.studio_page import FOLDER, has_page, read_page_files, studio_router
 
 
 @pytest.fixture
@@ -37,6 +37,15 @@ def test_a_browser_keeps_what_has_not_changed(page_client: TestClient) -> None:
     response = page_client.get("/studio/main.js", headers={"if-none-match": f'"other", W/{tag}'})
     assert response.status_code == 304 and not response.content
     assert page_client.get("/studio/main.js", headers={"if-none-match": '"other"'}).status_code == 200
+
+
+def test_files_are_sent_compressed_and_the_scripts_are_small(page_client: TestClient) -> None:
+    response = page_client.get("/studio/main.js", headers={"accept-encoding": "gzip"})
+    assert response.headers["content-encoding"] == "gzip" and response.text == "content of main.js"
+    plain = page_client.get("/studio/main.js", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers and plain.text == "content of main.js"
+    scripts = [file for name, file in read_page_files(FOLDER).items() if name.endswith(".js")]
+    assert len(scripts) > 10 and sum(len(file.compressed) for file in scripts) < 80_000
 
 
 @pytest.mark.parametrize(

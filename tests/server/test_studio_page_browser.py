@@ -68,7 +68,9 @@ def studio(
     samples = tmp_path_factory.mktemp("studio") / "samples"
     paths = {"talker": chat_run, **{kind: trained(kind) for kind in KINDS}}
     models = "{" + ", ".join(f"{name}: '{path}'" for name, path in paths.items()) + "}"
-    settings = ServeSettings(models=models, device="cpu", samples=str(samples), runs=str(paths["image"].parent))
+    folders = {"samples": str(samples), "runs": str(samples.parent / "runs"), "data_root": str(samples.parent)}
+    settings = ServeSettings(models=models, device="cpu", train=True, **folders)
+    shutil.copytree(paths["image"], samples.parent / "runs/2026-01-30/12-00-00-image-diffusion")
     with running_server(settings) as (url, _):
         yield url, samples
 
@@ -95,7 +97,9 @@ def page(request: pytest.FixtureRequest, browser: Any, studio: tuple[str, Path])
     )
     page = context.new_page()
     page.set_default_timeout(60_000)
-    page.on("console", lambda line: problems.append(line.text) if line.type in ("error", "warning") else None)
+    page.on(
+        "console", lambda line: problems.append(f"{line.text} {line.location['url']}") if line.type != "log" else None
+    )
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto("/")
     page.wait_for_selector("#prompt, .empty")
@@ -243,6 +247,33 @@ def test_chat_streams_and_is_exported(page: Any, studio: tuple[str, Path], tmp_p
     (line,) = (tmp_path / "chat.jsonl").read_text().splitlines()
     assert [message["role"] for message in json.loads(line)["messages"]] == ["user", "assistant"]
     assert json.loads(line)["messages"][0]["content"] == "turn bcde"
+
+
+def test_a_run_is_shown_with_its_curves_and_previews(page: Any) -> None:
+    page.click("nav >> text=Runs")
+    page.click("tbody a:text-is('2026-01-30_12-00-00-image-diffusion')")
+    page.wait_for_selector(".chart polyline, .chart circle")
+    page.get_by_label("preview at step").focus()
+    page.wait_for_selector(".previews img")
+    page.click("text=all runs")
+    page.click(".runs >> text=This machine")
+    page.wait_for_selector("details pre:has-text('torch')")
+
+
+def test_a_run_is_started_and_stopped(page: Any, studio: tuple[str, Path]) -> None:
+    page.click("nav >> text=Runs")
+    page.select_option("#modality", "image")
+    page.select_option("#data", "world")
+    page.get_by_label("size", exact=True).fill("16")
+    page.get_by_label("minutes", exact=True).fill("5")
+    page.click("button:text-is('Start')")
+    page.click(".active:has(h2:text-matches('^Training')) >> text=curves and previews")
+    page.wait_for_selector(".run .running")
+    page.click("text=all runs")
+    page.click(".active >> button:text-is('stop')")
+    page.click("dialog >> button:text-is('stop')")
+    page.wait_for_selector("text=Last training: stopped")
+    assert list((studio[1].parent / "runs").glob("*/*/checkpoints/last.ckpt"))
 
 
 def test_markdown_runs_nothing(page: Any) -> None:

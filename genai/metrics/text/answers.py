@@ -9,6 +9,7 @@ from genai.inference.model import Model
 from genai.media.chat import Chat
 from genai.metrics.base import EvalContext
 from genai.metrics.text.base_model import load_base
+from genai.modalities.text import Text
 
 MAX_LENGTH = 256
 """Tokens of an answer, if ``length=`` does not say otherwise."""
@@ -46,7 +47,8 @@ def answer_table(context: EvalContext) -> list[str]:
     before: list[str | None] = [None] * len(answers)
     try:
         base = load_base(context.model)
-        chat_modality(base).ensure_chat_template()
+        if isinstance(base.modality, Text):
+            base.modality.ensure_chat_template()
         before = [*_sample_answers(base, [answer.chat for answer in answers], context)]
     except (UserError, RunError):  # there is none, or it cannot chat
         pass

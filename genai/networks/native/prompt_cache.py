@@ -36,8 +36,8 @@ class PromptCache:
         self._entries[tokens] = entry
         self.num_bytes += _entry_bytes(entry)
         while self.num_bytes > self.max_bytes and self._entries:
-            _, oldest = self._entries.popitem(last=False)
-            self.num_bytes -= _entry_bytes(oldest)
+            _, removed = self._entries.popitem(last=False)
+            self.num_bytes -= _entry_bytes(removed)
         return entry
 
 

@@ -4,13 +4,13 @@ import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { getJSON, readEvents, request } from "./api.js";
 import { markdown } from "./markdown.js";
 import { Thumb } from "./takes.js";
-import { Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
+import { Confirm, Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
 
 const NEW = { system: "", turns: [] };
 /** A turn: {question, answers: [text, ...], shown: index of the answer that the conversation goes on from}. */
 
 export function Chat({ models, isShown }) {
-  const candidates = (models ?? []).filter((model) => !model.modality || model.modality === "text");
+  const candidates = (models ?? []).filter((model) => model.has_chat !== false).sort((a, b) => (b.has_chat ?? 0) - (a.has_chat ?? 0));
   const [modelId, setModelId] = useStored("chat.model", null);
   const [talk, setTalk] = useStored("chat.talk", NEW);
   const [settings, setSettings] = useStored("chat.settings", { temperature: 0.7, length: 512 });
@@ -18,6 +18,7 @@ export function Chat({ models, isShown }) {
   const [editing, setEditing] = useState(null);
   const [error, setError] = useState(null);
   const [isAnswering, setAnswering] = useState(false);
+  const [isAsking, setAsking] = useState(false);
   const abort = useRef(null);
   const end = useRef();
   const current = candidates.some((model) => model.id === modelId) ? modelId : (candidates[0]?.id ?? null);
@@ -26,7 +27,7 @@ export function Chat({ models, isShown }) {
     [current, isShown],
   );
   const model = description?.id === current ? description : null;
-  useEffect(() => end.current?.scrollIntoView({ block: "nearest" }), [talk]);
+  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [talk]);
 
   /** Ask for one more answer to the last of `turns`; it grows in place. */
   const answer = async (system, turns) => {
@@ -89,8 +90,10 @@ export function Chat({ models, isShown }) {
       <label>tokens at most <input type="number" min="1" max="4096" value=${settings.length}
         onChange=${(event) => setSettings({ ...settings, length: Math.max(1, Number(event.target.value)) })} /></label>
       <button type="button" disabled=${!talk.turns.length} onClick=${exportTalk}>export</button>
-      <button type="button" disabled=${isAnswering} onClick=${() => (setTalk({ ...NEW, system: talk.system }), setError(null))}>new chat</button>
+      <button type="button" disabled=${isAnswering} onClick=${() => (talk.turns.length ? setAsking(true) : null)}>new chat</button>
     </div>
+    ${isAsking && html`<${Confirm} question="Begin a new chat? This one is lost unless you export it." action="new chat" onClose=${() => setAsking(false)}
+      onConfirm=${() => (setTalk({ ...NEW, system: talk.system }), setError(null))} />`}
     <details class="system"><summary>system message${talk.system ? ": set" : ""}</summary>
       <textarea rows="2" aria-label="system message" value=${talk.system} disabled=${isAnswering}
         onChange=${(event) => setTalk({ ...talk, system: event.target.value })}></textarea></details>
@@ -102,6 +105,7 @@ export function Chat({ models, isShown }) {
         onAgain=${() => answer(talk.system, talk.turns)}
         onEdit=${() => (setEditing(index), setText(turn.question), document.getElementById("message").focus())}
         prompt=${promptOf(talk, index)} />`)}
+      ${!model && !loadError && html`<p class="hint">loading the model</p>`}
       ${!talk.turns.length && model?.has_chat && html`<p class="hint">Ask something. The model answers from what it was trained on, and is often wrong.</p>`}
       <div ref=${end}></div>
     </div>
@@ -113,7 +117,7 @@ export function Chat({ models, isShown }) {
       ${isAnswering
         ? html`<button type="button" onClick=${() => abort.current?.abort()}>stop</button>`
         : html`<button type="submit" class="primary" disabled=${!model?.has_chat || !text.trim()}>send</button>`}
-      ${editing !== null && html`<button type="button" onClick=${() => (setEditing(null), setText(""))}>do not edit</button>`}
+      ${editing !== null && html`<button type="button" onClick=${() => (setEditing(null), setText(""))}>cancel edit</button>`}
     </form>
   </div>`;
 }

@@ -40,7 +40,8 @@ export function Chart({ series, title }) {
       onPointerMove=${move} onPointerLeave=${() => setCursor(null)}>
       ${yTicks.map(([at, value]) => html`<g><line class="rule" x1=${LEFT} x2=${WIDTH - RIGHT} y1=${py(value)} y2=${py(value)} />
         <text x=${LEFT - 8} y=${py(value) + 4} text-anchor="end">${numberText(value)}</text></g>`)}
-      ${ticks(x0, x1, 6).map((x) => html`<text x=${px(x)} y=${HEIGHT - 8} text-anchor="middle">${x.toLocaleString()}</text>`)}
+      ${ticks(x0, x1, 6).map((x) => html`<text x=${px(x)} y=${HEIGHT - 8} text-anchor=${px(x) > WIDTH - 40 ? "end" : "middle"}>${x.toLocaleString()}</text>`)}
+      <text x=${LEFT - 8} y=${HEIGHT - 8} text-anchor="end">step</text>
       ${lines.map(({ points }, i) => html`<g style=${{ color: `var(${COLORS[i % 4]})` }}>
         <polyline class="line" points=${points.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" ")} />
         ${points.length === 1 && html`<circle class="dot" cx=${px(points[0][0])} cy=${py(points[0][1])} r="3" />`}
@@ -51,9 +52,9 @@ export function Chart({ series, title }) {
 
 const extent = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 
-/** Return the range of values to show: the first, steep tenth of each line does not decide it. */
+/** Return the range of values to show. */
 function valueRange(lines, isLog) {
-  const values = lines.flatMap(({ points }) => points.slice(points.length > 20 ? Math.floor(points.length / 10) : 0)).map(([, y]) => (isLog ? Math.log10(y) : y));
+  const values = lines.flatMap(({ points }) => points).map(([, y]) => (isLog ? Math.log10(y) : y));
   const [low, high] = extent(values);
   const pad = (high - low || Math.abs(high) || 1) * 0.06;
   return [low - pad, high + pad];

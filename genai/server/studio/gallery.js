@@ -63,9 +63,10 @@ export function Gallery({ isShown, onAgain }) {
       <label class="grow"><span class="hidden">search</span>
         <input type="search" placeholder="search prompts and texts" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       <label>kind <select value=${kind} onChange=${(event) => setKind(event.target.value)}>
-        <option value="">all</option>${["image", "video", "audio", "text"].map((each) => html`<option>${each}</option>`)}</select></label>
+        <option value="">all</option>${["image", "video", "audio", "text"].map((each) => html`<option value=${each}>${each}</option>`)}</select></label>
       <label><input type="checkbox" checked=${onlyStarred} onChange=${(event) => setOnlyStarred(event.target.checked)} /> starred</label>
       <button type="button" disabled=${chosen.length !== 2} onClick=${() => setComparing(true)}>compare two${chosen.length ? ` (${chosen.length} chosen)` : ""}</button>
+      ${chosen.length > 0 && html`<button type="button" class="quiet" onClick=${() => setChosen([])}>choose none</button>`}
     </div>
     <${ErrorLine} error=${error} />
     ${samples && !samples.length && (isFiltered
@@ -88,9 +89,9 @@ export function Gallery({ isShown, onAgain }) {
 function Tile({ sample, isChosen, onOpen, onChoose, onStar }) {
   const label = sample.prompt || "no prompt";
   return html`<figure class=${`tile ${sample.kind}`}>
-    ${sample.kind === "text"
+    <div onClick=${sample.kind === "audio" ? undefined : onOpen}>${sample.kind === "text"
       ? html`<pre tabindex="0" aria-label="text">${sample.text}</pre>`
-      : html`<${Media} kind=${sample.kind} src=${fileOf(sample)} label=${label} />`}
+      : html`<${Media} kind=${sample.kind} src=${fileOf(sample)} label=${label} hasControls=${false} />`}</div>
     <figcaption>
       <button type="button" class="title" onClick=${onOpen}>${label.slice(0, 90)}</button>
       <span class="row">
@@ -133,14 +134,26 @@ function Details({ sample, onClose, onAgain, onRemove }) {
   <//>`;
 }
 
-function Recipe({ sample, other }) {
-  const rows = [["made", dateText(sample.created)], ["model", sample.model ?? sample.checkpoint], ["prompt", sample.prompt], ["seed", sample.seed],
-    ["init", sample.init], ...Object.entries(sample.options).map(([name, value]) => [name, value && typeof value === "object" ? JSON.stringify(value) : value]), ["", sample.summary]];
-  const others = new Map(other ? [["prompt", other.prompt], ["seed", other.seed], ["model", other.model ?? other.checkpoint], ...Object.entries(other.options)] : []);
-  return html`<dl>${rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => {
-    const differs = other && name !== "made" && others.has(name) && String(others.get(name)) !== String(value);
-    return html`<dt>${name}</dt><dd class=${differs ? "differs" : ""}>${String(value)}</dd>`;
-  })}</dl>`;
+/** Return what is told of a sample, as [name, value]. */
+function recipeRows(sample) {
+  return [["made", dateText(sample.created)], ["model", sample.model ?? sample.checkpoint], ["prompt", sample.prompt], ["seed", sample.seed],
+    ["init", sample.init], ...Object.entries(sample.options).map(([name, value]) => [name, value && typeof value === "object" ? JSON.stringify(value) : value]), ["size", sample.summary]]
+    .filter(([, value]) => value !== null && value !== undefined && value !== "");
+}
+
+/** What differs between two samples comes first. */
+function Differences({ samples }) {
+  const [left, right] = samples.map((sample) => new Map(recipeRows(sample)));
+  const names = [...new Set([...left.keys(), ...right.keys()])];
+  const differs = (name) => String(left.get(name)) !== String(right.get(name));
+  const rows = [...names.filter(differs), ...names.filter((name) => !differs(name))];
+  return html`<table><thead><tr><th></th><th>left</th><th>right</th></tr></thead>
+    <tbody>${rows.map((name) => html`<tr class=${differs(name) ? "differs" : ""}><th scope="row">${name}</th>
+      <td>${String(left.get(name) ?? "")}</td><td>${String(right.get(name) ?? "")}</td></tr>`)}</tbody></table>`;
+}
+
+function Recipe({ sample }) {
+  return html`<dl>${recipeRows(sample).map(([name, value]) => html`<dt>${name}</dt><dd>${String(value)}</dd>`)}</dl>`;
 }
 
 function Comparison({ samples, onClose }) {
@@ -152,8 +165,8 @@ function Comparison({ samples, onClose }) {
         <${Media} kind=${sample.kind} src=${fileOf(sample)} text=${sample.text} prompt=${sample.prompt} label=${sample.prompt} />
         ${sample.prompt === other.prompt && html`<${Thumb} prompt=${sample.prompt} isSample=${sample.kind !== "text"}
           chosen=${sample.kind === "text" ? sample.text : sample.id} rejected=${sample.kind === "text" ? other.text : other.id} />`}
-        <${Recipe} sample=${sample} other=${other} />
       </section>`)}
     </div>
+    <${Differences} samples=${samples} />
   <//>`;
 }

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { MaskEditor } from "./mask.js";
 import { decodeSound, encodeWAV, Waveform } from "./sound.js";
-import { withCode } from "./ui.js";
+import { plainHelp } from "./ui.js";
 
 /** Return what the form keeps of a file: {file, name, url, strokes, range}. */
 export function newInput(file, name = file.name) {
@@ -11,10 +11,10 @@ export function newInput(file, name = file.name) {
 }
 
 /**
- * Choose the file for one option. `input` as from `newInput`, or null; `onChange(input)`. With `hasMask`, a picture gets
+ * Choose the file for one option, which `label` names for people. `input` as from `newInput`, or null; `onChange(input)`. With `hasMask`, a picture gets
  * the brush.
  */
-export function FileInput({ name, description, input, onChange, hasMask = false, isRequired = false }) {
+export function FileInput({ name, label = name, description, input, onChange, hasMask = false, isRequired = false }) {
   const [isOver, setOver] = useState(false);
   const chooser = useRef();
   const take = (file) => file && onChange(newInput(file));
@@ -26,7 +26,7 @@ export function FileInput({ name, description, input, onChange, hasMask = false,
   if (input) {
     return html`<div class="field input">
       <div class="label">
-        <span>${name}: ${input.name}</span>
+        <span>${label}: ${input.name}</span>
         <button type="button" class="quiet" onClick=${() => onChange(null)} aria-label=${`remove ${name}`}>remove</button>
       </div>
       <${Preview} input=${input} onChange=${onChange} hasMask=${hasMask} />
@@ -35,11 +35,11 @@ export function FileInput({ name, description, input, onChange, hasMask = false,
   const over = (event) => (event.preventDefault(), setOver(true));
   return html`<div class="field">
     <div class=${`drop ${isOver ? "over" : ""}`} onDragOver=${over} onDragLeave=${() => setOver(false)} onDrop=${drop}>
-      <button type="button" onClick=${() => chooser.current.click()}>${isRequired ? `choose ${name}` : `${name}: choose a file`}</button>
+      <button type="button" onClick=${() => chooser.current.click()}>${label}</button>
       <span>or drop${name === "init" ? " or paste" : ""} it here</span>
       <input type="file" ref=${chooser} hidden onChange=${(event) => take(event.target.files[0])} aria-label=${name} />
     </div>
-    <small>${withCode(description)}</small>
+    <small>${isRequired ? "Needed. " : ""}${plainHelp(description)}</small>
   </div>`;
 }
 

@@ -10,6 +10,10 @@ import { newJob, runJob, Take } from "./takes.js";
 import { Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
 
 const [MAX_TAKES, MAX_EXAMPLES] = [40, 5];
+const STARTS = { image: "picture to start from", video: "first frame, or clip to go on", audio: "sound to go on", text: "text to go on" };
+/** What `init` is, by the kind of what is made, and the kinds of files that it can be. */
+const START_KINDS = { image: ["image"], video: ["image", "video"], audio: ["audio"], text: ["text"] };
+const focusSecond = () => setTimeout(() => document.getElementById("second")?.select());
 const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 /** `draft`: a request to fill the form with, such as one of the gallery. */
@@ -23,6 +27,7 @@ export function Make({ models, draft, isShown, canTrain }) {
   const [inputs, setInputs] = useState({});
   const [takes, setTakes] = useState([]);
   const [error, setError] = useState(null);
+  const [note, setNote] = useState("");
   const promptBox = useRef();
   const current = models?.some((model) => model.id === modelId) ? modelId : (models?.[0]?.id ?? null);
   const [description, loadError] = useLoaded(
@@ -34,6 +39,13 @@ export function Make({ models, draft, isShown, canTrain }) {
   const names = new Set(model?.options.map((option) => option.name));
   const settable = new Set(model?.options.filter((option) => !isFile(option)).map((option) => option.name));
 
+  const examples = model?.prompts.filter(Boolean) ?? [];
+  useEffect(() => {
+    const type = inputs.init?.file.type.split("/")[0];
+    const isUsable = !model || !type || (model.supports_init && (START_KINDS[kind] ?? [type]).includes(type));
+    if (!isUsable) setInput("init")(null);
+    setNote(isUsable ? "" : "The file was removed: this model cannot start from it.");
+  }, [model?.id]);
   useEffect(() => {
     if (!draft) return;
     if (draft.model) setModelId(draft.model);
@@ -56,13 +68,13 @@ export function Make({ models, draft, isShown, canTrain }) {
 
   const setInput = (name) => (input) => setInputs((each) => ({ ...each, [name]: input }));
   /** Take files from addresses of this server, by the names of their options; a mask becomes strokes. */
-  const useAddresses = async ({ mask, ...addresses }) => {
+  const useAddresses = async ({ mask, ...addresses }, label) => {
     const load = async (name, url) => {
       const blob = await (await request(url)).blob();
       return new File([blob], name, { type: blob.type });
     };
     for (const [name, url] of Object.entries(addresses)) {
-      const input = newInput(await load(name, url));
+      const input = newInput(await load(name, url), label ?? name);
       if (name === "init" && mask) input.strokes = await strokesOfMask(await load("mask", mask));
       setInput(name)(input);
     }
@@ -75,26 +87,28 @@ export function Make({ models, draft, isShown, canTrain }) {
     setError(null);
     try {
       const files = await requestFiles(inputs, names);
-      const options = Object.fromEntries(Object.entries(values).filter(([name]) => settable.has(name)));
+      const hidden = hiddenOptions(inputs);
+      const options = Object.fromEntries(Object.entries(values).filter(([name]) => settable.has(name) && !hidden.has(name)));
       const shared = { model: current, n, options, save: true, seed: seed === "" ? randomSeed() : Number(seed), ...request };
       const prompts = second === null || request.prompt !== undefined ? [request.prompt ?? prompt] : [prompt, second];
       const jobs = prompts.map((each) => newJob({ ...shared, prompt: each }, files));
       const take = { key: jobs[0].key, kind, jobs };
       setTakes((all) => [take, ...all].slice(0, MAX_TAKES));
+      setTimeout(() => document.querySelector(".take")?.scrollIntoView({ block: "nearest" }));
       for (const job of jobs) runJob(job, changeJob(take.key, job.key));
     } catch (failure) {
       setError(failure);
     }
   };
   const actions = {
-    onUse: model?.supports_init && kind !== "text" ? (item) => useAddresses({ init: item.src }).catch(setError) : null,
+    onUse: model?.supports_init && kind !== "text" ? (item) => useAddresses({ init: item.src }, `seed ${item.seed}`).catch(setError) : null,
     onVary: (item, job) => send({ prompt: item.prompt, n: Math.max(4, job.body.n), seed: randomSeed(), options: job.body.options }),
     onPrompt: (item) => {
       setSeed(String(item.seed));
       setN(1);
       setPrompt(item.prompt);
       setSecond(item.prompt);
-      setTimeout(() => document.getElementById("second")?.focus());
+      focusSecond();
     },
   };
   const submit = (event) => (event.preventDefault(), send({}));
@@ -109,28 +123,31 @@ export function Make({ models, draft, isShown, canTrain }) {
       <div class="field">
         <label for="model">model</label>
         <select id="model" value=${current ?? ""} onChange=${(event) => (setModelId(event.target.value), setValues({}))}>
-          ${(models ?? []).map((each) => html`<option value=${each.id}>${each.name ?? each.id}</option>`)}
+          ${(models ?? []).map((each) => html`<option value=${each.id}>${each.name || each.id}</option>`)}
         </select>
         <small>${model ? model.description : loadError ? "" : "loading the model"}</small>
         <${ErrorLine} error=${loadError} />
       </div>
-      ${model && html`
+      ${model?.takes_prompt === false && html`<p class="hint">This model was trained without prompts.</p>`}
+      ${model?.takes_prompt && html`
         <div class="field">
           <label for="prompt">${kind === "text" ? "beginning" : "prompt"}</label>
           <textarea id="prompt" ref=${promptBox} rows=${kind === "text" ? 4 : 2} value=${prompt}
             onInput=${(event) => setPrompt(event.target.value)}
             onKeyDown=${(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event)}></textarea>
-          ${model.prompts.length > 0 && html`<div class="chips" role="group" aria-label="examples">
-            ${model.prompts.slice(0, MAX_EXAMPLES).map((each) => html`<button type="button" class="chip" onClick=${() => setPrompt(each)}>${each.slice(0, 60)}</button>`)}
+          <small>Ctrl+Enter makes</small>
+          ${examples.length > 0 && html`<div class="chips" role="group" aria-label="examples">
+            ${examples.slice(0, MAX_EXAMPLES).map((each) => html`<button type="button" class="chip" onClick=${() => setPrompt(each)}>${each.slice(0, 60)}</button>`)}
           </div>`}
         </div>
         ${second === null
-          ? html`<button type="button" class="quiet" onClick=${() => setSecond(prompt)}>compare with another prompt, same seed</button>`
+          ? html`<button type="button" class="quiet" onClick=${() => (setSecond(prompt), focusSecond())}>compare with another prompt, same seed</button>`
           : html`<div class="field">
               <div class="label"><label for="second">other prompt</label>
                 <button type="button" class="quiet" onClick=${() => setSecond(null)}>remove</button></div>
               <textarea id="second" rows="2" value=${second} onInput=${(event) => setSecond(event.target.value)}></textarea>
-            </div>`}
+            </div>`}`}
+      ${model && html`
         <div class="pair">
           <div class="field">
             <label for="n">samples</label>
@@ -144,12 +161,12 @@ export function Make({ models, draft, isShown, canTrain }) {
             </div>
           </div>
         </div>
-        ${model.supports_init && html`<${FileInput} name="init" input=${inputs.init} onChange=${setInput("init")}
-          hasMask=${names.has("mask")} description="Start from this file." />`}
+        ${model.supports_init && html`<${FileInput} name="init" label=${STARTS[kind] ?? "init"} input=${inputs.init} onChange=${setInput("init")}
+          hasMask=${names.has("mask")} description=${note} />`}
         ${model.options.filter((option) => isFile(option) && option.name !== "mask").map((option) => html`<${FileInput}
           key=${option.name} name=${option.name} description=${option.description} input=${inputs[option.name]}
           isRequired=${option.name === model.required_option} onChange=${setInput(option.name)} />`)}
-        <${OptionFields} options=${model.options} values=${values} hidden=${hiddenOptions(model, inputs)}
+        <${OptionFields} options=${model.options} values=${values} hidden=${hiddenOptions(inputs)}
           onChange=${(name, value) => setValues((all) => withValue(all, name, value))} />
         <${ErrorLine} error=${error} />
         <button type="submit" class="primary">Make</button>`}
@@ -163,7 +180,7 @@ export function Make({ models, draft, isShown, canTrain }) {
 }
 
 /** Options that have no effect as things are: `strength` without a file to start from. */
-function hiddenOptions(model, inputs) {
+function hiddenOptions(inputs) {
   const hasMask = inputs.init?.strokes.length > 0;
   return new Set(!inputs.init || hasMask ? ["strength"] : []);
 }

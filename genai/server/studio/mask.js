@@ -1,6 +1,6 @@
 /** The mask brush: paint what is made new. White on black, in the size of the picture. */
 
-import { html, useEffect, useRef, useState } from "./htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./htm-preact.js";
 
 const MAX_SIDE = 2048;
 const KEY_STEP = 0.02;
@@ -27,6 +27,16 @@ export function MaskEditor({ src, strokes, onChange }) {
   useEffect(() => {
     if (picture) drawEditor(canvas.current, picture, strokes, cursor, tool);
   }, [picture, strokes, cursor, tool, zoom]);
+
+  // The middle of what is seen stays when the zoom changes.
+  const seen = useRef(1);
+  useLayoutEffect(() => {
+    const { parentElement: frame } = canvas.current;
+    const factor = zoom / seen.current;
+    frame.scrollLeft = (frame.scrollLeft + frame.clientWidth / 2) * factor - frame.clientWidth / 2;
+    frame.scrollTop = (frame.scrollTop + frame.clientHeight / 2) * factor - frame.clientHeight / 2;
+    seen.current = zoom;
+  }, [zoom]);
 
   const place = (event) => {
     const box = canvas.current.getBoundingClientRect();
@@ -73,6 +83,7 @@ export function MaskEditor({ src, strokes, onChange }) {
       "]": () => resize(1.25),
       e: () => setTool({ ...tool, isEraser: !tool.isEraser }),
       z: undo,
+      Z: redo,
       y: redo,
       "+": () => setZoom(Math.min(8, zoom * 1.5)),
       "-": () => setZoom(Math.max(1, zoom / 1.5)),
@@ -80,7 +91,7 @@ export function MaskEditor({ src, strokes, onChange }) {
     if (move) {
       const clip = (value, limit) => Math.min(limit, Math.max(0, value));
       setCursor([clip(x + KEY_STEP * move[0], 1), clip(y + KEY_STEP * move[1], height)]);
-    } else if (!actions[event.key] || event.altKey || (event.ctrlKey && !"zy".includes(event.key))) return;
+    } else if (!actions[event.key] || event.altKey || (event.ctrlKey && !"zyZ".includes(event.key))) return;
     else actions[event.key]();
     event.preventDefault();
   };
@@ -96,6 +107,7 @@ export function MaskEditor({ src, strokes, onChange }) {
       <button type="button" disabled=${!strokes.length} onClick=${undo}>undo</button>
       <button type="button" disabled=${!undone.length} onClick=${redo}>redo</button>
       <button type="button" disabled=${!strokes.length} onClick=${() => (onChange([]), setUndone([]))}>clear</button>
+      <small>${Math.round(100 * zoom)} %</small>
       <button type="button" aria-label="zoom in" onClick=${() => setZoom(Math.min(8, zoom * 1.5))}>+</button>
       <button type="button" aria-label="zoom out" disabled=${zoom === 1} onClick=${() => setZoom(Math.max(1, zoom / 1.5))}>−</button>
     </div>
@@ -104,7 +116,8 @@ export function MaskEditor({ src, strokes, onChange }) {
         onKeyDown=${onKeyDown} class=${picture && picture.naturalWidth <= 128 ? "pixels" : ""}
         aria-label="Mask: arrow keys move the brush, space paints, E changes to the eraser, [ and ] change the size, Z undoes, plus and minus zoom"></canvas>
     </div>
-    <small>${strokes.length ? "What is painted is made new; the rest stays as it is." : "Paint what should be made new."}</small>
+    <small>${strokes.length ? "What is painted is made new; the rest stays as it is." : "Paint what should be made new."}
+      ${" "}Keys: arrows, space, E, [ ], Z, Y, + −.</small>
   </div>`;
 }
 

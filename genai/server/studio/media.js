@@ -8,11 +8,11 @@ export const KINDS = { Picture: "image", Clip: "video", Sound: "audio", Document
 const IS_STILL = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Show a medium of `kind` at the address `src`, or a text; `samples` of a sound that is being made. */
-export function Media({ kind, src, text, prompt = "", samples, isMaking = false, label = "" }) {
+export function Media({ kind, src, text, prompt = "", samples, isMaking = false, label = "", hasControls = true }) {
   if (kind === "text") return html`<${Text} text=${text} prompt=${prompt} isMaking=${isMaking} />`;
   if (kind === "audio") return html`<${Audio} src=${src} samples=${samples} label=${label} />`;
   if (!src) return html`<div class="placeholder" role="img" aria-label="not made yet"></div>`;
-  if (kind === "video") return html`<${Video} src=${src} label=${label} />`;
+  if (kind === "video") return html`<${Video} src=${src} label=${label} hasControls=${hasControls} />`;
   if (kind === "image") return html`<img src=${src} alt=${label} onLoad=${markSmall} loading="lazy" />`;
   return html`<a href=${src} download>download</a>`;
 }
@@ -22,10 +22,10 @@ function markSmall(event) {
   event.target.classList.toggle("pixels", event.target.naturalWidth <= 128);
 }
 
-function Video({ src, label }) {
+function Video({ src, label, hasControls }) {
   const isPicture = src.startsWith("data:image/");
   if (isPicture) return html`<img src=${src} alt=${label} onLoad=${markSmall} />`;
-  return html`<video src=${src} aria-label=${label} autoplay=${!IS_STILL} muted loop controls playsinline
+  return html`<video src=${src} aria-label=${label} autoplay=${!IS_STILL} muted loop controls=${hasControls} playsinline
     onLoadedMetadata=${(event) => event.target.classList.toggle("pixels", event.target.videoWidth <= 128)}></video>`;
 }
 

@@ -1,12 +1,13 @@
 /** The form of a model: one field for each option that the server describes. */
 
 import { html } from "./htm-preact.js";
-import { withCode } from "./ui.js";
+import { plainHelp } from "./ui.js";
 
 /** Options that most requests set; the others are below "More options". */
 const MAIN = new Set(["length", "seconds", "frames", "temperature", "guidance", "steps", "strength"]);
+const FEW = 6;
 const SLIDER_SPAN = 4;
-/** A slider ends at so many times the default, where the allowed range is much longer. */
+/** So many options are all shown; a slider ends at so many times the default, where the allowed range is much longer. */
 
 export const isFile = (option) => option.format === "binary";
 
@@ -15,10 +16,11 @@ export function OptionFields({ options, values, onChange, hidden }) {
   const fields = options.filter((option) => !isFile(option) && !hidden.has(option.name));
   const field = (option) => html`<${Field} key=${option.name} option=${option} value=${values[option.name]}
     onChange=${(value) => onChange(option.name, value)} />`;
-  const others = fields.filter((option) => !MAIN.has(option.name));
-  const changed = others.filter((option) => values[option.name] !== undefined).length;
+  const isMain = (option) => fields.length <= FEW || MAIN.has(option.name);
+  const others = fields.filter((option) => !isMain(option));
+  const changed = others.filter((option) => isChanged(option, values[option.name])).length;
   return html`<div class="options">
-    ${fields.filter((option) => MAIN.has(option.name)).map(field)}
+    ${fields.filter(isMain).map(field)}
     ${others.length > 0 && html`<details>
       <summary>More options${changed ? ` (${changed} changed)` : ""}</summary>
       ${others.map(field)}
@@ -26,17 +28,19 @@ export function OptionFields({ options, values, onChange, hidden }) {
   </div>`;
 }
 
+const isChanged = (option, value) => value !== undefined && JSON.stringify(value) !== JSON.stringify(option.default);
+
 function Field({ option, value, onChange }) {
   const id = `option-${option.name}`;
   const Control = controlOf(option);
   return html`<div class="field">
     <div class="label">
       <label for=${id}>${option.name}</label>
-      ${value !== undefined && html`<button type="button" class="quiet" onClick=${() => onChange(undefined)}
+      ${isChanged(option, value) && html`<button type="button" class="quiet" onClick=${() => onChange(undefined)}
         aria-label=${`reset ${option.name}`}>reset</button>`}
     </div>
     <${Control} id=${id} option=${option} value=${value} onChange=${onChange} />
-    <small id=${`${id}-help`}>${withCode(option.description)}</small>
+    <small id=${`${id}-help`} title=${option.description}>${plainHelp(option.description)}</small>
   </div>`;
 }
 
@@ -52,8 +56,8 @@ function controlOf(option) {
 function sliderRange(option) {
   const from = option.minimum ?? option.exclusiveMinimum ?? null;
   const start = option.default;
-  if (from === null || typeof start !== "number") return null;
   const limit = option.maximum ?? Infinity;
+  if (from === null || typeof start !== "number" || (start === 0 && limit > 1)) return null;
   const to = Math.min(limit, limit <= 1 ? limit : Math.max(from, start, 1) * SLIDER_SPAN);
   if (!(to > from)) return null;
   return option.type === "integer" ? [from, Math.floor(to), 1] : [from, to, to <= 1 ? 0.01 : 0.05];
@@ -75,13 +79,13 @@ function NumberBox({ id, option, value, onChange }) {
   const set = (event) => onChange(event.target.value === "" ? undefined : Number(event.target.value));
   return html`<input type="number" id=${id} min=${option.minimum} max=${option.maximum}
     step=${option.type === "integer" ? 1 : "any"} value=${value ?? option.default ?? ""}
-    placeholder="the model decides" onChange=${set} aria-describedby=${`${id}-help`} />`;
+    placeholder="default" onChange=${set} aria-describedby=${`${id}-help`} />`;
 }
 
 function Choice({ id, option, value, onChange }) {
   const set = (event) => onChange(event.target.value || undefined);
   return html`<select id=${id} value=${value ?? option.default ?? ""} onChange=${set} aria-describedby=${`${id}-help`}>
-    ${option.nullable && html`<option value="">the model decides</option>`}
+    ${option.nullable && html`<option value="">default</option>`}
     ${option.enum.map((each) => html`<option value=${each}>${each}</option>`)}
   </select>`;
 }

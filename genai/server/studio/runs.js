@@ -33,17 +33,17 @@ export function Runs({ isShown, id, onMake }) {
     ${runs?.length > 0 && html`
       <div class="row"><h2 class="grow">Runs</h2>
         <button type="button" disabled=${chosen.length !== 2} onClick=${() => setComparing(true)}>compare two${chosen.length ? ` (${chosen.length} chosen)` : ""}</button></div>
-      <div class="scroll" tabindex="0" role="region" aria-label="table of runs"><table>
+      <div class="scroll" tabindex="0" role="region" aria-label="table of runs"><table class="runs-table">
         <thead><tr><th><span class="hidden">choose</span></th><th>run</th><th>state</th><th>data</th><th>step</th><th>time</th><th>val_loss</th><th>began</th></tr></thead>
         <tbody>${runs.map((run) => html`<tr key=${run.id}>
           <td><input type="checkbox" checked=${chosen.includes(run.id)} onChange=${() => choose(run.id)} aria-label=${`choose ${run.id} to compare`} /></td>
           <td><a href=${`#/runs/${encodeURIComponent(run.id)}`}>${run.name ?? run.id}</a> <small>${run.modality}</small></td>
-          <td class=${run.state}>${STATES[run.state] ?? run.state}${run.health?.length ? html` <span title=${run.health.join("\n")}>⚠</span>` : ""}</td>
-          <td>${run.data}</td>
-          <td class="number">${run.step?.toLocaleString() ?? ""}${run.max_steps ? ` / ${run.max_steps.toLocaleString()}` : ""}</td>
-          <td class="number">${durationText(run.seconds)}</td>
-          <td class="number">${numberText(run.val_loss)}</td>
-          <td>${dateText(run.created)}</td></tr>`)}</tbody></table></div>`}
+          <td class=${run.state} data-label="state">${STATES[run.state] ?? run.state}${run.health?.length ? html` <span title=${run.health.join("\n")}>⚠</span>` : ""}</td>
+          <td data-label="data">${run.data}</td>
+          <td class="number" data-label="step">${run.step?.toLocaleString() ?? ""}${run.max_steps ? ` / ${run.max_steps.toLocaleString()}` : ""}</td>
+          <td class="number" data-label="time">${durationText(run.seconds)}</td>
+          <td class="number" data-label="val_loss">${numberText(run.val_loss)}</td>
+          <td class="date" data-label="began">${dateText(run.created)}</td></tr>`)}</tbody></table></div>`}
     <${Machine} />
     ${isComparing && html`<${Comparison} ids=${chosen} onClose=${() => setComparing(false)} />`}
   </div>`;
@@ -73,8 +73,7 @@ function Run({ id, onMake }) {
         ${metrics && html`<${Curves} runs=${[{ name: "", columns: metrics.columns }]} />`}
         <${Previews} id=${id} previews=${previews ?? []} />
       </div>
-      <dl class="card">${(run.rows ?? []).map(([name, value]) => html`<dt>${name}</dt><dd>${String(value)}</dd>`)}
-        ${run.words?.length > 0 && html`<dt>words</dt><dd><code>${run.words.join(" ")}</code></dd>`}</dl>
+      <dl class="card">${(run.rows ?? []).filter(([, value]) => !String(value).startsWith("–")).map(([name, value]) => html`<dt>${name}</dt><dd>${String(value)}</dd>`)}</dl>
     </div>
   </div>`;
 }
@@ -89,7 +88,7 @@ function Curves({ runs }) {
     ({ name: [name, each].filter(Boolean).join(" "), x: columns.step, y: columns[each] })));
   return html`<${Chart} title="loss" series=${seriesOf(losses.slice(0, 3))} />
     ${others.length > 0 && html`<label>also show <select value=${other} onChange=${(event) => setOther(event.target.value)}>
-      <option value="">nothing</option>${others.map((name) => html`<option>${name}</option>`)}</select></label>`}
+      <option value="">nothing</option>${others.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>`}
     ${other && html`<${Chart} title=${other} series=${seriesOf([other])} />`}`;
 }
 
@@ -103,7 +102,7 @@ function Previews({ id, previews }) {
     <div class="row"><h3>previews at step ${step.toLocaleString()}</h3>
       <input type="range" class="grow" min="0" max=${previews.length - 1} value=${at} aria-label="preview at step"
         aria-valuetext=${`step ${step}`} onInput=${(event) => setIndex(Number(event.target.value))} /></div>
-    <div class="grid">${files.map((file) => html`<figure key=${file.name}><${Preview} file=${file} src=${`${path(id)}/previews/${step}/${encodeURIComponent(file.name)}`} /></figure>`)}</div>
+    <div class="grid">${files.filter((file) => !file.name.startsWith("sheet")).map((file) => html`<figure key=${file.name}><${Preview} file=${file} src=${`${path(id)}/previews/${step}/${encodeURIComponent(file.name)}`} /></figure>`)}</div>
   </section>`;
 }
 

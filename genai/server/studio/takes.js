@@ -46,8 +46,8 @@ function follow(id, items, onChange) {
         const text = result.suffix === ".txt" ? await (await request(src)).text() : undefined;
         Object.assign(items[result.number], { ...result, src, text, isDone: true, samples: null });
       }
-      const { state, error, results } = description;
-      onChange({ state, error, progress: 1, items: items.map((item, i) => ({ ...item, sample: results[i].sample })) });
+      const { state, error, notes, results } = description;
+      onChange({ state, error, notes, progress: 1, items: items.map((item, i) => ({ ...item, sample: results[i].sample })) });
     },
     onLost: () => onChange({ state: "failed", error: new Error("The connection was lost. What is finished is in the gallery.") }),
   });
@@ -68,9 +68,9 @@ export const isOver = (job) => ["done", "failed", "canceled"].includes(job.state
 export function Take({ take, kind, actions, onRemove }) {
   const texts = take.jobs.flatMap((job) => job.items.filter((item) => item.isDone && kind === "text"));
   const rivals = texts.length === 2 && texts[0].prompt === texts[1].prompt ? texts : null;
-  return html`<article class="take">
-    ${take.jobs.map((job) => html`<${JobView} key=${job.key} job=${job} kind=${kind} actions=${actions} rivals=${rivals} />`)}
+  return html`<article class=${`take ${take.jobs.length > 1 ? "pairs" : ""}`}>
     ${take.jobs.every(isOver) && html`<button type="button" class="quiet remove" onClick=${onRemove}>clear from this page</button>`}
+    ${take.jobs.map((job) => html`<${JobView} key=${job.key} job=${job} kind=${kind} actions=${actions} rivals=${rivals} />`)}
   </article>`;
 }
 
@@ -86,6 +86,7 @@ function JobView({ job, kind, actions, rivals }) {
     </header>
     ${!isOver(job) && html`<progress max="100" value=${percent} aria-label="progress"></progress>`}
     <${ErrorLine} error=${job.error} />
+    ${job.notes?.map((note) => html`<p class="note">${note}</p>`)}
     <div class=${`grid ${kind}`}>
       ${job.items.map((item) => html`<${Sample} key=${item.number} item=${item} job=${job} kind=${kind}
         actions=${actions} rival=${rivals?.find((each) => each !== item && each.seed !== item.seed)} />`)}
@@ -94,8 +95,7 @@ function JobView({ job, kind, actions, rivals }) {
 }
 
 function Sample({ item, job, kind, actions, rival }) {
-  const shown = item.isDone || !isOver(job) || item.src || item.samples;
-  if (!shown) return null;
+  if (!item.isDone && isOver(job)) return null; // it was canceled, or failed
   const label = `${item.prompt || "sample"}, seed ${item.seed}`;
   return html`<figure>
     <${Media} kind=${kind} src=${item.src} text=${item.text} prompt=${item.prompt} samples=${item.samples}

@@ -3,14 +3,14 @@
 import { html, useEffect, useState } from "./htm-preact.js";
 import { getJSON, request, sendJSON } from "./api.js";
 import { OptionFields } from "./options.js";
-import { Command, Confirm, ErrorLine, useLoaded } from "./ui.js";
+import { Command, Confirm, ErrorLine, useLoaded, useStored } from "./ui.js";
 
 const POLL = 1500;
 const isActive = (run) => ["starting", "running", "stopping"].includes(run.state);
 
 export function Training({ onChange }) {
   const [training, error, reload] = useLoaded(() => getJSON("/api/training"), []);
-  const active = training?.runs?.find(isActive);
+  const active = training?.runs.find(isActive);
   useEffect(() => {
     if (!active) return;
     const timer = setInterval(() => (reload(), onChange()), POLL);
@@ -23,56 +23,69 @@ export function Training({ onChange }) {
       <${Command} text="python -m genai serve train=true data_root=FOLDER" /></details>`;
   }
   return html`<section class="card training">
-    ${(training.runs ?? []).map((run) => html`<${Active} key=${run.id} run=${run} onChange=${reload} />`)}
+    ${training.runs.slice(0, 1).map((run) => html`<${Active} key=${run.id} run=${run} onChange=${reload} />`)}
     ${!active && html`<${Form} training=${training} onChange=${() => (reload(), onChange())} />`}
   </section>`;
 }
 
+/** `training` as `/api/training` describes it: what fits the modality can be chosen. */
 function Form({ training, onChange }) {
-  const [modality, setModality] = useState(training.modalities[0]?.name);
-  const [data, setData] = useState("");
-  const [experiment, setExperiment] = useState("");
+  const [modality, setModality] = useStored("training.modality", training.modalities[0]?.name);
+  const [chosen, setChosen] = useStored("training.chosen", { data: "", experiment: "" });
   const [options, setOptions] = useState({});
   const [error, setError] = useState(null);
-  const chosen = training.data.find((each) => each.id === data);
-  const [check, checkError] = useLoaded(async () => (data ? getJSON(`/api/check?data=${encodeURIComponent(data)}`) : null), [data]);
+  const fits = (each) => (each.modalities ?? [each.modality]).includes(modality);
+  const experiments = training.experiments.filter(fits);
+  const experiment = experiments.find((each) => each.name === chosen.experiment);
+  const sets = training.data.filter((each) => fits(each) && (each.is_own || !experiment));
+  const entries = experiment ? [{ id: "", name: "what the experiment has", description: "" }, ...sets] : sets;
+  const data = entries.find((each) => each.id === chosen.data) ?? entries[0];
+  const [check, checkError] = useLoaded(async () => (data?.is_own ? checkData(data.id) : null), [data?.id]);
   const start = async (event) => {
     event.preventDefault();
     setError(null);
     try {
-      await sendJSON("POST", "/api/training", { modality: chosen?.modality ?? modality, data: data || null, experiment: experiment || null, options });
+      await sendJSON("POST", "/api/training", { modality, data: data?.id || null, experiment: experiment?.name ?? null, options });
       onChange();
     } catch (failure) {
       setError(failure);
     }
   };
-  const choose = (event) => {
-    setData(event.target.value);
-    setExperiment("");
-  };
   return html`<form onSubmit=${start}>
     <h2>Start a run</h2>
     <div class="fields">
-      <div class="field"><label for="data">data</label>
-        <select id="data" value=${data} onChange=${choose}>
-          <option value="">the toy world, drawn by the program</option>
-          ${training.data.map((each) => html`<option value=${each.id}>${each.name}</option>`)}</select>
-        <small>${chosen?.description ?? ""}</small></div>
-      ${!chosen && html`<div class="field"><label for="modality">makes</label>
-        <select id="modality" value=${modality} onChange=${(event) => setModality(event.target.value)}>
-          ${training.modalities.map((each) => html`<option value=${each.name}>${each.name}</option>`)}</select>
-        <small>${training.modalities.find((each) => each.name === modality)?.description ?? ""}</small></div>`}
-      ${training.experiments.length > 0 && html`<div class="field"><label for="experiment">experiment</label>
-        <select id="experiment" value=${experiment} onChange=${(event) => setExperiment(event.target.value)}>
-          <option value="">none</option>${training.experiments.map((each) => html`<option value=${each.name}>${each.name}</option>`)}</select>
-        <small>${training.experiments.find((each) => each.name === experiment)?.description ?? ""}</small></div>`}
+      <${Select} id="modality" label="makes" value=${modality} entries=${training.modalities} onChange=${(value) => (setModality(value), setOptions({}))} />
+      <${Select} id="data" label="learns from" value=${data?.id} entries=${entries} onChange=${(value) => setChosen({ ...chosen, data: value })} />
+      ${experiments.length > 0 && html`<${Select} id="experiment" label="as in a ready experiment" value=${experiment?.name ?? ""} entries=${[{ name: "", description: "" }, ...experiments]}
+        onChange=${(value) => setChosen({ ...chosen, experiment: value })} />`}
     </div>
-    ${data && html`<pre tabindex="0" aria-label="what the check says">${check?.lines?.join("\n") ?? checkError?.message ?? "looking at the data"}</pre>`}
-    <${OptionFields} options=${training.options} values=${options} hidden=${new Set()}
+    ${data?.is_own && html`<pre tabindex="0" aria-label="what the check says">${check?.lines?.join("\n") ?? checkError?.message ?? "looking at the data"}</pre>`}
+    <${OptionFields} options=${training.options.filter(fits)} values=${options} hidden=${new Set()}
       onChange=${(name, value) => setOptions(({ [name]: _, ...others }) => (value === undefined ? others : { ...others, [name]: value }))} />
     <${ErrorLine} error=${error} />
     <button type="submit" class="primary">Start</button>
   </form>`;
+}
+
+/** Ask what a training would read; while another data set is looked at, wait for it. */
+async function checkData(id) {
+  for (;;) {
+    try {
+      return await getJSON(`/api/check?data=${encodeURIComponent(id)}`);
+    } catch (failure) {
+      if (failure.status !== 429) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, POLL));
+    }
+  }
+}
+
+/** A choice with the description of what is chosen below it. */
+function Select({ id, label, value, entries, onChange }) {
+  const current = entries.find((each) => (each.id ?? each.name) === value);
+  return html`<div class="field"><label for=${id}>${label}</label>
+    <select id=${id} value=${value} onChange=${(event) => onChange(event.target.value)}>
+      ${entries.map((each) => html`<option value=${each.id ?? each.name}>${each.name || "none"}</option>`)}</select>
+    <small>${current?.description ?? ""}</small></div>`;
 }
 
 function Active({ run, onChange }) {

@@ -7,6 +7,12 @@ export function withCode(text) {
   return text.split(/``?([^`]+)``?/).map((part, i) => (i % 2 ? html`<code>${part}</code>` : part));
 }
 
+/** Return the sentences of an option for people: without sources, with code as code. */
+export function plainHelp(text) {
+  const plain = text.replace(/\s*\([^()]*arXiv:[^()]*(\([^()]*\)[^()]*)*\)/g, "").replace(/``None``/g, "empty");
+  return withCode(plain);
+}
+
 /** Tell where nothing is yet, and what to type next. */
 export function Empty({ title, children, command }) {
   return html`<div class="empty">

@@ -91,11 +91,14 @@ SMALL = [
 ]  # fmt: skip
 
 
-def test_forgetting(trained: Callable[[str], Path], talks: Path, tmp_path: Path) -> None:
+def test_forgetting(
+    trained: Callable[[str], Path], talks: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     base = trained("text")
     words = [*SMALL, f"data.path={talks}", f"runs={tmp_path}", "steps=6"]
     model = genai.fit(*words, f"init_from={base}")
     report = genai.measure(model, "metrics=[forgetting,exact_match]", "n=4", "length=4")["metrics"]
+    assert capfd.readouterr().out.count("\n  before  ") == 4
     before = genai.measure(base, f"out={tmp_path / 'base.json'}", "metrics=[val_loss]")["metrics"]["val_loss"]["value"]
     values = {name: report[name]["value"] for name in ("forgetting", "base_loss", "base_loss_before")}
     assert values["base_loss_before"] == pytest.approx(before)
