@@ -36,8 +36,10 @@ from genai.training.loggers import read_metrics
 CPU = ("trainer=cpu", "trainer.threads=1", "trainer.precision=32-true", "logger=csv", "preview_every=1000000",
        "checkpoint_every=1000000")  # fmt: skip
 SFT = ("experiment=tasks", "model.network.ngrams=1", "schedule.cooldown=0", "val_every=1000000")
-SFT_STEPS = {"make": 200, "sort": 100}
-GRPO_STEPS = {"make": 450, "sort": 300}
+SFT_STEPS = {"make": 250, "sort": 100}
+GRPO_STEPS = {"make": 550, "sort": 750}
+GRPO_WORDS = {"make": ("optimizer.matrix_lr=0.003",), "sort": ()}
+"""Muon makes ``make`` faster, and ``sort`` unstable."""
 VAL_SAMPLES = {"make": 16, "sort": 2}
 NUM_PAIRS, LENGTH = 400, 6
 """Sums that are held out of the training of SmolLM2, and tokens of an answer."""
@@ -78,7 +80,7 @@ def run_task(task: str, seed: int, folder: str) -> dict[str, Any]:
     assert sft.run is not None
     start = sft.run.last
     options = [f"init_from={start}", f"method.val_samples={VAL_SAMPLES[task]}", f"steps={GRPO_STEPS[task]}"]
-    grpo = genai.fit("experiment=grpo", *words, *options, "schedule.cooldown=0.25")
+    grpo = genai.fit("experiment=grpo", *words, *options, "schedule.cooldown=0.25", *GRPO_WORDS[task])
     assert grpo.run is not None
     result = {
         "seed": seed,

@@ -46,11 +46,11 @@ class TokenRewards:
             totals, parts = self.rewards.score(questions, texts)
         except (RunError, UserError) as failure:
             error = failure
-        raise_together(error)
+        raise_on_all_ranks(error)
         return torch.tensor(totals), {name: torch.tensor(values) for name, values in parts.items()}
 
 
-def raise_together(error: RunError | UserError | None) -> None:
+def raise_on_all_ranks(error: RunError | UserError | None) -> None:
     """Raise an error of any process in all of them, so that none waits for another; ``None``: there is none here."""
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
         if error:

@@ -168,7 +168,8 @@ def test_command_of_a_recipe_runs(line: str, place: Path, inside: Command, comma
 
 
 @pytest.mark.parametrize("line", commands(DOCUMENTS))
-def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path) -> None:
+def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(place)  # as python -m does
     check(line, place, inside, tmp_path)
 
 

@@ -7,7 +7,7 @@ from genai.core.errors import RunError, UserError
 from genai.data.tasks import Tasks
 from genai.modalities.text import Text
 from genai.rewards.base import Rewards, WeightedReward
-from genai.training.rewards import TokenRewards, pack_function, raise_together
+from genai.training.rewards import TokenRewards, pack_function, raise_on_all_ranks
 from tests.rewards.test_answers import question
 
 
@@ -24,11 +24,11 @@ def test_answers_are_scored_as_texts() -> None:
 
 
 def test_an_error_is_raised_as_it_is_in_one_process() -> None:
-    raise_together(None)
+    raise_on_all_ranks(None)
     with pytest.raises(UserError, match="mine"):
-        raise_together(UserError("mine"))
+        raise_on_all_ranks(UserError("mine"))
     with pytest.raises(RunError, match="mine"):
-        raise_together(RunError("mine"))
+        raise_on_all_ranks(RunError("mine"))
 
 
 def test_other_modalities_have_no_prompts() -> None:
