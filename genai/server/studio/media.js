@@ -1,6 +1,7 @@
 /** Show a medium: a picture, a clip, a sound or a text, also while it is made. */
 
 import { html, useEffect, useState } from "./htm-preact.js";
+import { request } from "./api.js";
 import { parseWAV, Waveform } from "./sound.js";
 
 /** Kinds of media by the names of their classes on the server. */
@@ -34,7 +35,7 @@ function Audio({ src, samples, label }) {
   useEffect(() => {
     if (!src || samples || !/wav|results|file/.test(src)) return;
     let isCurrent = true;
-    fetch(src)
+    request(src)
       .then((response) => response.arrayBuffer())
       .then((buffer) => isCurrent && setLoaded(parseWAV(new Uint8Array(buffer))?.samples ?? null))
       .catch(() => {});

@@ -1,7 +1,7 @@
 /** Runs: what they are, how they went, live curves and previews; two beside each other; the machine. */
 
 import { html, useEffect, useState } from "./htm-preact.js";
-import { getJSON } from "./api.js";
+import { getJSON, request } from "./api.js";
 import { Chart } from "./curve.js";
 import { Media } from "./media.js";
 import { Training } from "./training.js";
@@ -107,7 +107,7 @@ function Previews({ id, previews }) {
 }
 
 function Preview({ file, src }) {
-  const [text] = useLoaded(async () => (file.kind === "text" ? (await fetch(src)).text() : null), [src]);
+  const [text] = useLoaded(async () => (file.kind === "text" ? (await request(src)).text() : null), [src]);
   return html`<${Media} kind=${file.kind} src=${src} text=${text ?? ""} label=${file.name} />`;
 }
 
