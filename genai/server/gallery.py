@@ -15,7 +15,7 @@ from genai.core.errors import RunError, UserError
 from genai.core.files import check_file, is_inside, make_folder, open_file, read_text, write_file
 from genai.core.plain_data import parse_json
 from genai.inference.provenance import SampleRecipe, read_recipe
-from genai.inference.sample_files import find_sample_files
+from genai.inference.sample_files import find_sample_files, sample_files
 from genai.server.job_recipes import public_recipe
 from genai.server.media_files import file_kind
 from genai.server.models import ModelStore
@@ -161,12 +161,11 @@ class Gallery:
         Raises:
             RunError: a file cannot be deleted.
         """
-        folder, stem = sample.recipe_file.parent, sample.recipe_file.stem
+        folder = sample.recipe_file.parent
         with self._lock:
             try:
-                for path in folder.iterdir():
-                    if path.name.startswith((f"{stem}.", f"{stem}-")):
-                        path.unlink(missing_ok=True)
+                for path in sample_files(sample.recipe_file):
+                    path.unlink(missing_ok=True)
                 others = [recipe_file for recipe_file, _ in find_sample_files(folder)]
                 if not others:
                     own = [path for path in sample.inputs.values() if path.parent == folder]

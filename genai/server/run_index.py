@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from genai.report.html import run_summary, train_command
 from genai.report.paths import public_text, public_word
 from genai.runs.compare import config_rows, result_rows, short_description
 from genai.runs.metrics import MetricsReader, as_plain, spread_rows
-from genai.runs.record import RunRecord
+from genai.runs.record import RunRecord, iso_seconds
 from genai.runs.run import Run, run_folders
 from genai.server.media_files import MEDIA_TYPES, file_kind
 from genai.server.models import ModelStore, run_id
@@ -85,7 +84,7 @@ class RunIndex:
             "id": name,
             "modality": record.modality,
             "state": state.state,
-            "created": _seconds(record.started),
+            "created": iso_seconds(record.started),
             "step": state.step,
             "max_steps": record.total_steps,
             "seconds": _duration(record, state.state),
@@ -150,9 +149,10 @@ class RunIndex:
         """Return the record of a run, which is read again if its file has changed. Raises ``UserError``."""
         status = os.lstat(run.record_file)
         state = status.st_mtime_ns, status.st_size
-        if run.folder not in self._records or self._records[run.folder][0] != state:
-            self._records[run.folder] = state, run.record
-        return self._records[run.folder][1]
+        with self._lock:  # another thread may look for the runs anew
+            if run.folder not in self._records or self._records[run.folder][0] != state:
+                self._records[run.folder] = state, run.record
+            return self._records[run.folder][1]
 
     def state(self, run: Run) -> RunState:
         """Return state, step and number of previews of a run. Raises ``UserError``, ``OSError``."""
@@ -217,17 +217,10 @@ def _preview_files(run: Run, step: int) -> list[dict[str, str]]:
     return []
 
 
-def _seconds(time_text: str) -> int:
-    """Return a time in ISO format in seconds; 0 if it is none."""
-    with suppress(ValueError):
-        return int(datetime.fromisoformat(time_text).timestamp())
-    return 0
-
-
 def _duration(record: RunRecord, state: str) -> float:
     """Return the seconds of training; of a run that goes on since its start, as its record is from the last save."""
-    if state == "running" and not record.resumed and _seconds(record.started):
-        return round(max(record.seconds, time.time() - _seconds(record.started)), 1)
+    if state == "running" and not record.resumed and iso_seconds(record.started):
+        return round(max(record.seconds, time.time() - iso_seconds(record.started)), 1)
     return _finite(record.seconds) or 0.0
 
 
