@@ -62,19 +62,23 @@ def _is_sample(path: Path) -> bool:
     return True
 
 
-def find_sample_files(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+def find_sample_files(root: Path, newest_first: bool = False) -> Iterator[tuple[Path, list[Path]]]:
     """Yield each recipe below ``root``, folder by folder, with the other files of its name; no link is followed.
 
     Whether they are files, and inside ``root``, and a recipe, is left to the reader.
+
+    Args:
+        root: the folder.
+        newest_first: begin with the last date; folders that have other names come at the end.
     """
     for place, folders, names in os.walk(root):
-        folders.sort()
+        folders.sort(key=lambda name: (name[:1].isdigit() and newest_first, name), reverse=newest_first)
         names += folders
         stems: dict[str, list[Path]] = {}
         for name in sorted(names):
             path = Path(place, name)
             if path.suffix != ".json":
                 stems.setdefault(path.stem, []).append(path)
-        for name in sorted(filter(RECIPE_NAME.fullmatch, names)):
+        for name in sorted(filter(RECIPE_NAME.fullmatch, names), reverse=newest_first):
             recipe_file = Path(place, name)
             yield recipe_file, stems.get(recipe_file.stem, [])

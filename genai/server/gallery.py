@@ -214,7 +214,7 @@ class Gallery:
         if time.monotonic() - self._scan_time < (MIN_SCAN_SECONDS if is_missing else SCAN_SECONDS):
             return
         found = []
-        for recipe_file, files in islice(find_sample_files(self.root), MAX_FOUND + 1):
+        for recipe_file, files in islice(find_sample_files(self.root, newest_first=True), MAX_FOUND + 1):
             with suppress(OSError):
                 found.append((recipe_file.lstat().st_mtime_ns, recipe_file, files))
         found.sort(key=lambda each: each[:2], reverse=True)

@@ -157,6 +157,16 @@ def test_samples_are_searched_and_listed_in_pages(stored: tuple[TestClient, Path
     assert client.get("/api/samples?before=nothing").status_code == 404
 
 
+def test_the_newest_folders_are_found_among_many(
+    stored: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genai.server.gallery.MAX_FOUND", 1)
+    client, root = stored
+    for name in ("2026-01-01/10-00-00/000", "2026-01-02/10-00-00/000", "2026-01-02/11-00-00/000", "mine/000"):
+        add(root, name, name)
+    assert [each["prompt"] for each in entries(client)] == ["2026-01-02/11-00-00/000", "2026-01-02/10-00-00/000"]
+
+
 def test_numbers_that_json_does_not_have_become_null(stored: tuple[TestClient, Path]) -> None:
     client, root = stored
     add(root, options={"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": float("-inf")}})
