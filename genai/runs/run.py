@@ -159,14 +159,10 @@ class Run:
     @property
     def is_locked(self) -> bool:
         """Whether a process is training in this folder, or asks that."""
-        return self._is_locked(0.0)
+        return self.is_active(0.0)
 
-    @property
-    def stays_locked(self) -> bool:
-        """Whether a process is training in this folder; one that only asks is waited for."""
-        return self._is_locked(LOCK_SECONDS)
-
-    def _is_locked(self, seconds: float) -> bool:
+    def is_active(self, seconds: float = LOCK_SECONDS) -> bool:
+        """Return whether a process is training in this folder; one that only asks that is waited for."""
         try:
             self.lock(seconds).release()
         except UserError:

@@ -19,7 +19,7 @@ def check_lines(
     words: Sequence[str],
     folder: Path,
     seconds: float = CHECK_SECONDS,
-    start: Callable[[Callable[[], "subprocess.Popen[bytes]"]], "subprocess.Popen[bytes]"] = lambda open: open(),
+    start: Callable[[Callable[[], "subprocess.Popen[bytes]"]], "subprocess.Popen[bytes]"] = lambda popen: popen(),
 ) -> list[str]:
     """Return what ``genai check`` prints.
 

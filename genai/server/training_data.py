@@ -176,10 +176,9 @@ def experiments() -> dict[str, Experiment]:
 
 def _needs_path(source: str, values: Mapping[str, Any]) -> bool:
     """Return whether a source has an argument ``path`` without a value, neither in ``values`` nor by default."""
-    given = {"path": "???", **values}["path"]
     arguments = [inspect.signature(cls).parameters.get("path") for cls in source_classes().get(source, ())]
     is_required = any(argument is not None and argument.default is argument.empty for argument in arguments)
-    return is_required and given in ("???", "", None)
+    return is_required and values.get("path") in ("???", "", None)
 
 
 def check_modality(name: str, allowed: Sequence[str], what: str) -> None:
