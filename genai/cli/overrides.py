@@ -243,7 +243,7 @@ def _find_unfinished_run(values: dict[str, Any], words: Sequence[str]) -> Run | 
     for run in all_runs(Path(values["runs"])):
         record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
-        if not run.last.exists() or finished or run.is_locked:
+        if not run.last.exists() or finished or run.is_active():
             continue
         try:
             config = run.read_config()

@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from genai.core.errors import RunError
+from genai.core.errors import RunError, UserError
 from genai.core.files import unique_folder, write_file
-from genai.inference.provenance import SampleRecipe
+from genai.inference.provenance import SampleRecipe, read_recipe
 
 RECIPE_NAME = re.compile(r"[0-9]{3}.*\.json")
 """Names of the files with recipes."""
+SIDE_FILES = ("-logprobs.json",)
+"""Endings of the files beside a sample, see ``side_files`` of media."""
 
 
 def new_sample_folder(root: Path) -> Path:
@@ -37,19 +39,46 @@ def write_sample(folder: Path, name: str, media: Any, recipe: SampleRecipe | Non
             raise RunError(f"cannot write {path} ({len(data):,} bytes): {error.strerror}.") from error
 
 
-def find_sample_files(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+def sample_files(recipe_file: Path) -> list[Path]:
+    """Return the files of a sample: its recipe, those of the same name, and its side files.
+
+    A file of another sample, whose name only begins in the same way, is none, and no folder is. Raises ``OSError``.
+    """
+    stem = recipe_file.stem
+    found = []
+    for path in recipe_file.parent.iterdir():
+        is_side_file = path.name in {f"{stem}{ending}" for ending in SIDE_FILES} or path.stem == f"{stem}-making"
+        if (path.stem == stem or (is_side_file and not _is_sample(path))) and (path.is_symlink() or not path.is_dir()):
+            found.append(path)
+    return found
+
+
+def _is_sample(path: Path) -> bool:
+    """Return whether a file belongs to a recipe of its own name."""
+    try:
+        read_recipe(path.with_suffix(".json"), path.parent)
+    except UserError:
+        return False
+    return True
+
+
+def find_sample_files(root: Path, newest_first: bool = False) -> Iterator[tuple[Path, list[Path]]]:
     """Yield each recipe below ``root``, folder by folder, with the other files of its name; no link is followed.
 
     Whether they are files, and inside ``root``, and a recipe, is left to the reader.
+
+    Args:
+        root: the folder.
+        newest_first: begin with the last date; folders that have other names come at the end.
     """
     for place, folders, names in os.walk(root):
-        folders.sort()
+        folders.sort(key=lambda name: (name[:1].isdigit() and newest_first, name), reverse=newest_first)
         names += folders
         stems: dict[str, list[Path]] = {}
         for name in sorted(names):
             path = Path(place, name)
             if path.suffix != ".json":
                 stems.setdefault(path.stem, []).append(path)
-        for name in sorted(filter(RECIPE_NAME.fullmatch, names)):
+        for name in sorted(filter(RECIPE_NAME.fullmatch, names), reverse=newest_first):
             recipe_file = Path(place, name)
             yield recipe_file, stems.get(recipe_file.stem, [])

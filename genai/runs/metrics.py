@@ -16,6 +16,8 @@ from genai.core.files import MAX_BYTES, open_file, read_text
 
 MAX_ROWS, MAX_DIGITS = 1_000_000, 19
 """Rows of ``metrics.csv`` that are read, and digits of a step."""
+MAX_COLUMNS, MAX_NUMBERS = 200, 20_000_000
+"""Columns of ``metrics.csv``, and numbers of a run that are kept in memory."""
 MAX_VALUE = 1e30
 """Larger values are left out, as are those that are not finite."""
 MAX_LINE_BYTES = 64 * 2**10
@@ -85,8 +87,10 @@ class MetricsReader:
             raise UserError(f"cannot read {self.path}: {error}.") from error
 
     def _set_columns(self, names: list[str]) -> None:
-        if "step" not in names or len(names) > 1000:
+        if "step" not in names:
             raise UserError(f"cannot read {self.path}: it has no column step.")
+        if len(names) > MAX_COLUMNS:
+            raise UserError(f"cannot read {self.path}: it has more than {MAX_COLUMNS} columns.")
         self.columns = names
         self.values = {name: array("d") for name in names}
 
@@ -97,6 +101,8 @@ class MetricsReader:
             return
         if len(self.values["step"]) >= MAX_ROWS:
             raise UserError(f"{self.path} has more than {MAX_ROWS:,} rows.")
+        if len(self.values["step"]) * len(self.columns) >= MAX_NUMBERS:
+            raise UserError(f"{self.path} has more than {MAX_NUMBERS:,} numbers.")
         for name, column in self.values.items():
             column.append(as_number(cells[name]))
 
@@ -134,7 +140,10 @@ def spread_rows(columns: Sequence[Sequence[float]], start: int, max_rows: int) -
         for part in np.array_split(rows, num_parts):
             if part.size:
                 chosen |= {start + int(part[choose(values[part])]) for choose in (np.argmin, np.argmax)}
-    return sorted(chosen)
+    found = sorted(chosen)
+    if len(found) <= max_rows:
+        return found
+    return [found[int(index)] for index in np.linspace(0, len(found) - 1, max_rows)]  # there are too many columns
 
 
 def as_plain(value: float) -> Any:

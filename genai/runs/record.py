@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -162,6 +164,13 @@ class RunRecord:
     def progress(self) -> str:
         """How far the run is, for messages: ``"12 of 300 steps"``."""
         return f"{self.steps:,} of {self.total_steps:,} steps" if self.total_steps else f"{self.steps:,} steps"
+
+
+def iso_seconds(text: str) -> int:
+    """Return a time in ISO format in seconds since 1970; 0 if it is none, or out of range."""
+    with suppress(ValueError, OverflowError, OSError):
+        return int(datetime.fromisoformat(text).timestamp())
+    return 0
 
 
 def read_values(file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from genai.runs.record import RunRecord, parse_record, read_mapping, read_values
 
 MAX_DEPTH = 4
 """Folders between the one in which runs are looked for and a run: a date, a sweep, and two of a person's own."""
+LOCK_SECONDS = 0.5
+"""Time in which a lock is free again that a process took only to ask whether another one holds it."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,25 @@ class Run:
         for file in self.temporary_files():
             file.unlink(missing_ok=True)
 
-    def lock(self) -> BaseFileLock:
-        """Acquire the lock for training in this folder. Raises ``UserError`` if another process holds it."""
-        try:
-            return lock_file(self.folder / ".lock")
-        except Timeout:
-            raise UserError(f"{self.folder} is being trained by another process.") from None
-        except OSError as error:
-            raise UserError(f"cannot write in {self.folder}: {error.strerror}.") from error
+    def lock(self, seconds: float = 0.0) -> BaseFileLock:
+        """Acquire the lock for training in this folder.
+
+        Args:
+            seconds: time to try again, as a process that asks ``is_locked`` holds the lock for a moment.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return lock_file(self.folder / ".lock")
+            except Timeout:
+                if time.monotonic() >= end:
+                    raise UserError(f"{self.folder} is being trained by another process.") from None
+                time.sleep(0.02)
+            except OSError as error:
+                raise UserError(f"cannot write in {self.folder}: {error.strerror}.") from error
 
     @property
     def is_running(self) -> bool:
@@ -144,9 +158,13 @@ class Run:
 
     @property
     def is_locked(self) -> bool:
-        """Whether a process is training in this folder."""
+        """Whether a process is training in this folder, or asks that."""
+        return self.is_active(0.0)
+
+    def is_active(self, seconds: float = LOCK_SECONDS) -> bool:
+        """Return whether a process is training in this folder; one that only asks that is waited for."""
         try:
-            self.lock().release()
+            self.lock(seconds).release()
         except UserError:
             return True
         return False

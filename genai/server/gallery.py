@@ -15,7 +15,7 @@ from genai.core.errors import RunError, UserError
 from genai.core.files import check_file, is_inside, make_folder, open_file, read_text, write_file
 from genai.core.plain_data import parse_json
 from genai.inference.provenance import SampleRecipe, read_recipe
-from genai.inference.sample_files import find_sample_files
+from genai.inference.sample_files import find_sample_files, sample_files
 from genai.server.job_recipes import public_recipe
 from genai.server.media_files import file_kind
 from genai.server.models import ModelStore
@@ -168,12 +168,11 @@ class Gallery:
         Raises:
             RunError: a file cannot be deleted.
         """
-        folder, stem = sample.recipe_file.parent, sample.recipe_file.stem
+        folder = sample.recipe_file.parent
         with self._lock:
             try:
-                for path in folder.iterdir():
-                    if path.name.startswith((f"{stem}.", f"{stem}-")):
-                        path.unlink(missing_ok=True)
+                for path in sample_files(sample.recipe_file):
+                    path.unlink(missing_ok=True)
                 others = [recipe_file for recipe_file, _ in find_sample_files(folder)]
                 if not others:
                     own = [path for path in sample.inputs.values() if path.parent == folder]
@@ -222,7 +221,7 @@ class Gallery:
         if time.monotonic() - self._scan_time < (MIN_SCAN_SECONDS if is_missing else SCAN_SECONDS):
             return
         found = []
-        for recipe_file, files in islice(find_sample_files(self.root), MAX_FOUND + 1):
+        for recipe_file, files in islice(find_sample_files(self.root, newest_first=True), MAX_FOUND + 1):
             with suppress(OSError):
                 found.append((recipe_file.lstat().st_mtime_ns, recipe_file, files))
         found.sort(key=lambda each: each[:2], reverse=True)

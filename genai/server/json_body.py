@@ -1,6 +1,7 @@
 """JSON of requests and answers: small trees, whose depth is checked before they are parsed."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -28,8 +29,25 @@ class JSONAnswer(Response):
 
 
 def encode_json(content: Any) -> bytes:
-    """Return plain data as JSON."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    """Return plain data as JSON; numbers that are not finite, which JSON does not have, become ``null``."""
+    try:
+        return _dump(content)
+    except ValueError:
+        return _dump(_finite(content))
+
+
+def _dump(content: Any) -> bytes:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    """Return plain data with ``None`` in place of numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_depth(content: bytes, where: str) -> None:

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_n
 from genai.core.terminal import one_line
 from genai.inference.chat_models import has_chat_template, package_file
 from genai.runs.checkpoint import read_hashes
-from genai.runs.record import RunRecord
+from genai.runs.record import RunRecord, iso_seconds
 from genai.runs.run import Run, all_runs
 from genai.server.openai_errors import APIError
 from genai.server.settings import MODEL_ID
@@ -109,8 +108,9 @@ class ModelStore:
                 continue
             name = run_id(run, self.runs)
             if name and name not in entries:
-                finished = int(datetime.fromisoformat(record.finished).timestamp())
-                entries[name] = ModelEntry(run.folder, finished, record.modality or "", run_title(record))
+                entries[name] = ModelEntry(
+                    run.folder, iso_seconds(record.finished), record.modality or "", run_title(record)
+                )
         if file := package_file():
             entries.setdefault(PACKAGE_MODEL, ModelEntry(file, modality="text", name="SmolLM2"))
         return entries

@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from genai.report.html import run_summary, train_command
 from genai.report.paths import public_text, public_word
 from genai.runs.compare import config_rows, result_rows, short_description
 from genai.runs.metrics import MetricsReader, as_plain, spread_rows
-from genai.runs.record import RunRecord
+from genai.runs.record import RunRecord, iso_seconds
 from genai.runs.run import Run, run_folders
 from genai.server.media_files import MEDIA_TYPES, file_kind
 from genai.server.models import ModelStore, run_id
@@ -31,6 +30,8 @@ MAX_RUNS, MAX_READERS, MAX_POINTS = 2_000, 64, 1_000
 MAX_PREVIEWS, MAX_PREVIEW_FILES = 500, 64
 """Newest steps with previews that are listed, and files of each."""
 MAX_WARNINGS = 5
+LOCK_SECONDS = 2.0
+"""Time after which a run is asked again whether it goes on."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class RunIndex:
         self._runs: dict[str, Run] = {}
         self._records: dict[Path, tuple[tuple[int, int], RunRecord]] = {}
         self._readers: OrderedDict[Path, MetricsReader] = OrderedDict()
+        self._last_numbers: dict[Path, tuple[tuple[int, int], dict[str, float | None]]] = {}
+        self._is_running: dict[Path, tuple[float, bool]] = {}
         self._scan_time = -SCAN_SECONDS
         self._lock = threading.RLock()
 
@@ -78,21 +81,19 @@ class RunIndex:
         """Return a run as plain data. Raises ``APIError``, ``UserError`` if its record cannot be read."""
         run = self.find(name)
         record, state = self.record(run), self.state(run)
-        with self._lock:
-            reader = self._reader(run)
-            losses = {column: reader.last(column) for column in ("loss", "val_loss")}
+        numbers = self._numbers(run, state.state == "running")
         return {
             "id": name,
             "modality": record.modality,
             "state": state.state,
-            "created": _seconds(record.started),
+            "created": iso_seconds(record.started),
             "step": state.step,
             "max_steps": record.total_steps,
             "seconds": _duration(record, state.state),
-            "val_loss": losses["val_loss"],
+            "val_loss": numbers["val_loss"],
             "best": record.best and _finite(record.best.val_loss),
             "best_step": record.best and record.best.step,
-            "train_loss": losses["loss"],
+            "train_loss": numbers["loss"],
             "data": short_description(public_text(record.data.description, [str(word) for word in record.overrides])),
             "model": name in self.models.entries(),
             "health": record.warnings[-MAX_WARNINGS:],
@@ -150,22 +151,48 @@ class RunIndex:
         """Return the record of a run, which is read again if its file has changed. Raises ``UserError``."""
         status = os.lstat(run.record_file)
         state = status.st_mtime_ns, status.st_size
-        if run.folder not in self._records or self._records[run.folder][0] != state:
-            self._records[run.folder] = state, run.record
-        return self._records[run.folder][1]
+        with self._lock:  # another thread may look for the runs anew
+            if run.folder not in self._records or self._records[run.folder][0] != state:
+                self._records[run.folder] = state, run.record
+            return self._records[run.folder][1]
 
     def state(self, run: Run) -> RunState:
         """Return state, step and number of previews of a run. Raises ``UserError``, ``OSError``."""
         record = self.record(run)
-        with self._lock:
-            last_step = self._reader(run).last("step") or 0
-        if run.is_running:
+        is_running = self._is_trained(run, record)
+        last_step = self._numbers(run, is_running)["step"] or 0
+        if is_running:
             state = "running"
         elif record.finished:
             state = "finished"
         else:
             state = "stopped" if run.has_checkpoint else "failed"
         return RunState(state, max(record.steps, int(last_step)), len(_preview_steps(run)))
+
+    def _is_trained(self, run: Run, record: RunRecord) -> bool:
+        """Return whether a run goes on; asking takes its lock for a moment, so it is not done often."""
+        if record.finished:
+            return False
+        with self._lock:
+            last_time, is_running = self._is_running.get(run.folder, (-LOCK_SECONDS, False))
+            if time.monotonic() - last_time > LOCK_SECONDS:
+                is_running = run.is_running
+                self._is_running[run.folder] = time.monotonic(), is_running
+            return is_running
+
+    def _numbers(self, run: Run, is_running: bool) -> dict[str, float | None]:
+        """Return the last step and losses of a run; they are read once if it does not go on."""
+        with self._lock:
+            state = 0, 0
+            with suppress(OSError):
+                status = os.lstat(run.folder / "metrics.csv")
+                state = status.st_mtime_ns, status.st_size
+            last_state, numbers = self._last_numbers.get(run.folder, ((-1, -1), {}))
+            if is_running or last_state != state:
+                reader = self._reader(run)
+                numbers = {column: reader.last(column) for column in ("step", "loss", "val_loss")}
+                self._last_numbers[run.folder] = state, numbers
+            return numbers
 
     def _reader(self, run: Run) -> MetricsReader:
         """Return the numbers of a run, up to date; none if the file cannot be read."""
@@ -189,7 +216,10 @@ class RunIndex:
                         runs[name] = Run(folder)
                 self._runs, self._scan_time = runs, time.monotonic()
                 folders = {run.folder for run in runs.values()}
-                self._records = {folder: each for folder, each in self._records.items() if folder in folders}
+                known: dict[Path, Any]
+                for known in (self._records, self._last_numbers, self._is_running):
+                    for folder in [folder for folder in known if folder not in folders]:
+                        del known[folder]
             return self._runs
 
 
@@ -217,17 +247,10 @@ def _preview_files(run: Run, step: int) -> list[dict[str, str]]:
     return []
 
 
-def _seconds(time_text: str) -> int:
-    """Return a time in ISO format in seconds; 0 if it is none."""
-    with suppress(ValueError):
-        return int(datetime.fromisoformat(time_text).timestamp())
-    return 0
-
-
 def _duration(record: RunRecord, state: str) -> float:
     """Return the seconds of training; of a run that goes on since its start, as its record is from the last save."""
-    if state == "running" and not record.resumed and _seconds(record.started):
-        return round(max(record.seconds, time.time() - _seconds(record.started)), 1)
+    if state == "running" and not record.resumed and iso_seconds(record.started):
+        return round(max(record.seconds, time.time() - iso_seconds(record.started)), 1)
     return _finite(record.seconds) or 0.0
 
 

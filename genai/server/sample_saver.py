@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from genai.core.errors import RunError, UserError
 from genai.core.files import make_folder
 from genai.core.terminal import one_line
 from genai.inference.sample_files import new_sample_folder, write_sample
@@ -33,7 +32,7 @@ class SampleSaver:
         def run() -> None:
             try:
                 save_samples(job, self.gallery.root)
-            except (OSError, RunError, UserError) as error:
+            except Exception as error:  # the client waits for an answer, whatever it is
                 print(one_line(f"samples of job {job.id}: {error}"), file=sys.stderr, flush=True)
                 reason = getattr(error, "strerror", None) or "the server's log says why"
                 job.save_error = f"the samples could not be saved: {reason}."

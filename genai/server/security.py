@@ -19,6 +19,8 @@ BODY_SECONDS = 120.0
 """Longest time in which the body of a request arrives."""
 OPEN_PATHS = frozenset({"/healthz"})
 """Paths that need no key."""
+PAGES = frozenset({"/", "/docs"})
+"""Paths to which a link on another page may lead."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: data:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -91,7 +93,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not (
-                headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
+                headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET" and scope["path"] in PAGES
             ):
                 raise APIError(403, "pages of other servers may not use this one.", "wrong_origin")
             return

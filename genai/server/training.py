@@ -4,9 +4,9 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +20,9 @@ from genai.server.openai_errors import APIError
 from genai.server.option_schema import describe_fields
 from genai.server.run_index import RunIndex
 from genai.server.settings import ServeSettings
-from genai.server.training_check import check_lines
+from genai.server.training_check import check_lines, end_process
 from genai.server.training_data import (
     check_modality,
-    describe_experiments,
     describe_modalities,
     experiments,
     find_data,
@@ -44,7 +43,7 @@ class TrainingOptions:
     """Options of a training.
 
     Attributes:
-        minutes: length in minutes; 5 if neither it nor steps is given.
+        minutes: length in minutes; 5 if neither it nor steps nor an experiment is given.
         steps: length in steps.
         size: pixels of a side, of pictures and clips.
         block: tokens that a text model sees at once.
@@ -91,7 +90,10 @@ def training_words(request: TrainingRequest, options: TrainingOptions, root: Pat
         known = experiments()
         if request.experiment not in known:
             raise UserError(f"experiment=: there is no experiment '{short_text(request.experiment)}'.")
-        check_modality(request.modality, [known[request.experiment]], f"the experiment {request.experiment}")
+        experiment = known[request.experiment]
+        if experiment.needs_data and request.data is None:
+            raise UserError(f"experiment={experiment.name}: choose data= for it, it has none of its own.")
+        check_modality(request.modality, [experiment.modality], f"the experiment {request.experiment}")
         words.append(f"experiment={request.experiment}")
     else:
         words.append(f"modality={request.modality}")
@@ -129,6 +131,7 @@ class Training:
             raise UserError(f"data_root={settings.data_root}: there is no such folder.")
         self._processes: list[TrainingProcess] = []
         self._lock, self._check_lock = threading.Lock(), threading.Lock()
+        self._check: subprocess.Popen[bytes] | None = None
         self._is_closed = False
 
     def describe(self) -> dict[str, Any]:
@@ -141,7 +144,7 @@ class Training:
             "enabled": True,
             "message": None,
             "data": [each.describe() for each in find_data(self.root).values()],
-            "experiments": describe_experiments(),
+            "experiments": [asdict(each) for each in experiments().values()],
             "modalities": describe_modalities(),
             "options": [_describe_option(each, limits) for each in describe_fields(TrainingOptions)],
             "runs": [self.describe_process(each) for each in reversed(self._processes)],
@@ -166,7 +169,8 @@ class Training:
         request = parse_dataclass(TrainingRequest, _without_null(values))
         options = parse_dataclass(TrainingOptions, _without_null(request.options))
         words = [*training_words(request, options, self.root), f"runs={self.index.root}"]
-        seconds = None if options.steps else 60 * (options.minutes or DEFAULT_MINUTES)
+        minutes = options.minutes or (None if request.experiment else DEFAULT_MINUTES)  # an experiment has its own
+        seconds = None if options.steps or minutes is None else 60 * minutes
         hidden = {str(self.index.root): "runs", str(Path.cwd()): ".", str(Path.home()): "~"}
         if self.root is not None:
             hidden = {str(self.root): "data", **hidden}
@@ -190,8 +194,8 @@ class Training:
 
     @property
     def is_running(self) -> bool:
-        """Whether a training goes on."""
-        return any(not each.is_over for each in self._processes)
+        """Whether a training or a check goes on."""
+        return self._check is not None or any(not each.is_over for each in self._processes)
 
     def stop(self) -> None:
         """Let the training save and end; no other one starts."""
@@ -200,8 +204,11 @@ class Training:
             process.stop()
 
     def close(self) -> None:
-        """End the training, if it has not ended yet."""
+        """End the training and the check, if they have not ended yet."""
         self.stop()
+        with self._lock:
+            if self._check is not None:
+                end_process(self._check)
         for process in self._processes:
             if not process.is_over:
                 process.close(0.5)
@@ -216,15 +223,25 @@ class Training:
             raise APIError(429, "another data set is being checked: try again in a moment.", "busy", 5)
         try:
             with tempfile.TemporaryDirectory(prefix="genai-check-") as folder:
-                lines = check_lines([f"modality={data.modalities[0]}", *data.words], Path(folder))
+                words = [f"modality={data.modalities[0]}", *data.words]
+                lines = check_lines(words, Path(folder), start=self._start_check)
         except subprocess.SubprocessError as error:
             raise APIError(500, "the check could not be made.") from error
         finally:
+            self._check = None
             self._check_lock.release()
         hidden = {str(self.root): "data"} if self.root else {}
         for place, shown in hidden.items():
             lines = [line.replace(place, shown) for line in lines]
         return {"lines": [one_line(line) for line in lines], "modality": data.modalities[0]}
+
+    def _start_check(self, start: Callable[[], "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
+        """Start the process of a check, which ``close`` ends. Raises ``APIError`` if the server is about to end."""
+        with self._lock:
+            if self._is_closed:
+                raise APIError(503, "the server is about to end.", "draining", 5)
+            self._check = start()
+            return self._check
 
 
 def _without_null(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, takewhile
@@ -141,18 +141,44 @@ def describe_modalities() -> list[dict[str, str]]:
     return [{"name": name, "description": _first_comment(folder / f"{name}.yaml")} for name in modality_classes()]
 
 
-def experiments() -> dict[str, str]:
-    """Return the modality of each experiment, by its name."""
-    return {path.stem: _modality_of(path) for path in sorted((config_dir() / "experiment").glob("*.yaml"))}
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment that needs no other run.
+
+    Attributes:
+        name: of its config.
+        modality: name of the modality; "" if it does not say that.
+        description: for people.
+        needs_data: whether its data have to be given.
+    """
+
+    name: str
+    modality: str
+    description: str
+    needs_data: bool
 
 
-def describe_experiments() -> list[dict[str, str]]:
-    """Return name, description and modality of each experiment."""
-    folder = config_dir() / "experiment"
-    return [
-        {"name": name, "description": _first_comment(folder / f"{name}.yaml"), "modality": modality}
-        for name, modality in experiments().items()
-    ]
+@cache
+def experiments() -> dict[str, Experiment]:
+    """Return the experiments by name, without those whose method changes a trained model, ``init_from=``."""
+    found = {}
+    for path in sorted((config_dir() / "experiment").glob("*.yaml")):
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        groups = {
+            key: name for each in values.get("defaults", []) if isinstance(each, dict) for key, name in each.items()
+        }
+        if "override /method" not in groups:
+            needs_data = _needs_path(str(groups.get("override /data", "")), values.get("data") or {})
+            modality = str(groups.get("override /modality", ""))
+            found[path.stem] = Experiment(path.stem, modality, _first_comment(path), needs_data)
+    return found
+
+
+def _needs_path(source: str, values: Mapping[str, Any]) -> bool:
+    """Return whether a source has an argument ``path`` without a value, neither in ``values`` nor by default."""
+    arguments = [inspect.signature(cls).parameters.get("path") for cls in source_classes().get(source, ())]
+    is_required = any(argument is not None and argument.default is argument.empty for argument in arguments)
+    return is_required and values.get("path") in ("???", "", None)
 
 
 def check_modality(name: str, allowed: Sequence[str], what: str) -> None:
@@ -167,9 +193,3 @@ def _first_comment(path: Path) -> str:
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "@package" not in line]
     comment = takewhile(lambda line: line.startswith("# ") and not line.startswith("#  "), lines)
     return " ".join(line.removeprefix("# ") for line in comment).partition(". ")[0].rstrip(".")
-
-
-def _modality_of(path: Path) -> str:
-    defaults = yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", [])
-    names = [each["override /modality"] for each in defaults if "override /modality" in each]
-    return str(names[0]) if names else ""

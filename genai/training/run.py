@@ -24,7 +24,7 @@ from genai.core.filesystem import FULL_DISK
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.metrics import read_metrics
-from genai.runs.run import Run, create_run
+from genai.runs.run import LOCK_SECONDS, Run, create_run
 from genai.training.base import base_entries
 from genai.training.config import TrainSettings
 from genai.training.names import run_name
@@ -52,7 +52,7 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         resumed.check_links()
         read_metrics(resumed.folder / "metrics.csv")
     run = resumed or create_run(Path(setup.settings.runs).expanduser(), run_name(setup.config), config.folder)
-    lock = run.lock()
+    lock = run.lock(LOCK_SECONDS)
     try:
         run.remove_temporary_files()
         print_setup(setup, run)

@@ -52,6 +52,18 @@ def test_lines_that_are_none_are_left_out(file: Path) -> None:
         reader.update()
 
 
+def test_columns_and_numbers_are_bounded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(",".join(["step", *(f"c{number}" for number in range(200))]) + "\n")
+    with pytest.raises(UserError, match="more than 200 columns"):
+        MetricsReader(file).update()
+    monkeypatch.setattr("genai.runs.metrics.MAX_NUMBERS", 6)
+    file.write_text("step,loss\n1,1\n2,1\n3,1\n4,1\n")
+    reader = MetricsReader(file)
+    with pytest.raises(UserError, match="more than 6 numbers"):
+        reader.update()
+    assert list(reader.values["step"]) == [1, 2, 3]
+
+
 def test_chosen_rows_have_the_ends_and_the_extremes() -> None:
     steps = [float(row) for row in range(5000)]
     values = [math.sin(row / 300) for row in range(5000)]
@@ -60,4 +72,7 @@ def test_chosen_rows_have_the_ends_and_the_extremes() -> None:
     rows = spread_rows([steps, values, few], 0, 1000)
     assert len(rows) <= 1000 and rows == sorted(set(rows)) and {0, 4999, 1234, 4321} <= set(rows)
     assert sum(not math.isnan(few[row]) for row in rows) == 50
+    many = [[float((row * number) % 997) for row in range(5000)] for number in range(1, 200)]
+    rows = spread_rows(many, 0, 100)
+    assert len(rows) == len(set(rows)) == 100 and rows[0] == 0 and rows[-1] == 4999
     assert spread_rows([steps], 4998, 1000) == [4998, 4999] and spread_rows([], 0, 10) == []

@@ -1,5 +1,7 @@
 """Run folders: which is newest, which is free."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,24 @@ def test_a_lock_is_held_once(tmp_path: Path) -> None:
         run.lock()
     lock.release()
     assert not run.is_locked
+
+
+def test_a_lock_that_is_held_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "2026", "text")
+    is_held = threading.Event()
+
+    def hold() -> None:
+        lock = run.lock()
+        is_held.set()
+        time.sleep(0.2)
+        lock.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait()
+    assert run.is_locked
+    assert not run.is_active(5)
+    thread.join()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"5", b"null", b"[1]", b"\xff"])

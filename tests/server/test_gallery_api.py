@@ -157,6 +157,61 @@ def test_samples_are_searched_and_listed_in_pages(stored: tuple[TestClient, Path
     assert client.get("/api/samples?before=nothing").status_code == 404
 
 
+def test_the_newest_folders_are_found_among_many(
+    stored: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genai.server.gallery.MAX_FOUND", 1)
+    client, root = stored
+    for name in ("2026-01-01/10-00-00/000", "2026-01-02/10-00-00/000", "2026-01-02/11-00-00/000", "mine/000"):
+        add(root, name, name)
+    assert [each["prompt"] for each in entries(client)] == ["2026-01-02/11-00-00/000", "2026-01-02/10-00-00/000"]
+
+
+def test_numbers_that_json_does_not_have_become_null(stored: tuple[TestClient, Path]) -> None:
+    client, root = stored
+    add(root, options={"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": float("-inf")}})
+    text = client.get("/api/samples").text
+    assert '"a":null,"b":[null,1.5],"c":{"d":null}' in text and "NaN" not in text and "Infinity" not in text
+
+
+def test_only_the_files_of_a_sample_are_deleted(stored: tuple[TestClient, Path]) -> None:
+    client, root = stored
+    others = [add(root, f"a/{name}", f"other {name}") for name in ("100-dogs", "100.5", "1000", "100-making")]
+    others += [path.with_suffix(".png") for path in others]
+    sample = add(root, "a/100", "mine")
+    for name in ("100-logprobs.json", "100-making.gif", "100.notes"):
+        (root / "a" / name).write_text("x")
+    (root / "a/100.folder").mkdir()
+    others[3].unlink()
+    (entry,) = entries(client, search="mine")
+    assert client.delete(f"/api/samples/{entry['id']}").status_code == 200
+    assert not sample.exists() and (root / "a/100.folder").is_dir()
+    left = {path.name for path in (root / "a").iterdir()} - {"100.folder"}
+    assert left == {path.name for path in others if "making" not in path.name}
+
+
+def test_side_files_with_a_recipe_of_their_own_stay(stored: tuple[TestClient, Path]) -> None:
+    client, root = stored
+    other = add(root, "a/100-making", "other")
+    add(root, "a/100", "mine")
+    (entry,) = entries(client, search="mine")
+    client.delete(f"/api/samples/{entry['id']}")
+    assert other.exists() and other.with_suffix(".png").exists()
+
+
+def test_any_error_while_saving_is_told(models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                        capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    def fail(*args: Any) -> None:
+        raise RuntimeError("no encoder")
+
+    monkeypatch.setattr("genai.server.sample_saver.write_sample", fail)
+    app, _ = create_app(ServeSettings(models=models, samples=str(tmp_path / "samples"), device="cpu"))
+    with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
+        job = finished(client, begin(client, model="image", prompt="a", options={"steps": 1}, save=True))
+        assert job["state"] == "done" and "could not be saved" in job["save_error"]
+    assert capsys.readouterr().err.count("no encoder") == 1
+
+
 def test_recipes_are_read_once(stored: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from genai.server import gallery
 

@@ -35,6 +35,13 @@ def test_every_finished_run_is_a_model(
     assert entry.modality == "text" and entry.created > 1.7e9 and entry.source == run
 
 
+@pytest.mark.parametrize("finished", ["yes", "0001-01-01T00:00:00", "9999-12-31T23:59:59", "2026-13-01"])
+def test_a_time_that_is_none_hides_no_model(trained: Callable[[str], Path], tmp_path: Path, finished: str) -> None:
+    copy_run(trained("text"), tmp_path)
+    Run(copy_run(trained("text"), tmp_path, "13:00:00")).write_record(finished=finished)
+    assert len({*ModelStore(str(tmp_path), None, GIB, "cpu", ()).entries()} - {"smollm2"}) == 2
+
+
 def test_the_chat_model_of_a_package_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genai.server.models.package_file", lambda: tmp_path / "model.gguf")
     models = ModelStore(str(tmp_path), None, GIB, "cpu", ())

@@ -12,8 +12,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from genai.core.filesystem import lock_file
+from genai.runs.metrics import MetricsReader
 from genai.runs.run import Run
 from genai.server.app import create_app
+from genai.server.run_index import RunIndex
+from genai.server.service import Service
 from genai.server.settings import ServeSettings
 from tests.conftest import copy_run
 from tests.server.conftest import URL
@@ -64,7 +67,8 @@ def test_a_run_is_told_in_rows(client: TestClient, place: Path) -> None:
     assert "/pytest-of" not in json.dumps(details)
 
 
-def test_a_run_that_goes_on_is_told(client: TestClient, place: Path) -> None:
+def test_a_run_that_goes_on_is_told(client: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.server.run_index.LOCK_SECONDS", 0.0)
     name = ids(client)[0]
     run = Run(folder(place, name))
     run.write_record(finished=None, warnings=["step 5: bad"])
@@ -140,8 +144,10 @@ def test_a_broken_run_does_not_hide_the_others(client: TestClient, place: Path) 
 
 def test_events_tell_changes_until_the_end(client: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genai.server.runs_api.LOOK_SECONDS", 0.02)
+    monkeypatch.setattr("genai.server.run_index.LOCK_SECONDS", 0.02)
     name = ids(client)[0]
     run = Run(folder(place, name))
+    run.write_record(finished=None)
     is_locked = threading.Event()
 
     def train() -> None:
@@ -153,6 +159,7 @@ def test_events_tell_changes_until_the_end(client: TestClient, place: Path, monk
         time.sleep(0.3)
         (run.folder / "previews/00000007").mkdir()
         time.sleep(0.3)
+        run.write_record(finished="2026-01-30T13:30:00")
         lock.release()
 
     thread = threading.Thread(target=train)
@@ -164,6 +171,50 @@ def test_events_tell_changes_until_the_end(client: TestClient, place: Path, monk
     assert events[0] == {"step": 6, "state": "running", "previews": 1}
     assert {"step": 7, "state": "running", "previews": 1} in events
     assert events[-1] == {"step": 7, "state": "finished", "previews": 2}
+
+
+def test_numbers_of_runs_that_have_ended_are_read_once(
+    client: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genai.server.run_index.MAX_READERS", 1)
+    count: list[Path] = []
+    update = MetricsReader.update
+    monkeypatch.setattr(MetricsReader, "update", lambda reader: (count.append(reader.path), update(reader))[1])
+    before = client.get("/api/runs").json()
+    assert len(count) == 2 and client.get("/api/runs").json() == before and len(count) == 2
+    with (folder(place, before["data"][0]["id"]) / "metrics.csv").open("a") as file:
+        file.write("7,1,,,,,,,\n")
+    assert client.get("/api/runs").json()["data"][0]["step"] == 7 and len(count) == 3
+
+
+def test_a_run_is_seldom_asked_whether_it_goes_on(
+    client: TestClient, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = ids(client)[0]
+    Run(folder(place, name)).write_record(finished=None)
+    count: list[Path] = []
+    monkeypatch.setattr(Run, "is_running", property(lambda run: bool(count.append(run.folder))))
+    for _ in range(3):
+        client.get("/api/runs")
+    assert count == [folder(place, name)]
+
+
+def test_records_are_read_while_runs_are_looked_for(
+    client: TestClient, place: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = RunIndex(place / "runs", service.models)
+    monkeypatch.setattr("genai.server.run_index.SCAN_SECONDS", -1.0)
+
+    class Records(dict[Path, Any]):
+        def __setitem__(self, key: Path, value: Any) -> None:
+            super().__setitem__(key, value)
+            index.root = place / "none"
+            thread = threading.Thread(target=index.list)
+            thread.start()
+            thread.join(0.2)
+
+    monkeypatch.setattr(index, "_records", Records())
+    assert index.record(Run(folder(place, ids(client)[0]))).modality == "image"
 
 
 def test_two_runs_are_compared(client: TestClient, place: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,7 +98,9 @@ def test_what_can_be_trained_is_listed(client: TestClient, place: Path) -> None:
     assert data["pictures"]["is_own"] and not data["world"]["is_own"]
     assert data["book.txt"]["modality"] == data["stdlib"]["modality"] == "text"
     assert data["world"]["modality"] is None and "video" in data["world"]["modalities"]
-    assert "world_two" in {each["name"] for each in listed["experiments"]}
+    needs_data = {each["name"]: each["needs_data"] for each in listed["experiments"]}
+    assert not needs_data["world_two"] and not needs_data["tasks"] and needs_data["sft"] and needs_data["asl"]
+    assert "dpo" not in needs_data and "grpo" not in needs_data
     assert {each["name"] for each in listed["modalities"]} == {"text", "image", "audio", "video"}
     options = {each["name"]: each for each in listed["options"]}
     assert {*options} == {"minutes", "steps", "size", "block", "seed", "name"}
@@ -160,6 +163,8 @@ def test_requests_become_words(place: Path) -> None:
         {"modality": "image", "data": "empty"},
         {"modality": "image", "experiment": "../../modality/image"},
         {"modality": "image", "experiment": "asl"},
+        {"modality": "video", "experiment": "asl"},
+        {"modality": "text", "experiment": "dpo", "data": "book.txt"},
     ],
 )
 def test_other_values_are_refused(client: TestClient, place: Path, fake: Path, values: dict[str, Any]) -> None:
@@ -195,8 +200,9 @@ def test_the_end_of_the_server_ends_a_training(place: Path, fake: Path) -> None:
     with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
         wait(client, client.post("/api/training", json={"modality": "image"}).json(), "starting")
         process = service.training._processes[0]
+        assert service.is_working and process.state == "running"
         service.drain()
-        assert service.is_working or process.is_over
+        assert process.state in ("stopping", "stopped")
         assert client.post("/api/training", json={"modality": "image"}).status_code == 503
     assert process.is_over and not service.is_working
 
@@ -213,6 +219,37 @@ def test_a_training_that_ignores_signals_is_ended(
         time.sleep(0.01)
     client.delete(f"/api/training/{entry['id']}")
     assert wait(client, entry, "starting", "stopping", seconds=10)["state"] == "stopped"
+
+
+def test_the_length_of_an_experiment_is_its_own(client: TestClient, fake: Path) -> None:
+    request = {"modality": "image", "experiment": "world_two"}
+    entry = wait(client, client.post("/api/training", json=request).json(), "starting")
+    time.sleep(0.1)
+    assert client.get(f"/api/training/{entry['id']}").json()["progress"] == 0
+
+
+def test_the_end_of_the_server_ends_a_check(place: Path, fake: Path) -> None:
+    fake.write_text(f"#!/bin/sh\ntouch {place}/started\nexec sleep 60\n")
+    app, service = create_app(settings(place, train=True, data_root=str(place / "data")))
+    with TestClient(app, base_url=URL, raise_server_exceptions=False) as client:
+        thread = threading.Thread(target=lambda: client.get("/api/check?data=pictures"))
+        thread.start()
+        while not (place / "started").exists():
+            time.sleep(0.01)
+        assert service.is_working
+        start = time.monotonic()
+        service.close()
+        thread.join(10)
+        assert not thread.is_alive() and time.monotonic() - start < 10 and not service.is_working
+        assert client.get("/api/check?data=pictures").status_code == 503
+
+
+def test_a_link_on_another_page_starts_no_check(client: TestClient, fake: Path, place: Path) -> None:
+    for site in ("cross-site", "same-site"):
+        headers = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+        assert client.get("/api/check?data=pictures", headers=headers).status_code == 403
+        assert client.get("/", headers=headers).status_code == 200
+    assert not (place / "words").exists()
 
 
 def test_a_training_that_fails_says_why(client: TestClient, fake: Path) -> None:
