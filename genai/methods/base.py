@@ -82,6 +82,10 @@ class Method(nn.Module, ABC):
     handles_overfit: bool = False
     """Whether ``health_warning`` tells overfitting; if not, a run does, by the validation loss."""
 
+    skips_zero_gradients: bool = False
+    """Whether a step with a gradient of exactly 0 updates nothing: it had nothing to learn from. Otherwise weight decay
+    and the moments of earlier steps change the weights."""
+
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 

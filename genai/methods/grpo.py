@@ -56,7 +56,7 @@ class GRPO(Autoregressive):
     """Group-relative policy optimization (arXiv:2402.03300) on policy: sample answers, reward them, make one step.
 
     Several answers are sampled to each prompt. Those that have more reward than the others become more probable. An
-    answer that is cut at ``length`` has at most the reward 0. It samples as ``Autoregressive``, and has its loss for
+    answer that is cut at ``length`` has at most the reward 0, as a sum; its parts are reported as they are. It samples as ``Autoregressive``, and has its loss for
     other batches than prompts.
 
     Args:
@@ -74,6 +74,7 @@ class GRPO(Autoregressive):
     batch_types = (PromptBatch, Batch)
     replaces = Autoregressive
     handles_overfit = True
+    skips_zero_gradients = True
 
     def __init__(
         self,
@@ -145,14 +146,14 @@ class GRPO(Autoregressive):
         texts = [answer[mask] for answer, mask in zip(answers, is_answer, strict=True)]
         questions = [prompt for prompt in batch.prompts for _ in range(count)]
         rewards, parts = self.answer_rewards(questions, texts)
+        rewards = torch.where(has_ended, rewards, rewards.clamp(max=0))
         parts = {"reward": rewards} | {f"reward/{name}": part for name, part in parts.items()}
-        parts = {name: torch.where(has_ended, part, part.clamp(max=0)) for name, part in parts.items()}
         metrics = {**parts, "truncated": 1 - has_ended.float(), "answer_length": is_answer.sum(1).float()}
         masks = [nn.functional.pad(mask, (len(prompt) - 1, 0)) for prompt, mask in zip(prompts, is_answer, strict=True)]
         return RollOut(
             pad_sequence(samples, batch_first=True).to(self.device),
             pad_sequence(masks, batch_first=True).to(self.device),
-            parts["reward"].to(self.device),
+            rewards.to(self.device),
             {name: value.mean().to(self.device) for name, value in metrics.items()},
         )
 
@@ -167,7 +168,8 @@ class GRPO(Autoregressive):
     def _answer_log_probs(self, roll_out: RollOut, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the log-probabilities of tokens (rows, time - 1), 0 outside of answers, and the mean entropy (rows,).
 
-        They are those of the distribution that was sampled from.
+        They are those of the distribution that was sampled from, but for dropout and autocast: answers are sampled
+        without either, and this pass has those of training.
         """
         x, mask = roll_out.x[rows], roll_out.mask[rows]
         size = int(mask.any(0).nonzero().max()) + 1 if len(rows) else 1

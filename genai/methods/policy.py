@@ -17,11 +17,12 @@ def group_advantages(rewards: Tensor) -> tuple[Tensor, Tensor]:
         rewards: (prompts, group).
 
     Returns:
-        The advantages (prompts, group), and whether the answers to a prompt have different rewards (prompts,). Equal
+        The advantages (prompts, group), 0 in dead groups, and whether the answers to a prompt have different rewards (prompts,). Equal
         ones say nothing: their group is dead.
     """
     is_live = rewards.amax(1) - rewards.amin(1) > MIN_SPREAD
-    return rewards - rewards.mean(1, keepdim=True), is_live
+    advantages = rewards - rewards.mean(1, keepdim=True)
+    return advantages.masked_fill(~is_live[:, None], 0.0), is_live  # the mean of equal rewards is rounded
 
 
 def policy_loss(log_probs: Tensor, advantages: Tensor, mask: Tensor) -> Tensor:

@@ -37,7 +37,9 @@ class PolicyHealth:
 
     def check_held_out(self, reward: float) -> str | None:
         """Return a line if the held-out reward has fallen from its best while that of training has risen."""
-        trained = self._mean("reward") if self.steps else float("-inf")
+        if not self.steps:  # the first validation of a resumed run may come before its first step
+            return None
+        trained = self._mean("reward")
         if self.best is None or reward > self.best[0]:
             self.best = reward, trained
         best, trained_then = self.best
@@ -69,7 +71,7 @@ class PolicyHealth:
         return {
             "truncated": no_end * (truncated > MAX_TRUNCATED),
             "dead": dead_line * (dead > MAX_DEAD and truncated <= MAX_TRUNCATED),
-            "entropy": low_entropy * (entropy < MIN_ENTROPY),
+            "entropy": low_entropy * (entropy < MIN_ENTROPY and is_low),
         }
 
     def _mean(self, name: str) -> float:

@@ -43,6 +43,10 @@ class BatchReward(ABC):
     def scores(self, prompts: Sequence[Question], samples: Sequence[str]) -> Sequence[float]:
         """Return the reward of each answer."""
 
+    def check(self, prompts: Sequence[Question]) -> None:
+        """Raise ``UserError`` if a prompt has no reward. A run calls it with all prompts before it begins."""
+        return
+
 
 @dataclass(frozen=True)
 class WeightedReward:
@@ -66,26 +70,35 @@ class Rewards:
 
     Args:
         rewards: at least one.
-        max_seconds: longest time of one call of a function.
+        max_seconds: longest time of one call of a function, and of each answer of a ``BatchReward`` on average.
     """
 
     def __init__(self, rewards: Sequence[WeightedReward], max_seconds: float = MAX_SECONDS) -> None:
         self.rewards, self.max_seconds = rewards, max_seconds
 
+    def check(self, prompts: Sequence[Question]) -> None:
+        """Raise ``UserError`` if a prompt has no reward."""
+        for reward in self.rewards:
+            if isinstance(reward.function, BatchReward):
+                reward.function.check(prompts)
+
     def score(self, prompts: Sequence[Question], samples: Sequence[str]) -> tuple[list[float], dict[str, list[float]]]:
         """Return the reward of each answer, and its parts by name, without their weights.
 
-        Equal answers to a question are scored once.
+        Equal answers to a prompt are scored once. Answers to one prompt share its object: prompts of different
+        conversations may have the same text.
 
         Raises:
             RunError: a reward raises an error, takes too long, or is no finite number; the message names it.
+            UserError: of a ``BatchReward``, about a prompt.
         """
         pairs = list(zip(prompts, samples, strict=True))
-        different = list(dict.fromkeys(pairs))
+        keys = [(id(prompt), sample) for prompt, sample in pairs]
+        different = dict(zip(keys, pairs, strict=True))
         parts = {}
         for reward in self.rewards:
-            values = dict(zip(different, self._values(reward, different), strict=True))
-            parts[reward.name] = [values[pair] for pair in pairs]
+            values = dict(zip(different, self._values(reward, list(different.values())), strict=True))
+            parts[reward.name] = [values[key] for key in keys]
         weighted = [[reward.weight * value for value in parts[reward.name]] for reward in self.rewards]
         return [math.fsum(values) for values in zip(*weighted, strict=True)], parts
 
@@ -93,22 +106,48 @@ class Rewards:
         """Return one reward of different answers."""
         function = reward.function
         if isinstance(function, BatchReward):
-            values = list(function.scores([prompt for prompt, _ in pairs], [sample for _, sample in pairs]))
+            values = self._call_batch(reward, function, pairs)
             if len(values) != len(pairs):
                 raise RunError(f"the reward {reward.name} returns {len(values)} values for {len(pairs)} answers.")
             return [_check_number(reward.name, *each) for each in zip(pairs, values, strict=True)]
         return [_check_number(reward.name, pair, self._call(reward, function, pair)) for pair in pairs]
 
+    def _call_batch(
+        self, reward: WeightedReward, function: BatchReward, pairs: Sequence[tuple[Question, str]]
+    ) -> list[float]:
+        prompts, samples = [prompt for prompt, _ in pairs], [sample for _, sample in pairs]
+        what = f"{len(pairs)} answers, the first of which is {_describe(pairs[0])}"
+        seconds = self.max_seconds * len(pairs)
+        return _call_named(reward.name, what, seconds, lambda: list(function.scores(prompts, samples)), (UserError,))
+
     def _call(self, reward: WeightedReward, function: RewardFunction, pair: tuple[Question, str]) -> Any:
-        try:
-            return call_within(self.max_seconds, lambda: function(*pair, **reward.options))
-        except CallTimeout:
-            raise RunError(
-                f"the reward {reward.name} takes more than {self.max_seconds:g} seconds for {_describe(pair)}."
-            ) from None
-        except Exception as error:
-            reason = f"{type(error).__name__}: {short_text(str(error))}"
-            raise RunError(f"the reward {reward.name} raises {reason} for {_describe(pair)}.") from error
+        return _call_named(reward.name, _describe(pair), self.max_seconds, lambda: function(*pair, **reward.options))
+
+
+def _call_named(
+    name: str, what: str, seconds: float, function: Callable[[], Any], passed: tuple[type[Exception], ...] = ()
+) -> Any:
+    """Call a function.
+
+    Args:
+        name: of the reward, for messages.
+        what: it gets, for messages.
+        seconds: longest time.
+        function: the call.
+        passed: errors that are raised as they are.
+
+    Raises:
+        RunError: it raises an error or takes too long.
+    """
+    try:
+        return call_within(seconds, function)
+    except passed:
+        raise
+    except CallTimeout:
+        raise RunError(f"the reward {name} takes more than {seconds:g} seconds for {what}.") from None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {short_text(str(error))}"
+        raise RunError(f"the reward {name} raises {reason} for {what}.") from error
 
 
 def _check_number(name: str, pair: tuple[Question, str], value: Any) -> float:

@@ -28,6 +28,11 @@ class Passes(BatchReward):
         self.problems = read_problems(Path(problems).expanduser() if problems else OWN_PROBLEMS)
         check_sandbox()
 
+    def check(self, prompts: Sequence[Question]) -> None:
+        """Raise ``UserError`` for a question without a problem."""
+        for prompt in prompts:
+            self._find(prompt)
+
     def scores(self, prompts: Sequence[Question], samples: Sequence[str]) -> list[float]:
         """Return 1 for each program that passes. Raises ``UserError`` for a question without a problem."""
         problems = [self._find(prompt) for prompt in prompts]

@@ -106,7 +106,8 @@ class TrainingModule(LightningModule):
             clip_grads_with_norm_(network.parameters(), self.settings.grad_clip, norm)
             optimizer.optimizer.set_factor(factor)
             self.between_steps = False
-            optimizer.step()
+            if not self.method.skips_zero_gradients or norm > 0:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             rates = optimizer.optimizer.rates()
             self.step_metrics |= {f"{self._prefix(network_name)}{name}": rate for name, rate in rates.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,11 +12,29 @@ from genai.core.device import DeviceConfig
 from genai.core.errors import RunError, UserError
 from genai.media.chat import Question
 from genai.methods.base import Method
-from genai.methods.grpo import GRPO
 from genai.modalities.base import Modality
-from genai.modalities.text import Text
 from genai.rewards.base import MAX_SECONDS, Rewards, parse_rewards
 from genai.training.config import TrainSettings
+
+
+@runtime_checkable
+class PacksPrompts(Protocol):
+    """A modality whose data have questions, which a method answers itself."""
+
+    def pack_prompts(self, split: Split, cache: Path) -> PackedDataset:
+        """Return the different questions. Raises ``UserError`` if the data have none."""
+        ...
+
+
+@runtime_checkable
+class LearnsFromRewards(Protocol):
+    """A method that learns from rewards of its own answers.
+
+    Attributes:
+        answer_rewards: a ``methods.grpo.AnswerRewards``, set before training.
+    """
+
+    answer_rewards: Any
 
 
 class TokenRewards:
@@ -27,7 +45,7 @@ class TokenRewards:
         modality: decodes the answers.
     """
 
-    def __init__(self, rewards: Rewards, modality: Text) -> None:
+    def __init__(self, rewards: Rewards, modality: Modality) -> None:
         self.rewards, self.modality = rewards, modality
         request = modality.request([""], [0], None, modality.Options())
         assert request.num_classes is not None
@@ -70,19 +88,25 @@ def create_rewards(settings: TrainSettings, source: Source) -> Rewards:
 
 def pack_function(modality: Modality) -> Callable[[Split, Path], PackedDataset]:
     """Return the function that packs a split as prompts. Raises ``UserError`` if the modality has none."""
-    if not isinstance(modality, Text):
+    if not isinstance(modality, PacksPrompts):
         raise UserError("method=grpo trains language models: it needs a model of modality=text.")
     return modality.pack_prompts
 
 
 def attach_rewards(
-    method: Method | None, modality: Modality, source: Source, settings: TrainSettings, hardware: DeviceConfig
+    method: Method | None,
+    modality: Modality,
+    source: Source,
+    settings: TrainSettings,
+    hardware: DeviceConfig,
+    prompts: Sequence[Question] = (),
 ) -> None:
     """Give a method that trains with rewards its rewards. Raises ``UserError`` if they are wrong or of no use.
 
     Args:
         method: ``None``: another method.
         modality, source, settings, hardware: of the run.
+        prompts: all of them, in training and held out.
     """
     if method is None:
         if settings.rewards is not None:
@@ -90,5 +114,13 @@ def attach_rewards(
         return
     if hardware.strategy == "fsdp":
         raise UserError("method=grpo samples while it trains, for which it needs whole weights: use trainer=ddp.")
-    assert isinstance(method, GRPO) and isinstance(modality, Text)
-    method.answer_rewards = TokenRewards(create_rewards(settings, source), modality)
+    if settings.accumulate > 1:
+        raise UserError(
+            f"accumulate={settings.accumulate}: method=grpo divides its loss by the tokens of a whole batch. Answers are "
+            "learned in one pass; for less memory choose a smaller batch= or method.group=."
+        )
+    if not isinstance(method, LearnsFromRewards):
+        raise UserError(f"method={type(method).__name__} does not learn from rewards.")
+    rewards = create_rewards(settings, source)
+    rewards.check(prompts)
+    method.answer_rewards = TokenRewards(rewards, modality)

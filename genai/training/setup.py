@@ -110,7 +110,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     train, val = _pack_data(modality, source, settings, uses_rewards)
     method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
     _check_batches(method, train, config.values)
-    attach_rewards(method if uses_rewards else None, modality, source, settings, hardware)
+    prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
+    attach_rewards(method if uses_rewards else None, modality, source, settings, hardware, prompts)
     base_record = base.record if base else resumed.record.base if resumed else None
     if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
         train, val = (

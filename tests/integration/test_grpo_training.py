@@ -35,6 +35,8 @@ def hang(prompt, sample):
         time.sleep(0.01)
 def fail(prompt, sample):
     raise KeyError(sample)
+def same(prompt, sample):
+    return -0.3
 def later(prompt, sample):
     global calls
     calls += 1
@@ -147,12 +149,32 @@ def test_the_checkpoint_before_a_failure_is_kept(words: list[str], plugin: str) 
         (["rewards=[exakt]"], "There is no reward 'exakt'. Did you mean 'exact'?"),
         (["init_from=null"], "method= needs init_from="),
         (["method.group=1"], "method.group=1"),
+        (["accumulate=2"], "accumulate=2: method=grpo divides its loss by the tokens of a whole batch."),
+        (["rewards={regex: {pattern: '('}}"], "rewards.regex.pattern='('"),
     ],
 )
-def test_a_mistake_is_named(words: list[str], more: list[str], message: str) -> None:
+def test_a_mistake_is_named(words: list[str], more: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         fit(words, "steps=1", *more)
     assert message in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_prompts_without_a_reward_are_named_before_a_run_begins(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genai.rewards.passes.check_sandbox", lambda: None)
+    with pytest.raises(UserError, match="no problem has the prompt of the question 'make:"):
+        fit(words, "steps=1", "rewards=[passes]")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dead_groups_alone_change_no_weights(words: list[str], plugin: str, taught: Path) -> None:
+    run = fit(words, "steps=2", plugin, "rewards=[odd_rewards.same]", "method.group=7", "optimizer.weight_decay=0.5")
+    assert [float(row["grad_norm"]) for row in rows(run)] == [0, 0]
+    trained = genai.load(run.folder, weights="raw", device="cpu").method.state_dict()
+    base = genai.load(taught, device="cpu").method.state_dict()
+    assert all(tensor.equal(trained[name]) for name, tensor in base.items())
 
 
 def test_rewards_are_for_grpo_alone(taught: Path, tmp_path: Path) -> None:

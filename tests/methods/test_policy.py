@@ -15,6 +15,12 @@ def test_an_advantage_is_the_difference_to_the_mean_of_the_group() -> None:
     assert is_live.tolist() == [True, False, True]
 
 
+def test_equal_rewards_have_an_advantage_of_exactly_zero() -> None:
+    rewards = torch.full((1, 7), 0.3)
+    assert (rewards - rewards.mean(1, keepdim=True)).any()  # the mean is rounded
+    assert not group_advantages(rewards)[0].any()
+
+
 def test_the_loss_is_divided_by_the_tokens_of_the_answers() -> None:
     log_probs = torch.tensor([[-1.0, -2.0, -9.0], [-3.0, -4.0, -5.0]])
     mask = torch.tensor([[True, True, False], [True, True, True]])

@@ -30,6 +30,14 @@ def test_dead_groups_are_named_once_with_the_reason() -> None:
 def test_a_low_entropy_is_named() -> None:
     (line,) = lines(60, entropy=0.05)
     assert line.startswith("the entropy is 0.050 nats")
+    assert lines(60, entropy=0.05, reward=0.95) == []  # it has learned
+
+
+def test_a_validation_before_the_first_step_of_a_resumed_run_says_nothing() -> None:
+    health = PolicyHealth(6)
+    assert health.check_held_out(0.5) is None
+    health.update(GOOD)
+    assert health.check_held_out(0.1) is None
 
 
 def test_a_line_comes_once() -> None:

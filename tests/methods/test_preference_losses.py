@@ -15,6 +15,8 @@ from genai.methods.preference_losses import (
 )
 
 CHOSEN, REJECTED = torch.tensor([2.0, -1.0, 0.0]), torch.tensor([-3.0, 4.0, 0.0])
+LIKELY = torch.tensor([-3.0, 5.0, 1.0])
+"""Rejected answers whose mean change, 1, is not that of the chosen ones, 1 / 3."""
 
 
 def sigmoid(x: float) -> float:
@@ -39,16 +41,16 @@ def test_ipo_has_a_target() -> None:
 
 
 def test_kto_compares_with_the_mean_change_of_the_other_answers() -> None:
-    points = [max(0.0, 1 / 3), max(0.0, 1 / 3)]  # of chosen and rejected answers
+    points = [1, 1 / 3]  # of chosen answers, the mean of the rejected ones, and the other way round
     expected = [
         (1 - sigmoid(0.1 * (w - points[0])) + 1 - sigmoid(0.1 * (points[1] - y))) / 2
-        for w, y in zip(CHOSEN.tolist(), REJECTED.tolist(), strict=True)
+        for w, y in zip(CHOSEN.tolist(), LIKELY.tolist(), strict=True)
     ]
-    torch.testing.assert_close(kto_loss(CHOSEN, REJECTED, 0.1), torch.tensor(expected))
+    torch.testing.assert_close(kto_loss(CHOSEN, LIKELY, 0.1), torch.tensor(expected))
     falling = kto_loss(torch.tensor([-1.0]), torch.tensor([-5.0]), 0.1)  # a reference point is never below 0
     assert float(falling) == pytest.approx((1 - sigmoid(-0.1) + 1 - sigmoid(0.5)) / 2)
     chosen = CHOSEN.clone().requires_grad_()
-    kto_loss(chosen, REJECTED, 0.1)[0].backward()
+    kto_loss(chosen, LIKELY, 0.1)[0].backward()
     assert chosen.grad is not None and chosen.grad[1:].eq(0).all()  # no gradient through the reference points
 
 

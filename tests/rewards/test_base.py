@@ -9,7 +9,7 @@ import pytest
 
 from genai.core.errors import RunError, UserError
 from genai.data.tasks import Tasks
-from genai.media.chat import Question
+from genai.media.chat import Chat, Question
 from genai.rewards.base import BatchReward, Rewards, WeightedReward, parse_rewards
 from tests.rewards.test_answers import question
 
@@ -33,6 +33,34 @@ def test_equal_answers_are_scored_once() -> None:
     rewards = rewards_of(lambda prompt, sample: calls.append(sample) or 1.0)
     assert rewards.score([PROMPT] * 4, ["a", "b", "a", "a"])[0] == [1, 1, 1, 1]
     assert calls == ["a", "b"]
+
+
+def test_questions_with_the_same_text_in_other_conversations_are_scored_apart() -> None:
+    def names_system(prompt: Question, sample: str) -> float:
+        return float(prompt.chat.messages[0]["content"] == sample)
+
+    last = [{"role": "user", "content": "And?"}, {"role": "assistant", "content": "x"}]
+    first, second = (
+        Question.from_chats([Chat.from_messages([{"role": "system", "content": system}, *last])]) for system in "ab"
+    )
+    assert first == second
+    assert rewards_of(names_system).score([first, first, second, second], ["a", "b", "a", "b"])[0] == [1, 0, 0, 1]
+
+
+def test_a_batch_reward_that_fails_or_hangs_is_named() -> None:
+    class Fails(BatchReward):
+        def scores(self, prompts: Any, samples: Any) -> list[float]:
+            raise KeyError(samples[0])
+
+    class Hangs(BatchReward):
+        def scores(self, prompts: Any, samples: Any) -> list[float]:
+            time.sleep(60)
+            return []
+
+    with pytest.raises(RunError, match="the reward mine raises KeyError: 'a' for 2 answers, the first of which is"):
+        rewards_of(Fails()).score([PROMPT] * 2, ["a", "b"])
+    with pytest.raises(RunError, match=r"the reward mine takes more than 0.2 seconds for 2 answers"):
+        rewards_of(Hangs(), max_seconds=0.1).score([PROMPT] * 2, ["a", "b"])
 
 
 def test_batch_rewards_score_many_answers_at_once() -> None:
@@ -79,10 +107,14 @@ def test_a_reward_that_hangs_is_named() -> None:
         ({"length": {"charakters": 3}}, "no such option. Did you mean 'characters'?"),
         ({"length": {"characters": 0}}, "rewards.length.characters=0"),
         (["regex"], "rewards.regex needs pattern"),
+        (
+            {"regex": {"pattern": "("}},
+            "rewards.regex.pattern='(': it should be a regular expression of Python (missing )",
+        ),
         (["os.system"], "refused 'os.system'"),
         (["genai.core.files.read_text"], "refused 'genai.core.files.read_text'"),
         (["genai.rewards.base.Rewards"], "is no function reward(prompt, sample)"),
-        (["genai.rewards.answers.parse_json"], "is no function reward(prompt, sample)"),
+        (["genai.rewards.answers.check_tree"], "is no function reward(prompt, sample)"),
         (["genai.rewards.nothing.f"], "there is no module"),
     ],
 )

@@ -38,5 +38,8 @@ def test_answers_run_in_the_sandbox(tmp_path: Path) -> None:
     prompt = question("Please complete:\ndef one():", "x")
     answers = ["def one():\n    return 1", "def one():\n    return 2", "def one(:", "\n    while True: pass"]
     assert rewards.score([prompt] * 4, answers)[0] == [1, 0, 0, 0]
+    rewards.check([prompt])
+    with pytest.raises(UserError, match="no problem has the prompt"):
+        rewards.check([prompt, question("Hi", "x")])
     with pytest.raises(UserError, match="no problem has the prompt"):
         rewards.score([question("Hi", "x")], ["a"])

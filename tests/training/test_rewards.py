@@ -1,5 +1,7 @@
 """Rewards of a run."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from genai.core.errors import RunError, UserError
 from genai.data.tasks import Tasks
 from genai.modalities.text import Text
 from genai.rewards.base import Rewards, WeightedReward
-from genai.training.rewards import TokenRewards, pack_function, raise_on_all_ranks
+from genai.training.rewards import TokenRewards, attach_rewards, pack_function, raise_on_all_ranks
 from tests.rewards.test_answers import question
 
 
@@ -36,6 +38,16 @@ def test_other_modalities_have_no_prompts() -> None:
 
     with pytest.raises(UserError, match="it needs a model of modality=text"):
         pack_function(Image(16))
+
+
+def test_any_modality_and_method_with_what_is_needed_will_do() -> None:
+    modality = SimpleNamespace(pack_prompts=lambda split, cache: split)
+    assert pack_function(modality)("prompts", None) == "prompts"  # type: ignore[arg-type, comparison-overlap]
+    settings = SimpleNamespace(accumulate=1, rewards=["exact"], plugins=[])
+    method = SimpleNamespace(answer_rewards=None)
+    source, hardware = Tasks(task="make"), SimpleNamespace(strategy="auto")
+    attach_rewards(method, Text("bytes", reserved=16), source, settings, hardware)  # type: ignore[arg-type]
+    assert isinstance(method.answer_rewards, TokenRewards)
 
 
 def test_data_have_default_rewards() -> None:
