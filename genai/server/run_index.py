@@ -61,6 +61,11 @@ class RunIndex:
         self._scan_time = -SCAN_SECONDS
         self._lock = threading.RLock()
 
+    def reset(self) -> None:
+        """Ask again which runs go on at the next request: one has ended."""
+        with self._lock:
+            self._is_running.clear()
+
     def list(self) -> dict[str, Any]:
         """Return all runs as plain data, the newest first."""
         entries = []

@@ -180,7 +180,7 @@ class Training:
                 raise APIError(503, "the server is about to end.", "draining", 5)
             if any(not each.is_over for each in self._processes):
                 raise APIError(409, "a training goes on already: wait for its end, or stop it.", "training_runs")
-            process = TrainingProcess(words, self.index.root, seconds, options.steps, hidden)
+            process = TrainingProcess(words, self.index.root, seconds, options.steps, hidden, self.index.reset)
             self._processes = [*self._processes, process][-MAX_PROCESSES:]
         return process
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,7 @@ class TrainingProcess:
         runs: the folder in which it makes its run.
         seconds, steps: length of the run, as far as it is known.
         hidden: folders that are not told, with the names to show for them.
+        on_end: called in a thread when the process has ended.
 
     Attributes:
         id: unguessable name.
@@ -51,10 +52,17 @@ class TrainingProcess:
     """
 
     def __init__(
-        self, words: Sequence[str], runs: Path, seconds: float | None, steps: int | None, hidden: dict[str, str]
+        self,
+        words: Sequence[str],
+        runs: Path,
+        seconds: float | None,
+        steps: int | None,
+        hidden: dict[str, str],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self.id, self.words, self.runs = secrets.token_hex(12), [*words], runs
         self.seconds, self.steps, self.hidden = seconds, steps, hidden
+        self.on_end = on_end
         self.run: str | None = None
         self.created = time.time()
         self._start_time = 0.0
@@ -144,6 +152,7 @@ class TrainingProcess:
             if text.strip():
                 self._lines.append(one_line(text.rpartition("\r")[2])[:LINE_LENGTH])
         self._process.wait()
+        self.on_end()
 
     def _find_run(self, text: str) -> None:
         with suppress(ValueError):  # no folder below that of the runs
