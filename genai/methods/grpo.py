@@ -56,8 +56,8 @@ class GRPO(Autoregressive):
     """Group-relative policy optimization (arXiv:2402.03300) on policy: sample answers, reward them, make one step.
 
     Several answers are sampled to each prompt. Those that have more reward than the others become more probable. An
-    answer that is cut at ``length`` has at most the reward 0, as a sum; its parts are reported as they are. It samples as ``Autoregressive``, and has its loss for
-    other batches than prompts.
+    answer that is cut at ``length`` has at most the reward 0, as a sum; its parts are reported as they are. It samples
+    as ``Autoregressive``, and has its loss for other batches than prompts.
 
     Args:
         network: an ``AutoregressiveNetwork`` of tokens.

@@ -17,8 +17,8 @@ def group_advantages(rewards: Tensor) -> tuple[Tensor, Tensor]:
         rewards: (prompts, group).
 
     Returns:
-        The advantages (prompts, group), 0 in dead groups, and whether the answers to a prompt have different rewards (prompts,). Equal
-        ones say nothing: their group is dead.
+        The advantages (prompts, group), and whether the answers to a prompt have different rewards (prompts,). Equal
+        ones say nothing: their group is dead, and its advantages are 0.
     """
     is_live = rewards.amax(1) - rewards.amin(1) > MIN_SPREAD
     advantages = rewards - rewards.mean(1, keepdim=True)

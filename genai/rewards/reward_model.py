@@ -21,5 +21,9 @@ class RewardModel(BatchReward):
         self.reward = load_reward(ckpt)
 
     def scores(self, prompts: Sequence[Question], samples: Sequence[str]) -> list[float]:
-        """Return the scores. Raises ``UserError`` for a question that the model cannot read."""
-        return [self.reward(prompt.chat.question, sample) for prompt, sample in zip(prompts, samples, strict=True)]
+        """Return the scores, -10 of an answer that holds a mark of the model's chat template.
+
+        Raises:
+            UserError: a question that the model cannot read.
+        """
+        return self.reward.scores([prompt.chat.question for prompt in prompts], samples)

@@ -11,7 +11,6 @@ from genai.core.data import PackedDataset, Source, Split
 from genai.core.device import DeviceConfig
 from genai.core.errors import RunError, UserError
 from genai.media.chat import Question
-from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.rewards.base import MAX_SECONDS, Rewards, parse_rewards
 from genai.training.config import TrainSettings
@@ -94,7 +93,7 @@ def pack_function(modality: Modality) -> Callable[[Split, Path], PackedDataset]:
 
 
 def attach_rewards(
-    method: Method | None,
+    method: LearnsFromRewards | None,
     modality: Modality,
     source: Source,
     settings: TrainSettings,
@@ -116,11 +115,9 @@ def attach_rewards(
         raise UserError("method=grpo samples while it trains, for which it needs whole weights: use trainer=ddp.")
     if settings.accumulate > 1:
         raise UserError(
-            f"accumulate={settings.accumulate}: method=grpo divides its loss by the tokens of a whole batch. Answers are "
-            "learned in one pass; for less memory choose a smaller batch= or method.group=."
+            f"accumulate={settings.accumulate}: method=grpo divides its loss by the tokens of a whole batch, so it "
+            "takes it in one part. For less memory choose a smaller batch= or method.group=."
         )
-    if not isinstance(method, LearnsFromRewards):
-        raise UserError(f"method={type(method).__name__} does not learn from rewards.")
     rewards = create_rewards(settings, source)
     rewards.check(prompts)
     method.answer_rewards = TokenRewards(rewards, modality)

@@ -12,11 +12,13 @@ from tests.rewards.test_answers import question
 def test_the_score_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def score(messages: list[dict[str, str]], sample: str) -> float:
-        calls.append((messages[-1]["content"], sample))
-        return 2.5
+    class Scorer:
+        def scores(self, prompts: list[list[dict[str, str]]], samples: list[str]) -> list[float]:
+            calls.extend((prompt[-1]["content"], sample) for prompt, sample in zip(prompts, samples, strict=True))
+            return [2.5] * len(samples)
 
-    monkeypatch.setattr("genai.rewards.reward_model.load_reward", lambda ckpt: score if ckpt == "runs/my_run" else None)
+    scorers = {"runs/my_run": Scorer()}
+    monkeypatch.setattr("genai.rewards.reward_model.load_reward", scorers.get)
     rewards = Rewards(parse_rewards({"reward_model": {"weight": 2, "ckpt": "runs/my_run"}}, None))  # type: ignore[arg-type]
     assert rewards.score([question("Where?", "Here.")], ["There."]) == ([5.0], {"reward_model": [2.5]})
     assert calls == [("Where?", "There.")]
