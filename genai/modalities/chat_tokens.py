@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.errors import UserError
-from genai.media.chat import Chat
+from genai.media.chat import Chat, Message
 from genai.modalities.chat_template import ChatTemplate
 
 
@@ -33,6 +33,8 @@ class ChatModality(Protocol):
     def encode_prompt(self, text: str) -> Tensor: ...
 
     def prompt_bytes(self, x: Tensor) -> bytes: ...
+
+    def render_chats(self, conversations: Sequence[tuple[Sequence[Message], bool]]) -> list[str | UserError]: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -60,16 +62,15 @@ def tokenize_chats(modality: ChatModality, chats: Sequence[Chat]) -> list[list[C
     Returns:
         For each conversation one sequence; several if the template writes earlier messages differently when others
         follow, so that an answer does not stand in the whole conversation as the model has to write it. Or the error of
-        the template, such as roles that have to alternate.
+        the template, such as roles that have to alternate, or of a message that contains a special token.
     """
-    assert modality.chat_template is not None
     requests = [
         (chat.messages[: index + has_answer], not has_answer)
         for chat in chats
         for index in chat.answers
         for has_answer in (False, True)
     ]
-    texts = iter(modality.chat_template.render_all(requests))
+    texts = iter(modality.render_chats(requests))
     return [_tokenize_chat(modality, [next(texts) for _ in range(2 * len(chat.answers))]) for chat in chats]
 
 

@@ -70,12 +70,11 @@ def pack_prompts(modality: ChatModality, split: Split, cache: Path) -> PackedPro
         chat: Chat = example.media
         chats.setdefault(json.dumps(list(chat.question)), []).append(chat)
     questions = [Question.from_chats(group) for group in chats.values()]
-    key = cache_key(split.content_hash, "prompts", 1, modality.state(), modality.block)
+    key = cache_key(split.content_hash, "prompts", 2, modality.state(), modality.block)
     errors = list[str]()
 
     def write(path: Path) -> None:
-        assert modality.chat_template is not None
-        texts = modality.chat_template.render_all([(question.chat.question, True) for question in questions])
+        texts = modality.render_chats([(question.chat.question, True) for question in questions])
         rows = list[np.ndarray]()
         for question, text in zip(questions, texts, strict=True):
             tokens = [] if isinstance(text, UserError) else modality.encode_prompt(text).tolist()
