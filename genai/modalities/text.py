@@ -222,7 +222,7 @@ class Text(Modality):
         if self.chat_template is None and self.reserved < chatml.MIN_RESERVED:
             raise UserError(
                 f"conversations need {chatml.MIN_RESERVED} reserved tokens for the marks around messages; this model "
-                f"has {self.reserved}. Train one with modality.reserved=16, or begin with a model that has a chat template."
+                f"has {self.reserved}. Train one with modality.reserved=16, or begin with a model that chats."
             )
         self.chat_template = self.chat_template or ChatTemplate(chatml.SOURCE)
 
