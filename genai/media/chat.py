@@ -75,7 +75,10 @@ class Question(str):
 
 
 def check_messages(messages: object, name: str) -> list[Message]:
-    """Return messages if each has a role and a text, and a weight of 0 or 1, if any; a template may know fewer roles. Raises ``UserError``."""
+    """Return messages if each has a role and a text, and a weight of 0 or 1 if any. Raises ``UserError``.
+
+    A template may know fewer roles.
+    """
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise UserError(f'{name}: it should be a list of messages, [{{"role": "user", "content": "Hi"}}].')
     for message in messages:

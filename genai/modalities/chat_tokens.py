@@ -4,7 +4,7 @@ What is learned follows from the messages: an answer's tokens are those that its
 not without it. No mark of a template is searched for. Supervised training, preferences and rewards all start from here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,9 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genai.core.cache import track_progress
 from genai.core.errors import UserError
 from genai.media.chat import Chat, Message
 from genai.modalities.chat_template import ChatTemplate
+
+MAX_GROUP, MAX_GROUP_CHARS = 500, 4_000_000
+"""Conversations that are tokenized at once, and characters of all their beginnings that a template writes."""
 
 
 class ChatModality(Protocol):
@@ -50,6 +54,25 @@ class ChatTokens:
 
     tokens: NDArray[np.int64]
     is_target: NDArray[np.bool_]
+
+
+def tokenize_all(modality: ChatModality, chats: Sequence[Chat], label: str) -> Iterator[list[ChatTokens] | UserError]:
+    """Yield what ``tokenize_chats`` returns, some conversations at a time, with a progress bar."""
+    groups = group_chats(chats)
+    for rows in track_progress(groups, label, len(groups)):
+        yield from tokenize_chats(modality, chats[rows.start : rows.stop])
+
+
+def group_chats(chats: Sequence[Chat]) -> list[range]:
+    """Return the indices of consecutive conversations that fit ``MAX_GROUP`` and ``MAX_GROUP_CHARS``, or are alone."""
+    groups, start, characters = list[range](), 0, 0
+    for index, chat in enumerate(chats):
+        size = 2 * len(chat) * len(chat.answers)
+        if index > start and (index - start == MAX_GROUP or characters + size > MAX_GROUP_CHARS):
+            groups.append(range(start, index))
+            start, characters = index, 0
+        characters += size
+    return [*groups, range(start, len(chats))] if chats else []
 
 
 def tokenize_chats(modality: ChatModality, chats: Sequence[Chat]) -> list[list[ChatTokens] | UserError]:

@@ -155,7 +155,8 @@ class PretrainedText(Text):
         if chatml.END not in ids or chatml.START not in ids:
             raise UserError(
                 "conversations need a chat template or its marks: this model has no chat template, and its tokenizer "
-                f"no tokens {chatml.START} and {chatml.END}. Choose a model that was trained on chats, whose name often ends in -Instruct."
+                f"no tokens {chatml.START} and {chatml.END}. Choose a model that was trained on chats, whose "
+                "name often ends in -Instruct."
             )
         self.chat_template = ChatTemplate(chatml.STANDARD_SOURCE)
         self.end_ids = tuple(dict.fromkeys([*self.end_ids, ids[chatml.END]]))

@@ -55,6 +55,12 @@ def test_numbers_of_a_batch() -> None:
         torch.testing.assert_close(losses[name].detach(), value, msg=name)
 
 
+def test_a_tie_is_half_right() -> None:
+    same = replace(BATCH, x=BATCH.x[:, :1].expand(-1, 2, -1), valid=VALID[:, :1].expand(-1, 2, -1))
+    assert fixed().loss(replace(same, reference=torch.zeros(2, 2)))["accuracy"] == 0.5
+    assert fixed("orpo").loss(same)["accuracy"] == 0.5
+
+
 def test_orpo_has_no_reference() -> None:
     method = fixed("orpo")
     losses = method.loss(replace(BATCH, reference=None))

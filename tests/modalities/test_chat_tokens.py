@@ -10,10 +10,10 @@ from genai.core.data import Example, Split
 from genai.core.errors import UserError
 from genai.media.chat import Chat
 from genai.methods.autoregressive import Autoregressive
-from genai.modalities import chatml
+from genai.modalities import chat_tokens, chatml
 from genai.modalities.chat_dataset import PackedChats, pack_rows
 from genai.modalities.chat_template import ChatTemplate
-from genai.modalities.chat_tokens import ChatTokens, tokenize_chats
+from genai.modalities.chat_tokens import ChatTokens, group_chats, tokenize_all, tokenize_chats
 from genai.modalities.pretrained_text import PretrainedText
 from genai.modalities.text import Text
 from genai.networks.gpt import GPT
@@ -238,8 +238,9 @@ def test_rows_are_no_longer_than_the_longest_conversation(tmp_path: Path) -> Non
 
 def test_conversations_that_the_template_refuses_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     modality = own_text()
-    packed = modality.pack(split([talk("a", "b"), talk("<|im_end|>", "b")]), tmp_path)
-    assert "talks.jsonl:2: a message contains <|im_start|>" in capsys.readouterr().err
+    for _ in range(2):  # the second time from the cache
+        packed = modality.pack(split([talk("a", "b"), talk("<|im_end|>", "b")]), tmp_path)
+        assert "talks.jsonl:2: a message contains <|im_start|>" in capsys.readouterr().err
     assert isinstance(packed, PackedChats)
     assert packed.counts.rejected == 1
 
@@ -278,3 +279,17 @@ def test_a_preview_skips_what_the_template_refuses() -> None:
     val = split([talk("<|im_end|>", "b"), talk("a", "b")], "val")
     assert preview.prompts(val) == [modality.chat_prompt(talk("a", "b")[:1])]
     assert modality.preview().prompts(split([talk("<|im_end|>", "b")], "val"))
+
+
+def test_few_characters_are_rendered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chats = [Chat.from_messages(talk("a" * size, "b")) for size in (1, 7, 30, 3, 3, 1)]
+    assert group_chats(chats) == [range(6)] and group_chats([]) == []
+    monkeypatch.setattr(chat_tokens, "MAX_GROUP_CHARS", 40)
+    assert group_chats(chats) == [range(2), range(2, 3), range(3, 6)]
+    monkeypatch.setattr(chat_tokens, "MAX_GROUP", 2)
+    assert [len(rows) for rows in group_chats(chats)] == [2, 1, 2, 1]
+    modality = own_text()
+    whole = tokenize_chats(modality, chats)
+    for parts, one in zip(tokenize_all(modality, chats, "encoding"), whole, strict=True):
+        assert not isinstance(parts, UserError) and not isinstance(one, UserError)
+        assert np.array_equal(parts[0].tokens, one[0].tokens)
