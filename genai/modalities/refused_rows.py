@@ -1,5 +1,6 @@
 """Rows of data that cannot be used: kept beside the packed file, so that they are named also when it is cached."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,11 @@ def write_refused(path: Path, errors: Sequence[tuple[int, str]]) -> None:
 
 
 def print_refused(path: Path, places: Sequence[str]) -> None:
-    """Name the refused rows of the packed file ``path`` on standard error; ``places`` are those of all rows."""
+    """Name the refused rows of the packed file ``path`` on standard error; ``places`` are those of all rows.
+
+    Only the first of several processes does.
+    """
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
     for index, reason in parse_json(read_text(path.with_suffix(SUFFIX), "record"), str(path)):
         print(one_line(f"skipped: {places[index]}: {reason}"), file=sys.stderr, flush=True)

@@ -131,7 +131,9 @@ def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | Non
 
 
 def _with_method(model: Any, config: CommandConfig, base: Base | None) -> dict[str, Any]:
-    """Return the node of a model whose method is that of ``config``; arguments that the new one has too stay, as the network.
+    """Return the node of a model whose method is that of ``config``.
+
+    Arguments that the new method has too stay, as the network.
 
     Raises:
         UserError: the new method has no such option, or is not for the networks of the old one.
