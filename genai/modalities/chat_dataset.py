@@ -16,7 +16,7 @@ from genai.core.errors import UserError
 from genai.media.chat import Chat
 from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_all
 from genai.modalities.memmap_dataset import MemmapDataset
-from genai.modalities.refused_rows import SUFFIX, print_refused, write_refused
+from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def pack_chats(modality: ChatModality, split: Split, cache: Path) -> PackedChats
             else:
                 usable.append(result)
         write_rows(path, usable, modality.block, modality.end_token, len(errors))
-        write_refused(path, errors)
+        write_skipped(path, errors)
 
     packed = PackedChats(cached_file(cache / f"{key}.i4", write, SUFFIX))
-    print_refused(packed.path, [chat.place for chat in chats])
+    print_skipped(packed.path, [chat.place for chat in chats])
     if not len(packed):
         raise UserError(
             f"no conversation ({split.name}) can be learned with a context of {modality.block:,}: {packed.summary}."

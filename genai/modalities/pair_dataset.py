@@ -15,7 +15,7 @@ from genai.core.errors import UserError
 from genai.media.chat_pair import ChatPair
 from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_all
 from genai.modalities.memmap_dataset import MemmapDataset
-from genai.modalities.refused_rows import SUFFIX, print_refused, write_refused
+from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ def pack_pairs(modality: ChatModality, split: Split, cache: Path) -> PackedPairs
             else:
                 usable.append((sequences[0], sequences[1]))
         write_pairs(path, usable, modality.block, modality.end_token, len(errors))
-        write_refused(path, errors)
+        write_skipped(path, errors)
 
     packed = PackedPairs(cached_file(cache / f"{key}.p4", write, SUFFIX))
-    print_refused(packed.path, [pair.place for pair in pairs])
+    print_skipped(packed.path, [pair.place for pair in pairs])
     if not len(packed):
         raise UserError(
             f"no pair ({split.name}) can be used with a context of {modality.block:,}: {packed.summary}. "

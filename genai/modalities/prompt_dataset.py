@@ -15,7 +15,7 @@ from genai.core.errors import UserError
 from genai.media.chat import Chat, Question
 from genai.modalities.chat_tokens import ChatModality
 from genai.modalities.memmap_dataset import MemmapDataset
-from genai.modalities.refused_rows import SUFFIX, print_refused, write_refused
+from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
 class PackedPrompts(MemmapDataset):
@@ -81,10 +81,10 @@ def pack_prompts(modality: ChatModality, split: Split, cache: Path) -> PackedPro
             rows.append(np.array(tokens, np.int32))
         lengths = np.array([len(rows), *map(len, rows)], np.int32)
         path.write_bytes(lengths.tobytes() + b"".join(row.tobytes() for row in rows))
-        write_refused(path, errors)
+        write_skipped(path, errors)
 
     packed = PackedPrompts(cached_file(cache / f"{key}.i4", write, SUFFIX), questions)
-    print_refused(packed.path, [question.chat.place for question in questions])
+    print_skipped(packed.path, [question.chat.place for question in questions])
     if not len(packed):
         raise UserError(f"no question ({split.name}) can be used with a context of {modality.block:,} tokens.")
     return packed

@@ -17,13 +17,13 @@ MAX_NAMED = 5
 """Rows that are named."""
 
 
-def write_refused(path: Path, errors: Sequence[tuple[int, str]]) -> None:
-    """Write index and reason of the first refused rows beside the packed file ``path``."""
+def write_skipped(path: Path, errors: Sequence[tuple[int, str]]) -> None:
+    """Write index and reason of the first skipped rows beside the packed file ``path``."""
     write_json(path.with_suffix(SUFFIX), [[index, short_text(reason)] for index, reason in errors[:MAX_NAMED]])
 
 
-def print_refused(path: Path, places: Sequence[str]) -> None:
-    """Name the refused rows of the packed file ``path`` on standard error; ``places`` are those of all rows.
+def print_skipped(path: Path, places: Sequence[str]) -> None:
+    """Name the skipped rows of the packed file ``path`` on standard error; ``places`` are those of all rows.
 
     Only the first of several processes does.
     """
