@@ -109,7 +109,9 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     if settings.problems and not any(metric.uses_problems for metric in metrics.values()):
         raise UserError("problems=: none of these metrics uses it. Add metrics=[passes], or leave out problems.")
     problems = Path(settings.problems).expanduser() if settings.problems else None
-    context = EvalContext(model, source, own_data, settings.n, settings.seed, settings.batch, parsed, problems)
+    context = EvalContext(
+        model, source, own_data, settings.n, settings.seed, settings.batch, parsed, problems, settings.plugins
+    )
     for metric in metrics.values():
         metric.check(context)
     file = _output_path(settings.out, run, own_data and settings.is_default)

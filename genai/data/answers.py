@@ -1,4 +1,4 @@
-"""What sources of conversations may know about other answers than their own."""
+"""Protocol of sources that can judge answers to their questions."""
 
 from typing import Protocol, runtime_checkable
 

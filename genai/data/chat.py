@@ -12,10 +12,11 @@ from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError, short_text
-from genai.core.files import check_file, read_text
+from genai.core.files import read_text
 from genai.core.plain_data import check_tree, parse_json
 from genai.core.terminal import one_line
 from genai.data.chat_layouts import find_layout, layout_names
+from genai.data.parquet_rows import read_parquet_rows
 from genai.data.text import find_texts
 from genai.data.weighted_split import select_by_weight
 from genai.media.chat import Chat
@@ -125,25 +126,15 @@ def read_rows(file: Path) -> Iterator[tuple[str, Any]]:
             if line.strip():
                 yield f"{file}:{number}", parse_json(line, f"{file}:{number}")
     elif file.suffix.lower() == ".parquet":
-        yield from ((f"{file}, row {number}", row) for number, row in enumerate(_parquet_rows(file), 1))
+        yield from (
+            (f"{file}, row {number}", check_tree(row, str(file)))
+            for number, row in enumerate(read_parquet_rows(file), 1)
+        )
     else:
         rows = parse_json(read_text(file, "text"), str(file), MAX_LIST_VALUES)
         if not isinstance(rows, list):
             raise UserError(f"{file} holds a {type(rows).__name__}, not a list of conversations.")
         yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, 1))
-
-
-def _parquet_rows(file: Path) -> Iterator[Any]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise UserError(f"{file}: Parquet needs pyarrow: pip install 'genai[parquet]'.") from None
-    check_file(file)
-    try:
-        for batch in parquet.ParquetFile(file).iter_batches():
-            yield from (check_tree(row, str(file)) for row in batch.to_pylist())
-    except (ArrowException, OSError) as error:
-        raise UserError(f"{file} cannot be read ({short_text(str(error).splitlines()[0])}).") from error
 
 
 def select_chats(chats: Mapping[str, Chat], fraction: float) -> set[str]:

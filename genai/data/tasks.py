@@ -48,7 +48,7 @@ class Tasks(SplitSource):
 
     A prompt is held out or not for good: by its hash, for every seed. A sum is held out in both orders of its numbers.
 
-    ``add`` is the sum of two numbers of two digits, ``sort`` sorts five digits, ``reverse`` turns five letters round,
+    ``add`` is the sum of two numbers of two digits, ``sort`` sorts five digits, ``reverse`` reverses five letters,
     and ``make`` finds two numbers with a given sum, which has many right answers; of its 89 sums, 20 are held out.
 
     Args:

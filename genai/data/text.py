@@ -14,10 +14,10 @@ from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
-from genai.core.files import check_file
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.parquet_rows import read_parquet_rows
 from genai.data.text_split import split_documents
 from genai.media.text import Document
 
@@ -183,7 +183,7 @@ def read_documents(file: Path, field: str, documents: str = "files") -> Iterator
             if line.strip():
                 yield _json_field(line, field, f"{file}:{number}")
     elif file.suffix.lower() == ".parquet":
-        yield from _parquet_column(file, field)
+        yield from (str(row[field]) for row in read_parquet_rows(file, [field]) if row[field])
     else:
         text = str(Document.read(file))
         items = _json_items(text, field) if file.suffix.lower() == ".json" else None
@@ -222,18 +222,6 @@ def _json_field(line: str, field: str, where: str) -> str:
     if not isinstance(value, dict) or not isinstance(value.get(field), str):
         raise UserError(f"{where} has no text in the field '{field}'; the file is skipped.")
     return _to_unicode(str(value[field]))
-
-
-def _parquet_column(file: Path, field: str) -> Iterator[str]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise UserError(f"{file}: Parquet needs pyarrow: pip install 'genai[parquet]'.") from None
-    check_file(file)
-    try:
-        yield from (str(value) for value in parquet.read_table(file, columns=[field])[field].to_pylist() if value)
-    except (ArrowException, KeyError, OSError) as error:
-        raise UserError(f"{file} has no readable column '{field}' ({str(error).splitlines()[0][:100]}).") from error
 
 
 def _make_split(name: str, texts: Sequence[str]) -> Split:

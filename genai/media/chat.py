@@ -75,7 +75,10 @@ class Question(str):
 
 
 def check_messages(messages: object, name: str) -> list[Message]:
-    """Return messages if each has a role and a text; a template may know fewer roles. Raises ``UserError``."""
+    """Return messages if each has a role and a text, and a weight of 0 or 1 if any. Raises ``UserError``.
+
+    A template may know fewer roles.
+    """
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise UserError(f'{name}: it should be a list of messages, [{{"role": "user", "content": "Hi"}}].')
     for message in messages:
@@ -83,4 +86,7 @@ def check_messages(messages: object, name: str) -> list[Message]:
             raise UserError(f"{name}: {short_repr(message)} is no message with a role and a content, which are texts.")
         if message["role"] not in ROLES:
             raise UserError(f"{name}: there is no role {short_repr(message['role'])}. There are: {join_names(ROLES)}.")
+        weight = message.get("weight", 1)
+        if not isinstance(weight, int | float) or weight not in (0, 1):
+            raise UserError(f"{name}: the weight of a message is 0 or 1, not {short_repr(weight)}.")
     return list(messages)

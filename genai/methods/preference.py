@@ -65,8 +65,10 @@ class Preference(Autoregressive):
         """Return the loss of pairs and its parts; of other texts, that of ``Autoregressive``.
 
         Returns:
-            ``loss``, and its parts ``preference_loss`` and ``sft_loss``; ``margin``, the argument of the logistic
-            function in the paper; ``accuracy``, the fraction of pairs with a margin above 0; by how many nats the
+            ``loss``, and its parts ``preference_loss`` and ``sft_loss``; ``margin``, beta times the difference
+            of both changes, which is the argument of the logistic function of ``dpo`` (``ipo`` and ``kto`` report it,
+            too, though their losses do not contain it), and of ``orpo`` the log odds ratio; ``accuracy``, the fraction
+            of pairs with a margin above 0, where 0 counts half; by how many nats the
             log-probabilities have changed, ``chosen_change`` and ``rejected_change`` (of ``orpo``: the
             log-probabilities themselves, ``chosen_log_prob`` and ``rejected_log_prob``); tokens of the answers,
             ``chosen_length`` and ``rejected_length``.
@@ -91,7 +93,7 @@ class Preference(Autoregressive):
             "preference_loss": losses.mean(),
             "sft_loss": sft_loss,
             "margin": margins.mean(),
-            "accuracy": (margins > 0).float().mean(),
+            "accuracy": (margins.sign() / 2 + 0.5).mean(),
             **{f"{side}_{name}": x[i] for name, x in numbers.items() for i, side in enumerate(("chosen", "rejected"))},
         }
 

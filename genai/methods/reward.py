@@ -77,7 +77,7 @@ class Reward(Method):
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the loss of pairs, ``margin`` (the difference of the scores), ``accuracy`` (the fraction of pairs
-        whose chosen answer has the higher score), and the scores, ``chosen_score`` and ``rejected_score``."""
+        whose chosen answer has the higher score; equal scores count half), and the scores, ``chosen_score`` and ``rejected_score``."""
         assert isinstance(batch, PairBatch) and batch.valid is not None
         valid = batch.valid.flatten(0, 1)
         last = (valid * torch.arange(1, valid.shape[1] + 1, device=valid.device)).amax(1)
@@ -87,7 +87,7 @@ class Reward(Method):
         return {
             "loss": bradley_terry_loss(chosen, rejected).mean(),
             "margin": margins.mean(),
-            "accuracy": (margins > 0).float().mean(),
+            "accuracy": (margins.sign() / 2 + 0.5).mean(),
             "chosen_score": chosen.detach().mean(),
             "rejected_score": rejected.detach().mean(),
         }

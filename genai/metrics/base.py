@@ -1,6 +1,7 @@
 """Base class of metrics, the registry of their names, and what they share: data, samples and losses of a model."""
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
 from genai.core.progress import ProgressBar
 from genai.core.renamed import current_metrics, module_getattr
+from genai.core.terminal import one_line
 from genai.inference.model import Model
 from genai.inference.reference import with_stored_reference
 from genai.inference.validation import validation_batch_size, validation_losses
@@ -86,6 +88,8 @@ class EvalContext:
         batch: samples generated at once.
         options: parsed options of the modality and the method.
         problems: file of programming problems; ``None``: those of genai.
+        plugins: packages besides genai whose classes are allowed.
+        notes: what ``note`` has printed.
     """
 
     model: Model
@@ -96,6 +100,8 @@ class EvalContext:
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
     problems: Path | None = None
+    plugins: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
     _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
@@ -112,7 +118,7 @@ class EvalContext:
     def losses(self) -> dict[str, float]:
         """Validation losses of the method by name, averaged over the whole held-out split."""
         model = self.model
-        val = with_stored_reference(model.method, model.modality, model.header, self.val)
+        val = with_stored_reference(model.method, model.modality, model.header, self.val, self.plugins)
         with ProgressBar("held-out loss", -(-len(self.val) // validation_batch_size(self.val))) as bar:
             sums, weight = validation_losses(model.method, val, seed=self.seed, before_batch=bar.step)
         return {name: float(value / weight) for name, value in sums.items()}
@@ -129,6 +135,12 @@ class EvalContext:
         if not self.own_data:
             return {"": (trained + held_out, "all combinations")}
         return {"": (trained, "trained combinations"), "_held_out": (held_out, "held-out combinations")}
+
+    def note(self, text: str) -> None:
+        """Print a line on standard error, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            print(one_line(f"note: {text}"), file=sys.stderr, flush=True)
 
     def samples(self, prompts: Sequence[str], **defaults: Any) -> list[Any]:
         """Return one sample of the model's first part for each prompt. They are cached, so that metrics share them.

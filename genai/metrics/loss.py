@@ -1,5 +1,6 @@
 """The loss on the held-out split."""
 
+from genai.core.errors import UserError
 from genai.core.renamed import module_getattr
 from genai.metrics.base import EvalContext, Metric, Result
 
@@ -11,9 +12,16 @@ class ValidationLoss(Metric):
     """
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
-        """Return ``val_loss``, and ``val_<part>`` for each part that the method names."""
+        """Return ``val_loss``, and ``val_<part>`` for each part that the method names.
+
+        It is unknown if the method compares with a model that is not there any more.
+        """
+        try:
+            losses = context.losses
+        except UserError as reason:
+            return {"val_loss": Result(None, f"the held-out loss is unknown: {reason}")}
         split = "on the whole held-out split" if context.own_data else "on the held-out split of other data"
-        return {f"val_{name}": Result(value, f"{name} {split}") for name, value in context.losses.items()}
+        return {f"val_{name}": Result(value, f"{name} {split}") for name, value in losses.items()}
 
 
 __getattr__ = module_getattr(__name__)

@@ -1,6 +1,5 @@
 """Conversations packed into rows: several share one, and none sees another."""
 
-import sys
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -10,17 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genai.core.batch import Batch, batch_ranges
-from genai.core.cache import cache_key, cached_file, track_progress
+from genai.core.batch import Batch
+from genai.core.cache import cache_key, cached_file
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
-from genai.core.terminal import one_line
-from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_chats
+from genai.media.chat import Chat
+from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_all
 from genai.modalities.memmap_dataset import MemmapDataset
-
-TOKENIZED_AT_ONCE = 500
-MAX_REJECTED = 5
-"""Conversations that a template refuses and that are named."""
+from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
 @dataclass(frozen=True)
@@ -84,23 +80,21 @@ class PackedChats(MemmapDataset):
 
 def pack_chats(modality: ChatModality, split: Split, cache: Path) -> PackedChats:
     """Return conversations in rows, cached. Raises ``UserError`` if none can be used."""
-    key = cache_key(split.content_hash, "chat", 1, modality.state(), modality.block, modality.end_tokens)
-    errors = list[str]()
+    key = cache_key(split.content_hash, "chat", 2, modality.state(), modality.block, modality.end_tokens)
+    chats: list[Chat] = [example.media for example in split]
 
     def write(path: Path) -> None:
-        usable, parts = list[list[ChatTokens]](), list(batch_ranges(len(split), TOKENIZED_AT_ONCE))
-        for rows in track_progress(parts, f"encoding conversations ({split.name})", len(parts)):
-            chats = [split[index].media for index in rows]
-            for chat, result in zip(chats, tokenize_chats(modality, chats), strict=True):
-                if isinstance(result, UserError):
-                    errors.append(f"{chat.place}: {result}")
-                else:
-                    usable.append(result)
+        usable, errors = list[list[ChatTokens]](), list[tuple[int, str]]()
+        for index, result in enumerate(tokenize_all(modality, chats, f"encoding conversations ({split.name})")):
+            if isinstance(result, UserError):
+                errors.append((index, str(result)))
+            else:
+                usable.append(result)
         write_rows(path, usable, modality.block, modality.end_token, len(errors))
+        write_skipped(path, errors)
 
-    packed = PackedChats(cached_file(cache / f"{key}.i4", write))
-    for error in errors[:MAX_REJECTED]:
-        print(one_line(f"skipped: {error}"), file=sys.stderr, flush=True)
+    packed = PackedChats(cached_file(cache / f"{key}.i4", write, SUFFIX))
+    print_skipped(packed.path, [chat.place for chat in chats])
     if not len(packed):
         raise UserError(
             f"no conversation ({split.name}) can be learned with a context of {modality.block:,}: {packed.summary}."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -82,11 +83,14 @@ class ChatTemplate:
             raise text
         return text
 
-    def render_all(self, conversations: Sequence[tuple[Sequence[Message], bool]]) -> list[str | UserError]:
+    def render_all(
+        self, conversations: Sequence[tuple[Sequence[Message], bool]], marks: Sequence[str] = ()
+    ) -> list[str | UserError]:
         """Render many conversations, several in one process.
 
         Args:
             conversations: arguments of ``render``.
+            marks: texts that messages must not contain, because they are special tokens.
 
         Returns:
             For each the text, or the error that it causes.
@@ -94,6 +98,11 @@ class ChatTemplate:
         Raises:
             UserError, RunError: no conversation can be rendered.
         """
+        errors = [_mark_error(messages, marks) for messages, _ in conversations] if marks else []
+        if any(errors):
+            accepted = [each for each, error in zip(conversations, errors, strict=True) if error is None]
+            texts = iter(self.render_all(accepted))
+            return [error or next(texts) for error in errors]
         if self.source == chatml.SOURCE:  # it is known: no process is needed
             return [_try_render(*conversation) for conversation in conversations]
         parts = [conversations[start : start + MAX_BATCH] for start in range(0, len(conversations), MAX_BATCH)]
@@ -120,6 +129,14 @@ class ChatTemplate:
             else UserError(f"the chat template of this model fails: {short_text(answer.get('error')).rstrip('.')}.")
             for answer in _run(request, seconds)
         ]
+
+
+def _mark_error(messages: Sequence[Message], marks: Sequence[str]) -> UserError | None:
+    """Return the error of a conversation with a message that contains a mark: it would be read as the end of it."""
+    pattern = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))))
+    texts = (str(value) for message in messages for value in dict(message).values())
+    found = next((match for text in texts if (match := pattern.search(text))), None)
+    return UserError(f"a message contains {short_text(found[0])}, a special token of this model.") if found else None
 
 
 def _try_render(messages: Sequence[Message], add_generation_prompt: bool) -> str | UserError:

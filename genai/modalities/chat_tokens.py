@@ -4,7 +4,7 @@ What is learned follows from the messages: an answer's tokens are those that its
 not without it. No mark of a template is searched for. Supervised training, preferences and rewards all start from here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,9 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from genai.core.cache import track_progress
 from genai.core.errors import UserError
-from genai.media.chat import Chat
+from genai.media.chat import Chat, Message
 from genai.modalities.chat_template import ChatTemplate
+
+MAX_GROUP, MAX_GROUP_CHARS = 500, 4_000_000
+"""Conversations that are tokenized at once, and characters of all their beginnings that a template writes."""
 
 
 class ChatModality(Protocol):
@@ -34,6 +38,8 @@ class ChatModality(Protocol):
 
     def prompt_bytes(self, x: Tensor) -> bytes: ...
 
+    def render_chats(self, conversations: Sequence[tuple[Sequence[Message], bool]]) -> list[str | UserError]: ...
+
     def state(self) -> dict[str, Any]: ...
 
 
@@ -50,6 +56,25 @@ class ChatTokens:
     is_target: NDArray[np.bool_]
 
 
+def tokenize_all(modality: ChatModality, chats: Sequence[Chat], label: str) -> Iterator[list[ChatTokens] | UserError]:
+    """Yield what ``tokenize_chats`` returns, some conversations at a time, with a progress bar."""
+    groups = group_chats(chats)
+    for rows in track_progress(groups, label, len(groups)):
+        yield from tokenize_chats(modality, chats[rows.start : rows.stop])
+
+
+def group_chats(chats: Sequence[Chat]) -> list[range]:
+    """Return the indices of consecutive conversations that fit ``MAX_GROUP`` and ``MAX_GROUP_CHARS``, or are alone."""
+    groups, start, characters = list[range](), 0, 0
+    for index, chat in enumerate(chats):
+        size = 2 * len(chat) * len(chat.answers)
+        if index > start and (index - start == MAX_GROUP or characters + size > MAX_GROUP_CHARS):
+            groups.append(range(start, index))
+            start, characters = index, 0
+        characters += size
+    return [*groups, range(start, len(chats))] if chats else []
+
+
 def tokenize_chats(modality: ChatModality, chats: Sequence[Chat]) -> list[list[ChatTokens] | UserError]:
     """Return the tokens of each conversation up to its last answer.
 
@@ -60,16 +85,15 @@ def tokenize_chats(modality: ChatModality, chats: Sequence[Chat]) -> list[list[C
     Returns:
         For each conversation one sequence; several if the template writes earlier messages differently when others
         follow, so that an answer does not stand in the whole conversation as the model has to write it. Or the error of
-        the template, such as roles that have to alternate.
+        the template, such as roles that have to alternate, or of a message that contains a special token.
     """
-    assert modality.chat_template is not None
     requests = [
         (chat.messages[: index + has_answer], not has_answer)
         for chat in chats
         for index in chat.answers
         for has_answer in (False, True)
     ]
-    texts = iter(modality.chat_template.render_all(requests))
+    texts = iter(modality.render_chats(requests))
     return [_tokenize_chat(modality, [next(texts) for _ in range(2 * len(chat.answers))]) for chat in chats]
 
 

@@ -1,6 +1,5 @@
 """Pairs of conversations packed into rows: the tokens with the chosen and with the rejected answer."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -13,13 +12,10 @@ from genai.core.batch import PairBatch
 from genai.core.cache import cache_key, cached_file
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
-from genai.core.terminal import one_line
 from genai.media.chat_pair import ChatPair
-from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_chats
+from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_all
 from genai.modalities.memmap_dataset import MemmapDataset
-
-MAX_ERRORS = 5
-"""Pairs that a template refuses and that are named."""
+from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
 @dataclass(frozen=True)
@@ -83,25 +79,25 @@ class PackedPairs(MemmapDataset):
 
 def pack_pairs(modality: ChatModality, split: Split, cache: Path) -> PackedPairs:
     """Return pairs in rows, cached. Raises ``UserError`` if none can be used."""
-    key = cache_key(split.content_hash, "pairs", 1, modality.state(), modality.block, modality.end_tokens)
-    errors = list[str]()
+    key = cache_key(split.content_hash, "pairs", 2, modality.state(), modality.block, modality.end_tokens)
+    pairs: list[ChatPair] = [example.media for example in split]
 
     def write(path: Path) -> None:
-        pairs: list[ChatPair] = [example.media for example in split]
-        tokenized = tokenize_chats(modality, [chat for pair in pairs for chat in (pair.chosen, pair.rejected)])
-        usable = list[tuple[ChatTokens, ChatTokens]]()
-        for pair, *sides in zip(pairs, tokenized[::2], tokenized[1::2], strict=True):
+        chats = [chat for pair in pairs for chat in (pair.chosen, pair.rejected)]
+        results = tokenize_all(modality, chats, f"encoding pairs ({split.name})")
+        usable, errors = list[tuple[ChatTokens, ChatTokens]](), list[tuple[int, str]]()
+        for index, sides in enumerate(zip(results, results, strict=True)):  # both sides come from one iterator
             error = next((side for side in sides if isinstance(side, UserError)), None)
             sequences = [side[0] for side in sides if not isinstance(side, UserError) and len(side) == 1]
             if error or len(sequences) < 2:
-                errors.append(f"{pair.place}: {error or 'the chat template rewrites its answers.'}")
+                errors.append((index, str(error or "the chat template rewrites its answers.")))
             else:
                 usable.append((sequences[0], sequences[1]))
         write_pairs(path, usable, modality.block, modality.end_token, len(errors))
+        write_skipped(path, errors)
 
-    packed = PackedPairs(cached_file(cache / f"{key}.p4", write))
-    for error in errors[:MAX_ERRORS]:
-        print(one_line(f"skipped: {error}"), file=sys.stderr, flush=True)
+    packed = PackedPairs(cached_file(cache / f"{key}.p4", write, SUFFIX))
+    print_skipped(packed.path, [pair.place for pair in pairs])
     if not len(packed):
         raise UserError(
             f"no pair ({split.name}) can be used with a context of {modality.block:,}: {packed.summary}. "

@@ -141,6 +141,12 @@ class PretrainedText(Text):
         """Empty: its tokenizer knows the marks."""
         return {}
 
+    @property
+    def special_texts(self) -> tuple[str, ...]:
+        tokenizer = cast(PretrainedTokenizer, self.tokenizer)
+        special = {*tokenizer.special_ids, *self.end_ids}
+        return tuple(text for text, index in self._added_ids.items() if index in special and text)
+
     def ensure_chat_template(self) -> None:
         """Give the model ChatML if its tokenizer has the marks and the model no template. Raises ``UserError``."""
         if self.chat_template:
@@ -148,8 +154,9 @@ class PretrainedText(Text):
         ids = self._added_ids
         if chatml.END not in ids or chatml.START not in ids:
             raise UserError(
-                f"data=chat: this model has no chat template, and its tokenizer no tokens {chatml.START} and "
-                f"{chatml.END}. Choose a model that was trained on chats, whose name often ends in -Instruct."
+                "conversations need a chat template or its marks: this model has no chat template, and its tokenizer "
+                f"no tokens {chatml.START} and {chatml.END}. Choose a model that was trained on chats, whose "
+                "name often ends in -Instruct."
             )
         self.chat_template = ChatTemplate(chatml.STANDARD_SOURCE)
         self.end_ids = tuple(dict.fromkeys([*self.end_ids, ids[chatml.END]]))

@@ -1,7 +1,6 @@
 """Questions of conversations as prompts: a method samples answers to them itself."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,13 +12,10 @@ from genai.core.batch import PromptBatch
 from genai.core.cache import cache_key, cached_file
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
-from genai.core.terminal import one_line
 from genai.media.chat import Chat, Question
 from genai.modalities.chat_tokens import ChatModality
 from genai.modalities.memmap_dataset import MemmapDataset
-
-MAX_REJECTED = 5
-"""Questions that are left out and named."""
+from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
 class PackedPrompts(MemmapDataset):
@@ -70,26 +66,25 @@ def pack_prompts(modality: ChatModality, split: Split, cache: Path) -> PackedPro
         chat: Chat = example.media
         chats.setdefault(json.dumps(list(chat.question)), []).append(chat)
     questions = [Question.from_chats(group) for group in chats.values()]
-    key = cache_key(split.content_hash, "prompts", 1, modality.state(), modality.block)
-    errors = list[str]()
+    key = cache_key(split.content_hash, "prompts", 2, modality.state(), modality.block)
 
     def write(path: Path) -> None:
-        assert modality.chat_template is not None
-        texts = modality.chat_template.render_all([(question.chat.question, True) for question in questions])
+        errors = list[tuple[int, str]]()
+        texts = modality.render_chats([(question.chat.question, True) for question in questions])
         rows = list[np.ndarray]()
-        for question, text in zip(questions, texts, strict=True):
+        for index, text in enumerate(texts):
             tokens = [] if isinstance(text, UserError) else modality.encode_prompt(text).tolist()
             if not 0 < len(tokens) < modality.block:
                 reason = text if isinstance(text, UserError) else f"{len(tokens):,} tokens."
-                errors.append(f"{question.chat.place}: {reason}")
+                errors.append((index, str(reason)))
                 tokens = []
             rows.append(np.array(tokens, np.int32))
         lengths = np.array([len(rows), *map(len, rows)], np.int32)
         path.write_bytes(lengths.tobytes() + b"".join(row.tobytes() for row in rows))
+        write_skipped(path, errors)
 
-    packed = PackedPrompts(cached_file(cache / f"{key}.i4", write), questions)
-    for error in errors[:MAX_REJECTED]:
-        print(one_line(f"skipped: {error}"), file=sys.stderr, flush=True)
+    packed = PackedPrompts(cached_file(cache / f"{key}.i4", write, SUFFIX), questions)
+    print_skipped(packed.path, [question.chat.place for question in questions])
     if not len(packed):
         raise UserError(f"no question ({split.name}) can be used with a context of {modality.block:,} tokens.")
     return packed

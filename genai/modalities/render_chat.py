@@ -26,13 +26,22 @@ def main() -> None:
         faulthandler.dump_traceback_later(request["max_seconds"], exit=True, file=null_file)
         for name, limit in (("AS", request["max_bytes"]), ("CORE", 0), ("FSIZE", 0)):  # it writes no dump and no file
             limit_resource(name, limit)
-        print(json.dumps([_answer(environment, request, each) for each in request["conversations"]]), flush=True)
+        template = _attempt(lambda: environment.from_string(request["source"]))
+        print(json.dumps([_answer(template, request, each) for each in request["conversations"]]), flush=True)
 
 
-def _answer(environment: Any, request: dict[str, Any], conversation: dict[str, Any]) -> dict[str, str]:
-    """Return the text of a conversation, or the error that it causes."""
+def _answer(template: Any, request: dict[str, Any], conversation: dict[str, Any]) -> dict[str, str]:
+    """Return the text of a conversation, or the error that it causes; ``template`` may be an error, too."""
+    if isinstance(template, dict):
+        return template
+    result = _attempt(lambda: _render(template, request, conversation))
+    return result if isinstance(result, dict) else {"text": result}
+
+
+def _attempt(function: Any) -> Any:
+    """Return what ``function`` returns, or a dictionary with ``error``."""
     try:
-        return {"text": _render(environment, request, conversation)}
+        return function()
     except MemoryError:
         return {"error": "it needs too much memory"}
     except RecursionError:
@@ -41,10 +50,10 @@ def _answer(environment: Any, request: dict[str, Any], conversation: dict[str, A
         return {"error": str(error)[:500] or type(error).__name__}
 
 
-def _render(environment: Any, request: dict[str, Any], conversation: dict[str, Any]) -> str:
+def _render(template: Any, request: dict[str, Any], conversation: dict[str, Any]) -> str:
     """Return the text. Raises whatever the template causes, and ``ValueError`` for a text that is too long."""
     parts, size = [], 0
-    for part in environment.from_string(request["source"]).generate(**request["variables"], **conversation):
+    for part in template.generate(**request["variables"], **conversation):
         parts.append(part)
         size += len(part)
         if size > request["max_text"]:

@@ -187,7 +187,21 @@ class Text(Modality):
         """Return messages as the prompt of an answer. Raises what ``ChatTemplate.render`` does, or that it has none."""
         if self.chat_template is None:
             raise UserError("this model has no chat template: give a prompt in the form that it was trained on.")
-        return self.chat_template.render(messages, add_generation_prompt)
+        (text,) = self.render_chats([(messages, add_generation_prompt)])
+        if isinstance(text, UserError):
+            raise text
+        return text
+
+    def render_chats(self, conversations: Sequence[tuple[Sequence[Message], bool]]) -> list[str | UserError]:
+        """Return for each conversation what ``chat_prompt`` does, or the error that it causes."""
+        assert self.chat_template is not None
+        return self.chat_template.render_all(conversations, self.special_texts)
+
+    @property
+    def special_texts(self) -> tuple[str, ...]:
+        """Texts that a prompt has as special tokens, so that no message may contain one; ChatML refuses its own."""
+        is_chatml = self.chat_template is not None and self.chat_template.source == chatml.SOURCE
+        return () if is_chatml else tuple(self.chat_marks)
 
     def target_parts(self, media: Any) -> list[tuple[str, bool]] | None:
         """Return the parts of a conversation, and whether they are learned; ``None`` for other texts.
@@ -207,8 +221,8 @@ class Text(Modality):
         """Give the model ChatML if it has no chat template. Raises ``UserError`` if it has no marks for it."""
         if self.chat_template is None and self.reserved < chatml.MIN_RESERVED:
             raise UserError(
-                f"data=chat needs {chatml.MIN_RESERVED} reserved tokens for the marks around messages; this model has "
-                f"{self.reserved}. Train one with modality.reserved=16, or begin with a model that has a chat template."
+                f"conversations need {chatml.MIN_RESERVED} reserved tokens for the marks around messages; this model "
+                f"has {self.reserved}. Train one with modality.reserved=16, or begin with a model that chats."
             )
         self.chat_template = self.chat_template or ChatTemplate(chatml.SOURCE)
 
@@ -359,7 +373,7 @@ class Text(Modality):
         ]
 
     def preview(self) -> Preview:
-        return TextPreview(self.chat_prompt if self.chat_template else None)
+        return TextPreview(self.render_chats if self.chat_template else None)
 
 
 def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:

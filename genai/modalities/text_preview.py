@@ -5,22 +5,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from genai.core.data import Split
+from genai.core.errors import UserError
 from genai.media.chat import Chat, Message
 from genai.media.chat_pair import ChatPair
 from genai.modalities.preview import Preview, PromptSamples
 
 NUM_PREVIEWS = 4
+RenderChats = Callable[[Sequence[tuple[Sequence[Message], bool]]], list[str | UserError]]
 
 
 class TextPreview(Preview):
     """Presents texts.
 
     Args:
-        chat_prompt: returns messages as a prompt; ``None``: the model does not chat.
+        render_chats: returns the prompts of messages, or their errors, as ``ChatTemplate.render_all``; ``None``: the
+            model does not chat.
     """
 
-    def __init__(self, chat_prompt: Callable[[Sequence[Message]], str] | None = None) -> None:
-        self.chat_prompt = chat_prompt
+    def __init__(self, render_chats: RenderChats | None = None) -> None:
+        self.render_chats = render_chats
         self.chats: dict[str, Chat] = {}  # by their prompts
 
     @property
@@ -28,12 +31,18 @@ class TextPreview(Preview):
         return bool(self.chats)
 
     def prompts(self, split: Split) -> list[str]:
-        """Return the first words of a few held-out documents, of short ones at most a third, or a few questions."""
+        """Return the first words of a few held-out documents, of short ones at most a third, or a few questions.
+
+        Questions that the chat template refuses are left out.
+        """
         count = min(NUM_PREVIEWS, len(split))
         media = [split[index * len(split) // count].media for index in range(count)]
         media = [each.chosen if isinstance(each, ChatPair) else each for each in media]
-        if self.chat_prompt and all(isinstance(each, Chat) for each in media):
-            self.chats = {self.chat_prompt(chat.question): chat for chat in media}
+        if self.render_chats and all(isinstance(each, Chat) for each in media):
+            prompts = self.render_chats([(chat.question, True) for chat in media])
+            chats = zip(prompts, media, strict=True)
+            self.chats = {prompt: chat for prompt, chat in chats if isinstance(prompt, str)}
+        if self.chats:
             return list(self.chats)
         documents = list(map(str, media))
         texts = dict.fromkeys(

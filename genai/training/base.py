@@ -1,7 +1,7 @@
 """The model that a run starts from, if the run takes its modality and its model from there too."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -124,24 +124,28 @@ def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | Non
                 raise UserError(f"{key}={typed[-1]}: init_from= brings its own, {choices[key]}. Leave {key}= out.")
     else:
         return config
-    if (method := config.values.get("method")) is not None:
-        nodes = {**nodes, "model": _with_method(nodes["model"], method, base, config.values.get("plugins") or ())}
+    if config.values.get("method") is not None:
+        nodes = {**nodes, "model": _with_method(nodes["model"], config, base)}
     nodes = {key: _with_typed(node, key, config) for key, node in nodes.items()}
     return replace(config, values=config.values | nodes, choices=config.choices | choices)
 
 
-def _with_method(model: Any, method: Any, base: Base | None, plugins: Sequence[str]) -> dict[str, Any]:
-    """Return the node of a model whose method is replaced; arguments that the new one has too stay, as the network.
+def _with_method(model: Any, config: CommandConfig, base: Base | None) -> dict[str, Any]:
+    """Return the node of a model whose method is that of ``config``.
+
+    Arguments that the new method has too stay, as the network.
 
     Raises:
         UserError: the new method has no such option, or is not for the networks of the old one.
     """
+    method, plugins = config.values["method"], config.values.get("plugins") or ()
     cls = Factory.parse(method, Method, "method", plugins).cls  # type: ignore[type-abstract]
     old = import_class(str((model or {}).get("_target_")), Method, "model", plugins)  # type: ignore[type-abstract]
     old = type(base.method) if base else old
     if cls.replaces is None or not issubclass(old, (cls.replaces, cls)):
         fits = f", which trains models of {cls.replaces.__name__}" if cls.replaces else ""
-        raise UserError(f"method={cls.__name__.lower()}{fits}: it is not for the model of init_from=, {old.__name__}.")
+        choice = config.choices.get("method") or cls.__name__.lower()
+        raise UserError(f"method={choice}{fits}: it is not for the model of init_from=, {old.__name__}.")
     names = signature(cls).parameters
     return {**{name: value for name, value in model.items() if name in names}, **method}
 

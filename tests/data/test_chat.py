@@ -1,10 +1,12 @@
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from genai.core.errors import UserError
+from genai.data import parquet_rows
 from genai.data.chat import ChatFiles
 from genai.data.chat_layouts import LAYOUTS
 from genai.media.chat import Chat
@@ -50,6 +52,36 @@ def test_parquet(tmp_path: Path) -> None:
     assert len(chats(ChatFiles(str(tmp_path / "rows.parquet")))) == 2
 
 
+@pytest.mark.parametrize("weight", [Decimal("0.5"), b"\xff"])
+def test_parquet_with_a_weight_of_another_type(tmp_path: Path, weight: Any) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [{"messages": [HI[0], {**HI[1], "weight": weight}]}, OTHER, ROWS["messages"]]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    source = ChatFiles(str(tmp_path / "rows.parquet"))
+    assert len(chats(source)) == 2
+    assert "rows.parquet, row 1: the weight of a message is 0 or 1" in source.skipped[0]
+
+
+def test_parquet_that_is_not_utf8_or_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    texts = pa.array([b"a\xff", b"b"]).view(pa.string())
+    for folder, column in (("bad", texts), ("good", ["a", "b"])):
+        (tmp_path / folder).mkdir()
+        table = pa.table({"source": column, "target": ["b", "c"]})
+        parquet.write_table(table, tmp_path / folder / "rows.parquet")
+    with pytest.raises(UserError, match=r"rows\.parquet cannot be read .*decode"):
+        _ = ChatFiles(str(tmp_path / "bad")).train
+    monkeypatch.setattr(parquet_rows, "ROWS_AT_ONCE", 1)
+    assert len(chats(ChatFiles(str(tmp_path / "good")))) == 2
+    monkeypatch.setitem(parquet_rows.MAX_BYTES, "text", 10)
+    with pytest.raises(UserError, match=r"declares [\d,]+ bytes; at most 10 are read"):
+        _ = ChatFiles(str(tmp_path / "good")).train
+
+
 @pytest.mark.parametrize(
     ("row", "messages"),
     [
@@ -73,6 +105,9 @@ def test_contents(tmp_path: Path, row: dict[str, Any], messages: list[str]) -> N
         ({"messages": HI[1:]}, "no answer to learn"),
         ({"messages": [HI[0], {**HI[1], "weight": 0}]}, "no answer to learn"),
         ({"messages": [HI[0], {"role": "assistant", "content": " "}]}, "no answer to learn"),
+        ({"messages": [HI[0], {**HI[1], "weight": "no"}]}, "the weight of a message is 0 or 1, not 'no'"),
+        ({"messages": [HI[0], {**HI[1], "weight": 0.5}]}, "0 or 1, not 0.5"),
+        ({"messages": [HI[0], {**HI[1], "weight": float("nan")}]}, "0 or 1, not nan"),
         ({"messages": "Hi"}, "not a list"),
         ({"messages": [{"role": "robot", "content": "Hi"}]}, "no role 'robot'"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, HI[1]]}, "no texts"),

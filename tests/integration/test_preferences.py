@@ -99,6 +99,21 @@ def test_a_resumed_run_needs_its_base_only_if_the_cache_is_empty(
     go_on(run, "steps=5", f"init_from={moved}")
 
 
+def test_evaluation_without_the_base_says_what_is_unknown(
+    words: Callable[..., list[str]], own_cache: Path, tmp_path: Path, base: Path, inside: Callable[..., Any]
+) -> None:
+    copy = run_to([*WORDS, *run_words(base), f"runs={tmp_path / 'base'}", "steps=3"]).folder
+    run = run_to([word.replace(str(base), str(copy)) for word in words("dpo")], "steps=3")
+    copy.rename(tmp_path / "moved")
+    for file in own_cache.glob("*.f4*"):
+        file.unlink()
+    done = inside("evaluate", f"ckpt={run.last}", f"out={tmp_path / 'scores.json'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    loss = json.loads((tmp_path / "scores.json").read_text())["metrics"]["val_loss"]
+    assert loss["value"] is None and "the held-out loss is unknown: the loss compares with" in done.stdout
+    assert "which is not there or has changed" in loss["description"]
+
+
 def run_words(folder: Path) -> list[str]:
     return [word for word in Run(folder).record.overrides if word.startswith("data.path=")]
 
@@ -251,5 +266,5 @@ def test_pairs_need_a_method(pairs: Path, tmp_path: Path) -> None:
 
 def test_a_method_refuses_other_models(trained: Callable[[str], Path], pairs: Path, tmp_path: Path) -> None:
     for kind in ("image", "audio"):
-        with pytest.raises(UserError, match=r"method=preference|does not fit"):
+        with pytest.raises(UserError, match=r"method=dpo, which trains|does not fit"):
             run_to([*DPO, f"init_from={trained(kind)}", f"data.path={pairs}", f"runs={tmp_path}", "steps=2"])

@@ -55,6 +55,12 @@ def test_numbers_of_a_batch() -> None:
         torch.testing.assert_close(losses[name].detach(), value, msg=name)
 
 
+def test_a_tie_is_half_right() -> None:
+    same = replace(BATCH, x=BATCH.x[:, :1].expand(-1, 2, -1), valid=VALID[:, :1].expand(-1, 2, -1))
+    assert fixed().loss(replace(same, reference=torch.zeros(2, 2)))["accuracy"] == 0.5
+    assert fixed("orpo").loss(same)["accuracy"] == 0.5
+
+
 def test_orpo_has_no_reference() -> None:
     method = fixed("orpo")
     losses = method.loss(replace(BATCH, reference=None))
@@ -115,7 +121,7 @@ def test_a_reward_reads_the_last_token_of_the_answer() -> None:
     valid = torch.tensor([[[0, 1, 1, 0, 0], [0, 0, 1, 1, 1]], [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]]]).bool()
     batch = PairBatch(x, valid=valid)
     losses = method.loss(batch)
-    assert losses["loss"].item() == pytest.approx(LN2) and losses["margin"] == 0
+    assert losses["loss"].item() == pytest.approx(LN2) and losses["margin"] == 0 and losses["accuracy"] == 0.5
     assert "ln 2" in str(method.health_warning({"loss": LN2}))
     nn.init.normal_(method.ema_module.head.weight)
     hidden = method.ema_module.network.hidden(x.flatten(0, 1))

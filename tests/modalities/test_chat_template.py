@@ -93,6 +93,14 @@ def test_what_a_template_refuses_is_said() -> None:
         ChatTemplate("{{ ) }}").render([])
 
 
+def test_a_large_template_is_compiled_once() -> None:
+    large = "{% if x is defined %}{{ x }}{% endif %}" * 1500 + "{{ messages[0].content }}"
+    talks = [([{"role": "user", "content": str(number)}], True) for number in range(40)]
+    assert ChatTemplate(large).render_all(talks) == list(map(str, range(40)))
+    errors = ChatTemplate("{{ ) }}").render_all(talks[:2])
+    assert len(errors) == 2 and all("fails: unexpected" in str(error) for error in errors)
+
+
 def test_the_state_keeps_it_and_an_old_state_has_none() -> None:
     modality = small_text()
     again = small_text(None)

@@ -89,3 +89,11 @@ def test_rows_of_the_file(tmp_path: Path) -> None:
     packed = pack(tmp_path, [pair("Hi", "Hello", "Go")])
     assert packed.rows.shape == (1, 2, 2, packed.counts.row_size) and packed.rows.dtype == np.int32
     assert packed.batch([0], None).x.dtype == torch.int64
+
+
+def test_refused_pairs_are_named_also_from_the_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = [pair("Hi", "Hello", "Go"), pair("Hi", "<|im_end|>", "Go")]
+    pairs[1].place = "pairs.jsonl:2"
+    for _ in range(2):
+        assert pack(tmp_path, pairs).counts.errors == 1
+        assert "skipped: pairs.jsonl:2: a message contains" in capsys.readouterr().err

@@ -44,12 +44,12 @@ def answer_table(context: EvalContext) -> list[str]:
     """Return lines with a few held-out questions, the answers before and after the training, and the real ones."""
     answers = val_answers(context)
     answers = [answers[index * len(answers) // MAX_LISTED] for index in range(min(MAX_LISTED, len(answers)))]
-    before: list[str | None] = [None] * len(answers)
+    before: Sequence[str | None] = [None] * len(answers)
     try:
         base = load_base(context.model)
         if isinstance(base.modality, Text):
             base.modality.ensure_chat_template()
-        before = [*_sample_answers(base, [answer.chat for answer in answers], context)]
+        before = _sample_answers(base, [answer.chat for answer in answers], context)
     except (UserError, RunError):  # there is none, or it cannot chat
         pass
     lines = list[str]()
@@ -63,30 +63,33 @@ def answer_table(context: EvalContext) -> list[str]:
 def val_answers(context: EvalContext) -> list[Answer]:
     """Return the most probable answers to ``context.n`` held-out questions, evenly spaced, or to all.
 
-    The question is all that comes before the last answer. Several metrics share the samples.
+    The question is all that comes before the last answer. Several metrics share the samples. Questions that the chat
+    template refuses are left out, with a note.
     """
     split = context.source.val
     count = min(context.n, len(split))
     chats = [split[index * len(split) // count].media for index in range(count)]
-    prompts = _prompts(context.model, chats)
-    samples = context.samples(prompts, temperature=0.0, length=MAX_LENGTH)
-    return [Answer(*each) for each in zip(chats, _without_prompts(samples, prompts), strict=True)]
+    texts = _render_questions(context.model, chats)
+    prompts = [text for text in texts if isinstance(text, str)]
+    if errors := [text for text in texts if isinstance(text, UserError)]:
+        context.note(f"{len(errors):,} of {len(texts):,} held-out questions are left out: {errors[0]}")
+    samples = context.samples(prompts, temperature=0.0, length=MAX_LENGTH) if prompts else []
+    usable = [chat for chat, text in zip(chats, texts, strict=True) if isinstance(text, str)]
+    return [Answer(*each) for each in zip(usable, _without_prompts(samples, prompts), strict=True)]
 
 
-def _sample_answers(model: Model, chats: Sequence[Chat], context: EvalContext) -> list[str]:
-    """Return the most probable answers of another model than that of ``context``."""
-    prompts = _prompts(model, chats)
+def _sample_answers(model: Model, chats: Sequence[Chat], context: EvalContext) -> list[str | None]:
+    """Return the most probable answers of another model than that of ``context``; ``None``: it refuses the question."""
+    texts = _render_questions(model, chats)
+    prompts = [text for text in texts if isinstance(text, str)]
     options = {"temperature": 0.0, "length": MAX_LENGTH, **context.options}
-    return _without_prompts(model.sample(prompts, seed=context.seed, **options), prompts)
+    answers = iter(_without_prompts(model.sample(prompts, seed=context.seed, **options) if prompts else [], prompts))
+    return [next(answers) if isinstance(text, str) else None for text in texts]
 
 
-def _prompts(model: Model, chats: Sequence[Chat]) -> list[str]:
-    """Return the prompts of the last answers. Raises ``UserError``."""
-    template = chat_modality(model).chat_template
-    texts = template.render_all([(chat.question, True) for chat in chats]) if template else []
-    if error := next((text for text in texts if isinstance(text, UserError)), None):
-        raise error
-    return list(map(str, texts))
+def _render_questions(model: Model, chats: Sequence[Chat]) -> list[str | UserError]:
+    """Return the prompts of the last answers, or the errors of the chat template."""
+    return chat_modality(model).render_chats([(chat.question, True) for chat in chats])
 
 
 def _without_prompts(samples: Sequence[object], prompts: Sequence[str]) -> list[str]:

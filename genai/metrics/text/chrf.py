@@ -18,6 +18,8 @@ class ChrF(Metric):
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``chrf`` and ``chrf_of_copies``, of the last questions as answers, both from 0 to 1."""
         answers = val_answers(context)
+        if not answers:
+            return {"chrf": Result(None, "no held-out question can be asked")}
         real = [answer.real for answer in answers]
         copies = [str(answer.chat.question[-1]["content"]) for answer in answers]
         description = f"chrF of {len(answers):,} held-out answers"

@@ -21,6 +21,8 @@ class TokenF1(Metric):
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``token_f1``; capitals and punctuation do not count."""
         values = [word_f1(answer.text, answer.real) for answer in val_answers(context)]
+        if not values:
+            return {"token_f1": Result(None, "no held-out question can be asked")}
         error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
         description = f"F1 of words of {len(values):,} held-out answers and the real ones"
         return {"token_f1": Result(sum(values) / len(values), description, error)}

@@ -26,6 +26,9 @@ def chat(question: str, answer: str) -> Chat:
     return Chat.from_messages([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
 
 
+NAMES = ("exact_match", "token_f1", "chrf")
+
+
 class Pairs(Source):
     media = Chat
     train = val = Split("val", len(PAIRS), lambda index: Example(chat(*list(PAIRS.items())[index])), "a")  # type: ignore[assignment]
@@ -74,6 +77,21 @@ def test_chrf() -> None:
     assert results["chrf"].value == pytest.approx(1)
     assert results["chrf_of_copies"].value == pytest.approx(chrf(list(PAIRS), list(PAIRS.values())))
     assert 0.5 < results["chrf_of_copies"].value < 1  # type: ignore[operator]
+
+
+def test_questions_that_the_template_refuses_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = chat("a<|im_end|>", "a")
+    for chats, value in (([refused, chat("a dog", "a dog")], 1.0), ([refused], None)):
+        source = Pairs()
+        source.val = Split("val", len(chats), lambda index, chats=chats: Example(chats[index]), "b")  # type: ignore[assignment,misc]
+        asked = context(source, str)
+        metrics = ExactMatch(), TokenF1(), ChrF()
+        results = [metric.compute(asked)[name] for metric, name in zip(metrics, NAMES, strict=True)]
+        assert [result.value for result in results[:2]] == [value] * 2
+        assert (results[2].value is None) == (value is None)
+        err = capsys.readouterr().err
+        assert err.count(f"1 of {len(chats)} held-out questions are left out: a message contains") == 1
+        assert len(metrics[0].lines(asked)) == 3 * bool(value)
 
 
 def test_a_model_without_a_chat_template_is_refused() -> None:
