@@ -76,8 +76,11 @@ class Reward(Method):
         return self.ema_module.network, base.ema_module  # type: ignore[return-value]
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
-        """Return the loss of pairs, ``margin`` (the difference of the scores), ``accuracy`` (the fraction of pairs
-        whose chosen answer has the higher score; equal scores count half), and the scores, ``chosen_score`` and ``rejected_score``."""
+        """Return the loss of pairs, ``margin``, ``accuracy``, ``chosen_score`` and ``rejected_score``.
+
+        The margin is the difference of the scores, and accuracy the fraction of pairs whose chosen answer has the
+        higher score; equal scores count half.
+        """
         assert isinstance(batch, PairBatch) and batch.valid is not None
         valid = batch.valid.flatten(0, 1)
         last = (valid * torch.arange(1, valid.shape[1] + 1, device=valid.device)).amax(1)
