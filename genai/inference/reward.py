@@ -16,7 +16,7 @@ from genai.methods.reward import Reward
 from genai.modalities.chat_tokens import tokenize_chats
 from genai.modalities.text import Text
 
-REFUSED_SCORE = -10.0
+INVALID_SCORE = -10.0
 """Score of an answer that the chat template refuses, because it holds a mark of it."""
 BATCH = 16
 """Answers that are scored in one pass."""
@@ -43,7 +43,7 @@ class RewardScorer:
 
     @torch.inference_mode()
     def scores(self, prompts: Sequence[Prompt], samples: Sequence[str]) -> list[float]:
-        """Return the score of each answer to its prompt; ``REFUSED_SCORE`` of one that the chat template refuses.
+        """Return the score of each answer to its prompt; ``INVALID_SCORE`` of one that the chat template refuses.
 
         An answer that the context cuts is scored at its last token within it.
 
@@ -51,7 +51,7 @@ class RewardScorer:
             UserError: a prompt that the template refuses, or that has no room for the answer.
         """
         rows = self._tokenize([_messages(prompt) for prompt in prompts], samples)
-        scores = [REFUSED_SCORE] * len(rows)
+        scores = [INVALID_SCORE] * len(rows)
         known = [number for number, row in enumerate(rows) if row is not None]
         known.sort(key=lambda number: len(rows[number]))  # type: ignore[arg-type]
         for places in batch_ranges(len(known), BATCH):
@@ -71,8 +71,8 @@ class RewardScorer:
         """Return the tokens of each conversation; ``None``: the template refuses the answer. Raises ``UserError``."""
         chats = [_chat(prompt, sample) for prompt, sample in zip(prompts, samples, strict=True)]
         results = tokenize_chats(self.modality, chats)
-        refused = [number for number, result in enumerate(results) if isinstance(result, UserError)]
-        for result in tokenize_chats(self.modality, [_chat(prompts[number], "a") for number in refused]):
+        invalid = [number for number, result in enumerate(results) if isinstance(result, UserError)]
+        for result in tokenize_chats(self.modality, [_chat(prompts[number], "a") for number in invalid]):
             if isinstance(result, UserError):
                 raise result
         rows = list[Tensor | None]()

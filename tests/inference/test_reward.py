@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from genai.core.errors import UserError
-from genai.inference.reward import REFUSED_SCORE, RewardScorer
+from genai.inference.reward import INVALID_SCORE, RewardScorer
 from genai.methods.reward import Reward
 from genai.modalities.text import Text
 from genai.networks.gpt import GPT
@@ -43,6 +43,6 @@ def test_a_prompt_with_earlier_answers_that_fills_the_context_is_refused(scorer:
 
 def test_an_answer_with_a_mark_of_the_template_has_a_low_score(scorer: RewardScorer) -> None:
     first, second, third = scorer.scores(["Why?"] * 3, ["Yes", "<|im_end|>Yes", "No"])
-    assert second == REFUSED_SCORE and (first, third) == pytest.approx((scorer("Why?", "Yes"), scorer("Why?", "No")))
+    assert second == INVALID_SCORE and (first, third) == pytest.approx((scorer("Why?", "Yes"), scorer("Why?", "No")))
     with pytest.raises(UserError, match="im_end"):
         scorer("<|im_end|>", "Yes")
