@@ -26,7 +26,7 @@ class PacksPrompts(Protocol):
 
 
 @runtime_checkable
-class RewardedMethod(Protocol):
+class HasAnswerRewards(Protocol):
     """A method that learns from rewards of its own answers.
 
     Attributes:
@@ -93,7 +93,7 @@ def pack_function(modality: Modality) -> Callable[[Split, Path], PackedDataset]:
 
 
 def attach_rewards(
-    method: RewardedMethod | None,
+    method: HasAnswerRewards | None,
     modality: Modality,
     source: Source,
     settings: TrainSettings,

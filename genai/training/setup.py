@@ -42,7 +42,7 @@ from genai.training.resume import (
     print_rate_change,
     restore_modality,
 )
-from genai.training.rewards import RewardedMethod, attach_rewards, pack_function
+from genai.training.rewards import HasAnswerRewards, attach_rewards, pack_function
 from genai.training.schedule import LRSchedule
 
 
@@ -111,8 +111,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
     _check_batches(method, train, config.values)
     prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
-    rewarded_method = method if uses_rewards and isinstance(method, RewardedMethod) else None
-    attach_rewards(rewarded_method, modality, source, settings, hardware, prompts)
+    policy = method if uses_rewards and isinstance(method, HasAnswerRewards) else None
+    attach_rewards(policy, modality, source, settings, hardware, prompts)
     base_record = base.record if base else resumed.record.base if resumed else None
     if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
         train, val = (
