@@ -167,6 +167,7 @@ def recipe(folder: Path, number: int = 0) -> dict[str, Any]:
     return dict(json.loads((folder / f"{number:03d}.json").read_text()))
 
 
+@pytest.mark.slow
 def test_nasty_prompts_through_the_real_command_line(place: Path, command: Command) -> None:
     prompts = [text for text in NASTY if text]
     words = [f"prompt={json.dumps(prompts)}", "length=3", "out=nasty", "stop= \n"]

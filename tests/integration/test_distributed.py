@@ -27,6 +27,7 @@ def assert_same_curve(one: Run, two: Run) -> None:
             assert (a[name] == b[name] == "") or float(a[name]) == pytest.approx(float(b[name]), rel=1e-4), (a, b)
 
 
+@pytest.mark.slow
 def test_two_processes_follow_the_curve_of_one_with_twice_the_batch(
     small: list[str], tmp_path: Path, command: Command
 ) -> None:

@@ -84,6 +84,7 @@ def test_out_of_memory_names_three_things_to_try(small: list[str], monkeypatch: 
     assert "accumulate=2" not in str(output.value)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_ends_the_run_with_path_and_bytes(small: list[str], tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"

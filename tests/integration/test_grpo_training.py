@@ -149,7 +149,7 @@ def test_the_checkpoint_before_a_failure_is_kept(words: list[str], plugin: str) 
         (["rewards=[exakt]"], "There is no reward 'exakt'. Did you mean 'exact'?"),
         (["init_from=null"], "method= needs init_from="),
         (["method.group=1"], "method.group=1"),
-        (["accumulate=2"], "accumulate=2: method=grpo divides its loss by the tokens of a whole batch."),
+        (["accumulate=2"], "accumulate=2: method=grpo divides its loss by the tokens of a whole batch"),
         (["rewards={regex: {pattern: '('}}"], "rewards.regex.pattern='('"),
     ],
 )

@@ -85,6 +85,7 @@ def test_a_resumed_run_compares_with_the_base_and_not_with_itself(
     assert_same_state(whole, go_on(broken))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_its_base_only_if_the_cache_is_empty(
     words: Callable[..., list[str]], own_cache: Path, tmp_path: Path, base: Path
 ) -> None:

@@ -125,9 +125,9 @@ def test_a_mistake_is_named(value: Any, message: str) -> None:
 
 
 def test_a_function_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_rewards.py").write_text("def loud(prompt, sample):\n    return sample.isupper()\n")
+    (tmp_path / "own_rewards.py").write_text("def loud(prompt, sample):\n    return sample.isupper()\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UserError, match=r"refused 'my_rewards\.loud'"):
-        parse_rewards(["my_rewards.loud"], SOURCE)
-    rewards = Rewards(parse_rewards(["my_rewards.loud"], SOURCE, ["my_rewards"]))
-    assert rewards.score([PROMPT] * 2, ["A", "a"])[1] == {"my_rewards.loud": [1.0, 0.0]}
+    with pytest.raises(UserError, match=r"refused 'own_rewards\.loud'"):
+        parse_rewards(["own_rewards.loud"], SOURCE)
+    rewards = Rewards(parse_rewards(["own_rewards.loud"], SOURCE, ["own_rewards"]))
+    assert rewards.score([PROMPT] * 2, ["A", "a"])[1] == {"own_rewards.loud": [1.0, 0.0]}

@@ -63,7 +63,9 @@ def test_the_loop_is_the_network_and_rows_do_not_depend_on_the_batch(name: str) 
         assert logits_after(network, [prompt], tokens[row : row + 1])[0].equal(logits[row])
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "bfloat16" else kind for kind in FORMATS]
+)
 def test_every_format_is_the_network_with_rounded_weights(kind: str) -> None:
     network, tokens = network_of("llama"), torch.randint(0, 300, (1, 20))
     exact = logits_after(network, PROMPTS[:1], tokens)
