@@ -98,6 +98,8 @@ class ChatFiles(SplitSource):
 
 def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
     """Return the layout and the conversation of a row. Raises ``UserError`` with its ``place``."""
+    if isinstance(row, UserError):
+        raise row
     layout = find_layout(row)
     if layout is None:
         fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
@@ -120,11 +122,15 @@ def clean_text(text: str) -> str:
 
 
 def read_rows(file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield place and value of each row. Raises ``UserError`` if the file, or a line of it, cannot be read."""
+    """Yield place and value of each row; of a line that is no JSON, the ``UserError`` in place of its value.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
     if file.suffix.lower() == ".jsonl":
         for number, line in enumerate(read_text(file, "text").split("\n"), 1):
             if line.strip():
-                yield f"{file}:{number}", parse_json(line, f"{file}:{number}")
+                yield f"{file}:{number}", _parse_line(line, f"{file}:{number}")
     elif file.suffix.lower() == ".parquet":
         yield from (
             (f"{file}, row {number}", check_tree(row, str(file)))
@@ -135,6 +141,13 @@ def read_rows(file: Path) -> Iterator[tuple[str, Any]]:
         if not isinstance(rows, list):
             raise UserError(f"{file} holds a {type(rows).__name__}, not a list of conversations.")
         yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _parse_line(line: str, place: str) -> Any:
+    try:
+        return parse_json(line, place)
+    except UserError as error:
+        return error
 
 
 def select_chats(chats: Mapping[str, Chat], fraction: float) -> set[str]:

@@ -110,6 +110,8 @@ def _read(file: Path, skipped: list[str]) -> Iterator[tuple[str, ChatPair]]:
 
 def _read_pair(row: Any, place: str) -> tuple[str, ChatPair]:
     """Return the layout and the pair of a row. Raises ``UserError`` with its ``place``."""
+    if isinstance(row, UserError):
+        raise row
     layout = find_pair_layout(row)
     if layout is None:
         fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__

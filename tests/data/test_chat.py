@@ -153,3 +153,11 @@ def test_the_same_question_is_in_one_split(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     again = ChatFiles(write(tmp_path / "other" / "rows.jsonl", rows[::-1]), val_fraction=0.2)
     assert {example.media.key for example in again.val} == {example.media.key for example in source.val}
+
+
+def test_a_broken_line_loses_no_other(tmp_path: Path) -> None:
+    rows = [json.dumps({"source": f"{number}", "target": "b"}) for number in range(4)]
+    (tmp_path / "rows.jsonl").write_text("\n".join([*rows[:2], '{"source": ', *rows[2:]]))
+    source = ChatFiles(str(tmp_path / "rows.jsonl"))
+    assert len(source.train) + len(source.val) == 4
+    assert len(source.skipped) == 1 and ":3" in source.skipped[0]
