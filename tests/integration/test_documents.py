@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,13 @@ def commands(documents: Sequence[Path]) -> list[str]:
     different = {re.sub(r" minutes=\d+", "", line): line for line in lines}  # here none trains for minutes
     endless = ("serve",)  # tests/commands/test_serve.py reads those
     return [line for line in different.values() if not line.endswith("--help") and line.split()[0] not in endless]
+
+
+def with_slow_trainings(lines: Sequence[str]) -> list[Any]:
+    """Return the lines; trainings on conversations, pairs and rewards, which have tests of their own, are slow."""
+    pages = [ROOT / "docs" / f"{name}.md" for name in ("assistant", "preferences", "rewards")]
+    trainings = {line for line in commands(pages) if line.startswith("train")}
+    return [pytest.param(line, marks=pytest.mark.slow) if line in trainings else line for line in lines]
 
 
 def recipes() -> list[str]:
@@ -167,7 +175,7 @@ def test_command_of_a_recipe_runs(line: str, place: Path, inside: Command, comma
     check(line, place, command if "trainer=ddp" in line else inside, tmp_path)
 
 
-@pytest.mark.parametrize("line", commands(DOCUMENTS))
+@pytest.mark.parametrize("line", with_slow_trainings(commands(DOCUMENTS)))
 def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(place)  # as python -m does
     check(line, place, inside, tmp_path)

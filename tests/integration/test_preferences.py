@@ -167,6 +167,7 @@ def test_the_model_chats_evaluates_and_exports(
 
 
 @pytest.mark.parametrize("loss", ["ipo", "kto", "orpo"])
+@pytest.mark.slow
 def test_other_losses_train(loss: str, words: Callable[..., list[str]]) -> None:
     run = run_to(words("dpo"), "steps=25", f"method.loss={loss}")
     last = rows(run)[-1]
@@ -176,6 +177,7 @@ def test_other_losses_train(loss: str, words: Callable[..., list[str]]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_adapters(method: str, words: Callable[..., list[str]], base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = ["adapter=lora", "adapter.rank=2", "steps=12", "checkpoint_every=5", "optimizer.lr=0.01"]
     whole = run_to(words(method), *more)
@@ -230,6 +232,7 @@ def test_a_loss_that_does_not_move_is_explained(
     assert "stays at 0.693 (ln 2)" in err and "optimizer.lr= 0" in err
 
 
+@pytest.mark.slow
 def test_a_method_can_follow_a_method(words: Callable[..., list[str]], talks: Path, tmp_path: Path) -> None:
     first = run_to(words("dpo"), "steps=2")
     again = [word for word in words("dpo") if not word.startswith("init_from")]
