@@ -76,10 +76,11 @@ class Reward(Method):
         return self.ema_module.network, base.ema_module  # type: ignore[return-value]
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
-        """Return the loss of pairs, ``margin``, ``accuracy``, ``chosen_score`` and ``rejected_score``.
+        """Return the loss of pairs and its parts.
 
-        The margin is the difference of the scores, and accuracy the fraction of pairs whose chosen answer has the
-        higher score; equal scores count half.
+        Returns:
+            ``loss``; ``margin``, the difference of the scores; ``accuracy``, the fraction of pairs whose chosen answer
+            has the higher score, where equal scores count half; the scores, ``chosen_score`` and ``rejected_score``.
         """
         assert isinstance(batch, PairBatch) and batch.valid is not None
         valid = batch.valid.flatten(0, 1)
