@@ -3,24 +3,25 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from annotated_types import Gt, Lt
 
 from genai.core.data import Example, Split, SplitSource
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import check_tree, parse_json
 from genai.core.terminal import one_line
-from genai.data.chat_layouts import find_layout, layout_names
+from genai.data.chat_layouts import LAYOUTS, find_layout
 from genai.data.parquet_rows import read_parquet_rows
 from genai.data.text import find_texts
 from genai.data.weighted_split import select_by_weight
 from genai.media.chat import Chat
 
+T = TypeVar("T")
 SUFFIXES = frozenset([".json", ".jsonl", ".parquet"])
 MAX_LIST_VALUES = 50_000_000
 """Values of a ``.json`` file."""
@@ -66,7 +67,7 @@ class ChatFiles(SplitSource):
         files, skipped = find_texts(self.path, SUFFIXES)
         chats, layouts, num_copies = dict[str, Chat](), Counter[str](), 0
         for file in files:
-            for layout, chat in self._read(file, skipped):
+            for layout, chat in read_each(file, _read_chat, skipped):
                 num_copies += chat.key in chats
                 chats.setdefault(chat.key, chat)
                 layouts[layout] += 1
@@ -84,27 +85,11 @@ class ChatFiles(SplitSource):
         train = [chat for key, chat in chats.items() if key not in val]
         return make_chat_split("train", train), make_chat_split("val", [chats[key] for key in chats if key in val])
 
-    def _read(self, file: Path, skipped: list[str]) -> Iterator[tuple[str, Chat]]:
-        """Yield the layout and the conversation of each row that can be used; add to ``skipped`` for others."""
-        try:
-            for place, row in read_rows(file):
-                try:
-                    yield _read_chat(row, place)
-                except UserError as error:
-                    skipped.append(str(error))
-        except UserError as error:
-            skipped.append(str(error))
-
 
 def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
     """Return the layout and the conversation of a row. Raises ``UserError`` with its ``place``."""
-    if isinstance(row, UserError):
-        raise row
-    layout = find_layout(row)
-    if layout is None:
-        fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
-        hint = " Pairs of answers are for data=preferences." if isinstance(row, Mapping) and "rejected" in row else ""
-        raise UserError(f"{place} has the fields {fields}; a conversation has {layout_names()}.{hint}")
+    what = "a conversation (pairs of answers are for data=preferences)" if _has_pair(row) else "a conversation"
+    layout = find_layout(row, place, LAYOUTS, what)
     messages = [{**message, "content": clean_text(message["content"])} for message in layout.convert(row, place)]
     chat = Chat.from_messages(messages, place)
     if len(messages) > MAX_MESSAGES or len(chat) * len(chat.answers) > MAX_PREFIX_CHARS:
@@ -112,8 +97,25 @@ def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
             f"{place} has {len(messages):,} messages of {len(chat):,} characters, too many for one context."
         )
     if not any(chat.messages[index]["content"].strip() for index in chat.answers):
-        raise UserError(f"{place} has no answer to learn: no message of the assistant follows another one.")
+        reason = "its answer is empty" if chat.answers else "no message of the assistant follows another one"
+        raise UserError(f"{place} has no answer to learn: {reason}.")
     return layout.name, chat
+
+
+def _has_pair(row: Any) -> bool:
+    return isinstance(row, Mapping) and "rejected" in row
+
+
+def read_each(file: Path, read: Callable[[Any, str], tuple[str, T]], skipped: list[str]) -> Iterator[tuple[str, T]]:
+    """Yield what ``read`` makes of each row and its place; add to ``skipped`` the errors of others, and of the file."""
+    try:
+        for place, row in read_rows(file):
+            try:
+                yield read(row, place)
+            except UserError as error:
+                skipped.append(str(error))
+    except UserError as error:
+        skipped.append(str(error))
 
 
 def clean_text(text: str) -> str:

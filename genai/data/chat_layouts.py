@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from genai.core.errors import UserError, join_names, short_repr
+from genai.core.errors import UserError, join_names, short_repr, short_text
 from genai.media.chat import Message, check_messages
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 SHAREGPT_ROLES = {
     "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant",
     "model": "assistant", "bing": "assistant", "bard": "assistant", "system": "system", "tool": "tool",
@@ -16,32 +17,44 @@ SHAREGPT_ROLES = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Generic[T]):
     """A layout of rows.
 
     Attributes:
         name: for people.
         fields: that a row has.
-        convert: returns the messages of a row. Raises ``UserError``, which begins with ``name``.
+        convert: returns the messages of a row, for a place that begins its errors. Raises ``UserError``.
     """
 
     name: str
     fields: tuple[str, ...]
-    convert: Callable[[Row, str], list[Message]]
+    convert: Callable[[Row, str], T]
 
     def fits(self, row: Any) -> bool:
         """Return whether a row has the fields."""
         return isinstance(row, Mapping) and all(row.get(name) is not None for name in self.fields)
 
 
-def find_layout(row: Any) -> Layout | None:
-    """Return the layout of a row; ``None``: it has none of them."""
-    return next((layout for layout in LAYOUTS if layout.fits(row)), None)
+def find_layout(row: Any, place: str, layouts: Sequence[Layout[T]], what: str) -> Layout[T]:
+    """Return the layout of a row.
 
+    Args:
+        row: any value.
+        place: of the row, for messages.
+        layouts: that are possible.
+        what: a row is, for messages.
 
-def layout_names() -> str:
-    """Return the fields of all layouts, for messages."""
-    return join_names([" and ".join(layout.fields) for layout in LAYOUTS])
+    Raises:
+        UserError: it has none of them, or is the error of its line.
+    """
+    if isinstance(row, UserError):
+        raise row
+    layout = next((layout for layout in layouts if layout.fits(row)), None)
+    if layout is None:
+        fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
+        allowed = "; ".join(join_names(layout.fields) for layout in layouts)
+        raise UserError(f"{place} has the fields {fields}; {what} has the fields of one of these lists: {allowed}.")
+    return layout
 
 
 def _from_messages(row: Row, name: str) -> list[Message]:
@@ -117,7 +130,7 @@ def _join_parts(content: Any, name: str) -> Any:
     return "".join(map(str, texts))
 
 
-LAYOUTS = (
+LAYOUTS: tuple[Layout[list[Message]], ...] = (
     Layout("messages", ("messages",), _from_messages),
     Layout("ShareGPT", ("conversations",), _from_sharegpt),
     Layout("Alpaca", ("instruction", "output"), _from_alpaca),

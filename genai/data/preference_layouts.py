@@ -1,44 +1,13 @@
 """Layouts of rows with preferred answers: a question, a chosen answer and a rejected one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from genai.core.errors import UserError, join_names
-from genai.data.chat_layouts import Row, plain_messages, text_field
+from genai.core.errors import UserError
+from genai.data.chat_layouts import Layout, Row, plain_messages, text_field
 from genai.media.chat import Message
 
 PairMessages = tuple[list[Message], list[Message], list[Message]]
 """Messages of the question, of the chosen and of the rejected answer."""
-
-
-@dataclass(frozen=True)
-class PairLayout:
-    """A layout of rows.
-
-    Attributes:
-        name: for people.
-        fields: that a row has.
-        convert: returns the messages of a row. Raises ``UserError``, which begins with ``name``.
-    """
-
-    name: str
-    fields: tuple[str, ...]
-    convert: Callable[[Row, str], PairMessages]
-
-    def fits(self, row: Any) -> bool:
-        """Return whether a row has the fields."""
-        return isinstance(row, Mapping) and all(row.get(name) is not None for name in self.fields)
-
-
-def find_pair_layout(row: Any) -> PairLayout | None:
-    """Return the layout of a row; ``None``: it has none of them."""
-    return next((layout for layout in PAIR_LAYOUTS if layout.fits(row)), None)
-
-
-def pair_layout_names() -> str:
-    """Return the fields of all layouts, for messages."""
-    return join_names([" and ".join(layout.fields) for layout in PAIR_LAYOUTS])
 
 
 def _from_prompt(row: Row, name: str) -> PairMessages:
@@ -82,9 +51,9 @@ def _answer(row: Row, field: str, question: Sequence[Message], name: str) -> lis
     return messages[len(question) :] if messages[: len(question)] == list(question) else messages
 
 
-PAIR_LAYOUTS = (
-    PairLayout("prompt, chosen, rejected", ("prompt", "chosen", "rejected"), _from_prompt),
-    PairLayout("instruction, chosen, rejected", ("instruction", "chosen", "rejected"), _from_alpaca),
-    PairLayout("instruction, output, rejected", ("instruction", "output", "rejected"), _from_alpaca),
-    PairLayout("conversations", ("chosen", "rejected"), _from_conversations),
+PAIR_LAYOUTS: tuple[Layout[PairMessages], ...] = (
+    Layout("prompt, chosen, rejected", ("prompt", "chosen", "rejected"), _from_prompt),
+    Layout("instruction, chosen, rejected", ("instruction", "chosen", "rejected"), _from_alpaca),
+    Layout("instruction, output, rejected", ("instruction", "output", "rejected"), _from_alpaca),
+    Layout("conversations", ("chosen", "rejected"), _from_conversations),
 )

@@ -1,19 +1,19 @@
 """Pairs of answers from files, of which people prefer one: for DPO and reward models."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError
 from genai.core.terminal import one_line
-from genai.data.chat import SUFFIXES, clean_text, read_rows, select_chats
-from genai.data.preference_layouts import find_pair_layout, pair_layout_names
+from genai.data.chat import SUFFIXES, clean_text, read_each, select_chats
+from genai.data.chat_layouts import find_layout
+from genai.data.preference_layouts import PAIR_LAYOUTS
 from genai.data.text import find_texts
 from genai.media.chat import Message
 from genai.media.chat_pair import ChatPair
@@ -79,7 +79,7 @@ class PreferenceFiles(SplitSource):
         files, bad_files = find_texts(path, SUFFIXES)
         reasons, pairs = [*bad_files], dict[str, ChatPair]()
         for file in files:
-            for layout, pair in _read(file, reasons):
+            for layout, pair in read_each(file, _read_pair, reasons):
                 self._layouts[layout] += 1
                 if _answers(pair.chosen) == _answers(pair.rejected):
                     self._left_out["whose answers are equal"] += 1
@@ -96,26 +96,9 @@ class PreferenceFiles(SplitSource):
         return pairs
 
 
-def _read(file: Path, skipped: list[str]) -> Iterator[tuple[str, ChatPair]]:
-    """Yield the layout and the pair of each row that can be used; add to ``skipped`` for others."""
-    try:
-        for place, row in read_rows(file):
-            try:
-                yield _read_pair(row, place)
-            except UserError as error:
-                skipped.append(str(error))
-    except UserError as error:
-        skipped.append(str(error))
-
-
 def _read_pair(row: Any, place: str) -> tuple[str, ChatPair]:
     """Return the layout and the pair of a row. Raises ``UserError`` with its ``place``."""
-    if isinstance(row, UserError):
-        raise row
-    layout = find_pair_layout(row)
-    if layout is None:
-        fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
-        raise UserError(f"{place} has the fields {fields}; a pair has {pair_layout_names()}.")
+    layout = find_layout(row, place, PAIR_LAYOUTS, "a pair")
     question, chosen, rejected = (_clean_messages(messages) for messages in layout.convert(row, place))
     if not question:
         raise UserError(f"{place} has no question: chosen and rejected begin differently.")

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.media.chat import Chat
 from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_all
-from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.memmap_rows import MemmapRows, describe_rows, write_rows
 from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
@@ -30,7 +30,7 @@ class PackedCounts:
         tokens, targets: numbers of tokens that are no padding, and of those that are learned.
         truncated: conversations whose end is cut off.
         without_target: conversations that are left out, because no answer begins within the context.
-        rejected: conversations that are left out, because the template refuses them.
+        errors: conversations that are left out, because the template refuses them.
     """
 
     row_size: int
@@ -40,37 +40,30 @@ class PackedCounts:
     targets: int
     truncated: int
     without_target: int
-    rejected: int
+    errors: int
 
 
-class PackedChats(MemmapDataset):
+class PackedChats(MemmapRows[PackedCounts]):
     """Rows of conversations: tokens, their conversation's number in the row, and whether they are learned."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        header = len(fields(PackedCounts))
-        values = self.memmap(np.int32)
-        self.counts = PackedCounts(*values[:header].tolist())
-        self.rows = values[header:].reshape(-1, 3, self.counts.row_size)
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        super().__init__(path, PackedCounts, (3,))
 
     @property
     def summary(self) -> str:
         """What is in the rows, for people."""
         counts = self.counts
-        parts = [
+        what = (
             f"{counts.sequences:,} conversations in {counts.rows:,} rows of {counts.row_size - 1:,} tokens, "
             f"{counts.tokens / max(1, counts.rows * counts.row_size):.0%} full; {counts.targets:,} tokens "
             f"({counts.targets / max(1, counts.tokens):.0%}) are learned"
-        ]
+        )
         notes = {
             "cut off at the end of the context": counts.truncated,
             "left out, because no answer begins within the context": counts.without_target,
-            "left out, because the chat template refuses them": counts.rejected,
+            "left out, because the chat template refuses them": counts.errors,
         }
-        return "; ".join([*parts, *(f"{count:,} {what}" for what, count in notes.items() if count)])
+        return describe_rows(what, notes)
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch whose ``x`` is (batch, row_size); the targets are ``x[:, 1:]`` where ``valid`` is True."""
@@ -90,7 +83,7 @@ def pack_chats(modality: ChatModality, split: Split, cache: Path) -> PackedChats
                 errors.append((index, str(result)))
             else:
                 usable.append(result)
-        write_rows(path, usable, modality.block, modality.end_token, len(errors))
+        write_chats(path, usable, modality.block, modality.end_token, len(errors))
         write_skipped(path, errors)
 
     packed = PackedChats(cached_file(cache / f"{key}.i4", write, SUFFIX))
@@ -102,7 +95,7 @@ def pack_chats(modality: ChatModality, split: Split, cache: Path) -> PackedChats
     return packed
 
 
-def write_rows(path: Path, chats: Iterable[Sequence[ChatTokens]], block: int, padding: int, rejected: int) -> None:
+def write_chats(path: Path, chats: Iterable[Sequence[ChatTokens]], block: int, padding: int, num_errors: int) -> None:
     """Write conversations to a file for ``PackedChats``.
 
     The beginning of a conversation is kept if it is longer than the context; it is left out if no answer is in it. Rows
@@ -113,7 +106,7 @@ def write_rows(path: Path, chats: Iterable[Sequence[ChatTokens]], block: int, pa
         chats: the sequences of each conversation.
         block: context length in tokens.
         padding: token at the end of rows.
-        rejected: number of conversations that are not among ``chats``.
+        num_errors: number of conversations that are not among ``chats``.
     """
     sequences, truncated, without_target = list[ChatTokens](), 0, 0
     for chat in chats:
@@ -126,12 +119,9 @@ def write_rows(path: Path, chats: Iterable[Sequence[ChatTokens]], block: int, pa
     rows = pack_rows([len(each.tokens) for each in sequences], row_size)
     tokens, targets = sum(len(each.tokens) for each in sequences), sum(int(each.is_target.sum()) for each in sequences)
     counts = PackedCounts(
-        row_size, len(rows), len(sequences), tokens, targets, truncated, without_target, rejected
+        row_size, len(rows), len(sequences), tokens, targets, truncated, without_target, num_errors
     )  # fmt: skip
-    with path.open("wb") as file:
-        file.write(np.array(astuple(counts), np.int32).tobytes())
-        for row in rows:
-            file.write(_fill_row([sequences[index] for index in row], row_size, padding).tobytes())
+    write_rows(path, counts, (_fill_row([sequences[index] for index in row], row_size, padding) for row in rows))
 
 
 def pack_rows(lengths: Sequence[int], row_size: int) -> list[list[int]]:

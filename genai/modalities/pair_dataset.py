@@ -1,7 +1,7 @@
 """Pairs of conversations packed into rows: the tokens with the chosen and with the rejected answer."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.media.chat_pair import ChatPair
 from genai.modalities.chat_tokens import ChatModality, ChatTokens, tokenize_all
-from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.memmap_rows import MemmapRows, describe_rows, write_rows
 from genai.modalities.skipped_rows import SUFFIX, print_skipped, write_skipped
 
 
@@ -42,32 +42,25 @@ class PairCounts:
     errors: int
 
 
-class PackedPairs(MemmapDataset):
+class PackedPairs(MemmapRows[PairCounts]):
     """Pairs: of the chosen and of the rejected conversation, tokens, and whether they belong to an answer."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        header = len(fields(PairCounts))
-        values = self.memmap(np.int32)
-        self.counts = PairCounts(*values[:header].tolist())
-        self.rows = values[header:].reshape(-1, 2, 2, self.counts.row_size)
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        super().__init__(path, PairCounts, (2, 2))
 
     @property
     def summary(self) -> str:
         """What is in the rows, for people."""
         counts, size = self.counts, max(1, self.counts.pairs)
         lengths = f"{counts.chosen_tokens / size:.0f} and {counts.rejected_tokens / size:.0f}"
-        parts = [f"{counts.pairs:,} pairs; chosen and rejected answers have {lengths} tokens on average"]
+        what = f"{counts.pairs:,} pairs; chosen and rejected answers have {lengths} tokens on average"
         notes = {
             "cut off at the end of the context": counts.truncated,
             "left out, because the answers are equal within the context": counts.equal,
             "left out, because no answer begins within the context": counts.without_target,
             "left out, because the chat template refuses them": counts.errors,
         }
-        return "; ".join([*parts, *(f"{count:,} {what}" for what, count in notes.items() if count)])
+        return describe_rows(what, notes)
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> PairBatch:
         """Return a batch as long as its longest conversation."""
@@ -131,10 +124,7 @@ def write_pairs(
     row_size = max((len(side.tokens) for row in rows for side in row), default=2)
     chosen, rejected = (sum(int(row[side].is_target[1:].sum()) for row in rows) for side in (0, 1))
     counts = PairCounts(row_size, len(rows), chosen, rejected, truncated, equal, without_target, num_errors)
-    with path.open("wb") as file:
-        file.write(np.array(astuple(counts), np.int32).tobytes())
-        for row in rows:
-            file.write(np.stack([_fill(side, row_size, padding) for side in row]).tobytes())
+    write_rows(path, counts, (np.stack([_fill(side, row_size, padding) for side in row]) for row in rows))
 
 
 def _fill(sequence: ChatTokens, row_size: int, padding: int) -> NDArray[np.int32]:

@@ -45,7 +45,6 @@ class PreferenceRequest:
         chosen_sample: id of a sample in place of ``chosen``. Of a text, what follows its prompt is written, of others
             the name of the file, into a file of their own.
         rejected_sample: id of a sample in place of ``rejected``.
-        model: id of the model; it is not written.
     """
 
     prompt: str | Sequence[Mapping[str, str]]
@@ -53,7 +52,6 @@ class PreferenceRequest:
     rejected: str | None = None
     chosen_sample: str | None = None
     rejected_sample: str | None = None
-    model: str | None = None
 
 
 def parse_only(cls: type, body: dict[str, Any]) -> Any:

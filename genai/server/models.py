@@ -119,8 +119,8 @@ class ModelStore:
         """Return whether a model has a chat template; ``None``: it is not known before it is loaded."""
         if model := self._loaded.get(model_id):
             return getattr(model.model.modality, "chat_template", None) is not None
-        if model_id == PACKAGE_MODEL or entry.modality not in ("text", ""):
-            return model_id == PACKAGE_MODEL
+        if model_id == PACKAGE_MODEL:
+            return True
         if entry.source not in self._has_chat and entry.source.is_dir() and entry.created:
             self._has_chat[entry.source] = has_chat_template(entry.source)
         return self._has_chat.get(entry.source)

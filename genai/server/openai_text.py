@@ -170,29 +170,28 @@ async def _stream(
     num_parts, lengths = [0] * len(job.items), [0] * len(job.items)
     is_started = [False] * len(job.items)
 
-    def parts_of(index: int, text: str) -> list[bytes]:
+    def parts_of(index: int, text: str) -> bytes:
         beginning = None if is_started[index] else answer.beginning(index)
         is_started[index] = True
         lengths[index] += len(text)
-        return [event(part) for part in (beginning, answer.part(index, text)) if part]
+        return b"".join(event(part) for part in (beginning, answer.part(index, text)) if part)
 
     try:
         async for has_changed in job_changes(request, job):
-            if not has_changed:
-                yield COMMENT
+            parts = [] if has_changed else [COMMENT]
             for index, item in enumerate(job.items):
                 new_parts = item.parts[num_parts[index] :]
                 num_parts[index] += len(new_parts)
-                for part in parts_of(index, "".join(new_parts)) if new_parts else ():
-                    yield part
+                if new_parts:
+                    parts.append(parts_of(index, "".join(new_parts)))
+            if parts:
+                yield b"".join(parts)  # in one piece, since a client may have hung up
         if job.error:
             yield event(job.error.body)
             return
         for index, item in enumerate(job.items):
             tail = completion(item)[lengths[index] :]  # what was held back in case a stop string came
-            for part in parts_of(index, tail) if tail or not is_started[index] else ():
-                yield part
-            yield event(answer.end(index))
+            yield (parts_of(index, tail) if tail or not is_started[index] else b"") + event(answer.end(index))
         if include_usage:
             yield event(answer.usage(await run_in_threadpool(count_tokens, job)))
         yield DONE

@@ -105,7 +105,7 @@ class RunIndex:
         }
 
     def details(self, name: str) -> dict[str, Any]:
-        """Return a run with the summary that are told of it, its words, and its columns. Raises as ``describe``."""
+        """Return a run with its summary, its words, and the names of its numbers. Raises as ``describe``."""
         run = self.find(name)
         record = self.record(run)
         words = [str(word) for word in record.overrides]

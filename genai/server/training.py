@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,8 +109,6 @@ def training_words(request: TrainingRequest, options: TrainingOptions, root: Pat
             check_modality(request.modality, modalities_with(name), f"the option {name}")
             words.append(f"modality.{name}={value}")
     values = {name: getattr(options, name) for name in ("minutes", "steps", "seed", "name")}
-    if options.minutes is None and options.steps is None and request.experiment is None:
-        values["minutes"] = DEFAULT_MINUTES
     if options.minutes is not None and request.experiment is not None:
         words.append("steps=null")  # an experiment may have its own
     return words + [f"{name}={value}" for name, value in values.items() if value is not None]
@@ -129,6 +127,9 @@ class Training:
         self.root = Path(settings.data_root).expanduser().absolute() if settings.data_root else None
         if self.root is not None and not self.root.is_dir():
             raise UserError(f"data_root={settings.data_root}: there is no such folder.")
+        hidden = {str(index.root): "runs", str(Path.cwd()): ".", str(Path.home()): "~"}
+        hidden = {str(self.root): "data", **hidden} if self.root else hidden
+        self._hidden = {folder: name for folder, name in hidden.items() if len(folder) > 1}
         self._processes: list[TrainingProcess] = []
         self._lock, self._check_lock = threading.Lock(), threading.Lock()
         self._check: subprocess.Popen[bytes] | None = None
@@ -168,19 +169,16 @@ class Training:
         self.check_enabled()
         request = parse_dataclass(TrainingRequest, _without_null(values))
         options = parse_dataclass(TrainingOptions, _without_null(request.options))
+        if options.minutes is None and options.steps is None and request.experiment is None:
+            options = replace(options, minutes=DEFAULT_MINUTES)  # an experiment has its own length
         words = [*training_words(request, options, self.root), f"runs={self.index.root}"]
-        minutes = options.minutes or (None if request.experiment else DEFAULT_MINUTES)  # an experiment has its own
-        seconds = None if options.steps or minutes is None else 60 * minutes
-        hidden = {str(self.index.root): "runs", str(Path.cwd()): ".", str(Path.home()): "~"}
-        if self.root is not None:
-            hidden = {str(self.root): "data", **hidden}
-        hidden = {folder: name for folder, name in hidden.items() if len(folder) > 1}
+        seconds = None if options.minutes is None else 60 * options.minutes
         with self._lock:
             if self._is_closed:
                 raise APIError(503, "the server is about to end.", "draining", 5)
             if any(not each.is_over for each in self._processes):
                 raise APIError(409, "a training goes on already: wait for its end, or stop it.", "training_runs")
-            process = TrainingProcess(words, self.index.root, seconds, options.steps, hidden, self.index.reset)
+            process = TrainingProcess(words, self.index.root, seconds, options.steps, self._hidden, self.index.reset)
             self._processes = [*self._processes, process][-MAX_PROCESSES:]
         return process
 
@@ -230,8 +228,7 @@ class Training:
         finally:
             self._check = None
             self._check_lock.release()
-        hidden = {str(self.root): "data"} if self.root else {}
-        for place, shown in hidden.items():
+        for place, shown in self._hidden.items():
             lines = [line.replace(place, shown) for line in lines]
         return {"lines": [one_line(line) for line in lines], "modality": data.modalities[0]}
 

@@ -106,21 +106,9 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         modality.restore(base.modality_state)
     elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
         modality.fit(source.train, cache_dir())
-    uses_rewards = config.values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
-    train, val = _pack_data(modality, source, settings, uses_rewards)
-    method = _build_method(parts, base, start["state_dict"] if start and not resumed else None)
-    _check_batches(method, train, config.values)
-    prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
-    policy = method if uses_rewards and isinstance(method, HasAnswerRewards) else None
-    attach_rewards(policy, modality, source, settings, hardware, prompts)
+    weights = start["state_dict"] if start and not resumed else None
     base_record = base.record if base else resumed.record.base if resumed else None
-    if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
-        train, val = (
-            _with_reference(split, method if base else None, base_record, parts, config.values["model"])
-            for split in (train, val)
-        )
-    if settings.overfit_items:
-        train = val = FirstItems(train, settings.overfit_items)
+    method, train, val = _build_method_and_data(parts, config.values, source, base, base_record, weights)
     optimizers = parts.build_optimizers(method)
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:
@@ -149,6 +137,41 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         header.step if resumed and header else 0,
         start if resumed else {},
     )
+
+
+def _build_method_and_data(
+    parts: TrainingParts,
+    values: Mapping[str, Any],
+    source: Source,
+    base: Base | None,
+    base_record: BaseRecord | None,
+    weights: Mapping[str, Any] | None,
+) -> tuple[Method, PackedDataset, PackedDataset]:
+    """Return the method, and both splits as it needs them: tensors, prompts, or pairs with numbers of the base.
+
+    Args:
+        parts, values: what the config describes, and the config.
+        source: the data.
+        base, base_record: the model that training begins with; only its record if the run is resumed.
+        weights: of ``init_from=``, if the run begins with them.
+
+    Raises:
+        UserError: the parts do not fit.
+    """
+    modality, settings = parts.modality, parts.settings
+    uses_rewards = values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
+    train, val = _pack_data(modality, source, settings, uses_rewards)
+    method = _build_method(parts, base, weights)
+    _check_batches(method, train, values)
+    prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
+    policy = method if uses_rewards and isinstance(method, HasAnswerRewards) else None
+    attach_rewards(policy, modality, source, settings, parts.hardware, prompts)
+    if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
+        initial = method if base else None
+        train, val = (_with_reference(split, initial, base_record, parts, values["model"]) for split in (train, val))
+    if settings.overfit_items:
+        train = val = FirstItems(train, settings.overfit_items)
+    return method, train, val
 
 
 def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str, Any] | None) -> Method:

@@ -83,7 +83,7 @@ def test_contents(tmp_path: Path, row: dict[str, Any], expected: list[str]) -> N
 @pytest.mark.parametrize(
     ("row", "error"),
     [
-        ({"prompt": "Hi", "chosen": "a"}, "a pair has chosen and rejected, instruction and"),
+        ({"prompt": "Hi", "chosen": "a"}, "a pair has the fields of one of these lists"),
         ({"prompt": 3, "chosen": "a", "rejected": "b"}, "its prompt is 3, not a text"),
         ({"chosen": "a", "rejected": "b"}, "have to be lists of messages"),
         ({"chosen": [GOOD], "rejected": [BAD]}, "no question"),

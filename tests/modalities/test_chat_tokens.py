@@ -242,7 +242,7 @@ def test_conversations_that_the_template_refuses_are_named(tmp_path: Path, capsy
         packed = modality.pack(split([talk("a", "b"), talk("<|im_end|>", "b")]), tmp_path)
         assert "talks.jsonl:2: a message contains <|im_start|>" in capsys.readouterr().err
     assert isinstance(packed, PackedChats)
-    assert packed.counts.rejected == 1
+    assert packed.counts.errors == 1
 
 
 def test_qwen_writes_the_answers_of_before_without_their_thoughts() -> None:
@@ -268,7 +268,7 @@ def test_messages_with_special_tokens_are_refused(tmp_path: Path, capsys: pytest
     chats = [Chat.from_messages(talk(*each)) for each in (("Hi", FAKE), (FAKE, "Hi"), ("Hi", "im_end"))]
     assert [isinstance(each, UserError) for each in tokenize_chats(modality, chats)] == [True, True, False]
     packed = modality.pack(split([talk("Hi", FAKE), talk("a", "b")]), tmp_path)
-    assert "talks.jsonl:1: a message contains" in capsys.readouterr().err and packed.counts.rejected == 1
+    assert "talks.jsonl:1: a message contains" in capsys.readouterr().err and packed.counts.errors == 1
     tokens = modality.encode_prompt(modality.chat_prompt([message("user", "<b>")]))
     assert tokens.tolist().count(modality.end_token) == 1
 

@@ -313,7 +313,7 @@ def test_preferences_are_lines_of_three_keys(stored: tuple[TestClient, Path]) ->
         add(root, f"b/00{number}", "Say", text="Say" + f" {number}" * 2000)
         add(root, f"c/00{number}", "Ask", text=f"Ask {number}")
     ids = [entry["id"] for entry in entries(client) if entry["kind"] == "image"]
-    texts = {"prompt": "a\nb", "chosen": "c", "rejected": "d", "model": "text"}
+    texts = {"prompt": "a\nb", "chosen": "c", "rejected": "d"}
     assert client.post("/api/preferences", json=texts).json()["count"] == 1
     samples = {"prompt": "one", "chosen_sample": ids[0], "rejected_sample": ids[1]}
     assert client.post("/api/preferences", json=samples).json() == {"count": 1, "file": "media_preferences.jsonl"}

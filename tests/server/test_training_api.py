@@ -115,7 +115,7 @@ def words(values: dict[str, Any], root: Path) -> list[str]:
 
 def test_requests_become_words(place: Path) -> None:
     data = place / "data"
-    assert words({"modality": "image"}, data) == ["modality=image", "minutes=5.0", "seed=0"]
+    assert words({"modality": "image"}, data) == ["modality=image", "seed=0"]
     request = {"modality": "image", "data": "pictures", "options": {"steps": 3, "size": 16, "name": "my-cats"}}
     assert words(request, data) == [
         "modality=image", "data=image_folder", f"data.path={data / 'pictures'}", "modality.size=16", "steps=3",

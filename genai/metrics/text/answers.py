@@ -1,7 +1,8 @@
 """Answers of a chat model to held-out questions, which several metrics compare with the real ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from genai.core.errors import RunError, UserError
 from genai.inference.conversation import chat_modality
@@ -43,19 +44,22 @@ def check_chat_model(context: EvalContext) -> None:
 def answer_table(context: EvalContext) -> list[str]:
     """Return lines with a few held-out questions, the answers before and after the training, and the real ones."""
     answers = val_answers(context)
-    answers = [answers[index * len(answers) // MAX_LISTED] for index in range(min(MAX_LISTED, len(answers)))]
-    before: Sequence[str | None] = [None] * len(answers)
+    count = min(MAX_LISTED, len(answers))
+    answers = [answers[index * len(answers) // count] for index in range(count)]
+    before: Sequence[str | UserError | None] = [None] * len(answers)
     try:
         base = load_base(context.model)
         if isinstance(base.modality, Text):
             base.modality.ensure_chat_template()
-        before = _sample_answers(base, [answer.chat for answer in answers], context)
+        options = {"temperature": 0.0, "length": MAX_LENGTH, **context.options}
+        sample = partial(base.sample, seed=context.seed, **options)
+        before = answer_questions(base, [answer.chat for answer in answers], sample)
     except (UserError, RunError):  # there is none, or it cannot chat
         pass
     lines = list[str]()
     for answer, text in zip(answers, before, strict=True):
         lines.append(f"question  {answer.chat.question[-1]['content']}")
-        lines += [f"  before  {text}"] if text is not None else []
+        lines += [f"  before  {text}"] if isinstance(text, str) else []
         lines += [f"  after   {answer.text}", f"  real    {answer.real}"]
     return [line.replace("\n", "\\n") for line in lines]
 
@@ -69,28 +73,26 @@ def val_answers(context: EvalContext) -> list[Answer]:
     split = context.source.val
     count = min(context.n, len(split))
     chats = [split[index * len(split) // count].media for index in range(count)]
-    texts = _render_questions(context.model, chats)
-    prompts = [text for text in texts if isinstance(text, str)]
+    texts = answer_questions(context.model, chats, partial(context.samples, temperature=0.0, length=MAX_LENGTH))
     if errors := [text for text in texts if isinstance(text, UserError)]:
         context.note(f"{len(errors):,} of {len(texts):,} held-out questions are left out: {errors[0]}")
-    samples = context.samples(prompts, temperature=0.0, length=MAX_LENGTH) if prompts else []
-    usable = [chat for chat, text in zip(chats, texts, strict=True) if isinstance(text, str)]
-    return [Answer(*each) for each in zip(usable, _without_prompts(samples, prompts), strict=True)]
+    return [Answer(chat, text) for chat, text in zip(chats, texts, strict=True) if isinstance(text, str)]
 
 
-def _sample_answers(model: Model, chats: Sequence[Chat], context: EvalContext) -> list[str | None]:
-    """Return the most probable answers of another model than that of ``context``; ``None``: it refuses the question."""
-    texts = _render_questions(model, chats)
-    prompts = [text for text in texts if isinstance(text, str)]
-    options = {"temperature": 0.0, "length": MAX_LENGTH, **context.options}
-    answers = iter(_without_prompts(model.sample(prompts, seed=context.seed, **options) if prompts else [], prompts))
-    return [next(answers) if isinstance(text, str) else None for text in texts]
+def answer_questions(
+    model: Model, chats: Sequence[Chat], sample: Callable[[list[str]], Sequence[object]]
+) -> list[str | UserError]:
+    """Return a model's answers in place of the last ones, without spaces around them.
 
+    Args:
+        model: renders the questions.
+        chats: conversations.
+        sample: returns a text for each prompt, with the prompt before it.
 
-def _render_questions(model: Model, chats: Sequence[Chat]) -> list[str | UserError]:
-    """Return the prompts of the last answers, or the errors of the chat template."""
-    return chat_modality(model).render_chats([(chat.question, True) for chat in chats])
-
-
-def _without_prompts(samples: Sequence[object], prompts: Sequence[str]) -> list[str]:
-    return [str(sample)[len(prompt) :].strip() for sample, prompt in zip(samples, prompts, strict=True)]
+    Returns:
+        The answers, or the errors of the chat template.
+    """
+    prompts = chat_modality(model).render_chats([(chat.question, True) for chat in chats])
+    usable = [prompt for prompt in prompts if isinstance(prompt, str)]
+    samples = iter(sample(usable) if usable else [])
+    return [str(next(samples))[len(each) :].strip() if isinstance(each, str) else each for each in prompts]

@@ -40,7 +40,7 @@ class GPTEngine:
             sampling: how its tokens are sampled.
         """
         logits, cache = self.prompts.prefill(prompt)
-        self.reserve(1, self._capacity(len(prompt), new))
+        self.reserve(1, len(prompt) + new)
         self._extend_options(sampling)
         slot, state, params = self.free.pop(), self.state, self.params
         time = cache.keys.shape[-2]
@@ -62,14 +62,6 @@ class GPTEngine:
     def begin(self, prompts: Sequence[Tensor], new: int, **sampling: Any) -> "GPTBatch":
         """Begin a text for each of ``prompts`` (time,); ``sampling`` are attributes of ``TokenSampling``."""
         return GPTBatch(self, prompts, new, TokenSampling(**sampling))
-
-    def _capacity(self, time: int, new: int) -> int:
-        """Return the positions that a text of ``time`` and ``new`` tokens needs."""
-        return min(self.network.block, time + new)
-
-    def reserve_texts(self, prompts: Sequence[Tensor], new: int) -> None:
-        """Make room for a text after each of ``prompts`` at once."""
-        self.reserve(len(prompts), self._capacity(max(map(len, prompts)), new))
 
     def remove(self, slot: int) -> None:
         """End a text: its slot is free."""
@@ -157,6 +149,7 @@ class GPTEngine:
 
     def reserve(self, count: int, time: int) -> None:
         """Make room for ``count`` more texts of ``time`` tokens; the others keep their slots and their state."""
+        time = min(time, self.network.block)  # a text that is longer has a sliding window
         old, old_params, used = self.state, self.params, len(self.state.ended) - 1
         if len(self.free) >= count and time <= old.keys.shape[3]:
             return
@@ -211,7 +204,7 @@ class GPTBatch:
 
     def __init__(self, engine: GPTEngine, prompts: Sequence[Tensor], new: int, sampling: TokenSampling) -> None:
         self.engine = engine
-        engine.reserve_texts(prompts, new)
+        engine.reserve(len(prompts), max(map(len, prompts)) + new)
         self.slots: list[int] = []
         try:
             for prompt in prompts:

@@ -52,7 +52,9 @@ def test_exact_match() -> None:
     result = metric.compute(copies)["exact_match"]
     assert (result.value, result.standard_error) == (0.25, pytest.approx((0.25 * 0.75 / 4) ** 0.5))
     assert metric.compute(context(Pairs(), PAIRS.__getitem__))["exact_match"].value == 1
-    assert metric.lines(copies)[:3] == ["question  the color", "  after   the color", "  real    the colour"]
+    lines = metric.lines(copies)
+    assert lines[:3] == ["question  the color", "  after   the color", "  real    the colour"]
+    assert lines[::3] == [f"question  {question}" for question in PAIRS]
 
 
 def test_a_source_can_tell_which_answers_are_right() -> None:
