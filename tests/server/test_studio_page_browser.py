@@ -269,9 +269,9 @@ def test_a_run_is_started_and_stopped(page: Any, studio: tuple[str, Path]) -> No
     page.click("button:text-is('Start')")
     page.click(".active:has(h2:text-matches('^Training')) >> text=curves and previews")
     page.wait_for_selector(".run .running")
-    page.click("text=all runs")
-    page.click(".active >> button:text-is('stop')")
+    page.click(".run >> button:text-is('stop')")
     page.click("dialog >> button:text-is('stop')")
+    page.click("text=all runs")
     page.wait_for_selector("text=Last training: stopped")
     assert list((studio[1].parent / "runs").glob("*/*/checkpoints/last.ckpt"))
 

@@ -5,7 +5,9 @@ whole tiles (see ``matmul``). A dimension that holds all rows of the batch, one 
 ``batch * width``.
 """
 
+import logging
 import math
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ LOG2_E, LN_2, LN_2_REST = np.float32(1.44269504), np.float32(0.693359375), np.fl
 C2, C3, C4, C5, C6 = (np.float32(1 / math.factorial(power)) for power in range(2, 7))
 MIN_LOGIT = np.float32(-1e29)  # lower ones are forbidden, see methods/logit_bias.py
 MIN_EXPONENT, MAX_GATE_INPUT = np.float32(-87), np.float32(40)  # beyond, a product of two exponentials could overflow
+COMPILE_SECONDS = 2.0  # after which people are told
 GROUP_SIZE = 16  # classes per partial sum in ``sample_class``
 
 
@@ -91,12 +94,25 @@ class SamplingParams(NamedTuple):
 SampleLoop = Callable[[LoopWeights, LoopState, GateBiases, SamplingParams, Array, Array, Array], None]
 
 
-def compile_function(function: Any) -> Any:
+def compile_function(function: Any) -> Callable[..., Any]:
     """Return ``function`` compiled at its first call, and cached on disk if there is a writable place for it."""
     try:
-        return njit(function, cache=True, nogil=True, **NJIT_OPTIONS)
+        compiled = njit(function, cache=True, nogil=True, **NJIT_OPTIONS)
     except RuntimeError:  # neither this folder nor the user's cache is writable
-        return njit(function, nogil=True, **NJIT_OPTIONS)
+        compiled = njit(function, nogil=True, **NJIT_OPTIONS)
+
+    def call(*args: Any) -> Any:
+        if compiled.signatures:
+            return compiled(*args)
+        log = logging.getLogger(__name__).warning
+        timer = threading.Timer(COMPILE_SECONDS, log, ("compiling the sampling loop: only the first time here",))
+        timer.start()
+        try:
+            return compiled(*args)
+        finally:
+            timer.cancel()
+
+    return call
 
 
 @cache

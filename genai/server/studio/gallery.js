@@ -4,27 +4,27 @@ import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { getJSON, request } from "./api.js";
 import { Media } from "./media.js";
 import { Star, Thumb } from "./takes.js";
-import { Confirm, dateText, Dialog, Empty, ErrorLine } from "./ui.js";
+import { Confirm, dateText, Dialog, Empty, ErrorLine, useTwo } from "./ui.js";
 
 const [PAGE_SIZE, MAX_TEXT] = [48, 2000];
 const fileOf = (sample) => `/api/samples/${sample.id}/file`;
 
 export function Gallery({ isShown, onAgain }) {
   const [search, setSearch] = useState("");
-  const [kind, setKind] = useState("");
+  const [modality, setModality] = useState("");
   const [onlyStarred, setOnlyStarred] = useState(false);
   const [samples, setSamples] = useState(null);
   const [hasMore, setHasMore] = useState(false);
   const [error, setError] = useState(null);
   const [open, setOpen] = useState(null);
-  const [chosen, setChosen] = useState([]);
-  const [isComparing, setComparing] = useState(false);
+  const two = useTwo((ids, onClose) => html`<${Comparison} onClose=${onClose}
+    samples=${ids.map((id) => samples.find((each) => each.id === id)).filter(Boolean)} />`);
 
   const newest = useRef(0); // number of the newest request: older answers come too late
   const load = async (before) => {
     const number = ++newest.current;
     const query = new URLSearchParams({ search, limit: PAGE_SIZE });
-    if (kind) query.set("modality", kind);
+    if (modality) query.set("modality", modality);
     if (onlyStarred) query.set("starred", "true");
     if (before) query.set("before", before);
     try {
@@ -41,7 +41,7 @@ export function Gallery({ isShown, onAgain }) {
     if (!isShown) return;
     const timer = setTimeout(() => load(), 200);
     return () => clearTimeout(timer);
-  }, [isShown, search, kind, onlyStarred]);
+  }, [isShown, search, modality, onlyStarred]);
 
   const change = (id, changes) => setSamples((all) => all.map((each) => (each.id === id ? { ...each, ...changes } : each)));
   const remove = async (sample) => {
@@ -49,24 +49,22 @@ export function Gallery({ isShown, onAgain }) {
       newest.current++;
       await request(`/api/samples/${sample.id}`, { method: "DELETE" });
       setSamples((all) => all.filter((each) => each.id !== sample.id));
-      setChosen((all) => all.filter((id) => id !== sample.id));
+      two.forget(sample.id);
     } catch (failure) {
       setError(failure);
     }
     setOpen(null);
   };
-  const choose = (id) => setChosen((all) => (all.includes(id) ? all.filter((each) => each !== id) : [...all.slice(-1), id]));
-  const isFiltered = search || kind || onlyStarred;
+  const isFiltered = search || modality || onlyStarred;
 
   return html`<div class="gallery">
     <div class="card row filters" role="search">
       <label class="grow"><span class="hidden">search</span>
         <input type="search" placeholder="search prompts and texts" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
-      <label>kind <select value=${kind} onChange=${(event) => setKind(event.target.value)}>
+      <label>modality <select value=${modality} onChange=${(event) => setModality(event.target.value)}>
         <option value="">all</option>${["image", "video", "audio", "text"].map((each) => html`<option value=${each}>${each}</option>`)}</select></label>
       <label><input type="checkbox" checked=${onlyStarred} onChange=${(event) => setOnlyStarred(event.target.checked)} /> starred</label>
-      <button type="button" disabled=${chosen.length !== 2} onClick=${() => setComparing(true)}>compare two${chosen.length ? ` (${chosen.length} chosen)` : ""}</button>
-      ${chosen.length > 0 && html`<button type="button" class="quiet" onClick=${() => setChosen([])}>clear selection</button>`}
+      ${two.controls}
     </div>
     <${ErrorLine} error=${error} />
     ${samples && !samples.length && (isFiltered
@@ -74,15 +72,13 @@ export function Gallery({ isShown, onAgain }) {
       : html`<${Empty} title="No samples yet" command='python -m genai.sample prompt="a red circle"'>
           What you make on the page Make is kept here, and what the command line writes into the folder samples, too.<//>`)}
     <div class="tiles">
-      ${(samples ?? []).map((sample) => html`<${Tile} key=${sample.id} sample=${sample} isChosen=${chosen.includes(sample.id)}
-        onOpen=${() => setOpen(sample.id)} onChoose=${() => choose(sample.id)}
+      ${(samples ?? []).map((sample) => html`<${Tile} key=${sample.id} sample=${sample} isChosen=${two.ids.includes(sample.id)}
+        onOpen=${() => setOpen(sample.id)} onChoose=${() => two.toggle(sample.id)}
         onStar=${(starred) => change(sample.id, { starred })} />`)}
     </div>
     ${hasMore && html`<button type="button" onClick=${() => load(samples.at(-1)?.id)}>show more</button>`}
     ${open && html`<${Details} sample=${samples.find((each) => each.id === open)} onClose=${() => setOpen(null)}
       onAgain=${onAgain} onRemove=${remove} />`}
-    ${isComparing && html`<${Comparison} samples=${chosen.map((id) => samples.find((each) => each.id === id)).filter(Boolean)}
-      onClose=${() => setComparing(false)} />`}
   </div>`;
 }
 

@@ -1,13 +1,13 @@
 /** Make samples: choose a model, fill its form, watch them grow. */
 
 import { html, useEffect, useRef, useState } from "./htm-preact.js";
-import { getJSON, request } from "./api.js";
+import { request } from "./api.js";
 import { FileInput, inputFile, newInput } from "./inputs.js";
 import { maskFile, strokesOfMask } from "./mask.js";
 import { KINDS } from "./media.js";
 import { isFile, OptionFields } from "./options.js";
 import { newJob, runJob, Take } from "./takes.js";
-import { Empty, ErrorLine, useLoaded, useStored } from "./ui.js";
+import { Empty, ErrorLine, useModel, useModelId } from "./ui.js";
 
 const [MAX_TAKES, MAX_EXAMPLES] = [40, 5];
 const STARTS = { image: "picture to start from", video: "first frame, or clip to go on", audio: "sound to go on", text: "text to go on" };
@@ -18,75 +18,28 @@ const randomSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 /** `draft`: a request to fill the form with, such as one of the gallery. */
 export function Make({ models, draft, isShown }) {
-  const [modelId, setModelId] = useStored("make.model", null);
-  const [prompt, setPrompt] = useState("");
-  const [second, setSecond] = useState(null);
+  const [modelId, setModelId] = useModelId("make.model", models);
+  const [prompts, setPrompts] = useState([""]);
   const [n, setN] = useState(4);
   const [seed, setSeed] = useState("");
   const [values, setValues] = useState({});
-  const [inputs, setInputs] = useState({});
   const [takes, setTakes] = useState([]);
   const [error, setError] = useState(null);
-  const [note, setNote] = useState("");
-  const newestDraft = useRef(0); // files of an older draft come too late
-  const current = models?.some((model) => model.id === modelId) ? modelId : (models?.[0]?.id ?? null);
-  const [description, loadError] = useLoaded(
-    async () => current && { id: current, ...(await getJSON(`/api/options?model=${encodeURIComponent(current)}`)) },
-    [current],
-  );
-  const model = description?.id === current ? description : null; // not that of the model before
-  const kind = model ? (KINDS[model.media] ?? "file") : "file";
-  const names = new Set(model?.options.map((option) => option.name));
-  const settable = new Set(model?.options.filter((option) => !isFile(option)).map((option) => option.name));
-
-  const examples = model?.prompts.filter(Boolean) ?? [];
-  useEffect(() => {
-    const type = inputs.init?.file.type.split("/")[0];
-    const isUsable = !model || !type || (model.supports_init && (START_KINDS[kind] ?? [type]).includes(type));
-    if (!isUsable) setInput("init")(null);
-    setNote(isUsable ? "" : "The file was removed: this model cannot start from it.");
-  }, [model?.id]);
+  const [model, loadError] = useModel(modelId);
+  const { inputs, setInput, loadInputs, note } = useInputs(model, isShown);
   useEffect(() => {
     if (!draft) return;
     if (draft.model) setModelId(draft.model);
-    setPrompt(draft.prompt ?? "");
-    setSecond(null);
+    setPrompts([draft.prompt ?? ""]);
     setSeed(draft.seed === undefined ? "" : String(draft.seed));
     setN(1);
     setValues(Object.fromEntries(Object.entries(draft.options ?? {}).filter(([, value]) => value !== null)));
-    setInputs({});
-    loadInputs(draft.inputs ?? {}).catch(setError);
+    loadInputs(draft.inputs ?? {}, null).catch(setError);
   }, [draft]);
-  useEffect(() => {
-    const paste = (event) => {
-      const file = event.clipboardData?.files[0];
-      if (isShown && file && model?.supports_init) setInput("init")(newInput(file));
-    };
-    document.addEventListener("paste", paste);
-    return () => document.removeEventListener("paste", paste);
-  }, [isShown, model]);
 
-  const setInput = (name) => (input) => setInputs((each) => {
-    if (each[name] && each[name].url !== input?.url) URL.revokeObjectURL(each[name].url);
-    return { ...each, [name]: input };
-  });
-  /** Take files from addresses of this server, by the names of their options; a mask becomes strokes. */
-  const loadInputs = async ({ mask, ...addresses }, label) => {
-    const number = ++newestDraft.current;
-    const load = async (name, url) => {
-      const blob = await (await request(url)).blob();
-      return new File([blob], name, { type: blob.type });
-    };
-    for (const [name, url] of Object.entries(addresses)) {
-      const input = newInput(await load(name, url), label ?? name);
-      if (name === "init" && mask) input.strokes = await strokesOfMask(await load("mask", mask));
-      if (number === newestDraft.current) setInput(name)(input);
-    }
-  };
   const changeJob = (takeKey, jobKey) => (changes) =>
     setTakes((all) => all.map((take) => (take.key !== takeKey ? take
       : { ...take, jobs: take.jobs.map((job) => (job.key === jobKey ? { ...job, ...changes } : job)) })));
-
   /** Send a job for each of `bodies`; `kind` of what they make. */
   const start = (bodies, files, kind) => {
     const jobs = bodies.map((body) => newJob({ save: true, ...body }, files));
@@ -98,16 +51,15 @@ export function Make({ models, draft, isShown }) {
   const send = async () => {
     setError(null);
     try {
-      const files = await requestFiles(inputs, names, model.supports_init);
-      const hidden = hiddenOptions(inputs);
-      const options = Object.fromEntries(Object.entries(values).filter(([name]) => settable.has(name) && !hidden.has(name)));
-      const shared = { model: current, n, options, seed: seed === "" ? randomSeed() : Number(seed) };
-      const prompts = !model.takes_prompt ? [""] : second === null ? [prompt] : [prompt, second];
-      start(prompts.map((each) => ({ ...shared, prompt: each })), files, kind);
+      const files = await requestFiles(inputs, model);
+      const options = usableOptions(values, inputs, model);
+      const shared = { model: modelId, n, options, seed: seed === "" ? randomSeed() : Number(seed) };
+      start((model.takes_prompt ? prompts : [""]).map((prompt) => ({ ...shared, prompt })), files, kindOfModel(model));
     } catch (failure) {
       setError(failure);
     }
   };
+  const kindOf = (job) => takes.find((take) => take.jobs.some((each) => each.key === job.key))?.kind ?? kindOfModel(model);
   const actions = {
     onUse: model?.supports_init ? (item) => loadInputs({ init: item.src }, `seed ${item.seed}`).catch(setError) : null,
     onVary: (item, job) => start([{ ...job.body, prompt: item.prompt, n: 4, seed: randomSeed() }], job.files, kindOf(job)),
@@ -115,12 +67,10 @@ export function Make({ models, draft, isShown }) {
       setModelId(job.body.model);
       setSeed(String(item.seed));
       setN(1);
-      setPrompt(item.prompt);
-      setSecond(item.prompt);
+      setPrompts([item.prompt, item.prompt]);
       focusSecond();
     },
   };
-  const kindOf = (job) => takes.find((take) => take.jobs.some((each) => each.key === job.key))?.kind ?? kind;
   const submit = (event) => (event.preventDefault(), send());
 
   if (models && !models.length) {
@@ -132,50 +82,16 @@ export function Make({ models, draft, isShown }) {
     <form class="card" onSubmit=${submit} data-model=${model?.id}>
       <div class="field">
         <label for="model">model</label>
-        <select id="model" value=${current ?? ""} onChange=${(event) => (setModelId(event.target.value), setValues({}))}>
+        <select id="model" value=${modelId ?? ""} onChange=${(event) => (setModelId(event.target.value), setValues({}))}>
           ${(models ?? []).map((each) => html`<option value=${each.id}>${each.name || each.id}</option>`)}
         </select>
         <small>${model ? model.description : loadError ? "" : "loading the model"}</small>
         <${ErrorLine} error=${loadError} />
       </div>
-      ${model?.takes_prompt === false && html`<p class="hint">This model was trained without prompts.</p>`}
-      ${model?.takes_prompt && html`
-        <div class="field">
-          <label for="prompt">${kind === "text" ? "beginning" : "prompt"}</label>
-          <textarea id="prompt" rows=${kind === "text" ? 4 : 2} value=${prompt}
-            onInput=${(event) => setPrompt(event.target.value)}
-            onKeyDown=${(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event)}></textarea>
-          <small>Ctrl+Enter starts</small>
-          ${examples.length > 0 && html`<div class="chips" role="group" aria-label="examples">
-            ${examples.slice(0, MAX_EXAMPLES).map((each) => html`<button type="button" class="chip" onClick=${() => setPrompt(each)}>${each.slice(0, 60)}</button>`)}
-          </div>`}
-        </div>
-        ${second === null
-          ? html`<button type="button" class="quiet" onClick=${() => (setSecond(prompt), focusSecond())}>compare with another prompt, same seed</button>`
-          : html`<div class="field">
-              <div class="label"><label for="second">other prompt</label>
-                <button type="button" class="quiet" onClick=${() => setSecond(null)}>remove</button></div>
-              <textarea id="second" rows="2" value=${second} onInput=${(event) => setSecond(event.target.value)}></textarea>
-            </div>`}`}
       ${model && html`
-        <div class="pair">
-          <div class="field">
-            <label for="n">samples</label>
-            <input id="n" type="number" min="1" max="64" value=${n} onChange=${(event) => setN(Math.max(1, Number(event.target.value)))} />
-          </div>
-          <div class="field">
-            <label for="seed">seed</label>
-            <div class="with-button">
-              <input id="seed" type="number" min="0" placeholder="random" value=${seed} onInput=${(event) => setSeed(event.target.value)} />
-              <button type="button" aria-label="roll a seed" title="roll a seed" onClick=${() => setSeed(String(randomSeed()))}>⚄</button>
-            </div>
-          </div>
-        </div>
-        ${model.supports_init && html`<${FileInput} name="init" label=${STARTS[kind] ?? "init"} input=${inputs.init} onChange=${setInput("init")}
-          hasMask=${names.has("mask")} description=${note} />`}
-        ${model.options.filter((option) => isFile(option) && option.name !== "mask").map((option) => html`<${FileInput}
-          key=${option.name} name=${option.name} description=${option.description} input=${inputs[option.name]}
-          isRequired=${option.name === model.required_option} onChange=${setInput(option.name)} />`)}
+        <${PromptFields} model=${model} prompts=${prompts} onChange=${setPrompts} onSubmit=${submit} />
+        <${NumberFields} n=${n} seed=${seed} onCount=${setN} onSeed=${setSeed} />
+        <${InputFields} model=${model} inputs=${inputs} note=${note} onChange=${setInput} />
         <${OptionFields} options=${model.options} values=${values} hidden=${hiddenOptions(inputs)}
           onChange=${(name, value) => setValues((all) => withValue(all, name, value))} />
         <${ErrorLine} error=${error} />
@@ -187,6 +103,103 @@ export function Make({ models, draft, isShown }) {
       ${!takes.length && model && html`<p class="hint">Samples appear here while they are made, and stay in the gallery.</p>`}
     </div>
   </div>`;
+}
+
+/** Return the files that samples start from or depend on, and how they change; what does not fit the model leaves. */
+function useInputs(model, isShown) {
+  const [inputs, setInputs] = useState({});
+  const [note, setNote] = useState("");
+  const newest = useRef(0); // files that were asked for before come too late
+  const setInput = (name) => (input) => setInputs((each) => {
+    if (each[name] && each[name].url !== input?.url) URL.revokeObjectURL(each[name].url);
+    return { ...each, [name]: input };
+  });
+  /** Take files from addresses of this server, by option; a mask becomes strokes. Without a label they replace all. */
+  const loadInputs = async ({ mask, ...addresses }, label) => {
+    const number = ++newest.current;
+    if (label === null) setInputs({});
+    for (const [name, url] of Object.entries(addresses)) {
+      const input = newInput(await loadFile(name, url), label ?? name);
+      if (name === "init" && mask) input.strokes = await strokesOfMask(await loadFile("mask", mask));
+      if (number === newest.current) setInput(name)(input);
+    }
+  };
+  useEffect(() => {
+    const type = inputs.init?.file.type.split("/")[0];
+    const isUsable = !model || !type || (model.supports_init && (START_KINDS[kindOfModel(model)] ?? [type]).includes(type));
+    if (!isUsable) setInput("init")(null);
+    setNote(isUsable ? "" : "The file was removed: this model cannot start from it.");
+  }, [model?.id]);
+  useEffect(() => {
+    const paste = (event) => {
+      const file = event.clipboardData?.files[0];
+      if (isShown && file && model?.supports_init) setInput("init")(newInput(file));
+    };
+    document.addEventListener("paste", paste);
+    return () => document.removeEventListener("paste", paste);
+  }, [isShown, model]);
+  return { inputs, setInput, loadInputs, note };
+}
+
+/** One prompt, with examples, or two that are sampled with the same seed. */
+function PromptFields({ model, prompts, onChange, onSubmit }) {
+  const [prompt, second] = prompts;
+  const isText = kindOfModel(model) === "text";
+  const change = (value) => onChange(([, ...others]) => [value, ...others]);
+  if (!model.takes_prompt) return html`<p class="hint">This model was trained without prompts.</p>`;
+  const examples = model.prompts.filter(Boolean).slice(0, MAX_EXAMPLES);
+  return html`<div class="field">
+      <label for="prompt">${isText ? "beginning" : "prompt"}</label>
+      <textarea id="prompt" rows=${isText ? 4 : 2} value=${prompt} onInput=${(event) => change(event.target.value)}
+        onKeyDown=${(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && onSubmit(event)}></textarea>
+      <small>Ctrl+Enter starts</small>
+      ${examples.length > 0 && html`<div class="chips" role="group" aria-label="examples">
+        ${examples.map((each) => html`<button type="button" class="chip" onClick=${() => change(each)}>${each.slice(0, 60)}</button>`)}
+      </div>`}
+    </div>
+    ${second === undefined
+      ? html`<button type="button" class="quiet" onClick=${() => (onChange([prompt, prompt]), focusSecond())}>compare with another prompt, same seed</button>`
+      : html`<div class="field">
+          <div class="label"><label for="second">other prompt</label>
+            <button type="button" class="quiet" onClick=${() => onChange([prompt])}>remove</button></div>
+          <textarea id="second" rows="2" value=${second} onInput=${(event) => onChange([prompt, event.target.value])}></textarea>
+        </div>`}`;
+}
+
+/** How many samples, and their seed. */
+function NumberFields({ n, seed, onCount, onSeed }) {
+  return html`<div class="pair">
+    <div class="field">
+      <label for="n">samples</label>
+      <input id="n" type="number" min="1" max="64" value=${n} onChange=${(event) => onCount(Math.max(1, Number(event.target.value)))} />
+    </div>
+    <div class="field">
+      <label for="seed">seed</label>
+      <div class="with-button">
+        <input id="seed" type="number" min="0" placeholder="random" value=${seed} onInput=${(event) => onSeed(event.target.value)} />
+        <button type="button" aria-label="roll a seed" title="roll a seed" onClick=${() => onSeed(String(randomSeed()))}>⚄</button>
+      </div>
+    </div>
+  </div>`;
+}
+
+/** The file to start from, where a model has that, and those of its options. */
+function InputFields({ model, inputs, note, onChange }) {
+  const files = model.options.filter((option) => isFile(option) && option.name !== "mask");
+  const hasMask = model.options.some((option) => option.name === "mask");
+  return html`${model.supports_init && html`<${FileInput} name="init" label=${STARTS[kindOfModel(model)] ?? "init"}
+      input=${inputs.init} onChange=${onChange("init")} hasMask=${hasMask} description=${note} />`}
+    ${files.map(({ name, description }) => html`<${FileInput} key=${name} name=${name} description=${description}
+      input=${inputs[name]} isRequired=${name === model.required_option} onChange=${onChange(name)} />`)}`;
+}
+
+/** Return the kind of what a model makes. */
+const kindOfModel = (model) => (model ? (KINDS[model.media] ?? "file") : "file");
+
+/** Return a file of this server. */
+async function loadFile(name, url) {
+  const blob = await (await request(url)).blob();
+  return new File([blob], name, { type: blob.type });
 }
 
 /** Options that have no effect as things are: `strength` without a file to start from. */
@@ -201,11 +214,19 @@ function withValue(values, name, value) {
   return value === undefined ? others : { ...others, [name]: value };
 }
 
+/** Return those values of a form that the model has options for. */
+function usableOptions(values, inputs, model) {
+  const hidden = hiddenOptions(inputs);
+  const names = model.options.filter((option) => !isFile(option) && !hidden.has(option.name)).map((option) => option.name);
+  return Object.fromEntries(Object.entries(values).filter(([name]) => names.includes(name)));
+}
+
 /** Return the files of a request by the names of their options; a mask is drawn from its strokes. */
-async function requestFiles(inputs, names, hasInit) {
+async function requestFiles(inputs, model) {
   const files = {};
+  const names = new Set(model.options.map((option) => option.name));
   for (const [name, input] of Object.entries(inputs)) {
-    if (!input || !(name === "init" ? hasInit : names.has(name))) continue;
+    if (!input || !(name === "init" ? model.supports_init : names.has(name))) continue;
     files[name] = await inputFile(input);
     const mask = name === "init" && names.has("mask") ? await maskFile(input.url, input.strokes) : null;
     if (mask) files.mask = mask;

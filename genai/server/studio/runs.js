@@ -4,8 +4,8 @@ import { html, useEffect, useState } from "./htm-preact.js";
 import { getJSON, request } from "./api.js";
 import { Chart } from "./curve.js";
 import { Media } from "./media.js";
-import { Training } from "./training.js";
-import { dateText, Dialog, durationText, Empty, ErrorLine, numberText, useLoaded } from "./ui.js";
+import { StopRun, Training } from "./training.js";
+import { dateText, Dialog, durationText, Empty, ErrorLine, numberText, useLoaded, useTwo } from "./ui.js";
 
 const POLL_MILLISECONDS = 4000;
 const STATES = { running: "●  running", finished: "finished", stopped: "stopped", failed: "failed" };
@@ -13,15 +13,13 @@ const path = (id) => `/api/runs/${encodeURIComponent(id)}`;
 
 export function Runs({ isShown, id, onMake }) {
   const [runs, error, reload] = useLoaded(async () => (isShown ? (await getJSON("/api/runs")).data : null), [isShown]);
-  const [chosen, setChosen] = useState([]);
-  const [isComparing, setComparing] = useState(false);
+  const two = useTwo((ids, onClose) => html`<${Comparison} ids=${ids} onClose=${onClose} />`);
   const hasRunning = runs?.some((run) => run.state === "running");
   useEffect(() => {
     if (!isShown || !hasRunning) return;
     const timer = setInterval(reload, POLL_MILLISECONDS);
     return () => clearInterval(timer);
   }, [isShown, hasRunning]);
-  const choose = (each) => setChosen((all) => (all.includes(each) ? all.filter((other) => other !== each) : [...all.slice(-1), each]));
 
   if (!isShown) return null;
   if (id) return html`<${Run} key=${id} id=${id} onMake=${onMake} />`;
@@ -32,11 +30,11 @@ export function Runs({ isShown, id, onMake }) {
       A run appears here as soon as it has begun.<//>`}
     ${runs?.length > 0 && html`
       <div class="row"><h2 class="grow">Runs</h2>
-        <button type="button" disabled=${chosen.length !== 2} onClick=${() => setComparing(true)}>compare two${chosen.length ? ` (${chosen.length} chosen)` : ""}</button></div>
+        ${two.controls}</div>
       <div class="scroll" tabindex="0" role="region" aria-label="table of runs"><table class="runs-table">
         <thead><tr><th><span class="hidden">choose</span></th><th>run</th><th>state</th><th>data</th><th>step</th><th>time</th><th>val_loss</th><th>began</th></tr></thead>
         <tbody>${runs.map((run) => html`<tr key=${run.id}>
-          <td><input type="checkbox" checked=${chosen.includes(run.id)} onChange=${() => choose(run.id)} aria-label=${`choose ${run.id} to compare`} /></td>
+          <td><input type="checkbox" checked=${two.ids.includes(run.id)} onChange=${() => two.toggle(run.id)} aria-label=${`choose ${run.id} to compare`} /></td>
           <td><a href=${`#/runs/${encodeURIComponent(run.id)}`}>${run.id}</a> <small>${run.modality}</small></td>
           <td class=${run.state} data-label="state">${STATES[run.state] ?? run.state}${run.health?.length ? html` <span title=${run.health.join("\n")}>⚠</span>` : ""}</td>
           <td data-label="data">${run.data}</td>
@@ -45,7 +43,6 @@ export function Runs({ isShown, id, onMake }) {
           <td class="number" data-label="val_loss">${numberText(run.val_loss)}</td>
           <td class="date" data-label="began">${dateText(run.created)}</td></tr>`)}</tbody></table></div>`}
     <${Machine} />
-    ${isComparing && html`<${Comparison} ids=${chosen} onClose=${() => setComparing(false)} />`}
   </div>`;
 }
 
@@ -65,6 +62,7 @@ function Run({ id, onMake }) {
     <p><a href="#/runs">← all runs</a></p>
     <div class="row"><h2 class="grow">${run.id}</h2>
       <span class=${run.state}>${STATES[run.state] ?? run.state}</span>
+      ${run.state === "running" && html`<${StopRun} id=${id} />`}
       ${run.model && html`<button type="button" class="primary" onClick=${() => onMake(run.id)}>make samples</button>`}</div>
     ${run.state === "running" && run.max_steps && html`<progress max=${run.max_steps} value=${run.step ?? 0} aria-label="progress"></progress>`}
     ${run.health?.length > 0 && html`<ul class="health card">${run.health.map((line) => html`<li>${line}</li>`)}</ul>`}

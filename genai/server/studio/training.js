@@ -92,14 +92,27 @@ function Select({ id, label, value, entries, onChange }) {
 }
 
 function Active({ run, onChange }) {
-  const [isAsking, setAsking] = useState(false);
-  const stop = () => request(`/api/training/${run.id}`, { method: "DELETE" }).then(onChange, onChange);
   return html`<div class="active">
     <div class="row"><h2 class="grow">${isActive(run) ? "Training" : "Last training"}: ${run.state}</h2>
       ${run.run && html`<a href=${`#/runs/${encodeURIComponent(run.run)}`}>curves and previews</a>`}
-      ${isActive(run) && html`<button type="button" disabled=${run.state === "stopping"} onClick=${() => setAsking(true)}>stop</button>`}</div>
+      <${Stop} run=${run} onChange=${onChange} /></div>
     ${isActive(run) && html`<progress max="1" value=${run.progress ?? undefined} aria-label="progress"></progress>`}
     <details open=${isActive(run) || run.state === "failed"}><summary>output</summary><pre tabindex="0">${run.lines.join("\n")}</pre></details>
-    ${isAsking && html`<${Confirm} question="Stop the training? It saves a checkpoint first." action="stop" onConfirm=${stop} onClose=${() => setAsking(false)} />`}
   </div>`;
+}
+
+/** Stop a run that this server has started, from the page of the run. */
+export function StopRun({ id }) {
+  const [training, , reload] = useLoaded(() => getJSON("/api/training"), [id]);
+  const run = training?.runs.find((each) => each.run === id);
+  return run && html`<${Stop} run=${run} onChange=${reload} />`;
+}
+
+/** A button that asks, and lets a training save and end. */
+function Stop({ run, onChange }) {
+  const [isAsking, setAsking] = useState(false);
+  const stop = () => request(`/api/training/${run.id}`, { method: "DELETE" }).then(onChange, onChange);
+  if (!isActive(run)) return null;
+  return html`<button type="button" disabled=${run.state === "stopping"} onClick=${() => setAsking(true)}>stop</button>
+    ${isAsking && html`<${Confirm} question="Stop the training? It saves a checkpoint first." action="stop" onConfirm=${stop} onClose=${() => setAsking(false)} />`}`;
 }

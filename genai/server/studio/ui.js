@@ -1,6 +1,7 @@
 /** Small parts that all views use: dialogs, notices, empty states, texts with code in them. */
 
 import { html, useEffect, useErrorBoundary, useRef, useState } from "./htm-preact.js";
+import { getJSON } from "./api.js";
 
 /** Return a text in which ``name`` stands for code. */
 export function withCode(text) {
@@ -94,6 +95,32 @@ export function useLoaded(load, keys) {
     return () => (isCurrent = false);
   }, [...keys, count]);
   return [...state, () => setCount((each) => each + 1)];
+}
+
+/** Load what a model can do; return [description, error]; the description is null until that of `id` is there. */
+export function useModel(id, isShown = true) {
+  const load = async () => isShown && id && { id, ...(await getJSON(`/api/options?model=${encodeURIComponent(id)}`)) };
+  const [model, error] = useLoaded(load, [id, isShown]);
+  return [model?.id === id ? model : null, error];
+}
+
+/** Return the id that the browser keeps under `key`, or the first one if it is not among `models`, and a setter. */
+export function useModelId(key, models) {
+  const [stored, setStored] = useStored(key, null);
+  return [models?.some(({ id }) => id === stored) ? stored : (models?.[0]?.id ?? null), setStored];
+}
+
+/** Let people choose two things of a list; return their ids, what a checkbox does, and a button that opens `compare`. */
+export function useTwo(compare) {
+  const [ids, setIds] = useState([]);
+  const [isComparing, setComparing] = useState(false);
+  const toggle = (id) => setIds((all) => (all.includes(id) ? all.filter((each) => each !== id) : [...all.slice(-1), id]));
+  const forget = (id) => setIds((all) => all.filter((each) => each !== id));
+  const controls = html`
+    <button type="button" disabled=${ids.length !== 2} onClick=${() => setComparing(true)}>compare two${ids.length ? ` (${ids.length} chosen)` : ""}</button>
+    ${ids.length > 0 && html`<button type="button" class="quiet" onClick=${() => setIds([])}>clear selection</button>`}
+    ${isComparing && compare(ids, () => setComparing(false))}`;
+  return { ids, toggle, forget, controls };
 }
 
 /** Return a state that the browser keeps under `key`. */

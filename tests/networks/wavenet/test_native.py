@@ -11,6 +11,7 @@ from numba.core.caching import CacheImpl
 from torch import Tensor
 
 from genai.methods.categorical import AutoregressiveOptions, filter_mask, sample_categorical
+from genai.networks.wavenet import loop
 from genai.networks.wavenet.engine import Engine, create_engine
 from genai.networks.wavenet.loop import compile_function
 from genai.networks.wavenet.model import WaveNet, WaveNetCache
@@ -141,6 +142,14 @@ def test_guidance_combines_both_halves_of_the_batch() -> None:
 def test_it_compiles_without_a_writable_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CacheImpl, "_locator_classes", [])
     assert compile_function(_double)(2) == 4
+
+
+def test_slow_compilation_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(loop, "COMPILE_SECONDS", 0.0)
+    double = compile_function(_double)
+    assert (double(2), double(3)) == (4, 6)
+    assert caplog.messages == ["compiling the sampling loop: only the first time here"]
 
 
 def _double(x: int) -> int:
