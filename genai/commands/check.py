@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
-from genai.cli.overrides import with_base_words
+from genai.cli.overrides import with_base_words, with_package_model
 from genai.core.errors import UserError
 from genai.core.terminal import one_line, terminal_text
 
@@ -37,7 +37,11 @@ def main() -> None:
     folders = [word.removeprefix("out=") for word in words if word.startswith("out=")]
     folder = Path(folders[-1] if folders and folders[-1] else "check").expanduser()
     overrides = [word for word in words if not word.startswith("out=")]
-    exit_on_error(lambda: launch(lambda config: check(config, folder), "train", with_base_words(overrides)))
+
+    def run() -> None:
+        launch(lambda config: check(config, folder), "train", with_base_words(with_package_model(overrides)))
+
+    exit_on_error(run)
 
 
 def check_word(word: str) -> None:

@@ -53,9 +53,9 @@ def fit(*words: str | Sequence[str] | Mapping[str, Any], data: Any = None, **val
 
 def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":
     """Return the overrides to compose, and the run that ``resume=`` names."""
-    from genai.cli.overrides import resolve_resume, with_absolute_paths, with_base_words
+    from genai.cli.overrides import resolve_resume, with_absolute_paths, with_base_words, with_package_model
 
-    words = with_base_words(with_absolute_paths(words))
+    words = with_base_words(with_absolute_paths(with_package_model(words)))
     targets = [word.partition("=")[2] for word in words if override_key(word) == "resume" and "=" in word]
     if not targets or targets[-1] == "null":
         return words, None

@@ -90,6 +90,10 @@ def _from_completion(row: Row, name: str) -> list[Message]:
     return _pair(row, name, text_field(row, "prompt", name), text_field(row, "completion", name))
 
 
+def _from_question(row: Row, name: str) -> list[Message]:
+    return _pair(row, name, text_field(row, "question", name), text_field(row, "answer", name))
+
+
 def _from_pair(row: Row, name: str) -> list[Message]:
     return _pair(row, name, text_field(row, "source", name), text_field(row, "target", name))
 
@@ -135,5 +139,6 @@ LAYOUTS: tuple[Layout[list[Message]], ...] = (
     Layout("ShareGPT", ("conversations",), _from_sharegpt),
     Layout("Alpaca", ("instruction", "output"), _from_alpaca),
     Layout("prompt and completion", ("prompt", "completion"), _from_completion),
+    Layout("question and answer", ("question", "answer"), _from_question),
     Layout("pairs", ("source", "target"), _from_pair),
 )

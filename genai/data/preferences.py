@@ -11,17 +11,19 @@ from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError
 from genai.core.terminal import one_line
-from genai.data.chat import SUFFIXES, clean_text, read_each, select_chats
+from genai.data.chat import clean_text
 from genai.data.chat_layouts import find_layout
+from genai.data.chat_split import split_by_question
 from genai.data.preference_layouts import PAIR_LAYOUTS
 from genai.data.text import find_texts
+from genai.data.text_rows import SUFFIXES, read_each
 from genai.media.chat import Message
 from genai.media.chat_pair import ChatPair
 
 
 class PreferenceFiles(SplitSource):
-    """Pairs of answers from a file, a folder or a glob: one per line of a ``.jsonl``, per row of a ``.parquet``, per
-    item of a ``.json``.
+    """Pairs of answers from a file, a folder or a glob: one per line of a ``.jsonl`` or of a table (``.csv``,
+    ``.tsv``), per row of a ``.parquet``, per item of a ``.json``.
 
     A row has one of the layouts of ``preference_layouts``. Identical pairs count once. Pairs whose answers are equal
     are left out and counted. Pairs with the same question are in the same split.
@@ -57,15 +59,9 @@ class PreferenceFiles(SplitSource):
     def _splits(self) -> tuple[Split, Split]:
         skipped: list[str] = []
         pairs = self._read_files(self.path, skipped)
-        if self.val_path is not None:
-            val = self._read_files(self.val_path, skipped)
-            questions = {_question(pair) for pair in val.values()}
-            train = {key: pair for key, pair in pairs.items() if _question(pair) not in questions}
-            self._left_out["whose question is held out"] = len(pairs) - len(train)
-        else:
-            keys = select_chats({key: pair.chosen for key, pair in pairs.items()}, self.val_fraction)
-            val = {key: pair for key, pair in pairs.items() if key in keys}
-            train = {key: pair for key, pair in pairs.items() if key not in keys}
+        val_pairs = None if self.val_path is None else self._read_files(self.val_path, skipped)
+        train, val = split_by_question(pairs, lambda pair: pair.chosen, self.val_fraction, val_pairs)
+        self._left_out["whose question is held out"] = len(pairs) - len(train) if val_pairs is not None else 0
         self.skipped = tuple(map(one_line, skipped))
         self._left_out["rows or files that cannot be read"] = len(skipped)
         self._left_out = +self._left_out
@@ -117,11 +113,6 @@ def _clean_messages(messages: Sequence[Message]) -> list[Message]:
 def _answers(chat: Any) -> list[str]:
     """Return the texts to learn, without white space around them."""
     return [str(chat.messages[index]["content"]).strip() for index in chat.answers]
-
-
-def _question(pair: ChatPair) -> str:
-    """Return the messages before the first answer to learn, as a key."""
-    return cache_key([dict(message) for message in pair.chosen.messages[: pair.chosen.answers[0]]])
 
 
 def _make_split(name: str, pairs: Sequence[ChatPair]) -> Split:

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 
 from genai.core.data import Split, SplitSource
 from genai.core.errors import UserError
-from genai.data.chat import make_chat_split
+from genai.data.chat_split import make_chat_split
 from genai.media.chat import Chat
 
 LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"

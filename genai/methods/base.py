@@ -86,6 +86,9 @@ class Method(nn.Module, ABC):
     """Whether a step with a gradient of exactly 0 updates nothing: it had nothing to learn from. Otherwise weight decay
     and the moments of earlier steps change the weights."""
 
+    progress_metrics: Sequence[str] = ()
+    """Names of the step's metrics that the progress of a run shows besides the losses."""
+
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 

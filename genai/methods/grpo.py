@@ -75,6 +75,7 @@ class GRPO(Autoregressive):
     replaces = Autoregressive
     handles_overfit = True
     skips_zero_gradients = True
+    progress_metrics = ("reward",)
 
     def __init__(
         self,

@@ -39,6 +39,7 @@ class Preference(Autoregressive):
     """
 
     batch_types = (PairBatch, Batch)
+    progress_metrics = ("accuracy",)
     replaces = Autoregressive
 
     def __init__(

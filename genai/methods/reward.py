@@ -59,6 +59,7 @@ class Reward(Method):
 
     Options = NoOptions
     batch_types = (PairBatch,)
+    progress_metrics = ("accuracy",)
     replaces = Autoregressive
     can_sample = False
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
 from genai.core.terminal import one_line
-from genai.inference.chat_models import has_chat_template, package_file
+from genai.inference.chat_models import PACKAGE_MODEL, has_chat_template, package_file
 from genai.runs.checkpoint import read_hashes
 from genai.runs.record import RunRecord, iso_seconds
 from genai.runs.run import Run, all_runs
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 SCAN_SECONDS = 5.0
 """Time after which the folder of runs is read again."""
-PACKAGE_MODEL = "smollm2"
-"""Id of the chat model that an installed package brings."""
 MAX_TITLE_LENGTH = 80
 RETRY_SECONDS = 60.0
 """Time after which a model that could not be loaded is tried again."""

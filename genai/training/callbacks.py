@@ -81,6 +81,7 @@ class TrainingLoop(Callback):
         self.progress = TrainingProgress()
         self.last_saved_step = self.last_preview_step = -1
         self.val_loss = math.nan  # of the latest validation
+        self.base_val_loss: float | None = None
         self.signal: int | None = None
         self.is_saving = self.has_warned = self.has_warned_overfit = self.has_started = False
         self.handlers: dict[int, Any] = {}
@@ -207,7 +208,8 @@ class TrainingLoop(Callback):
             metrics = module.validate(before_batch=lambda: self._raise_on_signal(trainer))
         except SignalReceived:
             self._stop(trainer, module)
-        self.progress.print_line(f"val_loss of the base: {metrics['val_loss']:.4f}")
+        self.base_val_loss = metrics["val_loss"]
+        self.progress.print_line(f"val_loss of the base: {self.base_val_loss:.4f}")
         if self.preview.shows_base:
             self._preview(trainer, module)
 

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +21,7 @@ class TrainingProgress:
         self.line_every, self.next_line = line_every, 0.0
         self.bar: RichProgress | None = None
         self.task = TaskID(0)
-        self.losses: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
         self.active = False
 
     def start(self, module: TrainingModule) -> None:
@@ -47,12 +48,12 @@ class TrainingProgress:
         """
         if not self.active:
             return
-        self._smooth_losses(module.step_metrics)
+        self._smooth_metrics(module.step_metrics, module.method.progress_metrics)
         fraction = self._fraction_done(module)
         total = module.lr_schedule.estimate(module.step, module.seconds)
         fields: dict[str, Any] = {
             "step": f"{module.step:,}/{f'{total:,}' if total else '?'}",
-            "loss": " ".join(f"{label}{loss:.4f}" for label, loss in self.losses.items()) or "-",
+            "loss": " ".join(f"{label}{value:.4f}" for label, value in self.metrics.items()) or "-",
             "speed": f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}",
             "left": format_duration(seconds_left),
         }
@@ -76,12 +77,12 @@ class TrainingProgress:
         elif self.active:
             print(line, file=sys.stderr, flush=True)
 
-    def _smooth_losses(self, step_metrics: dict[str, float]) -> None:
-        """Smooth the loss of a step, or that of each network."""
+    def _smooth_metrics(self, step_metrics: dict[str, float], others: Sequence[str]) -> None:
+        """Smooth the loss of a step, or that of each network, and the ``others`` that are there."""
         for name, value in step_metrics.items():
-            if name.endswith("loss"):
-                label = name.removesuffix("loss").replace("_", " ")
-                self.losses[label] = 0.9 * self.losses.get(label, value) + 0.1 * value
+            if name.endswith("loss") or name in others:
+                label = f"{name} " if name in others else name.removesuffix("loss").replace("_", " ")
+                self.metrics[label] = 0.9 * self.metrics.get(label, value) + 0.1 * value
 
     def stop(self) -> None:
         if self.bar:

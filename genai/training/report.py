@@ -126,7 +126,9 @@ def _parameters(method: Method) -> str:
     return f"{total:,} parameters" if trained == total else f"{total:,} parameters, of which {trained:,} are trained"
 
 
-def print_result(setup: TrainingSetup, run: Run, step: int, val_loss: float) -> None:
+def print_result(
+    setup: TrainingSetup, run: Run, step: int, val_loss: float, base_val_loss: float | None = None
+) -> None:
     """Print the result of the run and the command that samples from it; ``val_loss`` is the latest."""
     record = run.record
     print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s)")
@@ -136,6 +138,11 @@ def print_result(setup: TrainingSetup, run: Run, step: int, val_loss: float) -> 
             note = f" (of {len(setup.val)} held-out examples only)" if len(setup.val) < MIN_VAL_EXAMPLES else ""
             print(f"newest    {shell_path(run.last)}  (step {step}, val_loss {val_loss:.4f}: it rose{note})")
             print(f"          ckpt={shell_path(run.last)} samples from it: compare both", flush=True)
+        if base_val_loss is not None and best.val_loss >= base_val_loss:
+            print(
+                f"base      val_loss {base_val_loss:.4f}: no checkpoint is better. Try a lower optimizer.lr=",
+                flush=True,
+            )
     if not setup.method.can_sample:
         return
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""

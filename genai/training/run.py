@@ -118,7 +118,7 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
     if first:
         if module.step >= (setup.lr_schedule.total or math.inf):  # not after the few steps of fast_dev_run
             run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
-        print_result(setup, run, module.step, loop.val_loss)
+        print_result(setup, run, module.step, loop.val_loss, loop.base_val_loss)
         if setup.settings.fast_dev_run:
             memory = peak_memory_mb(module.device)
             print(*estimate(setup.settings, setup.lr_schedule.total, loop.durations, memory), sep="\n", flush=True)

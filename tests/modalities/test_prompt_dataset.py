@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genai.core.errors import UserError
-from genai.data.chat import make_chat_split
+from genai.data.chat_split import make_chat_split
 from genai.data.tasks import Tasks
 from genai.media.chat import Chat
 from genai.modalities.text import Text

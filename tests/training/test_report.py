@@ -20,8 +20,15 @@ from genai.training.report import print_result
         (5, 2.0, 20, ""),
     ],
 )
-def test_a_rising_loss_and_the_newest_checkpoint_are_named(
-    step: int, val_loss: float, num_val: int, remark: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("base_val_loss", [None, 2.0, 2.1])
+def test_a_rising_loss_and_a_better_base_are_named(
+    base_val_loss: float | None,
+    step: int,
+    val_loss: float,
+    num_val: int,
+    remark: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = Run(tmp_path)
     run.write_record(best={"step": 5, "val_loss": 2.0}, steps=step)
@@ -31,7 +38,8 @@ def test_a_rising_loss_and_the_newest_checkpoint_are_named(
         settings=SimpleNamespace(plugins=()),
         method=SimpleNamespace(can_sample=True),
     )
-    print_result(setup, run, step, val_loss)
+    print_result(setup, run, step, val_loss, base_val_loss)
     out = capsys.readouterr().out
     assert (remark in out) if remark else ("newest" not in out)
+    assert ("base      val_loss 2.0000: no checkpoint is better" in out) == (base_val_loss == 2.0)
     assert ("last.ckpt samples from it" in out) == bool(remark)
