@@ -10,7 +10,8 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,17 @@ def cache(shared: Path) -> Path:
     folder = shared / "cache"
     os.environ["GENAI_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_stdlib() -> Iterator[None]:
+    """A few files of the standard library in place of all, which take many seconds to pack."""
+    from genai.data.text import Stdlib
+
+    all_files = Stdlib.files
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stdlib, "files", wraps(all_files)(lambda source: (all_files(source)[0][:40], [])))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Every command line in README, docs and ``--help`` runs, on small data and for a few steps."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -17,10 +18,14 @@ from PIL import Image
 import genai
 from genai.cli.compose import compose
 from genai.cli.options import split_options
+from genai.cli.overrides import with_absolute_paths, with_base_words
 from genai.commands.sample import sample
 from genai.exchange.hf_export import export_folder
 from genai.media.clip import Clip
 from genai.metrics.text.code_problems import OWN_PROBLEMS
+from genai.training.base import find_base, with_base_nodes
+from genai.training.config import TrainSettings
+from genai.training.parts import TrainingParts, build_on_meta
 from tests.conftest import ROOT, copy_run
 from tests.conftest import SMALL as TEST_RUN
 
@@ -62,16 +67,23 @@ def commands(documents: Sequence[Path]) -> list[str]:
     return [line for line in different.values() if not line.endswith("--help") and line.split()[0] not in endless]
 
 
-def with_slow_trainings(lines: Sequence[str]) -> list[Any]:
-    """Return the lines; trainings on conversations, pairs and rewards, which have tests of their own, are slow."""
-    pages = [ROOT / "docs" / f"{name}.md" for name in ("assistant", "preferences", "rewards")]
-    trainings = {line for line in commands(pages) if line.startswith("train")}
-    return [pytest.param(line, marks=pytest.mark.slow) if line in trainings else line for line in lines]
+def with_slow_trainings() -> list[Any]:
+    """Return the lines; trainings that stand in pages alone are slow, and built below."""
+    return [pytest.param(line, marks=pytest.mark.slow) if line in trainings_of_pages() else line for line in COMMANDS]
+
+
+def trainings_of_pages() -> list[str]:
+    """Trainings that are not in the README."""
+    readme = commands(DOCUMENTS[:1])
+    return [line for line in COMMANDS if line.startswith("train ") and line not in readme]
+
+
+COMMANDS = commands(DOCUMENTS)
 
 
 def recipes() -> list[str]:
     """Commands of the recipes that stand nowhere else."""
-    return [line for line in commands([RECIPES]) if line not in commands(DOCUMENTS)]
+    return [line for line in commands([RECIPES]) if line not in COMMANDS]
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +187,18 @@ def test_command_of_a_recipe_runs(line: str, place: Path, inside: Command, comma
     check(line, place, command if "trainer=ddp" in line else inside, tmp_path)
 
 
-@pytest.mark.parametrize("line", with_slow_trainings(commands(DOCUMENTS)))
+@pytest.mark.parametrize("line", trainings_of_pages())
+def test_training_of_a_page_is_built(line: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(place)
+    words = with_base_words(with_absolute_paths(shlex.split(line)[1:]))
+    words = [word for word in words if not word.startswith("resume=")]
+    config = compose("train", words)
+    base = find_base(config, TrainSettings.parse(config.settings), None)
+    build_on_meta(TrainingParts.parse(with_base_nodes(config, base, None)), config)
+
+
+@pytest.mark.parametrize("line", with_slow_trainings())
 def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(place)  # as python -m does
     check(line, place, inside, tmp_path)
@@ -203,9 +226,18 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
         more = () if "from=" in line or name in ("page", "history", "export") else OPTIONS.get(kind or "text", ())
     if "resume=runs" in line or "resume=12" in line:
         more = ("minutes=null", "steps=8")
-    shutil.copytree(place, tmp_path, dirs_exist_ok=True)  # what one command leaves is not there for the next
+    copy_place(place, tmp_path)  # what one command leaves is not there for the next
     done = command(name, *words, *more, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def copy_place(place: Path, folder: Path) -> None:
+    """Copy the files, but link checkpoints, which are only ever replaced."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if source.endswith(".ckpt") else shutil.copy2)(source, target)
+
+    shutil.copytree(place, folder, dirs_exist_ok=True, copy_function=copy)
 
 
 def test_python_in_the_readme_runs(

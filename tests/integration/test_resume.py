@@ -110,7 +110,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("each", "case"),
     cases(
-        *((kind, "between") for kind in KINDS[:-1]),
+        *((kind, "between") for kind in ("text", "audio")),
         *(("text", "at once"), ("image", "workers"), ("text", "accumulate"), ("gan", "accumulate")),
     ),
     indirect=["each"],
