@@ -19,6 +19,7 @@ from genai.cli.compose import (
 from genai.core.errors import UserError, short_text
 from genai.core.old_names import NEWER_ARGUMENTS, OPTIMIZER_DEFAULTS
 from genai.core.paths import config_dirs
+from genai.core.place import job_id, restart_count
 from genai.core.renamed import current_config, current_node, current_words, without_split
 from genai.core.terminal import one_line
 from genai.runs.run import Run, all_runs, find_run
@@ -33,7 +34,7 @@ DEBUG_WORDS = ("debug=fast_dev_run", "debug=profile")
 """Words that were for one start of a run alone."""
 MACHINE_KEYS = (
     "resume", "runs", "plugins", "logger", "workers", "profile", "log_every", "preview_every", "checkpoint_every",
-    "prompts", "trainer.accelerator", "trainer.threads", "trainer.compile",
+    "prompts", "trainer.accelerator", "trainer.threads", "trainer.compile", "trainer.timeout",
 )  # fmt: skip
 """Keys that do not make another run for ``resume=auto``: what is learned, and which checkpoint is best, is the same."""
 BASE_KEYS = ("modality", "model")
@@ -253,6 +254,16 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
         print("resume=auto: no unfinished run of this configuration; starting a new one.", file=sys.stderr, flush=True)
         return overrides, None
     return recorded_overrides(unfinished, overrides), unfinished
+
+
+def find_run_of_job(words: Sequence[str]) -> Run | None:
+    """Return the unfinished run of a job that a cluster or torchrun starts again; ``None``: there is none."""
+    job = job_id()
+    if job is None or not (restart_count() or "GENAI_RUN_ID" in os.environ):
+        return None
+    values = compose("train", [word for word in words if "=" in word or word[0] == "~"]).values
+    runs = all_runs(Path(values["runs"]))
+    return next((run for run in runs if run.record.job == job and run.last.exists() and not run.record.finished), None)
 
 
 def _find_unfinished_run(values: dict[str, Any], words: Sequence[str]) -> Run | None:

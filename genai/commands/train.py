@@ -1,25 +1,30 @@
 """``python -m genai.train``: train a model, or resume a run. See ``--help``."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from genai.cli.compose import CommandConfig, compose, launch, override_key
 from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import UserError
+from genai.core.place import find_place
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
     from genai.runs.run import Run
+
+T = TypeVar("T")
 
 
 def main() -> None:
     """Run the command."""
 
     def run() -> None:
-        overrides, resumed_run = _resolve_overrides(sys.argv[1:])
-        launch(lambda config: _train(config, resumed_run), "train", overrides)
+        with _process_group() as run_on_main:
+            overrides, resumed_run = run_on_main(lambda: _resolve_overrides(sys.argv[1:]))
+            launch(lambda config: _train(config, resumed_run), "train", overrides)
 
     exit_on_error(run)
 
@@ -45,23 +50,45 @@ def fit(*words: str | Sequence[str] | Mapping[str, Any], data: Any = None, **val
     new_words = python_words(words, values)
     if data is not None:
         new_words += in_memory_words(new_words)
-    overrides, resumed_run = _resolve_overrides(new_words)
-    config = replace(compose("train", overrides), examples=data)
-    settings = TrainSettings.parse(config.settings)
-    return load(_train(config, resumed_run).folder, plugins=settings.plugins)
+    with _process_group() as run_on_main:
+        overrides, resumed_run = run_on_main(lambda: _resolve_overrides(new_words))
+        config = replace(compose("train", overrides), examples=data)
+        settings = TrainSettings.parse(config.settings)
+        folder = _train(config, resumed_run).folder
+    return load(folder, plugins=settings.plugins)
+
+
+@contextmanager
+def _process_group() -> "Iterator[Callable[[Callable[[], T]], T]]":
+    """Let the processes that a launcher has started meet; give a function with which the first one decides for all.
+
+    Without a launcher nothing is imported.
+    """
+    place = find_place()
+    if not place.is_launched:
+        yield lambda decide: decide()
+        return
+    from genai.training.process_group import process_group, run_on_main
+
+    with process_group(place):
+        yield lambda decide: run_on_main(place, decide)
 
 
 def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":
-    """Return the overrides to compose, and the run that ``resume=`` names."""
-    from genai.cli.overrides import resolve_resume, with_absolute_paths, with_base_words, with_package_model
+    """Return the overrides to compose, and the run that ``resume=`` names, or that this job has begun before."""
+    from genai.cli import overrides
 
-    words = with_base_words(with_absolute_paths(with_package_model(words)))
+    words = overrides.with_base_words(overrides.with_absolute_paths(overrides.with_package_model(words)))
+    if find_place().is_launched:
+        compose("train", [word for word in words if "=" in word or word[0] == "~"])  # so a mistake is said once
     targets = [word.partition("=")[2] for word in words if override_key(word) == "resume" and "=" in word]
+    if not targets and (run := overrides.find_run_of_job(words)):
+        return overrides.recorded_overrides(run, words), run
     if not targets or targets[-1] == "null":
         return words, None
     if not targets[-1]:
         raise UserError("resume= is empty: give auto or a run folder.")
-    return resolve_resume(words, targets[-1])
+    return overrides.resolve_resume(words, targets[-1])
 
 
 def _train(config: CommandConfig, run: "Run | None" = None) -> "Run":

@@ -16,6 +16,8 @@ from genai.data.text import find_texts
 from genai.data.text_rows import SUFFIXES, read_each
 from genai.media.chat import Chat
 
+MIN_CHATS = 200
+"""With fewer conversations, a run says that some are not learned."""
 MAX_MESSAGES, MAX_PREFIX_CHARS = 1000, 50_000_000
 """Messages of a conversation, and characters of all its beginnings that end in an answer."""
 
@@ -63,8 +65,8 @@ class ChatFiles(SplitSource):
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
         skipped: list[str] = []
-        chats = self._read_files(self.path, skipped)
-        val_chats = None if self.val_path is None else self._read_files(self.val_path, skipped)
+        chats = self._read_files("path", skipped)
+        val_chats = None if self.val_path is None else self._read_files("val_path", skipped)
         train, val = split_by_question(chats, lambda chat: chat, self.val_fraction, val_chats)
         if not train:
             raise UserError(f"data.path={self.path}: nothing is left to train on, as all questions are held out.")
@@ -72,12 +74,18 @@ class ChatFiles(SplitSource):
         self._left_out["whose question is held out"] = len(chats) - len(train) if val_chats is not None else 0
         self._left_out["rows or files"] = len(skipped)
         self._left_out = +self._left_out
+        if val_chats is None and len(chats) < MIN_CHATS:
+            count = f"{len(val):,} conversation{'s are' if len(val) != 1 else ' is'}"
+            self.file_notes = (
+                f"{count} held out, so not learned; data.val_path=FILE holds out those of a file instead",
+            )
         self.layout_note = ", ".join(f"{name}: {count:,} rows" for name, count in self._layouts.items())
         return make_chat_split("train", list(train.values())), make_chat_split("val", list(val.values()))
 
-    def _read_files(self, path: str, skipped: list[str]) -> dict[str, Chat]:
+    def _read_files(self, option: str, skipped: list[str]) -> dict[str, Chat]:
         """Return conversations by their keys; add to ``skipped`` what cannot be read. Raises ``UserError``."""
-        files, bad_files = find_texts(path, SUFFIXES)
+        path, key = getattr(self, option), f"data.{option}"
+        files, bad_files = find_texts(path, SUFFIXES, key)
         reasons, chats = [*bad_files], dict[str, Chat]()
         for file in files:
             for layout, chat in read_each(file, _read_chat, reasons):
@@ -87,8 +95,8 @@ class ChatFiles(SplitSource):
         skipped += reasons
         if len(chats) < (least := 1 if self.val_path else 2):
             raise UserError(
-                f"{path}: it has {len(chats)} conversation{'s' * (len(chats) != 1)} that can be used; "
-                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:3])}".rstrip()
+                f"{key}={path}: it has {len(chats)} conversation{'s' * (len(chats) != 1)} that can be used; "
+                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:1])}".rstrip()
             )
         return chats
 

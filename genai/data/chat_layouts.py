@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from genai.core.errors import UserError, join_names, short_repr, short_text
+from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
 from genai.media.chat import Message, check_messages
 
 Row = Mapping[str, Any]
@@ -53,7 +53,12 @@ def find_layout(row: Any, place: str, layouts: Sequence[Layout[T]], what: str) -
     if layout is None:
         fields = short_text(", ".join(map(str, row))) if isinstance(row, Mapping) else type(row).__name__
         allowed = "; ".join(join_names(layout.fields) for layout in layouts)
-        raise UserError(f"{place} has the fields {fields}; {what} has the fields of one of these lists: {allowed}.")
+        known = [name for layout in layouts for name in layout.fields]
+        unknown = [str(name) for name in row if name not in known] if isinstance(row, Mapping) else []
+        hint = next(filter(None, (did_you_mean(name, known) for name in unknown)), "")
+        raise UserError(
+            f"{place} has the fields {fields};{hint} {what} has the fields of one of these lists: {allowed}."
+        )
     return layout
 
 

@@ -58,8 +58,8 @@ class PreferenceFiles(SplitSource):
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
         skipped: list[str] = []
-        pairs = self._read_files(self.path, skipped)
-        val_pairs = None if self.val_path is None else self._read_files(self.val_path, skipped)
+        pairs = self._read_files("path", skipped)
+        val_pairs = None if self.val_path is None else self._read_files("val_path", skipped)
         train, val = split_by_question(pairs, lambda pair: pair.chosen, self.val_fraction, val_pairs)
         self._left_out["whose question is held out"] = len(pairs) - len(train) if val_pairs is not None else 0
         self.skipped = tuple(map(one_line, skipped))
@@ -70,9 +70,10 @@ class PreferenceFiles(SplitSource):
         self.layout_note = ", ".join(f"{name}: {count:,} rows" for name, count in self._layouts.items())
         return _make_split("train", list(train.values())), _make_split("val", list(val.values()))
 
-    def _read_files(self, path: str, skipped: list[str]) -> dict[str, ChatPair]:
+    def _read_files(self, option: str, skipped: list[str]) -> dict[str, ChatPair]:
         """Return different pairs by their keys; add to ``skipped`` what cannot be read. Raises ``UserError``."""
-        files, bad_files = find_texts(path, SUFFIXES)
+        path, key = getattr(self, option), f"data.{option}"
+        files, bad_files = find_texts(path, SUFFIXES, key)
         reasons, pairs = [*bad_files], dict[str, ChatPair]()
         for file in files:
             for layout, pair in read_each(file, _read_pair, reasons):
@@ -86,8 +87,8 @@ class PreferenceFiles(SplitSource):
         least = 1 if self.val_path else 2
         if len(pairs) < least:
             raise UserError(
-                f"{path}: it has {len(pairs)} pair{'s' * (len(pairs) != 1)} of different answers that can be used; "
-                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:3])}".rstrip()
+                f"{key}={path}: it has {len(pairs)} pair{'s' * (len(pairs) != 1)} of different answers to use; "
+                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:1])}".rstrip()
             )
         return pairs
 

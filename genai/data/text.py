@@ -135,18 +135,19 @@ class Stdlib(TextFolder):
         return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
 
 
-def find_texts(name: str, suffixes: Collection[str]) -> tuple[list[Path], list[str]]:
-    """Return the files of ``data.path=``, in order, and errors about folders.
+def find_texts(name: str, suffixes: Collection[str], key: str = "data.path") -> tuple[list[Path], list[str]]:
+    """Return the files that an option names, in order, and errors about folders.
 
     Args:
         name: a file, a folder or a glob.
         suffixes: of the files that a folder is searched for.
+        key: name of the option.
 
     Raises:
         UserError: there are no files.
     """
     if not name:
-        raise UserError("data.path= is empty: give a file, a folder or a glob.")
+        raise UserError(f"{key}= is empty: give a file, a folder or a glob.")
     path = Path(name).expanduser()
     if path.is_file():
         return [path], []
@@ -155,12 +156,12 @@ def find_texts(name: str, suffixes: Collection[str]) -> tuple[list[Path], list[s
         matches = sort_paths(file for file in files if file.suffix.lower() in suffixes)
         if not matches:
             hint = " ".join(["", *errors[:3]])
-            raise UserError(f"data.path={name}: no text in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}")
+            raise UserError(f"{key}={name}: no text in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}")
         return matches, errors
     files, errors = expand_glob(path)
     matches = sort_paths(file for file in files if not file.is_dir())
     if not matches:
-        raise UserError(f"data.path={name}: there is no such file, folder or glob.")
+        raise UserError(f"{key}={name}: there is no such file, folder or glob.")
     return matches, errors
 
 

@@ -62,8 +62,13 @@ def _parse_line(line: str, place: str) -> Any:
 
 
 def _read_table(file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the rows of a table whose first line names its columns, in small letters; empty cells are left out."""
-    text = read_text(file, "text")
+    """Yield the rows of a table whose first line names its columns, in small letters."""
+    try:
+        text = read_text(file, "text")
+    except UserError as error:
+        raise UserError(
+            f"{error} A spreadsheet can save it as CSV UTF-8." if "UTF-8" in str(error) else error
+        ) from error
     header = text.lstrip("\n").partition("\n")[0]
     delimiter = next((each for each in DELIMITERS if each in header), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -75,7 +80,7 @@ def _read_table(file: Path) -> Iterator[tuple[str, Any]]:
             if len(cells) > len(columns):
                 yield place, UserError(f"{place} has {len(cells):,} cells, but the first line {len(columns):,}.")
             elif any(cells):
-                yield place, {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+                yield place, {name: cell for name, cell in zip(columns, cells, strict=False) if name}
     except csv.Error as error:
         raise UserError(f"{file}:{reader.line_num}: {error}.") from error
     finally:

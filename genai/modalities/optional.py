@@ -32,6 +32,17 @@ class HasStreamWriter(Protocol):
 
 
 @runtime_checkable
+class HasChatTemplate(Protocol):
+    """Its models may chat.
+
+    Attributes:
+        chat_template: how messages become a text; ``None``: this model does not chat.
+    """
+
+    chat_template: Any
+
+
+@runtime_checkable
 class HasRequiredOption(Protocol):
     """Its models cannot sample without an option.
 
@@ -122,6 +133,11 @@ def stream_writer(modality: Modality, path: Path, initial: Any) -> StreamWriter 
 def required_option(modality: Modality) -> str:
     """Return the name of the option that its models cannot sample without; "": none."""
     return modality.required_option if isinstance(modality, HasRequiredOption) else ""
+
+
+def has_chat_template(modality: Modality) -> bool:
+    """Return whether its model was trained on conversations."""
+    return isinstance(modality, HasChatTemplate) and modality.chat_template is not None
 
 
 def check_soundtrack(modality: Modality, options: Any) -> None:

@@ -1,6 +1,5 @@
 """Rows of data that cannot be used: kept beside the packed file, so that they are named also when it is cached."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from genai.core.cache import write_json
 from genai.core.errors import short_text
 from genai.core.files import read_text
+from genai.core.place import find_place
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 
@@ -27,7 +27,7 @@ def print_skipped(path: Path, places: Sequence[str]) -> None:
 
     Only the first of several processes does.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not find_place().is_first:
         return
     for index, reason in parse_json(read_text(path.with_suffix(SUFFIX), "record"), str(path)):
         print(one_line(f"skipped: {places[index]}: {reason}"), file=sys.stderr, flush=True)

@@ -123,6 +123,8 @@ class RunRecord:
         prompts: of the previews.
         steps, total_steps: steps that are saved, and that are to be done, if they are known.
         git: commit of the working folder, and whether it had uncommitted changes.
+        devices: processes on all machines.
+        job: id of the job on a cluster, which finds the run when it is started again.
         base: the model that ``init_from=`` named.
         warnings: what the run said about its losses, the newest last.
         license, scores, adapters: of an exported model.
@@ -154,6 +156,7 @@ class RunRecord:
     total_steps: int | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    job: str | None = None
     base: BaseRecord | None = None
     warnings: list[str] = field(default_factory=list)
     license: str = ""

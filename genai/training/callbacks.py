@@ -2,12 +2,12 @@
 
 import math
 import signal
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.batch import Batch
+from genai.core.device import peak_memory_mb
 from genai.core.errors import NonFiniteOutput, RunError, UserError
 from genai.inference.model import Model
 from genai.modalities.base import Modality
@@ -48,6 +49,16 @@ class StoppedBySignal(BaseException):
 
 class SignalReceived(Exception):
     """A signal arrived during validation, while the averaged weights were swapped in."""
+
+
+@dataclass(frozen=True)
+class StepDecisions:
+    """What a run does after a step: whether it stops, saves and makes previews, and its time in seconds."""
+
+    stop: bool
+    save: bool
+    preview: bool
+    seconds: float
 
 
 class TrainingLoop(Callback):
@@ -91,7 +102,7 @@ class TrainingLoop(Callback):
         """Stop the run on signals, after the current step, validation batch or preview sample."""
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread can set signal handlers
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # not every system has the last two
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGUSR1", "SIGUSR2"):  # not every system has all
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
                 handler = signal.signal(number, self._on_signal)
@@ -128,11 +139,14 @@ class TrainingLoop(Callback):
             self.on_first_step()
             self.on_first_step = None
         lr_schedule, had_no_end = module.lr_schedule, module.lr_schedule.total is None
-        lr_schedule.update_estimate(step, self._broadcast(trainer, module.seconds) if lr_schedule.seconds else 0.0)
+        decisions = self._step_decisions(trainer, module)
+        lr_schedule.update_estimate(step, decisions.seconds if lr_schedule.seconds else 0.0)
         cooldown_starts = had_no_end and lr_schedule.total is not None
         finished = step >= self.stop_step or (lr_schedule.total is not None and step >= lr_schedule.total)
         self.durations["step"].append(self.times[-1][1] - self.step_start)
         log_step = step % self.log_every == 0 or step == 1 or finished
+        if log_step:
+            module.average_step_metrics()
         metrics = self._collect_metrics(trainer, module, batch) if log_step else {}
         self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
         self.recent_speed.add(self.durations["step"][-1])
@@ -140,11 +154,11 @@ class TrainingLoop(Callback):
         self.progress.update(module, speed, self._seconds_left(module))
         for warning in module.method.step_warnings(module.step_metrics):
             self.progress.print_line(f"step {step}: {warning}")
-        if self._any_process(trainer, self.signal is not None):
+        if decisions.stop:
             self._stop(trainer, module)
-        if self._is_due(trainer, self.checkpoint_every, step) or cooldown_starts or finished:
+        if decisions.save or cooldown_starts or finished:
             self._save(trainer, module)
-        if self._is_due(trainer, self.preview_every, step) or finished:
+        if decisions.preview or finished:
             self._preview(trainer, module)
         if finished:
             trainer.should_stop = True
@@ -196,7 +210,7 @@ class TrainingLoop(Callback):
         self.val_loss = metrics["val_loss"]
         if metrics["val_loss"] < module.best_val_loss:
             module.best_val_loss = metrics["val_loss"]
-            self._save_checkpoint(trainer, self.run.best)
+            self._save_checkpoint(trainer, module, self.run.best)
             if trainer.is_global_zero:
                 self.run.write_record(best={"step": module.step, "val_loss": module.best_val_loss})
         return metrics
@@ -291,7 +305,7 @@ class TrainingLoop(Callback):
     def _save(self, trainer: Trainer, module: TrainingModule) -> None:
         if self.last_saved_step != module.step or not self.run.last.exists():
             with self._timed("checkpoint"):
-                self._save_checkpoint(trainer, self.run.last)
+                self._save_checkpoint(trainer, module, self.run.last)
             self.last_saved_step = module.step
         if trainer.is_global_zero:
             self.run.write_record(
@@ -301,8 +315,9 @@ class TrainingLoop(Callback):
                 cpu_seconds=round(module.cpu_seconds, 3),
             )
 
-    def _save_checkpoint(self, trainer: Trainer, path: Path) -> None:
+    def _save_checkpoint(self, trainer: Trainer, module: TrainingModule, path: Path) -> None:
         self.is_saving = True
+        module.sum_cpu_seconds()
         try:
             trainer.save_checkpoint(path)
         finally:
@@ -314,7 +329,10 @@ class TrainingLoop(Callback):
 
     def _raise_on_signal(self, trainer: Trainer) -> None:
         """Raise ``SignalReceived`` if any process got a signal; all processes have to call this equally often."""
-        if self._any_process(trainer, self.signal is not None):
+        decision = self.signal is not None
+        if trainer.world_size > 1:
+            decision = trainer.strategy.reduce_boolean_decision(decision, all=False)
+        if decision:
             raise SignalReceived
 
     # -- helpers
@@ -361,28 +379,16 @@ class TrainingLoop(Callback):
         (first_step, start), (last_step, end) = self.times[0], self.times[-1]
         return batch_size * (last_step - first_step) / max(1e-9, end - start)
 
-    def _is_due(self, trainer: Trainer, interval: Interval, step: int) -> bool:
-        """Return whether the interval has passed by the first process's clock; the same in all processes."""
-        return self._any_process(trainer, trainer.is_global_zero and interval.is_due(step, time.monotonic()))
+    def _step_decisions(self, trainer: Trainer, module: TrainingModule) -> StepDecisions:
+        """Return what all processes do after a step, in one reduction.
 
-    @staticmethod
-    def _any_process(trainer: Trainer, decision: bool) -> bool:
-        """Return whether ``decision`` is true in any process, because they have to save and stop together."""
-        return trainer.strategy.reduce_boolean_decision(decision, all=False) if trainer.world_size > 1 else decision
-
-    @staticmethod
-    def _broadcast(trainer: Trainer, seconds: float) -> float:
-        """Return the first process's value in all processes."""
-        return trainer.strategy.broadcast(seconds) if trainer.world_size > 1 else seconds
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Return the peak memory of the GPU or, without one, of this process; NaN if unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        import resource
-    except ImportError:  # Windows
-        return math.nan
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        The clock of the first one decides; a signal to any of them stops all, because they save together.
+        """
+        step, now, is_first = module.step, time.monotonic(), trainer.is_global_zero
+        is_due = [is_first and interval.is_due(step, now) for interval in (self.checkpoint_every, self.preview_every)]
+        values = [float(self.signal is not None), *map(float, is_due), module.seconds if is_first else 0.0]
+        if trainer.world_size > 1:
+            reduced = torch.tensor(values, dtype=torch.float64, device=module.device)
+            torch.distributed.all_reduce(reduced, torch.distributed.ReduceOp.MAX)
+            values = reduced.tolist()
+        return StepDecisions(bool(values[0]), bool(values[1]), bool(values[2]), values[3])

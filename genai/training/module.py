@@ -66,8 +66,9 @@ class TrainingModule(LightningModule):
         self.ema = create_ema(method.ema_module, settings.ema)
         self.lr_schedule, self.settings, self.header = lr_schedule, settings, header
         self.step, self.best_val_loss = 0, float("inf")
-        self.previous_seconds = self.previous_cpu_seconds = 0.0
+        self.previous_seconds = self.previous_cpu_seconds = self._cpu_seconds_of_others = 0.0
         self.step_metrics: dict[str, float] = {}
+        self._loss_names: set[str] = set()
         self.between_steps = True
         self.pending_metrics: dict[str, float] | None = None
         self._optimizers, self._train, self._val = optimizers, train, val
@@ -96,7 +97,7 @@ class TrainingModule(LightningModule):
         seed_noise(self.settings.seed, self.step, self.global_rank)
         factor = self.lr_schedule.factor(self.step)
         self.method.train()
-        self.step_metrics = {}
+        self.step_metrics, self._loss_names = {}, set()
         for (network_name, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
             network = self.method.networks()[network_name]
             with self._freeze_others(network):
@@ -152,7 +153,24 @@ class TrainingModule(LightningModule):
 
     @property
     def cpu_seconds(self) -> float:
-        return self.previous_cpu_seconds + (time.process_time() - self._start_times[1] if self._start_times else 0.0)
+        """CPU seconds of this process and, as of the last ``sum_cpu_seconds``, of the others, since the run began."""
+        return self.previous_cpu_seconds + self._own_cpu_seconds + self._cpu_seconds_of_others
+
+    @property
+    def _own_cpu_seconds(self) -> float:
+        return time.process_time() - self._start_times[1] if self._start_times else 0.0
+
+    def sum_cpu_seconds(self) -> None:
+        """Count the CPU seconds of all processes."""
+        own = torch.tensor(self._own_cpu_seconds, device=self.device)
+        self._cpu_seconds_of_others = float(self._reduce(own, "sum") - own)
+
+    def average_step_metrics(self) -> None:
+        """Average the losses of the latest step over all processes; those of other steps are of this one alone."""
+        if self.trainer.world_size > 1:
+            names = sorted(self._loss_names)
+            values = torch.tensor([self.step_metrics[name] for name in names], device=self.device)
+            self.step_metrics |= dict(zip(names, self._reduce(values, "mean").tolist(), strict=True))
 
     @contextmanager
     def sampling_weights(self, raw: bool = False) -> Iterator[None]:
@@ -238,8 +256,9 @@ class TrainingModule(LightningModule):
             RunError: a value is not finite; the weights are not updated.
         """
         prefix = self._prefix(network_name)
-        for name, value in losses.items():
-            self.step_metrics[f"{prefix}{name}"] = float(self._reduce(value, "mean"))
+        values = {f"{prefix}{name}": float(value) for name, value in losses.items()}
+        self.step_metrics |= values
+        self._loss_names |= set(values)
         self.step_metrics[f"{prefix}grad_norm"] = float(norm)
         for name, metric in self.step_metrics.items():
             if not np.isfinite(metric):

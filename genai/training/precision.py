@@ -18,6 +18,7 @@ from genai.core.cache import cache_dir, cache_key, cached_json
 from genai.core.data import PackedDataset
 from genai.core.device import Precision
 from genai.core.loader import TrainBatches
+from genai.core.place import find_place
 from genai.methods.base import Method
 from genai.networks.layers import fast_bfloat16
 from genai.runs.run import Run, processor_name
@@ -59,8 +60,7 @@ def choose_precision(
 
 def _run_of_first_process() -> Run | None:
     """Return the run whose first process has started this one; ``None``: this is the first."""
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
-    return None if is_first or "GENAI_RUN" not in os.environ else Run(Path(os.environ["GENAI_RUN"]))
+    return None if find_place().is_first or "GENAI_RUN" not in os.environ else Run(Path(os.environ["GENAI_RUN"]))
 
 
 def _probe(method: Method, train: PackedDataset, batch_size: int, seed: int) -> dict[str, float]:

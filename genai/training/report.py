@@ -10,13 +10,14 @@ import yaml
 
 from genai.core.data import packed_prompts
 from genai.core.files import write_file
+from genai.core.place import job_id
 from genai.core.terminal import one_line
 from genai.data.origin import data_license, data_name
 from genai.inference.base import describe_base
 from genai.inference.known_prompts import count_prompts
 from genai.inference.model import count_parameters
 from genai.methods.base import Method
-from genai.modalities.optional import required_option, target_parts
+from genai.modalities.optional import has_chat_template, required_option, target_parts
 from genai.runs.run import Run, environment_info, shell_path
 from genai.training.setup import TrainingSetup
 from genai.training.targets import mark_targets
@@ -73,7 +74,8 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
         known_prompts=asdict(count_prompts(packed_prompts(setup.train))),
         parameters=count_parameters(setup.method),
         device=setup.hardware.accelerator,
-        devices=setup.hardware.devices,
+        devices=setup.hardware.num_processes,
+        job=job_id(),
         threads=setup.hardware.threads,
         precision=setup.hardware.precision,
         **environment_info(),
@@ -84,6 +86,7 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
     """Print the table at the start."""
     config, settings = setup.config, setup.settings
     hardware, lr_schedule = setup.hardware, setup.lr_schedule
+    num_processes = hardware.num_processes
     debug = f"{settings.fast_dev_run} steps of " if settings.fast_dev_run else ""
     length = f"{lr_schedule.total:,} steps" if lr_schedule.total else f"{(lr_schedule.seconds or 0) / 60:g} minutes"
     rows = {
@@ -94,8 +97,8 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         "data": setup.source.description,
         "packed": getattr(setup.train, "summary", ""),
         "seen as": "; ".join(filter(None, (setup.modality.description, setup.modality.fitting))),
-        "device": f"{hardware.accelerator} x {hardware.devices}, {hardware.precision}, {hardware.threads} threads",
-        "length": f"{debug}{length}, batch {settings.batch}",
+        "device": f"{hardware.accelerator} x {num_processes}, {hardware.precision}, {hardware.threads} threads",
+        "length": f"{debug}{length}, batch {_batch(settings.batch, num_processes)}",
         "run": shell_path(run.folder),
         "watch": setup.logger.watch_command(shell_path(Path(settings.runs).expanduser())),
     }
@@ -120,6 +123,13 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
             print(f"{kind}: {len(lines) - MAX_LINES} more, named in record.json", file=sys.stderr)
 
 
+def _batch(batch: int, num_processes: int) -> str:
+    """Describe how many examples a step sees."""
+    if num_processes == 1:
+        return f"{batch}"
+    return f"{batch} in each of {num_processes} processes, {batch * num_processes} in all"
+
+
 def _parameters(method: Method) -> str:
     """Describe the number of parameters, and how many of them are trained."""
     trained, total = count_parameters(method), sum(parameter.numel() for parameter in method.parameters())
@@ -138,7 +148,7 @@ def print_result(
             note = f" (of {len(setup.val)} held-out examples only)" if len(setup.val) < MIN_VAL_EXAMPLES else ""
             print(f"newest    {shell_path(run.last)}  (step {step}, val_loss {val_loss:.4f}: it rose{note})")
             print(f"          ckpt={shell_path(run.last)} samples from it: compare both", flush=True)
-        if base_val_loss is not None and best.val_loss >= base_val_loss:
+        if base_val_loss is not None and best.val_loss >= base_val_loss and len(setup.val) >= MIN_VAL_EXAMPLES:
             print(
                 f"base      val_loss {base_val_loss:.4f}: no checkpoint is better. Try a lower optimizer.lr=",
                 flush=True,
@@ -147,4 +157,5 @@ def print_result(
         return
     option = f" {name}=FILE" if (name := required_option(setup.modality)) else ""
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
-    print(f"sample    python -m genai.sample ckpt={shell_path(run.folder)}{words}", flush=True)
+    command = "genai chat" if has_chat_template(setup.modality) else "genai.sample"
+    print(f"{command[6:]:<10}python -m {command} ckpt={shell_path(run.folder)}{words}", flush=True)

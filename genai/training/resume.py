@@ -1,6 +1,5 @@
 """Start of a run from a checkpoint: loading its parts, and comparing a resumed run with the current config."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError, short_text
 from genai.core.instantiate import instantiate
 from genai.core.old_names import OPTIMIZER_DEFAULTS
+from genai.core.place import find_place
 from genai.core.renamed import current_config, current_node
 from genai.core.terminal import one_line
 from genai.inference.stored_model import open_checkpoint
@@ -106,12 +106,17 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
             node["optimizer"] = {**OPTIMIZER_DEFAULTS, **node["optimizer"]}
     differences = config_differences(old_values, new_values, "")
     changes = [(key.lstrip("."), old, new) for key, old, new in differences]
-    current = {"device": hardware.accelerator, **{k: getattr(hardware, k) for k in ("devices", "threads", "precision")}}
+    current: dict[str, Any] = {
+        "device": hardware.accelerator,
+        "devices": hardware.num_processes,
+        "threads": hardware.threads,
+        "precision": hardware.precision,
+    }
     if current["precision"] == "auto" and record.device in (None, "cpu"):  # the run keeps its own
         del current["precision"]
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
     changes += [(key, previous[key], new) for key, new in current.items() if previous.get(key, new) != new]
-    if changes and os.environ.get("LOCAL_RANK", "0") == "0":
+    if changes and find_place().is_first:
         print(f"changed since this run began: {_join_changes(changes)}", file=sys.stderr, flush=True)
 
 
@@ -168,7 +173,7 @@ def print_rate_change(
     except UserError:  # the run is older than its parts
         return
     ratio = lr_schedule.factor(header.step - 1) / before if before > 0 else 1.0  # at the same step, without the warm-up
-    if ratio > MIN_RATE_RATIO and os.environ.get("LOCAL_RANK", "0") == "0":
+    if ratio > MIN_RATE_RATIO and find_place().is_first:
         base_lr = max(group["base_lr"] for optimizer in optimizers.values() for group in optimizer.param_groups)
         rates = f"from {before * base_lr:.2g} to {lr_schedule.factor(header.step) * base_lr:.2g}"
         hint = f"schedule.peak={schedule.peak / ratio:.2g} keeps it low"

@@ -6,9 +6,9 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,20 @@ import torch
 
 from genai.cli.compose import CommandConfig
 from genai.cli.exit_codes import output_fails
-from genai.core.device import reuse_memory
+from genai.core.device import peak_memory_mb, reuse_memory
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_text
 from genai.core.files import read_bytes
 from genai.core.filesystem import FULL_DISK
+from genai.core.place import LIGHTNING, Place, find_place
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.metrics import read_metrics
 from genai.runs.run import LOCK_SECONDS, Run, create_run
 from genai.training.base import base_entries
 from genai.training.config import TrainSettings
+from genai.training.missing_ranks import FAILED, is_group_error, missing_rank_error, set_exit_state
 from genai.training.names import run_name
+from genai.training.process_group import run_local_main_first, run_on_main, set_group_timeout
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
 from genai.training.setup import TrainingSetup, prepare_training
 from genai.version import __version__
@@ -40,14 +43,20 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         UserError: the config is wrong; nothing is written.
         RunError: training failed; the last good checkpoint is kept.
     """
-    setup = prepare_training(config, resumed)
-    if config.folder and setup.hardware.devices != 1:
+    place = find_place()
+    setup = run_local_main_first(place, lambda: prepare_training(config, resumed))
+    if config.folder and setup.hardware.num_processes != 1:
         raise UserError("-m trains in one process: leave it out, and start the runs of several devices one by one.")
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    if not first and "GENAI_RUN" not in os.environ:
-        raise UserError("LOCAL_RANK is set: trainer=ddp starts its own processes, without torchrun.")
-    if not first:
-        return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), first)
+    if place.launcher == LIGHTNING:
+        return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), place)
+    with ExitStack() as stack:
+        run = run_on_main(place, lambda: stack.enter_context(_open_run(setup, config, resumed)))
+        return _fit(setup, run, place)
+
+
+@contextmanager
+def _open_run(setup: TrainingSetup, config: CommandConfig, resumed: Run | None) -> Iterator[Run]:
+    """Create the folder of a run, or open that of the resumed one, and lock it; remove it if it stays empty."""
     if resumed:
         resumed.check_links()
         read_metrics(resumed.folder / "metrics.csv")
@@ -58,9 +67,10 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
         print_setup(setup, run)
         if not resumed:
             write_config_and_record(setup, run)
-        os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
-        os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
-        return _fit(setup, run, first)
+        if not find_place().is_launched:
+            os.environ["GENAI_RUN"] = str(run.folder.absolute())  # for the processes that a strategy starts
+            os.environ["GENAI_RESUMED"] = os.environ["GENAI_RUN"] if resumed else ""
+        yield Run(run.folder.absolute())
     except OSError as error:
         if error.errno not in FULL_DISK or (error.filename is None and output_fails()):
             raise
@@ -75,8 +85,8 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
             _remove_run(run, config.folder)
 
 
-def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
-    from genai.training.callbacks import StoppedBySignal, TrainingLoop, peak_memory_mb
+def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
+    from genai.training.callbacks import StoppedBySignal, TrainingLoop
     from genai.training.dev_run import estimate
     from genai.training.module import TrainingModule
     from genai.training.profiler import ProfilerCallback
@@ -90,18 +100,18 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
         setup.settings,
         _checkpoint_header(setup),
     )
-    on_first_step = partial(write_config_and_record, setup, run) if first and setup.resumed else None
+    on_first_step = partial(write_config_and_record, setup, run) if place.is_first and setup.resumed else None
     loop = TrainingLoop(run, setup.modality, setup.preview, setup.prompts, setup.settings, setup.logger, on_first_step)
     loop.install_signal_handlers()
     if setup.hardware.compile:
         setup.method.compile_networks()
     reuse_memory()
     try:
-        profilers = [ProfilerCallback(run.folder)] if first and setup.settings.profile else []
-        trainer = _create_trainer(setup, run, [*profilers, loop])
+        profilers = [ProfilerCallback(run.folder)] if place.is_first and setup.settings.profile else []
+        trainer = _create_trainer(setup, run, place, [*profilers, loop])
         trainer.fit(module, ckpt_path=setup.checkpoint if setup.resumed else None, weights_only=True)
     except StoppedBySignal as stopped:
-        if first:
+        if place.is_first:
             with suppress(BrokenPipeError):  # Ctrl-C also ends the reader of a pipe
                 command = resume_command(run, setup.settings.plugins)
                 print(f"stopped and saved at step {module.step}. To continue:\n{command}", flush=True)
@@ -109,13 +119,17 @@ def _fit(setup: TrainingSetup, run: Run, first: bool) -> Run:
     except SystemExit:  # raised by Lightning after KeyboardInterrupt
         sys.exit(128 + (loop.signal or signal.SIGINT))
     except Exception as error:
+        if is_group_error(error):
+            hint = f"What was saved is good. To continue:\n{resume_command(run, setup.settings.plugins)}"
+            raise missing_rank_error(error, setup.hardware.timeout, hint) from error
+        set_exit_state(FAILED)
         if _is_out_of_memory_error(error):
             raise RunError(_out_of_memory_message(setup.settings, size_options(setup.modality))) from error
         if setup.resumed and not loop.has_started and not isinstance(error, UserError | RunError | OSError):
             reason = short_text(f"{type(error).__name__}: {error}")
             raise CorruptCheckpoint(f"{setup.checkpoint}: a run cannot continue from it ({reason}).") from error
         raise
-    if first:
+    if place.is_first:
         if module.step >= (setup.lr_schedule.total or math.inf):  # not after the few steps of fast_dev_run
             run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
         print_result(setup, run, module.step, loop.val_loss, loop.base_val_loss)
@@ -139,17 +153,28 @@ def _checkpoint_header(setup: TrainingSetup) -> CheckpointHeader:
     )
 
 
-def _create_trainer(setup: TrainingSetup, run: Run, callbacks: list[Any]) -> Any:
+def _create_trainer(setup: TrainingSetup, run: Run, place: Place, callbacks: list[Any]) -> Any:
     """Create Lightning's trainer, quiet and without what ``TrainingModule`` and ``TrainingLoop`` do."""
     import logging
 
     from lightning.pytorch import Trainer
+    from lightning.pytorch.strategies import DDPStrategy
 
     from genai.training.checkpoint_io import SafeCheckpointIO
+    from genai.training.cluster import LaunchedCluster
     from genai.training.fsdp import ShardedStrategy
 
     hardware = setup.hardware
-    ddp = "ddp_find_unused_parameters_true" if setup.method.has_unused_parameters else "ddp"
+    timeout = timedelta(minutes=hardware.timeout)
+    strategy: Any = "auto"
+    if hardware.strategy == "fsdp":
+        strategy = ShardedStrategy(timeout=timeout)
+    elif hardware.strategy == "ddp":
+        strategy = DDPStrategy(find_unused_parameters=setup.method.has_unused_parameters, timeout=timeout)
+    plugins: list[Any] = [SafeCheckpointIO(setup.state)]
+    if place.is_launched:
+        set_group_timeout(timeout)
+        plugins.append(LaunchedCluster(place, has_own_device=hardware.devices != place.local_world_size))
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
@@ -157,7 +182,8 @@ def _create_trainer(setup: TrainingSetup, run: Run, callbacks: list[Any]) -> Any
         accelerator={"cuda": "gpu"}.get(hardware.accelerator, hardware.accelerator),
         devices=hardware.devices,
         precision=hardware.precision,  # type: ignore[arg-type]
-        strategy=ShardedStrategy() if hardware.strategy == "fsdp" else {"single": "auto"}.get(hardware.strategy, ddp),
+        num_nodes=place.nodes,
+        strategy=strategy,
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,
@@ -167,7 +193,7 @@ def _create_trainer(setup: TrainingSetup, run: Run, callbacks: list[Any]) -> Any
         limit_val_batches=0,
         num_sanity_val_steps=0,
         callbacks=callbacks,
-        plugins=[SafeCheckpointIO(setup.state)],
+        plugins=plugins,
         default_root_dir=run.folder,
     )
 

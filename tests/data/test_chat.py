@@ -51,8 +51,24 @@ def test_a_table_of_questions(tmp_path: Path) -> None:
     source = ChatFiles(str(path))
     contents = [[message["content"] for message in chat.messages] for chat in chats(source)]
     assert sorted(contents) == [["A?", "B."], ["Hi; you", 'Hello\n"you"']]
+    assert source.file_notes[0].startswith("1 conversation is held out, so not learned; data.val_path=FILE")
     (error,) = source.skipped
-    assert "faq.csv:5 has the fields question, id; a conversation has the fields of one of these lists" in error
+    assert error.endswith("faq.csv:5 has no answer to learn: its answer is empty.")
+
+
+def test_a_table_with_a_misspelled_column_or_of_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "faq.csv"
+    path.write_text("qestion,answer\na,b\nc,d\n")
+    with pytest.raises(
+        UserError, match=r"data\.path=.*0 conversations .*faq\.csv:2 .*Did you mean 'question'\?"
+    ) as info:
+        _ = ChatFiles(str(path)).train
+    assert "faq.csv:3" not in str(info.value)
+    path.write_bytes("question;answer\nWo?;Köln\n".encode("cp1252"))
+    with pytest.raises(UserError, match="A spreadsheet can save it as CSV UTF-8"):
+        _ = ChatFiles(str(path)).train
+    with pytest.raises(UserError, match=r"data\.val_path=.*no such file"):
+        _ = ChatFiles(write(tmp_path / "good.jsonl", [ROWS["pairs"]]), val_path="none.csv").train
 
 
 def test_held_out_conversations_of_a_file(tmp_path: Path) -> None:

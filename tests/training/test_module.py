@@ -117,9 +117,9 @@ def test_a_collapse_is_told_once(gan: list[str], monkeypatch: pytest.MonkeyPatch
 
 def test_the_progress_has_the_losses_of_all() -> None:
     progress = TrainingProgress()
-    progress._smooth_losses({"generator_loss": 2.0, "discriminator_loss": 1.0, "generator_lr": 0.1})
-    progress._smooth_losses({"generator_loss": 1.0, "discriminator_loss": 1.0})
-    assert progress.losses == {"generator ": pytest.approx(1.9), "discriminator ": 1.0}
+    progress._smooth_metrics({"generator_loss": 2.0, "discriminator_loss": 1.0, "generator_lr": 0.1}, ())
+    progress._smooth_metrics({"generator_loss": 1.0, "discriminator_loss": 1.0}, ())
+    assert progress.metrics == {"generator ": pytest.approx(1.9), "discriminator ": 1.0}
     alone = TrainingProgress()
-    alone._smooth_losses({"loss": 3.0, "waveform": 1.0})
-    assert alone.losses == {"": 3.0}
+    alone._smooth_metrics({"loss": 3.0, "waveform": 1.0, "reward": 0.5}, ("reward",))
+    assert alone.metrics == {"": 3.0, "reward ": 0.5}

@@ -1,0 +1,131 @@
+"""What the processes of a run do together before they train: they meet, decide once, and end together."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+
+from genai.cli.exit_codes import RUN_ERROR, USER_ERROR
+from genai.core.errors import RunError, UserError
+from genai.core.place import Place
+
+T = TypeVar("T")
+SETUP_TIMEOUT = timedelta(days=1)
+"""Time that one process may work, such as pack data, while the others wait for it."""
+FIRST_PORT, NUM_PORTS = 15_000, 10_000
+"""Ports that are taken by the number of a job, where the launcher names none."""
+LOCAL_ADDRESS = "127.0.0.1"
+
+
+@contextmanager
+def process_group(place: Place) -> Iterator[None]:
+    """Let the processes of a launcher meet, and part at the end. Lightning takes the group that exists.
+
+    Raises:
+        UserError: the first machine is not known.
+        RunError: the others do not come.
+    """
+    if not place.is_launched or distributed.is_initialized():
+        yield
+        return
+    if "MASTER_ADDR" not in os.environ:
+        os.environ["MASTER_ADDR"] = _main_address(place)
+    os.environ.setdefault("MASTER_PORT", str(_main_port()))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        distributed.init_process_group(backend, rank=place.rank, world_size=place.world_size, timeout=SETUP_TIMEOUT)
+    except (RuntimeError, ValueError) as error:
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise RunError(f"process {place.rank} of {place.world_size} cannot meet the others at {address}.") from error
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _main_address(place: Place) -> str:
+    """Return the address of the first machine. Raises ``UserError`` if it is not known."""
+    if place.nodes == 1:
+        return LOCAL_ADDRESS
+    if place.launcher == "srun":
+        from lightning.fabric.plugins.environments import SLURMEnvironment
+
+        nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
+        if nodes:
+            return SLURMEnvironment.resolve_root_node_address(nodes)
+    if place.launcher == "jsrun" and (file := os.environ.get("LSB_DJOB_RANKFILE")):
+        hosts = list(dict.fromkeys(Path(file).read_text(encoding="utf-8").split()))
+        return hosts[min(1, len(hosts) - 1)]  # the first one only starts the job
+    raise UserError(f"{place.launcher} on {place.nodes} machines: set MASTER_ADDR to the name of the first.")
+
+
+def _main_port() -> int:
+    """Return a port that all processes of a job find alone."""
+    job = os.environ.get("SLURM_JOB_ID") or os.environ.get("LSB_JOBID") or ""
+    return FIRST_PORT + (int(job) % NUM_PORTS if job.isdecimal() else 0)
+
+
+def run_on_main(place: Place, function: Callable[[], T]) -> T:
+    """Return what the first process decides, in all of them.
+
+    What it raises ends all: the first process says why, the others end with the same code and say nothing.
+    """
+    if not place.is_launched:
+        return function()
+    answer: list[Any] = [None]
+    failure: BaseException | None = None
+    if place.is_first:
+        try:
+            answer = [(0, function())]
+        except BaseException as error:
+            failure, answer = error, [(_exit_code(error), None)]
+    distributed.broadcast_object_list(answer, 0)
+    if failure is not None:
+        raise failure
+    code, value = answer[0]
+    if code:
+        raise SystemExit(code)
+    return value
+
+
+def run_local_main_first(place: Place, work: Callable[[], T]) -> T:
+    """Do the same work in all processes: first one of each machine, so that the others find what it has cached.
+
+    What one raises ends all: the lowest one of those that failed says why, the others end with its code.
+    """
+    if not place.is_launched:
+        return work()
+    result: T | None = None
+    failure: BaseException | None = None
+    for is_leader in (True, False):
+        if (place.local_rank == 0) == is_leader:
+            try:
+                result = work()
+            except BaseException as error:
+                failure = error
+        codes: list[Any] = [None] * place.world_size
+        distributed.all_gather_object(codes, 0 if failure is None else _exit_code(failure))
+        first = next((rank for rank, code in enumerate(codes) if code), None)
+        if first is not None:
+            if failure is not None and first == place.rank:
+                raise failure
+            raise SystemExit(codes[first])
+    return result  # type: ignore[return-value]
+
+
+def set_group_timeout(timeout: timedelta) -> None:
+    """Let processes wait so long for one that does not answer."""
+    set_timeout = getattr(distributed, "set_timeout", None) or distributed.distributed_c10d._set_pg_timeout
+    set_timeout(timeout)
+
+
+def _exit_code(error: BaseException) -> int:
+    """Return the code with which a command ends after an error."""
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return USER_ERROR if isinstance(error, UserError) else RUN_ERROR
