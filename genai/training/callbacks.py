@@ -354,8 +354,12 @@ class TrainingLoop(Callback):
         if self.is_saving:  # finish writing first
             self.signal = self.signal or number
             return
-        if self.signal is not None:  # the second signal does not wait for the end of the step
-            raise KeyboardInterrupt
+        if self.signal is not None:
+            if (
+                number == signal.SIGINT
+            ):  # a second Ctrl-C does not wait for the end of the step; a cluster may repeat itself
+                raise KeyboardInterrupt
+            return
         self.signal = number
         self.progress.set_status("saving" if number == signal.SIGTERM else "saving; Ctrl-C again to stop at once")
 

@@ -12,7 +12,7 @@ from torch import distributed
 
 from genai.cli.exit_codes import RUN_ERROR, USER_ERROR
 from genai.core.errors import RunError, UserError
-from genai.core.place import Place
+from genai.core.place import Place, restart_count
 
 T = TypeVar("T")
 SETUP_TIMEOUT = timedelta(days=1)
@@ -38,7 +38,9 @@ def process_group(place: Place) -> Iterator[None]:
     os.environ.setdefault("MASTER_PORT", str(_main_port()))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        distributed.init_process_group(backend, rank=place.rank, world_size=place.world_size, timeout=SETUP_TIMEOUT)
+        store, rank, world_size = next(distributed.rendezvous("env://", place.rank, place.world_size))
+        store = distributed.PrefixStore(f"genai/{restart_count()}", store)  # torchrun's has the addresses of before
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=SETUP_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise RunError(f"process {place.rank} of {place.world_size} cannot meet the others at {address}.") from error

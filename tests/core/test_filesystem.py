@@ -213,7 +213,7 @@ def test_the_package_works_without_the_modules_of_posix(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "sys.modules.update(fcntl=None, resource=None)\n"
         "for name in 'link fork sched_getaffinity getuid getpgid killpg setsid'.split(): delattr(os, name)\n"
-        "del signal.SIGHUP\n"
+        "del signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2\n"
         "import genai, torch\n"
         "from genai.core.device import num_cores, peak_memory_mb\n"
         "from genai.runs.checkpoint import save_checkpoint\n"

@@ -151,7 +151,9 @@ def test_config_trains_samples_and_saves(
     mends = composed.choices["model"] == "enhancer"
     given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
     scores = "method=reward" in words
-    assert (f"genai.sample ckpt={run.folder}{given}\n" in capfd.readouterr().out) == (not scores)
+    out = capfd.readouterr().out
+    names = [name for name in ("genai.sample", "genai chat") if f"{name} ckpt={run.folder}{given}\n" in out]
+    assert len(names) == (0 if scores else 1)
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", *(() if scores else ("previews",)),
     }  # fmt: skip

@@ -123,6 +123,8 @@ def place(
         shutil.copy(sounds / "low_tone" / "2.wav", folder / name)
     (folder / "prompts.txt").write_text("one\ntwo\n")
     shutil.copy(talks, folder / "questions.jsonl")
+    for name in ("faq.csv", "reworded.csv"):
+        (folder / name).write_text("question;answer\n" + "".join(f"{name[0]}{n};{n}\n" for n in range(9)))
     shutil.copy(OWN_PROBLEMS, folder / "HumanEval.jsonl")
     files_of_recipes(folder, corpus, pictures, sounds)
     for name in ("photo.png", "mask.png", "first.png", "last.png"):
@@ -191,6 +193,7 @@ def test_command_of_a_recipe_runs(line: str, place: Path, inside: Command, comma
 def test_training_of_a_page_is_built(line: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(place)
+    line = line.replace("init_from=smollm2", "init_from=my_llama")
     words = with_base_words(with_absolute_paths(shlex.split(line)[1:]))
     words = [word for word in words if not word.startswith("resume=")]
     config = compose("train", words)
@@ -205,7 +208,7 @@ def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path, m
 
 
 def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
-    name, *words = shlex.split(line)
+    name, *words = shlex.split(line.replace("init_from=smollm2", "init_from=my_llama"))
     if "passes" in line:
         pytest.importorskip("pyseccomp")
     kind = next((name for name, signs in SIGNS.items() if any(sign in line for sign in signs)), None)

@@ -45,7 +45,7 @@ def test_a_foreign_host_is_refused(client: TestClient, host: str) -> None:
     assert response.status_code == 403 and response.json()["error"]["code"] == "wrong_host"
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCAL_ADDRESS"])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST"])
 def test_the_names_of_this_machine_are_known(client: TestClient, host: str) -> None:
     assert client.get("/v1/models", headers={"host": host}).status_code == 200
 
