@@ -9,8 +9,10 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
+
+from genai.training.shards import shard_like
 
 
 class ShardedStrategy(DDPStrategy):
@@ -44,7 +46,7 @@ class ShardedStrategy(DDPStrategy):
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             for number, values in state["state"].items():
-                values.update({name: _shard_like(value, parameters[number]) for name, value in values.items()})
+                values.update({name: shard_like(value, parameters[number]) for name, value in values.items()})
         super().load_optimizer_state_dict(checkpoint)
 
     def _gather_state(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -85,10 +87,3 @@ def gather_weights(module: nn.Module) -> Iterator[None]:
         for part in parts:
             part.reshard()
             part.set_reshard_after_forward(part is not module, recurse=False)
-
-
-def _shard_like(value: Tensor, parameter: DTensor) -> Tensor:
-    """Shard ``value`` like ``parameter``; a tensor of another shape is not sharded."""
-    if value.shape != parameter.shape:
-        return value
-    return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)

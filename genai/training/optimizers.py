@@ -13,6 +13,7 @@ from torch.optim.adamw import adamw
 
 from genai.core.errors import CorruptCheckpoint, UserError, join_names
 from genai.networks.layers import Readout, fast_bfloat16
+from genai.training.shards import shard_like, whole_tensor
 
 LearningRate = Annotated[float, Ge(0), Le(10)]
 MOMENTS = {False: ("step", "exp_avg", "exp_avg_sq"), True: ("momentum",)}
@@ -163,7 +164,8 @@ class MuonAdamW(Optimizer):
         weights, gradients = [parameter.data for parameter in parameters], _gradients(parameters)
         buffers = [self.state[parameter]["momentum"] for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        updates = torch.stack(list(torch._foreach_lerp(gradients, buffers, group["momentum"]))).flatten(2)
+        parts = torch._foreach_lerp(gradients, buffers, group["momentum"])
+        updates = torch.stack([whole_tensor(part) for part in parts]).flatten(2)
         _, rows, columns = updates.shape
         half = fast_bfloat16(updates.device.type)
         orthogonal = orthogonalize(updates.bfloat16() if half else updates, group["iterations"])
@@ -171,7 +173,8 @@ class MuonAdamW(Optimizer):
         scale = max(1.0, rows / columns) ** 0.5
         if group["weight_decay"]:
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(weights, list(updates.unbind()), alpha=-group["lr"] * scale)
+        shards = [shard_like(update, weight) for update, weight in zip(updates.unbind(), weights, strict=True)]
+        torch._foreach_add_(weights, shards, alpha=-group["lr"] * scale)
 
 
 def _is_group(group: Any) -> bool:

@@ -67,7 +67,7 @@ class TrainingParts:
         optimizers = _parse_optimizers(values.get("optimizer") or {})
         return cls(
             settings,
-            _resolve_hardware(part("trainer", DeviceConfig), optimizers, values.get("adapter") is not None),
+            _resolve_hardware(part("trainer", DeviceConfig), values.get("adapter") is not None),
             part("schedule", Schedule).build(),
             part("logger", Logger).build(),
             modality,
@@ -146,18 +146,12 @@ def _parse_optimizers(node: Mapping[str, Any]) -> dict[str, Factory[MuonAdamW]]:
     return {name: Factory.parse(each, MuonAdamW, f"optimizer.{name}".rstrip("."), ()) for name, each in nodes.items()}
 
 
-def _resolve_hardware(
-    part: Factory[DeviceConfig], optimizers: Mapping[str, Factory[MuonAdamW]], has_adapter: bool
-) -> DeviceConfig:
+def _resolve_hardware(part: Factory[DeviceConfig], has_adapter: bool) -> DeviceConfig:
     """Return the hardware to use. Raises ``UserError``."""
     hardware = part.build()
-    uses_muon = any(optimizer.arguments.get("matrix_lr", 0) is not None for optimizer in optimizers.values())
     if hardware.strategy == "fsdp" and has_adapter:
         raise UserError("trainer=fsdp is not for adapters, whose memory is small: use trainer=ddp.")
-    hardware = hardware.resolve()
-    if hardware.strategy == "fsdp" and uses_muon:
-        raise UserError("trainer=fsdp shards matrices, but Muon needs whole ones: add optimizer=adamw.")
-    return hardware
+    return hardware.resolve()
 
 
 def _check_media(values: Mapping[str, Any], settings: TrainSettings) -> None:

@@ -118,6 +118,16 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     changes += [(key, previous[key], new) for key, new in current.items() if previous.get(key, new) != new]
     if changes and find_place().is_first:
         print(f"changed since this run began: {_join_changes(changes)}", file=sys.stderr, flush=True)
+        _print_batch_change(values, record.devices, hardware.num_processes)
+
+
+def _print_batch_change(values: Mapping[str, Any], old: int | None, new: int) -> None:
+    """Say what another number of processes means."""
+    batch = values.get("batch")
+    if old is None or old == new or not isinstance(batch, int):
+        return
+    sizes = f"a step sees {batch * new:,} examples in place of {batch * old:,}"
+    print(f"{sizes}, and its place in the data moves: the run goes on, but not exactly", file=sys.stderr, flush=True)
 
 
 def _join_changes(changes: Sequence[tuple[str, Any, Any]]) -> str:
