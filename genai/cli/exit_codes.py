@@ -7,11 +7,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from genai.core.errors import RunError, UserError
+from genai.core.errors import RUN_ERROR, USER_ERROR, RunError, UserError
 from genai.core.filesystem import FULL_DISK
 from genai.core.terminal import terminal_text
 
-RUN_ERROR, USER_ERROR = 1, 2
 SIGNAL_BASE = 128
 """Added to the number of the signal that ended a command."""
 

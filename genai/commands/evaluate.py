@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from genai.cli.compose import CommandConfig, compose, launch, override_key
 from genai.cli.exit_codes import exit_on_error
+from genai.cli.launched import process_group
 from genai.cli.options import (
     command_keys,
     load_model,
@@ -22,20 +23,26 @@ from genai.cli.settings import EvaluateSettings, parse_settings
 from genai.core.errors import RunError, UserError
 from genai.core.files import write_file
 from genai.core.limits import check_samples
+from genai.core.place import find_place
 from genai.core.terminal import one_line
 from genai.version import __version__
 
 if TYPE_CHECKING:
     from genai.core.data import Source
     from genai.inference.model import Model
-    from genai.metrics.base import EvalContext, Result
+    from genai.metrics.base import EvalContext, Metric, Result
     from genai.runs.run import Run
 
 
 def main() -> None:
     """Run the command."""
     overrides, data, options = _split_words(sys.argv[1:])
-    launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
+
+    def run() -> None:
+        with process_group():
+            launch(lambda config: evaluate(config, data, options), "evaluate", overrides)
+
+    exit_on_error(run)
 
 
 def measure(
@@ -93,6 +100,38 @@ def _split_words(words: Sequence[str]) -> tuple[list[str], list[str], dict[str, 
 
 def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
     """Evaluate, print the table, write and return the results. Raises ``UserError``, ``RunError``."""
+    from genai.core.process_group import only_first_prints, run_local_main_first
+
+    place = find_place()
+    context, metrics, file, omitted = run_local_main_first(place, lambda: _prepare(config, data, options))
+    settings, run = parse_settings(EvaluateSettings, config, modality=options.get("modality")), context.model.run
+    with only_first_prints(place):
+        report_checkpoints(context.model)
+        _report_data(context.source, context.own_data, omitted)
+        results: dict[str, Result] = {}
+        for metric in metrics.values():
+            results |= metric.compute(context)
+        print(format_table(results), flush=True)
+        for line in (line for metric in metrics.values() for line in metric.lines(context)):
+            print(one_line(line), flush=True)
+        if run and context.own_data and "val_loss" in results:
+            _report_val_items(run, len(context.val))
+        report = _make_report(context, settings.weights, results)
+        if not file:
+            print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
+        elif place.is_first:
+            _write_report(file, report)
+    return report
+
+
+def _prepare(
+    config: CommandConfig, data: Sequence[str], options: Mapping[str, str]
+) -> "tuple[EvalContext, dict[str, Metric], Path | None, list[str]]":
+    """Return the model and its data, the metrics, the file for the results, and the names of metrics left out.
+
+    Raises:
+        UserError: something does not fit.
+    """
     settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
     from genai.metrics.base import EvalContext, check_parts, select_metrics, supported_metrics
 
@@ -101,7 +140,6 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     keys = [*command_keys("evaluate"), "modality", "data"]
     parsed = parse_options(model, {key: text for key, text in options.items() if key != "modality"}, keys)
     model.build_options(parsed)
-    run = model.run
     source, own_data = _select_source(model, settings, data, config.examples)
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
     metrics = supported_metrics(metrics, model, settings.metrics is None)
@@ -114,23 +152,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     )
     for metric in metrics.values():
         metric.check(context)
-    file = _output_path(settings.out, run, own_data and settings.is_default)
-    report_checkpoints(model)
-    _report_data(source, own_data, omitted)
-    results: dict[str, Result] = {}
-    for metric in metrics.values():
-        results |= metric.compute(context)
-    print(format_table(results), flush=True)
-    for line in (line for metric in metrics.values() for line in metric.lines(context)):
-        print(one_line(line), flush=True)
-    if run and own_data and "val_loss" in results:
-        _report_val_items(run, len(context.val))
-    report = _make_report(context, settings.weights, results)
-    if file:
-        _write_report(file, report)
-    else:
-        print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
-    return report
+    return context, metrics, _output_path(settings.out, model.run, own_data and settings.is_default), omitted
 
 
 def _select_source(

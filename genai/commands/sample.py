@@ -1,16 +1,16 @@
 """``python -m genai.sample``: generate samples with a trained model, each with a recipe. See ``--help``."""
 
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import genai.inference.provenance as recipes
 from genai.cli.compose import CommandConfig, launch
 from genai.cli.exit_codes import exit_on_error
+from genai.cli.launched import process_group
 from genai.cli.options import (
     command_keys,
     load_model,
@@ -21,16 +21,18 @@ from genai.cli.options import (
     split_options,
 )
 from genai.cli.settings import SampleSettings, parse_settings
-from genai.core.errors import RunError, UserError
+from genai.commands.sample_stream import open_stream_writers, show_stream
+from genai.core.errors import UserError
 from genai.core.files import make_folder, read_text
 from genai.core.filesystem import safe_name
 from genai.core.limits import check_samples
+from genai.core.place import Place, find_place
 from genai.core.renamed import current_options
 from genai.core.terminal import one_line
 from genai.inference.sample_files import new_sample_folder, write_sample
 
 if TYPE_CHECKING:
-    from genai.inference.model import Model, Stream
+    from genai.inference.model import Model
 
 RECIPE_KEYS = (
     "prompt",
@@ -54,11 +56,43 @@ RECIPE_KEYS = (
 def main() -> None:
     """Run the command."""
     overrides, options = split_options("sample", sys.argv[1:])
-    launch(lambda config: sample(config, options), "sample", overrides)
+
+    def run() -> None:
+        with process_group():
+            launch(lambda config: sample(config, options), "sample", overrides)
+
+    exit_on_error(run)
 
 
 def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     """Generate the samples that the command line requests. Raises ``UserError``, ``RunError``."""
+    from genai.core.process_group import only_first_prints, run_local_main_first
+
+    place = find_place()
+    model, settings, parsed, recipe = run_local_main_first(place, lambda: _prepare(config, options))
+    if not place.is_first and (recipe or settings.interpolate):
+        return  # one process is enough
+    with only_first_prints(place):
+        report_checkpoints(model)
+        print_description(model)
+    if recipe and recipe.interpolation:
+        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options, True)
+    elif recipe:
+        _repeat_sample(model, settings, recipe)
+    elif settings.interpolate:
+        from genai.inference.interpolation import interpolation_ends
+
+        ends = interpolation_ends(_prompts(settings, model, parsed), settings.n, settings.seed)
+        _write_interpolation(model, settings.out, ends, settings.batch, parsed)
+    else:
+        request = run_local_main_first(place, lambda: _prepare_request(model, settings, parsed))
+        _write_samples(model, settings, request, place)
+
+
+def _prepare(
+    config: CommandConfig, options: Mapping[str, str]
+) -> "tuple[Model, SampleSettings, dict[str, Any], recipes.SampleRecipe | None]":
+    """Return the model, the settings, the model's options, and the recipe to repeat. Raises ``UserError``."""
     settings = parse_settings(SampleSettings, config, modality=options.get("modality"))
     options = {key: text for key, text in options.items() if key != "modality"}
     recipe = _read_recipe(settings, config.overrides, options) if settings.recipe_file else None
@@ -74,27 +108,29 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
         recipe = replace(recipe, options=current_options(recipe.options, set().union(*model.option_names)))
     parsed = recipe.options if recipe else parse_options(model, options, [*command_keys("sample"), "modality"])
     model.build_options(parsed)
-    report_checkpoints(model)
-    print_description(model)
-    if recipe and recipe.interpolation:
-        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options, True)
-    elif recipe:
-        _repeat_sample(model, settings, recipe)
-    elif settings.interpolate:
-        from genai.inference.interpolation import interpolation_ends
-
-        ends = interpolation_ends(_prompts(settings, model, parsed), settings.n, settings.seed)
-        _write_interpolation(model, settings.out, ends, settings.batch, parsed)
-    else:
-        _write_samples(model, settings, parsed)
+    return model, settings, parsed, recipe
 
 
-def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> None:
-    """Generate and write ``n`` samples of each prompt, batch by batch."""
-    from genai.core.batch import batch_ranges
+@dataclass(frozen=True)
+class _Request:
+    """Samples to make: prompts and seeds, one each, what they start from, options, and notes for people."""
+
+    prompts: list[str]
+    seeds: list[int]
+    init: str | None
+    options: Mapping[str, Any]
+    notes: list[str]
+
+    def batch(self, rows: range) -> list[recipes.RecipeItem]:
+        """Return the prompts and seeds of a batch."""
+        return [recipes.RecipeItem(self.prompts[row], self.seeds[row]) for row in rows]
+
+
+def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[str, Any]) -> _Request:
+    """Return ``n`` samples of each prompt to make. Raises ``UserError`` before there is a folder."""
     from genai.inference.known_prompts import prompt_notes
     from genai.inference.model import expand_prompts
-    from genai.modalities.optional import request_notes, sample_notes
+    from genai.modalities.optional import request_notes
 
     options = recipes.with_absolute_files(model, options)
     init = str(Path(settings.init).expanduser().absolute()) if settings.init else None
@@ -103,40 +139,90 @@ def _write_samples(model: "Model", settings: SampleSettings, options: Mapping[st
     prompts, seeds = expand_prompts(prompts, settings.n, settings.seed)
     input_files = {"init": init, **{name: options.get(name) for name in recipes.file_options(model)}}
     _check_input_files(input_files, settings.out, len(prompts))
-    first = model.open_stream(prompts[:1], seeds[:1], init, options)  # check everything before the folder is created
+    first = model.open_stream(prompts[:1], seeds[:1], init, options)
     first.check_options(options)
     modality_options, _ = model.build_options(options)
     notes = request_notes(model.modality, prompts, first.init, modality_options)
     if all(each is None for each in (settings.prompt, settings.prompts_file, settings.messages)) and any(prompts):
         notes.insert(0, "the prompts are those of the run's previews; prompt= gives your own")
-    for note in [*prompt_notes(model, prompts), *notes]:
-        print(one_line(note), file=sys.stderr)
-    folder = _create_folder(settings.out)
-    samples, preview = list[tuple[str, Any]](), model.modality.preview()
-    for rows in batch_ranges(len(prompts), settings.batch):
-        batch = [recipes.RecipeItem(prompts[i], seeds[i]) for i in rows]
-        stream = model.open_stream(prompts[rows.start : rows.stop], seeds[rows.start : rows.stop], init, options)
-        names = [f"{number:03d}" for number in rows]
-        with ExitStack() as stack:
-            writers = _open_stream_writers(model, stream, folder, names, stack)
-            try:
-                steps = _show_stream(stream, None, rows.start, settings.animate, writers)
-            except KeyboardInterrupt:
-                if writers:
-                    where = one_line(f"{folder}/{names[0]}.*")
-                    print(f"\n{stream.length:.1f} {stream.unit} are in {where}", file=sys.stderr)
-                raise
-        for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
-            name = names[item]
-            write_sample(folder, name, sample, recipes.make_recipe(model, batch, item, options, init))
-            if settings.animate:
-                write_sample(folder, f"{name}-making", preview.animation_class([step[item] for step in steps]))
-            samples.append((batch[item].prompt, sample))
+    return _Request(prompts, seeds, init, options, [*prompt_notes(model, prompts), *notes])
+
+
+def _write_samples(model: "Model", settings: SampleSettings, request: _Request, place: Place) -> None:
+    """Generate and write samples batch by batch; the processes of a launcher make batches in turn."""
+    from genai.core.batch import batch_ranges
+    from genai.core.process_group import gather_shares, only_first_prints, run_on_main, share_of
+    from genai.modalities.optional import sample_notes
+
+    with only_first_prints(place):
+        for note in request.notes:
+            print(one_line(note), file=sys.stderr)
+        folder = run_on_main(place, lambda: _create_folder(settings.out))
+        count, preview = len(request.prompts), model.modality.preview()
+        ranges = share_of(place, [*batch_ranges(count, settings.batch)])
+        is_new = settings.out is None or not place.is_launched
+        batches = gather_shares(
+            place,
+            [
+                (None if is_new else _read_batch(model, request, rows, folder))
+                or _write_batch(model, settings, request, rows, folder)
+                for rows in ranges
+            ],
+        )
+    if not place.is_first:
+        return
+    samples = [pair for batch in batches for pair in batch]
     if contact_sheet := preview.contact_sheet(samples):
         write_sample(folder, "sheet", contact_sheet)
-    _report_folder(folder, len(prompts))
+    _report_folder(folder, count)
     for note in sample_notes(model.modality, [sample for _, sample in samples]):
         print(note, file=sys.stderr, flush=True)
+
+
+def _read_batch(model: "Model", request: _Request, rows: range, folder: Path) -> list[tuple[str, Any]] | None:
+    """Return what ``_write_batch`` has written in an earlier start with the same recipes; ``None``: not all of it."""
+    from genai.inference.provenance import read_recipe
+
+    batch = request.batch(rows)
+    samples: list[tuple[str, Any]] = []
+    for item, number in enumerate(rows):
+        try:
+            recipe = read_recipe(folder / f"{number:03d}.json", folder)
+            files = [path for path in folder.glob(f"{number:03d}.*") if path.suffix != ".json"]
+            if recipe != recipes.make_recipe(model, batch, item, request.options, request.init) or len(files) != 1:
+                return None
+            samples.append((batch[item].prompt, model.modality.media.read(files[0])))
+        except UserError:
+            return None
+    return samples
+
+
+def _write_batch(
+    model: "Model", settings: SampleSettings, request: _Request, rows: range, folder: Path
+) -> list[tuple[str, Any]]:
+    """Generate and write the samples of ``rows``; return their prompts, and them."""
+    batch = request.batch(rows)
+    prompts, seeds = [each.prompt for each in batch], [each.seed for each in batch]
+    stream = model.open_stream(prompts, seeds, request.init, request.options)
+    names = [f"{number:03d}" for number in rows]
+    with ExitStack() as stack:
+        writers = open_stream_writers(model, stream, folder, names, stack)
+        try:
+            steps = show_stream(stream, None, rows.start, settings.animate, writers)
+        except KeyboardInterrupt:
+            if writers:
+                where = one_line(f"{folder}/{names[0]}.*")
+                print(f"\n{stream.length:.1f} {stream.unit} are in {where}", file=sys.stderr)
+            raise
+    samples: list[tuple[str, Any]] = []
+    for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
+        name = names[item]
+        write_sample(folder, name, sample, recipes.make_recipe(model, batch, item, request.options, request.init))
+        if settings.animate:
+            animation = model.modality.preview().animation_class([step[item] for step in steps])
+            write_sample(folder, f"{name}-making", animation)
+        samples.append((batch[item].prompt, sample))
+    return samples
 
 
 def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe) -> None:
@@ -148,7 +234,7 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
     prompts, seeds = [each.prompt for each in recipe.batch], [each.seed for each in recipe.batch]
     stream = model.open_stream(prompts, seeds, recipe.init, recipe.options)
     folder = _create_folder(settings.out)
-    steps = _show_stream(stream, item, keep_steps=settings.animate)
+    steps = show_stream(stream, item, keep_steps=settings.animate)
     write_sample(folder, name, next(stream.iter_results([item])), recipe)
     if settings.animate:
         write_sample(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
@@ -233,92 +319,6 @@ def _with_recipe(settings: SampleSettings, recipe: recipes.SampleRecipe) -> Samp
     return replace(settings, weights=weights, init=recipe.init, adapter=adapter, **formats, **checkpoints)
 
 
-def _show_stream(
-    stream: "Stream", item: int | None = None, offset: int = 0, keep_steps: bool = False, writers: Sequence[Any] = ()
-) -> list[list[Any]]:
-    """Run the stream; print one sample as it is generated, then the others.
-
-    Args:
-        item: the only sample to print; ``None``: all.
-        offset: number of the first sample of the stream.
-        keep_steps: return the intermediate results.
-        writers: one per sample; they receive each part as it is generated.
-
-    Returns:
-        The intermediate results of each step if ``keep_steps``.
-    """
-    streamed_item = item or 0
-    print(_heading(stream, streamed_item, offset), file=sys.stderr, flush=True)
-    print(stream.init_text(streamed_item), end="", flush=True)
-    steps = []
-    for parts in _with_progress(stream):
-        print(parts[streamed_item].on_terminal, end="", flush=True)
-        for writer, part in zip(writers, parts, strict=False):
-            try:
-                writer.append(part)
-            except OSError as error:
-                raise RunError(f"cannot write the samples: {error.strerror}.") from error
-        if keep_steps:
-            steps.append(parts)
-    texts = stream.texts()
-    if any(texts):
-        print(flush=True)
-    for index, text in enumerate(texts if item is None and any(texts) else []):
-        if index != streamed_item:
-            print(_heading(stream, index, offset), file=sys.stderr, flush=True)
-            print(text, flush=True)
-    return steps
-
-
-def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
-    """Iterate over the stream with a progress bar; print the speed at the end if samples have a length."""
-    from genai.core.progress import ProgressBar
-
-    if stream.unit is None:
-        with ProgressBar("sampling, %", 100) as bar:
-            previous_progress = 0.0
-            for parts in stream:
-                if stream.progress is not None:
-                    bar.step(100 * (stream.progress - previous_progress))
-                    previous_progress = stream.progress
-                yield parts
-        return
-    start_time, latency, length = time.monotonic(), "", 0.0
-    with ProgressBar(stream.unit, stream.max_length, delay=0) as bar:
-        bar.step(0)  # a loop may have to be compiled before the first sample
-        for parts in stream:
-            latency = latency or f"first {stream.length:.1f} after {time.monotonic() - start_time:.2f} s"
-            bar.step(stream.length - length)
-            length = stream.length
-            yield parts
-    seconds, count = time.monotonic() - start_time, len(stream.seeds)
-    each = " each" if count > 1 else ""
-    speed = f"{count * length / seconds:.1f}x real time"
-    print(f"{length:.1f} {stream.unit}{each} in {seconds:.1f} s, {latency}; {speed}", file=sys.stderr, flush=True)
-
-
-def _open_stream_writers(
-    model: "Model", stream: "Stream", folder: Path, names: Sequence[str], stack: ExitStack
-) -> list[Any]:
-    """Open files that are written while samples are generated, if the media support it; final files replace them.
-
-    Recipes with the same names are deleted first, because they describe other samples.
-    """
-    from genai.modalities.optional import stream_writer
-
-    writers = []
-    for name, decoder in zip(names, stream.decoders, strict=True):
-        path = folder / f"{name}{decoder.initial.suffix}"
-        try:
-            writer = stream_writer(model.modality, path, decoder.initial)
-            if writer is not None:
-                writers.append(stack.enter_context(writer))
-                path.with_suffix(".json").unlink(missing_ok=True)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}.") from error
-    return writers
-
-
 def _check_input_files(input_files: Mapping[str, str | None], out: str | None, count: int) -> None:
     """Check that no input file (by its key) is a folder or would be replaced by a sample. Raises ``UserError``."""
     for key, name in input_files.items():
@@ -329,10 +329,6 @@ def _check_input_files(input_files: Mapping[str, str | None], out: str | None, c
         path = Path(name).resolve()
         if path.parent == Path(out).expanduser().resolve() and path.stem.isdigit() and int(path.stem) < count:
             raise UserError(f"{key}={name} would be replaced by the samples: give another folder than out={out}.")
-
-
-def _heading(stream: "Stream", item: int, offset: int) -> str:
-    return f"--- {offset + item:03d}  seed {stream.seeds[item]}  prompt {stream.prompts[item]!r}"
 
 
 def _report_folder(folder: Path, count: int) -> None:

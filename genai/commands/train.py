@@ -1,13 +1,13 @@
 """``python -m genai.train``: train a model, or resume a run. See ``--help``."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from genai.cli.compose import CommandConfig, compose, launch, override_key
 from genai.cli.exit_codes import exit_on_error
+from genai.cli.launched import process_group, run_on_main
 from genai.core.errors import UserError
 from genai.core.place import find_place
 
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from genai.inference.model import Model
     from genai.runs.run import Run
 
-T = TypeVar("T")
-
 
 def main() -> None:
     """Run the command."""
 
     def run() -> None:
-        with _process_group() as run_on_main:
+        with process_group():
             overrides, resumed_run = run_on_main(lambda: _resolve_overrides(sys.argv[1:]))
             launch(lambda config: _train(config, resumed_run), "train", overrides)
 
@@ -50,28 +48,12 @@ def fit(*words: str | Sequence[str] | Mapping[str, Any], data: Any = None, **val
     new_words = python_words(words, values)
     if data is not None:
         new_words += in_memory_words(new_words)
-    with _process_group() as run_on_main:
+    with process_group():
         overrides, resumed_run = run_on_main(lambda: _resolve_overrides(new_words))
         config = replace(compose("train", overrides), examples=data)
         settings = TrainSettings.parse(config.settings)
         folder = _train(config, resumed_run).folder
     return load(folder, plugins=settings.plugins)
-
-
-@contextmanager
-def _process_group() -> "Iterator[Callable[[Callable[[], T]], T]]":
-    """Let the processes that a launcher has started meet; give a function with which the first one decides for all.
-
-    Without a launcher nothing is imported.
-    """
-    place = find_place()
-    if not place.is_launched:
-        yield lambda decide: decide()
-        return
-    from genai.training.process_group import process_group, run_on_main
-
-    with process_group(place):
-        yield lambda decide: run_on_main(place, decide)
 
 
 def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":

@@ -7,6 +7,8 @@ from typing import Any
 
 from genai.core.terminal import terminal_text
 
+RUN_ERROR, USER_ERROR = 1, 2
+"""Exit codes of a command that failed, and of one that was given a mistake."""
 MAX_MESSAGE_LENGTH, MAX_NAME_LENGTH = 4_000, 100
 """Longest message, and longest name that is compared with others, in characters."""
 

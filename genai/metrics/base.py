@@ -14,6 +14,8 @@ from genai.core.cache import cache_dir
 from genai.core.data import PackedDataset, Source
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
+from genai.core.place import find_place
+from genai.core.process_group import gather_shares, share_of
 from genai.core.progress import ProgressBar
 from genai.core.renamed import current_metrics, module_getattr
 from genai.core.terminal import one_line
@@ -145,6 +147,8 @@ class EvalContext:
     def samples(self, prompts: Sequence[str], **defaults: Any) -> list[Any]:
         """Return one sample of the model's first part for each prompt. They are cached, so that metrics share them.
 
+        The processes of a launcher make batches in turn; each gets all samples.
+
         Args:
             prompts: one for each sample.
             defaults: options where ``options`` has none.
@@ -152,13 +156,14 @@ class EvalContext:
         model, options = self.model.parts["ckpt"], {**defaults, **self.options}
         key = (*prompts, repr(defaults))
         if key not in self._sample_cache:
-            samples: list[Any] = []
-            with ProgressBar("samples", len(prompts)) as bar:
-                for rows in batch_ranges(len(prompts), self.batch):
+            place, batches = find_place(), list[list[Any]]()
+            ranges = share_of(place, [*batch_ranges(len(prompts), self.batch)])
+            with ProgressBar("samples", sum(map(len, ranges))) as bar:
+                for rows in ranges:
                     batch_prompts, seed = prompts[rows.start : rows.stop], self.seed + rows.start
-                    samples += model.sample(batch_prompts, seed=seed, batch=self.batch, **options)
+                    batches.append(model.sample(batch_prompts, seed=seed, batch=self.batch, **options))
                     bar.step(len(rows))
-            self._sample_cache[key] = samples
+            self._sample_cache[key] = [sample for batch in gather_shares(place, batches) for sample in batch]
         return self._sample_cache[key]
 
 

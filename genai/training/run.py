@@ -21,16 +21,16 @@ from genai.core.device import peak_memory_mb, reuse_memory
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_text
 from genai.core.files import read_bytes
 from genai.core.filesystem import FULL_DISK
+from genai.core.missing_ranks import FAILED, is_group_error, missing_rank_error, set_exit_state
 from genai.core.place import LIGHTNING, Place, find_place
+from genai.core.process_group import run_local_main_first, run_on_main, set_group_timeout
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.metrics import read_metrics
 from genai.runs.run import LOCK_SECONDS, Run, create_run
 from genai.training.base import base_entries
 from genai.training.config import TrainSettings
-from genai.training.missing_ranks import FAILED, is_group_error, missing_rank_error, set_exit_state
 from genai.training.names import run_name
-from genai.training.process_group import run_local_main_first, run_on_main, set_group_timeout
 from genai.training.report import print_result, print_setup, resume_command, write_config_and_record
 from genai.training.setup import TrainingSetup, prepare_training
 from genai.version import __version__

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ pytestmark = pytest.mark.slow
 MANY = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
 
 
-def start(words: Sequence[str], folder: Path, *launcher: str, **variables: str) -> "subprocess.Popen[str]":
-    """Start a training, by a launcher or with its variables."""
-    run = [*launcher, "-m", "genai.train"] if launcher else [sys.executable, "-m", "genai.train"]
+def start(
+    words: Sequence[str], folder: Path, *launcher: str, command: str = "train", **variables: str
+) -> "subprocess.Popen[str]":
+    """Start a command, by a launcher or with its variables."""
+    run = [*(launcher or [sys.executable]), "-m", f"genai.{command}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     pipe = subprocess.PIPE
     return subprocess.Popen([*run, *words], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
@@ -129,3 +131,40 @@ def test_a_restarted_job_goes_on_with_the_same_bits(small: list[str], tmp_path: 
     assert [each.folder for each in all_runs(tmp_path / "runs")] == [run.folder]
     assert_same_state(expected, run)
     assert rows(expected) == rows(run)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_processes_share_the_samples(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    words = [f"ckpt={trained('image')}", "n=10", "batch=2", "steps=2", "device=cpu", "prompt=a red circle"]
+    (alone,) = ends([start([*words, "out=alone"], tmp_path, command="sample")])
+    shared = ends([start([*words, "out=shared"], tmp_path, command="sample", **mpirun(rank)) for rank in range(2)])
+    assert [code for code, _ in [alone, *shared]] == [0, 0, 0], shared
+    assert files(tmp_path / "alone") == files(tmp_path / "shared") and len(files(tmp_path / "alone")) == 21
+    assert "10 samples in shared/" in shared[0][1] and not shared[1][1]
+    for name in ("003.json", "004.png", "sheet.png"):  # what a killed command had not written
+        (tmp_path / "shared" / name).unlink()
+    changed = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").glob("*.png")}
+    shared = ends([start([*words, "out=shared"], tmp_path, command="sample", **mpirun(rank)) for rank in range(2)])
+    assert [code for code, _ in shared] == [0, 0], shared
+    assert files(tmp_path / "alone") == files(tmp_path / "shared")
+    assert {path.name for path, time_ns in changed.items() if path.stat().st_mtime_ns != time_ns} == {
+        "002.png",
+        "003.png",
+        "005.png",
+    }
+
+
+def test_processes_share_an_evaluation(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    words = [f"ckpt={trained('image')}", "n=6", "batch=2", "steps=2", "device=cpu"]
+    (alone,) = ends([start([*words, "out=alone.json"], tmp_path, command="evaluate")])
+    shared = ends(
+        [start([*words, "out=shared.json"], tmp_path, command="evaluate", **mpirun(rank)) for rank in range(2)]
+    )
+    assert [code for code, _ in [alone, *shared]] == [0, 0, 0], shared
+    assert (tmp_path / "alone.json").read_bytes() == (tmp_path / "shared.json").read_bytes()
+    assert not shared[1][1]
+    wrong = ends([start([*words, "metrics=[x]"], tmp_path, command="evaluate", **mpirun(rank)) for rank in range(2)])
+    assert [code for code, _ in wrong] == [2, 2] and "".join(text for _, text in wrong).count("error: ") == 1

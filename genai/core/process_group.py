@@ -1,17 +1,19 @@
-"""What the processes of a run do together before they train: they meet, decide once, and end together."""
+"""What the processes of a launcher do together: they meet, decide once, share work, and end together."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed
 
-from genai.cli.exit_codes import RUN_ERROR, USER_ERROR
-from genai.core.errors import RunError, UserError
+from genai.core.errors import RUN_ERROR, USER_ERROR, RunError, UserError
+from genai.core.missing_ranks import FAILED, is_group_error, missing_rank_error, set_exit_state
 from genai.core.place import Place, restart_count
 
 T = TypeVar("T")
@@ -20,6 +22,7 @@ SETUP_TIMEOUT = timedelta(days=1)
 FIRST_PORT, NUM_PORTS = 15_000, 10_000
 """Ports that are taken by the number of a job, where the launcher names none."""
 LOCAL_ADDRESS = "127.0.0.1"
+NOTHING = object()
 
 
 @contextmanager
@@ -36,6 +39,8 @@ def process_group(place: Place) -> Iterator[None]:
     if "MASTER_ADDR" not in os.environ:
         os.environ["MASTER_ADDR"] = _main_address(place)
     os.environ.setdefault("MASTER_PORT", str(_main_port()))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, rank, world_size = next(distributed.rendezvous("env://", place.rank, place.world_size))
@@ -46,6 +51,10 @@ def process_group(place: Place) -> Iterator[None]:
         raise RunError(f"process {place.rank} of {place.world_size} cannot meet the others at {address}.") from error
     try:
         yield
+    except BaseException as error:
+        if _exit_code(error):
+            set_exit_state(FAILED)
+        raise
     finally:
         distributed.destroy_process_group()
 
@@ -55,11 +64,10 @@ def _main_address(place: Place) -> str:
     if place.nodes == 1:
         return LOCAL_ADDRESS
     if place.launcher == "srun":
-        from lightning.fabric.plugins.environments import SLURMEnvironment
-
-        nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST")
-        if nodes:
-            return SLURMEnvironment.resolve_root_node_address(nodes)
+        nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST") or ""
+        with suppress(OSError, subprocess.CalledProcessError, IndexError):
+            command = ["scontrol", "show", "hostnames", nodes]
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
     if place.launcher == "jsrun" and (file := os.environ.get("LSB_DJOB_RANKFILE")):
         hosts = list(dict.fromkeys(Path(file).read_text(encoding="utf-8").split()))
         return hosts[min(1, len(hosts) - 1)]  # the first one only starts the job
@@ -118,6 +126,37 @@ def run_local_main_first(place: Place, work: Callable[[], T]) -> T:
                 raise failure
             raise SystemExit(codes[first])
     return result  # type: ignore[return-value]
+
+
+def gather_shares(place: Place, share: Sequence[T]) -> list[T]:
+    """Return the items of all processes in order, in all of them; each has every ``world_size``-th one (``shares``)."""
+    if not place.is_launched:
+        return list(share)
+    parts: list[Any] = [None] * place.world_size
+    try:
+        distributed.all_gather_object(parts, list(share))
+    except RuntimeError as error:
+        if is_group_error(error):
+            raise missing_rank_error(
+                error, SETUP_TIMEOUT.total_seconds() / 60, "The command can be repeated."
+            ) from error
+        raise
+    return [item for row in zip_longest(*parts, fillvalue=NOTHING) for item in row if item is not NOTHING]
+
+
+def share_of(place: Place, items: Sequence[T]) -> Sequence[T]:
+    """Return the items of this process: every ``world_size``-th one."""
+    return items[place.rank :: place.world_size] if place.is_launched else items
+
+
+@contextmanager
+def only_first_prints(place: Place) -> Iterator[None]:
+    """Discard what other processes than the first print."""
+    if place.is_first:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as null, redirect_stdout(null), redirect_stderr(null):
+        yield
 
 
 def set_group_timeout(timeout: timedelta) -> None:

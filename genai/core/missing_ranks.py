@@ -23,7 +23,7 @@ def set_exit_state(state: str) -> None:
     """Tell the other processes how this one ends; do nothing if there are none."""
     if distributed.is_available() and distributed.is_initialized():
         with suppress(RuntimeError):  # the store is gone with the process that had it
-            _store().set(_key(distributed.get_rank()), state)
+            _store().compare_set(_key(distributed.get_rank()), "", state)  # the first one counts
 
 
 def missing_rank_error(error: BaseException, timeout: float, hint: str) -> BaseException:
