@@ -248,7 +248,7 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
         if any(override_key(word) == "name" for word in overrides):
             raise UserError("name= names a new run; resume= continues one in its own folder: give one of them.")
         return recorded_overrides(run, overrides), run
-    values = compose("train", [word for word in overrides if "=" in word or word[0] == "~"]).values
+    values = compose("train", config_words(overrides)).values
     unfinished = _find_unfinished_run(values, overrides)
     if unfinished is None:
         print("resume=auto: no unfinished run of this configuration; starting a new one.", file=sys.stderr, flush=True)
@@ -259,19 +259,22 @@ def resolve_resume(words: Sequence[str], target: str) -> tuple[list[str], Run | 
 def find_run_of_job(words: Sequence[str]) -> Run | None:
     """Return the unfinished run of a job that a cluster or torchrun starts again; ``None``: there is none."""
     job = job_id()
-    if job is None or not (restart_count() or "GENAI_RUN_ID" in os.environ):
+    if job is None or not (restart_count() or "GENAI_RUN_ID" in os.environ) or set(MULTIRUN_FLAGS) & set(words):
         return None
-    values = compose("train", [word for word in words if "=" in word or word[0] == "~"]).values
-    runs = all_runs(Path(values["runs"]))
-    return next((run for run in runs if run.record.job == job and run.last.exists() and not run.record.finished), None)
+    return _find_unfinished_run(compose("train", config_words(words)).values, words, job)
 
 
-def _find_unfinished_run(values: dict[str, Any], words: Sequence[str]) -> Run | None:
-    """Find the newest unfinished run whose config is ``values``, composed of ``words``."""
+def config_words(words: Sequence[str]) -> list[str]:
+    """Return the words that change the config, without those of Hydra's own command line."""
+    return [word for word in words if ("=" in word or word.startswith("~")) and not word.startswith("-")]
+
+
+def _find_unfinished_run(values: dict[str, Any], words: Sequence[str], job: str | None = None) -> Run | None:
+    """Find the newest unfinished run, of a job if one is given, whose config is ``values``, composed of ``words``."""
     for run in all_runs(Path(values["runs"])):
         record = run.record
         finished = record.finished or record.steps >= (record.total_steps or float("inf"))
-        if not run.last.exists() or finished or run.is_active():
+        if not run.last.exists() or finished or run.is_active() or (job is not None and record.job != job):
             continue
         try:
             config = run.read_config()

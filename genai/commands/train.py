@@ -62,7 +62,7 @@ def _resolve_overrides(words: Sequence[str]) -> "tuple[list[str], Run | None]":
 
     words = overrides.with_base_words(overrides.with_absolute_paths(overrides.with_package_model(words)))
     if find_place().is_launched:
-        compose("train", [word for word in words if "=" in word or word[0] == "~"])  # so a mistake is said once
+        compose("train", overrides.config_words(words))  # so a mistake is said once
     targets = [word.partition("=")[2] for word in words if override_key(word) == "resume" and "=" in word]
     if not targets and (run := overrides.find_run_of_job(words)):
         return overrides.recorded_overrides(run, words), run

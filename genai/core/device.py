@@ -73,7 +73,7 @@ class DeviceConfig:
         precision = self.precision
         if precision == "auto" and accelerator != "cpu":
             precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-        threads = self.threads or environment_threads() or max(1, num_cores() // devices)
+        threads = self.threads or environment_threads() or _threads_of_process(devices)
         check_processes(threads, "trainer.threads")
         return DeviceConfig(accelerator, devices, precision, strategy, threads, self.compile, self.timeout)  # type: ignore[arg-type]
 
@@ -98,6 +98,14 @@ class DeviceConfig:
         if self.strategy == "single" and devices > 1:
             raise UserError(f"trainer.devices={devices} needs trainer=ddp or trainer=fsdp.")
         return devices
+
+
+def _threads_of_process(devices: int) -> int:
+    """Return the cores of this process. A launcher may have bound it to its own."""
+    place = find_place()
+    is_bound = num_cores() < (os.cpu_count() or 1)
+    sharing = devices if not place.is_launched else 1 if is_bound else place.local_world_size
+    return max(1, num_cores() // sharing)
 
 
 def environment_threads() -> int | None:

@@ -16,6 +16,8 @@ WAIT, FAILED = "wait", "failed"
 
 def is_group_error(error: BaseException) -> bool:
     """Return whether an operation of all processes has failed, because one of them is missing."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return False
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
@@ -39,30 +41,29 @@ def missing_rank_error(error: BaseException, timeout: float, hint: str) -> BaseE
         without a word, and so do all if one has failed by itself.
     """
     set_exit_state(WAIT)
-    states = _exit_states()
-    if FAILED in states.values():
+    rank, last = distributed.get_rank(), distributed.get_world_size() - 1
+    try:
+        states = _exit_states()
+    except RuntimeError:  # the store is gone with the process that had it
+        states = {other: None if other == 0 else WAIT for other in range(last + 1)}
+    if FAILED in states.values() or rank != min(each for each, state in states.items() if state == WAIT):
         return SystemExit(1)
-    if distributed.get_rank() != min(rank for rank, state in states.items() if state == WAIT):
-        return SystemExit(1)
-    missing = [str(rank) for rank, state in states.items() if state is None]
-    ranks = (
-        f"process{'es' * (len(missing) > 1)} {' and '.join(missing) or '?'} of 0 to {distributed.get_world_size() - 1}"
-    )
+    missing = [str(each) for each, state in states.items() if state is None]
+    ranks = f"process{'es' * (len(missing) > 1)} {' and '.join(missing) or '?'} of 0 to {last}"
     if "timed out" in str(error).lower():
-        return RunError(f"{ranks} did not answer for {timeout:g} minutes (trainer.timeout).\n{hint}")
-    return RunError(f"{ranks} ended without a word: killed, or its machine is gone.\n{hint}")
+        return RunError(f"{ranks} did not answer for {timeout:g} minutes (trainer.timeout).\n{hint}".rstrip())
+    return RunError(f"{ranks} ended without an error message: killed, or its machine is gone.\n{hint}".rstrip())
 
 
 def _exit_states() -> dict[int, str | None]:
-    """Return how each process ends, by its rank; ``None``: it says nothing."""
+    """Return how each process ends, by its rank; ``None``: it says nothing. Raises ``RuntimeError`` without a store."""
     own, states = distributed.get_rank(), dict[int, str | None]()
     deadline = time.monotonic() + MAX_SECONDS
     while True:
         for rank in range(distributed.get_world_size()):
             states[rank] = WAIT if rank == own else None
-            with suppress(RuntimeError):
-                if rank != own and _store().check([_key(rank)]):
-                    states[rank] = _store().get(_key(rank)).decode()
+            if rank != own and _store().check([_key(rank)]):
+                states[rank] = _store().get(_key(rank)).decode()
         if None not in states.values() or time.monotonic() > deadline:
             return states
         time.sleep(INTERVAL_SECONDS)

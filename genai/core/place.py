@@ -4,6 +4,7 @@ Only the environment is read, so it is known before anything is imported.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ LAUNCHERS = {
 LIGHTNING = "lightning"
 """Launcher of the further processes of ``trainer=ddp``, which the first process starts."""
 MAX_NUMBER = 2**20
+FIRST_SPECIAL_STEP = 2**32 - 16
+"""Numbers from here are steps of SLURM that ``srun`` has not started for a command, such as an interactive shell."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,11 @@ def find_place(variables: Mapping[str, str] | None = None) -> Place:
     names = LAUNCHERS[launcher]
     numbers = {attribute: _number(variables, name) for attribute, name in names.items()}
     rank, world_size, local_rank = (numbers[name] or 0 for name in ("rank", "world_size", "local_rank"))
-    local_size = numbers.get("local_world_size") or max(1, world_size // (numbers.get("nodes") or 1))
-    nodes = numbers.get("nodes") or max(1, world_size // local_size)
-    node = numbers.get("node")
+    node, nodes = numbers.get("node"), numbers.get("nodes")
+    local_size = numbers.get("local_world_size") or max(1, world_size // (nodes or 1))
+    if launcher == "srun":
+        local_size = _tasks_of_node(variables, node or 0) or local_size
+    nodes = nodes or max(1, world_size // local_size)
     if rank >= world_size or local_rank >= world_size:
         raise UserError(f"{names['rank']}={rank} does not fit {names['world_size']}={world_size}.")
     place = Place(
@@ -96,8 +101,20 @@ def _is_started_by(launcher: str, variables: Mapping[str, str]) -> bool:
     names = LAUNCHERS[launcher]
     if not {names[name] for name in ("rank", "world_size", "local_rank")} <= set(variables):
         return False
+    if launcher != "srun" or "SLURM_JOB_ID" not in variables:
+        return True
     # The script of a SLURM job, and a shell in one, have these variables without being a task of ``srun``.
-    return launcher != "srun" or "SLURM_JOB_ID" not in variables or "SLURM_STEP_ID" in variables
+    step = variables.get("SLURM_STEP_ID", "")
+    return step.isdecimal() and int(step) < FIRST_SPECIAL_STEP
+
+
+def _tasks_of_node(variables: Mapping[str, str], node: int) -> int | None:
+    """Return how many tasks SLURM has started on a machine: ``"2(x3),1"`` means 2, 2, 2 and 1."""
+    text = variables.get("SLURM_STEP_TASKS_PER_NODE", variables.get("SLURM_TASKS_PER_NODE", ""))
+    counts = list[int]()
+    for part in re.finditer(r"(\d{1,6})(?:\(x(\d{1,6})\))?", text):
+        counts += [int(part[1])] * min(int(part[2] or 1), MAX_NUMBER - len(counts))
+    return counts[node] if node < len(counts) else None
 
 
 def _number(variables: Mapping[str, str], name: str) -> int | None:

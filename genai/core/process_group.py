@@ -1,18 +1,22 @@
 """What the processes of a launcher do together: they meet, decide once, share work, and end together."""
 
 import os
+import signal
 import subprocess
+import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import torch
 from torch import distributed
 
 from genai.core.errors import RUN_ERROR, USER_ERROR, RunError, UserError
+from genai.core.filesystem import FULL_DISK
 from genai.core.missing_ranks import FAILED, is_group_error, missing_rank_error, set_exit_state
 from genai.core.place import Place, restart_count
 
@@ -22,7 +26,10 @@ SETUP_TIMEOUT = timedelta(days=1)
 FIRST_PORT, NUM_PORTS = 15_000, 10_000
 """Ports that are taken by the number of a job, where the launcher names none."""
 LOCAL_ADDRESS = "127.0.0.1"
-NOTHING = object()
+JOIN_SECONDS, JOIN_INTERVAL = 600.0, 0.05
+"""Time that processes wait for the last one to come."""
+END_SECONDS = 2.0
+"""Time that the first process stays after a failure."""
 
 
 @contextmanager
@@ -44,19 +51,58 @@ def process_group(place: Place) -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
         store, rank, world_size = next(distributed.rendezvous("env://", place.rank, place.world_size))
-        store = distributed.PrefixStore(f"genai/{restart_count()}", store)  # torchrun's has the addresses of before
+        store = distributed.PrefixStore(_group_prefix(store, place), store)
         distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=SETUP_TIMEOUT)
     except (RuntimeError, ValueError) as error:
         address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise RunError(f"process {place.rank} of {place.world_size} cannot meet the others at {address}.") from error
+    _share_restart_count(place)
     try:
         yield
     except BaseException as error:
         if _exit_code(error):
             set_exit_state(FAILED)
+            if place.is_first and place.launcher != "torchrun":  # it has the store, in which the others look
+                time.sleep(END_SECONDS)
         raise
     finally:
         distributed.destroy_process_group()
+
+
+def _group_prefix(store: distributed.Store, place: Place) -> str:
+    """Return a prefix for the keys of this group, the same in all processes.
+
+    The store of torchrun outlives the processes, so it has the addresses of those that failed before. The first process
+    opens a new group; each other one leaves its token in the newest, until it finds that the first has seen it.
+
+    Raises:
+        RuntimeError: the others do not come.
+    """
+    token, deadline = uuid4().hex, time.monotonic() + JOIN_SECONDS
+    number = store.add("genai/groups", int(place.is_first))
+    others = range(1, place.world_size)
+    while time.monotonic() < deadline:
+        prefix = f"genai/{number}"
+        if place.is_first:
+            keys = [f"{prefix}/token/{rank}" for rank in others]
+            if store.check(keys):
+                store.set(f"{prefix}/tokens", " ".join(store.get(key).decode() for key in keys))
+                return prefix
+        else:
+            store.set(f"{prefix}/token/{place.rank}", token)
+            if store.check([f"{prefix}/tokens"]) and token in store.get(f"{prefix}/tokens").decode().split():
+                return prefix
+        time.sleep(JOIN_INTERVAL)
+        number = number if place.is_first else store.add("genai/groups", 0)
+    raise RuntimeError("the processes do not meet")
+
+
+def _share_restart_count(place: Place) -> None:
+    """Let all processes know of a restart; torchrun counts on each machine alone."""
+    if place.launcher == "torchrun":
+        counts: list[Any] = [None] * place.world_size
+        distributed.all_gather_object(counts, restart_count())
+        os.environ["TORCHELASTIC_RESTART_COUNT"] = str(max(counts))
 
 
 def _main_address(place: Place) -> str:
@@ -71,13 +117,13 @@ def _main_address(place: Place) -> str:
     if place.launcher == "jsrun" and (file := os.environ.get("LSB_DJOB_RANKFILE")):
         hosts = list(dict.fromkeys(Path(file).read_text(encoding="utf-8").split()))
         return hosts[min(1, len(hosts) - 1)]  # the first one only starts the job
-    raise UserError(f"{place.launcher} on {place.nodes} machines: set MASTER_ADDR to the name of the first.")
+    raise UserError(f"{place.launcher} on {place.nodes} machines: set MASTER_ADDR to the name of the first one.")
 
 
 def _main_port() -> int:
     """Return a port that all processes of a job find alone."""
-    job = os.environ.get("SLURM_JOB_ID") or os.environ.get("LSB_JOBID") or ""
-    return FIRST_PORT + (int(job) % NUM_PORTS if job.isdecimal() else 0)
+    names = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE", "LSB_JOBID")
+    return FIRST_PORT + zlib.crc32(" ".join(os.environ.get(name, "") for name in names).encode()) % NUM_PORTS
 
 
 def run_on_main(place: Place, function: Callable[[], T]) -> T:
@@ -91,14 +137,14 @@ def run_on_main(place: Place, function: Callable[[], T]) -> T:
     failure: BaseException | None = None
     if place.is_first:
         try:
-            answer = [(0, function())]
+            answer = [(None, function())]
         except BaseException as error:
             failure, answer = error, [(_exit_code(error), None)]
     distributed.broadcast_object_list(answer, 0)
     if failure is not None:
         raise failure
     code, value = answer[0]
-    if code:
+    if code is not None:
         raise SystemExit(code)
     return value
 
@@ -119,8 +165,8 @@ def run_local_main_first(place: Place, work: Callable[[], T]) -> T:
             except BaseException as error:
                 failure = error
         codes: list[Any] = [None] * place.world_size
-        distributed.all_gather_object(codes, 0 if failure is None else _exit_code(failure))
-        first = next((rank for rank, code in enumerate(codes) if code), None)
+        distributed.all_gather_object(codes, None if failure is None else _exit_code(failure))
+        first = next((rank for rank, code in enumerate(codes) if code is not None), None)
         if first is not None:
             if failure is not None and first == place.rank:
                 raise failure
@@ -141,7 +187,7 @@ def gather_shares(place: Place, share: Sequence[T]) -> list[T]:
                 error, SETUP_TIMEOUT.total_seconds() / 60, "The command can be repeated."
             ) from error
         raise
-    return [item for row in zip_longest(*parts, fillvalue=NOTHING) for item in row if item is not NOTHING]
+    return [parts[number % place.world_size][number // place.world_size] for number in range(sum(map(len, parts)))]
 
 
 def share_of(place: Place, items: Sequence[T]) -> Sequence[T]:
@@ -167,6 +213,9 @@ def set_group_timeout(timeout: timedelta) -> None:
 
 def _exit_code(error: BaseException) -> int:
     """Return the code with which a command ends after an error."""
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return error.code
-    return USER_ERROR if isinstance(error, UserError) else RUN_ERROR
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    is_path = isinstance(error, OSError) and error.filename is not None and error.errno not in FULL_DISK
+    return USER_ERROR if is_path or isinstance(error, UserError) else RUN_ERROR

@@ -144,6 +144,6 @@ LAYOUTS: tuple[Layout[list[Message]], ...] = (
     Layout("ShareGPT", ("conversations",), _from_sharegpt),
     Layout("Alpaca", ("instruction", "output"), _from_alpaca),
     Layout("prompt and completion", ("prompt", "completion"), _from_completion),
-    Layout("question and answer", ("question", "answer"), _from_question),
     Layout("pairs", ("source", "target"), _from_pair),
+    Layout("question and answer", ("question", "answer"), _from_question),
 )

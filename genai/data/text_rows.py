@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
 from genai.core.files import read_text
 from genai.core.plain_data import check_tree, parse_json
 from genai.data.parquet_rows import read_parquet_rows
@@ -15,8 +15,7 @@ T = TypeVar("T")
 SUFFIXES = frozenset([".json", ".jsonl", ".parquet", ".csv", ".tsv"])
 MAX_LIST_VALUES = 50_000_000
 """Values of a ``.json`` file."""
-DELIMITERS = ("\t", ";", ",")
-"""Those of tables, the rarest in texts first."""
+DELIMITERS = (",", ";", "\t")
 
 
 def read_each(file: Path, read: Callable[[Any, str], tuple[str, T]], skipped: list[str]) -> Iterator[tuple[str, T]]:
@@ -69,12 +68,15 @@ def _read_table(file: Path) -> Iterator[tuple[str, Any]]:
         raise UserError(
             f"{error} A spreadsheet can save it as CSV UTF-8." if "UTF-8" in str(error) else error
         ) from error
-    header = text.lstrip("\n").partition("\n")[0]
-    delimiter = next((each for each in DELIMITERS if each in header), ",")
+    text = text.lstrip("\n")
+    first_line = text.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=lambda each: len(next(csv.reader([first_line], delimiter=each), [])))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(len(text) + 1)  # the file's own limit is that of its kind
     try:
         columns = [cell.strip().lower() for cell in next(reader, [])]
+        if copies := [name for name in columns if name and columns.count(name) > 1]:
+            raise UserError(f"{file} has two columns '{short_text(copies[0])}'.")
         for cells in reader:
             place = f"{file}:{reader.line_num}"
             if len(cells) > len(columns):

@@ -119,7 +119,8 @@ class ModelStore:
             return getattr(model.model.modality, "chat_template", None) is not None
         if model_id == PACKAGE_MODEL:
             return True
-        if entry.source not in self._has_chat and entry.source.is_dir() and entry.created:
+        is_unknown = entry.source not in self._has_chat and entry.source.is_dir() and entry.created
+        if is_unknown and entry.modality == "text":  # others need not be opened
             self._has_chat[entry.source] = has_chat_template(entry.source)
         return self._has_chat.get(entry.source)
 

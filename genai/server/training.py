@@ -1,5 +1,6 @@
 """Trainings of the server: checked requests, one process at a time, checks of data sets."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -127,7 +128,7 @@ class Training:
         self.root = Path(settings.data_root).expanduser().absolute() if settings.data_root else None
         if self.root is not None and not self.root.is_dir():
             raise UserError(f"data_root={settings.data_root}: there is no such folder.")
-        hidden = {str(index.root): "runs", str(Path.cwd()): ".", str(Path.home()): "~"}
+        hidden = {str(index.root): "runs", str(Path.cwd()): ".", os.path.expanduser("~"): "~"}
         hidden = {str(self.root): "data", **hidden} if self.root else hidden
         self._hidden = {folder: name for folder, name in hidden.items() if len(folder) > 1}
         self._processes: list[TrainingProcess] = []

@@ -53,9 +53,9 @@ class SignalReceived(Exception):
 
 @dataclass(frozen=True)
 class StepDecisions:
-    """What a run does after a step: whether it stops, saves and makes previews, and its time in seconds."""
+    """What a run does after a step: the signal that stops it, whether it saves and makes previews, its seconds."""
 
-    stop: bool
+    signal: int
     save: bool
     preview: bool
     seconds: float
@@ -154,7 +154,8 @@ class TrainingLoop(Callback):
         self.progress.update(module, speed, self._seconds_left(module))
         for warning in module.method.step_warnings(module.step_metrics):
             self.progress.print_line(f"step {step}: {warning}")
-        if decisions.stop:
+        if decisions.signal:
+            self.signal = decisions.signal
             self._stop(trainer, module)
         if decisions.save or cooldown_starts or finished:
             self._save(trainer, module)
@@ -317,8 +318,8 @@ class TrainingLoop(Callback):
 
     def _save_checkpoint(self, trainer: Trainer, module: TrainingModule, path: Path) -> None:
         self.is_saving = True
-        module.sum_cpu_seconds()
         try:
+            module.sum_cpu_seconds()
             trainer.save_checkpoint(path)
         finally:
             self.is_saving = False
@@ -390,9 +391,9 @@ class TrainingLoop(Callback):
         """
         step, now, is_first = module.step, time.monotonic(), trainer.is_global_zero
         is_due = [is_first and interval.is_due(step, now) for interval in (self.checkpoint_every, self.preview_every)]
-        values = [float(self.signal is not None), *map(float, is_due), module.seconds if is_first else 0.0]
+        values = [float(self.signal or 0), *map(float, is_due), module.seconds if is_first else 0.0]
         if trainer.world_size > 1:
             reduced = torch.tensor(values, dtype=torch.float64, device=module.device)
             torch.distributed.all_reduce(reduced, torch.distributed.ReduceOp.MAX)
             values = reduced.tolist()
-        return StepDecisions(bool(values[0]), bool(values[1]), bool(values[2]), values[3])
+        return StepDecisions(int(values[0]), bool(values[1]), bool(values[2]), values[3])

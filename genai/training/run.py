@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -47,8 +48,12 @@ def train(config: CommandConfig, resumed: Run | None = None) -> Run:
     setup = run_local_main_first(place, lambda: prepare_training(config, resumed))
     if config.folder and setup.hardware.num_processes != 1:
         raise UserError("-m trains in one process: leave it out, and start the runs of several devices one by one.")
+    if place.launcher == LIGHTNING and "GENAI_RUN" not in os.environ:
+        raise UserError("LOCAL_RANK is set, but RANK and WORLD_SIZE are not: a launcher sets all of them.")
     if place.launcher == LIGHTNING:
         return _fit(setup, Run(Path(os.environ["GENAI_RUN"])), place)
+    precision = run_on_main(place, lambda: setup.hardware.precision)  # machines may choose differently
+    setup.hardware = replace(setup.hardware, precision=precision)
     with ExitStack() as stack:
         run = run_on_main(place, lambda: stack.enter_context(_open_run(setup, config, resumed)))
         return _fit(setup, run, place)
@@ -120,7 +125,8 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
         sys.exit(128 + (loop.signal or signal.SIGINT))
     except Exception as error:
         if is_group_error(error):
-            hint = f"What was saved is good. To continue:\n{resume_command(run, setup.settings.plugins)}"
+            command = resume_command(run, setup.settings.plugins)
+            hint = f"What was saved is good. To continue:\n{command}" if run.last.exists() else ""
             raise missing_rank_error(error, setup.hardware.timeout, hint) from error
         set_exit_state(FAILED)
         if _is_out_of_memory_error(error):

@@ -29,6 +29,9 @@ LSF = {"JSM_NAMESPACE_RANK": "2", "JSM_NAMESPACE_SIZE": "6", "JSM_NAMESPACE_LOCA
         (SLURM, Place("srun", 3, 4, 1, 2, 1, 2)),
         ({**SLURM, "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}, Place("srun", 3, 4, 1, 2, 1, 2)),
         ({**SLURM, "SLURM_JOB_ID": "7"}, Place()),  # the script of a job is no task of srun
+        ({**SLURM, "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "4294967290"}, Place()),  # nor is a shell in one
+        ({**SLURM, "SLURM_STEP_TASKS_PER_NODE": "1,3"}, Place("srun", 3, 4, 1, 3, 1, 2)),
+        ({**SLURM, "SLURM_TASKS_PER_NODE": "2(x2)"}, Place("srun", 3, 4, 1, 2, 1, 2)),
         (MPI, Place("mpirun", 1, 2, 1, 2, 0, 1)),
         (LSF, Place("jsrun", 2, 6, 0, 6, 0, 1)),
     ],

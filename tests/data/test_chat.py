@@ -17,8 +17,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "ShareGPT": {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
     "Alpaca": {"instruction": "Hi", "input": "", "output": "Hello", "rejected": "Go"},
     "prompt and completion": {"prompt": "Hi", "completion": "Hello"},
-    "question and answer": {"question": "Hi", "answer": "Hello"},
     "pairs": {"source": "Hi", "target": "Hello"},
+    "question and answer": {"question": "Hi", "answer": "Hello"},
 }
 OTHER = {"messages": [{"role": "user", "content": "A?"}, {"role": "assistant", "content": "B."}]}
 

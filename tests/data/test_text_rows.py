@@ -18,6 +18,7 @@ def table(tmp_path: Path, text: str, name: str = "rows.csv") -> Path:
     [
         ("rows.csv", 'Source,target\na,b\n\n"c, d",e\n'),
         ("rows.csv", "source;target\r\na;b\r\nc, d;e\r\n"),
+        ("rows.csv", '\n\n"source","target","tags; notes"\na,b\n"c, d",e\n'),
         ("rows.tsv", "source\t target \t\na\tb\t\nc, d\te\t"),
     ],
 )
@@ -41,3 +42,5 @@ def test_long_cells_are_read_and_open_quotes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rows\.csv:3: unexpected end of data"):
         _ = [*read_rows(table(tmp_path, 'a,b\n1,2\n"3,4\n'))]
     assert [*read_rows(table(tmp_path, ""))] == []
+    with pytest.raises(UserError, match=r"has two columns 'a'"):
+        _ = [*read_rows(table(tmp_path, "a,b,A\n1,2,3\n"))]

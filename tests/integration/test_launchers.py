@@ -17,7 +17,7 @@ from tests.integration.test_distributed import assert_same_curve
 from tests.integration.test_resume import assert_same_state, rows, run_to, wait_for_steps
 
 pytestmark = pytest.mark.slow
-MANY = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
+MPI_SIZES = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
 
 
 def start(
@@ -48,7 +48,12 @@ def srun(rank: int, nodes: int) -> dict[str, str]:
 
 
 def mpirun(rank: int) -> dict[str, str]:
-    return {**MANY, "OMPI_COMM_WORLD_RANK": str(rank), "OMPI_COMM_WORLD_LOCAL_RANK": str(rank), "MASTER_PORT": "29618"}
+    return {
+        **MPI_SIZES,
+        "OMPI_COMM_WORLD_RANK": str(rank),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(rank),
+        "MASTER_PORT": "29618",
+    }
 
 
 def test_every_launcher_makes_the_same_run(small: list[str], tmp_path: Path) -> None:
@@ -87,7 +92,7 @@ def test_a_mistake_is_said_once_and_ends_all(word: str, small: list[str], tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-def begun(words: list[str], folder: Path, *launcher: str) -> "tuple[subprocess.Popen[str], Run, list[int]]":
+def start_run(words: list[str], folder: Path, *launcher: str) -> "tuple[subprocess.Popen[str], Run, list[int]]":
     """A training that has made a few steps, and the ids of its processes by rank."""
     process = start(words, folder, *launcher)
     run = Run(wait_for_steps(folder / "runs", 30).parent)
@@ -100,15 +105,15 @@ def begun(words: list[str], folder: Path, *launcher: str) -> "tuple[subprocess.P
 @pytest.mark.parametrize(
     ("rank", "number", "message"),
     [
-        (1, signal.SIGKILL, "process 1 of 0 to 1 ended without a word"),
-        (0, signal.SIGKILL, "process 0 of 0 to 1 ended without a word"),
+        (1, signal.SIGKILL, "process 1 of 0 to 1 ended without an error message"),
+        (0, signal.SIGKILL, "process 0 of 0 to 1 ended without an error message"),
         (1, signal.SIGSTOP, "process 1 of 0 to 1 did not answer for 0.1 minutes (trainer.timeout)"),
     ],
 )
 def test_a_missing_process_is_named(rank: int, number: int, message: str, small: list[str], tmp_path: Path) -> None:
     words = [*small, f"runs={tmp_path / 'runs'}", "steps=100000", "checkpoint_every=10", "val_every=100000"]
     words += ["trainer=auto", "trainer.accelerator=cpu", "trainer.timeout=0.1"]
-    process, run, children = begun(words, tmp_path, *torchrun("--nproc-per-node=2"))
+    process, run, children = start_run(words, tmp_path, *torchrun("--nproc-per-node=2"))
     os.kill(children[rank], number)
     ((code, text),) = ends([process])
     assert code == 1
@@ -123,7 +128,7 @@ def test_a_restarted_job_goes_on_with_the_same_bits(small: list[str], tmp_path: 
     (result,) = ends([start(whole, tmp_path, *torchrun("--nproc-per-node=2"))])
     assert result[0] == 0, result
     words = [f"runs={tmp_path / 'runs'}" if word.startswith("runs=") else word for word in words]
-    process, run, children = begun(words, tmp_path, *torchrun("--nproc-per-node=2", "--max-restarts=3"))
+    process, run, children = start_run(words, tmp_path, *torchrun("--nproc-per-node=2", "--max-restarts=3"))
     os.kill(children[1], signal.SIGKILL)
     ((code, text),) = ends([process])
     assert code == 0 and "resuming from step " in text, text
@@ -131,6 +136,21 @@ def test_a_restarted_job_goes_on_with_the_same_bits(small: list[str], tmp_path: 
     assert [each.folder for each in all_runs(tmp_path / "runs")] == [run.folder]
     assert_same_state(expected, run)
     assert rows(expected) == rows(run)
+
+
+def test_two_agents_start_again_together(small: list[str], tmp_path: Path) -> None:
+    """Only the agent of the killed process counts the restart."""
+    words = [*small, "steps=400", "checkpoint_every=20", "val_every=100", "trainer=auto", "trainer.accelerator=cpu"]
+    words = [f"runs={tmp_path / 'runs'}" if word.startswith("runs=") else word for word in words]
+    agent = ["--nnodes=2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d", "--rdzv-id=a"]
+    launcher = torchrun(*agent, "--rdzv-endpoint=127.0.0.1:29619")
+    other = start(words, tmp_path, *launcher)
+    process, run, children = start_run(words, tmp_path, *launcher)
+    os.kill(children[0], signal.SIGKILL)
+    results = ends([process, other])
+    assert [code for code, _ in results] == [0, 0], results
+    assert "resuming from step " in "".join(text for _, text in results)
+    assert [each.folder for each in all_runs(tmp_path / "runs")] == [run.folder] and run.record.finished
 
 
 def files(folder: Path) -> dict[str, bytes]:
