@@ -5,7 +5,7 @@ The order does not depend on workers, restarts or the number of processes. Posit
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -40,13 +40,25 @@ class TrainBatches(Dataset[Batch]):
         return self.dataset.batch(indices, ItemRandom(self.seed, epochs, indices))
 
 
+class RankBatches(Dataset[list[Batch]]):
+    """The batches of several ranks, indexed by step."""
+
+    def __init__(self, ranks: Sequence[TrainBatches]) -> None:
+        self.ranks = ranks
+
+    def __getitem__(self, step: int) -> list[Batch]:
+        return [rank[step] for rank in self.ranks]
+
+
 @lru_cache(maxsize=2)
 def epoch_permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """Return the permutation of ``count`` items in an epoch."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def train_loader(batches: TrainBatches, step: int, num_workers: int = 0, pin_memory: bool = False) -> DataLoader[Batch]:
+def train_loader(
+    batches: TrainBatches | RankBatches, step: int, num_workers: int = 0, pin_memory: bool = False
+) -> DataLoader[Any]:
     """Return an endless loader that starts at ``step``."""
     steps: Any = itertools.count(step)  # DataLoader only iterates over its sampler
     return DataLoader(batches, batch_size=None, sampler=steps, num_workers=num_workers, pin_memory=pin_memory)

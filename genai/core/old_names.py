@@ -360,6 +360,7 @@ NEWER_KEYS: dict[str, Any] = {
     "name": None,
     "fast_dev_run": None,
     "overfit_items": None,
+    "virtual_ranks": 1,
     "profile": False,
     "adapter": None,
     "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},

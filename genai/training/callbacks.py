@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from genai.core.batch import Batch
 from genai.core.device import peak_memory_mb
 from genai.core.errors import NonFiniteOutput, RunError, UserError
 from genai.inference.model import Model
@@ -131,7 +130,7 @@ class TrainingLoop(Callback):
             self._validate_base(trainer, module)
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Batch, index: int
+        self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int
     ) -> None:
         step = module.step
         self.times.append((step, time.monotonic()))
@@ -147,10 +146,10 @@ class TrainingLoop(Callback):
         log_step = step % self.log_every == 0 or step == 1 or finished
         if log_step:
             module.average_step_metrics()
-        metrics = self._collect_metrics(trainer, module, batch) if log_step else {}
+        metrics = self._collect_metrics(module) if log_step else {}
         self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
         self.recent_speed.add(self.durations["step"][-1])
-        speed = self._samples_per_second(len(batch) * trainer.world_size)
+        speed = self._samples_per_second(module.examples_per_step)
         self.progress.update(module, speed, self._seconds_left(module))
         for warning in module.method.step_warnings(module.step_metrics):
             self.progress.print_line(f"step {step}: {warning}")
@@ -183,8 +182,8 @@ class TrainingLoop(Callback):
 
     # -- tasks after a step
 
-    def _collect_metrics(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> dict[str, float]:
-        speed = self._samples_per_second(len(batch) * trainer.world_size)
+    def _collect_metrics(self, module: TrainingModule) -> dict[str, float]:
+        speed = self._samples_per_second(module.examples_per_step)
         return {**module.step_metrics, "samples_per_s": speed, "memory_mb": peak_memory_mb(module.device)}
 
     def _log(self, trainer: Trainer, module: TrainingModule, metrics: dict[str, float], validate: bool) -> None:

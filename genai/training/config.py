@@ -26,6 +26,7 @@ class TrainSettings:
     ema: Annotated[float, Ge(0), Lt(1)]
     val_every: Count
     val_items: Count | None
+    virtual_ranks: Count
     preview_every: int | str
     checkpoint_every: int | str
     log_every: Count

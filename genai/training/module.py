@@ -5,7 +5,7 @@ of checkpoints.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from genai.core.batch import Batch
 from genai.core.data import PackedDataset
 from genai.core.errors import RunError
-from genai.core.loader import TrainBatches, train_loader
+from genai.core.loader import RankBatches, TrainBatches, train_loader
 from genai.core.seeding import seed_noise
 from genai.inference.validation import validation_losses
 from genai.methods.base import Method
@@ -31,6 +31,7 @@ from genai.training.ema import create_ema, use_averaged_weights
 from genai.training.fsdp import gather_weights
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import LRSchedule
+from genai.training.virtual_ranks import TreeSum, VirtualRanks, sum_over_processes
 
 
 class TrainingModule(LightningModule):
@@ -79,21 +80,25 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> list[MuonAdamW]:
         return list(self._optimizers.values())
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        batches = TrainBatches(
-            self._train, self.settings.batch, self.settings.seed, self.global_rank, self.trainer.world_size
-        )
+    def train_dataloader(self) -> DataLoader[Any]:
+        ranks, size, seed = self._virtual_ranks, self.settings.batch, self.settings.seed
+        if ranks.count == 1:
+            rank, world_size = self.global_rank, self.trainer.world_size
+            batches: TrainBatches | RankBatches = TrainBatches(self._train, size, seed, rank, world_size)
+        else:
+            size //= ranks.count
+            batches = RankBatches([TrainBatches(self._train, size, seed, rank, ranks.count) for rank in ranks.own])
         return train_loader(batches, self.step, self.settings.workers, pin_memory=self.device.type == "cuda")
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device)
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return [each.to(device) for each in batch] if isinstance(batch, list) else batch.to(device)
 
     def on_train_start(self) -> None:
         if self._start_times is None:
             self._start_times = (time.monotonic(), time.process_time())
 
-    def training_step(self, batch: Batch, batch_index: int) -> None:
-        """Make one optimizer step for every network."""
+    def training_step(self, batch: Batch | list[Batch], batch_index: int) -> None:
+        """Make one optimizer step for every network; with virtual ranks, on their batches."""
         seed_noise(self.settings.seed, self.step, self.global_rank)
         factor = self.lr_schedule.factor(self.step)
         self.method.train()
@@ -101,7 +106,10 @@ class TrainingModule(LightningModule):
         for (network_name, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
             network = self.method.networks()[network_name]
             with self._freeze_others(network):
-                losses = self._backward(batch, network_name)
+                if isinstance(batch, list):
+                    losses = self._backward_in_order(batch, network_name)
+                else:
+                    losses = self._backward(batch, network_name)
             norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
             self._record_metrics(losses, norm, network_name, network)
             clip_grads_with_norm_(network.parameters(), self.settings.grad_clip, norm)
@@ -167,7 +175,7 @@ class TrainingModule(LightningModule):
 
     def average_step_metrics(self) -> None:
         """Average the losses of the latest step over all processes; those of other steps are of this one alone."""
-        if self.trainer.world_size > 1:
+        if self.trainer.world_size > 1 and self._virtual_ranks.count == 1:
             names = sorted(self._loss_names)
             values = torch.tensor([self.step_metrics[name] for name in names], device=self.device)
             self.step_metrics |= dict(zip(names, self._reduce(values, "mean").tolist(), strict=True))
@@ -186,20 +194,35 @@ class TrainingModule(LightningModule):
 
     def validate(self, before_batch: Callable[[], object] = lambda: None) -> dict[str, float]:
         """Return the mean validation losses of the averaged weights; ``before_batch`` is called before each batch."""
+        ranks = self._virtual_ranks
+        if ranks.count == 1:
+            sums, weight = self._validation_sums(self.global_rank, self.trainer.world_size, before_batch)
+            total = self._reduce(weight, "sum")
+            return {f"val_{name}": float(self._reduce(value, "sum") / total) for name, value in sums.items()}
+        tree = TreeSum()
+        for rank in ranks.own:
+            sums, weight = self._validation_sums(rank, ranks.count, before_batch)
+            names = sorted(sums)
+            tree.add([torch.stack([*(sums[name] for name in names), weight])])
+        *values, total = sum_over_processes(tree.total(), ranks)[0].unbind()
+        return {f"val_{name}": float(value / total) for name, value in zip(names, values, strict=True)}
+
+    def _validation_sums(
+        self, rank: int, world_size: int, before_batch: Callable[[], object]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the validation losses of one rank, as ``validation_losses``."""
         with self.sampling_weights():
-            sums, weight = validation_losses(
+            return validation_losses(
                 self.method,
                 self._val,
                 max_items=self.settings.val_items,
-                batch_size=self.settings.batch,
+                batch_size=self.settings.batch // self._virtual_ranks.count,
                 seed=self.settings.seed,
-                rank=self.global_rank,
-                world_size=self.trainer.world_size,
+                rank=rank,
+                world_size=world_size,
                 precision=self.trainer.precision_plugin.forward_context,
                 before_batch=before_batch,
             )
-        total = self._reduce(weight, "sum")
-        return {f"val_{name}": float(self._reduce(value, "sum") / total) for name, value in sums.items()}
 
     # -- helpers
 
@@ -228,11 +251,39 @@ class TrainingModule(LightningModule):
 
         Answers are of very different length, so that several processes weight their means by what each has to learn.
         """
-        parts = batch.split(self.settings.accumulate)
-        total_weight = sum(part.weight for part in parts)
+        total_weight = self._weight(batch)
         if batch.segments is not None:
             total_weight = float(self._reduce(torch.tensor(total_weight, device=self.device), "mean"))
-        sums: dict[str, Tensor] = {}
+        return self._accumulate(batch, network_name, total_weight)
+
+    def _backward_in_order(self, batches: Sequence[Batch], network_name: str) -> dict[str, Tensor]:
+        """Add the gradients and losses of all virtual ranks in a fixed order; return the mean losses."""
+        networks, ranks, tree = self.method.networks(), self._virtual_ranks, TreeSum()
+        parameters = [p for p in networks[network_name].parameters() if p.requires_grad]
+        shared_weight = None
+        if batches[0].segments is not None:
+            own = torch.tensor(float(sum(map(self._weight, batches))), device=self.device)
+            shared_weight = float(self._reduce(own, "sum")) / ranks.count
+        for rank, batch in zip(ranks.own, batches, strict=True):
+            seed_noise(self.settings.seed, self.step, rank + ranks.count * list(networks).index(network_name))
+            with self._no_sync():
+                losses = self._accumulate(batch, network_name, (shared_weight or self._weight(batch)) * ranks.count)
+            names = sorted(losses)
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+            tree.add([*gradients, torch.stack([losses[name].float() for name in names])])
+            for parameter in parameters:
+                parameter.grad = None
+        *gradients, values = sum_over_processes(tree.total(), ranks)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return dict(zip(names, values.unbind(), strict=True))
+
+    def _weight(self, batch: Batch) -> float:
+        return sum(part.weight for part in batch.split(self.settings.accumulate))
+
+    def _accumulate(self, batch: Batch, network_name: str, total_weight: float) -> dict[str, Tensor]:
+        """Accumulate the gradients of a batch's parts, divided by ``total_weight``; return the losses, detached."""
+        parts, sums = batch.split(self.settings.accumulate), dict[str, Tensor]()
         for number, part in enumerate(parts, 1):
             weight = part.weight / total_weight
             with nullcontext() if number == len(parts) else self._no_sync():
@@ -241,6 +292,15 @@ class TrainingModule(LightningModule):
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() * weight
         return sums
+
+    @property
+    def _virtual_ranks(self) -> VirtualRanks:
+        return VirtualRanks(self.settings.virtual_ranks, self.global_rank, self.trainer.world_size)
+
+    @property
+    def examples_per_step(self) -> int:
+        """Examples of a step in all processes."""
+        return self.settings.batch * (self.trainer.world_size if self.settings.virtual_ranks == 1 else 1)
 
     def _no_sync(self) -> Any:
         """Return a context in which gradients are not reduced over processes."""

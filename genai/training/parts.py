@@ -22,6 +22,7 @@ from genai.training.interval import Interval
 from genai.training.loggers import Logger
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import Schedule
+from genai.training.virtual_ranks import check_virtual_ranks
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ class TrainingParts:
         except UserError as error:
             raise UserError(f"{error}{_other_data_hint(values.get('data') or {})}") from error
         optimizers = _parse_optimizers(values.get("optimizer") or {})
+        hardware = _resolve_hardware(part("trainer", DeviceConfig), values.get("adapter") is not None)
+        check_virtual_ranks(settings.virtual_ranks, settings.batch, hardware)
         return cls(
             settings,
-            _resolve_hardware(part("trainer", DeviceConfig), values.get("adapter") is not None),
+            hardware,
             part("schedule", Schedule).build(),
             part("logger", Logger).build(),
             modality,

@@ -19,6 +19,7 @@ from genai.inference.model import count_parameters
 from genai.methods.base import Method
 from genai.modalities.optional import has_chat_template, required_option, target_parts
 from genai.runs.run import Run, environment_info, shell_path
+from genai.training.config import TrainSettings
 from genai.training.setup import TrainingSetup
 from genai.training.targets import mark_targets
 
@@ -98,7 +99,7 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
         "packed": getattr(setup.train, "summary", ""),
         "seen as": "; ".join(filter(None, (setup.modality.description, setup.modality.fitting))),
         "device": f"{hardware.accelerator} x {num_processes}, {hardware.precision}, {hardware.threads} threads",
-        "length": f"{debug}{length}, batch {_batch(settings.batch, num_processes)}",
+        "length": f"{debug}{length}, batch {_batch(settings, num_processes)}",
         "run": shell_path(run.folder),
         "watch": setup.logger.watch_command(shell_path(Path(settings.runs).expanduser())),
     }
@@ -123,8 +124,11 @@ def print_setup(setup: TrainingSetup, run: Run) -> None:
             print(f"{kind}: {len(lines) - MAX_LINES} more, named in record.json", file=sys.stderr)
 
 
-def _batch(batch: int, num_processes: int) -> str:
+def _batch(settings: TrainSettings, num_processes: int) -> str:
     """Describe how many examples a step sees."""
+    batch, ranks = settings.batch, settings.virtual_ranks
+    if ranks > 1:
+        return f"{batch}, in {ranks} virtual ranks: the same run on any number of processes that divides them"
     if num_processes == 1:
         return f"{batch}"
     return f"{batch} in each of {num_processes} processes, {batch * num_processes} in all"

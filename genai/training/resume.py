@@ -84,6 +84,16 @@ def check_same_model(values: Mapping[str, Any], header: CheckpointHeader) -> Non
         )
 
 
+def check_same_ranks(values: Mapping[str, Any], run: Run) -> None:
+    """Raise ``UserError`` if the run began with another number of virtual ranks."""
+    old = current_config(run.read_config() or values).get("virtual_ranks", 1)
+    if old != values.get("virtual_ranks", 1):
+        raise UserError(
+            f"this run began with virtual_ranks={short_text(old)}, which decides what each step sees. "
+            f"Leave out virtual_ranks=, or start a new run from the weights: init_from={run.folder}"
+        )
+
+
 def check_same_data(source: Source, run: Run) -> None:
     """Raise ``UserError`` if the data differs from that of the run."""
     data = run.record.data
@@ -114,6 +124,8 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
     }
     if current["precision"] == "auto" and record.device in (None, "cpu"):  # the run keeps its own
         del current["precision"]
+    if values.get("virtual_ranks", 1) > 1:  # the same on any number
+        del current["devices"]
     current["torch"], previous = version("torch"), {**vars(record), **record.versions}
     changes += [(key, previous[key], new) for key, new in current.items() if previous.get(key, new) != new]
     if changes and find_place().is_first:
@@ -124,7 +136,7 @@ def print_changes(run: Run, values: Mapping[str, Any], hardware: DeviceConfig) -
 def _print_batch_change(values: Mapping[str, Any], old: int | None, new: int) -> None:
     """Say what another number of processes means."""
     batch = values.get("batch")
-    if old is None or old == new or not isinstance(batch, int):
+    if old is None or old == new or not isinstance(batch, int) or values.get("virtual_ranks", 1) > 1:
         return
     sizes = f"a step sees {batch * new:,} examples in place of {batch * old:,}"
     print(f"{sizes}, and its place in the data moves: the run goes on, but not exactly", file=sys.stderr, flush=True)

@@ -35,6 +35,7 @@ from genai.training.precision import choose_precision
 from genai.training.resume import (
     check_same_data,
     check_same_model,
+    check_same_ranks,
     create_lr_schedule,
     load_initial_weights,
     load_start,
@@ -100,6 +101,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     build_on_meta(parts, config)
     source = parts.build_source()
     if resumed:
+        check_same_ranks(config.values, resumed)
         check_same_data(source, resumed)
         print_changes(resumed, config.values, hardware)
     if base:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
 from tests.conftest import ROOT
 from tests.integration.test_distributed import assert_same_curve
-from tests.integration.test_resume import assert_same_state, rows, run_to, wait_for_steps
+from tests.integration.test_resume import KINDS, assert_same_state, rows, run_to, wait_for_steps
 
 pytestmark = pytest.mark.slow
 MPI_SIZES = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
@@ -188,3 +189,26 @@ def test_processes_share_an_evaluation(trained: Callable[[str], Path], tmp_path:
     assert not shared[1][1]
     wrong = ends([start([*words, "metrics=[x]"], tmp_path, command="evaluate", **mpirun(rank)) for rank in range(2)])
     assert [code for code, _ in wrong] == [2, 2] and "".join(text for _, text in wrong).count("error: ") == 1
+
+
+@pytest.mark.parametrize("each", KINDS, indirect=True)
+def test_a_run_is_the_same_on_any_number_of_processes(each: list[str], tmp_path: Path) -> None:
+    """Weights, averages, moments, losses, gradient norms, validation and the best checkpoint."""
+    words = [word for word in each if not word.startswith(("batch=", "runs=", "val_every=", "trainer="))]
+    words += ["batch=8", "virtual_ranks=4", "val_every=3", "trainer=auto", "trainer.accelerator=cpu"]
+    (alone,) = ends([start([*words, "steps=9", f"runs={tmp_path / 'alone'}"], tmp_path)])
+    assert alone[0] == 0, alone
+    (expected,) = all_runs(tmp_path / "alone")
+    begin = [*words, "steps=9", f"runs={tmp_path / 'runs'}", "fast_dev_run=3"]
+    for world_size in (2, 1, 4):
+        (run,) = all_runs(tmp_path / "runs") if (tmp_path / "runs").exists() else (None,)
+        each_words = begin if run is None else [f"resume={run.folder}", "steps=9", "fast_dev_run=3"]
+        sizes = {"OMPI_COMM_WORLD_SIZE": str(world_size), "OMPI_COMM_WORLD_LOCAL_SIZE": str(world_size)}
+        processes = [start(each_words, tmp_path, **{**mpirun(rank), **sizes}) for rank in range(world_size)]
+        results = ends(processes)
+        assert [code for code, _ in results] == [0] * world_size, results
+    (run,) = all_runs(tmp_path / "runs")
+    assert_same_state(expected, run)
+    assert rows(expected) == rows(run)
+    for one, other in ((expected.best, run.best),):
+        assert load_checkpoint(one)["genai"]["best"] == load_checkpoint(other)["genai"]["best"]
