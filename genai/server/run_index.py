@@ -165,6 +165,8 @@ class RunIndex:
         """Return state, step and number of previews of a run. Raises ``UserError``, ``OSError``."""
         record = self.record(run)
         is_running = self._is_trained(run, record)
+        if not is_running:
+            record = self.record(run)  # it may have been finished in between
         last_step = self._numbers(run, is_running)["step"] or 0
         if is_running:
             state = "running"

@@ -1,6 +1,7 @@
 """``/api/runs``: runs while they go on and afterwards, with their numbers and previews; this machine's state."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -94,7 +95,7 @@ def machine_lines() -> list[str]:
     """Return the lines of ``genai doctor``, without the working and home folder."""
     checks = list(check_machine())
     lines = [f"{check.label:<10}{check.text}" for check in checks] + report_lines(checks)
-    for folder, name in ((Path.cwd(), "."), (Path.home(), "~")):
+    for folder, name in ((Path.cwd(), "."), (Path(os.path.expanduser("~")), "~")):
         if folder != Path(folder.anchor):
             lines = [line.replace(str(folder), name) for line in lines]
     return [one_line(line) for line in lines]
