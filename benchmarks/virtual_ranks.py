@@ -35,7 +35,7 @@ def seconds_per_step(modality: str, words: list[str]) -> float:
         ]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         (metrics,) = Path(folder).glob("*/*/metrics.csv")
-        header, *rows = [line.split(",") for line in metrics.read_text().splitlines()]
+        header, *rows = [line.split(",") for line in metrics.read_text(encoding="utf-8").splitlines()]
         speeds = [float(row[header.index("samples_per_s")]) for row in rows[STEPS // 3 :]]
         return BATCH / statistics.median(speeds)
 
