@@ -50,6 +50,8 @@ def measure(
 ) -> dict[str, Any]:
     """Evaluate with the words of the command line, ``measure("modality=text", "n=64")``.
 
+    Under a launcher all processes have to call it; they share the samples.
+
     Args:
         words: of the command line, or lists of them; a model, or the path of a run, stands for the words that select
             its checkpoint.
@@ -70,7 +72,8 @@ def measure(
     if data is not None:
         new_words += in_memory_words(new_words)
     overrides, data_words, options = _split_words(new_words)
-    return evaluate(replace(compose("evaluate", overrides), examples=data), data_words, options)
+    with process_group():
+        return evaluate(replace(compose("evaluate", overrides), examples=data), data_words, options)
 
 
 def _checkpoint_words(word: Any) -> Any:

@@ -160,7 +160,8 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
         folder = run_on_main(place, lambda: _create_folder(settings.out))
         count, preview = len(request.prompts), model.modality.preview()
         ranges = share_of(place, [*batch_ranges(count, settings.batch)])
-        is_new = settings.out is None or not place.is_launched
+        has_side_files = settings.animate or bool(request.options.get("logprobs"))
+        is_new = settings.out is None or not place.is_launched or has_side_files
         batches = gather_shares(
             place,
             [
@@ -217,6 +218,7 @@ def _write_batch(
     samples: list[tuple[str, Any]] = []
     for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
         name = names[item]
+        (folder / f"{name}.json").unlink(missing_ok=True)  # it may describe another sample
         write_sample(folder, name, sample, recipes.make_recipe(model, batch, item, request.options, request.init))
         if settings.animate:
             animation = model.modality.preview().animation_class([step[item] for step in steps])

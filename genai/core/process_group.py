@@ -174,6 +174,15 @@ def run_local_main_first(place: Place, work: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
+def reduce_max(values: Sequence[float], device: torch.device) -> list[float]:
+    """Return the largest values of all processes, if there are several."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return list(values)
+    reduced = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.all_reduce(reduced, distributed.ReduceOp.MAX)
+    return [float(value) for value in reduced]
+
+
 def gather_shares(place: Place, share: Sequence[T]) -> list[T]:
     """Return the items of all processes in order, in all of them; each has every ``world_size``-th one (``shares``)."""
     if not place.is_launched:

@@ -19,6 +19,7 @@ from lightning.pytorch import Callback, Trainer
 
 from genai.core.device import peak_memory_mb
 from genai.core.errors import NonFiniteOutput, RunError, UserError
+from genai.core.process_group import reduce_max
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
@@ -329,10 +330,9 @@ class TrainingLoop(Callback):
 
     def _raise_on_signal(self, trainer: Trainer) -> None:
         """Raise ``SignalReceived`` if any process got a signal; all processes have to call this equally often."""
-        decision = self.signal is not None
-        if trainer.world_size > 1:
-            decision = trainer.strategy.reduce_boolean_decision(decision, all=False)
-        if decision:
+        number = int(reduce_max([float(self.signal or 0)], trainer.strategy.root_device)[0])
+        if number:
+            self.signal = number
             raise SignalReceived
 
     # -- helpers
@@ -391,8 +391,5 @@ class TrainingLoop(Callback):
         step, now, is_first = module.step, time.monotonic(), trainer.is_global_zero
         is_due = [is_first and interval.is_due(step, now) for interval in (self.checkpoint_every, self.preview_every)]
         values = [float(self.signal or 0), *map(float, is_due), module.seconds if is_first else 0.0]
-        if trainer.world_size > 1:
-            reduced = torch.tensor(values, dtype=torch.float64, device=module.device)
-            torch.distributed.all_reduce(reduced, torch.distributed.ReduceOp.MAX)
-            values = reduced.tolist()
+        values = reduce_max(values, module.device)
         return StepDecisions(int(values[0]), bool(values[1]), bool(values[2]), values[3])

@@ -260,23 +260,28 @@ class TrainingModule(LightningModule):
         """Add the gradients and losses of all virtual ranks in a fixed order; return the mean losses."""
         networks, ranks, tree = self.method.networks(), self._virtual_ranks, TreeSum()
         parameters = [p for p in networks[network_name].parameters() if p.requires_grad]
-        shared_weight = None
-        if batches[0].segments is not None:
-            own = torch.tensor(float(sum(map(self._weight, batches))), device=self.device)
-            shared_weight = float(self._reduce(own, "sum")) / ranks.count
+        mean_weight = self._mean_weight(batches)
         for rank, batch in zip(ranks.own, batches, strict=True):
             seed_noise(self.settings.seed, self.step, rank + ranks.count * list(networks).index(network_name))
             with self._no_sync():
-                losses = self._accumulate(batch, network_name, (shared_weight or self._weight(batch)) * ranks.count)
+                losses = self._accumulate(batch, network_name, mean_weight * ranks.count)
             names = sorted(losses)
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-            tree.add([*gradients, torch.stack([losses[name].float() for name in names])])
+            counts = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
+            tree.add([*gradients, counts, torch.stack([losses[name].float() for name in names])])
             for parameter in parameters:
                 parameter.grad = None
-        *gradients, values = sum_over_processes(tree.total(), ranks)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+        *gradients, counts, values = sum_over_processes(tree.total(), ranks)
+        for parameter, gradient, count in zip(parameters, gradients, counts.tolist(), strict=True):
+            parameter.grad = gradient if count else None
         return dict(zip(names, values.unbind(), strict=True))
+
+    def _mean_weight(self, batches: Sequence[Batch]) -> float:
+        """Return the mean weight of the batches of all virtual ranks; ``batches`` are those of this process."""
+        tree = TreeSum()
+        for batch in batches:
+            tree.add([torch.tensor([self._weight(batch)], dtype=torch.float64, device=self.device)])
+        return float(sum_over_processes(tree.total(), self._virtual_ranks)[0]) / self._virtual_ranks.count
 
     def _weight(self, batch: Batch) -> float:
         return sum(part.weight for part in batch.split(self.settings.accumulate))
