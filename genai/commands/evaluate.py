@@ -106,8 +106,11 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
     from genai.core.process_group import only_first_prints, run_local_main_first
 
     place = find_place()
-    context, metrics, file, omitted = run_local_main_first(place, lambda: _prepare(config, data, options))
-    settings, run = parse_settings(EvaluateSettings, config, modality=options.get("modality")), context.model.run
+    settings = run_local_main_first(
+        place, lambda: parse_settings(EvaluateSettings, config, modality=options.get("modality"))
+    )
+    context, metrics, file, omitted = run_local_main_first(place, lambda: _prepare(config, settings, data, options))
+    run = context.model.run
     with only_first_prints(place):
         report_checkpoints(context.model)
         _report_data(context.source, context.own_data, omitted)
@@ -128,14 +131,13 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
 
 
 def _prepare(
-    config: CommandConfig, data: Sequence[str], options: Mapping[str, str]
+    config: CommandConfig, settings: EvaluateSettings, data: Sequence[str], options: Mapping[str, str]
 ) -> "tuple[EvalContext, dict[str, Metric], Path | None, list[str]]":
     """Return the model and its data, the metrics, the file for the results, and the names of metrics left out.
 
     Raises:
         UserError: something does not fit.
     """
-    settings = parse_settings(EvaluateSettings, config, modality=options.get("modality"))
     from genai.metrics.base import EvalContext, check_parts, select_metrics, supported_metrics
 
     check_samples(settings.n, f"n={settings.n:,}", settings.yes)

@@ -1,4 +1,4 @@
-"""Where this process stands among those that a launcher has started: torchrun, SLURM, MPI, LSF, Ray Train, accelerate.
+"""Where this process stands among those that a launcher has started: torchrun, SLURM, Open MPI, LSF, Ray Train.
 
 Only the environment is read, so it is known before anything is imported.
 """
@@ -28,7 +28,7 @@ LAUNCHERS = {
         "local_world_size": "JSM_NAMESPACE_LOCAL_SIZE",
     },
 }  # fmt: skip
-"""Variables of each launcher by attributes of ``Place``; Ray Train, Kubeflow and accelerate set those of torchrun."""
+"""Variables of each launcher by attributes of ``Place``; Ray Train sets those of torchrun."""
 LIGHTNING = "lightning"
 """Launcher of the further processes of ``trainer=ddp``, which the first process starts."""
 MAX_NUMBER = 2**20
