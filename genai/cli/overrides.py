@@ -17,6 +17,7 @@ from genai.cli.compose import (
     plugin_names,
 )
 from genai.core.errors import UserError, short_text
+from genai.core.files import is_address
 from genai.core.old_names import NEWER_ARGUMENTS, OPTIMIZER_DEFAULTS
 from genai.core.paths import config_dirs
 from genai.core.place import job_id, restart_count
@@ -48,7 +49,7 @@ def with_absolute_paths(words: Sequence[str]) -> list[str]:
     parts = [word.partition("=") for word in words]
     return [
         f"{key}={Path(value).expanduser().absolute()}"
-        if override_key(key) in PATH_KEYS and value not in ("", "null")
+        if override_key(key) in PATH_KEYS and value not in ("", "null") and not is_address(value)
         else word
         for word, (key, _, value) in zip(words, parts, strict=True)
     ]

@@ -1,7 +1,7 @@
 """Cached files, named by a hash of the inputs they were computed from.
 
-An entry is one file or several with the same stem, and ``NAME.sums``, which has the size and sha256 of each. What does
-not fit its sums (a power cut, a full disk, another program) is made again. Entries are written under temporary names,
+An entry is one file or several with the same stem, and ``NAME.sums``, which has the size, sha256 and times of each. What
+does not fit its sums (a power cut, a full disk, another program) is made again. Entries are written under temporary names,
 synced, and renamed, the sums last, so that several runs or ranks can share a folder. Without a usable folder, a
 temporary one is used, which ends with the process.
 """
@@ -31,8 +31,6 @@ T = TypeVar("T")
 MIN_SECONDS, MAX_SECONDS = 60.0, 24 * 3600.0
 """Seconds for which a left-over temporary file stays: that of an ended process of this machine, and any other."""
 _TEMPORARY = ".making-"
-_CHECKED: set[tuple[Any, ...]] = set()
-"""Files that this process has hashed, with their sizes and times."""
 
 
 def cache_dir() -> Path:
@@ -137,6 +135,8 @@ def _make_entry(path: Path, write: Callable[[Path], None], suffixes: Sequence[st
         for suffix in suffixes:
             replace_file(temporary.with_suffix(suffix), path.with_suffix(suffix))
         sync_folder(path.parent)
+        for suffix in suffixes:
+            sums[suffix] += _stamp(path.with_suffix(suffix).stat())
         write_file(_sums_file(path), json.dumps(sums) + "\n")
     finally:
         for suffix in suffixes:
@@ -145,22 +145,41 @@ def _make_entry(path: Path, write: Callable[[Path], None], suffixes: Sequence[st
 
 
 def _fits(path: Path, suffixes: Sequence[str]) -> bool:
-    """Return whether the files of an entry have the sizes and hashes of its sums; say so if they do not."""
+    """Return whether the files of an entry have the sizes and hashes of its sums; say so if they do not.
+
+    A file whose size and times are those of the sums is not read.
+    """
     if not _sums_file(path).exists():
         return False
     try:
         sums = parse_json(read_text(_sums_file(path), "line"), path.name)
+        is_new = False
         for suffix in suffixes:
             with open_file(path.with_suffix(suffix)) as file:
                 status = os.fstat(file.fileno())
-                state = (path.with_suffix(suffix), status.st_size, status.st_mtime_ns, status.st_ino, *sums[suffix])
-                if state not in _CHECKED and [status.st_size, _digest(file)] != sums[suffix]:
-                    raise UserError("it has changed")
-                _CHECKED.add(state)
+                content, stamp = sums[suffix][:2], sums[suffix][2:]
+                if status.st_size != content[0] or stamp != _stamp(status):
+                    if [status.st_size, _digest(file)] != content:
+                        raise UserError("it has changed")
+                    sums[suffix], is_new = [*content, *_stamp(status)], True
+        if is_new:  # copied from elsewhere, or of an earlier version
+            with suppress(OSError):
+                write_file(_sums_file(path), json.dumps(sums) + "\n")
     except (UserError, OSError, KeyError, TypeError):
         print(f"cache: {path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
         return False
     return True
+
+
+def _stamp(status: os.stat_result) -> list[int]:
+    """Return what changes with the content of a file, and with the file: times in ns, and its number."""
+    return [status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def read_sums(path: Path) -> dict[str, tuple[int, str]]:
+    """Return size and sha256 of the files of an entry, by their names. Raises ``UserError``."""
+    sums = parse_json(read_text(_sums_file(path), "line"), path.name)
+    return {path.with_suffix(suffix).name: (size, digest) for suffix, (size, digest, *_) in sums.items()}
 
 
 def _sums_file(path: Path) -> Path:

@@ -1,8 +1,10 @@
 """Data sources: indexable splits of ``Example(media, prompt)``, and random numbers tied to an item."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 from zlib import crc32
@@ -10,8 +12,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.batch import Batch
+from genai.core.batch import Batch, batch_ranges
+from genai.core.errors import UserError
 from genai.core.prefetch import prefetch_map
+
+ITEMS_PER_PART = 65_536
+"""Examples that one process prepares before another one may take over."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Split:
         content_hash: hash of their content, part of the key of everything that is cached.
         prompts: all prompts, if the source knows them without loading the media.
         threads: number of threads for loading; more than one for examples that are read from files.
+        shards: the examples as tensors that were prepared; ``None``: ``Modality.pack`` makes them.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Split:
     content_hash: str
     prompts: Sequence[str] | None = None
     threads: int = 1
+    shards: "PreparedShards | None" = None
 
     def __len__(self) -> int:
         return self.count
@@ -65,6 +73,21 @@ class Split:
     def prompt(self, index: int) -> str:
         """Return the prompt of example ``index``."""
         return self.load(index).prompt if self.prompts is None else self.prompts[index]
+
+
+@dataclass(frozen=True)
+class SourcePart:
+    """A part of a data set that one process reads, from beginning to end.
+
+    Attributes:
+        name: for people.
+        stamp: changes when its content changes.
+        read: by the name of a split: yields its examples, and the errors of those that cannot be used.
+    """
+
+    name: str
+    stamp: str
+    read: "Mapping[str, Callable[[], Iterator[Example | UserError]]]"
 
 
 class Source(ABC):
@@ -112,10 +135,49 @@ class Source(ABC):
         indices = np.random.default_rng(seed).integers(len(split), size=count)
         return [split[int(index)].prompt for index in indices]
 
+    def parts(self) -> Sequence[SourcePart]:
+        """Return the parts that several processes can read, each once; by default ranges of the splits."""
+        return [
+            SourcePart(
+                f"{split.name} {rows.start:,} to {rows.stop:,}",
+                f"{split.content_hash} {rows.start} {rows.stop}",
+                {split.name: partial(map, split.load, rows)},
+            )
+            for split in (self.train, self.val)
+            for rows in batch_ranges(len(split), ITEMS_PER_PART)
+        ]
+
     @property
     def description(self) -> str:
         """One-line summary for the table at the start of a run."""
         return f"{len(self.train):,} to train on, {len(self.val):,} held out"
+
+
+class StreamedSource(Source):
+    """A data set that is only read from beginning to end. ``genai.data.prepare`` makes shards of it for training.
+
+    Whether an example is held out depends on its own content alone: see ``held_out``.
+    """
+
+    @abstractmethod
+    def parts(self) -> Sequence[SourcePart]:
+        """Return the parts of the data, such as files."""
+
+    @property
+    def train(self) -> Split:
+        raise TypeError(f"{type(self).__name__} is read in parts")
+
+    @property
+    def val(self) -> Split:
+        raise TypeError(f"{type(self).__name__} is read in parts")
+
+
+def held_out(content: bytes, fraction: float) -> bool:
+    """Return whether an example with such content is validation data: about ``fraction`` of all are.
+
+    Copies are on one side, also those in other files.
+    """
+    return int.from_bytes(hashlib.sha256(content).digest()[:8]) < fraction * 2**64
 
 
 class NoData(Source):
@@ -171,6 +233,17 @@ class ItemRandom:
             for epoch, index in zip(self.epochs, self.indices, strict=True)
         ]
         return np.stack(rows) if rows else np.empty((0, draws))
+
+
+class PreparedShards(Protocol):
+    """A split that was prepared; ``genai.data.prepared`` makes them."""
+
+    state: Mapping[str, Any]
+    """State of the modality that prepared it."""
+
+    def open(self, modality: Any) -> "PackedDataset":
+        """Return the split as tensors for a modality. Raises ``UserError`` if another one prepared it."""
+        ...
 
 
 class PackedDataset(Protocol):

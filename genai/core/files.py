@@ -8,6 +8,7 @@ place and renamed, which replaces a link instead of following it.
 import errno
 import io
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -34,6 +35,7 @@ MAX_BYTES = {
     "card": MIB,
     "schema": MIB,
     "tokenizer": 64 * MIB,
+    "index": 512 * MIB,
     "table": 1024 * MIB,
     "text": 4096 * MIB,
 }
@@ -89,6 +91,11 @@ def check_file(path: Path, max_bytes: float = float("inf"), folder: Path | None 
     """Return ``path`` if ``open_file`` opens it, for readers that open files by themselves. Raises ``UserError``."""
     open_file(path, max_bytes, folder).close()
     return path
+
+
+def is_address(path: str) -> bool:
+    """Return whether a path names a protocol, as ``s3://bucket/folder`` does."""
+    return bool(re.match(r"[a-z][a-z0-9+.-]+://", path))
 
 
 def is_inside(path: Path, folder: Path) -> bool:

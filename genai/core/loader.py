@@ -1,13 +1,15 @@
 """Batches whose order is a function of (seed, step), so that the step number is the whole state of the loader.
 
 The order does not depend on workers, restarts or the number of processes. Position ``p`` of the endless stream is item
-``p % n`` of the permutation of epoch ``p // n``; step ``s`` takes the next ``world_size * batch_size`` positions.
+``p % n`` of the permutation of epoch ``p // n``; step ``s`` takes the next ``world_size * batch_size`` positions. Data
+in shards have an order of their own, ``genai.core.shard_order``.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from genai.core.batch import Batch, batch_ranges
 from genai.core.data import ItemRandom, PackedDataset
+from genai.core.shard_order import ShardOrder
 
 
 class TrainBatches(Dataset[Batch]):
@@ -31,13 +34,38 @@ class TrainBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         start = (step * self.world_size + self.rank) * self.batch_size
-        positions = range(start, start + self.batch_size)
-        count = len(self.dataset)
-        epochs = [position // count for position in positions]
-        indices = [
-            int(epoch_permutation(self.seed, position // count, count)[position % count]) for position in positions
-        ]
+        positions = np.arange(start, start + self.batch_size)
+        epochs = (positions // len(self.dataset)).tolist()
+        indices = self._order.indices(positions).tolist()
+        if isinstance(self._order, ShardOrder):
+            self.dataset.prefetch(self._order.window_shards(start))  # type: ignore[attr-defined]
         return self.dataset.batch(indices, ItemRandom(self.seed, epochs, indices))
+
+    @cached_property
+    def _order(self) -> "ItemOrder":
+        order: Callable[[int], ItemOrder] | None = getattr(self.dataset, "order", None)
+        return order(self.seed) if order else Permutations(len(self.dataset), self.seed)
+
+
+class ItemOrder(Protocol):
+    """An endless order of items."""
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the items at ``positions``: (positions,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Permutations:
+    """A random permutation of ``count`` items in each epoch, which is held in memory."""
+
+    count: int
+    seed: int
+
+    def indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the items at ``positions``: (positions,)."""
+        rows = zip(*divmod(positions, self.count), strict=True)
+        return np.array([epoch_permutation(self.seed, int(epoch), self.count)[offset] for epoch, offset in rows])
 
 
 class RankBatches(Dataset[list[Batch]]):

@@ -26,7 +26,7 @@ def compatible_data(modality: type[Modality]) -> list[str]:
     return [
         name
         for name, sources in source_classes().items()
-        if any(issubclass(source.media, modality.media) for source in sources)
+        if any(source.media is object or issubclass(source.media, modality.media) for source in sources)
     ]
 
 

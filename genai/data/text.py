@@ -1,23 +1,22 @@
 """Text from a file, a folder or a glob, or from the source code of the Python standard library."""
 
 import hashlib
-import json
-import re
 import sys
 import sysconfig
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
 
-from genai.core.data import Example, Split, SplitSource
+from genai.core.data import Example, SourcePart, Split, SplitSource
 from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
-from genai.data.parquet_rows import read_parquet_rows
+from genai.data.text_documents import read_documents, with_plain_line_ends
+from genai.data.text_parts import text_parts
 from genai.data.text_split import split_documents
 from genai.media.text import Document
 
@@ -76,6 +75,14 @@ class TextFolder(SplitSource):
         """Return the files to read, in order, and errors about folders. Raises ``UserError`` if there are no files."""
         return find_texts(self.path, SUFFIXES)
 
+    def parts(self) -> Sequence[SourcePart]:
+        """Return parts that are read without holding all texts in memory.
+
+        Then each document is held out or not by its own hash, and large text files are cut into several documents.
+        """
+        files, _ = self.files()
+        return text_parts(files, self.field, self.documents, self.val_fraction)
+
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
         documents: dict[str, str] = {}
@@ -89,7 +96,7 @@ class TextFolder(SplitSource):
                 skipped.append(str(error))
                 continue
             for original in texts:
-                text = original.replace("\r\n", "\n").replace("\r", "\n")
+                text = with_plain_line_ends(original)
                 num_converted += text != original
                 digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
                 is_empty = not text or text.isspace()
@@ -169,60 +176,6 @@ def _is_list(text: str) -> bool:
     """Return whether a text has many short lines without gaps, such as a list of names."""
     lines = text.strip().split("\n")
     return len(lines) >= MIN_LIST_LINES and max(map(len, lines)) <= MAX_LIST_LINE and all(lines)
-
-
-def read_documents(file: Path, field: str, documents: str = "files") -> Iterator[str]:
-    """Yield the documents of one file. Raises ``UserError`` naming the file, and the line, that cannot be read.
-
-    Args:
-        file: the file.
-        field: field of a JSON object, or column of a Parquet file, that holds the text.
-        documents: ``files`` or ``lines``, the documents of a text file.
-    """
-    if file.suffix.lower() == ".jsonl":
-        for number, line in enumerate(Document.read(file).split("\n"), 1):
-            if line.strip():
-                yield _json_field(line, field, f"{file}:{number}")
-    elif file.suffix.lower() == ".parquet":
-        yield from (str(row[field]) for row in read_parquet_rows(file, [field]) if row[field])
-    else:
-        text = str(Document.read(file))
-        items = _json_items(text, field) if file.suffix.lower() == ".json" else None
-        if items is not None:
-            yield from items
-        elif documents == "lines":
-            yield from filter(None, map(str.strip, re.split(r"[\r\n]", text)))
-        else:
-            yield text
-
-
-def _json_items(text: str, field: str) -> list[str] | None:
-    """Return the texts of a JSON list of texts, or of objects with a text in ``field``; ``None`` for anything else."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        values: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    items: list[Any] = [value.get(field) if isinstance(value, dict) else value for value in values]
-    if not items or not all(isinstance(item, str) for item in items):
-        return None
-    return [_to_unicode(item) for item in items]
-
-
-def _to_unicode(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can spell."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _json_field(line: str, field: str, where: str) -> str:
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON ({error}); the file is skipped.") from error
-    if not isinstance(value, dict) or not isinstance(value.get(field), str):
-        raise UserError(f"{where} has no text in the field '{field}'; the file is skipped.")
-    return _to_unicode(str(value[field]))
 
 
 def _make_split(name: str, texts: Sequence[str]) -> Split:

@@ -109,12 +109,12 @@ class EvalContext:
     @cached_property
     def train(self) -> PackedDataset:
         """The training split, encoded by the model's modality."""
-        return self.model.modality.pack(self.source.train, cache_dir())
+        return self.model.modality.pack_split(self.source.train, cache_dir())
 
     @cached_property
     def val(self) -> PackedDataset:
         """The held-out split, encoded by the model's modality."""
-        return self.model.modality.pack(self.source.val, cache_dir())
+        return self.model.modality.pack_split(self.source.val, cache_dir())
 
     @cached_property
     def losses(self) -> dict[str, float]:

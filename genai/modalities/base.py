@@ -90,6 +90,17 @@ class Modality(ABC):
     def pack(self, split: Split, cache: Path) -> PackedDataset:
         """Return the split as tensors, cached in the folder ``cache`` under the hash of the split's content."""
 
+    def fit_split(self, split: Split, cache: Path) -> None:
+        """Fit to a training split, or take over what its shards were prepared with. Raises ``UserError``."""
+        if split.shards:
+            self.restore(split.shards.state)
+        else:
+            self.fit(split, cache)
+
+    def pack_split(self, split: Split, cache: Path) -> PackedDataset:
+        """Return the split as tensors: its shards if it was prepared. Raises ``UserError``."""
+        return split.shards.open(self) if split.shards else self.pack(split, cache)
+
     @abstractmethod
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:
         """Build the request for a method; ``init`` is media or ``None``. Raises ``UserError`` if they do not fit."""

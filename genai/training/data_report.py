@@ -41,7 +41,7 @@ class DataReport:
             yield "layout", source.layout_note
         yield "sizes", self._sizes()
         if self.needs_fit:
-            self.modality.fit(source.train, cache_dir())
+            self.modality.fit_split(source.train, cache_dir())
         yield "seen as", "; ".join(filter(None, (self.modality.description, self.modality.fitting)))
         for item in self._items[:: max(1, len(self._items) // NUM_DECODED)][:NUM_DECODED]:
             if parts := target_parts(self.modality, item.media):

@@ -9,10 +9,11 @@ import torch
 
 from genai.adapters.lora import LoRA
 from genai.cli.compose import CommandConfig, model_nodes
-from genai.core.data import Source
+from genai.core.data import Source, StreamedSource
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import Factory, import_class
+from genai.data.prepare import DataNodes, open_streamed
 from genai.data.registry import compatible_data, source_classes
 from genai.inference.build import SkipInit
 from genai.methods.base import Method
@@ -33,6 +34,7 @@ class TrainingParts:
         settings: the plain keys.
         hardware, schedule, logger, modality: built; the modality is not fitted.
         examples: data that were given in Python; ``None`` if ``data`` describes them.
+        nodes: the config nodes of data and modality.
         data, model: checked.
         optimizers: checked, by the network that has settings of its own; "" for all others.
         adapter: built; ``None``: all weights are trained.
@@ -44,6 +46,7 @@ class TrainingParts:
     logger: Logger
     modality: Modality
     examples: Any
+    nodes: DataNodes
     data: Factory[Source]
     model: Factory[Method]
     optimizers: dict[str, Factory[MuonAdamW]]
@@ -75,15 +78,19 @@ class TrainingParts:
             part("logger", Logger).build(),
             modality,
             config.examples,
+            DataNodes(values["data"], values["modality"], settings.plugins),
             data,
             Factory.parse(values.get("model") or {}, Method, "model", settings.plugins, modality.interface),  # type: ignore[type-abstract]
             optimizers,
             None if values.get("adapter") is None else part("adapter", LoRA).build(),
         )
 
-    def build_source(self) -> Source:
-        """Read the data. Raises ``UserError``."""
+    def build_source(self, state: Mapping[str, Any] | None = None) -> Source:
+        """Read the data; ``state``: of the modality of a model that is trained on. Raises ``UserError``."""
         source = self.data.build(None if self.examples is None else {"examples": self.examples})
+        if isinstance(source, StreamedSource):
+            source = open_streamed(source, self.nodes, state)
+        _check_source_media(source.media, type(self.modality), type(source).__name__)
         _check_splits(source)
         return source
 
@@ -164,9 +171,15 @@ def _check_media(values: Mapping[str, Any], settings: TrainSettings) -> None:
         return  # the check of the nodes has a better message
     source = import_class(targets[0], Source, "data", settings.plugins)  # type: ignore[type-abstract]
     modality = import_class(targets[1], Modality, "modality", settings.plugins)  # type: ignore[type-abstract]
-    if not issubclass(source.media, modality.media):
+    if source.media is not object:  # it is known when the source has been built
+        _check_source_media(source.media, modality, source.__name__)
+
+
+def _check_source_media(media: type[Any], modality: type[Modality], source: str) -> None:
+    """Raise ``UserError`` if the modality does not fit the media of a source."""
+    if not issubclass(media, modality.media):
         raise UserError(
-            f"{modality.__name__} does not fit {source.__name__}, which holds values of type {source.media.__name__}, "
+            f"{modality.__name__} does not fit {source}, which holds values of type {media.__name__}, "
             f"not {modality.media.__name__}. Choose data= among {join_names(compatible_data(modality))}, "
             "or another modality=."
         )

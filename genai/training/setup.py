@@ -99,15 +99,14 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     checkpoint, start = (None, {}) if base and not resumed else load_start(settings, resumed, check_resumed)
     header = CheckpointHeader.read(start) if start else None
     build_on_meta(parts, config)
-    source = parts.build_source()
+    is_restored = _restore_modality(modality, config, base, header, checkpoint)
+    source = parts.build_source(modality.state() if is_restored else None)
     if resumed:
         check_same_ranks(config.values, resumed)
         check_same_data(source, resumed)
         print_changes(resumed, config.values, hardware)
-    if base:
-        modality.restore(base.modality_state)
-    elif not restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint):
-        modality.fit(source.train, cache_dir())
+    if not is_restored:
+        modality.fit_split(source.train, cache_dir())
     weights = start["state_dict"] if start and not resumed else None
     base_record = base.record if base else resumed.record.base if resumed else None
     method, train, val = _build_method_and_data(parts, config.values, source, base, base_record, weights)
@@ -139,6 +138,20 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         header.step if resumed and header else 0,
         start if resumed else {},
     )
+
+
+def _restore_modality(
+    modality: Modality,
+    config: CommandConfig,
+    base: Base | None,
+    header: CheckpointHeader | None,
+    checkpoint: Path | None,
+) -> bool:
+    """Return whether the modality gets its state from the model that training begins with. Raises ``UserError``."""
+    if base:
+        modality.restore(base.modality_state)
+        return True
+    return restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint)
 
 
 def _build_method_and_data(
@@ -199,7 +212,7 @@ def _pack_data(
     modality: Modality, source: Source, settings: TrainSettings, as_prompts: bool
 ) -> tuple[PackedDataset, PackedDataset]:
     """Return both splits as tensors, or as prompts. Raises ``UserError`` if a batch does not fit into the memory."""
-    pack = pack_function(modality) if as_prompts else modality.pack
+    pack = pack_function(modality) if as_prompts else modality.pack_split
     train, val = pack(source.train, cache_dir()), pack(source.val, cache_dir())
     check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
     return train, val

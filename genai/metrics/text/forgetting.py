@@ -26,7 +26,7 @@ class Forgetting(Metric):
             source = base_data(base)
         except (UserError, RunError) as reason:
             return {"forgetting": Result(None, f"the base's held-out loss is unknown: {reason}")}
-        packed = context.model.modality.pack(source.val, cache_dir())
+        packed = context.model.modality.pack_split(source.val, cache_dir())
         before, after = (_loss(model, packed, context.seed) for model in (base, context.model))
         of_base = "of the base's own held-out data, in nats per token"
         return {

@@ -1,0 +1,101 @@
+"""Pictures and sounds in Parquet files, in the layout of the Hugging Face hub: bytes in a column, captions in another."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from annotated_types import Gt, Lt
+
+from genai.core.cache import cache_key
+from genai.core.data import Example, SourcePart, StreamedSource, held_out
+from genai.core.errors import UserError, join_names
+from genai.data.media_readers import MediaReader
+from genai.data.parquet_rows import ParquetGroup, list_groups
+from genai.data.text import find_texts
+
+CAPTION_COLUMNS = ("caption", "text", "prompt", "label")
+
+
+class ParquetMedia(StreamedSource):
+    """Media in the rows of Parquet files.
+
+    A column holds the bytes of a file, or ``{"bytes": ..., "path": ...}``, as data sets of the Hugging Face hub do. The
+    prompt is the text, or the number, in another one.
+
+    Args:
+        path: a Parquet file, a folder of them, or a glob.
+        reader: of the media.
+        val_fraction: fraction of the rows for validation, selected by their content.
+        column: with the media; ``None``: the first one that has a usual name.
+        caption_column: with the prompts; ``None``: the first one that has a usual name, if there is one.
+
+    Raises:
+        UserError: there is no Parquet file, or pyarrow is missing.
+    """
+
+    media = object
+
+    def __init__(
+        self,
+        path: str,
+        reader: MediaReader,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        column: str | None = None,
+        caption_column: str | None = None,
+    ) -> None:
+        self.path, self.reader, self.val_fraction = path, reader, val_fraction
+        self.column, self.caption_column = column, caption_column
+        self.media, self.metrics = reader.media, reader.metrics
+
+    def parts(self) -> Sequence[SourcePart]:
+        files, _ = find_texts(self.path, (".parquet",))
+        options = (self.val_fraction, self.column, self.caption_column, self.reader.options)
+        return [
+            SourcePart(
+                group.name,
+                cache_key("parquet", group.stamp, *options),
+                {split: partial(self._read, group, split == "val") for split in ("train", "val")},
+            )
+            for file in files
+            for group in list_groups(file)
+        ]
+
+    def _read(self, group: ParquetGroup, is_val: bool) -> Iterator[Example | UserError]:
+        """Yield the examples of one split in a group of rows."""
+        column = self._find_column(group, self.column, self.reader.columns)
+        caption_column = self._find_column(group, self.caption_column, CAPTION_COLUMNS)
+        if column is None:
+            yield UserError(
+                f"{group.file} has no column {join_names(self.reader.columns, 'or')}: name one, data.column=. It has: "
+                f"{join_names(group.columns)}."
+            )
+            return
+        try:
+            for number, row in group.read([column] if caption_column is None else [column, caption_column]):
+                content, suffix = _file_of(row[column])
+                place = f"{group.file}, row {number}"
+                if not content or len(content) > self.reader.max_bytes:
+                    if not is_val:
+                        yield UserError(f"{place}: the column '{column}' holds no file.")
+                elif held_out(content, self.val_fraction) == is_val:
+                    media = self.reader.read_content(content, suffix, place)
+                    caption = "" if caption_column is None else str(row[caption_column])
+                    yield media if isinstance(media, UserError) else Example(media, " ".join(caption.split()))
+        except UserError as error:
+            yield error
+
+    def _find_column(self, group: ParquetGroup, name: str | None, usual: Sequence[str]) -> str | None:
+        """Return the column with a name, or the first with a usual one; ``None`` if there is none."""
+        return next((each for each in ([name] if name else usual) if each in group.columns), None)
+
+
+def _file_of(value: Any) -> tuple[bytes, str]:
+    """Return content and suffix of the file in a cell; no content if there is none."""
+    if isinstance(value, bytes):
+        return value, ""
+    if not isinstance(value, Mapping) or not isinstance(value.get("bytes"), bytes):
+        return b"", ""
+    suffix = Path(str(value.get("path") or "")).suffix.lower()
+    return value["bytes"], suffix if re.fullmatch(r"\.\w{1,9}", suffix, re.ASCII) else ""

@@ -1,0 +1,191 @@
+"""Texts in parts: ranges of bytes of large files, rows of tables, and small files together. None is held in memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from genai.core.cache import cache_key
+from genai.core.data import Example, SourcePart, held_out
+from genai.core.errors import UserError
+from genai.core.files import MAX_BYTES, open_file
+from genai.data.parquet_rows import ParquetGroup, list_groups
+from genai.data.text_documents import json_field, read_documents, with_plain_line_ends
+from genai.media.text import Document
+
+PART_BYTES = 128 * 2**20
+"""Size of the range of a file, or of the small files together, that one process reads."""
+DOCUMENT_BYTES = 2**20
+"""Size of the documents, about, into which a text file is cut that is larger than a part."""
+
+
+@dataclass(frozen=True)
+class TextRange:
+    """Lines of a file: those that begin between two places.
+
+    Attributes:
+        file: the file.
+        start, stop: places in bytes.
+        is_whole: whether that is all of it.
+    """
+
+    file: Path
+    start: int
+    stop: int
+    is_whole: bool
+
+    @property
+    def name(self) -> str:
+        """The range, for people."""
+        return self.file.name if self.is_whole else f"{self.file.name}, from byte {self.start:,}"
+
+    @property
+    def stamp(self) -> str:
+        """Changes when the file does."""
+        status = self.file.stat()
+        return f"{self.file.name} {status.st_size} {status.st_mtime_ns} {self.start} {self.stop}"
+
+    def read(self, field: str, documents: str) -> Iterator[str | UserError]:
+        """Yield documents, or why one cannot be read.
+
+        Args:
+            field: field of a JSON object that holds the text.
+            documents: ``files`` or ``lines``, the documents of a text file.
+        """
+        is_table = self.file.suffix.lower() == ".jsonl"
+        try:
+            if self.is_whole and not is_table:
+                yield from read_documents(self.file, field, documents)
+            elif is_table:
+                for place, line in _read_lines(self):
+                    if line.strip():
+                        yield _document(line, field, f"{self.file}, byte {place:,}")
+            elif documents == "lines":
+                yield from (line.strip() for _, line in _read_lines(self))
+            else:
+                yield from _join_lines(line for _, line in _read_lines(self))
+        except UserError as error:
+            yield error
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """The rows of a group of a Parquet file."""
+
+    group: ParquetGroup
+
+    @property
+    def name(self) -> str:
+        """The rows, for people."""
+        return self.group.name
+
+    @property
+    def stamp(self) -> str:
+        """Changes when the file does."""
+        return self.group.stamp
+
+    def read(self, field: str, documents: str) -> Iterator[str | UserError]:
+        """Yield the texts in the column ``field``, or why they cannot be read."""
+        try:
+            for _, row in self.group.read([field]):
+                yield str(row[field] or "")
+        except (UserError, KeyError) as error:
+            yield UserError(str(error))
+
+
+def text_parts(files: Sequence[Path], field: str, documents: str, val_fraction: float) -> list[SourcePart]:
+    """Return the parts of text files.
+
+    Args:
+        files: in order.
+        field: field of a JSON object, or column of a Parquet file, that holds the text.
+        documents: ``files`` or ``lines``, the documents of a text file.
+        val_fraction: fraction of the documents that are held out.
+    """
+    groups: list[list[TextRange | TextRows]] = []
+    size = PART_BYTES
+    for text_range in (each for file in files for each in _ranges(file)):
+        size += text_range.stop - text_range.start if isinstance(text_range, TextRange) else PART_BYTES
+        if size > PART_BYTES:
+            groups.append([])
+            size = text_range.stop - text_range.start if isinstance(text_range, TextRange) else PART_BYTES
+        groups[-1].append(text_range)
+    return [
+        SourcePart(
+            group[0].name,
+            cache_key("text", [member.stamp for member in group], field, documents, val_fraction),
+            {
+                split: partial(_read_split, group, field, documents, val_fraction, split == "val")
+                for split in ("train", "val")
+            },
+        )
+        for group in groups
+    ]
+
+
+def _ranges(file: Path) -> Iterator[TextRange | TextRows]:
+    """Yield the ranges of a file that can be read by themselves."""
+    if file.suffix.lower() == ".parquet":
+        yield from map(TextRows, list_groups(file))
+        return
+    size = file.stat().st_size
+    if size <= PART_BYTES or file.suffix.lower() == ".json":
+        yield TextRange(file, 0, size, True)
+        return
+    for start in range(0, size, PART_BYTES):
+        yield TextRange(file, start, min(start + PART_BYTES, size), False)
+
+
+def _read_split(
+    members: Sequence[TextRange | TextRows], field: str, documents: str, val_fraction: float, is_val: bool
+) -> Iterator[Example | UserError]:
+    """Yield the different documents of one split."""
+    hashes = set[int]()
+    for text in (text for member in members for text in member.read(field, documents)):
+        if isinstance(text, UserError):
+            if not is_val:  # both splits read all
+                yield text
+            continue
+        text = with_plain_line_ends(text)
+        content = text.encode("utf-8", "replace")
+        digest = hash(content)  # of 64 bits: two different documents of a part hardly ever share one
+        if text and not text.isspace() and digest not in hashes and held_out(content, val_fraction) == is_val:
+            hashes.add(digest)
+            yield Example(Document(text))
+
+
+def _read_lines(text_range: TextRange) -> Iterator[tuple[int, str]]:
+    """Yield the place and the text of each line. Raises ``UserError`` for one that cannot be read."""
+    limit = MAX_BYTES["sample"]
+    with open_file(text_range.file) as file:
+        file.seek(max(0, text_range.start - 1))
+        if text_range.start:
+            file.readline(limit)  # the line that begins before belongs to the range before
+        while (place := file.tell()) < text_range.stop and (line := file.readline(limit)):
+            if len(line) == limit and not line.endswith(b"\n"):
+                raise UserError(f"{text_range.file}, byte {place:,}: a line has more than {limit:,} bytes.")
+            try:
+                text = line.decode("utf-8-sig" if place == 0 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{text_range.file}, byte {place:,}: it is not UTF-8.") from error
+            yield place, text
+
+
+def _document(line: str, field: str, place: str) -> str | UserError:
+    try:
+        return json_field(line, field, place)
+    except UserError as error:
+        return error
+
+
+def _join_lines(lines: Iterator[str]) -> Iterator[str]:
+    """Yield documents of about ``DOCUMENT_BYTES``."""
+    parts, size = list[str](), 0
+    for line in lines:
+        parts.append(line)
+        size += len(line)
+        if size >= DOCUMENT_BYTES:
+            yield "".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield "".join(parts)
