@@ -118,6 +118,53 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tars(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tar files of the pictures, in the layout of WebDataset."""
+    import tarfile
+
+    folder = tmp_path_factory.mktemp("tars")
+    for number in range(2):
+        with tarfile.open(folder / f"{number}.tar", "w") as archive:
+            for file in sorted(pictures.rglob("*.png"))[number::2]:
+                archive.add(file, f"{file.stem}.png")
+                caption = file.parent.name.encode()
+                member = tarfile.TarInfo(f"{file.stem}.txt")
+                member.size = len(caption)
+                archive.addfile(member, io.BytesIO(caption))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tables(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Parquet file of the pictures, in the layout of the Hugging Face hub."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = [
+        {"image": {"bytes": file.read_bytes(), "path": file.name}, "caption": file.parent.name}
+        for file in sorted(pictures.rglob("*.png"))
+    ]
+    path = tmp_path_factory.mktemp("tables") / "pictures.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=5)
+    return path
+
+
+@pytest.fixture(scope="session")
+def prepared(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures of the tar files, prepared with a size of 16."""
+    from genai.cli.compose import compose
+    from genai.data.prepare import prepare
+    from genai.data.shard_writer import DataNodes
+
+    values = compose(
+        "train", ["modality=image", "modality.size=16", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.4"]
+    ).values
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    prepare(DataNodes(values["data"], values["modality"]), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of arrays: pictures; divided clips with captions; frames of clips of different lengths."""
     import numpy as np
@@ -334,6 +381,7 @@ def inside(
         monkeypatch.setattr(sys, "argv", [f"genai.{name}", *words])
         monkeypatch.setattr(sys, "stdin", io.StringIO("Hi\n"))
         code: object = 0
+        capfd.readouterr()  # what fixtures have printed
         try:
             importlib.import_module(f"genai.commands.{name}").main()
         except SystemExit as ended:

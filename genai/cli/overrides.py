@@ -11,6 +11,7 @@ from genai.cli.compose import (
     MULTIRUN_FLAGS,
     NODE_KEYS,
     compose,
+    decode_override,
     encode_override,
     known_keys,
     override_key,
@@ -148,7 +149,7 @@ def recorded_overrides(run: Run, new_overrides: Sequence[str] = ()) -> list[str]
         root = key.split(".")[0]
         if "$" in word and _is_interpolated(word):
             return False
-        if key in ADDRESS_KEYS:
+        if key in ADDRESS_KEYS or (key in PATH_KEYS and is_address(decode_override(word).partition("=")[2])):
             print(f"{key}={short_text(value)} of the run is not used again: give it if you mean it.", file=sys.stderr)
             return False
         return root in allowed and not {key, root} & set(UNTRUSTED_KEYS) and is_member

@@ -182,8 +182,10 @@ def _load_source(
         UserError: no data are known; they do not fit the model; the run's own data have changed.
     """
     from genai.cli.overrides import modality_words, recorded_overrides, with_absolute_paths
-    from genai.core.data import Source
+    from genai.core.data import IterableSource, Source
     from genai.core.instantiate import instantiate
+    from genai.data.prepare import prepare_source
+    from genai.data.shard_writer import DataNodes
     from genai.runs.record import parse_record
 
     data = with_absolute_paths(data)
@@ -199,9 +201,11 @@ def _load_source(
         overrides = [*modality_words(model.header and model.header.modality, plugins), *words]
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
-    node = compose("train", overrides).nodes["data"]
+    nodes = compose("train", overrides).nodes
     fixed = None if examples is None else {"examples": examples}
-    source = instantiate(node, Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    source: Source = instantiate(nodes["data"], Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    if isinstance(source, IterableSource):
+        source = prepare_source(source, DataNodes(nodes["data"], nodes["modality"], plugins), model.modality.state())
     if not issubclass(source.media, model.modality.media):
         raise UserError(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "

@@ -59,12 +59,17 @@ def parse_words(words: list[str]) -> tuple[Path, int, list[str]]:
     if not processes.isdecimal() or int(processes) < 1:
         raise UserError(f"processes={processes}: it should be a whole number, 1 or more.")
     check_processes(int(processes), "processes")
-    return Path(values["out"]).expanduser(), int(processes), [word for word in words if word.split("=")[0] not in values]
+    return (
+        Path(values["out"]).expanduser(),
+        int(processes),
+        [word for word in words if word.split("=")[0] not in values],
+    )
 
 
 def prepare_data(config: CommandConfig, folder: Path, processes: int) -> None:
     """Prepare the data of a training run, and say what they are. Raises ``UserError`` if they cannot be used."""
-    from genai.data.prepare import DataNodes, prepare
+    from genai.data.prepare import prepare
+    from genai.data.shard_writer import DataNodes
     from genai.training.config import TrainSettings
     from genai.training.parts import TrainingParts
 

@@ -1,9 +1,9 @@
 """Cached files, named by a hash of the inputs they were computed from.
 
-An entry is one file or several with the same stem, and ``NAME.sums``, which has the size, sha256 and times of each. What
-does not fit its sums (a power cut, a full disk, another program) is made again. Entries are written under temporary names,
-synced, and renamed, the sums last, so that several runs or ranks can share a folder. Without a usable folder, a
-temporary one is used, which ends with the process.
+An entry is one file or several with the same stem, and ``NAME.sums``, which has the size, sha256 and times of each.
+What does not fit its sums (a power cut, a full disk, another program) is made again. Entries are written under
+temporary names, synced, and renamed, the sums last, so that several runs or ranks can share a folder. Without a usable
+folder, a temporary one is used, which ends with the process.
 """
 
 import atexit

@@ -16,7 +16,7 @@ from genai.core.batch import Batch, batch_ranges
 from genai.core.errors import UserError
 from genai.core.prefetch import prefetch_map
 
-ITEMS_PER_PART = 65_536
+PARTITION_ITEMS = 65_536
 """Examples that one process prepares before another one may take over."""
 
 
@@ -76,8 +76,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class SourcePart:
-    """A part of a data set that one process reads, from beginning to end.
+class Partition:
+    """A part of a data set that one process reads from beginning to end.
 
     Attributes:
         name: for people.
@@ -135,16 +135,16 @@ class Source(ABC):
         indices = np.random.default_rng(seed).integers(len(split), size=count)
         return [split[int(index)].prompt for index in indices]
 
-    def parts(self) -> Sequence[SourcePart]:
-        """Return the parts that several processes can read, each once; by default ranges of the splits."""
+    def partitions(self) -> Sequence[Partition]:
+        """Return the parts that are prepared one by one; by default ranges of the splits."""
         return [
-            SourcePart(
+            Partition(
                 f"{split.name} {rows.start:,} to {rows.stop:,}",
                 f"{split.content_hash} {rows.start} {rows.stop}",
                 {split.name: partial(map, split.load, rows)},
             )
             for split in (self.train, self.val)
-            for rows in batch_ranges(len(split), ITEMS_PER_PART)
+            for rows in batch_ranges(len(split), PARTITION_ITEMS)
         ]
 
     @property
@@ -153,14 +153,14 @@ class Source(ABC):
         return f"{len(self.train):,} to train on, {len(self.val):,} held out"
 
 
-class StreamedSource(Source):
+class IterableSource(Source):
     """A data set that is only read from beginning to end. ``genai.data.prepare`` makes shards of it for training.
 
     Whether an example is held out depends on its own content alone: see ``held_out``.
     """
 
     @abstractmethod
-    def parts(self) -> Sequence[SourcePart]:
+    def partitions(self) -> Sequence[Partition]:
         """Return the parts of the data, such as files."""
 
     @property
@@ -238,8 +238,10 @@ class ItemRandom:
 class PreparedShards(Protocol):
     """A split that was prepared; ``genai.data.prepared`` makes them."""
 
-    state: Mapping[str, Any]
-    """State of the modality that prepared it."""
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """State of the modality that prepared it."""
+        ...
 
     def open(self, modality: Any) -> "PackedDataset":
         """Return the split as tensors for a modality. Raises ``UserError`` if another one prepared it."""

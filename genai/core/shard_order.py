@@ -7,7 +7,7 @@ Both are computed position by position, so that a run starts anywhere without re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 WINDOW = 16
 """Shards whose items are mixed with each other."""
@@ -22,7 +22,7 @@ class ShardOrder:
         seed: of the order.
     """
 
-    def __init__(self, counts: Sequence[int], seed: int) -> None:
+    def __init__(self, counts: ArrayLike, seed: int) -> None:
         self.counts, self.seed = np.asarray(counts, np.int64), seed
         self.starts = self.counts.cumsum() - self.counts
         self._epochs: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}

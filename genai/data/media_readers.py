@@ -58,7 +58,7 @@ class MediaReader(ABC):
             return UserError(str(error).replace(str(file), place))
 
 
-class PictureReader(MediaReader):
+class ImageReader(MediaReader):
     """Reads pictures; ``size`` is that of the model, to which a large JPEG is decoded faster."""
 
     media, metrics, item_name = Picture, image_folder.ImageFolder.metrics, "pictures"

@@ -1,4 +1,4 @@
-"""Pictures and sounds in Parquet files, in the layout of the Hugging Face hub: bytes in a column, captions in another."""
+"""Media in Parquet files, in the layout of the Hugging Face hub: bytes in a column, captions in another."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, SourcePart, StreamedSource, held_out
+from genai.core.data import Example, IterableSource, Partition, held_out
 from genai.core.errors import UserError, join_names
 from genai.data.media_readers import MediaReader
 from genai.data.parquet_rows import ParquetGroup, list_groups
@@ -18,7 +18,7 @@ from genai.data.text import find_texts
 CAPTION_COLUMNS = ("caption", "text", "prompt", "label")
 
 
-class ParquetMedia(StreamedSource):
+class ParquetMedia(IterableSource):
     """Media in the rows of Parquet files.
 
     A column holds the bytes of a file, or ``{"bytes": ..., "path": ...}``, as data sets of the Hugging Face hub do. The
@@ -35,7 +35,7 @@ class ParquetMedia(StreamedSource):
         UserError: there is no Parquet file, or pyarrow is missing.
     """
 
-    media = object
+    media: type[Any] = object  # type: ignore[misc]
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class ParquetMedia(StreamedSource):
         self.column, self.caption_column = column, caption_column
         self.media, self.metrics = reader.media, reader.metrics
 
-    def parts(self) -> Sequence[SourcePart]:
-        files, _ = find_texts(self.path, (".parquet",))
+    def partitions(self) -> Sequence[Partition]:
+        files, _ = find_texts(self.path, (".parquet",), noun="Parquet file")
         options = (self.val_fraction, self.column, self.caption_column, self.reader.options)
         return [
-            SourcePart(
+            Partition(
                 group.name,
                 cache_key("parquet", group.stamp, *options),
                 {split: partial(self._read, group, split == "val") for split in ("train", "val")},
@@ -68,7 +68,7 @@ class ParquetMedia(StreamedSource):
         caption_column = self._find_column(group, self.caption_column, CAPTION_COLUMNS)
         if column is None:
             yield UserError(
-                f"{group.file} has no column {join_names(self.reader.columns, 'or')}: name one, data.column=. It has: "
+                f"{group.file} has no column {' or '.join(self.reader.columns)}: name one, data.column=. It has: "
                 f"{join_names(group.columns)}."
             )
             return
@@ -86,9 +86,9 @@ class ParquetMedia(StreamedSource):
         except UserError as error:
             yield error
 
-    def _find_column(self, group: ParquetGroup, name: str | None, usual: Sequence[str]) -> str | None:
+    def _find_column(self, group: ParquetGroup, name: str | None, names: Sequence[str]) -> str | None:
         """Return the column with a name, or the first with a usual one; ``None`` if there is none."""
-        return next((each for each in ([name] if name else usual) if each in group.columns), None)
+        return next((each for each in ([name] if name else names) if each in group.columns), None)
 
 
 def _file_of(value: Any) -> tuple[bytes, str]:

@@ -92,9 +92,7 @@ def _open_table(file: Path) -> Iterator[Any]:
 
 def _check_declared_size(file: Path, metadata: Any, columns: Sequence[str] | None, groups: Sequence[int]) -> None:
     """Raise ``UserError`` if columns of some groups of rows have too many bytes without compression."""
-    parts = (
-        metadata.row_group(number).column(index) for number in groups for index in range(metadata.num_columns)
-    )
+    parts = (metadata.row_group(number).column(index) for number in groups for index in range(metadata.num_columns))
     names = None if columns is None else set(columns)
     size = sum(
         part.total_uncompressed_size

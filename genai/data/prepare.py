@@ -1,63 +1,34 @@
-"""Preparing data for training: examples become shards of tensors, part by part, in several processes.
-
-Each part of the data has a folder of its own. Its record is written last, so a part is complete, or it is made again.
-"""
+"""Preparing data for training: examples become shards of tensors, in several processes."""
 
 import json
 import os
-import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
-from itertools import chain, islice
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from genai.core.cache import cache_dir, cache_key, read_sums
-from genai.core.data import Example, Source, SourcePart, Split, StreamedSource
-from genai.core.errors import RunError, UserError, short_text
-from genai.core.files import make_folder, read_text, write_file
-from genai.core.instantiate import instantiate, read_dataclass
-from genai.core.plain_data import parse_json
+from genai.core.cache import cache_dir, cache_key
+from genai.core.data import IterableSource, Partition
+from genai.core.errors import UserError
+from genai.core.files import make_folder
+from genai.core.filesystem import lock_file
 from genai.core.progress import ProgressBar
-from genai.core.terminal import one_line
-from genai.data.prepared import FORMAT, INDEX, MAX_SHARDS, Prepared, PreparedIndex
-from genai.modalities.base import Modality
-from genai.modalities.shards import Shard, ShardFile
-from genai.version import __version__
+from genai.data.prepared import INDEX, Prepared, PreparedIndex
+from genai.data.shard_writer import DataNodes, ShardWriter
 
-SETTINGS, RECORD = "settings.json", "part.json"
-SHARD_BYTES, SHARD_ITEMS = 256_000_000, 65_536
-"""Size of a shard, about, and most items of one."""
-FIT_EXAMPLES, FIT_BYTES = 4096, 64_000_000
-"""Examples, and bytes of them, that a tokenizer or statistics are computed from."""
-MAX_MESSAGES = 20
-"""Messages about unusable examples that are kept."""
-SPLITS = ("train", "val")
+LOCK, LOCK_INTERVAL = ".lock", 1.0
+"""Name of a file, and seconds between attempts to get it."""
 
 
-@dataclass(frozen=True)
-class DataNodes:
-    """Config nodes of a source and of the modality that packs it, and the packages whose classes are allowed."""
-
-    data: Mapping[str, Any]
-    modality: Mapping[str, Any]
-    plugins: Sequence[str] = ()
-
-    def build(self) -> tuple[Source, Modality]:
-        """Build both. Raises ``UserError``."""
-        source: Source = instantiate(self.data, Source, "data", plugins=self.plugins)  # type: ignore[type-abstract]
-        modality: Modality = instantiate(self.modality, Modality, "modality", plugins=self.plugins)  # type: ignore[type-abstract]
-        return source, modality
-
-
-def open_streamed(source: StreamedSource, nodes: DataNodes, state: Mapping[str, Any] | None = None) -> Prepared:
-    """Return a streamed source as one with splits, which are prepared in the cache if they are not there.
+def prepare_source(source: IterableSource, nodes: DataNodes, state: Mapping[str, Any] | None = None) -> Prepared:
+    """Return a source with splits, which are prepared in the cache if they are not there yet.
 
     Args:
         source: the data.
@@ -67,29 +38,23 @@ def open_streamed(source: StreamedSource, nodes: DataNodes, state: Mapping[str, 
     Raises:
         UserError: the data cannot be used.
     """
-    stamps = [part.stamp for part in source.parts()]
+    stamps = [partition.stamp for partition in source.partitions()]
     for folder_state in (None, state):  # the state is mostly the one that the data themselves give
         folder = cache_dir() / f"{cache_key('prepared', asdict(nodes), folder_state, stamps)}.shards"
         if (folder / INDEX).exists():
             prepared = Prepared(str(folder))
             if state is None or prepared.index.state == json.loads(json.dumps(state)):
                 return prepared
-    prepare(nodes, folder, 1, state)
+    prepare(nodes, folder, 1, state, wait=True)
     return Prepared(str(folder))
 
 
-@dataclass(frozen=True)
-class PartRecord:
-    """What is in the folder of a part: its shards, and the examples that could not be used."""
-
-    train: list[Shard]
-    val: list[Shard]
-    num_skipped: int
-    skipped: list[str]
-
-
 def prepare(
-    nodes: DataNodes, folder: Path, processes: int = 1, state: Mapping[str, Any] | None = None
+    nodes: DataNodes,
+    folder: Path,
+    processes: int = 1,
+    state: Mapping[str, Any] | None = None,
+    wait: bool = False,
 ) -> PreparedIndex:
     """Prepare data in a folder, or go on where an earlier call was stopped.
 
@@ -98,197 +63,63 @@ def prepare(
         folder: where ``genai.data.prepared.Prepared`` finds them.
         processes: number of processes.
         state: of the modality; ``None``: it is fitted to the data.
+        wait: whether to wait for another call that prepares the folder.
 
     Raises:
-        UserError: the data cannot be used, or the folder has others.
+        UserError: the data cannot be used, the folder has others, or another call prepares it.
         RunError: the disk is full.
     """
     source, modality = nodes.build()
-    preparation = Preparation(nodes, folder, source, modality)
-    parts = source.parts()
-    preparation.restore_or_fit(parts, state)
-    pending = [number for number, part in enumerate(parts) if preparation.record(part) is None]
-    if pending:
-        _prepare_parts(preparation, parts, pending, min(processes, len(pending)))
-    return preparation.write_index(parts)
+    writer = ShardWriter(nodes, folder, source, modality)
+    partitions = source.partitions()
+    with _lock_folder(folder, wait):
+        writer.restore_or_fit(partitions, state)
+        pending = [number for number, partition in enumerate(partitions) if writer.record(partition) is None]
+        if pending:
+            _prepare_partitions(writer, partitions, pending, min(processes, len(pending)))
+        return writer.write_index(partitions)
 
 
-def _prepare_parts(
-    preparation: "Preparation", parts: Sequence[SourcePart], pending: Sequence[int], processes: int
+@contextmanager
+def _lock_folder(folder: Path, wait: bool) -> Iterator[None]:
+    """Lock a folder, which is created. Raises ``UserError`` if another process has it and ``wait`` is not given."""
+    from filelock import Timeout
+
+    is_new = not folder.exists()
+    make_folder(folder)
+    while True:
+        try:
+            lock = lock_file(folder / LOCK)
+            break
+        except Timeout:
+            if not wait:
+                raise UserError(f"{folder} is being prepared by another process.") from None
+            time.sleep(LOCK_INTERVAL)
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / LOCK).unlink(missing_ok=True)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _prepare_partitions(
+    writer: "ShardWriter", partitions: Sequence[Partition], pending: Sequence[int], processes: int
 ) -> None:
-    """Prepare the parts with the numbers ``pending``. One process shows its progress within a part."""
+    """Prepare the partitions with the numbers ``pending``. One process shows its progress within a partition."""
     if processes == 1:
         for number in pending:
-            preparation.prepare_part(parts[number])
+            writer.write_partition(partitions[number])
         return
-    arguments = json.dumps([asdict(preparation.nodes), str(preparation.folder)])
+    arguments = json.dumps([asdict(writer.nodes), str(writer.folder)])
     with ExitStack() as stack:
-        bar = stack.enter_context(ProgressBar("preparing parts", len(pending)))
+        bar = stack.enter_context(ProgressBar("preparing partitions", len(pending)))
         pool = ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads)
         stack.callback(pool.shutdown, cancel_futures=True)
         for future in as_completed([pool.submit(_prepare_in_process, arguments, number) for number in pending]):
             future.result()
             bar.step()
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """Prepares the parts of a source in a folder, each by itself."""
-
-    nodes: DataNodes
-    folder: Path
-    source: Source
-    modality: Modality
-
-    def restore_or_fit(self, parts: Sequence[SourcePart], state: Mapping[str, Any] | None = None) -> None:
-        """Restore the state that the folder was begun with, or ``state``, or fit the modality to the first examples.
-
-        Raises:
-            UserError: the folder has other data, or there are no examples.
-        """
-        file = self.folder / SETTINGS
-        settings = json.loads(json.dumps({"data": self.nodes.data, "modality": self.nodes.modality}))
-        if file.exists():
-            before = parse_json(read_text(file, "tokenizer"), str(file))
-            if not isinstance(before, dict) or any(before.get(key) != value for key, value in settings.items()):
-                raise UserError(f"{self.folder} was begun with other data or other words: name a new folder, out=.")
-            self.modality.restore(before["state"])
-            return
-        if state is None:
-            self.modality.fit(_first_examples(parts), cache_dir())
-        else:
-            self.modality.restore(state)
-        make_folder(self.folder)
-        write_file(file, json.dumps({**settings, "state": self.modality.state()}))
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of what the shards depend on besides the examples."""
-        return cache_key(self.nodes.modality, self.modality.state())
-
-    def record(self, part: SourcePart) -> PartRecord | None:
-        """Return the record of a part; ``None`` if it is not complete."""
-        file = self.folder / self._part_name(part) / RECORD
-        if not file.exists():
-            return None
-        return read_dataclass(PartRecord, parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS))
-
-    def prepare_part(self, part: SourcePart) -> None:
-        """Write the shards of a part, and its record. Raises ``RunError`` if the disk is full."""
-        folder = self.folder / self._part_name(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        make_folder(folder)
-        errors = list[str]()
-        shards = {split: list(self._pack(part, split, folder, errors)) for split in SPLITS}
-        skipped = [one_line(short_text(message)) for message in errors[:MAX_MESSAGES]]
-        record = PartRecord(shards["train"], shards["val"], len(errors), skipped)
-        write_file(folder / RECORD, json.dumps(asdict(record)))
-
-    def _pack(self, part: SourcePart, split: str, folder: Path, errors: list[str]) -> Iterator[Shard]:
-        """Pack the examples of one split of a part; add to ``errors`` why others cannot be used."""
-        read = part.read.get(split)
-        examples = _usable(read(), errors) if read else iter(())
-        for number, first in enumerate(examples):
-            content_hash = cache_key(part.stamp, self.key, split, number)
-            packing = _ShardExamples(part.name, first, examples, content_hash, self._byte_ratio(first.media))
-            packed = self.modality.pack(packing, folder)
-            yield _describe_shard(folder, content_hash, len(packed))
-
-    def _byte_ratio(self, media: Any) -> float:
-        """Return how many bytes of a shard one byte of media becomes, about."""
-        return 1.0 if isinstance(media, str) else self.modality.encode(media).nbytes / max(1, media_bytes(media))
-
-    def write_index(self, parts: Sequence[SourcePart]) -> PreparedIndex:
-        """Write the index of all parts. Raises ``UserError`` if one of the splits is empty."""
-        records = [record for part in parts if (record := self.record(part))]
-        shards = {split: [shard for record in records for shard in getattr(record, split)] for split in SPLITS}
-        skipped = [message for record in records for message in record.skipped]
-        for split, members in shards.items():
-            if not members:
-                hint = " ".join(skipped[:3])
-                raise UserError(f"{one_line(self.source_name)}: the split '{split}' has no examples. {hint}".rstrip())
-        index = PreparedIndex(
-            format=FORMAT,
-            version=__version__,
-            modality=dict(self.nodes.modality),
-            state=dict(self.modality.state()),
-            source=self.source_name,
-            name=self.source.name,
-            license=self.source.license,
-            metrics=[name for name in self.source.metrics if name not in self.source.own_metrics],
-            train=shards["train"],
-            val=shards["val"],
-            num_skipped=sum(record.num_skipped for record in records),
-            skipped=skipped[:MAX_MESSAGES],
-        )
-        write_file(self.folder / INDEX, json.dumps(asdict(index)) + "\n")
-        return index
-
-    @property
-    def source_name(self) -> str:
-        """The data, for people."""
-        return str(self.nodes.data.get("path") or self.source.name or type(self.source).__name__)
-
-    def _part_name(self, part: SourcePart) -> str:
-        return f"part-{cache_key(part.stamp, self.key)}"
-
-
-class _ShardExamples(Split):
-    """The next examples of an iterator, as many as make a shard: a split that is read once."""
-
-    def __init__(
-        self, name: str, first: Example, rest: Iterator[Example], content_hash: str, byte_ratio: float
-    ) -> None:
-        super().__init__(name, SHARD_ITEMS, lambda index: first, content_hash)
-        object.__setattr__(self, "_examples", chain([first], rest))
-        object.__setattr__(self, "_byte_ratio", byte_ratio)
-
-    def __iter__(self) -> Iterator[Example]:
-        num_bytes = 0.0
-        for example in islice(self._examples, SHARD_ITEMS):  # type: ignore[attr-defined]
-            yield example
-            num_bytes += media_bytes(example.media) * self._byte_ratio  # type: ignore[attr-defined]
-            if num_bytes >= SHARD_BYTES:
-                return
-
-
-def media_bytes(media: Any) -> int:
-    """Return about how much memory media take, in bytes."""
-    if isinstance(media, str):
-        return len(media)
-    return sum(getattr(value, "nbytes", 0) for value in vars(media).values())
-
-
-def _usable(examples: Iterator[Example | UserError], errors: list[str]) -> Iterator[Example]:
-    for example in examples:
-        if isinstance(example, Example):
-            yield example
-        else:
-            errors.append(str(example))
-
-
-def _first_examples(parts: Sequence[SourcePart]) -> Split:
-    """Return the first training examples of the first parts. Raises ``UserError`` if there are none."""
-    errors, examples, num_bytes = list[str](), list[Example](), 0
-    readers = (part.read["train"] for part in parts if "train" in part.read)
-    for example in _usable(chain.from_iterable(read() for read in readers), errors):
-        examples.append(example)
-        num_bytes += media_bytes(example.media)
-        if len(examples) == FIT_EXAMPLES or num_bytes > FIT_BYTES:
-            break
-    if not examples:
-        raise UserError(f"data: there are no examples to train on. {' '.join(errors[:3])}".rstrip())
-    content_hash = cache_key("first", [part.stamp for part in parts[:1000]], len(examples))
-    return Split("train", len(examples), examples.__getitem__, content_hash)
-
-
-def _describe_shard(folder: Path, content_hash: str, items: int) -> Shard:
-    """Describe the entry of the cache's format that is new in a folder. Raises ``RunError`` if there is none."""
-    entries = sorted(folder.glob("*.sums"), key=lambda file: file.stat().st_mtime_ns)
-    if not entries:
-        raise RunError(f"cannot write in {folder}: is its disk full?")
-    files = [ShardFile(name, *content) for name, content in read_sums(entries[-1].with_suffix("")).items()]
-    return Shard(folder.name, content_hash, items, files)
 
 
 def _limit_threads() -> None:
@@ -297,17 +128,16 @@ def _limit_threads() -> None:
 
 
 @lru_cache(maxsize=1)
-def _build_in_process(arguments: str) -> tuple[Preparation, Sequence[SourcePart]]:
+def _build_in_process(arguments: str) -> tuple[ShardWriter, Sequence[Partition]]:
     nodes, folder = json.loads(arguments)
     data_nodes = DataNodes(**nodes)
     source, modality = data_nodes.build()
-    preparation, parts = Preparation(data_nodes, Path(folder), source, modality), source.parts()
-    preparation.restore_or_fit(parts)
-    return preparation, parts
+    writer, partitions = ShardWriter(data_nodes, Path(folder), source, modality), source.partitions()
+    writer.restore_or_fit(partitions)
+    return writer, partitions
 
 
 def _prepare_in_process(arguments: str, number: int) -> None:
-    """Prepare one part in a process of its own."""
-    preparation, parts = _build_in_process(arguments)
-    preparation.prepare_part(parts[number])
-
+    """Prepare one partition in a process of its own."""
+    writer, partitions = _build_in_process(arguments)
+    writer.write_partition(partitions[number])

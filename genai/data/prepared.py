@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
-
-from annotated_types import Le
+from typing import Any
 
 from genai.core.cache import cache_key
 from genai.core.data import Example, PackedDataset, Source, Split
-from genai.core.errors import UserError, short_text
+from genai.core.errors import UserError, short_repr, short_text
 from genai.core.files import is_address, read_text
 from genai.core.instantiate import instantiate, read_dataclass
 from genai.core.plain_data import parse_json
@@ -40,7 +39,7 @@ class PreparedIndex:
         num_skipped, skipped: number of examples that could not be used, and messages about the first.
     """
 
-    format: Annotated[int, Le(FORMAT)]
+    format: int
     version: str = ""
     modality: dict[str, Any]
     state: dict[str, Any]
@@ -61,18 +60,26 @@ class PreparedIndex:
     def read(cls, file: Path) -> "PreparedIndex":
         """Read an index. Raises ``UserError`` naming what is wrong with it."""
         try:
-            return read_dataclass(cls, parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS))
+            values = parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS)
+            if isinstance(values, dict) and values.get("format") != FORMAT:
+                raise UserError(f"its format is {short_repr(values.get('format'))}; this version reads {FORMAT}.")
+            return read_dataclass(cls, values)
         except UserError as error:
             raise UserError(f"{file} is no index of prepared data: {error}") from error
 
     def create_modality(self) -> Modality:
         """Return the modality that packed the shards. Raises ``UserError``."""
         modality: Modality = instantiate(self.modality, Modality, "modality")  # type: ignore[type-abstract]
-        try:
-            modality.restore(self.state)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:  # the state may be of any shape
-            raise UserError(f"the state of its modality cannot be used ({short_text(str(error))}).") from error
+        restore_state(modality, self.state)
         return modality
+
+
+def restore_state(modality: Modality, state: Any) -> None:
+    """Restore the state of a modality from a file. Raises ``UserError`` if it is of any other shape."""
+    try:
+        modality.restore(state)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"the state of the modality cannot be used ({short_text(str(error))}).") from error
 
 
 class Prepared(Source):
@@ -89,7 +96,7 @@ class Prepared(Source):
         UserError: there is no such folder, or its index cannot be used.
     """
 
-    media = object
+    media: type[Any] = object  # type: ignore[misc]
 
     def __init__(self, path: str, cache_gb: float | None = None) -> None:
         self.path = path
@@ -113,11 +120,10 @@ class Prepared(Source):
     def description(self) -> str:
         size = sum(shard.num_bytes for shard in (*self.index.train, *self.index.val))
         num_shards = len(self.index.train) + len(self.index.val)
+        counts = f"{len(self.train):,} items to train on, {len(self.val):,} held out"
         skipped = f", {self.index.num_skipped:,} skipped" * bool(self.index.num_skipped)
-        return one_line(
-            f"{short_text(self.index.source)}: {len(self.train):,} items to train on, {len(self.val):,} held out{skipped}; "
-            f"prepared, {num_shards:,} shards of {size / 1e6:,.1f} MB together"
-        )
+        shards = f"prepared, {num_shards:,} shards of {size / 1e6:,.1f} MB together"
+        return one_line(f"{short_text(self.index.source)}: {counts}{skipped}; {shards}")
 
     def _make_split(self, name: str, shards: Sequence[Shard]) -> Split:
         split = PreparedSplit(self, shards)
@@ -166,7 +172,7 @@ def _differences(packer: Modality, other: Modality) -> str:
     """Return the settings of the modality that packed data in which another one differs, as words."""
     if type(packer) is not type(other):
         return f"{type(packer).__name__}, not {type(other).__name__}"
-    plain = (bool, int, float, str, list)
-    names = [name for name, value in vars(packer).items() if isinstance(value, plain) and not name.startswith("_")]
-    changed = [name for name in names if getattr(packer, name) != getattr(other, name, None)]
+    values = {name: getattr(packer, name) for name in signature(type(packer)).parameters if hasattr(packer, name)}
+    plain = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | list)}
+    changed = [name for name, value in plain.items() if value != getattr(other, name, None)]
     return " ".join(f"modality.{name}={getattr(packer, name)}" for name in changed)

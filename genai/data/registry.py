@@ -23,10 +23,12 @@ def source_classes() -> dict[str, tuple[type[Source], ...]]:
 
 def compatible_data(modality: type[Modality]) -> list[str]:
     """Return the names of the data sources for ``modality``."""
+    names = {name for name, cls in modality_classes().items() if issubclass(modality, cls)}
     return [
         name
         for name, sources in source_classes().items()
-        if any(source.media is object or issubclass(source.media, modality.media) for source in sources)
+        if any(issubclass(source.media, modality.media) for source in sources)
+        or (sources[0].media is object and (not (variants := _variants(name)) or names & variants))
     ]
 
 
@@ -38,13 +40,18 @@ def modality_classes(plugins: tuple[str, ...] = ()) -> dict[str, type[Modality]]
     return {name: import_class(target, Modality, "modality", plugins) for name, target in targets.items()}  # type: ignore[type-abstract]
 
 
+def _variants(name: str) -> set[str]:
+    """Return the modalities for which a data config has variants; empty if it has none."""
+    return {file.stem for file in (config_dir() / "data" / name).glob("*.yaml")}
+
+
 def _targets() -> dict[str, list[str]]:
     """Return ``_target_`` of each data config, or of its variants, which are in a folder of its name."""
     targets = {}
     for file in sorted((config_dir() / "data").glob("*.yaml")):
         node = _read_yaml(file)
-        variants = sorted(file.with_suffix("").glob("*.yaml"))
-        nodes = [node] if "_target_" in node else [_read_yaml(variant) for variant in variants]
+        files = (file.with_suffix("") / f"{variant}.yaml" for variant in sorted(_variants(file.stem)))
+        nodes = [node] if "_target_" in node else [_read_yaml(variant) for variant in files]
         targets[file.stem] = [node["_target_"] for node in nodes]
     return targets
 

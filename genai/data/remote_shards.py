@@ -57,7 +57,7 @@ class RemoteShards(ShardFolder):
         """Return the folder that has copies of the files of a shard. Raises ``UserError`` if one cannot be copied."""
         folder = self.path / shard.folder
         if find_problem(folder, shard):
-            self._make_room(shard)
+            self._remove_oldest(shard)
             for file in shard.files:
                 self._copy(f"{shard.folder}/{file.name}", file.size)
             self._copy(f"{shard.folder}/{_sums(folder, shard).name}", MAX_BYTES["line"])
@@ -80,7 +80,7 @@ class RemoteShards(ShardFolder):
                 self.fetch(shard)
 
     def _copy(self, name: str, max_bytes: int) -> Path:
-        """Copy a file of at most ``max_bytes``. Raises ``UserError`` naming the address of one that cannot be copied."""
+        """Copy a file of at most ``max_bytes``. Raises ``UserError`` naming its address."""
         address, path = f"{self.address}/{name}", self.path / name
         temporary = temporary_path(path)
         try:
@@ -100,17 +100,17 @@ class RemoteShards(ShardFolder):
             temporary.unlink(missing_ok=True)
         return path
 
-    def _make_room(self, shard: Shard) -> None:
+    def _remove_oldest(self, shard: Shard) -> None:
         """Remove the oldest copies if those of a new shard do not fit into ``cache_gb``."""
         if self.max_bytes is None:
             return
         copies = sorted((sums.stat().st_mtime, sums) for sums in self.path.glob("part-*/*.sums"))
         sizes = {sums: sum(file.stat().st_size for file in sums.parent.glob(f"{_stem(sums)}.*")) for _, sums in copies}
-        excess = sum(sizes.values()) + shard.num_bytes - self.max_bytes
+        num_bytes = sum(sizes.values()) + shard.num_bytes - self.max_bytes
         for _, sums in copies:
-            if excess <= 0:
+            if num_bytes <= 0:
                 return
-            excess -= sizes[sums]
+            num_bytes -= sizes[sums]
             for file in (sums, *sums.parent.glob(f"{_stem(sums)}.*")):  # what is not listed in sums is not used
                 file.unlink(missing_ok=True)
 

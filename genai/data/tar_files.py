@@ -4,12 +4,12 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, SourcePart, StreamedSource, held_out
+from genai.core.data import Example, IterableSource, Partition, held_out
 from genai.core.errors import UserError, short_text
 from genai.core.files import MAX_BYTES, check_file
 from genai.core.plain_data import parse_json
@@ -21,7 +21,7 @@ CAPTION_SUFFIXES = (".txt", ".caption", ".cls")
 CAPTION_FIELDS = ("caption", "text", "prompt")
 
 
-class TarFiles(StreamedSource):
+class TarFiles(IterableSource):
     """Examples in tar files: ``000.jpg``, ``000.txt``, ``001.jpg``, ...
 
     The prompt of an example is its file ``.txt``, ``.caption`` or ``.cls``, else ``caption``, ``text`` or ``prompt`` of
@@ -36,18 +36,16 @@ class TarFiles(StreamedSource):
         UserError: there is no tar file.
     """
 
-    media = object
+    media: type[Any] = object  # type: ignore[misc]
 
-    def __init__(
-        self, path: str, reader: MediaReader, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1
-    ) -> None:
+    def __init__(self, path: str, reader: MediaReader, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
         self.path, self.reader, self.val_fraction = path, reader, val_fraction
         self.media, self.metrics = reader.media, reader.metrics
 
-    def parts(self) -> Sequence[SourcePart]:
-        files, _ = find_texts(self.path, (".tar",))
+    def partitions(self) -> Sequence[Partition]:
+        files, _ = find_texts(self.path, (".tar",), noun="tar file")
         return [
-            SourcePart(
+            Partition(
                 file.name,
                 cache_key("tar", file.name, *_size_and_time(file), self.val_fraction, self.reader.options),
                 {split: partial(self._read, file, split == "val") for split in ("train", "val")},

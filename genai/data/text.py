@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
 
-from genai.core.data import Example, SourcePart, Split, SplitSource
+from genai.core.data import Example, Partition, Split, SplitSource
 from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
 from genai.data.text_documents import read_documents, with_plain_line_ends
-from genai.data.text_parts import text_parts
+from genai.data.text_partitions import text_partitions
 from genai.data.text_split import split_documents
 from genai.media.text import Document
 
@@ -75,13 +75,13 @@ class TextFolder(SplitSource):
         """Return the files to read, in order, and errors about folders. Raises ``UserError`` if there are no files."""
         return find_texts(self.path, SUFFIXES)
 
-    def parts(self) -> Sequence[SourcePart]:
+    def partitions(self) -> Sequence[Partition]:
         """Return parts that are read without holding all texts in memory.
 
         Then each document is held out or not by its own hash, and large text files are cut into several documents.
         """
         files, _ = self.files()
-        return text_parts(files, self.field, self.documents, self.val_fraction)
+        return text_partitions(files, self.field, self.documents, self.val_fraction)
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -142,13 +142,16 @@ class Stdlib(TextFolder):
         return [file for file in files if not excluded & set(file.relative_to(root).parts)], []
 
 
-def find_texts(name: str, suffixes: Collection[str], key: str = "data.path") -> tuple[list[Path], list[str]]:
+def find_texts(
+    name: str, suffixes: Collection[str], key: str = "data.path", noun: str = "text"
+) -> tuple[list[Path], list[str]]:
     """Return the files that an option names, in order, and errors about folders.
 
     Args:
         name: a file, a folder or a glob.
         suffixes: of the files that a folder is searched for.
         key: name of the option.
+        noun: what the files hold, for messages.
 
     Raises:
         UserError: there are no files.
@@ -163,7 +166,7 @@ def find_texts(name: str, suffixes: Collection[str], key: str = "data.path") -> 
         matches = sort_paths(file for file in files if file.suffix.lower() in suffixes)
         if not matches:
             hint = " ".join(["", *errors[:3]])
-            raise UserError(f"{key}={name}: no text in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}")
+            raise UserError(f"{key}={name}: no {noun} in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}")
         return matches, errors
     files, errors = expand_glob(path)
     matches = sort_paths(file for file in files if not file.is_dir())

@@ -161,14 +161,14 @@ class ShardedDataset:
 def _packed_split(shard: Shard, folder: Path) -> Split:
     """Return the split that a shard was packed from, without its examples: ``Modality.pack`` finds its files."""
 
-    def refuse(index: int) -> NoReturn:
+    def load(index: int) -> NoReturn:
         file = shard.files[0]
         raise UserError(f"{folder / file.name} is damaged, or of other settings: {file.summary}.")
 
-    return _SealedSplit("shard", shard.items, refuse, shard.content_hash)
+    return _PackedSplit("shard", shard.items, load, shard.content_hash)
 
 
-class _SealedSplit(Split):
+class _PackedSplit(Split):
     """A split whose first example can be asked for its type, and none be read."""
 
     def __getitem__(self, index: int) -> Example:
@@ -211,4 +211,3 @@ def item_tensor(batch: Batch) -> Tensor:
 def decode_item(modality: Modality, packed: PackedDataset, index: int) -> Any:
     """Return the media of an item."""
     return modality.decode(item_tensor(packed.batch([index], None)))
-

@@ -9,12 +9,13 @@ import torch
 
 from genai.adapters.lora import LoRA
 from genai.cli.compose import CommandConfig, model_nodes
-from genai.core.data import Source, StreamedSource
+from genai.core.data import IterableSource, Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import Factory, import_class
-from genai.data.prepare import DataNodes, open_streamed
+from genai.data.prepare import prepare_source
 from genai.data.registry import compatible_data, source_classes
+from genai.data.shard_writer import DataNodes
 from genai.inference.build import SkipInit
 from genai.methods.base import Method
 from genai.modalities.base import Modality
@@ -88,8 +89,8 @@ class TrainingParts:
     def build_source(self, state: Mapping[str, Any] | None = None) -> Source:
         """Read the data; ``state``: of the modality of a model that is trained on. Raises ``UserError``."""
         source = self.data.build(None if self.examples is None else {"examples": self.examples})
-        if isinstance(source, StreamedSource):
-            source = open_streamed(source, self.nodes, state)
+        if isinstance(source, IterableSource):
+            source = prepare_source(source, self.nodes, state)
         _check_source_media(source.media, type(self.modality), type(source).__name__)
         _check_splits(source)
         return source

@@ -196,7 +196,7 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["ckpt=bare.ckpt"], "is not in a run folder"),
         (
             ["ckpt=bare.ckpt", "data=world"],
-            "data=world does not exist for modality=text. There are: chat, preferences, stdlib",
+            "data=world does not exist for modality=text. There are: chat, preferences, prepared, stdlib",
         ),
         (["ckpt=bare.ckpt", "data=image_folder", "data.path=."], "of type Picture, which Text does not support"),
         (["data=text_foldr"], "Did you mean 'text_folder'"),

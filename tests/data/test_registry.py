@@ -21,7 +21,8 @@ def test_a_member_of_several_forms_is_one_name() -> None:
 def test_what_fits_a_modality() -> None:
     assert modality_classes()["image"] is Image and modality_classes()["text"] is Text
     assert "world" in compatible_data(Image) and "stdlib" not in compatible_data(Image)
-    assert compatible_data(Text) == ["chat", "preferences", "stdlib", "tasks", "text_folder"]
+    assert compatible_data(Text) == ["chat", "preferences", "prepared", "stdlib", "tasks", "text_folder", "webdataset"]
+    assert "parquet" in compatible_data(Image)
 
 
 def test_the_world_takes_the_form_of_the_modality() -> None:

@@ -25,7 +25,7 @@ MEMBERS = {
         "tiny": ["model.network.layers=1", "model.network.width=16"],
     },
     "image": {
-        "data": ["world", "image_folder", "torchvision", "arrays"],
+        "data": ["world", "image_folder", "torchvision", "arrays", "webdataset", "parquet", "prepared"],
         "model": ["diffusion", "video_diffusion", "gan"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
@@ -59,6 +59,9 @@ DATA = {
     "world_soundtrack": ["data.items=16"],
     "image_folder": ["data.path={pictures}"],
     "arrays": ["data.path={arrays}/pictures.npy"],
+    "webdataset": ["data.path={tars}", "data.val_fraction=0.4"],
+    "parquet": ["data.path={tables}", "data.val_fraction=0.4"],
+    "prepared": ["data.path={prepared}"],
     "torchvision": ["data.path={fashion}", "data.name=FashionMNIST"],
     "audio_folder": ["data.path={sounds}"],
     "torchaudio": ["data.path={yesno}", "data.name=YESNO"],
@@ -81,7 +84,8 @@ DATA = {
     ],
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
-PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "fashion", "arrays", "sounds", "yesno", "films")
+PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "tars", "tables", "prepared")
+PLACES += ("fashion", "arrays", "sounds", "yesno", "films")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),

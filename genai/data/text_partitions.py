@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, SourcePart, held_out
+from genai.core.data import Example, Partition, held_out
 from genai.core.errors import UserError
 from genai.core.files import MAX_BYTES, open_file
 from genai.data.parquet_rows import ParquetGroup, list_groups
@@ -93,7 +93,7 @@ class TextRows:
             yield UserError(str(error))
 
 
-def text_parts(files: Sequence[Path], field: str, documents: str, val_fraction: float) -> list[SourcePart]:
+def text_partitions(files: Sequence[Path], field: str, documents: str, val_fraction: float) -> list[Partition]:
     """Return the parts of text files.
 
     Args:
@@ -111,7 +111,7 @@ def text_parts(files: Sequence[Path], field: str, documents: str, val_fraction: 
             size = text_range.stop - text_range.start if isinstance(text_range, TextRange) else PART_BYTES
         groups[-1].append(text_range)
     return [
-        SourcePart(
+        Partition(
             group[0].name,
             cache_key("text", [member.stamp for member in group], field, documents, val_fraction),
             {

@@ -1,0 +1,220 @@
+"""Writing the shards of a partition of the data, by itself; and the index of all.
+
+Each partition has a folder of its own. Its record is written last, so a partition is complete, or it is made again.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from genai.core.cache import cache_dir, cache_key, read_sums
+from genai.core.data import Example, Partition, Source, Split
+from genai.core.errors import RunError, UserError, short_text
+from genai.core.files import make_folder, read_text, write_file
+from genai.core.instantiate import instantiate, read_dataclass
+from genai.core.plain_data import parse_json
+from genai.core.terminal import one_line
+from genai.data.prepared import FORMAT, INDEX, MAX_SHARDS, PreparedIndex, restore_state
+from genai.modalities.base import Modality
+from genai.modalities.shards import Shard, ShardFile
+from genai.version import __version__
+
+SETTINGS, RECORD = "settings.json", "part.json"
+SHARD_BYTES, SHARD_ITEMS = 256_000_000, 65_536
+"""Size of a shard, about, and most examples of one; texts are only measured."""
+FIT_EXAMPLES, FIT_BYTES = 4096, 64_000_000
+"""Examples, and bytes of them, that a tokenizer or statistics are computed from."""
+MAX_MESSAGES = 20
+"""Messages about unusable examples that are kept."""
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class DataNodes:
+    """Config nodes of a source and of the modality that packs it, and the packages whose classes are allowed."""
+
+    data: Mapping[str, Any]
+    modality: Mapping[str, Any]
+    plugins: Sequence[str] = ()
+
+    def build(self) -> tuple[Source, Modality]:
+        """Build both. Raises ``UserError``."""
+        source: Source = instantiate(self.data, Source, "data", plugins=self.plugins)  # type: ignore[type-abstract]
+        modality: Modality = instantiate(self.modality, Modality, "modality", plugins=self.plugins)  # type: ignore[type-abstract]
+        return source, modality
+
+
+@dataclass(frozen=True)
+class PartitionRecord:
+    """What is in the folder of a partition: its shards, and the examples that could not be used."""
+
+    train: list[Shard]
+    val: list[Shard]
+    num_skipped: int
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Writes the partitions of a source to a folder, each by itself."""
+
+    nodes: DataNodes
+    folder: Path
+    source: Source
+    modality: Modality
+
+    def restore_or_fit(self, partitions: Sequence[Partition], state: Mapping[str, Any] | None = None) -> None:
+        """Restore the state that the folder was begun with, or ``state``, or fit the modality to the first examples.
+
+        Raises:
+            UserError: the folder has other data, or there are no examples.
+        """
+        file = self.folder / SETTINGS
+        settings = json.loads(json.dumps({"data": self.nodes.data, "modality": self.nodes.modality}))
+        if file.exists():
+            before = parse_json(read_text(file, "tokenizer"), str(file))
+            if not isinstance(before, dict) or any(before.get(key) != value for key, value in settings.items()):
+                raise UserError(f"{self.folder} was begun with other data or other words: name a new folder, out=.")
+            restore_state(self.modality, before.get("state"))
+            return
+        if state is None:
+            self.modality.fit(_first_examples(partitions), cache_dir())
+        else:
+            self.modality.restore(state)
+        make_folder(self.folder)
+        write_file(file, json.dumps({**settings, "state": self.modality.state()}))
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of what the shards depend on besides the examples."""
+        return cache_key(self.nodes.modality, self.modality.state())
+
+    def record(self, partition: Partition) -> PartitionRecord | None:
+        """Return the record of a partition; ``None`` if it is not complete."""
+        file = self.folder / self._partition_name(partition) / RECORD
+        if not file.exists():
+            return None
+        return read_dataclass(PartitionRecord, parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS))
+
+    def write_partition(self, partition: Partition) -> None:
+        """Write the shards of a partition, and its record. Raises ``RunError`` if the disk is full."""
+        folder = self.folder / self._partition_name(partition)
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        errors = list[str]()
+        shards = {split: list(self._pack(partition, split, folder, errors)) for split in SPLITS}
+        skipped = [one_line(short_text(message)) for message in errors[:MAX_MESSAGES]]
+        record = PartitionRecord(shards["train"], shards["val"], len(errors), skipped)
+        write_file(folder / RECORD, json.dumps(asdict(record)))
+
+    def _pack(self, partition: Partition, split: str, folder: Path, errors: list[str]) -> Iterator[Shard]:
+        """Pack the examples of one split of a partition; add to ``errors`` why others cannot be used."""
+        read = partition.read.get(split)
+        examples = _skip_errors(read(), errors) if read else iter(())
+        for number, first in enumerate(examples):
+            content_hash = cache_key(partition.stamp, self.key, split, number)
+            packing = _ShardExamples(partition.name, first, examples, content_hash, self._byte_ratio(first.media))
+            packed = self.modality.pack(packing, folder)
+            yield _describe_shard(folder, content_hash, len(packed))
+
+    def _byte_ratio(self, media: Any) -> float:
+        """Return how many bytes of a shard one byte of media becomes, about."""
+        return 1.0 if isinstance(media, str) else self.modality.encode(media).nbytes / max(1, media_bytes(media))
+
+    def write_index(self, partitions: Sequence[Partition]) -> PreparedIndex:
+        """Write the index of all partitions. Raises ``UserError`` if one of the splits is empty."""
+        records = [record for partition in partitions if (record := self.record(partition))]
+        shards = {split: [shard for record in records for shard in getattr(record, split)] for split in SPLITS}
+        skipped = [message for record in records for message in record.skipped]
+        for split, members in shards.items():
+            if not members:
+                hint = " ".join(skipped[:3])
+                raise UserError(f"{one_line(self.source_name)}: the split '{split}' has no examples. {hint}".rstrip())
+        index = PreparedIndex(
+            format=FORMAT,
+            version=__version__,
+            modality=dict(self.nodes.modality),
+            state=dict(self.modality.state()),
+            source=self.source_name,
+            name=self.source.name,
+            license=self.source.license,
+            metrics=[name for name in self.source.metrics if name not in self.source.own_metrics],
+            train=shards["train"],
+            val=shards["val"],
+            num_skipped=sum(record.num_skipped for record in records),
+            skipped=skipped[:MAX_MESSAGES],
+        )
+        write_file(self.folder / INDEX, json.dumps(asdict(index)) + "\n")
+        return index
+
+    @property
+    def source_name(self) -> str:
+        """The data, for people."""
+        return str(self.nodes.data.get("path") or self.source.name or type(self.source).__name__)
+
+    def _partition_name(self, partition: Partition) -> str:
+        return f"part-{cache_key(partition.stamp, self.key)}"
+
+
+class _ShardExamples(Split):
+    """The next examples of an iterator, as many as make a shard: a split that is read once."""
+
+    def __init__(
+        self, name: str, first: Example, rest: Iterator[Example], content_hash: str, byte_ratio: float
+    ) -> None:
+        super().__init__(name, SHARD_ITEMS, lambda index: first, content_hash)
+        object.__setattr__(self, "_examples", chain([first], rest))
+        object.__setattr__(self, "_byte_ratio", byte_ratio)
+
+    def __iter__(self) -> Iterator[Example]:
+        num_bytes = 0.0
+        examples: Iterator[Example] = self._examples  # type: ignore[attr-defined]
+        for example in examples if isinstance(self[0].media, str) else islice(examples, SHARD_ITEMS):
+            yield example
+            num_bytes += media_bytes(example.media) * self._byte_ratio  # type: ignore[attr-defined]
+            if num_bytes >= SHARD_BYTES:
+                return
+
+
+def media_bytes(media: Any) -> int:
+    """Return about how much memory media take, in bytes."""
+    if isinstance(media, str):
+        return len(media)
+    return sum(getattr(value, "nbytes", 0) for value in vars(media).values())
+
+
+def _skip_errors(examples: Iterator[Example | UserError], errors: list[str]) -> Iterator[Example]:
+    for example in examples:
+        if isinstance(example, Example):
+            yield example
+        else:
+            errors.append(str(example))
+
+
+def _first_examples(partitions: Sequence[Partition]) -> Split:
+    """Return the first training examples of the first partitions. Raises ``UserError`` if there are none."""
+    errors, examples, num_bytes = list[str](), list[Example](), 0
+    readers = (partition.read["train"] for partition in partitions if "train" in partition.read)
+    for example in _skip_errors(chain.from_iterable(read() for read in readers), errors):
+        examples.append(example)
+        num_bytes += media_bytes(example.media)
+        if len(examples) == FIT_EXAMPLES or num_bytes > FIT_BYTES:
+            break
+    if not examples:
+        raise UserError(f"data: there are no examples to train on. {' '.join(errors[:3])}".rstrip())
+    content_hash = cache_key("first", [partition.stamp for partition in partitions[:1000]], len(examples))
+    return Split("train", len(examples), examples.__getitem__, content_hash)
+
+
+def _describe_shard(folder: Path, content_hash: str, items: int) -> Shard:
+    """Describe the entry of the cache's format that is new in a folder. Raises ``RunError`` if there is none."""
+    entries = sorted(folder.glob("*.sums"), key=lambda file: file.stat().st_mtime_ns)
+    if not entries:
+        raise RunError(f"cannot write in {folder}: is its disk full?")
+    files = [ShardFile(name, *content) for name, content in read_sums(entries[-1].with_suffix("")).items()]
+    return Shard(folder.name, content_hash, items, files)

@@ -1,0 +1,125 @@
+"""Preparing data: in one process or several, again after a stop, and not into a folder of other data."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genai.cli.compose import compose
+from genai.core.data import Example
+from genai.core.errors import UserError
+from genai.core.filesystem import lock_file
+from genai.data import shard_writer
+from genai.data.prepare import LOCK, prepare, prepare_source
+from genai.data.prepared import INDEX, Prepared
+from genai.data.shard_writer import DataNodes
+from genai.data.tar_files import TarFiles
+
+
+def nodes(*words: str) -> DataNodes:
+    values = compose("train", list(words)).values
+    return DataNodes(values["data"], values["modality"])
+
+
+@pytest.fixture
+def tar_nodes(tars: Path) -> DataNodes:
+    words = ("modality=image", "modality.size=8", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.4")
+    return nodes(*words)
+
+
+def shards(folder: Path) -> dict[str, Any]:
+    index = json.loads((folder / INDEX).read_text())
+    return {split: sorted(str(shard["files"]) for shard in index[split]) for split in ("train", "val")}
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_same(tar_nodes: DataNodes, tmp_path: Path) -> None:
+    prepare(tar_nodes, tmp_path / "one")
+    prepare(tar_nodes, tmp_path / "two", processes=2)
+    assert shards(tmp_path / "one") == shards(tmp_path / "two")
+
+
+def test_a_stopped_call_goes_on(tar_nodes: DataNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tar_nodes, tmp_path / "whole")
+    read, calls = TarFiles._read, []
+
+    def stop(self: TarFiles, file: Path, is_val: bool) -> Iterator[Example | UserError]:
+        calls.append(file.name)
+        for number, example in enumerate(read(self, file, is_val)):
+            if file.name == "1.tar" and is_val and number == 0:
+                raise KeyboardInterrupt
+            yield example
+
+    monkeypatch.setattr(TarFiles, "_read", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tar_nodes, tmp_path / "part")
+    assert not (tmp_path / "part" / INDEX).exists() and not (tmp_path / "part" / LOCK).exists()
+    monkeypatch.setattr(TarFiles, "_read", read)
+    calls.clear()
+    monkeypatch.setattr(TarFiles, "_read", lambda *words: calls.append(words[1].name) or read(*words))
+    prepare(tar_nodes, tmp_path / "part")
+    assert set(calls) == {"1.tar"}  # the other one was complete
+    assert shards(tmp_path / "part") == shards(tmp_path / "whole")
+
+
+def test_other_words_need_another_folder(tar_nodes: DataNodes, tars: Path, tmp_path: Path) -> None:
+    prepare(tar_nodes, tmp_path / "data")
+    other = DataNodes(tar_nodes.data, {**tar_nodes.modality, "size": 16})
+    with pytest.raises(UserError, match="was begun with other data or other words"):
+        prepare(other, tmp_path / "data")
+
+
+def test_a_folder_is_prepared_by_one_call_at_a_time(tar_nodes: DataNodes, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    lock = lock_file(tmp_path / "data" / LOCK)
+    with pytest.raises(UserError, match="is being prepared by another process"):
+        prepare(tar_nodes, tmp_path / "data")
+    lock.release()
+
+
+def test_a_mistake_leaves_no_folder(tmp_path: Path) -> None:
+    words = ("modality=image", "data=webdataset", f"data.path={tmp_path}")
+    with pytest.raises(UserError, match="no tar file in this folder"):
+        prepare(nodes(*words), tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_data_without_validation_examples_are_an_error(tars: Path, tmp_path: Path) -> None:
+    words = ("modality=image", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.0001")
+    with pytest.raises(UserError, match="the split 'val' has no examples"):
+        prepare(nodes(*words), tmp_path / "data")
+
+
+def test_examples_fill_several_shards(tar_nodes: DataNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tar_nodes, tmp_path / "one")
+    monkeypatch.setattr(shard_writer, "SHARD_ITEMS", 2)
+    prepare(tar_nodes, tmp_path / "many")
+    one, many = Prepared(str(tmp_path / "one")), Prepared(str(tmp_path / "many"))
+    assert len(many.index.train) > len(one.index.train) and len(many.train) == len(one.train)
+    monkeypatch.setattr(shard_writer, "SHARD_ITEMS", 100)
+    monkeypatch.setattr(shard_writer, "SHARD_BYTES", 8 * 8 * 3)
+    prepare(tar_nodes, tmp_path / "small")
+    assert len(Prepared(str(tmp_path / "small")).index.train) == len(one.train)
+
+
+def test_iterable_data_are_prepared_once(tar_nodes: DataNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.data.prepare.cache_dir", lambda: tmp_path)
+    source, _ = tar_nodes.build()
+    assert isinstance(source, TarFiles)
+    first = prepare_source(source, tar_nodes)
+    monkeypatch.setattr(TarFiles, "_read", lambda *words: pytest.fail("it is read again"))
+    again = prepare_source(source, tar_nodes)
+    assert first.train.content_hash == again.train.content_hash
+    assert prepare_source(source, tar_nodes, first.index.state).path == first.path  # a model's own state
+
+
+def test_texts_are_prepared_with_a_tokenizer_of_their_beginning(corpus: Path, tmp_path: Path) -> None:
+    words = ("modality=text", "modality.tokenizer=bpe", "modality.vocab_size=300", "modality.block=16")
+    text = nodes(*words, "data=text_folder", f"data.path={corpus}", "data.documents=lines")
+    prepare(text, tmp_path / "data")
+    source = Prepared(str(tmp_path / "data"))
+    assert source.modality.state()["vocab_size"] == 300
+    assert "the cat" in "".join(str(example.media) for example in source.train) or "cat" in str(source.train[0].media)
+    prepare(text, tmp_path / "data")  # nothing to do
