@@ -178,8 +178,11 @@ def _stamp(status: os.stat_result) -> list[int]:
 
 def read_sums(path: Path) -> dict[str, tuple[int, str]]:
     """Return size and sha256 of the files of an entry, by their names. Raises ``UserError``."""
-    sums = parse_json(read_text(_sums_file(path), "line"), path.name)
-    return {path.with_suffix(suffix).name: (size, digest) for suffix, (size, digest, *_) in sums.items()}
+    sums = parse_json(read_text(_sums_file(path), "line"), str(_sums_file(path)))
+    try:
+        return {path.with_suffix(suffix).name: (size, digest) for suffix, (size, digest, *_) in sums.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{_sums_file(path)} holds no sums.") from error
 
 
 def _sums_file(path: Path) -> Path:

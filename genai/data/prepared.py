@@ -78,7 +78,7 @@ def restore_state(modality: Modality, state: Any) -> None:
     """Restore the state of a modality from a file. Raises ``UserError`` if it is of any other shape."""
     try:
         modality.restore(state)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"the state of the modality cannot be used ({short_text(str(error))}).") from error
 
 

@@ -1,7 +1,8 @@
 """Packed data in shards: many packed data sets of a modality behind one index, of which a few are open at a time."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from genai.core.batch import Batch
 from genai.core.cache import read_sums
-from genai.core.data import Example, ItemRandom, PackedDataset, Split
-from genai.core.errors import UserError
+from genai.core.data import Example, ItemRandom, PackedDataset, Split, packed_prompts
+from genai.core.errors import UserError, short_text
 from genai.core.shard_order import WINDOW, ShardOrder
 from genai.modalities.base import Modality
 
@@ -139,9 +140,15 @@ class ShardedDataset:
             part_random = random and ItemRandom(
                 random.seed, [random.epochs[row] for row in selected], [random.indices[row] for row in selected]
             )
-            parts.append(self._shard(number).batch(local, part_random))
+            with _name_file(self._path(number)):
+                parts.append(self._shard(number).batch(local, part_random))
             rows += selected
         return _join(parts, rows) if len(parts) > 1 else parts[0]
+
+    def _path(self, number: int) -> Path:
+        """Return the path of the first file of a shard."""
+        shard = self.shards[number]
+        return self.place.path / shard.folder / shard.files[0].name
 
     def _shard(self, number: int) -> PackedDataset:
         """Return an open shard. Raises ``UserError`` naming the file of one that is missing or damaged."""
@@ -151,11 +158,22 @@ class ShardedDataset:
             folder = self.place.fetch(shard)
             packed = self.modality.pack(_packed_split(shard, folder), folder)
             if len(packed) != shard.items:
-                raise UserError(f"{folder / shard.files[0].name} has {len(packed):,} items, not {shard.items:,}.")
+                raise UserError(f"{self._path(number)} has {len(packed):,} items, not {shard.items:,}.")
+            if not all(isinstance(prompt, str) for prompt in packed_prompts(packed)):
+                raise UserError(f"{self._path(number)}: its prompts are not texts.")
         self._open[number] = packed
         while len(self._open) > MAX_OPEN:
             self._open.popitem(last=False)
         return packed
+
+
+@contextmanager
+def _name_file(path: Path) -> Iterator[None]:
+    """Turn errors of a file whose sums fit, but which no modality has written, into a ``UserError``."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise UserError(f"{path}, or a file beside it, is not what it should be ({short_text(str(error))}).") from error
 
 
 def _packed_split(shard: Shard, folder: Path) -> Split:

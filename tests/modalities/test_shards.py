@@ -11,7 +11,7 @@ from genai.core.errors import UserError
 from genai.core.loader import TrainBatches
 from genai.data.prepared import Prepared
 from genai.data.shard_writer import DataNodes, ShardWriter
-from genai.data.text import Stdlib
+from genai.data.text import TextFolder
 from genai.modalities import shards as module
 from genai.modalities.audio import Audio
 from genai.modalities.base import Modality
@@ -64,13 +64,15 @@ def test_a_batch_over_shards_is_that_of_one_data_set(
 
 
 def test_windows_of_texts_are_those_of_each_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genai.core.data.PARTITION_ITEMS", 1)
-    modality, source = Text("bytes", None, block=64), Stdlib(0.99)
-    shards, _ = sharded(modality, source, tmp_path)
+    monkeypatch.setattr("genai.data.text_partitions.PART_BYTES", 1)
+    texts = [f"{number} " * 100 for number in range(8)]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text)
+    modality, source = Text("bytes", None, block=64), TextFolder(str(tmp_path), val_fraction=0.01)
+    shards, _ = sharded(modality, source, tmp_path / "shards")
     assert isinstance(shards, ShardedDataset)
-    windows = [str(decode_item(modality, shards, index)).encode() for index in range(len(shards))]
+    windows = [str(decode_item(modality, shards, index)) for index in range(len(shards))]
     firsts = (shards.ends - shards.counts).tolist()
-    texts = [str(example.media).encode() for example in source.train]
     assert [windows[first] for first in firsts] == [text[1:65] for text in texts]  # the first token is not predicted
 
 
