@@ -56,6 +56,8 @@ class MediaReader(ABC):
             return self.read(file)
         except UserError as error:
             return UserError(str(error).replace(str(file), place))
+        finally:
+            file.unlink()  # some file systems wait for the disk when content is replaced
 
 
 class ImageReader(MediaReader):
