@@ -2,13 +2,15 @@
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 
 from genai.core.cache import cache_dir, cache_key
 from genai.core.data import IterableSource, Partition
-from genai.core.errors import UserError
+from genai.core.errors import RunError, UserError
 from genai.core.files import make_folder
 from genai.core.filesystem import lock_file
 from genai.core.progress import ProgressBar
@@ -113,16 +115,25 @@ def _prepare_partitions(
             writer.write_partition(partitions[number])
         return
     arguments = json.dumps([asdict(writer.nodes), str(writer.folder)])
-    with ExitStack() as stack:
-        bar = stack.enter_context(ProgressBar("preparing partitions", len(pending)))
-        pool = ProcessPoolExecutor(processes, get_context("spawn"), _limit_threads)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        for future in as_completed([pool.submit(_prepare_in_process, arguments, number) for number in pending]):
-            future.result()
-            bar.step()
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin_process)
+    try:
+        with ProgressBar("preparing partitions", len(pending)) as bar:
+            for future in as_completed([pool.submit(_prepare_in_process, arguments, number) for number in pending]):
+                future.result()
+                bar.step()
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a process that prepares data was killed; is the memory full? The same words go on, perhaps with fewer "
+            "processes=."
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():  # after an error or Ctrl-C, those that still work
+            process.terminate()
 
 
-def _limit_threads() -> None:
+def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     torch.set_num_threads(1)
     os.environ["TTY_COMPATIBLE"] = "0"  # only the first process shows progress
 

@@ -98,6 +98,8 @@ def place(
     films: Path,
     arrays: Path,
     pairs: Path,
+    tars: Path,
+    prepared: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -106,6 +108,8 @@ def place(
     shutil.copy(corpus, folder / "my_texts" / "a.txt")
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
+    shutil.copytree(tars, folder / "my_tars")
+    shutil.copytree(prepared, folder / "prepared")
     shutil.copytree(fashion, folder / "my_sets")
     shutil.copytree(films / "UCF-101", folder / "my_clips")
     shutil.copy(next((films / "UCF-101").glob("*/*.mp4")), folder / "clip.mp4")
@@ -223,6 +227,8 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
         )
         run_words = [word for word in TEST_RUN if word != "data=text_folder" or "experiment=" not in line]
         more += tuple(run_words) if "init_from=" in line and not has_base_model else ()
+    elif name == "prepare":
+        more, words = ("processes=1", "data.val_fraction=0.4"), [word.replace("out=", "out=new_") for word in words]
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:

@@ -193,8 +193,22 @@ def test_processes_share_an_evaluation(trained: Callable[[str], Path], tmp_path:
 
 @pytest.mark.parametrize("each", KINDS, indirect=True)
 def test_a_run_is_the_same_on_any_number_of_processes(each: list[str], tmp_path: Path) -> None:
-    """Weights, averages, moments, losses, gradient norms, validation and the best checkpoint."""
-    words = [word for word in each if not word.startswith(("batch=", "runs=", "val_every=", "trainer="))]
+    assert_same_on_any_number(each, tmp_path)
+
+
+@pytest.mark.parametrize("each", ["image"], indirect=True)
+def test_prepared_data_are_the_same_on_any_number_of_processes(each: list[str], tars: Path, tmp_path: Path) -> None:
+    words = [word for word in each if not word.startswith("data")] + ["data=webdataset", f"data.path={tars}"]
+    words += ["data.val_fraction=0.4"]
+    (done,) = ends([start([*words, f"out={tmp_path / 'data'}", "processes=1"], tmp_path, command="commands.prepare")])
+    assert done[0] == 0, done
+    own = [word for word in words if not word.startswith("data")]
+    assert_same_on_any_number([*own, "data=prepared", f"data.path={tmp_path / 'data'}"], tmp_path)
+
+
+def assert_same_on_any_number(words: list[str], tmp_path: Path) -> None:
+    """Check weights, averages, moments, losses, gradient norms, validation and the best checkpoint of 2, 1, 4."""
+    words = [word for word in words if not word.startswith(("batch=", "runs=", "val_every=", "trainer="))]
     words += ["batch=8", "virtual_ranks=4", "val_every=3", "trainer=auto", "trainer.accelerator=cpu"]
     (alone,) = ends([start([*words, "steps=9", f"runs={tmp_path / 'alone'}"], tmp_path)])
     assert alone[0] == 0, alone
