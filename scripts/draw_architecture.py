@@ -19,6 +19,7 @@ FLOORS = {
     "core": "batches, splits, instantiating configs, cache, errors",
     "sandbox": "code of strangers, run without harm",
     "media": "text, picture, sound, clip: files of every kind",
+    "trust": "what files say of where they come from",
     "runs": "run folders, checkpoints",
     "networks": "GPT, U-Net, GAN, WaveNet: plain modules",
     "adapters": "small changes of a network's weights",

@@ -54,6 +54,7 @@ def cache(shared: Path) -> Path:
     """The cache folder of the whole test session."""
     folder = shared / "cache"
     os.environ["GENAI_CACHE"] = str(folder)
+    os.environ["GENAI_CERTIFICATES"] = str(shared / "certificates")
     return folder
 
 

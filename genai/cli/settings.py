@@ -9,6 +9,7 @@ from annotated_types import Ge, Le, Lt
 from genai.cli.compose import CommandConfig
 from genai.core.errors import UserError, did_you_mean, short_text
 from genai.core.paths import config_dirs
+from genai.inference.labels import LabelOptions
 
 Count = Annotated[int, Ge(1)]
 FIELD_NAMES = {"from": "recipe_file"}
@@ -69,6 +70,15 @@ class SampleSettings(ModelSettings):
     recipe_file: str | None
     animate: bool
     interpolate: bool
+    label: bool | None
+    label_prompt: bool
+    label_cert: str | None
+    label_key: str | None
+
+    @property
+    def label_options(self) -> LabelOptions:
+        """How samples are labelled."""
+        return LabelOptions(self.label, self.label_prompt, self.label_cert, self.label_key)
 
     def __post_init__(self) -> None:
         super().__post_init__()

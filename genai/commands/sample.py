@@ -29,7 +29,9 @@ from genai.core.limits import check_samples
 from genai.core.place import Place, find_place
 from genai.core.renamed import current_options
 from genai.core.terminal import one_line
+from genai.inference.labels import Labeler, create_labeler
 from genai.inference.sample_files import new_sample_folder, write_sample
+from genai.trust.label import MANIFEST_SUFFIX, media_hash
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -75,18 +77,19 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     with only_first_prints(place):
         report_checkpoints(model)
         print_description(model)
+        labeler = run_local_main_first(place, lambda: create_labeler(settings.label_options)).of(model)
     if recipe and recipe.interpolation:
-        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options, True)
+        _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options, labeler, True)
     elif recipe:
-        _repeat_sample(model, settings, recipe)
+        _repeat_sample(model, settings, recipe, labeler)
     elif settings.interpolate:
         from genai.inference.interpolation import interpolation_ends
 
         ends = interpolation_ends(_prompts(settings, model, parsed), settings.n, settings.seed)
-        _write_interpolation(model, settings.out, ends, settings.batch, parsed)
+        _write_interpolation(model, settings.out, ends, settings.batch, parsed, labeler)
     else:
         request = run_local_main_first(place, lambda: _prepare_request(model, settings, parsed))
-        _write_samples(model, settings, request, place)
+        _write_samples(model, settings, request, labeler, place)
 
 
 def _prepare(
@@ -148,7 +151,7 @@ def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[
     return _Request(prompts, seeds, init, options, [*prompt_notes(model, prompts), *notes])
 
 
-def _write_samples(model: "Model", settings: SampleSettings, request: _Request, place: Place) -> None:
+def _write_samples(model: "Model", settings: SampleSettings, request: _Request, labeler: Labeler, place: Place) -> None:
     """Generate and write samples batch by batch; the processes of a launcher make batches in turn."""
     from genai.core.batch import batch_ranges
     from genai.core.process_group import gather_shares, only_first_prints, run_on_main, share_of
@@ -166,7 +169,7 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
             place,
             [
                 (None if is_new else _read_batch(model, request, rows, folder))
-                or _write_batch(model, settings, request, rows, folder)
+                or _write_batch(model, settings, request, labeler, rows, folder)
                 for rows in ranges
             ],
         )
@@ -174,7 +177,7 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
         return
     samples = [pair for batch in batches for pair in batch]
     if contact_sheet := preview.contact_sheet(samples):
-        write_sample(folder, "sheet", contact_sheet)
+        write_sample(folder, "sheet", contact_sheet, labeler=labeler)
     _report_folder(folder, count)
     for note in sample_notes(model.modality, [sample for _, sample in samples]):
         print(note, file=sys.stderr, flush=True)
@@ -189,8 +192,12 @@ def _read_batch(model: "Model", request: _Request, rows: range, folder: Path) ->
     for item, number in enumerate(rows):
         try:
             recipe = read_recipe(folder / f"{number:03d}.json", folder)
-            files = [path for path in folder.glob(f"{number:03d}.*") if path.suffix != ".json"]
-            if recipe != recipes.make_recipe(model, batch, item, request.options, request.init) or len(files) != 1:
+            files = [path for path in folder.glob(f"{number:03d}.*") if path.suffix not in (".json", MANIFEST_SUFFIX)]
+            if (
+                replace(recipe, media_sha256="", label="")
+                != recipes.make_recipe(model, batch, item, request.options, request.init)
+                or len(files) != 1
+            ):
                 return None
             samples.append((batch[item].prompt, model.modality.media.read(files[0])))
         except UserError:
@@ -199,7 +206,7 @@ def _read_batch(model: "Model", request: _Request, rows: range, folder: Path) ->
 
 
 def _write_batch(
-    model: "Model", settings: SampleSettings, request: _Request, rows: range, folder: Path
+    model: "Model", settings: SampleSettings, request: _Request, labeler: Labeler, rows: range, folder: Path
 ) -> list[tuple[str, Any]]:
     """Generate and write the samples of ``rows``; return their prompts, and them."""
     batch = request.batch(rows)
@@ -219,15 +226,16 @@ def _write_batch(
     for item, sample in enumerate(stream.iter_results()):  # write each as soon as it is done
         name = names[item]
         (folder / f"{name}.json").unlink(missing_ok=True)  # it may describe another sample
-        write_sample(folder, name, sample, recipes.make_recipe(model, batch, item, request.options, request.init))
+        recipe = recipes.make_recipe(model, batch, item, request.options, request.init)
+        write_sample(folder, name, sample, recipe, labeler)
         if settings.animate:
             animation = model.modality.preview().animation_class([step[item] for step in steps])
-            write_sample(folder, f"{name}-making", animation)
+            write_sample(folder, f"{name}-making", animation, labeler=labeler)
         samples.append((batch[item].prompt, sample))
     return samples
 
 
-def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe) -> None:
+def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.SampleRecipe, labeler: Labeler) -> None:
     """Generate the sample of a recipe again, under the same file name."""
     paths = {recipe.options.get(name) for name in recipes.file_options(model)} - {None}
     if unverified := paths - {*recipe.files}:
@@ -237,9 +245,13 @@ def _repeat_sample(model: "Model", settings: SampleSettings, recipe: recipes.Sam
     stream = model.open_stream(prompts, seeds, recipe.init, recipe.options)
     folder = _create_folder(settings.out)
     steps = show_stream(stream, item, keep_steps=settings.animate)
-    write_sample(folder, name, next(stream.iter_results([item])), recipe)
+    sample = next(stream.iter_results([item]))
+    write_sample(folder, name, sample, recipe, labeler)
     if settings.animate:
-        write_sample(folder, f"{name}-making", model.modality.preview().animation_class([step[item] for step in steps]))
+        animation = model.modality.preview().animation_class([step[item] for step in steps])
+        write_sample(folder, f"{name}-making", animation, labeler=labeler)
+    if recipe.media_sha256 not in ("", media_hash(sample.to_bytes())):
+        print("the sample differs from that of the recipe: its software or its machine was another", file=sys.stderr)
     _report_folder(folder, 1)
 
 
@@ -249,6 +261,7 @@ def _write_interpolation(
     ends: Sequence[recipes.RecipeItem],
     batch: int,
     options: Mapping[str, Any],
+    labeler: Labeler,
     from_recipe: bool = False,
 ) -> None:
     """Write the interpolation between two samples as a strip, with a recipe, and an animation."""
@@ -256,8 +269,8 @@ def _write_interpolation(
 
     strip, animation = interpolate(model, ends, batch, options, from_recipe)
     folder = _create_folder(out)
-    write_sample(folder, "strip", strip, recipes.make_recipe(model, ends, 0, options, None, batch))
-    write_sample(folder, "interpolation", animation)
+    write_sample(folder, "strip", strip, recipes.make_recipe(model, ends, 0, options, None, batch), labeler)
+    write_sample(folder, "interpolation", animation, labeler=labeler)
     print(one_line(f"from {ends[0].prompt!r} to {ends[1].prompt!r} in {folder}/"), file=sys.stderr, flush=True)
 
 

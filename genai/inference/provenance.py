@@ -57,6 +57,8 @@ class SampleRecipe:
         batch: the whole batch, because floating-point results depend on it.
         interpolation: for the strip between the two samples of ``batch``, the number of images that are generated at
             once; ``None``: a sample.
+        media_sha256: of the file before it was labelled, which is what the recipe gives again.
+        label: how the file is labelled: ``signed``, ``metadata`` or ``none``.
     """
 
     prompt: str = ""
@@ -77,6 +79,8 @@ class SampleRecipe:
     item: Annotated[int, Ge(0)]
     batch: list[RecipeItem]
     interpolation: Annotated[int, Ge(1)] | None = None
+    media_sha256: str = ""
+    label: str = ""
 
     @property
     def origins(self) -> dict[str, CheckpointOrigin]:

@@ -11,7 +11,9 @@ from typing import Any
 
 from genai.core.errors import RunError, UserError
 from genai.core.files import unique_folder, write_file
+from genai.inference.labels import NO_LABEL, Labeler
 from genai.inference.provenance import SampleRecipe, read_recipe
+from genai.trust.label import MANIFEST_SUFFIX
 
 RECIPE_NAME = re.compile(r"[0-9]{3}.*\.json")
 """Names of the files with recipes."""
@@ -25,10 +27,13 @@ def new_sample_folder(root: Path) -> Path:
     return unique_folder(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
 
 
-def write_sample(folder: Path, name: str, media: Any, recipe: SampleRecipe | None = None) -> None:
-    """Write a sample, its side files and its recipe. Raises ``RunError``."""
-    files = {media.suffix: media.to_bytes(), **getattr(media, "side_files", {})}
+def write_sample(
+    folder: Path, name: str, media: Any, recipe: SampleRecipe | None = None, labeler: Labeler = NO_LABEL
+) -> None:
+    """Write a sample, labelled, its side files and its recipe. Raises ``RunError``."""
+    files = {**labeler.encode(media, None, recipe), **getattr(media, "side_files", {})}
     if recipe is not None:
+        recipe = labeler.describe(media, recipe)
         content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"
         files[".json"] = content.encode("utf-8", "backslashreplace")
     for suffix, data in files.items():
@@ -77,7 +82,7 @@ def find_sample_files(root: Path, newest_first: bool = False) -> Iterator[tuple[
         stems: dict[str, list[Path]] = {}
         for name in sorted(names):
             path = Path(place, name)
-            if path.suffix != ".json":
+            if path.suffix not in (".json", MANIFEST_SUFFIX):
                 stems.setdefault(path.stem, []).append(path)
         for name in sorted(filter(RECIPE_NAME.fullmatch, names), reverse=newest_first):
             recipe_file = Path(place, name)

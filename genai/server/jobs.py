@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from genai.inference.labels import NO_LABEL, Labeler
 from genai.inference.provenance import RecipeItem, SampleRecipe
 from genai.media.base import is_sequential
 from genai.server.openai_errors import APIError
@@ -75,7 +76,9 @@ class SamplingJob:
         uploads: "Uploads | None" = None,
         max_values: float = float("inf"),
         is_saved: bool = False,
+        labeler: Labeler = NO_LABEL,
     ) -> None:
+        self.labeler = labeler
         self.id = secrets.token_hex(12)
         self.model_id, self.options, self.uploads, self.max_values = model_id, dict(options), uploads, max_values
         self.model: Model | None = model
@@ -166,6 +169,11 @@ class SamplingJob:
         batch = [RecipeItem(item.prompt, item.seed) for item in self.items[start : start + BATCH_SIZE]]
         first = batch[row - start]
         return replace(self.recipe, item=row - start, prompt=first.prompt, seed=first.seed, batch=batch)
+
+    def encode(self, row: int, suffix: str | None = None) -> bytes:
+        """Return the labelled file of a sample that is done, of the type of ``suffix``. Raises as its media do."""
+        media = self.items[row].result
+        return self.labeler.encode(media, suffix, self.recipe and self.recipe_of(row))[suffix or media.suffix]
 
     @property
     def upload_names(self) -> dict[str, str]:

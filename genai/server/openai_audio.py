@@ -71,7 +71,7 @@ def audio_router(service: Service) -> APIRouter:
             await wait_until_started(request, job, service.worker)
             return StreamingResponse(_stream_wav(service, request, job), headers=headers, media_type=MIME_TYPES[suffix])
         await wait_until_over(request, job, service.worker)
-        content = await run_in_threadpool(job.items[0].result.to_bytes, suffix)
+        content = await run_in_threadpool(job.encode, 0, suffix)
         return Response(content, headers=headers, media_type=MIME_TYPES[suffix])
 
     return router

@@ -173,11 +173,11 @@ async def _answer(service: Service, request: Request, job: SamplingJob, body: Im
     await wait_until_over(request, job, service.worker)
     suffix = f".{body.output_format}"
     entries: list[dict[str, str]] = []
-    for number, item in enumerate(job.items):
+    for number in range(len(job.items)):
         if body.response_format == "url":
             entries.append({"url": f"{request.base_url}api/jobs/{job.id}/results/{number}"})
         else:
-            content = await run_in_threadpool(item.result.to_bytes, suffix)
+            content = await run_in_threadpool(job.encode, number, suffix)
             entries.append({"b64_json": base64.b64encode(content).decode()})
     answer = {"created": int(job.created), "data": entries, "output_format": body.output_format}
     return JSONAnswer(answer | {"seed": job.items[0].seed}, headers={"X-Job-Id": job.id})

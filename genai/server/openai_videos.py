@@ -85,7 +85,7 @@ def videos_router(service: Service) -> APIRouter:
         if not job.is_over:
             raise APIError(409, "this clip is not finished.", "not_finished")
         clip = check_result(job).items[0].result
-        content = await run_in_threadpool(clip.to_bytes)
+        content = await run_in_threadpool(job.encode, 0)
         return Response(content, media_type=MIME_TYPES.get(clip.suffix, "application/octet-stream"))
 
     @router.delete("/v1/videos/{video_id}", summary="Cancel a clip, or forget it.")

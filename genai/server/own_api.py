@@ -100,10 +100,11 @@ def jobs_router(service: Service) -> APIRouter:
 
     @router.get("/{job_id}/results/{number}", summary="Get the file of a sample.")
     async def get_result(job_id: str, number: int, side_file: str = "") -> Response:
-        result = _find_result(service.jobs.find(job_id), number)
+        job = service.jobs.find(job_id)
+        result = _find_result(job, number)
         if side_file:
             return _side_file(result, number, side_file)
-        content = await run_in_threadpool(result.to_bytes)
+        content = await run_in_threadpool(job.encode, number)
         kind = TEXT_TYPE if isinstance(result, str) else MIME_TYPES.get(result.suffix, "application/octet-stream")
         headers = {"Content-Disposition": f'inline; filename="{number:03d}{result.suffix}"'}
         return Response(content, media_type=kind, headers=headers)

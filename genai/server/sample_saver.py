@@ -6,13 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from genai.core.files import make_folder
+from genai.core.files import make_folder, open_file
 from genai.core.terminal import one_line
 from genai.inference.sample_files import new_sample_folder, write_sample
+from genai.media.signatures import guess_suffix
 from genai.server.gallery import Gallery, sample_id
 from genai.server.job_recipes import with_file_paths
 from genai.server.jobs import SamplingJob
-from genai.server.media_files import guess_suffix
 
 
 class SampleSaver:
@@ -59,12 +59,13 @@ def save_samples(job: SamplingJob, root: Path) -> None:
     make_folder(folder, root)
     paths = {}
     for path, name in job.upload_names.items():
-        copy = folder / f"{name}{guess_suffix(Path(path))}"
+        with open_file(Path(path)) as file:
+            copy = folder / f"{name}{guess_suffix(file.read(4096))}"
         shutil.copyfile(path, copy)
         paths[path] = str(copy)
     for number, item in enumerate(job.items):
         if item.result is None:
             continue
         name = f"{number:03d}"
-        write_sample(folder, name, item.result, with_file_paths(job.recipe_of(number), paths))
+        write_sample(folder, name, item.result, with_file_paths(job.recipe_of(number), paths), job.labeler)
         item.sample_id = sample_id(folder / f"{name}.json", root)

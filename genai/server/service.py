@@ -9,6 +9,7 @@ from anyio import CapacityLimiter, to_thread
 
 from genai.core.errors import UserError, short_repr
 from genai.core.instantiate import validate_value
+from genai.inference.labels import create_labeler
 from genai.inference.model import expand_prompts
 from genai.server.gallery import Gallery
 from genai.server.jobs import JobStore, SamplingJob
@@ -41,6 +42,7 @@ class Service:
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings, self.limits = settings, settings.limits
+        self.labeler = create_labeler(settings.label_options)
         named = settings.named_models
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
         self.gallery = Gallery(Path(settings.samples).expanduser().absolute(), self.models)
@@ -125,7 +127,9 @@ class Service:
             check_media(model, model_id, media)
             options |= parse_texts(model, texts)
             options = check_options(model, options, uploads, self.limits)
-            job = SamplingJob(model_id, model, prompts, seeds, options, uploads, self.limits.values, is_saved)
+            job = SamplingJob(
+                model_id, model, prompts, seeds, options, uploads, self.limits.values, is_saved, self.labeler.of(model)
+            )
             job.on_end = lambda: self.models.release(model_id)
             self.worker.submit(job)
         except BaseException:

@@ -13,6 +13,7 @@ from annotated_types import Ge, Le
 from genai.core.errors import UserError, short_text
 from genai.core.files import check_file, read_text
 from genai.core.plain_data import parse_yaml
+from genai.inference.labels import LabelOptions
 
 KEY_VARIABLE = "GENAI_API_KEY"
 MIN_KEY_LENGTH = 16
@@ -69,6 +70,15 @@ class ServeSettings:
     drain_seconds: Annotated[float, Ge(0), Le(3600)] = 30.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plugins: Sequence[str] = ()
+    label: bool | None = None
+    label_prompt: bool = False
+    label_cert: str | None = None
+    label_key: str | None = None
+
+    @property
+    def label_options(self) -> LabelOptions:
+        """How files are labelled."""
+        return LabelOptions(self.label, self.label_prompt, self.label_cert, self.label_key)
 
     def __post_init__(self) -> None:
         for origin in self.origins:

@@ -1,0 +1,90 @@
+"""``python -m genai verify``: say where files come from, as far as they tell it and it can be proven."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genai.cli.exit_codes import exit_on_error
+from genai.core.errors import UserError
+from genai.core.terminal import one_line
+
+if TYPE_CHECKING:
+    from genai.trust.verify import Provenance
+
+HELP = """Say where files come from: who signed them, whether their content has changed, which model made them.
+
+Examples:
+python -m genai verify samples/a.png
+python -m genai verify *.png *.wav json=true
+
+  json=true       as JSON
+  runs=FOLDER     folder of the runs that are known here; default: runs
+
+Exit code 0: verified, a known signer says it and the content is unchanged. 5: it says that it is synthetic, but nobody
+known signed that. 4: it was changed after it was signed. 3: no evidence, which does not make it real. Of several
+files: the first of 4, 3, 5, 0. 2: a file cannot be read."""
+
+
+def main() -> None:
+    """Run the command."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(HELP)
+        return
+    exit_on_error(lambda: verify(words))
+
+
+def verify(words: list[str]) -> None:
+    """Print what is known of files, and end with the exit code for it. Raises ``UserError``."""
+    from genai.trust.certificates import has_c2pa
+    from genai.trust.verify import exit_code, report, verify_file
+
+    options = {"json": "false", "runs": "runs"}
+    values = {key: word.removeprefix(f"{key}=") for word in words for key in options if word.startswith(f"{key}=")}
+    files = [Path(word) for word in words if not word.startswith(tuple(f"{key}=" for key in options))]
+    if not files:
+        raise UserError("name the files: python -m genai verify FILE ...")
+    options |= values
+    if options["json"] not in ("true", "false"):
+        raise UserError(f"json={options['json']}: it should be true or false.")
+    if not has_c2pa():
+        print("signatures are not looked at: pip install 'genai[label]'", file=sys.stderr, flush=True)
+    checkpoints = known_checkpoints(Path(options["runs"]).expanduser())
+    results = [verify_file(file, checkpoints) for file in files]
+    print(report(results, options["json"] == "true"), flush=True)
+    if code := exit_code(results):
+        raise SystemExit(code)
+
+
+def provenance(file: str | os.PathLike[str], runs: str = "runs") -> "Provenance":
+    """Return what a file tells of where it comes from.
+
+    Args:
+        file: its path.
+        runs: folder of the runs that are known here.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from genai.trust.verify import verify_file
+
+    return verify_file(Path(file).expanduser(), known_checkpoints(Path(runs).expanduser()))
+
+
+def known_checkpoints(runs: Path) -> dict[str, str]:
+    """Return the runs below a folder by the sha256 of their checkpoints."""
+    from genai.runs.checkpoint import read_hashes
+
+    found = {}
+    for file in sorted(runs.glob("**/checkpoints/*.ckpt.sha256")):
+        try:
+            hashes = read_hashes(file.with_suffix(""))
+        except UserError:
+            continue
+        found.update(dict.fromkeys(hashes, one_line(str(file.parent.parent))))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Labels of samples: what their files say of the model that made them, see ``genai.trust``."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genai.core.errors import UserError
+from genai.core.files import read_bytes
+from genai.core.terminal import one_line
+from genai.inference.provenance import SampleRecipe
+from genai.trust.certificates import CERTIFICATE_FILE, KEY_FILE, Signer, certificate_folder, has_c2pa, read_signer
+from genai.trust.label import Label, add_label, media_hash
+from genai.version import __version__
+
+if TYPE_CHECKING:
+    from genai.inference.model import Model
+
+VARIABLE = "GENAI_LABEL"
+"""Environment variable with the default of ``label=``."""
+PROMPT_FIELDS = ("prompt", "batch")
+OTHER_FIELDS = (
+    "checkpoint",
+    "files",
+    "init",
+    "sound",
+    "adapters",
+    "checkpoint_sha256",
+    "version",
+    "media_sha256",
+    "label",
+)
+"""Fields of a recipe with prompts; and with paths, or what a label tells elsewhere."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How files are labelled.
+
+    Attributes:
+        label: whether they are; ``None``: unless ``GENAI_LABEL`` is ``false``.
+        label_prompt: whether a label tells the prompt, and other texts of a person.
+        label_cert, label_key: files of a certificate and its key; ``None``: those of this machine.
+    """
+
+    label: bool | None = None
+    label_prompt: bool = False
+    label_cert: str | None = None
+    label_key: str | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether files are labelled."""
+        return os.environ.get(VARIABLE, "").lower() not in ("false", "0") if self.label is None else self.label
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """Writes the label of one model.
+
+    Attributes:
+        kind: ``signed``, ``metadata`` alone, or ``none``.
+        signer: of signed labels.
+        model: name of the model.
+        checkpoint_sha256: of its checkpoint.
+        with_prompt: whether a label tells the prompt.
+    """
+
+    kind: Literal["signed", "metadata", "none"] = "none"
+    signer: Signer | None = None
+    model: str = ""
+    checkpoint_sha256: str = ""
+    with_prompt: bool = False
+
+    def of(self, model: "Model") -> "Labeler":
+        """Return one for a model."""
+        return replace(self, model=model_name(model), checkpoint_sha256=model.digest)
+
+    def encode(self, media: Any, suffix: str | None = None, recipe: SampleRecipe | None = None) -> dict[str, bytes]:
+        """Return the labelled file of media, and what stands beside it: contents by suffix.
+
+        Args:
+            media: the sample.
+            suffix: of the type of the file; ``None``: that of the media.
+            recipe: of the sample, if it has one.
+
+        Raises:
+            UserError: the certificate cannot be used.
+        """
+        content, suffix = media.to_bytes(suffix) if suffix else media.to_bytes(), suffix or media.suffix
+        if self.kind == "none":
+            return {suffix: content}
+        values = {} if recipe is None else public_values(asdict(recipe), self.with_prompt)
+        label = Label(self.model, __version__, self.checkpoint_sha256, values, *_original(recipe))
+        return add_label(content, suffix, label, self.signer)
+
+    def describe(self, media: Any, recipe: SampleRecipe) -> SampleRecipe:
+        """Return the recipe of a sample with the hash of its file before it is labelled, and the kind of label."""
+        return replace(recipe, media_sha256=media_hash(media.to_bytes()), label=self.kind)
+
+
+NO_LABEL = Labeler()
+
+
+def create_labeler(options: LabelOptions) -> Labeler:
+    """Return what writes labels; a line on standard error says what is new or missing.
+
+    Raises:
+        UserError: a certificate cannot be read.
+    """
+    if not options.is_on:
+        return Labeler()
+    if not has_c2pa():
+        if options.label_cert is not None:
+            raise UserError("label_cert= signs labels, which needs c2pa-python: pip install 'genai[label]'.")
+        print("labels are not signed: pip install 'genai[label]' signs them", file=sys.stderr, flush=True)
+        return Labeler("metadata", with_prompt=options.label_prompt)
+    is_new = options.label_cert is None and not (certificate_folder() / KEY_FILE).exists()
+    signer = read_signer(options.label_cert, options.label_key)
+    if is_new:
+        file = one_line(str(certificate_folder() / CERTIFICATE_FILE))
+        print(f"labels are signed with a new certificate of this machine: {file}", file=sys.stderr, flush=True)
+    return Labeler("signed", signer, with_prompt=options.label_prompt)
+
+
+def model_name(model: "Model") -> str:
+    """Return the name of a model that labels tell: its modality and its method, no name that a person chose."""
+    return f"{type(model.modality).__name__} {type(model.method).__name__}"
+
+
+def public_values(recipe: Mapping[str, Any], with_prompt: bool) -> dict[str, Any]:
+    """Return what a label tells of a recipe: no paths, and texts of a person only ``with_prompt``."""
+    left_out = {*OTHER_FIELDS, *(() if with_prompt else PROMPT_FIELDS)}
+    values = {name: value for name, value in recipe.items() if name not in left_out and value not in (None, "", [], {})}
+    options = {name: value for name, value in recipe.get("options", {}).items() if value not in (None, "", [], ())}
+    files = {str(path) for path in recipe.get("files", {})}
+    is_plain = lambda value: isinstance(value, bool | int | float) or (with_prompt and value not in files)  # noqa: E731
+    return {**values, "options": {name: value for name, value in options.items() if is_plain(value)}}
+
+
+def _original(recipe: SampleRecipe | None) -> tuple[bool, bytes | None, str]:
+    """Return whether a sample began with a file of a person; its content, if it is still there, and its suffix."""
+    if recipe is None or recipe.init is None:
+        return False, None, ""
+    path = Path(recipe.init)
+    try:
+        return True, read_bytes(path, "sample"), path.suffix.lower()
+    except UserError:
+        return True, None, ""

@@ -1,0 +1,175 @@
+"""What can be said of where a file comes from: its signature, its metadata, and whether its content has changed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from genai.core.errors import UserError, short_text
+from genai.core.files import open_file, read_bytes
+from genai.core.plain_data import parse_json
+from genai.core.terminal import one_line
+from genai.media.signatures import guess_suffix
+from genai.trust.certificates import has_c2pa
+from genai.trust.credentials import Credentials, read_credentials
+from genai.trust.label import EDITED, GENERATED, MANIFEST_SUFFIX, SOURCE_TYPES
+from genai.trust.xmp import read_xmp
+
+Verdict = Literal["verified", "tampered", "unsigned", "no evidence"]
+EXIT_CODES: Mapping[Verdict, int] = {"verified": 0, "no evidence": 3, "tampered": 4, "unsigned": 5}
+"""Exit codes of ``genai verify``; of several files the first of 4, 3, 5, 0 that one of them has."""
+MAX_FILE_BYTES = 2**30
+SYNTHETIC = (GENERATED, EDITED, "algorithmicMedia", "compositeSynthetic")
+"""Terms of IPTC that say that a model made the media, or a part of them."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a file tells of where it comes from.
+
+    Attributes:
+        file: its path.
+        verdict: ``verified``: a known signer says it, and the content has not changed. ``unsigned``: it says that it is
+            synthetic, but nobody known signed that. ``tampered``: it was changed after it was signed. ``no evidence``:
+            nothing says anything, which does not make it real.
+        text: the same for people.
+        signer, tool: who signed, and with what; "": nobody.
+        is_synthetic: whether it says that a model made it, or a part of it.
+        model, version, checkpoint_sha256: of the model, as far as they are told.
+        known_as: run here whose checkpoint has this hash; "": none is known.
+        edited_from: what was edited.
+        recipe: how it was made, as far as it is told.
+    """
+
+    file: str
+    verdict: Verdict
+    text: str
+    signer: str = ""
+    tool: str = ""
+    is_synthetic: bool = False
+    model: str = ""
+    version: str = ""
+    checkpoint_sha256: str = ""
+    known_as: str = ""
+    edited_from: list[str] = field(default_factory=list)
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """What there is to say, as plain data."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", [], {})}
+
+
+def verify_file(path: Path, checkpoints: Mapping[str, str] | None = None) -> Provenance:
+    """Say where a file comes from.
+
+    Args:
+        path: the file.
+        checkpoints: runs that are known, by the sha256 of their checkpoints.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    with open_file(path, MAX_FILE_BYTES) as file:
+        content = file.read()
+    suffix = guess_suffix(content[:4096])
+    fields, recipe = _read_fields(content)
+    model = {
+        "model": short_text(fields.get("Model", "")),
+        "version": short_text(fields.get("CreatorTool", "")),
+        "checkpoint_sha256": short_text(fields.get("Checkpoint", "")),
+    }
+    try:
+        credentials = _credentials(path, content, suffix)
+    except UserError as error:
+        return replace(Provenance(str(path), "tampered", str(error), recipe=recipe), **model)  # type: ignore[arg-type]
+    if credentials is None:
+        return _unsigned(path, fields, model, recipe, checkpoints or {})
+    return _signed(path, credentials, model, recipe, checkpoints or {})
+
+
+def exit_code(results: Sequence[Provenance]) -> int:
+    """Return the exit code for several files."""
+    codes = {EXIT_CODES[result.verdict] for result in results}
+    return next((code for code in (4, 3, 5, 0) if code in codes), 0)
+
+
+def _credentials(path: Path, content: bytes, suffix: str) -> Credentials | None:
+    """Return the Content Credentials in a file or beside it. Raises ``UserError`` if they cannot be read."""
+    if not has_c2pa():
+        return None
+    beside = path.with_suffix(MANIFEST_SUFFIX)
+    credentials = read_credentials(content, suffix)
+    if credentials is None and beside.is_file() and beside != path:
+        return read_credentials(content, suffix, read_bytes(beside, "sample"))
+    return credentials
+
+
+def _read_fields(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return the metadata of a file, and the recipe in it."""
+    fields = read_xmp(content)
+    try:
+        recipe = parse_json(fields.get("Recipe") or "{}", "the recipe in the file")
+    except UserError:
+        recipe = {}
+    return fields, recipe if isinstance(recipe, dict) else {}
+
+
+def _signed(
+    path: Path, credentials: Credentials, model: dict[str, str], recipe: dict[str, Any], checkpoints: Mapping[str, str]
+) -> Provenance:
+    is_synthetic = credentials.source_type in SYNTHETIC
+    model = {name: credentials.details.get(name) or value for name, value in model.items()}
+    known_as = checkpoints.get(model["checkpoint_sha256"], "")
+    values: dict[str, Any] = {
+        "signer": credentials.signer,
+        "tool": credentials.tool,
+        "is_synthetic": is_synthetic,
+        "known_as": known_as,
+        "edited_from": credentials.ingredients,
+        "recipe": recipe,
+        **model,
+    }
+    made = _made_by(is_synthetic, credentials.source_type, model["model"], credentials.tool, known_as)
+    if credentials.state == "invalid":
+        text = f"it was changed after {credentials.signer} signed it. The signed version said: {made}"
+        return Provenance(str(path), "tampered", text, **values)
+    if credentials.state == "trusted":
+        text = f"signed by {credentials.signer}, content unchanged: {made}"
+        return Provenance(str(path), "verified", text, **values)
+    if not is_synthetic:
+        text = f"signed by {credentials.signer}, who is unknown here, content unchanged; how it was made is not said"
+        return Provenance(str(path), "no evidence", text, **values)
+    text = f"signed by {credentials.signer}, who is unknown here, content unchanged: {made}"
+    return Provenance(str(path), "unsigned", text, **values)
+
+
+def _unsigned(
+    path: Path, fields: Mapping[str, str], model: dict[str, str], recipe: dict[str, Any], checkpoints: Mapping[str, str]
+) -> Provenance:
+    term = fields.get("DigitalSourceType", "").removeprefix(SOURCE_TYPES)
+    if term not in SYNTHETIC:
+        return Provenance(str(path), "no evidence", "no evidence of where it comes from; it may be real or not")
+    tool = model["version"]
+    known_as = checkpoints.get(model["checkpoint_sha256"], "")
+    made = _made_by(True, term, model["model"], tool, known_as)
+    text = f"metadata alone, which anybody can write: {made}"
+    values: dict[str, Any] = {"tool": tool, "is_synthetic": True, "known_as": known_as, "recipe": recipe, **model}
+    return Provenance(str(path), "unsigned", text, **values)
+
+
+def _made_by(is_synthetic: bool, term: str, model: str, tool: str, known_as: str) -> str:
+    """Return what is said of how the media were made, for people."""
+    if not is_synthetic:
+        return "it does not say that a model made it"
+    what = "edited by a model" if term == EDITED else "made by a model"
+    name = f" ({model}, {tool})" if model else f" ({tool})" if tool else ""
+    return f"{what}{name}{f', that of {known_as}' if known_as else ''}"
+
+
+def report(results: Sequence[Provenance], as_json: bool) -> str:
+    """Return what was found, a line for each file, or as JSON."""
+    if as_json:
+        return json.dumps([result.entries for result in results], indent=1, ensure_ascii=False)
+    return "\n".join(one_line(f"{result.verdict:<12}{result.file}: {result.text}") for result in results)
