@@ -33,8 +33,7 @@ def group_similar(thumbnails: NDArray[np.uint8]) -> list[int]:
     Returns:
         A group number for each picture.
     """
-    count, side = thumbnails.shape[:2]
-    rows = np.ascontiguousarray(thumbnails).reshape(count, -1)
+    rows = np.ascontiguousarray(thumbnails).reshape(len(thumbnails), -1)
     as_bytes = rows.view(np.dtype((np.void, rows.shape[1])))[:, 0]  # sorted much faster than as rows of numbers
     _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
     unique = thumbnails[first]
