@@ -77,6 +77,7 @@ class FileTable:
         self._connection: sqlite3.Connection | None = None
         self._new_rows: list[_Row] = []
         self._write_time = time.monotonic()
+        self._is_made_again = False
 
     def __enter__(self) -> "FileTable":
         return self
@@ -119,9 +120,11 @@ class FileTable:
                 self._replace(error)
 
     def _replace(self, error: Exception) -> None:
-        """Delete the database if it is damaged, else go on in the temporary folder."""
+        """Delete the database if it is damaged for the first time, else go on in the temporary folder."""
         reason = str(error)
-        if isinstance(error, UserError) or getattr(error, "sqlite_errorname", "").startswith(_DAMAGE):
+        is_damaged = isinstance(error, UserError) or getattr(error, "sqlite_errorname", "").startswith(_DAMAGE)
+        if is_damaged and not self._is_made_again:
+            self._is_made_again = True
             print(f"cache: {self.path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
             try:
                 for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
@@ -206,7 +209,10 @@ def _to_row(name: str, stamp: str, info: FileInfo) -> _Row:
 
 def _to_info(content_hash: bytes, thumbnail: bytes, details: bytes) -> FileInfo:
     values: dict[str, Any] = json.loads(details) if details else {}
-    return FileInfo(content_hash=content_hash.hex(), thumbnail=thumbnail, **values)
+    try:
+        return FileInfo(content_hash=content_hash.hex(), thumbnail=thumbnail, **values)
+    except TypeError as error:
+        raise UserError("a row is of another version.") from error
 
 
 def _checksum(blobs: Sequence[bytes]) -> int:
