@@ -20,7 +20,7 @@ from common import save
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from genai.data.dedup import MAX_DIFFERENCE, MAX_MEAN_DIFFERENCE, group_exactly, group_similar
+from genai.data.dedup import MAX_DIFFERENCE, MAX_MEAN_DIFFERENCE, group_exact, group_similar
 
 KINDS = ("natural", "low contrast", "drawings", "noise")
 SIDE, PICTURE_SIDE = 8, 64
@@ -112,7 +112,7 @@ def count_false_groups(thumbnails: NDArray[np.uint8], group_ids: NDArray[np.int6
     order = np.argsort(group_ids, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(group_ids[order])) + 1)
     groups = [group for group in groups if 1 < len(group) <= MAX_CHECKED]
-    return sum(len(set(group_exactly(thumbnails[group]).tolist())) > 1 for group in groups)
+    return sum(len(set(group_exact(thumbnails[group]).tolist())) > 1 for group in groups)
 
 
 def write_thumbnails(kind: str, count: int, file: Path) -> None:

@@ -12,7 +12,7 @@ MAX_MEAN_DIFFERENCE, MAX_DIFFERENCE = 3, 16
 """Largest differences (of 255) between thumbnails of one picture that was compressed or resized in different ways."""
 MAX_EXACT = 20_000
 """Number of different thumbnails up to which no near-duplicate is missed: seconds, but the time grows as its square."""
-NUM_TABLES, BUCKET_SIZE = 24, 32
+NUM_TABLES, BUCKET_SIZE = 24, 24
 """Hash tables, each with other hash functions, and thumbnails in a bucket. All pairs of a bucket are compared."""
 HASH_BITS, MAX_ROUNDS = 48, 8
 """Bits of a key, which float64 holds exactly, and keys after which a bucket that is still too large stays so."""
@@ -37,12 +37,12 @@ def group_similar(thumbnails: NDArray[np.uint8]) -> list[int]:
     as_bytes = rows.view(np.dtype((np.void, rows.shape[1])))[:, 0]  # sorted much faster than as rows of numbers
     _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
     unique = thumbnails[first]
-    group_ids = group_exactly(unique) if len(unique) <= MAX_EXACT else group_by_hashing(unique)
+    group_ids = group_exact(unique) if len(unique) <= MAX_EXACT else group_lsh(unique)
     numbers: list[int] = group_ids[inverse.reshape(-1)].tolist()
     return numbers
 
 
-def group_exactly(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
+def group_exact(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Group different thumbnails, comparing all pairs that can be near-duplicates.
 
     The means of two areas never differ by more than their mean difference. So after sorting by brightness only
@@ -73,7 +73,7 @@ def group_exactly(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
     return group_ids[np.argsort(order)]
 
 
-def group_by_hashing(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
+def group_lsh(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Group different thumbnails, comparing those that share a bucket in one of ``NUM_TABLES`` hash tables.
 
     A bit of a key says whether the brightness of one of 4 x 4 areas in one color reaches a threshold, both random, as
@@ -99,11 +99,11 @@ def group_by_hashing(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
         order, buckets = _fill_buckets(areas, random)
         ordered = quadrants[order]
         for left, right in _list_pairs(buckets):
-            differ = group_ids[order[left]] != group_ids[order[right]]
-            left, right = left[differ], right[differ]
+            separate = group_ids[order[left]] != group_ids[order[right]]
+            left, right = left[separate], right[separate]
             near = np.abs(ordered[left] - ordered[right]).sum(1) <= max_total  # at most the sum over all pixels
             pairs = np.stack([order[left[near]], order[right[near]]])
-            _link(group_ids, pairs[:, _are_similar(pixels, pairs)])
+            _link(group_ids, pairs[:, _match(pixels, pairs)])
     return group_ids
 
 
@@ -189,7 +189,7 @@ def _list_pairs(buckets: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64],
         yield left, left + shift
 
 
-def _are_similar(pixels: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _match(pixels: NDArray[np.uint8], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which of ``pairs``, (2, pairs), are near-duplicates."""
     similar = np.zeros(pairs.shape[1], bool)
     for start in range(0, len(similar), _CHUNK):

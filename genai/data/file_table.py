@@ -19,7 +19,7 @@ from genai.core.errors import RunError, UserError
 T = TypeVar("T")
 WRITE_SECONDS = 2.0
 """Time after which new rows are written: what a killed process loses."""
-BUSY_SECONDS = 30.0
+LOCK_SECONDS = 30.0
 """Time to wait for another process that writes, which takes it milliseconds."""
 _READ_ROWS = 500
 _SCHEMA = (
@@ -28,7 +28,7 @@ _SCHEMA = (
 )
 _SELECT = f"SELECT * FROM files WHERE name IN ({', '.join('?' * _READ_ROWS)})"
 _INSERT = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
-_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_CORRUPT = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _Row = tuple[bytes, bytes, bytes, bytes, bytes, int]
 
 
@@ -77,7 +77,7 @@ class FileTable:
         self._connection: sqlite3.Connection | None = None
         self._new_rows: list[_Row] = []
         self._write_time = time.monotonic()
-        self._is_made_again = False
+        self._is_reset = False
 
     def __enter__(self) -> "FileTable":
         return self
@@ -122,9 +122,9 @@ class FileTable:
     def _replace(self, error: Exception) -> None:
         """Delete the database if it is damaged for the first time, else go on in the temporary folder."""
         reason = str(error)
-        is_damaged = isinstance(error, UserError) or getattr(error, "sqlite_errorname", "").startswith(_DAMAGE)
-        if is_damaged and not self._is_made_again:
-            self._is_made_again = True
+        is_corrupt = isinstance(error, UserError) or getattr(error, "sqlite_errorname", "").startswith(_CORRUPT)
+        if is_corrupt and not self._is_reset:
+            self._is_reset = True
             print(f"cache: {self.path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
             try:
                 for file in (self.path, self.path.with_name(f"{self.path.name}-journal")):
@@ -152,7 +152,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UserError(f"{path} is not a file.")
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
     try:
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
             connection.execute(f"PRAGMA {pragma}")

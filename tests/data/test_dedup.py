@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from genai.data import dedup
-from genai.data.dedup import MAX_DIFFERENCE, MAX_MEAN_DIFFERENCE, group_by_hashing, group_exactly, group_similar
+from genai.data.dedup import MAX_DIFFERENCE, MAX_MEAN_DIFFERENCE, group_exact, group_lsh, group_similar
 
 Thumbnails = NDArray[np.uint8]
 
@@ -82,14 +82,14 @@ def test_groups_are_chains_of_near_duplicates(kind: Kind) -> None:
     for _ in range(8):  # a chain of 256 links
         linked = linked @ linked
     assert linked.sum() > len(pixels) + 50
-    assert np.array_equal(same_group(group_exactly(pixels)), linked)
+    assert np.array_equal(same_group(group_exact(pixels)), linked)
     assert np.array_equal(same_group(np.array(group_similar(pixels))), linked)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hashing_finds_the_groups_of_the_exact_way(kind: Kind) -> None:
     pixels = with_duplicates(kind, 3000, 500)
-    exact, hashed = same_group(group_exactly(pixels)), same_group(group_by_hashing(pixels))
+    exact, hashed = same_group(group_exact(pixels)), same_group(group_lsh(pixels))
     assert not (hashed & ~exact).any()
     assert (hashed & exact).sum() - len(pixels) >= 0.99 * (exact.sum() - len(pixels)) > 0
 
@@ -102,7 +102,7 @@ def test_pairs_at_the_limit_are_found() -> None:
         row[:] = np.minimum(partner, 239)
         partner[:] = row
         row[random.permutation(192)[:36]] += 16  # 36 * 16 = 3 * 192: both limits
-    group_ids = group_by_hashing(pixels)
+    group_ids = group_lsh(pixels)
     assert (group_ids[1000:2000] == group_ids[:1000]).mean() > 0.99
     assert (group_ids[2000:2500] == group_ids[2500:]).mean() > 0.99
 
@@ -112,22 +112,22 @@ def test_pairs_beyond_a_limit_are_not_linked(everywhere: int, in_corner: int) ->
     pixels = np.full((2, 8, 8, 3), 100, np.uint8)
     pixels[1] += everywhere
     pixels[1, 0, 0, 0] += in_corner
-    assert len(set(group_by_hashing(pixels))) == len(set(group_exactly(pixels))) == 2
+    assert len(set(group_lsh(pixels))) == len(set(group_exact(pixels))) == 2
 
 
 def test_a_large_bucket_is_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     """All look alike: each is compared with a few others, which chains them."""
     compared: list[int] = []
-    check = dedup._are_similar
+    check = dedup._match
 
     def count(pixels: Thumbnails, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
         compared.append(pairs.shape[1])
         return check(pixels, pairs)
 
-    monkeypatch.setattr(dedup, "_are_similar", count)
+    monkeypatch.setattr(dedup, "_match", count)
     random = np.random.default_rng(0)
     pixels = 128 + random.integers(-1, 2, (5000, 8, 8, 3)).astype(np.uint8)
-    assert len(set(group_by_hashing(pixels))) == 1
+    assert len(set(group_lsh(pixels))) == 1
     assert sum(compared) < 40 * 5000
     buckets = dedup._fill_buckets(np.zeros((48, 5000), np.int16), random)[1]
     assert set(buckets) == {1}
@@ -135,7 +135,7 @@ def test_a_large_bucket_is_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyP
 
 def test_many_pictures_are_hashed_and_copies_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "MAX_EXACT", 100)
-    monkeypatch.setattr(dedup, "group_exactly", lambda pixels: np.zeros(len(pixels), np.int64))
+    monkeypatch.setattr(dedup, "group_exact", lambda pixels: np.zeros(len(pixels), np.int64))
     pixels = noise(100, np.random.default_rng(0))
     assert set(group_similar(np.concatenate([pixels, pixels]))) == {0}
     pixels = noise(101, np.random.default_rng(0))
@@ -145,4 +145,4 @@ def test_many_pictures_are_hashed_and_copies_count_once(monkeypatch: pytest.Monk
 
 def test_hashing_gives_the_same_groups_every_time() -> None:
     pixels = with_duplicates(low_contrast, 3000, 500)
-    assert np.array_equal(group_by_hashing(pixels), group_by_hashing(pixels))
+    assert np.array_equal(group_lsh(pixels), group_lsh(pixels))

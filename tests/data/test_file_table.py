@@ -129,7 +129,7 @@ NOT_NOTICED = {"empty", "longer", "missing"}
     [*DAMAGES, foreign_table, view, trigger, changed_row, other_type, folder],
     ids=lambda damage: damage.__name__,
 )
-def test_a_damaged_table_is_made_again(
+def test_a_damaged_table_is_reset(
     damage: Callable[[Path], None], path: Path, temporary_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stamps = fill(path, 500)
@@ -225,7 +225,7 @@ def test_rows_of_another_version_are_forgotten(path: Path, temporary_folder: Pat
 def test_a_locked_table_is_waited_for_and_then_left_alone(
     path: Path, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(file_table, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(file_table, "LOCK_SECONDS", 0.2)
     stamps = fill(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
