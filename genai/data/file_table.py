@@ -154,8 +154,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise UserError(f"{path} is not a file.")
     connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
     try:
-        for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
         if not _tables(connection):
             connection.execute("BEGIN IMMEDIATE")
             if not _tables(connection):  # no other process was faster
@@ -182,18 +182,16 @@ def _read_rows(connection: sqlite3.Connection, stamps: Mapping[str, str]) -> dic
         keys = [os.fsencode(name) for name in names[start : start + _READ_ROWS]]
         keys += keys[:1] * (_READ_ROWS - len(keys))
         with closing(connection.execute(_SELECT, keys)) as rows:
-            for *values, checksum in rows:
-                if checksum != _checksum(values):
-                    raise UserError("a row has changed.")
-                name, stamp = os.fsdecode(values[0]), values[1].decode()
+            for row in rows:
+                name, stamp, info = _from_row(row)
                 if stamps[name] == stamp:
-                    infos[name] = _to_info(*values[2:])
+                    infos[name] = info
     return infos
 
 
 def _write_rows(connection: sqlite3.Connection, rows: Sequence[_Row]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
     with connection:  # commits, or rolls back
+        connection.execute("BEGIN IMMEDIATE")
         connection.executemany(_INSERT, rows)
 
 
@@ -207,17 +205,19 @@ def _to_row(name: str, stamp: str, info: FileInfo) -> _Row:
     return (*blobs, _checksum(blobs))
 
 
-def _to_info(content_hash: bytes, thumbnail: bytes, details: bytes) -> FileInfo:
-    values: dict[str, Any] = json.loads(details) if details else {}
+def _from_row(row: _Row) -> tuple[str, str, FileInfo]:
+    """Return name, stamp and information. Raises ``UserError`` for a row that is damaged, or of another version."""
+    *blobs, checksum = row
     try:
-        return FileInfo(content_hash=content_hash.hex(), thumbnail=thumbnail, **values)
-    except TypeError as error:
-        raise UserError("a row is of another version.") from error
+        if checksum != _checksum(blobs):
+            raise UserError("a row has changed.")
+        name, stamp, content_hash, thumbnail, details = blobs
+        values: dict[str, Any] = json.loads(details) if details else {}
+        info = FileInfo(content_hash=content_hash.hex(), thumbnail=thumbnail, **values)
+    except (TypeError, ValueError) as error:  # not bytes, no JSON, unknown fields
+        raise UserError("a row cannot be read.") from error
+    return os.fsdecode(name), stamp.decode(), info
 
 
 def _checksum(blobs: Sequence[bytes]) -> int:
-    """Return a checksum of the values of a row; -1 if they are not all bytes."""
-    try:
-        return zlib.crc32(b"\0".join(blobs))
-    except TypeError:
-        return -1
+    return zlib.crc32(b"\0".join(blobs))
