@@ -11,7 +11,7 @@ from genai.core.cache import track_progress
 MAX_MEAN_DIFFERENCE, MAX_DIFFERENCE = 3, 16
 """Largest differences (of 255) between thumbnails of one picture that was compressed or resized in different ways."""
 MAX_EXACT = 20_000
-"""Number of different thumbnails up to which no near-duplicate is missed. Beyond it that would take minutes, or hours."""
+"""Number of different thumbnails up to which no near-duplicate is missed; beyond it that takes minutes or hours."""
 NUM_TABLES, BUCKET_SIZE = 24, 24
 """Hash tables, each with other hash functions, and thumbnails in a bucket. All pairs of a bucket are compared."""
 HASH_BITS, MAX_ROUNDS = 48, 8

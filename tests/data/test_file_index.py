@@ -59,7 +59,7 @@ def test_only_new_and_changed_files_are_inspected(root: Path) -> None:
     (root / "2.wav").unlink()
     inspector = Inspector()
     assert [info.seconds for info in index(root, inspector)] == [0, 7, 3, 5, 4]
-    assert inspector.names == ["1.wav", "5.wav"]
+    assert sorted(inspector.names) == ["1.wav", "5.wav"]
     assert [info.seconds for info in index(root, Inspector())] == [0, 7, 3, 5, 4]
 
 
@@ -68,7 +68,7 @@ def test_a_file_that_cannot_be_used_is_known_too(root: Path) -> None:
     assert [info.error for info in index(root, inspector)] == ["", "", "it is bad.", "", ""]
     again = Inspector()
     assert [info.error for info in index(root, again)] == ["", "", "it is bad.", "", ""]
-    assert again.names == []
+    assert sorted(again.names) == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("an error of the program")])
@@ -77,7 +77,7 @@ def test_after_an_interruption_the_rest_is_inspected(root: Path, error: BaseExce
         index(root, Inspector(error, "3.wav"))
     inspector = Inspector()
     index(root, inspector)
-    assert inspector.names == ["3.wav", "4.wav"]
+    assert sorted(inspector.names) == ["3.wav", "4.wav"]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_the_index_of_earlier_versions_is_taken_over(root: Path, old_index: Path
     infos = index(root, inspector)
     assert infos[0] == FileInfo(content_hash="ab" * 32, thumbnail=bytes([1, 2]), seconds=8.0, cuts=[])
     assert [info.seconds for info in infos] == [8, 1, 2, 3, 4]
-    assert inspector.names == [f"{number}.wav" for number in range(1, 5)]
+    assert sorted(inspector.names) == [f"{number}.wav" for number in range(1, 5)]
     assert index(root, inspector) == infos and len(inspector.names) == 4
 
 
