@@ -68,10 +68,9 @@ def cached_file(path: Path, write: Callable[[Path], None], *other_suffixes: str)
             return path  # on Windows: another process has just made it and has it open
         if not _is_about(error, path.parent):
             raise  # the data cannot be read
-        folder = _temporary_folder()
+        folder = fallback_folder(path.parent, error.strerror or str(error))
         if path.parent == folder:
             raise _full_disk_error(folder, error) from error
-        _print_fallback(path.parent, error.strerror or str(error), folder)
     try:
         return _make_entry(folder / path.name, write, suffixes)
     except OSError as error:
@@ -85,20 +84,28 @@ def cached_json(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, 
 
 
 def read_cached_json(path: Path) -> Any:
-    """Return the value that ``replace_cached_json`` wrote to ``path``; ``None`` if there is none, or it is damaged."""
+    """Return the value that ``cached_json`` wrote to ``path``; ``None`` if there is none, or it is damaged."""
     return json.loads(path.read_text(encoding="utf-8")) if _fits(path, (path.suffix,)) else None
 
 
-def replace_cached_json(path: Path, value: Any) -> None:
-    """Write a plain value that changes with time to the cache, where it can be written."""
+def remove_cached_json(path: Path) -> None:
+    """Delete an entry that ``cached_json`` made, if there is one and it can be deleted."""
     with suppress(OSError):
-        _sums_file(path).unlink()
-    cached_file(path, lambda temporary: write_json(temporary, value))
+        _sums_file(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def fallback_folder(folder: Path, reason: str) -> Path:
+    """Return the temporary folder that takes the place of ``folder``, and say so once, unless it is the same."""
+    fallback = _temporary_folder()
+    if fallback != folder:
+        _print_fallback(folder, reason, fallback)
+    return fallback
 
 
 def is_cache_file(file: Path) -> bool:
     """Return whether a file of the cache folder is one of genai: other programs may have files there, too."""
-    name = r"[0-9a-f]{24}\.\w{1,11}(\.sums)?"
+    name = r"[0-9a-f]{24}\.\w{1,11}(\.sums|-journal|-wal|-shm)?"
     return file.is_file() and not file.is_symlink() and (bool(re.fullmatch(name, file.name)) or _is_temporary(file))
 
 
@@ -218,9 +225,7 @@ def _usable_folder(name: str) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
-        folder = _temporary_folder()
-        _print_fallback(Path(name), getattr(error, "strerror", None) or str(error), folder)
-        return folder
+        return fallback_folder(Path(name), getattr(error, "strerror", None) or str(error))
     _remove_leftovers(folder)
     return folder
 

@@ -120,7 +120,7 @@ NAMES: dict[str, str] = {
     "genai.data.alike.held_out": "genai.data.dedup.select_val_indices",
     "genai.data.base.Divided": "genai.core.data.SplitSource",
     "genai.data.loader.held_out": "genai.core.loader.validation_batches",
-    "genai.data.survey.Looked": "genai.data.file_index.FileInfo",
+    "genai.data.survey.Looked": "genai.data.file_table.FileInfo",
     "genai.data.survey.survey": "genai.data.file_index.index_files",
     "genai.data.torchvision_films.TorchvisionFilms": "genai.data.action_videos.ActionVideos",
     "genai.data.world.World": "genai.toy.data.image.ToyImages",

@@ -2,48 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from genai.core.cache import cache_dir, cache_key, read_cached_json, replace_cached_json, track_progress
+from genai.core.cache import cache_dir, cache_key, read_cached_json, remove_cached_json, track_progress
 from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.prefetch import prefetch_map
+from genai.data.file_table import FileInfo, FileTable
 
 NUM_THREADS = min(4, os.cpu_count() or 1)
 """Number of files inspected at once; each thread holds a decoded file, which can be large."""
-_FIELDS = {"wrong": "error", "content": "content_hash"}
-"""Fields of ``FileInfo`` by their keys in the index file, where these differ."""
-
-
-@dataclass(frozen=True)
-class FileInfo:
-    """Result of inspecting a file.
-
-    Attributes:
-        stamp: size and times (in ns) of the file; it is inspected again when they change. For a folder of frames, the
-            total size and the latest times.
-        error: why the file cannot be used; empty if it can.
-        content_hash: hash of its bytes.
-        thumbnail: for a picture, the bytes of a few RGB pixels in hexadecimal.
-        seconds: duration of a sound or clip; frames without times count as 8 per second.
-        fps: frame rate of a clip.
-        cuts: times of the scene changes of a clip in seconds.
-        note: what reading changed besides the format; empty if nothing.
-        is_silence: whether it is a sound without any loudness.
-    """
-
-    stamp: list[int]
-    error: str = ""
-    content_hash: str = ""
-    thumbnail: str = ""
-    seconds: float = 0.0
-    fps: float = 0.0
-    cuts: Sequence[float] = ()
-    note: str = ""
-    is_silence: bool = False
 
 
 def index_files(
@@ -57,67 +29,72 @@ def index_files(
         item_name: plural noun for the items, used in messages and in the name of the index.
         inspect: returns fields of ``FileInfo`` for a file, or raises ``UserError`` if it cannot be used.
     """
-    index = cache_dir() / f"{cache_key(item_name, 4, str(root.absolute()))}.json"
-    known = _read_index(index)
     stamps = {str(file.relative_to(root)): _stamp(file) for file in files}
-    new = [name for name, stamp in stamps.items() if name not in known or known[name].stamp != stamp]
-    infos = prefetch_map(lambda name: _inspect_file(root / name, stamps[name], inspect), new, NUM_THREADS)
+    with FileTable(cache_dir() / f"{cache_key(item_name, 4, str(root.absolute()))}.sqlite") as table:
+        _import_json(table)
+        infos = table.read(stamps)
+        new = [name for name in stamps if name not in infos]
+        results = prefetch_map(lambda name: _inspect_file(root / name, inspect), new, NUM_THREADS)
+        for name, info in zip(new, track_progress(results, f"checking {item_name}", len(new)), strict=True):
+            infos[name] = info
+            table.add(name, stamps[name], info)
+    return [infos[name] for name in stamps]
+
+
+def _import_json(table: FileTable) -> None:
+    """Move the rows of the JSON file that was the index before to the table."""
+    file = table.path.with_suffix(".json")
+    if not file.exists():
+        return
+    names = {"wrong": "error", "content": "content_hash"}
+    known = {field.name for field in fields(FileInfo)}
     try:
-        for name, info in zip(new, track_progress(infos, f"checking {item_name}", len(new)), strict=True):
-            known[name] = info
-    finally:  # keep the results after Ctrl-C
-        if new:
-            _write_index(index, known)
-    return [known[name] for name in stamps]
+        rows: dict[str, dict[str, Any]] = read_cached_json(file) or {}
+        for name, row in rows.items():
+            values = {names.get(key, key): value for key, value in row.items()}
+            values["thumbnail"] = bytes.fromhex(values.get("thumbnail", ""))
+            info = FileInfo(**{key: value for key, value in values.items() if key in known})
+            table.add(name, _format_stamp(row["stamp"]), info)
+    except (TypeError, AttributeError, KeyError, ValueError):  # of another version
+        pass
+    table.write()
+    remove_cached_json(file)
 
 
-def _read_index(index: Path) -> dict[str, FileInfo]:
+def _list_parts(folder: Path) -> list[Path]:
+    """Return the files in a folder in order."""
+    return sort_paths(part for part in folder.iterdir() if part.is_file() and not part.name.startswith("."))
+
+
+def _stamp(file: Path) -> str:
+    """Return size and times (in ns); of a folder of frames the total size and the latest times.
+
+    The time of change reveals new permissions, and new content with an old time.
+    """
     try:
-        rows: dict[str, dict[str, Any]] = read_cached_json(index) or {}
-        return {
-            name: FileInfo(**{_FIELDS.get(key, key): value for key, value in row.items()}) for name, row in rows.items()
-        }
-    except (TypeError, AttributeError):  # of another version
-        return {}
-
-
-def _write_index(index: Path, infos: Mapping[str, FileInfo]) -> None:
-    keys = {field: key for key, field in _FIELDS.items()}
-    rows = {
-        name: {keys.get(field, field): value for field, value in asdict(info).items()} for name, info in infos.items()
-    }
-    replace_cached_json(index, rows)
-
-
-def _list_parts(file: Path) -> list[Path]:
-    """Return the files in a folder in order, or the file itself."""
-    if not file.is_dir():
-        return [file]
-    parts = (part for part in file.iterdir() if part.is_file() and not part.name.startswith("."))
-    return sort_paths(parts)
-
-
-def _stamp(file: Path) -> list[int]:
-    """Return size and times. The time of change reveals new permissions, and new content with an old time."""
-    try:
-        stats = [part.stat() for part in _list_parts(file)]
+        status = file.stat()
+        stats = [part.stat() for part in _list_parts(file)] if stat.S_ISDIR(status.st_mode) else [status]
     except OSError:
-        return []
-    latest = [max((getattr(stat, name) for stat in stats), default=0) for name in ("st_mtime_ns", "st_ctime_ns")]
-    return [sum(stat.st_size for stat in stats), *latest]
+        return ""
+    latest = [max((getattr(status, name) for status in stats), default=0) for name in ("st_mtime_ns", "st_ctime_ns")]
+    return _format_stamp([sum(status.st_size for status in stats), *latest])
 
 
-def _inspect_file(file: Path, stamp: list[int], inspect: Callable[[Path], dict[str, Any]]) -> FileInfo:
+def _format_stamp(numbers: Sequence[int]) -> str:
+    return " ".join(map(str, numbers))
+
+
+def _inspect_file(file: Path, inspect: Callable[[Path], dict[str, Any]]) -> FileInfo:
     if file.exists() and not (file.is_file() or file.is_dir()):  # opening a pipe would block
-        return FileInfo(stamp, error=f"{file} is not a file.")
+        return FileInfo(error=f"{file} is not a file.")
     try:
-        fields = inspect(file)
+        values = inspect(file)
         digest = hashlib.sha256()
-        for part in _list_parts(file):
+        for part in _list_parts(file) if file.is_dir() else [file]:
             with part.open("rb") as stream:
                 hashlib.file_digest(stream, lambda: digest)
     except UserError as error:
-        return FileInfo(stamp, error=str(error))
+        return FileInfo(error=str(error))
     except OSError as error:
-        return FileInfo(stamp, error=f"cannot read {file}: {error.strerror}.")
-    return FileInfo(stamp, content_hash=digest.hexdigest(), **fields)
+        return FileInfo(error=f"cannot read {file}: {error.strerror}.")
+    return FileInfo(content_hash=digest.hexdigest(), **values)

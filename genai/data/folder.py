@@ -18,7 +18,8 @@ from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
 from genai.data.captions import Captions, describe_prompts, name_caption, read_captions
 from genai.data.dedup import select_val_indices
-from genai.data.file_index import NUM_THREADS, FileInfo, index_files
+from genai.data.file_index import NUM_THREADS, index_files
+from genai.data.file_table import FileInfo
 from genai.data.find_files import expand_glob, walk_folder
 from genai.data.last_loaded import LastLoaded
 from genai.data.parts import Part

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from genai.core.cache import cache_dir, cache_key, cached_json
 from genai.data.dedup import group_similar
-from genai.data.file_index import FileInfo
+from genai.data.file_table import FileInfo
 from genai.data.folder import CaptionKind, Folder
 from genai.data.parts import MIN_CROP_SIDE, MIN_CROPS_PER_SIDE, Part, split_area
 from genai.media.picture import Picture
@@ -82,16 +82,16 @@ class ImageFolder(Folder):
     def inspect(self, file: Path) -> dict[str, Any]:
         image = Picture.read(file, short_side=64).image.convert("RGB")
         thumbnail = image.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Pillow.Resampling.BILINEAR, reducing_gap=3.0)
-        return {"thumbnail": np.asarray(thumbnail).tobytes().hex()}
+        return {"thumbnail": np.asarray(thumbnail).tobytes()}
 
     def group_ids(self, infos: Sequence[FileInfo]) -> tuple[list[int], str]:
         """Group near-duplicates."""
 
         def compute() -> dict[str, list[int]]:
-            pixels = np.frombuffer(bytes.fromhex("".join(info.thumbnail for info in infos)), np.uint8)
+            pixels = np.frombuffer(b"".join(info.thumbnail for info in infos), np.uint8)
             return {"numbers": group_similar(pixels.reshape(-1, THUMBNAIL_SIZE, THUMBNAIL_SIZE, 3))}
 
-        key = cache_key("alike", 1, [info.thumbnail for info in infos])
+        key = cache_key("alike", 1, [info.thumbnail.hex() for info in infos])
         group_ids: list[int] = cached_json(cache_dir() / f"{key}.json", compute)["numbers"]
         if num_similar := len(group_ids) - len(set(group_ids)):
             self.layout_note += f"; {num_similar:,} look like another one, copies included: both are on one side"

@@ -1,27 +1,20 @@
 """Pairs of answers from files, of which people prefer one: for DPO and reward models."""
 
-from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Annotated, Any
-
-from annotated_types import Gt, Lt
+from typing import Any
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, Split, SplitSource
+from genai.core.data import Example, Split
 from genai.core.errors import UserError
-from genai.core.terminal import one_line
 from genai.data.chat import clean_text
 from genai.data.chat_layouts import find_layout
-from genai.data.chat_split import split_by_question
 from genai.data.preference_layouts import PAIR_LAYOUTS
-from genai.data.text import find_texts
-from genai.data.text_rows import SUFFIXES, read_each
-from genai.media.chat import Message
+from genai.data.question_files import QuestionFiles
+from genai.media.chat import Chat, Message
 from genai.media.chat_pair import ChatPair
 
 
-class PreferenceFiles(SplitSource):
+class PreferenceFiles(QuestionFiles[ChatPair]):
     """Pairs of answers from a file, a folder or a glob: one per line of a ``.jsonl`` or of a table (``.csv``,
     ``.tsv``), per row of a ``.parquet``, per item of a ``.json``.
 
@@ -40,57 +33,20 @@ class PreferenceFiles(SplitSource):
 
     media = ChatPair
     metrics: tuple[str, ...] = ("val_loss",)
+    item_name, condition = "pairs", "of different answers to use"
 
-    def __init__(
-        self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, val_path: str | None = None
-    ) -> None:
-        self.path, self.val_fraction, self.val_path = path, val_fraction, val_path
-        self.skipped, self.layout_note = (), ""
-        self._left_out, self._layouts = Counter[str](), Counter[str]()
+    def read(self, row: Any, place: str) -> tuple[str, ChatPair]:
+        return _read_pair(row, place)
 
-    @property
-    def description(self) -> str:
-        train, val = (len(split) for split in self._splits)
-        left_out = ", ".join(f"{count:,} {reason}" for reason, count in self._left_out.items())
-        note = f" ({'; '.join(self._layouts)})" + (f"; left out: {left_out}" if left_out else "")
-        return one_line(f"{self.path}: {train:,} pairs, {val:,} held out{note}")
+    def chat_of(self, item: ChatPair) -> Chat:
+        return item.chosen
 
-    @cached_property
-    def _splits(self) -> tuple[Split, Split]:
-        skipped: list[str] = []
-        pairs = self._read_files("path", skipped)
-        val_pairs = None if self.val_path is None else self._read_files("val_path", skipped)
-        train, val = split_by_question(pairs, lambda pair: pair.chosen, self.val_fraction, val_pairs)
-        self._left_out["whose question is held out"] = len(pairs) - len(train) if val_pairs is not None else 0
-        self.skipped = tuple(map(one_line, skipped))
-        self._left_out["rows or files that cannot be read"] = len(skipped)
-        self._left_out = +self._left_out
-        if not train:
-            raise UserError(f"data.path={self.path}: no pair is left to train on, as all questions are held out.")
-        self.layout_note = ", ".join(f"{name}: {count:,} rows" for name, count in self._layouts.items())
-        return _make_split("train", list(train.values())), _make_split("val", list(val.values()))
+    def skip_reason(self, item: ChatPair) -> str:
+        return "whose answers are equal" if _answers(item.chosen) == _answers(item.rejected) else ""
 
-    def _read_files(self, option: str, skipped: list[str]) -> dict[str, ChatPair]:
-        """Return different pairs by their keys; add to ``skipped`` what cannot be read. Raises ``UserError``."""
-        path, key = getattr(self, option), f"data.{option}"
-        files, bad_files = find_texts(path, SUFFIXES, key)
-        reasons, pairs = [*bad_files], dict[str, ChatPair]()
-        for file in files:
-            for layout, pair in read_each(file, _read_pair, reasons):
-                self._layouts[layout] += 1
-                if _answers(pair.chosen) == _answers(pair.rejected):
-                    self._left_out["whose answers are equal"] += 1
-                    continue
-                self._left_out["copies"] += pair.key in pairs
-                pairs.setdefault(pair.key, pair)
-        skipped += reasons
-        least = 1 if self.val_path else 2
-        if len(pairs) < least:
-            raise UserError(
-                f"{key}={path}: it has {len(pairs)} pair{'s' * (len(pairs) != 1)} of different answers to use; "
-                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:1])}".rstrip()
-            )
-        return pairs
+    def make_split(self, name: str, items: Sequence[ChatPair]) -> Split:
+        content_hash = cache_key([pair.key for pair in items])
+        return Split(name, len(items), lambda index: Example(items[index]), content_hash)
 
 
 def _read_pair(row: Any, place: str) -> tuple[str, ChatPair]:
@@ -114,7 +70,3 @@ def _clean_messages(messages: Sequence[Message]) -> list[Message]:
 def _answers(chat: Any) -> list[str]:
     """Return the texts to learn, without white space around them."""
     return [str(chat.messages[index]["content"]).strip() for index in chat.answers]
-
-
-def _make_split(name: str, pairs: Sequence[ChatPair]) -> Split:
-    return Split(name, len(pairs), lambda index: Example(pairs[index]), cache_key([pair.key for pair in pairs]))

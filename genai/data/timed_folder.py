@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from genai.data.dedup import order_groups
-from genai.data.file_index import FileInfo
+from genai.data.file_table import FileInfo
 from genai.data.folder import Folder
 from genai.data.parts import Part, split_time
 from genai.data.weighted_split import select_by_weight

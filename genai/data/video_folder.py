@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
-from genai.data.file_index import FileInfo
+from genai.data.file_table import FileInfo
 from genai.data.folder import CaptionKind
 from genai.data.parts import Part
 from genai.data.scenes import detect_cuts, split_scenes

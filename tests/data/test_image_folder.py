@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from genai.core.cache import cache_key
 from genai.core.data import Split
 from genai.core.errors import UserError
 from genai.data.image_folder import ImageFolder
@@ -367,9 +368,9 @@ def test_fingerprints_follow_content_and_captions(folder: Path) -> None:
     assert len(hashes() - second) >= 1
 
 
-def test_a_damaged_index_is_made_anew(folder: Path, cache: Path) -> None:
+def test_a_damaged_index_is_made_anew(folder: Path, cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = ImageFolder(str(folder)).train.content_hash
-    for file in cache.glob("*.json"):
-        if b'"one.png"' in (content := file.read_bytes()):
-            file.write_bytes(content[:-20])
+    index = cache / f"{cache_key('pictures', 4, str(folder))}.sqlite"
+    index.write_bytes(index.read_bytes()[:-20])
     assert ImageFolder(str(folder)).train.content_hash == before
+    assert f"{index.name} is damaged; it is made again." in capfd.readouterr().err
