@@ -41,7 +41,8 @@ LIGHT = (
     "importlib", "json", "pathlib", "runpy", "sys", "time", "types", "typing", "genai.cli", "genai.commands",
     "genai.core.errors", "genai.core.files", "genai.core.filesystem", "genai.core.limits",
     "genai.core.old_names", "genai.core.paths", "genai.core.place", "genai.core.renamed", "genai.core.terminal",
-    "genai.inference.provenance", "genai.inference.sample_files", "genai.version",
+    "genai.inference.labels", "genai.inference.provenance", "genai.inference.sample_files", "genai.trust.label",
+    "genai.version",
 )  # fmt: skip
 """All that a command may import before it knows what it is asked for, so that ``--help`` answers at once."""
 

@@ -77,7 +77,7 @@ class SampleSettings(ModelSettings):
 
     @property
     def label_options(self) -> LabelOptions:
-        """How samples are labelled."""
+        """How samples are labeled."""
         return LabelOptions(self.label, self.label_prompt, self.label_cert, self.label_key)
 
     def __post_init__(self) -> None:

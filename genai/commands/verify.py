@@ -1,6 +1,5 @@
 """``python -m genai verify``: say where files come from, as far as they tell it and it can be proven."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +56,7 @@ def verify(words: list[str]) -> None:
         raise SystemExit(code)
 
 
-def provenance(file: str | os.PathLike[str], runs: str = "runs") -> "Provenance":
+def provenance(file: str | Path, runs: str = "runs") -> "Provenance":
     """Return what a file tells of where it comes from.
 
     Args:

@@ -243,7 +243,7 @@ class PreparedShards(Protocol):
         """State of the modality that prepared it."""
         ...
 
-    def open(self, modality: Any) -> "PackedDataset":
+    def dataset(self, modality: Any) -> "PackedDataset":
         """Return the split as tensors for a modality. Raises ``UserError`` if another one prepared it."""
         ...
 

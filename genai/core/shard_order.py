@@ -59,10 +59,10 @@ class ShardOrder:
         shards, ends = self._epoch(epoch)
         window = int(np.searchsorted(ends, offset, side="right"))
         if window + 1 == len(ends):
-            ahead = self._epoch(epoch + 1)[0][:WINDOW]
+            next_shards = self._epoch(epoch + 1)[0][:WINDOW]
         else:
-            ahead = shards[(window + 1) * WINDOW : (window + 2) * WINDOW]
-        return [*map(int, shards[window * WINDOW : (window + 1) * WINDOW]), *map(int, ahead)]
+            next_shards = shards[(window + 1) * WINDOW : (window + 2) * WINDOW]
+        return [*map(int, shards[window * WINDOW : (window + 1) * WINDOW]), *map(int, next_shards)]
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the shards in the order of an epoch, and the offset at which each window ends."""

@@ -50,7 +50,7 @@ class ParquetMedia(IterableSource):
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
-        files, _ = find_texts(self.path, (".parquet",), noun="Parquet file")
+        files, _ = find_texts(self.path, (".parquet",), item_name="Parquet file")
         options = (self.val_fraction, self.column, self.caption_column, self.reader.options)
         return [
             Partition(

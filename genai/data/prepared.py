@@ -153,7 +153,7 @@ class PreparedSplit:
         media: Media = decode_item(self.source.modality, self.packed, index)
         return Example(media, prompts[0] if prompts else "")
 
-    def open(self, modality: Modality) -> PackedDataset:
+    def dataset(self, modality: Modality) -> PackedDataset:
         """Return the split for a modality. Raises ``UserError`` if its settings or its state pack differently."""
         packed = ShardedDataset(self.source.place, self.shards, modality)
         try:
@@ -168,11 +168,15 @@ class PreparedSplit:
         return packed
 
 
-def _differences(packer: Modality, other: Modality) -> str:
+def _differences(prepared_modality: Modality, other: Modality) -> str:
     """Return the settings of the modality that packed data in which another one differs, as words."""
-    if type(packer) is not type(other):
-        return f"{type(packer).__name__}, not {type(other).__name__}"
-    values = {name: getattr(packer, name) for name in signature(type(packer)).parameters if hasattr(packer, name)}
+    if type(prepared_modality) is not type(other):
+        return f"{type(prepared_modality).__name__}, not {type(other).__name__}"
+    values = {
+        name: getattr(prepared_modality, name)
+        for name in signature(type(prepared_modality)).parameters
+        if hasattr(prepared_modality, name)
+    }
     plain = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | list)}
     changed = [name for name, value in plain.items() if value != getattr(other, name, None)]
-    return " ".join(f"modality.{name}={getattr(packer, name)}" for name in changed)
+    return " ".join(f"modality.{name}={getattr(prepared_modality, name)}" for name in changed)

@@ -57,7 +57,7 @@ class RemoteShards(ShardFolder):
         """Return the folder that has copies of the files of a shard. Raises ``UserError`` if one cannot be copied."""
         folder = self.path / shard.folder
         if find_problem(folder, shard):
-            self._remove_oldest(shard)
+            self._free_space(shard)
             for file in shard.files:
                 self._copy(f"{shard.folder}/{file.name}", file.size)
             self._copy(f"{shard.folder}/{_sums(folder, shard).name}", MAX_BYTES["line"])
@@ -100,7 +100,7 @@ class RemoteShards(ShardFolder):
             temporary.unlink(missing_ok=True)
         return path
 
-    def _remove_oldest(self, shard: Shard) -> None:
+    def _free_space(self, shard: Shard) -> None:
         """Remove the oldest copies if those of a new shard do not fit into ``cache_gb``."""
         if self.max_bytes is None:
             return

@@ -43,7 +43,7 @@ class TarFiles(IterableSource):
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
-        files, _ = find_texts(self.path, (".tar",), noun="tar file")
+        files, _ = find_texts(self.path, (".tar",), item_name="tar file")
         return [
             Partition(
                 file.name,

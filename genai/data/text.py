@@ -143,7 +143,7 @@ class Stdlib(TextFolder):
 
 
 def find_texts(
-    name: str, suffixes: Collection[str], key: str = "data.path", noun: str = "text"
+    name: str, suffixes: Collection[str], key: str = "data.path", item_name: str = "text"
 ) -> tuple[list[Path], list[str]]:
     """Return the files that an option names, in order, and errors about folders.
 
@@ -151,7 +151,7 @@ def find_texts(
         name: a file, a folder or a glob.
         suffixes: of the files that a folder is searched for.
         key: name of the option.
-        noun: what the files hold, for messages.
+        item_name: what the files hold, for messages.
 
     Raises:
         UserError: there are no files.
@@ -166,7 +166,9 @@ def find_texts(
         matches = sort_paths(file for file in files if file.suffix.lower() in suffixes)
         if not matches:
             hint = " ".join(["", *errors[:3]])
-            raise UserError(f"{key}={name}: no {noun} in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}")
+            raise UserError(
+                f"{key}={name}: no {item_name} in this folder. Looked for {' '.join(sorted(suffixes))}.{hint}"
+            )
         return matches, errors
     files, errors = expand_glob(path)
     matches = sort_paths(file for file in files if not file.is_dir())

@@ -56,6 +56,7 @@ def _to_unicode(text: str) -> str:
 
 
 def json_field(line: str, field: str, where: str) -> str:
+    """Return the text in a field of a line of JSON. Raises ``UserError`` naming the place ``where``."""
     try:
         value: Any = json.loads(line)
     except (ValueError, RecursionError) as error:

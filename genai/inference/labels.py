@@ -12,7 +12,8 @@ from genai.core.files import read_bytes
 from genai.core.terminal import one_line
 from genai.inference.provenance import SampleRecipe
 from genai.trust.certificates import CERTIFICATE_FILE, KEY_FILE, Signer, certificate_folder, has_c2pa, read_signer
-from genai.trust.label import Label, add_label, media_hash
+from genai.trust.embed import add_label
+from genai.trust.label import Label, media_hash
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ OTHER_FIELDS = (
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How files are labelled.
+    """How files are labeled.
 
     Attributes:
         label: whether they are; ``None``: unless ``GENAI_LABEL`` is ``false``.
@@ -52,7 +53,7 @@ class LabelOptions:
 
     @property
     def is_on(self) -> bool:
-        """Whether files are labelled."""
+        """Whether files are labeled."""
         return os.environ.get(VARIABLE, "").lower() not in ("false", "0") if self.label is None else self.label
 
 
@@ -79,7 +80,7 @@ class Labeler:
         return replace(self, model=model_name(model), checkpoint_sha256=model.digest)
 
     def encode(self, media: Any, suffix: str | None = None, recipe: SampleRecipe | None = None) -> dict[str, bytes]:
-        """Return the labelled file of media, and what stands beside it: contents by suffix.
+        """Return the labeled file of media, and what stands beside it: contents by suffix.
 
         Args:
             media: the sample.
@@ -97,7 +98,7 @@ class Labeler:
         return add_label(content, suffix, label, self.signer)
 
     def describe(self, media: Any, recipe: SampleRecipe) -> SampleRecipe:
-        """Return the recipe of a sample with the hash of its file before it is labelled, and the kind of label."""
+        """Return the recipe of a sample with the hash of its file before it is labeled, and the kind of label."""
         return replace(recipe, media_sha256=media_hash(media.to_bytes()), label=self.kind)
 
 

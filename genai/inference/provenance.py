@@ -16,6 +16,7 @@ from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
 from genai.runs.record import AdapterRecord
+from genai.version import __version__
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -57,8 +58,8 @@ class SampleRecipe:
         batch: the whole batch, because floating-point results depend on it.
         interpolation: for the strip between the two samples of ``batch``, the number of images that are generated at
             once; ``None``: a sample.
-        media_sha256: of the file before it was labelled, which is what the recipe gives again.
-        label: how the file is labelled: ``signed``, ``metadata`` or ``none``.
+        media_sha256: of the file before it was labeled, which is what the recipe gives again.
+        label: how the file is labeled: ``signed``, ``metadata`` or ``none``.
     """
 
     prompt: str = ""
@@ -98,7 +99,6 @@ def make_recipe(
     interpolation: int | None = None,
 ) -> SampleRecipe:
     """Make the recipe of sample ``item`` of ``batch``, or of the interpolation between its two samples."""
-    import genai
     from genai.runs.checkpoint import file_hash
 
     all_options = {name: value for part in model.build_options(options) for name, value in asdict(part).items()}
@@ -116,7 +116,7 @@ def make_recipe(
         quantize=model.parts["ckpt"].quantize,
         rung=model.rung,
         sound=_sound_origin(model),
-        version=genai.__version__,
+        version=__version__,
         item=item,
         batch=list(batch),
         interpolation=interpolation,

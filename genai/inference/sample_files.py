@@ -30,7 +30,7 @@ def new_sample_folder(root: Path) -> Path:
 def write_sample(
     folder: Path, name: str, media: Any, recipe: SampleRecipe | None = None, labeler: Labeler = NO_LABEL
 ) -> None:
-    """Write a sample, labelled, its side files and its recipe. Raises ``RunError``."""
+    """Write a sample, labeled, its side files and its recipe. Raises ``RunError``."""
     files = {**labeler.encode(media, None, recipe), **getattr(media, "side_files", {})}
     if recipe is not None:
         recipe = labeler.describe(media, recipe)

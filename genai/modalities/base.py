@@ -99,7 +99,7 @@ class Modality(ABC):
 
     def pack_split(self, split: Split, cache: Path) -> PackedDataset:
         """Return the split as tensors: its shards if it was prepared. Raises ``UserError``."""
-        return split.shards.open(self) if split.shards else self.pack(split, cache)
+        return split.shards.dataset(self) if split.shards else self.pack(split, cache)
 
     @abstractmethod
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: Any) -> Request:

@@ -171,7 +171,7 @@ class SamplingJob:
         return replace(self.recipe, item=row - start, prompt=first.prompt, seed=first.seed, batch=batch)
 
     def encode(self, row: int, suffix: str | None = None) -> bytes:
-        """Return the labelled file of a sample that is done, of the type of ``suffix``. Raises as its media do."""
+        """Return the labeled file of a sample that is done, of the type of ``suffix``. Raises as its media do."""
         media = self.items[row].result
         return self.labeler.encode(media, suffix, self.recipe and self.recipe_of(row))[suffix or media.suffix]
 

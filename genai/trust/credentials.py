@@ -4,13 +4,11 @@ import io
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genai.core.errors import UserError, short_text
 from genai.trust.certificates import Signer, known_authorities
-
-if TYPE_CHECKING:
-    from genai.trust.label import Label
+from genai.trust.label import Label
 
 EMBEDDED = {
     ".png": "image/png",
@@ -49,7 +47,7 @@ class Credentials:
     ingredients: list[str]
 
 
-def sign(content: bytes, suffix: str, label: "Label", signer: Signer) -> tuple[bytes, bytes]:
+def sign(content: bytes, suffix: str, label: Label, signer: Signer) -> tuple[bytes, bytes]:
     """Return a signed file and b"", or the file as it is and the manifest to write beside it.
 
     Raises:
@@ -60,7 +58,7 @@ def sign(content: bytes, suffix: str, label: "Label", signer: Signer) -> tuple[b
     kind = EMBEDDED.get(suffix.lower())
     output = io.BytesIO()
     try:
-        builder = c2pa.Builder.from_json(_manifest(label, kind or OTHER), _writing())
+        builder = c2pa.Builder.from_json(_manifest(label, kind or OTHER), _builder_context())
         if label.original is not None:
             original = {"title": f"original{label.original_suffix}", "relationship": "parentOf", "label": "original"}
             original_kind = EMBEDDED.get(label.original_suffix.lower(), OTHER)
@@ -89,9 +87,9 @@ def read_credentials(content: bytes, suffix: str, manifest: bytes | None = None)
     kind = EMBEDDED.get(suffix.lower()) or (OTHER if manifest is not None else None)
     if kind is None:
         return None
-    beside = () if manifest is None else (manifest,)
+    sidecar = () if manifest is None else (manifest,)
     try:
-        reader = c2pa.Reader(kind, io.BytesIO(content), *beside, context=_reading())
+        reader = c2pa.Reader(kind, io.BytesIO(content), *sidecar, context=_reader_context())
         values, state = json.loads(reader.json()), str(reader.get_validation_state())
     except c2pa.C2paError.ManifestNotFound:
         return None
@@ -100,7 +98,7 @@ def read_credentials(content: bytes, suffix: str, manifest: bytes | None = None)
     return _describe(values, state.lower())
 
 
-def _manifest(label: "Label", kind: str) -> dict[str, Any]:
+def _manifest(label: Label, kind: str) -> dict[str, Any]:
     tool = {"name": "genai", "version": label.version}
     action: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": label.source_type, "softwareAgent": tool}
     actions = [action]
@@ -154,13 +152,13 @@ def _c2pa_signer(signer: Signer) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _writing() -> Any:
+def _builder_context() -> Any:
     import c2pa
 
     return c2pa.Context.from_dict({"builder": {"thumbnail": {"enabled": False}}, **NOTHING_EXTERNAL})
 
 
-def _reading() -> Any:
+def _reader_context() -> Any:
     import c2pa
 
     anchors = known_authorities()

@@ -1,17 +1,10 @@
-"""Labels: what a file that a model made says of itself, in metadata that change no decoded value.
-
-Two layers are written: a packet of XMP in the file, and, with the package ``c2pa-python``, Content Credentials that are
-signed. ``genai.trust.verify`` reads both.
-"""
+"""Labels: what a file that a model made says of itself."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from genai.trust.credentials import Signer, sign
-from genai.trust.xmp import embed_xmp, write_xmp
 
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 """Vocabulary of IPTC: where media come from."""
@@ -29,7 +22,7 @@ class Label:
         version: of genai.
         checkpoint_sha256: of the model's checkpoint.
         recipe: plain values with which the media can be made again.
-        is_edited: whether the media began with a file of a person.
+        has_original: whether the media began with a file of a person.
         original, original_suffix: content and type of that file; ``None``: it is not there any more.
     """
 
@@ -37,14 +30,14 @@ class Label:
     version: str
     checkpoint_sha256: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    is_edited: bool = False
+    has_original: bool = False
     original: bytes | None = None
     original_suffix: str = ""
 
     @property
     def source_type(self) -> str:
         """Term of IPTC."""
-        return SOURCE_TYPES + (EDITED if self.is_edited else GENERATED)
+        return SOURCE_TYPES + (EDITED if self.has_original else GENERATED)
 
     @property
     def fields(self) -> dict[str, str]:
@@ -59,22 +52,6 @@ class Label:
         return {name: value for name, value in values.items() if value}
 
 
-def add_label(content: bytes, suffix: str, label: Label, signer: Signer | None) -> dict[str, bytes]:
-    """Return the labelled file, and a manifest beside it where the file cannot hold one: contents by suffix.
-
-    Args:
-        content: of the file, as the media are encoded.
-        suffix: of the file, such as ``.png``.
-        label: what it says.
-        signer: ``None``: metadata alone.
-    """
-    marked = embed_xmp(content, suffix, write_xmp(label.fields))
-    if signer is None:
-        return {suffix: marked}
-    signed, manifest = sign(marked, suffix, label, signer)
-    return {suffix: signed} | ({MANIFEST_SUFFIX: manifest} if manifest else {})
-
-
 def media_hash(content: bytes) -> str:
-    """Return the sha256 of a file before it is labelled: what the same recipe gives again."""
+    """Return the sha256 of a file before it is labeled: what the same recipe gives again."""
     return hashlib.sha256(content).hexdigest()

@@ -16,8 +16,8 @@ from genai.trust.credentials import Credentials, read_credentials
 from genai.trust.label import EDITED, GENERATED, MANIFEST_SUFFIX, SOURCE_TYPES
 from genai.trust.xmp import read_xmp
 
-Verdict = Literal["verified", "tampered", "unsigned", "no evidence"]
-EXIT_CODES: Mapping[Verdict, int] = {"verified": 0, "no evidence": 3, "tampered": 4, "unsigned": 5}
+Status = Literal["verified", "tampered", "unsigned", "no evidence"]
+EXIT_CODES: Mapping[Status, int] = {"verified": 0, "no evidence": 3, "tampered": 4, "unsigned": 5}
 """Exit codes of ``genai verify``; of several files the first of 4, 3, 5, 0 that one of them has."""
 MAX_FILE_BYTES = 2**30
 SYNTHETIC = (GENERATED, EDITED, "algorithmicMedia", "compositeSynthetic")
@@ -30,7 +30,7 @@ class Provenance:
 
     Attributes:
         file: its path.
-        verdict: ``verified``: a known signer says it, and the content has not changed. ``unsigned``: it says that it is
+        status: ``verified``: a known signer says it, and the content has not changed. ``unsigned``: it says that it is
             synthetic, but nobody known signed that. ``tampered``: it was changed after it was signed. ``no evidence``:
             nothing says anything, which does not make it real.
         text: the same for people.
@@ -43,7 +43,7 @@ class Provenance:
     """
 
     file: str
-    verdict: Verdict
+    status: Status
     text: str
     signer: str = ""
     tool: str = ""
@@ -91,7 +91,7 @@ def verify_file(path: Path, checkpoints: Mapping[str, str] | None = None) -> Pro
 
 def exit_code(results: Sequence[Provenance]) -> int:
     """Return the exit code for several files."""
-    codes = {EXIT_CODES[result.verdict] for result in results}
+    codes = {EXIT_CODES[result.status] for result in results}
     return next((code for code in (4, 3, 5, 0) if code in codes), 0)
 
 
@@ -99,10 +99,10 @@ def _credentials(path: Path, content: bytes, suffix: str) -> Credentials | None:
     """Return the Content Credentials in a file or beside it. Raises ``UserError`` if they cannot be read."""
     if not has_c2pa():
         return None
-    beside = path.with_suffix(MANIFEST_SUFFIX)
+    sidecar = path.with_suffix(MANIFEST_SUFFIX)
     credentials = read_credentials(content, suffix)
-    if credentials is None and beside.is_file() and beside != path:
-        return read_credentials(content, suffix, read_bytes(beside, "sample"))
+    if credentials is None and sidecar.is_file() and sidecar != path:
+        return read_credentials(content, suffix, read_bytes(sidecar, "sample"))
     return credentials
 
 
@@ -131,17 +131,17 @@ def _signed(
         "recipe": recipe,
         **model,
     }
-    made = _made_by(is_synthetic, credentials.source_type, model["model"], credentials.tool, known_as)
+    origin = _describe_origin(is_synthetic, credentials.source_type, model["model"], credentials.tool, known_as)
     if credentials.state == "invalid":
-        text = f"it was changed after {credentials.signer} signed it. The signed version said: {made}"
+        text = f"it was changed after {credentials.signer} signed it. The signed version said: {origin}"
         return Provenance(str(path), "tampered", text, **values)
     if credentials.state == "trusted":
-        text = f"signed by {credentials.signer}, content unchanged: {made}"
+        text = f"signed by {credentials.signer}, content unchanged: {origin}"
         return Provenance(str(path), "verified", text, **values)
     if not is_synthetic:
         text = f"signed by {credentials.signer}, who is unknown here, content unchanged; how it was made is not said"
         return Provenance(str(path), "no evidence", text, **values)
-    text = f"signed by {credentials.signer}, who is unknown here, content unchanged: {made}"
+    text = f"signed by {credentials.signer}, who is unknown here, content unchanged: {origin}"
     return Provenance(str(path), "unsigned", text, **values)
 
 
@@ -153,13 +153,13 @@ def _unsigned(
         return Provenance(str(path), "no evidence", "no evidence of where it comes from; it may be real or not")
     tool = model["version"]
     known_as = checkpoints.get(model["checkpoint_sha256"], "")
-    made = _made_by(True, term, model["model"], tool, known_as)
-    text = f"metadata alone, which anybody can write: {made}"
+    origin = _describe_origin(True, term, model["model"], tool, known_as)
+    text = f"metadata alone, which anybody can write: {origin}"
     values: dict[str, Any] = {"tool": tool, "is_synthetic": True, "known_as": known_as, "recipe": recipe, **model}
     return Provenance(str(path), "unsigned", text, **values)
 
 
-def _made_by(is_synthetic: bool, term: str, model: str, tool: str, known_as: str) -> str:
+def _describe_origin(is_synthetic: bool, term: str, model: str, tool: str, known_as: str) -> str:
     """Return what is said of how the media were made, for people."""
     if not is_synthetic:
         return "it does not say that a model made it"
@@ -172,4 +172,4 @@ def report(results: Sequence[Provenance], as_json: bool) -> str:
     """Return what was found, a line for each file, or as JSON."""
     if as_json:
         return json.dumps([result.entries for result in results], indent=1, ensure_ascii=False)
-    return "\n".join(one_line(f"{result.verdict:<12}{result.file}: {result.text}") for result in results)
+    return "\n".join(one_line(f"{result.status:<12}{result.file}: {result.text}") for result in results)

@@ -31,13 +31,13 @@ def test_the_hash_is_that_of_the_content(prepared: Path, tmp_path: Path) -> None
 def test_other_settings_are_named(prepared: Path) -> None:
     shards = Prepared(str(prepared)).train.shards
     assert shards is not None
-    assert len(shards.open(Image(16, flip=True))) == len(Prepared(str(prepared)).train)
+    assert len(shards.dataset(Image(16, flip=True))) == len(Prepared(str(prepared)).train)
     with pytest.raises(UserError, match=r"was prepared with modality\.size=16: give the same"):
-        shards.open(Image(32))
+        shards.dataset(Image(32))
     with pytest.raises(UserError, match=r"was prepared with modality\.channels=3"):
-        shards.open(Image(16, channels=1))
+        shards.dataset(Image(16, channels=1))
     with pytest.raises(UserError, match="was prepared with Image, not Text"):
-        shards.open(Text("bytes", None, block=8))
+        shards.dataset(Text("bytes", None, block=8))
 
 
 def test_the_modality_takes_over_the_state(prepared: Path, tmp_path: Path) -> None:

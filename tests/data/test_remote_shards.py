@@ -37,8 +37,8 @@ def test_shards_are_copied_when_they_are_needed(address: str, prepared: Path, tm
     assert (source.train[0].media.pixels == local.train[0].media.pixels).all()
     assert len(copies(tmp_path)) == 1
     assert source.train.content_hash == local.train.content_hash
-    batches = TrainBatches(source.train.shards.open(source.modality), 4, seed=0)  # type: ignore[union-attr]
-    again = TrainBatches(local.train.shards.open(local.modality), 4, seed=0)  # type: ignore[union-attr]
+    batches = TrainBatches(source.train.shards.dataset(source.modality), 4, seed=0)  # type: ignore[union-attr]
+    again = TrainBatches(local.train.shards.dataset(local.modality), 4, seed=0)  # type: ignore[union-attr]
     assert pickle.loads(pickle.dumps(batches))[1].x.equal(again[1].x) and batches[1].x.equal(again[1].x)
 
 

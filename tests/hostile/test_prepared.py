@@ -38,7 +38,7 @@ def texts(corpus: Path, tmp_path: Path) -> Path:
 def read_all(folder: Path) -> None:
     source = Prepared(str(folder))
     for split in (source.train, source.val):
-        packed = split.shards.open(source.modality)  # type: ignore[union-attr]
+        packed = split.shards.dataset(source.modality)  # type: ignore[union-attr]
         packed.batch(range(len(packed)), None)
 
 

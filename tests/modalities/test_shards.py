@@ -112,13 +112,13 @@ def test_a_shard_that_is_not_as_it_was_is_named_with_its_hash(folder: Path, faul
         sums.write_text(sums.read_text().replace(shard["files"][0]["sha256"], "0" * 64))
     source = Prepared(str(folder))
     with pytest.raises(UserError, match=shard["files"][0]["sha256"]) as error:
-        source.train.shards.open(source.modality)  # type: ignore[union-attr]
+        source.train.shards.dataset(source.modality)  # type: ignore[union-attr]
     assert str(file) in str(error.value)
 
 
 def test_a_copied_folder_is_read_again_and_then_trusted(folder: Path) -> None:
     source = Prepared(str(folder))
-    packed = source.train.shards.open(source.modality)  # type: ignore[union-attr]
+    packed = source.train.shards.dataset(source.modality)  # type: ignore[union-attr]
     assert packed.batch([0], None).x.shape == (1, 3, 16, 16)
     sums = next(shard_file(folder).glob("*.sums"))
     before = sums.stat().st_mtime_ns
