@@ -85,7 +85,7 @@ def test_every_term_of_the_domain_is_used() -> None:
 
 
 BRITISH = re.compile(
-    r"\w*(?:colour|grey|behaviour|neighbour|favour|flavour|labeled|labeling|modelled|modelling|cancelled|judgement|"
+    r"\w*(?:colour|grey|behaviour|neighbour|favour|flavour|labelled|labelling|modelled|modelling|cancelled|judgement|"
     r"artefact|centre|centred|catalogue|analyse|learnt|towards|"
     r"(?:normal|general|initial|optim|visual|real|minim|maxim|util|random|token|summar|penal|quant|regular|parametr)"
     r"is(?:e|ed|es|ing|ation))",

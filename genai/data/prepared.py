@@ -168,15 +168,11 @@ class PreparedSplit:
         return packed
 
 
-def _differences(prepared_modality: Modality, other: Modality) -> str:
-    """Return the settings of the modality that packed data in which another one differs, as words."""
-    if type(prepared_modality) is not type(other):
-        return f"{type(prepared_modality).__name__}, not {type(other).__name__}"
-    values = {
-        name: getattr(prepared_modality, name)
-        for name in signature(type(prepared_modality)).parameters
-        if hasattr(prepared_modality, name)
-    }
+def _differences(expected: Modality, modality: Modality) -> str:
+    """Return the settings in which a modality differs from the one that packed data, as words."""
+    if type(expected) is not type(modality):
+        return f"{type(expected).__name__}, not {type(modality).__name__}"
+    values = {name: getattr(expected, name) for name in signature(type(expected)).parameters if hasattr(expected, name)}
     plain = {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | list)}
-    changed = [name for name, value in plain.items() if value != getattr(other, name, None)]
-    return " ".join(f"modality.{name}={getattr(prepared_modality, name)}" for name in changed)
+    changed = [name for name, value in plain.items() if value != getattr(modality, name, None)]
+    return " ".join(f"modality.{name}={getattr(expected, name)}" for name in changed)
