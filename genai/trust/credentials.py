@@ -103,8 +103,8 @@ def _manifest(label: Label, kind: str) -> dict[str, Any]:
     action: dict[str, Any] = {"action": "c2pa.created", "digitalSourceType": label.source_type, "softwareAgent": tool}
     actions = [action]
     if label.original is not None:
-        opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["original"]}}
-        actions = [opened, {**action, "action": "c2pa.edited"}]
+        open_action = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["original"]}}
+        actions = [open_action, {**action, "action": "c2pa.edited"}]
     details = {"model": label.model, "version": label.version, "checkpoint_sha256": label.checkpoint_sha256}
     return {
         "claim_generator_info": [tool],
