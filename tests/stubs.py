@@ -1,21 +1,24 @@
 """Stand-ins for tests: models with prepared samples, sources of given sounds and clips, trackers of experiments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from genai.core.batch import Batch
 from genai.core.cache import cache_key
 from genai.core.data import Example, Source, Split
 from genai.media.clip import Clip
+from genai.media.signatures import guess_suffix
 from genai.media.sound import Sound
 from genai.metrics.base import EvalContext
 from genai.toy.data.soundtrack import ToySoundtracks
@@ -23,6 +26,31 @@ from genai.toy.world.soundtrack import Note, bounce_notes, render_soundtracks
 from genai.toy.world.video_oracle import detect_motions
 
 # -------------------------------------------------------------------------------------------------------- any media
+
+
+def decoded(content: bytes) -> bytes:
+    """The values of media in a file, which a label does not change."""
+    suffix = guess_suffix(content)
+    if suffix in ("", ".txt", ".webm"):
+        return content
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"file{suffix}")
+        path.write_bytes(content)
+        if suffix in (".wav", ".flac", ".ogg"):
+            return Sound.read(path).samples.tobytes()
+        return Clip.read(path).frames.tobytes() if suffix == ".mp4" else b"".join(_frames(path))
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    with Image.open(path) as image:
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            yield image.convert("RGB").tobytes()
+
+
+def decoded_files(folder: Path, pattern: str = "*") -> dict[str, bytes]:
+    """The values of media in the files of a folder, and the content of others, but for signatures."""
+    return {path.name: decoded(path.read_bytes()) for path in folder.glob(pattern) if path.suffix != ".c2pa"}
 
 
 class ConstantLoss(nn.Module):

@@ -17,7 +17,7 @@ from PIL import ImageDraw, ImageOps, UnidentifiedImageError
 
 from genai.core.errors import UserError
 from genai.core.files import check_file
-from genai.media.data_url import data_url
+from genai.media.data_url import MIME_TYPES, data_url, file_data_url
 from genai.media.labels import label_font
 
 MAX_PIXELS = 100_000_000
@@ -112,13 +112,21 @@ class Picture:
 
     @classmethod
     def on_page(cls, path: Path) -> str:
-        return cls.read(path)._repr_html_()
+        """Return HTML that shows the file itself, with its label; what browsers do not know is converted."""
+        picture = cls.read(path)
+        return picture._html(file_data_url(path) if path.suffix.lower() in MIME_TYPES else picture._source)
 
     def _repr_html_(self) -> str:
         """Show the picture; a small one is enlarged without smoothing."""
+        return self._html(self._source)
+
+    @property
+    def _source(self) -> str:
+        return data_url(self.to_bytes(self.suffix), self.suffix)
+
+    def _html(self, source: str) -> str:
         scale = max(1, PREVIEW_PIXELS // max(self.image.size))
         style = " style='image-rendering: pixelated'" if scale > 1 else ""
-        source = data_url(self.to_bytes(self.suffix), self.suffix)
         return f"<img src='{source}' width='{scale * self.image.width}' alt=''{style}>"
 
 

@@ -17,6 +17,9 @@ SIGNATURES = (
 
 def guess_suffix(start: bytes) -> str:
     """Return the suffix for a file that begins with these bytes; ``.txt`` for a text, "" if it is not known."""
+    if start[:3] == b"ID3":  # a tag, which also stands before FLAC
+        size = sum((byte & 0x7F) << shift for byte, shift in zip(start[6:10], (21, 14, 7, 0), strict=False))
+        start = start[10 + size :] if start[10 + size : 14 + size] == b"fLaC" else start
     for place, mark, suffix in SIGNATURES:
         if start[place : place + len(mark)] == mark:
             return suffix

@@ -286,7 +286,7 @@ class Text(Modality):
         path = cached_file(cache / f"{key}.{'u2' if self.end_token < 2**16 else 'u4'}", write)
         marks = self.infill_marks
         windows = InfillWindows(self.tokenizer, self.end_token, marks, self.infill) if self.infill and marks else None
-        packed = PackedText(path, self.block, windows, self.end_token + 1 + self.reserved)
+        packed = PackedText(path, self.block, windows, self.interface["vocab_size"])
         if split.name == "train" and len(packed.tokens) <= self.block:
             count, block = len(packed.tokens), self.block
             advice = f", or set modality.block={max(2, count // 4)}" if count > 2 else ""

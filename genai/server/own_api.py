@@ -112,8 +112,8 @@ def jobs_router(service: Service) -> APIRouter:
     @router.get("/{job_id}/results/{number}/recipe", summary="Get the recipe of a sample, for genai.sample from=FILE.")
     async def get_recipe(job_id: str, number: int) -> Response:
         job = service.jobs.find(job_id)
-        _find_result(job, number)
-        return JSONAnswer(asdict(public_recipe(job.recipe_of(number), job.upload_names)))
+        recipe = job.labeler.describe(_find_result(job, number), job.recipe_of(number))
+        return JSONAnswer(asdict(public_recipe(recipe, job.upload_names)))
 
     return router
 

@@ -73,7 +73,7 @@ def verify_file(path: Path, checkpoints: Mapping[str, str] | None = None) -> Pro
     """
     with open_file(path, MAX_FILE_BYTES) as file:
         content = file.read()
-    suffix = guess_suffix(content[:4096])
+    suffix = guess_suffix(content[: 2**20])
     fields, recipe = _read_fields(content)
     model = {
         "model": short_text(fields.get("Model", "")),

@@ -46,7 +46,7 @@ def test_pictures_are_what_the_model_samples(client: TestClient, loaded: Callabl
     request = {"model": "image", "prompt": "a red circle", "n": 2, "seed": 5, "steps": 3}
     response = client.post("/v1/images/generations", json=request)
     expected = loaded("image").sample("a red circle", n=2, seed=5, steps=3)
-    assert [base64.b64decode(each["b64_json"]) for each in response.json()["data"]] == [x.to_bytes() for x in expected]
+    assert [decoded(response, number).tobytes() for number in range(2)] == [x.pixels.tobytes() for x in expected]
 
 
 def test_a_picture_can_be_fetched_by_its_address(client: TestClient) -> None:

@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from genai.server.service import Service
+from tests.stubs import decoded
 
 
 def begin(client: TestClient, **values: Any) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def test_results_are_the_files_that_the_command_writes(
     )
     for number, result in enumerate(job["results"]):
         content = client.get(f"/api/jobs/{job['id']}/results/{number}").content
-        assert content == (tmp_path / f"o/{number:03d}{result['suffix']}").read_bytes()
+        assert decoded(content) == decoded((tmp_path / f"o/{number:03d}{result['suffix']}").read_bytes())
         for name in result["side_files"]:
             side_file = client.get(f"/api/jobs/{job['id']}/results/{number}?side_file={name}").content
             assert side_file == (tmp_path / f"o/{number:03d}{name}").read_bytes()
@@ -77,7 +78,8 @@ def test_a_recipe_makes_the_sample_again(
     (tmp_path / "000.json").write_bytes(client.get(f"/api/jobs/{job['id']}/results/0/recipe").content)
     runs = trained("image").parent.parent
     inside("sample", "from=000.json", "out=again", f"runs={runs}", "device=cpu", cwd=tmp_path)
-    assert (tmp_path / "again/000.png").read_bytes() == client.get(f"/api/jobs/{job['id']}/results/0").content
+    content = client.get(f"/api/jobs/{job['id']}/results/0").content
+    assert decoded((tmp_path / "again/000.png").read_bytes()) == decoded(content)
 
 
 def test_a_file_comes_in_a_form_and_is_deleted(client: TestClient, service: Service) -> None:
