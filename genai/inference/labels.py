@@ -11,7 +11,14 @@ from genai.core.errors import UserError
 from genai.core.files import read_bytes
 from genai.core.terminal import one_line
 from genai.inference.provenance import SampleRecipe
-from genai.trust.certificates import CERTIFICATE_FILE, KEY_FILE, Signer, certificate_folder, has_c2pa, read_signer
+from genai.trust.certificates import (
+    CERTIFICATE_FILE,
+    Signer,
+    certificate_folder,
+    ensure_certificates,
+    has_c2pa,
+    read_signer,
+)
 from genai.trust.embed import add_label
 from genai.trust.label import Label, media_hash
 from genai.version import __version__
@@ -118,7 +125,7 @@ def create_labeler(options: LabelOptions) -> Labeler:
             raise UserError("label_cert= signs labels, which needs c2pa-python: pip install 'genai[label]'.")
         print("labels are not signed: pip install 'genai[label]' signs them", file=sys.stderr, flush=True)
         return Labeler("metadata", with_prompt=options.label_prompt)
-    is_new = options.label_cert is None and not (certificate_folder() / KEY_FILE).exists()
+    is_new = options.label_cert is None and ensure_certificates(certificate_folder())
     signer = read_signer(options.label_cert, options.label_key)
     if is_new:
         file = one_line(str(certificate_folder() / CERTIFICATE_FILE))

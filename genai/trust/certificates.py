@@ -39,10 +39,30 @@ def read_signer(certificate: str | None = None, key: str | None = None) -> Signe
         raise UserError("label_cert= and label_key= belong together: give both.")
     if certificate is None or key is None:
         folder = certificate_folder()
-        if not (folder / KEY_FILE).exists():
-            make_certificates(folder)
+        ensure_certificates(folder)
         certificate, key = str(folder / CERTIFICATE_FILE), str(folder / KEY_FILE)
     return Signer(*(read_bytes(Path(name).expanduser(), "config") for name in (certificate, key)))
+
+
+def ensure_certificates(folder: Path) -> bool:
+    """Make certificates if there are none; return whether they are new. Several processes may ask at once.
+
+    Raises:
+        UserError: they cannot be made.
+    """
+    from filelock import FileLock
+
+    if (folder / KEY_FILE).exists():
+        return False
+    try:
+        make_folder(folder)
+        with FileLock(folder / ".lock"):
+            is_new = not (folder / KEY_FILE).exists()
+            if is_new:
+                make_certificates(folder)
+            return is_new
+    except OSError as error:
+        raise UserError(f"cannot write certificates in {folder}: {error.strerror}.") from error
 
 
 def known_authorities() -> str:
