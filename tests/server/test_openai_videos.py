@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 from starlette.testclient import TestClient
 
+from tests.stubs import decoded
+
 
 def finished(client: TestClient, video: dict[str, Any]) -> dict[str, Any]:
     while video["status"] in ("queued", "in_progress"):
