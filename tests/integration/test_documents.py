@@ -22,10 +22,14 @@ from genai.cli.overrides import with_absolute_paths, with_base_words
 from genai.commands.sample import sample
 from genai.exchange.hf_export import export_folder
 from genai.media.clip import Clip
+from genai.media.picture import Picture
 from genai.metrics.text.code_problems import OWN_PROBLEMS
 from genai.training.base import find_base, with_base_nodes
 from genai.training.config import TrainSettings
 from genai.training.parts import TrainingParts, build_on_meta
+from genai.trust.certificates import read_signer
+from genai.trust.embed import add_label
+from genai.trust.label import Label
 from tests.conftest import ROOT, copy_run
 from tests.conftest import SMALL as TEST_RUN
 
@@ -131,6 +135,10 @@ def place(
         (folder / name).write_text("question;answer\n" + "".join(f"{name[0]}{n};{n}\n" for n in range(9)))
     shutil.copy(OWN_PROBLEMS, folder / "HumanEval.jsonl")
     files_of_recipes(folder, corpus, pictures, sounds)
+    (folder / "red").mkdir()
+    picture = Picture.from_pil(Image.new("RGB", (8, 8), "red")).to_bytes()
+    labeled = add_label(picture, ".png", Label("Image Diffusion", "1.0"), read_signer())[".png"]
+    (folder / "red" / "000.png").write_bytes(labeled)
     for name in ("photo.png", "mask.png", "first.png", "last.png"):
         Image.new("RGB", (40, 30), "white").save(folder / name)
     kinds = ("enhancer", "soundtrack", "audio", "video", "image", "text")  # the newest is the one that a command means
@@ -227,6 +235,8 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
         )
         run_words = [word for word in TEST_RUN if word != "data=text_folder" or "experiment=" not in line]
         more += tuple(run_words) if "init_from=" in line and not has_base_model else ()
+    elif name in ("verify", "certificate"):
+        more = ()
     elif name == "prepare":
         more, words = ("processes=1", "data.val_fraction=0.4"), [word.replace("out=", "out=new_") for word in words]
     elif name == "evaluate":
