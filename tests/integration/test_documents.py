@@ -20,6 +20,8 @@ from genai.cli.compose import compose
 from genai.cli.options import split_options
 from genai.cli.overrides import with_absolute_paths, with_base_words
 from genai.commands.sample import sample
+from genai.data.prepare import prepare
+from genai.data.shard_writer import DataNodes
 from genai.exchange.hf_export import export_folder
 from genai.media.clip import Clip
 from genai.media.picture import Picture
@@ -103,7 +105,6 @@ def place(
     arrays: Path,
     pairs: Path,
     tars: Path,
-    prepared: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -113,7 +114,9 @@ def place(
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
     shutil.copytree(tars, folder / "my_tars")
-    shutil.copytree(prepared, folder / "prepared")
+    words = ["modality=image", "modality.size=64", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.4"]
+    values = compose("train", words).values
+    prepare(DataNodes(values["data"], values["modality"]), folder / "prepared")
     shutil.copytree(fashion, folder / "my_sets")
     shutil.copytree(films / "UCF-101", folder / "my_clips")
     shutil.copy(next((films / "UCF-101").glob("*/*.mp4")), folder / "clip.mp4")
