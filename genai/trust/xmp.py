@@ -6,8 +6,9 @@ Each function adds a part that decoders of pixels and samples pass over.
 import re
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape, unescape
+from itertools import islice
 
 NAMESPACES = {
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
@@ -24,7 +25,9 @@ PROPERTIES = {
 """Properties of a packet, with the prefixes of their namespaces."""
 MAX_PACKET = 60_000
 """Largest packet in bytes: a JPEG has room for 65,502."""
-_PACKET = re.compile(rb"<x:xmpmeta.{0,%d}?</x:xmpmeta>" % MAX_PACKET, re.DOTALL)
+MAX_PACKETS = 64
+"""Packets of a file that are looked at."""
+_BEGIN, _END = b"<x:xmpmeta", b"</x:xmpmeta>"
 
 
 def write_xmp(fields: Mapping[str, str]) -> bytes:
@@ -46,7 +49,7 @@ def read_xmp(content: bytes) -> dict[str, str]:
 
     Only what ``write_xmp`` and common tools write is found: attributes, and elements with a text.
     """
-    for packet in _PACKET.findall(content):
+    for packet in islice(_packets(content), MAX_PACKETS):
         text = packet.decode("utf-8", "replace")
         fields = {name: value for name, prefix in PROPERTIES.items() if (value := _find(text, f"{prefix}:{name}"))}
         if "DigitalSourceType" in fields:
@@ -58,6 +61,15 @@ def embed_xmp(content: bytes, suffix: str, packet: bytes) -> bytes:
     """Return a file with the packet; as it is if its type has no place for one."""
     add = _PLACES.get(suffix.lower())
     return add(content, packet) if add else content
+
+
+def _packets(content: bytes) -> Iterator[bytes]:
+    """Yield what begins like a packet, up to its end or ``MAX_PACKET`` bytes."""
+    start = content.find(_BEGIN)
+    while start >= 0:
+        end = content.find(_END, start, start + MAX_PACKET)
+        yield content[start : end + len(_END)] if end >= 0 else b""
+        start = content.find(_BEGIN, start + 1 if end < 0 else end)
 
 
 def _find(text: str, name: str) -> str:
