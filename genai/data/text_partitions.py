@@ -45,6 +45,11 @@ class TextRange:
         status = self.file.stat()
         return f"{self.file.name} {status.st_size} {status.st_mtime_ns} {self.start} {self.stop}"
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the range."""
+        return self.stop - self.start
+
     def read(self, field: str, documents: str) -> Iterator[str | UserError]:
         """Yield documents, or why one cannot be read.
 
@@ -70,9 +75,10 @@ class TextRange:
 
 @dataclass(frozen=True)
 class TextRows:
-    """The rows of a group of a Parquet file."""
+    """The rows of a group of a Parquet file, which make a part of their own."""
 
     group: ParquetGroup
+    num_bytes: int = PART_BYTES
 
     @property
     def name(self) -> str:
@@ -103,13 +109,10 @@ def text_partitions(files: Sequence[Path], field: str, documents: str, val_fract
         val_fraction: fraction of the documents that are held out.
     """
     groups: list[list[TextRange | TextRows]] = []
-    size = PART_BYTES
-    for text_range in (each for file in files for each in _ranges(file)):
-        size += text_range.stop - text_range.start if isinstance(text_range, TextRange) else PART_BYTES
-        if size > PART_BYTES:
+    for member in (each for file in files for each in _ranges(file)):
+        if not groups or sum(each.num_bytes for each in groups[-1]) + member.num_bytes > PART_BYTES:
             groups.append([])
-            size = text_range.stop - text_range.start if isinstance(text_range, TextRange) else PART_BYTES
-        groups[-1].append(text_range)
+        groups[-1].append(member)
     return [
         Partition(
             group[0].name,
