@@ -109,9 +109,12 @@ def text_partitions(files: Sequence[Path], field: str, documents: str, val_fract
         val_fraction: fraction of the documents that are held out.
     """
     groups: list[list[TextRange | TextRows]] = []
+    size = 0
     for member in (each for file in files for each in _ranges(file)):
-        if not groups or sum(each.num_bytes for each in groups[-1]) + member.num_bytes > PART_BYTES:
+        size += member.num_bytes
+        if not groups or size > PART_BYTES:
             groups.append([])
+            size = member.num_bytes
         groups[-1].append(member)
     return [
         Partition(
