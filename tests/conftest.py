@@ -154,8 +154,8 @@ def tables(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pictures of the tar files, prepared with a size of 16."""
     from genai.cli.compose import compose
+    from genai.data.partition_writer import DataNodes
     from genai.data.prepare import prepare
-    from genai.data.shard_writer import DataNodes
 
     values = compose(
         "train", ["modality=image", "modality.size=16", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.4"]

@@ -184,8 +184,8 @@ def _load_source(
     from genai.cli.overrides import modality_words, recorded_overrides, with_absolute_paths
     from genai.core.data import IterableSource, Source
     from genai.core.instantiate import instantiate
+    from genai.data.partition_writer import DataNodes
     from genai.data.prepare import prepare_source
-    from genai.data.shard_writer import DataNodes
     from genai.runs.record import parse_record
 
     data = with_absolute_paths(data)

@@ -68,8 +68,8 @@ def parse_words(words: list[str]) -> tuple[Path, int, list[str]]:
 
 def prepare_data(config: CommandConfig, folder: Path, processes: int) -> None:
     """Prepare the data of a training run, and say what they are. Raises ``UserError`` if they cannot be used."""
+    from genai.data.partition_writer import DataNodes
     from genai.data.prepare import prepare
-    from genai.data.shard_writer import DataNodes
     from genai.training.config import TrainSettings
     from genai.training.parts import TrainingParts
 

@@ -22,8 +22,8 @@ from genai.core.errors import RunError, UserError
 from genai.core.files import make_folder
 from genai.core.filesystem import lock_file
 from genai.core.progress import ProgressBar
+from genai.data.partition_writer import DataNodes, PartitionWriter
 from genai.data.prepared import INDEX, Prepared, PreparedIndex
-from genai.data.shard_writer import DataNodes, ShardWriter
 
 LOCK, LOCK_INTERVAL = ".lock", 1.0
 """Name of a file, and seconds between attempts to get it."""
@@ -72,7 +72,7 @@ def prepare(
         RunError: the disk is full.
     """
     source, modality = nodes.build()
-    writer = ShardWriter(nodes, folder, source, modality)
+    writer = PartitionWriter(nodes, folder, source, modality)
     partitions = source.partitions()
     with _lock_folder(folder, wait):
         writer.restore_or_fit(partitions, state)
@@ -107,7 +107,7 @@ def _lock_folder(folder: Path, wait: bool) -> Iterator[None]:
 
 
 def _prepare_partitions(
-    writer: "ShardWriter", partitions: Sequence[Partition], pending: Sequence[int], processes: int
+    writer: "PartitionWriter", partitions: Sequence[Partition], pending: Sequence[int], processes: int
 ) -> None:
     """Prepare the partitions with the numbers ``pending``. One process shows its progress within a partition."""
     if processes == 1:
@@ -139,11 +139,11 @@ def _begin_process() -> None:
 
 
 @lru_cache(maxsize=1)
-def _build_in_process(arguments: str) -> tuple[ShardWriter, Sequence[Partition]]:
+def _build_in_process(arguments: str) -> tuple[PartitionWriter, Sequence[Partition]]:
     nodes, folder = json.loads(arguments)
     data_nodes = DataNodes(**nodes)
     source, modality = data_nodes.build()
-    writer, partitions = ShardWriter(data_nodes, Path(folder), source, modality), source.partitions()
+    writer, partitions = PartitionWriter(data_nodes, Path(folder), source, modality), source.partitions()
     writer.restore_or_fit(partitions)
     return writer, partitions
 

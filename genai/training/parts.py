@@ -13,9 +13,9 @@ from genai.core.data import IterableSource, Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import Factory, import_class
+from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare_source
 from genai.data.registry import compatible_data, source_classes
-from genai.data.shard_writer import DataNodes
 from genai.inference.build import SkipInit
 from genai.methods.base import Method
 from genai.modalities.base import Modality

@@ -11,10 +11,10 @@ from genai.cli.compose import compose
 from genai.core.data import Example
 from genai.core.errors import UserError
 from genai.core.filesystem import lock_file
-from genai.data import shard_writer
+from genai.data import partition_writer
+from genai.data.partition_writer import DataNodes
 from genai.data.prepare import LOCK, prepare, prepare_source
 from genai.data.prepared import INDEX, Prepared
-from genai.data.shard_writer import DataNodes
 from genai.data.tar_files import TarFiles
 
 
@@ -94,12 +94,12 @@ def test_data_without_validation_examples_are_an_error(tars: Path, tmp_path: Pat
 
 def test_examples_fill_several_shards(tar_nodes: DataNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(tar_nodes, tmp_path / "one")
-    monkeypatch.setattr(shard_writer, "SHARD_ITEMS", 2)
+    monkeypatch.setattr(partition_writer, "SHARD_ITEMS", 2)
     prepare(tar_nodes, tmp_path / "many")
     one, many = Prepared(str(tmp_path / "one")), Prepared(str(tmp_path / "many"))
     assert len(many.index.train) > len(one.index.train) and len(many.train) == len(one.train)
-    monkeypatch.setattr(shard_writer, "SHARD_ITEMS", 100)
-    monkeypatch.setattr(shard_writer, "SHARD_BYTES", 8 * 8 * 3)
+    monkeypatch.setattr(partition_writer, "SHARD_ITEMS", 100)
+    monkeypatch.setattr(partition_writer, "SHARD_BYTES", 8 * 8 * 3)
     prepare(tar_nodes, tmp_path / "small")
     assert len(Prepared(str(tmp_path / "small")).index.train) == len(one.train)
 

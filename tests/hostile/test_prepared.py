@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from genai.cli.compose import compose
+from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare
 from genai.data.prepared import INDEX, Prepared
-from genai.data.shard_writer import DataNodes
 from tests.hostile.attempts import NO_FILES, replace
 from tests.hostile.checkpoints import assert_refused
 

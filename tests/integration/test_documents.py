@@ -20,8 +20,8 @@ from genai.cli.compose import compose
 from genai.cli.options import split_options
 from genai.cli.overrides import with_absolute_paths, with_base_words
 from genai.commands.sample import sample
+from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare
-from genai.data.shard_writer import DataNodes
 from genai.exchange.hf_export import export_folder
 from genai.media.clip import Clip
 from genai.media.picture import Picture

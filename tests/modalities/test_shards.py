@@ -9,8 +9,8 @@ import pytest
 from genai.core.data import ItemRandom, PackedDataset, Source
 from genai.core.errors import UserError
 from genai.core.loader import TrainBatches
+from genai.data.partition_writer import DataNodes, PartitionWriter
 from genai.data.prepared import Prepared
-from genai.data.shard_writer import DataNodes, ShardWriter
 from genai.data.text import TextFolder
 from genai.modalities import shards as module
 from genai.modalities.audio import Audio
@@ -28,7 +28,7 @@ NODE = {"_target_": "genai.modalities.image.Image", "size": 16}
 
 def sharded(modality: Modality, source: Source, folder: Path) -> tuple[PackedDataset, PackedDataset]:
     """The training split as shards of one partition each, and the packed parts of which they are."""
-    writer = ShardWriter(DataNodes({}, NODE), folder, source, modality)
+    writer = PartitionWriter(DataNodes({}, NODE), folder, source, modality)
     partitions = [partition for partition in source.partitions() if "train" in partition.read]
     for partition in partitions:
         writer.write_partition(partition)

@@ -60,7 +60,7 @@ class PartitionRecord:
 
 
 @dataclass(frozen=True)
-class ShardWriter:
+class PartitionWriter:
     """Writes the partitions of a source to a folder, each by itself."""
 
     nodes: DataNodes
