@@ -19,10 +19,9 @@ from annotated_types import Ge
 
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr, short_text
 from genai.core.files import open_file, temporary_path
-from genai.core.filesystem import sync_file
 from genai.core.plain_data import AllowInfNan, check_tree
 from genai.core.renamed import current_node, current_weights
-from genai.runs.checkpoint_files import matches_hash, replace_checkpoint
+from genai.runs.checkpoint_files import HashedFile, matches_hash, replace_checkpoint
 from genai.runs.pickle_outline import check_torch_file
 from genai.runs.sharded_checkpoint import checkpoint_bytes, is_manifest, load_shards, remove_unused_folders
 from genai.runs.tensor_tree import named_tensors
@@ -98,11 +97,12 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            torch.save(dict(state), file)
-            sync_file(file)
+            hashed = HashedFile(file)
+            torch.save(dict(state), hashed)  # type: ignore[arg-type]
+            digest = hashed.finish()
         check_torch_file(temporary)
         is_good = path.name == "last.ckpt" and path.exists() and matches_hash(path)
-        digest = replace_checkpoint(temporary, path, keep=is_good)  # a damaged file is not kept
+        replace_checkpoint(temporary, digest, path, keep=is_good)  # a damaged file is not kept
         remove_unused_folders(path.parent)
         return digest
     except CorruptCheckpoint as error:

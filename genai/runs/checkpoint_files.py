@@ -7,9 +7,10 @@ leaves a valid pair.
 import hashlib
 import os
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from genai.core.files import open_file, read_bytes, temporary_path, write_file
-from genai.core.filesystem import link_or_copy, replace_file, sync_folder
+from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_folder
 
 
 def file_hash(path: Path) -> str:
@@ -31,25 +32,43 @@ def matches_hash(path: Path) -> bool:
     return not hashes or file_hash(path) in hashes
 
 
-def replace_checkpoint(temporary: Path, path: Path, keep: bool) -> str:
-    """Rename a complete file to ``path`` and return its sha256.
+class HashedFile:
+    """A file that is written in order, and hashed on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def write(self, content: Any) -> int:
+        self._hash.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def finish(self) -> str:
+        """Write the content to the disk and return its sha256."""
+        sync_file(self._file)
+        return self._hash.hexdigest()
+
+
+def replace_checkpoint(temporary: Path, digest: str, path: Path, keep: bool) -> None:
+    """Rename a complete file to ``path``, with its hash beside it.
 
     Args:
         temporary: the new file, synced, in the folder of ``path``.
+        digest: its sha256.
         path: the checkpoint; it is replaced.
         keep: whether the content of ``path`` becomes ``previous.ckpt``.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
-    digest = file_hash(temporary)
     if keep:
         _keep_previous(path, path.with_name("previous.ckpt"))
     _write_hashes(path, [digest, *read_hashes(path)[:1]])
     replace_file(temporary, path)
     _write_hashes(path, [digest])
     sync_folder(path.parent)
-    return digest
 
 
 def _keep_previous(path: Path, previous: Path) -> None:

@@ -9,7 +9,6 @@ The manifest is written last, so it stands for a complete checkpoint, and its ha
 the layout of ``torch.distributed.checkpoint.HuggingFaceStorageReader``, which reads the sharded tensors too.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -25,11 +24,10 @@ from annotated_types import Ge, Le
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
 from genai.core.files import open_file, read_bytes, temporary_path
-from genai.core.filesystem import sync_file
 from genai.core.instantiate import validate_value
 from genai.core.limits import check_memory
 from genai.core.plain_data import parse_json
-from genai.runs.checkpoint_files import file_hash, matches_hash, replace_checkpoint
+from genai.runs.checkpoint_files import HashedFile, file_hash, matches_hash, replace_checkpoint
 from genai.runs.pickle_outline import check_torch_file
 from genai.runs.tensor_tree import map_tensors
 
@@ -89,10 +87,11 @@ def write_state(state: Any, path: Path) -> ShardFile:
     import torch
 
     with path.open("xb") as file:
-        torch.save(state, file)
-        sync_file(file)
+        hashed = HashedFile(file)
+        torch.save(state, hashed)  # type: ignore[arg-type]
+        digest = hashed.finish()
     check_torch_file(path)
-    return ShardFile(path.stat().st_size, file_hash(path))
+    return ShardFile(path.stat().st_size, digest)
 
 
 def write_shard(tensors: Mapping[str, "Tensor"], offsets: Mapping[str, Sequence[int]], path: Path) -> ShardFile:
@@ -118,17 +117,16 @@ def write_shard(tensors: Mapping[str, "Tensor"], offsets: Mapping[str, Sequence[
         header[name] = {"dtype": dtype, "shape": list(tensors[name].shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    digest, size = hashlib.sha256(), 0
+    size = 0
     with path.open("xb") as file:
+        hashed = HashedFile(file)
         contents: Iterator[Any] = (tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy() for name in names)
         for content in chain((len(text).to_bytes(8, "little"), text), contents):
             for start in range(0, len(content), BLOCK_BYTES):
-                block = content[start : start + BLOCK_BYTES]
-                file.write(block)
-                digest.update(block)
+                hashed.write(content[start : start + BLOCK_BYTES])
             size += len(content)
-        sync_file(file)
-    return ShardFile(size, digest.hexdigest())
+        digest = hashed.finish()
+    return ShardFile(size, digest)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> str:
@@ -143,9 +141,10 @@ def write_manifest(manifest: Manifest, path: Path) -> str:
     temporary = temporary_path(path)
     try:
         with temporary.open("xb") as file:
-            file.write(f"{content}\n".encode())
-            sync_file(file)
-        digest = replace_checkpoint(temporary, path, keep=path.name == "last.ckpt" and _can_be_kept(path))
+            hashed = HashedFile(file)
+            hashed.write(f"{content}\n".encode())
+            digest = hashed.finish()
+        replace_checkpoint(temporary, digest, path, keep=path.name == "last.ckpt" and _can_be_kept(path))
     finally:
         temporary.unlink(missing_ok=True)
     remove_unused_folders(path.parent)

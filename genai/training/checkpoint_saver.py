@@ -99,7 +99,7 @@ class StateCopy:
             key = tensor.device, storage.data_ptr()
             if key not in numbers:
                 numbers[key] = len(numbers)
-                source = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
+                source = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(storage)
                 self._fill(numbers[key], source, is_same)
             buffer = self._buffers[numbers[key]].untyped_storage()
             view = torch.empty(0, dtype=tensor.dtype)
@@ -119,14 +119,13 @@ class StateCopy:
             self._event.synchronize()
 
     def _fill(self, number: int, source: Tensor, is_same: bool) -> None:
-        """Copy the bytes of ``source`` into a buffer, which is created if it has another size."""
-        if number == len(self._buffers):
-            self._buffers.append(torch.empty(0, dtype=torch.uint8))
-        if self._buffers[number].numel() != source.numel():
-            is_same = False
-            self._buffers[number] = torch.empty(source.numel(), dtype=torch.uint8, pin_memory=source.is_cuda)
+        """Copy ``source`` into a buffer, which is created if it has another size or type."""
+        buffer = self._buffers[number] if number < len(self._buffers) else torch.empty(0)
+        if (buffer.numel(), buffer.dtype) != (source.numel(), source.dtype):
+            buffer, is_same = torch.empty(source.numel(), dtype=source.dtype, pin_memory=source.is_cuda), False
+            self._buffers[number : number + 1] = [buffer]
         if not is_same:
-            self._buffers[number].copy_(source, non_blocking=source.is_cuda)
+            buffer.copy_(source, non_blocking=source.is_cuda)
 
 
 class _Job(threading.Thread):

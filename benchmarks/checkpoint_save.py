@@ -1,0 +1,117 @@
+"""Stall of training when it saves, for a text model of 100 million parameters: ``python benchmarks/checkpoint_save.py``.
+
+The state (weights, averages, two moments) has 1.6 GB. The first save also allocates the memory of the copy. With
+``--json FILE`` the figures are written.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+STEPS, SAVE_EVERY = 26, 5
+MODEL = ("model.network.layers=12", "model.network.width=832", "model.network.heads=13", "model.network.ngram_rows=64",
+         "modality.block=32", "modality.tokenizer=bytes", "modality.vocab_size=null", "optimizer=adamw")  # fmt: skip
+CASES = {"one process": 1, "two FSDP processes": 2}
+
+
+def main() -> None:
+    """Print a table."""
+    results = {name: measure(count) for name, count in CASES.items()}
+    print(
+        f"{'':20} {'first save':>11} {'later saves':>18} {'step':>8} {'step while it is written':>25} {'written in':>11}"
+    )
+    for name, result in results.items():
+        saves = f"{statistics.median(result['saves'][1:]):.2f} ({max(result['saves'][1:]):.2f})"
+        print(f"{name:20} {result['saves'][0]:9.2f} s {saves:>16} s {result['step']:6.2f} s "
+              f"{result['busy_step']:23.2f} s {result['written']:9.1f} s")  # fmt: skip
+    print("median (largest) in seconds; of several processes the slowest one")
+    if "--json" in sys.argv:
+        Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(results, indent=1), encoding="utf-8")
+
+
+def measure(count: int) -> dict[str, Any]:
+    """Train in ``count`` processes, and return the seconds of saves and steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder, "data.txt")
+        text.write_text("\n".join(f"line {number} of a text" for number in range(2000)), encoding="utf-8")
+        words = ["modality=text", "data=text_folder", f"data.path={text}", *MODEL, "batch=2", f"steps={STEPS}",
+                 f"checkpoint_every={SAVE_EVERY}", "val_every=1000", "val_items=2", "preview_every=1000", "log_every=1",
+                 "trainer.threads=1", "trainer.precision=32-true", f"runs={folder}/runs"]  # fmt: skip
+        trainer = "trainer=cpu" if count == 1 else "trainer=fsdp"
+        environment = {**os.environ, "PROCESSES": str(count), "TIMES": folder, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, __file__, "--train", *words, trainer]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+        ranks = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("times-*.json")]
+    written = [max(ends) for ends in zip(*(rank["written"] for rank in ranks), strict=True)]
+    saves = [
+        max(times) for times in zip(*([end - start for start, end in rank["saves"]] for rank in ranks), strict=True)
+    ]
+    busy = [(save[1], end) for save, end in zip(ranks[0]["saves"], written, strict=True)]
+    steps = [(start, end) for start, end in ranks[0]["steps"][3:]]
+    is_busy = [any(start < b and a < end for a, b in busy) for start, end in steps]
+    return {
+        "saves": saves[:-1],  # the last one is that of the end, which waits
+        "step": statistics.median(end - start for (start, end), each in zip(steps, is_busy, strict=True) if not each),
+        "busy_step": statistics.median(end - start for (start, end), each in zip(steps, is_busy, strict=True) if each),
+        "written": statistics.median(end - save[0] for save, end in zip(ranks[0]["saves"], written, strict=True)),
+    }
+
+
+def train() -> None:
+    """Train, and write when this process saved, when that was written, and when it made its steps."""
+    from genai.commands.train import main as train_main
+    from genai.core.device import DeviceConfig
+    from genai.training.callbacks import TrainingLoop
+    from genai.training.module import TrainingModule
+
+    times: dict[str, list[Any]] = {"saves": [], "steps": [], "written": []}
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            start = time.time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                times[name].append((start, time.time()))
+
+        return call
+
+    count = int(os.environ["PROCESSES"])
+    if count > 1:
+        DeviceConfig.resolve = lambda self: DeviceConfig("cpu", count, "32-true", "fsdp", 1)  # type: ignore[method-assign]
+    TrainingLoop._save_checkpoint = timed("saves", TrainingLoop._save_checkpoint)  # type: ignore[method-assign]
+    TrainingModule.training_step = timed("steps", TrainingModule.training_step)  # type: ignore[method-assign]
+    from genai.training import checkpoint_saver
+
+    checkpoint_saver.CheckpointSaver._write = written(checkpoint_saver.CheckpointSaver._write, times["written"])  # type: ignore
+    try:
+        train_main()
+    finally:
+        Path(os.environ["TIMES"], f"times-{os.getpid()}.json").write_text(json.dumps(times), encoding="utf-8")
+
+
+def written(function: Callable[..., Any], ends: list[float]) -> Callable[..., Any]:
+    """Return a function that also notes when it ends."""
+
+    def call(*args: Any) -> None:
+        function(*args)
+        ends.append(time.time())
+
+    return call
+
+
+if __name__ == "__main__":
+    if "--train" in sys.argv:
+        sys.argv.remove("--train")
+        train()
+    else:
+        main()
