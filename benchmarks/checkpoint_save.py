@@ -1,4 +1,4 @@
-"""Stall of training when it saves, for a text model of 100 million parameters: ``python benchmarks/checkpoint_save.py``.
+"""Stall of training when it saves 100 million parameters of a text model: ``python benchmarks/checkpoint_save.py``.
 
 The state (weights, averages, two moments) has 1.6 GB. The first save also allocates the memory of the copy. With
 ``--json FILE`` the figures are written.
@@ -16,7 +16,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-STEPS, SAVE_EVERY = 26, 5
+STEPS, SAVE_EVERY = {1: 160, 2: 32}, "25s"
 MODEL = ("model.network.layers=12", "model.network.width=832", "model.network.heads=13", "model.network.ngram_rows=64",
          "modality.block=32", "modality.tokenizer=bytes", "modality.vocab_size=null", "optimizer=adamw")  # fmt: skip
 CASES = {"one process": 1, "two FSDP processes": 2}
@@ -25,14 +25,14 @@ CASES = {"one process": 1, "two FSDP processes": 2}
 def main() -> None:
     """Print a table."""
     results = {name: measure(count) for name, count in CASES.items()}
-    print(
-        f"{'':20} {'first save':>11} {'later saves':>18} {'step':>8} {'step while it is written':>25} {'written in':>11}"
-    )
+    columns = ("first save", "later saves", "step", "step while writing", "written in")
+    print(f"{'':20}", *(f"{column:>18}" for column in columns))
     for name, result in results.items():
-        saves = f"{statistics.median(result['saves'][1:]):.2f} ({max(result['saves'][1:]):.2f})"
-        print(f"{name:20} {result['saves'][0]:9.2f} s {saves:>16} s {result['step']:6.2f} s "
-              f"{result['busy_step']:23.2f} s {result['written']:9.1f} s")  # fmt: skip
-    print("median (largest) in seconds; of several processes the slowest one")
+        first, *later = result["saves"]
+        stalls = f"{statistics.median(later):.2f} ({max(later):.2f})"
+        values = (f"{first:.2f}", stalls, *(f"{result[key]:.2f}" for key in ("step", "busy_step", "written")))
+        print(f"{name:20}", *(f"{value:>18}" for value in values), flush=True)
+    print("seconds: median (largest); of several processes the slowest one")
     if "--json" in sys.argv:
         Path(sys.argv[sys.argv.index("--json") + 1]).write_text(json.dumps(results, indent=1), encoding="utf-8")
 
@@ -42,7 +42,7 @@ def measure(count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "data.txt")
         text.write_text("\n".join(f"line {number} of a text" for number in range(2000)), encoding="utf-8")
-        words = ["modality=text", "data=text_folder", f"data.path={text}", *MODEL, "batch=2", f"steps={STEPS}",
+        words = ["modality=text", "data=text_folder", f"data.path={text}", *MODEL, "batch=2", f"steps={STEPS[count]}",
                  f"checkpoint_every={SAVE_EVERY}", "val_every=1000", "val_items=2", "preview_every=1000", "log_every=1",
                  "trainer.threads=1", "trainer.precision=32-true", f"runs={folder}/runs"]  # fmt: skip
         trainer = "trainer=cpu" if count == 1 else "trainer=fsdp"
@@ -51,14 +51,12 @@ def measure(count: int) -> dict[str, Any]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
         ranks = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("times-*.json")]
     written = [max(ends) for ends in zip(*(rank["written"] for rank in ranks), strict=True)]
-    saves = [
-        max(times) for times in zip(*([end - start for start, end in rank["saves"]] for rank in ranks), strict=True)
-    ]
+    stalls = [[end - start for start, end in rank["saves"]] for rank in ranks]
     busy = [(save[1], end) for save, end in zip(ranks[0]["saves"], written, strict=True)]
     steps = [(start, end) for start, end in ranks[0]["steps"][3:]]
     is_busy = [any(start < b and a < end for a, b in busy) for start, end in steps]
     return {
-        "saves": saves[:-1],  # the last one is that of the end, which waits
+        "saves": [max(times) for times in zip(*stalls, strict=True)][:-1],  # without that of the end, which waits
         "step": statistics.median(end - start for (start, end), each in zip(steps, is_busy, strict=True) if not each),
         "busy_step": statistics.median(end - start for (start, end), each in zip(steps, is_busy, strict=True) if each),
         "written": statistics.median(end - save[0] for save, end in zip(ranks[0]["saves"], written, strict=True)),
