@@ -308,7 +308,7 @@ class TrainingLoop(Callback):
         try:
             if wait:
                 self.saver.wait()
-            self.saver.poll()
+            self.saver.check()
         finally:
             self.is_saving = False
 

@@ -17,7 +17,7 @@ from genai.runs.tensor_tree import map_tensors
 class CheckpointSaver:
     """Writes copies of training states one after the other, in the order of ``save``.
 
-    One copy of the state stays in CPU memory. Errors of writing are raised by ``poll`` and ``wait``.
+    One copy of the state stays in CPU memory. Errors of writing are raised by ``check`` and ``wait``.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class CheckpointSaver:
         write(copy)
 
     def when_saved(self, action: Callable[[], object]) -> None:
-        """Call ``action`` in the thread of ``poll`` or ``wait`` when all states so far are written; now if they are."""
+        """Let ``check`` or ``wait`` call ``action`` when all states so far are written; now if they are."""
         if self._jobs:
             self._jobs[-1].actions.append(action)
         else:
@@ -54,10 +54,10 @@ class CheckpointSaver:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a state could not be written, which the next ``poll`` or ``wait`` raises."""
+        """Whether a state could not be written, which the next ``check`` or ``wait`` raises."""
         return any(job.error is not None for job in self._jobs)
 
-    def poll(self) -> None:
+    def check(self) -> None:
         """Call the actions of what is written. Raises the error of what could not be written."""
         while self._jobs and not self._jobs[0].is_alive():
             job = self._jobs.pop(0)
@@ -70,7 +70,7 @@ class CheckpointSaver:
         """Wait until everything is written. Raises the error of what could not be written."""
         while self._jobs:
             self._jobs[0].join()
-            self.poll()
+            self.check()
 
 
 class StateCopy:

@@ -73,9 +73,9 @@ class ShardPlanner(DefaultSavePlanner):
     def __init__(self, tensors: Mapping[str, DTensor]) -> None:
         super().__init__(flatten_state_dict=False, flatten_sharded_tensors=False)
         super().set_up_planner(dict(tensors))
-        plan = super().create_local_plan()
-        items = [item for item in plan.items if item.tensor_data and item.tensor_data.chunk.sizes.numel()]
-        self.local_plan = replace(plan, items=items)  # a process may have no rows of a small tensor
+        local_plan = super().create_local_plan()
+        items = [item for item in local_plan.items if item.tensor_data and item.tensor_data.chunk.sizes.numel()]
+        self.local_plan = replace(local_plan, items=items)  # a process may have no rows of a small tensor
         self.state_dict: Any = {}
 
     def create_local_plan(self) -> SavePlan:
@@ -108,19 +108,19 @@ class ShardWriter(StorageWriter):
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
         self.is_first = is_coordinator
 
-    def prepare_local_plan(self, plan: SavePlan) -> SavePlan:
-        return plan
+    def prepare_local_plan(self, local_plan: SavePlan) -> SavePlan:
+        return local_plan
 
     def prepare_global_plan(self, plans: list[SavePlan]) -> list[SavePlan]:
         name = new_folder_name(self.path, self.state["genai"]["step"])
         self.folder = self.path.with_name(name)
         return [replace(plan, storage_data=(name, rank)) for rank, plan in enumerate(plans)]
 
-    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
-        folder_name, rank = plan.storage_data
+    def write_data(self, local_plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        folder_name, rank = local_plan.storage_data
         folder = self.path.with_name(folder_name)
-        tensors: dict[str, Any] = {item.index.fqn: planner.resolve_data(item) for item in plan.items}
-        offsets = {item.index.fqn: item.index.offset or () for item in plan.items}
+        tensors: dict[str, Any] = {item.index.fqn: planner.resolve_data(item) for item in local_plan.items}
+        offsets = {item.index.fqn: item.index.offset or () for item in local_plan.items}
         check_finite({**self.state, **tensors} if self.is_first else tensors, self.path)
         folder.mkdir(parents=True, exist_ok=True)
         files: dict[str, ShardFile] = {}

@@ -59,7 +59,7 @@ def test_an_error_is_raised_where_training_looks_next_and_only_once() -> None:
     while not saver.has_failed:
         pass
     with pytest.raises(RunError, match="the disk is full"):
-        saver.poll()
+        saver.check()
     assert not saver.has_failed
     saver.save({}, lambda _: None, step=2)
     saver.wait()
@@ -75,7 +75,7 @@ def test_actions_follow_what_they_wait_for_in_the_training_thread() -> None:
     assert done == ["at once"]
     saver.save({}, disk.write, step=1)
     saver.when_saved(lambda: done.append(threading.current_thread()))
-    saver.poll()
+    saver.check()
     assert len(done) == 1
     disk.ready.set()
     saver.wait()
