@@ -16,7 +16,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-STEPS, SAVE_EVERY = {1: 160, 2: 32}, "25s"
+STEPS, SAVE_EVERY = {1: 70, 2: 30}, "25s"
 MODEL = ("model.network.layers=12", "model.network.width=832", "model.network.heads=13", "model.network.ngram_rows=64",
          "modality.block=32", "modality.tokenizer=bytes", "modality.vocab_size=null", "optimizer=adamw")  # fmt: skip
 CASES = {"one process": 1, "two FSDP processes": 2}
@@ -47,7 +47,7 @@ def measure(count: int) -> dict[str, Any]:
                  "trainer.threads=1", "trainer.precision=32-true", f"runs={folder}/runs"]  # fmt: skip
         trainer = "trainer=cpu" if count == 1 else "trainer=fsdp"
         environment = {**os.environ, "PROCESSES": str(count), "TIMES": folder, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, "--train", *words, trainer]
+        command = [sys.executable, __file__, *words, trainer]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
         ranks = [json.loads(file.read_text(encoding="utf-8")) for file in Path(folder).glob("times-*.json")]
     written = [max(ends) for ends in zip(*(rank["written"] for rank in ranks), strict=True)]
@@ -108,8 +108,7 @@ def written(function: Callable[..., Any], ends: list[float]) -> Callable[..., An
 
 
 if __name__ == "__main__":
-    if "--train" in sys.argv:
-        sys.argv.remove("--train")
+    if "TIMES" in os.environ:  # also in processes that a training starts
         train()
     else:
         main()

@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from genai.training.shards import shard_like
+from genai.training.virtual_ranks import OrderedReduceScatter
 
 
 class ShardedStrategy(DDPStrategy):
@@ -32,6 +33,9 @@ class ShardedStrategy(DDPStrategy):
         unsharded = list(module.method.parameters())
         for network in (*module.method.networks().values(), module.ema.module):
             shard(network, mesh)
+        if module.settings.virtual_ranks > 1:
+            for part in _sharded_parts(module.method):
+                part.set_custom_reduce_scatter(OrderedReduceScatter())  # type: ignore[arg-type]
         sharded = dict(zip(unsharded, module.method.parameters(), strict=True))
         for optimizer in module.configure_optimizers():
             for group in optimizer.param_groups:
@@ -61,13 +65,30 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
 
 
+def _sharded_parts(module: nn.Module) -> list[FSDPModule]:
+    return [part for part in module.modules() if isinstance(part, FSDPModule)]
+
+
+@contextmanager
+def accumulate_gradients(module: nn.Module) -> Iterator[None]:
+    """Context in which each process adds its gradients, whole, to those of the next backward pass outside it."""
+    parts = _sharded_parts(module)
+    for part in parts:
+        part.set_requires_gradient_sync(False, recurse=False)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.set_requires_gradient_sync(True, recurse=False)
+
+
 @contextmanager
 def gather_weights(module: nn.Module) -> Iterator[None]:
     """Gather all weights of ``module`` in every process, which may then use it alone. All have to enter together.
 
     A module that is not sharded does not change.
     """
-    parts = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    parts = _sharded_parts(module)
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
         part.unshard()

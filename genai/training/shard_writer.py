@@ -34,7 +34,7 @@ from genai.runs.sharded_checkpoint import (
     write_state,
 )
 from genai.runs.tensor_tree import map_tensors
-from genai.training.shards import whole_tensor
+from genai.training.shards import own_shard, whole_tensor
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ShardedState:
             return torch.empty(0, dtype=tensor.dtype)
 
         rest = map_tensors(state, empty)
-        shards = {name: tensor.to_local().detach() for name, tensor in sharded.items()}
+        shards = {name: own_shard(tensor).detach() for name, tensor in sharded.items()}
         return cls(rest, shards, ShardPlanner(sharded))
 
 

@@ -95,6 +95,21 @@ def sharded(*words: str, processes: int = 2) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("each", KINDS, indirect=True)
+def test_virtual_ranks_of_shards_have_the_bits_of_one_process(each: list[str], optimizer: str, tmp_path: Path) -> None:
+    """Weights, averages, moments, losses, gradient norms, validation: on two processes, then four."""
+    words = [word for word in each if not word.startswith(("batch=", "val_every=", "trainer="))]
+    words += [f"optimizer={optimizer}", "batch=8", "virtual_ranks=4", "accumulate=2", "val_every=3", "grad_clip=0.1"]
+    sharded(*words, "steps=6", "trainer=fsdp", "fast_dev_run=3")
+    two = next(all_runs(tmp_path / "runs"))
+    sharded(f"resume={two.folder}", "steps=6", processes=4)
+    one = run_to(words, "steps=6", "trainer=cpu", "trainer.threads=1")
+    assert_same_state(one, two)
+    assert rows(one) == rows(two)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 1e-4), ("muon", 2e-3)])  # Muon's matrices are bfloat16
 def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(
     optimizer: str, tolerance: float, small: list[str], tmp_path: Path
