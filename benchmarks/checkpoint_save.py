@@ -16,7 +16,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-STEPS, SAVE_EVERY = {1: 70, 2: 30}, "25s"
+STEPS, SAVE_EVERY = {1: 110, 2: 40}, "40s"
 MODEL = ("model.network.layers=12", "model.network.width=832", "model.network.heads=13", "model.network.ngram_rows=64",
          "modality.block=32", "modality.tokenizer=bytes", "modality.vocab_size=null", "optimizer=adamw")  # fmt: skip
 CASES = {"one process": 1, "two FSDP processes": 2}

@@ -81,6 +81,7 @@ class StateCopy:
 
     def __init__(self) -> None:
         self._buffers: list[Tensor] = []
+        self._keys: list[tuple[torch.device, int]] = []  # places of the originals
         self._event: torch.cuda.Event | None = None
 
     def update(self, state: Any, is_same: bool = False) -> Any:
@@ -88,9 +89,9 @@ class StateCopy:
 
         Args:
             state: nested dictionaries and lists.
-            is_same: whether the tensors are those of the last time, so that they are not copied again.
+            is_same: whether the last copy is still used, and tensors at the same places are the same.
         """
-        numbers: dict[tuple[torch.device, int], int] = {}  # buffers by the memory that they copy
+        numbers: dict[tuple[torch.device, int], int] = {}  # of buffers
 
         def copy(name: str, tensor: Tensor) -> Tensor:
             storage = tensor.detach().untyped_storage()
@@ -100,17 +101,18 @@ class StateCopy:
             if key not in numbers:
                 numbers[key] = len(numbers)
                 source = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(storage)
-                self._fill(numbers[key], source, is_same)
+                if not (is_same and self._keys[numbers[key] : len(numbers)] == [key]):
+                    self._fill(numbers[key], source, is_new=is_same)
             buffer = self._buffers[numbers[key]].untyped_storage()
             view = torch.empty(0, dtype=tensor.dtype)
             return view.set_(buffer, tensor.storage_offset(), tensor.size(), tensor.stride())
 
         result = map_tensors(state, copy)
+        self._keys = list(numbers)
         del self._buffers[len(numbers) :]
-        if not is_same:
-            self._event = torch.cuda.Event() if any(device.type == "cuda" for device, _ in numbers) else None
-            if self._event is not None:
-                self._event.record()
+        if any(device.type == "cuda" for device, _ in numbers):
+            self._event = torch.cuda.Event()
+            self._event.record()
         return result
 
     def synchronize(self) -> None:
@@ -118,14 +120,13 @@ class StateCopy:
         if self._event is not None:
             self._event.synchronize()
 
-    def _fill(self, number: int, source: Tensor, is_same: bool) -> None:
-        """Copy ``source`` into a buffer, which is created if it has another size or type."""
+    def _fill(self, number: int, source: Tensor, is_new: bool) -> None:
+        """Copy ``source`` into a buffer, which is created if ``is_new``, or if it has another size or type."""
         buffer = self._buffers[number] if number < len(self._buffers) else torch.empty(0)
-        if (buffer.numel(), buffer.dtype) != (source.numel(), source.dtype):
-            buffer, is_same = torch.empty(source.numel(), dtype=source.dtype, pin_memory=source.is_cuda), False
+        if is_new or (buffer.numel(), buffer.dtype) != (source.numel(), source.dtype):
+            buffer = torch.empty(source.numel(), dtype=source.dtype, pin_memory=source.is_cuda)
             self._buffers[number : number + 1] = [buffer]
-        if not is_same:
-            buffer.copy_(source, non_blocking=source.is_cuda)
+        buffer.copy_(source, non_blocking=source.is_cuda)
 
 
 class _Job(threading.Thread):

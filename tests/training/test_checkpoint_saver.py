@@ -94,5 +94,9 @@ def test_a_copy_reuses_its_memory_and_copies_shared_memory_once() -> None:
     assert second["a"].data_ptr() == first["a"].data_ptr() and torch.equal(second["a"], shared)
     shared.mul_(2)
     assert not torch.equal(copy.update(state, is_same=True)["a"], shared)
+    others = {"x": torch.full((12,), 7.0), "a": shared}  # another order
+    third = copy.update(others, is_same=True)
+    assert third["x"].tolist() == [7] * 12 and torch.equal(third["a"], shared)
+    assert not torch.equal(second["a"], third["a"])  # it may still be read
     assert copy.update({"a": torch.ones(3, dtype=torch.float64)})["a"].dtype == torch.float64
     assert copy.update({"a": torch.ones(1), "b": torch.zeros(20)})["b"].tolist() == [0] * 20
