@@ -151,7 +151,7 @@ class TrainingLoop(Callback):
     def on_exception(self, trainer: Trainer, module: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
         """Save the run if its state is consistent; after a ``RunError`` the previous checkpoint is kept."""
         can_save = module.between_steps and module.step > self.last_saved_step >= 0
-        with suppress(RunError):  # the exception says more
+        with suppress(RunError, RuntimeError):  # the exception says more; the latter if another process is gone
             if can_save and trainer.world_size == 1 and not isinstance(exception, RunError | StoppedBySignal):
                 self._save(trainer, module)
             if not is_group_error(exception):  # else shards wait for a process that is missing
