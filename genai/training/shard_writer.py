@@ -21,7 +21,6 @@ from torch.distributed.tensor import DTensor
 from torch.futures import Future
 
 from genai.core.errors import CorruptCheckpoint, RunError
-from genai.core.files import remove_path
 from genai.core.filesystem import sync_folder
 from genai.runs.checkpoint import check_finite, saving_error
 from genai.runs.sharded_checkpoint import (
@@ -29,6 +28,7 @@ from genai.runs.sharded_checkpoint import (
     Manifest,
     ShardFile,
     new_folder_name,
+    remove_unused_folders,
     write_manifest,
     write_shard,
     write_state,
@@ -151,8 +151,8 @@ def save_shards(content: ShardedState, path: Path, group: distributed.ProcessGro
     try:
         checkpoint.save(content.shards, storage_writer=writer, planner=content.planner, process_group=group)
     except CheckpointException as failure:
-        if writer.folder is not None:
-            remove_path(writer.folder)
+        if writer.is_first:
+            remove_unused_folders(path.parent)  # not what a manifest names already
         error = min(failure.failures.items())[1][0]
         if isinstance(error, OSError):
             error = saving_error(path, error)

@@ -13,6 +13,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from genai.core.errors import RunError
+from genai.runs import checkpoint_files
 from genai.runs.checkpoint import load_checkpoint
 from genai.training import shard_writer
 from genai.training.checkpoint_io import SafeCheckpointIO
@@ -77,6 +78,22 @@ def test_a_number_that_is_not_finite_is_not_saved(value: float, number: str, mes
     with pytest.raises(RunError, match=rf"last\.ckpt is not saved, because a holds {number}"):
         save_shards(ShardedState.split(state(mesh, weights, 2)), path, distributed.group.WORLD)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_failure_after_the_manifest_is_in_its_place_removes_nothing_of_it(
+    mesh: DeviceMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    save_shards(ShardedState.split(state(mesh)), path, distributed.group.WORLD)
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(checkpoint_files, "sync_folder", fail)
+    with pytest.raises(RunError, match="Input/output error"):
+        save_shards(ShardedState.split(state(mesh, step=2)), path, distributed.group.WORLD)
+    assert load_checkpoint(path)["genai"]["step"] == 2
+    assert load_checkpoint(tmp_path / "previous.ckpt")["genai"]["step"] == 1
 
 
 @pytest.mark.parametrize("function", ["write_shard", "write_state", "write_manifest"])
