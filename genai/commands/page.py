@@ -158,7 +158,7 @@ def _sample_command(run: "Run", samples: Sequence[Sample], plugins: tuple[str, .
     from shlex import quote
 
     from genai.report.paths import public_path
-    from genai.runs.checkpoint import read_hashes
+    from genai.runs.checkpoint_files import read_hashes
 
     words = {"ckpt": public_path(run.folder)}
     if samples:

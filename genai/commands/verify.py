@@ -73,7 +73,7 @@ def provenance(file: str | Path, runs: str = "runs") -> "Provenance":
 
 def known_checkpoints(runs: Path) -> dict[str, str]:
     """Return the runs below a folder by the sha256 of their checkpoints."""
-    from genai.runs.checkpoint import read_hashes
+    from genai.runs.checkpoint_files import read_hashes
 
     found = {}
     for file in sorted(runs.glob("**/checkpoints/*.ckpt.sha256")):

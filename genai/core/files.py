@@ -157,6 +157,14 @@ def make_folder(path: Path, folder: Path | None = None, exist_ok: bool = True) -
     return path
 
 
+def remove_path(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; nothing if it is not there. Raises ``OSError``."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def unique_folder(path: Path) -> Path:
     """Create the folder ``path``, or ``path-2``, ``path-3``, ... if it exists, and return it. Raises ``OSError``."""
     for count in range(1, 1000):

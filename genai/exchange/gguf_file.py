@@ -20,7 +20,7 @@ from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive
 from genai.networks.native.formats import GROUP, GroupedWeight
 from genai.networks.native.weight_format import store_weights
-from genai.runs.checkpoint import file_hash
+from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import BaseRecord
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")

@@ -14,7 +14,7 @@ from genai.core.files import open_file, read_bytes, write_file
 from genai.core.instantiate import validate_value
 from genai.core.limits import check_memory
 from genai.core.plain_data import parse_json
-from genai.runs.checkpoint import file_hash
+from genai.runs.checkpoint_files import file_hash
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -26,7 +26,7 @@ from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.networks.gpt import GPT
-from genai.runs.checkpoint import file_hash
+from genai.runs.checkpoint_files import file_hash
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."

@@ -25,7 +25,7 @@ from genai.methods.categorical import AutoregressiveOptions
 from genai.modalities.chat_template import SPECIAL_TOKENS, ChatTemplate
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT
-from genai.runs.checkpoint import file_hash
+from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import BaseRecord
 
 CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"

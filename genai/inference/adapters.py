@@ -14,6 +14,7 @@ from genai.inference.build import SkipInit, check_tensors, load_weights
 from genai.methods.base import Method
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import MAX_FACTOR
+from genai.runs.sharded_checkpoint import checkpoint_bytes
 
 MAX_ADAPTERS = 32
 Factor = Annotated[float, Ge(-MAX_FACTOR), Le(MAX_FACTOR)]
@@ -74,7 +75,7 @@ def merge_adapter(
     try:
         with SkipInit():
             instantiate(header.adapter or {}, LoRA, "adapter", plugins=plugins).attach(method)
-        check_tensors(method, state["state_dict"], file.stat().st_size, is_adapter=True)
+        check_tensors(method, state["state_dict"], checkpoint_bytes(file), is_adapter=True)
         load_weights(method, state["state_dict"], weights, partial=True)
     except UserError as error:
         raise type(error)(f"{file}: {error}") from error

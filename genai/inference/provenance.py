@@ -99,7 +99,7 @@ def make_recipe(
     interpolation: int | None = None,
 ) -> SampleRecipe:
     """Make the recipe of sample ``item`` of ``batch``, or of the interpolation between its two samples."""
-    from genai.runs.checkpoint import file_hash
+    from genai.runs.checkpoint_files import file_hash
 
     all_options = {name: value for part in model.build_options(options) for name, value in asdict(part).items()}
     all_options = {name: list(value) if isinstance(value, tuple) else value for name, value in all_options.items()}
@@ -167,7 +167,7 @@ def read_recipe(path: Path, folder: Path | None = None) -> SampleRecipe:
 
 def read_verified_recipe(path: Path) -> SampleRecipe:
     """Read a recipe in order to repeat it. Raises ``UserError`` if it is not one or an input file has changed."""
-    from genai.runs.checkpoint import file_hash
+    from genai.runs.checkpoint_files import file_hash
 
     recipe = read_recipe(path)
     for name, digest in recipe.files.items():
@@ -187,7 +187,7 @@ def find_checkpoint(origin: CheckpointOrigin, root: Path, key: str = "ckpt") -> 
     """
     from genai.exchange.gguf_file import is_gguf_file
     from genai.exchange.pretrained import is_pretrained_folder
-    from genai.runs.checkpoint import read_hashes
+    from genai.runs.checkpoint_files import read_hashes
 
     path, digest = Path(origin.checkpoint), origin.checkpoint_sha256
     for source in (path, path.parent):  # models of other tools have no file with their hash

@@ -14,9 +14,11 @@ from genai.inference.build import build_from_checkpoint, build_on_base, load_wei
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.networks.native.weight_format import reset_weight_format
-from genai.runs.checkpoint import CheckpointHeader, file_hash, load_checkpoint
+from genai.runs.checkpoint import CheckpointHeader, load_checkpoint
+from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import AdapterRecord, read_values
 from genai.runs.run import Run, find_run, latest_run
+from genai.runs.sharded_checkpoint import checkpoint_bytes
 
 if TYPE_CHECKING:
     from genai.exchange.package import Package
@@ -114,7 +116,8 @@ def _build(
     """Build the model that the content of ``file`` describes, with its weights. Raises ``CorruptCheckpoint``."""
     header = CheckpointHeader.read(state)
     with _errors_of(file):
-        modality, method = build_from_checkpoint(header, state["state_dict"], file.stat().st_size, plugins, partial)
+        num_bytes = checkpoint_bytes(file)
+        modality, method = build_from_checkpoint(header, state["state_dict"], num_bytes, plugins, partial)
         load_weights(method, state["state_dict"], weights, partial)
     return modality, method, header
 

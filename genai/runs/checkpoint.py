@@ -1,19 +1,16 @@
 """Checkpoint files: saved atomically, verified by a hash, loaded without running code.
 
-Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. The hash file lists
-the new and the previous content, so that a kill between the two renames leaves a valid pair. Numbers that are not
-finite are not saved.
+Saving: write a temporary file in the same folder, fsync, write the hash file, then replace it. Numbers that are not
+finite are not saved. A sharded checkpoint has a manifest in this place (``sharded_checkpoint``).
 
 Loading: the file may be untrusted. ``zip_parts`` and ``pickle_outline`` look at all of it before torch reads it, with
 ``weights_only=True``; ``load_checkpoint`` then checks everything that sampling uses, and what the caller adds.
 """
 
-import hashlib
 import math
-import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,12 +18,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge
 
 from genai.core.errors import CorruptCheckpoint, RunError, UserError, short_repr, short_text
-from genai.core.files import open_file, read_bytes, temporary_path, write_file
-from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_folder
+from genai.core.files import open_file, temporary_path
 from genai.core.plain_data import AllowInfNan, check_tree
 from genai.core.renamed import current_node, current_weights
-from genai.runs.pickle_outline import MAX_PICKLE_BYTES, read_outline
-from genai.runs.zip_parts import read_end, read_parts
+from genai.runs.checkpoint_files import HashedFile, matches_hash, replace_checkpoint
+from genai.runs.pickle_outline import check_torch_file
+from genai.runs.sharded_checkpoint import checkpoint_bytes, is_manifest, load_shards, remove_unused_folders
+from genai.runs.tensor_tree import named_tensors
+from genai.runs.zip_parts import read_end
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,25 +92,18 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
     """
     import torch
 
-    if problem := describe_not_finite(state):
-        raise RunError(
-            f"{path.name} is not saved, because {problem}. Earlier checkpoints are kept.\n"
-            "Try a smaller learning rate, a larger optimizer.eps or a smaller grad_clip."
-        )
+    check_finite(state, path)
     temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            torch.save(dict(state), file)
-            sync_file(file)
-        _inspect(temporary)
-        digest = file_hash(temporary)
-        if path.name == "last.ckpt" and path.exists() and _matches_hash(path):  # keep no damaged file
-            _keep_previous(path, path.with_name("previous.ckpt"))
-        _write_hashes(path, [digest, *read_hashes(path)[:1]])
-        replace_file(temporary, path)
-        _write_hashes(path, [digest])
-        sync_folder(path.parent)
+            hashed = HashedFile(file)
+            torch.save(dict(state), hashed)  # type: ignore[arg-type]
+            digest = hashed.finish()
+        check_torch_file(temporary)
+        is_good = path.name == "last.ckpt" and path.exists() and matches_hash(path)
+        replace_checkpoint(temporary, digest, path, keep=is_good)  # a damaged file is not kept
+        remove_unused_folders(path.parent)
         return digest
     except CorruptCheckpoint as error:
         temporary.unlink(missing_ok=True)
@@ -121,11 +113,26 @@ def save_checkpoint(state: Mapping[str, Any], path: Path) -> str:
         if path.parent.is_dir() and temporary.exists():
             written = temporary.stat().st_size
             temporary.unlink()
-        free = shutil.disk_usage(_nearest_existing(path.parent)).free
+        raise saving_error(path, error, written) from error
+
+
+def check_finite(state: Mapping[str, Any], path: Path) -> None:
+    """Raise ``RunError`` if a number of the checkpoint ``path`` is not finite."""
+    if problem := describe_not_finite(state):
         raise RunError(
-            f"cannot save {path}: {_root_cause(error)} after {written:,} bytes; {free:,} bytes are free there.\n"
-            "The previous checkpoint is unchanged."
-        ) from error
+            f"{path.name} is not saved, because {problem}. Earlier checkpoints are kept.\n"
+            "Try a smaller learning rate, a larger optimizer.eps or a smaller grad_clip."
+        )
+
+
+def saving_error(path: Path, error: BaseException, written: int | None = None) -> RunError:
+    """Return the error of a checkpoint that could not be written, with the room that its disk has."""
+    free = shutil.disk_usage(_nearest_existing(path.parent)).free
+    after = "" if written is None else f" after {written:,} bytes"
+    return RunError(
+        f"cannot save {path}: {_root_cause(error)}{after}; {free:,} bytes are free there.\n"
+        "The previous checkpoint is unchanged."
+    )
 
 
 Check = Callable[[dict[str, Any], int], None]
@@ -136,7 +143,7 @@ def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
     """Read a checkpoint onto the CPU and check all that sampling and training use.
 
     Args:
-        path: the file.
+        path: the file, or the manifest of a sharded checkpoint, whose tensors are joined.
         check: what else has to be true, as for continuing a run.
 
     Raises:
@@ -145,6 +152,8 @@ def load_checkpoint(path: Path, check: Check | None = None) -> dict[str, Any]:
     """
     import torch
 
+    if is_manifest(path):
+        return check_content(load_shards(path), path, checkpoint_bytes(path), check)
     inspect_checkpoint(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=CAN_REPLACE_MAPPED_FILES)
@@ -208,27 +217,15 @@ def inspect_checkpoint(path: Path) -> None:
     try:
         with open_file(path) as file:
             read_end(file)  # before the hash, for which a huge file needs minutes
-        if not _matches_hash(path):
+        if not matches_hash(path):
             raise CorruptCheckpoint(f"is damaged: its content does not match {path.name}.sha256.")
-        _inspect(path)
+        check_torch_file(path)
     except CorruptCheckpoint as error:
         raise CorruptCheckpoint(f"{path} {error}") from error
     except UserError as error:  # it is a pipe, or its hash is
         raise CorruptCheckpoint(str(error)) from error
     except OSError as error:
         raise CorruptCheckpoint(f"cannot read {path}: {error.strerror}.") from error
-
-
-def _inspect(path: Path) -> None:
-    """Check the parts of a file and its pickle. Raises ``CorruptCheckpoint``, whose message begins with a verb."""
-    with open_file(path) as file:
-        parts = read_parts(file)
-        folder = next(iter(parts), "").partition("/")[0]
-        pickles = [name for name in parts if name.lower().endswith(".pkl")]
-        if pickles != [name := f"{folder}/data.pkl"] or parts[name].size > MAX_PICKLE_BYTES:
-            raise CorruptCheckpoint("is refused: genai did not write it.")
-        file.seek(parts[name].start)
-        read_outline(file.read(parts[name].size), parts, folder)
 
 
 def describe_not_finite(state: Mapping[str, Any]) -> str:
@@ -239,7 +236,7 @@ def describe_not_finite(state: Mapping[str, Any]) -> str:
     """
     import torch
 
-    distinct = {id(tensor): (name, tensor) for name, tensor in _named_tensors(state, "")}
+    distinct = {id(tensor): (name, tensor) for name, tensor in named_tensors(state)}
     groups: dict[Any, list[tuple[str, Tensor]]] = {}
     for name, tensor in distinct.values():
         if tensor.is_floating_point() and tensor.numel():
@@ -256,55 +253,6 @@ def describe_not_finite(state: Mapping[str, Any]) -> str:
 def _is_mask(tensor: "Tensor") -> bool:
     """Return whether all values are 0 or minus infinity, as in the buffers of attention."""
     return bool(((tensor == 0) | (tensor == -math.inf)).all())
-
-
-def _named_tensors(value: Any, name: str) -> Iterator[tuple[str, "Tensor"]]:
-    """Yield the tensors in mappings and lists, with their paths."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        yield name, value
-    elif isinstance(value, dict | list):
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(part, torch.Tensor | dict | list):
-                yield from _named_tensors(part, f"{name}.{key}" if name else str(key))
-
-
-def file_hash(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal. Raises ``UserError`` if it cannot be read."""
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_hashes(path: Path) -> list[str]:
-    """Return the hashes in the hash file of ``path``; empty if there is none. Raises ``UserError``."""
-    file = path.with_name(f"{path.name}.sha256")
-    text = read_bytes(file, "line", path.parent).decode("ascii", "replace") if os.path.lexists(file) else ""
-    return [line.split()[0] for line in text.splitlines() if line.strip()]
-
-
-def _write_hashes(path: Path, hashes: list[str]) -> None:
-    lines = "".join(f"{digest}  {path.name}\n" for digest in dict.fromkeys(hashes))
-    write_file(path.with_name(f"{path.name}.sha256"), lines)
-
-
-def _matches_hash(path: Path) -> bool:
-    """Return whether a file matches its hash file; True if it has none."""
-    hashes = read_hashes(path)
-    return not hashes or file_hash(path) in hashes
-
-
-def _keep_previous(path: Path, previous: Path) -> None:
-    """Replace ``previous`` by the content of ``path``; both exist at every moment."""
-    link = temporary_path(previous)
-    try:
-        link_or_copy(path, link)
-        hashes = read_hashes(path)
-        _write_hashes(previous, [*hashes, *read_hashes(previous)])
-        replace_file(link, previous)
-        _write_hashes(previous, hashes)
-    finally:
-        link.unlink(missing_ok=True)
 
 
 def _nearest_existing(folder: Path) -> Path:

@@ -8,11 +8,13 @@ import math
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr
+from genai.core.files import open_file
 from genai.core.plain_data import check_tree
-from genai.runs.zip_parts import Part
+from genai.runs.zip_parts import Part, read_parts
 
 MAX_PICKLE_BYTES = 32 * 2**20
 MAX_INSTRUCTIONS = 800_000
@@ -66,6 +68,22 @@ class _OrderedDict(dict[Any, Any]):
 TENSOR, ORDERED_DICT, SIZE = "torch._utils _rebuild_tensor_v2", "collections OrderedDict", "torch Size"
 NAMES = {TENSOR, ORDERED_DICT, SIZE, *(f"torch {name}Storage" for name in ITEM_BYTES)}
 """All that a pickle may name."""
+
+
+def check_torch_file(path: Path) -> None:
+    """Check the parts of a file of ``torch.save`` and its pickle.
+
+    Raises:
+        CorruptCheckpoint: the message begins with a verb, "is damaged".
+    """
+    with open_file(path) as file:
+        parts = read_parts(file)
+        folder = next(iter(parts), "").partition("/")[0]
+        pickles = [name for name in parts if name.lower().endswith(".pkl")]
+        if pickles != [name := f"{folder}/data.pkl"] or parts[name].size > MAX_PICKLE_BYTES:
+            raise CorruptCheckpoint("is refused: genai did not write it.")
+        file.seek(parts[name].start)
+        read_outline(file.read(parts[name].size), parts, folder)
 
 
 def read_outline(content: bytes, parts: Mapping[str, Part], folder: str) -> Any:

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 
 from genai.core.cache import cache_dir, is_cache_file
 from genai.core.errors import UserError
-from genai.core.files import is_inside, read_text
+from genai.core.files import is_inside, read_text, remove_path
 from genai.core.plain_data import parse_json
-from genai.runs.checkpoint import read_hashes
+from genai.runs.checkpoint_files import read_hashes
 from genai.runs.run import Run
 
 Kind = Literal["runs", "samples", "cache", "leftovers"]
@@ -31,7 +31,7 @@ class Unused:
         kind: what it is one of.
         reason: why it is of no use, for people.
         path: the folder, or the one that contains ``files``.
-        files: the files to delete; empty: the whole folder.
+        files: the files and folders in it to delete; empty: the whole folder.
     """
 
     kind: Kind
@@ -42,7 +42,7 @@ class Unused:
     @property
     def size(self) -> int:
         """Bytes that are freed. Links are not followed."""
-        files = self.files or tuple(self.path.rglob("*"))
+        files = [path for file in self.files or (self.path,) for path in (file, *file.rglob("*"))]
         return sum(file.lstat().st_size for file in files if file.is_file() and not file.is_symlink())
 
     def delete(self) -> None:
@@ -50,7 +50,7 @@ class Unused:
         if self.kind == "runs" and not _is_without_use(Run(self.path)):
             return
         for file in self.files:
-            file.unlink(missing_ok=True)
+            remove_path(file)
         if not self.files:
             shutil.rmtree(self.path)
 

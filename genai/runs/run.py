@@ -5,6 +5,7 @@ runs/2026-01-31/12-00-00-text-gpt/
 """
 
 import json
+import math
 import os
 import platform
 import shlex
@@ -21,13 +22,15 @@ from typing import Any
 from filelock import BaseFileLock, Timeout
 
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean
-from genai.core.files import is_inside, unique_folder, write_file
+from genai.core.files import is_inside, remove_path, unique_folder, write_file
 from genai.core.filesystem import lock_file, safe_name
 from genai.core.plain_data import parse_yaml
 from genai.core.terminal import one_line
-from genai.runs.checkpoint import Check, load_checkpoint, read_hashes
+from genai.runs.checkpoint import Check, CheckpointHeader, load_checkpoint
+from genai.runs.checkpoint_files import read_hashes
 from genai.runs.git import git_state
 from genai.runs.record import RunRecord, parse_record, read_mapping, read_values
+from genai.runs.sharded_checkpoint import unused_folders
 
 MAX_DEPTH = 4
 """Folders between the one in which runs are looked for and a run: a date, a sweep, and two of a person's own."""
@@ -112,6 +115,17 @@ class Run:
             raise CorruptCheckpoint("this run has no undamaged checkpoint. " + " ".join(notes))
         raise UserError(f"{self.folder} has no checkpoint yet, so it cannot be resumed. Start a new run.")
 
+    @property
+    def best_saved_loss(self) -> float:
+        """Lowest validation loss in ``best.ckpt``; infinity if it is not there or damaged.
+
+        The file may be newer than the checkpoint that a run resumes from.
+        """
+        try:
+            return CheckpointHeader.read(load_checkpoint(self.best)).best if self.best.exists() else math.inf
+        except UserError:
+            return math.inf
+
     def check_links(self) -> None:
         """Raise ``UserError`` for parts where training cannot write: links that lead out, files for folders."""
         for name in ("checkpoints", "previews", "tensorboard"):
@@ -123,13 +137,14 @@ class Run:
                     raise UserError(f"{part} is a link that leads out of the run: remove it to continue the run.")
 
     def temporary_files(self) -> list[Path]:
-        """Return the temporary files of a process that was killed while saving."""
-        return [*self.folder.glob(".*.tmp"), *(self.folder / "checkpoints").glob(".*.tmp")]
+        """Return the temporary files, and folders of shards, of a process that was killed while saving."""
+        checkpoints = self.folder / "checkpoints"
+        return [*self.folder.glob(".*.tmp"), *checkpoints.glob(".*.tmp"), *unused_folders(checkpoints)]
 
     def remove_temporary_files(self) -> None:
-        """Remove the temporary files of a process that was killed while saving."""
-        for file in self.temporary_files():
-            file.unlink(missing_ok=True)
+        """Remove what ``temporary_files`` returns."""
+        for path in self.temporary_files():
+            remove_path(path)
 
     def lock(self, seconds: float = 0.0) -> BaseFileLock:
         """Acquire the lock for training in this folder.

@@ -15,7 +15,7 @@ from torch import nn
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, join_names, short_text
 from genai.core.terminal import one_line
 from genai.inference.chat_models import PACKAGE_MODEL, has_chat_template, package_file
-from genai.runs.checkpoint import read_hashes
+from genai.runs.checkpoint_files import read_hashes
 from genai.runs.record import RunRecord, iso_seconds
 from genai.runs.run import Run, all_runs
 from genai.server.openai_errors import APIError

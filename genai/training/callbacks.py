@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from statistics import median
@@ -18,18 +18,20 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.device import peak_memory_mb
-from genai.core.errors import NonFiniteOutput, RunError, UserError
+from genai.core.errors import NonFiniteOutput, RunError
+from genai.core.missing_ranks import is_group_error
 from genai.core.process_group import reduce_max
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
-from genai.runs.checkpoint import CheckpointHeader, load_checkpoint
 from genai.runs.run import Run
+from genai.training.checkpoint_saver import CheckpointSaver
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger, RunLogger
 from genai.training.module import TrainingModule
 from genai.training.progress import TrainingProgress
+from genai.training.step_decisions import SignalReceived, StepDecisions, StoppedBySignal
 from genai.training.time_left import Pause, RecentSpeed, seconds_left
 
 MIN_INCREASE = 0.03
@@ -37,28 +39,6 @@ MIN_INCREASE = 0.03
 
 MAX_WARNINGS = 20
 """Newest warnings that a record keeps."""
-
-
-class StoppedBySignal(BaseException):
-    """The run was stopped by a signal, after it was saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-class SignalReceived(Exception):
-    """A signal arrived during validation, while the averaged weights were swapped in."""
-
-
-@dataclass(frozen=True)
-class StepDecisions:
-    """What a run does after a step: the signal that stops it, whether it saves and makes previews, its seconds."""
-
-    signal: int
-    save: bool
-    preview: bool
-    seconds: float
 
 
 class TrainingLoop(Callback):
@@ -90,6 +70,7 @@ class TrainingLoop(Callback):
         self.checkpoint_every = Interval.parse(settings.checkpoint_every, "checkpoint_every")
         self.logs: RunLogger | None = None
         self.progress = TrainingProgress()
+        self.saver = CheckpointSaver()
         self.last_saved_step = self.last_preview_step = -1
         self.val_loss = math.nan  # of the latest validation
         self.base_val_loss: float | None = None
@@ -122,7 +103,7 @@ class TrainingLoop(Callback):
             self.logs = RunLogger(self.run.folder, step, self.logger, module.log_prefixes)
             self.progress.start(module)
         self.last_saved_step = module.step
-        module.best_val_loss = min(module.best_val_loss, self._best_saved_loss())
+        module.best_val_loss = min(module.best_val_loss, self.run.best_saved_loss)
         self.times.append((module.step, now))
         self.step_start, self.stop_step = now, module.step + self.max_steps
         if pending_metrics is not None:  # the run was saved during validation
@@ -140,6 +121,7 @@ class TrainingLoop(Callback):
             self.on_first_step = None
         lr_schedule, had_no_end = module.lr_schedule, module.lr_schedule.total is None
         decisions = self._step_decisions(trainer, module)
+        self._finish_saves(wait=decisions.has_failed)
         lr_schedule.update_estimate(step, decisions.seconds if lr_schedule.seconds else 0.0)
         cooldown_starts = had_no_end and lr_schedule.total is not None
         finished = step >= self.stop_step or (lr_schedule.total is not None and step >= lr_schedule.total)
@@ -162,15 +144,18 @@ class TrainingLoop(Callback):
         if decisions.preview or finished:
             self._preview(trainer, module)
         if finished:
+            self._finish_saves(wait=True)
             trainer.should_stop = True
         self.step_start = time.monotonic()
 
     def on_exception(self, trainer: Trainer, module: TrainingModule, exception: BaseException) -> None:  # type: ignore[override]
         """Save the run if its state is consistent; after a ``RunError`` the previous checkpoint is kept."""
         can_save = module.between_steps and module.step > self.last_saved_step >= 0
-        if can_save and trainer.world_size == 1 and not isinstance(exception, RunError | StoppedBySignal):
-            with suppress(RunError):  # the exception says more
+        with suppress(RunError, RuntimeError):  # the exception says more; the latter if another process is gone
+            if can_save and trainer.world_size == 1 and not isinstance(exception, RunError | StoppedBySignal):
                 self._save(trainer, module)
+            if not is_group_error(exception):  # else shards wait for a process that is missing
+                self._finish_saves(wait=True)
 
     def teardown(self, trainer: Trainer, module: TrainingModule, stage: str) -> None:  # type: ignore[override]
         self.progress.stop()
@@ -213,7 +198,8 @@ class TrainingLoop(Callback):
             module.best_val_loss = metrics["val_loss"]
             self._save_checkpoint(trainer, module, self.run.best)
             if trainer.is_global_zero:
-                self.run.write_record(best={"step": module.step, "val_loss": module.best_val_loss})
+                best = {"step": module.step, "val_loss": module.best_val_loss}
+                self.saver.when_saved(partial(self.run.write_record, best=best))
         return metrics
 
     def _validate_base(self, trainer: Trainer, module: TrainingModule) -> None:
@@ -304,17 +290,27 @@ class TrainingLoop(Callback):
         return [sample for stream in streams for sample in stream.results()]
 
     def _save(self, trainer: Trainer, module: TrainingModule) -> None:
+        """Save ``last.ckpt``: copy the state, which is written while training goes on."""
+        if self.last_saved_step == module.step:
+            self._finish_saves(wait=True)
         if self.last_saved_step != module.step or not self.run.last.exists():
             with self._timed("checkpoint"):
                 self._save_checkpoint(trainer, module, self.run.last)
             self.last_saved_step = module.step
         if trainer.is_global_zero:
-            self.run.write_record(
-                steps=module.step,
-                total_steps=module.lr_schedule.total,
-                seconds=round(module.seconds, 3),
-                cpu_seconds=round(module.cpu_seconds, 3),
-            )
+            values: dict[str, Any] = {"steps": module.step, "total_steps": module.lr_schedule.total}
+            values |= {"seconds": round(module.seconds, 3), "cpu_seconds": round(module.cpu_seconds, 3)}
+            self.saver.when_saved(partial(self.run.write_record, **values))
+
+    def _finish_saves(self, wait: bool) -> None:
+        """Record what was saved since the last call, or ``wait`` for it. Raises ``RunError`` if it was not."""
+        self.is_saving = True
+        try:
+            if wait:
+                self.saver.wait()
+            self.saver.check()
+        finally:
+            self.is_saving = False
 
     def _save_checkpoint(self, trainer: Trainer, module: TrainingModule, path: Path) -> None:
         self.is_saving = True
@@ -326,6 +322,7 @@ class TrainingLoop(Callback):
 
     def _stop(self, trainer: Trainer, module: TrainingModule) -> NoReturn:
         self._save(trainer, module)
+        self._finish_saves(wait=True)
         raise StoppedBySignal(self.signal or signal.SIGTERM)
 
     def _raise_on_signal(self, trainer: Trainer) -> None:
@@ -342,13 +339,6 @@ class TrainingLoop(Callback):
         start = time.monotonic()
         yield
         self.durations[name].append(time.monotonic() - start)
-
-    def _best_saved_loss(self) -> float:
-        """Return the loss of ``best.ckpt``, which may be newer than the checkpoint that a run resumes from."""
-        try:
-            return CheckpointHeader.read(load_checkpoint(self.run.best)).best if self.run.best.exists() else math.inf
-        except UserError:
-            return math.inf
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.is_saving:  # finish writing first
@@ -390,6 +380,6 @@ class TrainingLoop(Callback):
         """
         step, now, is_first = module.step, time.monotonic(), trainer.is_global_zero
         is_due = [is_first and interval.is_due(step, now) for interval in (self.checkpoint_every, self.preview_every)]
-        values = [float(self.signal or 0), *map(float, is_due), module.seconds if is_first else 0.0]
-        values = reduce_max(values, module.device)
-        return StepDecisions(int(values[0]), bool(values[1]), bool(values[2]), values[3])
+        flags = [float(flag) for flag in (*is_due, self.saver.has_failed)]
+        values = reduce_max([float(self.signal or 0), *flags, module.seconds if is_first else 0.0], module.device)
+        return StepDecisions(int(values[0]), bool(values[1]), bool(values[2]), bool(values[3]), values[4])

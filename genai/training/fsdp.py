@@ -5,21 +5,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch.strategies import DDPStrategy
-from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor, nn
+from torch import distributed, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
-from torch.optim import Optimizer
 
 from genai.training.shards import shard_like
+from genai.training.virtual_ranks import OrderedReduceScatter
 
 
 class ShardedStrategy(DDPStrategy):
     """Lightning's DDP strategy, with shards in place of replicas.
 
-    Checkpoints are unsharded and have the same format as those of other strategies, so any strategy can resume them.
+    Each process writes its shards of a checkpoint. They are joined when it is loaded, so any strategy and any number of
+    processes can resume it.
     """
+
+    writers: Any
+    """The processes once more, for what their saving threads tell each other while they train."""
 
     def model_to_device(self) -> None:
         """Do nothing yet, because the unsharded model may not fit on one device."""
@@ -27,20 +29,21 @@ class ShardedStrategy(DDPStrategy):
     def configure_ddp(self) -> None:
         module: Any = self.lightning_module
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
+        self.writers = distributed.new_group(backend="gloo", timeout=self._timeout)
         unsharded = list(module.method.parameters())
         for network in (*module.method.networks().values(), module.ema.module):
             shard(network, mesh)
+        if module.settings.virtual_ranks > 1:
+            for part in _sharded_parts(module.method):
+                part.set_custom_reduce_scatter(OrderedReduceScatter())  # type: ignore[arg-type]
         sharded = dict(zip(unsharded, module.method.parameters(), strict=True))
         for optimizer in module.configure_optimizers():
             for group in optimizer.param_groups:
                 group["params"] = [sharded[parameter] for parameter in group["params"]]
         module.to(self.root_device)
 
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        return self._gather_state(super().lightning_module_state_dict())
-
-    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        return self._gather_state(super().optimizer_state(optimizer))
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
+        self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options=self.writers)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
@@ -48,15 +51,6 @@ class ShardedStrategy(DDPStrategy):
             for number, values in state["state"].items():
                 values.update({name: shard_like(value, parameters[number]) for name, value in values.items()})
         super().load_optimizer_state_dict(checkpoint)
-
-    def _gather_state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Gather all tensors in the first process, which writes them; all processes have to call this."""
-
-        def gather(value: DTensor) -> Tensor:
-            tensor = value.full_tensor()
-            return tensor.cpu() if self.is_global_zero else tensor.new_empty(0)
-
-        return apply_to_collection(state, DTensor, gather)
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
@@ -71,13 +65,30 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
     fully_shard(module, mesh=mesh, reshard_after_forward=False)
 
 
+def _sharded_parts(module: nn.Module) -> list[FSDPModule]:
+    return [part for part in module.modules() if isinstance(part, FSDPModule)]
+
+
+@contextmanager
+def accumulate_gradients(module: nn.Module) -> Iterator[None]:
+    """Context in which each process adds its gradients, whole, to those of the next backward pass outside it."""
+    parts = _sharded_parts(module)
+    for part in parts:
+        part.set_requires_gradient_sync(False, recurse=False)
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.set_requires_gradient_sync(True, recurse=False)
+
+
 @contextmanager
 def gather_weights(module: nn.Module) -> Iterator[None]:
     """Gather all weights of ``module`` in every process, which may then use it alone. All have to enter together.
 
     A module that is not sharded does not change.
     """
-    parts = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    parts = _sharded_parts(module)
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
         part.unshard()

@@ -28,10 +28,11 @@ from genai.runs.checkpoint import CheckpointHeader
 from genai.training.checkpoint_state import known_progress
 from genai.training.config import TrainSettings
 from genai.training.ema import create_ema, use_averaged_weights
-from genai.training.fsdp import gather_weights
+from genai.training.fsdp import ShardedStrategy, accumulate_gradients, gather_weights
 from genai.training.optimizers import MuonAdamW
 from genai.training.schedule import LRSchedule
-from genai.training.virtual_ranks import TreeSum, VirtualRanks, sum_over_processes
+from genai.training.shards import whole_tensor
+from genai.training.virtual_ranks import RankSum, TreeSum, VirtualRanks
 
 
 class TrainingModule(LightningModule):
@@ -110,7 +111,7 @@ class TrainingModule(LightningModule):
                     losses = self._backward_in_order(batch, network_name)
                 else:
                     losses = self._backward(batch, network_name)
-            norm = get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+            norm = self._gradient_norm(network)
             self._record_metrics(losses, norm, network_name, network)
             clip_grads_with_norm_(network.parameters(), self.settings.grad_clip, norm)
             optimizer.optimizer.set_factor(factor)
@@ -199,12 +200,12 @@ class TrainingModule(LightningModule):
             sums, weight = self._validation_sums(self.global_rank, self.trainer.world_size, before_batch)
             total = self._reduce(weight, "sum")
             return {f"val_{name}": float(self._reduce(value, "sum") / total) for name, value in sums.items()}
-        tree = TreeSum()
+        rank_sum = RankSum(ranks)
         for rank in ranks.own:
             sums, weight = self._validation_sums(rank, ranks.count, before_batch)
             names = sorted(sums)
-            tree.add([torch.stack([*(sums[name] for name in names), weight])])
-        *values, total = sum_over_processes(tree.total(), ranks)[0].unbind()
+            rank_sum.add([torch.stack([*(sums[name] for name in names), weight])])
+        *values, total = rank_sum.total()[0].unbind()
         return {f"val_{name}": float(value / total) for name, value in zip(names, values, strict=True)}
 
     def _validation_sums(
@@ -259,29 +260,35 @@ class TrainingModule(LightningModule):
     def _backward_in_order(self, batches: Sequence[Batch], network_name: str) -> dict[str, Tensor]:
         """Add the gradients and losses of all virtual ranks in a fixed order; return the mean losses."""
         networks, ranks, tree = self.method.networks(), self._virtual_ranks, TreeSum()
+        rank_sum = RankSum(ranks)
         parameters = [p for p in networks[network_name].parameters() if p.requires_grad]
         mean_weight = self._mean_weight(batches)
         for rank, batch in zip(ranks.own, batches, strict=True):
             seed_noise(self.settings.seed, self.step, rank + ranks.count * list(networks).index(network_name))
-            with self._no_sync():
+            with nullcontext() if ranks.is_sharded else self._no_sync():
                 losses = self._accumulate(batch, network_name, mean_weight * ranks.count)
             names = sorted(losses)
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
             counts = torch.tensor([float(p.grad is not None) for p in parameters], device=self.device)
-            tree.add([*gradients, counts, torch.stack([losses[name].float() for name in names])])
+            scalars = [counts, torch.stack([losses[name].float() for name in names])]
+            if ranks.is_sharded:  # FSDP has added the gradients of all processes
+                tree.add(gradients)
+                rank_sum.add(scalars)
+            else:
+                rank_sum.add([*gradients, *scalars])
             for parameter in parameters:
                 parameter.grad = None
-        *gradients, counts, values = sum_over_processes(tree.total(), ranks)
+        *gradients, counts, values = [*(tree.total() if ranks.is_sharded else []), *rank_sum.total()]
         for parameter, gradient, count in zip(parameters, gradients, counts.tolist(), strict=True):
             parameter.grad = gradient if count else None
         return dict(zip(names, values.unbind(), strict=True))
 
     def _mean_weight(self, batches: Sequence[Batch]) -> float:
         """Return the mean weight of the batches of all virtual ranks; ``batches`` are those of this process."""
-        tree = TreeSum()
+        rank_sum = RankSum(self._virtual_ranks)
         for batch in batches:
-            tree.add([torch.tensor([self._weight(batch)], dtype=torch.float64, device=self.device)])
-        return float(sum_over_processes(tree.total(), self._virtual_ranks)[0]) / self._virtual_ranks.count
+            rank_sum.add([torch.tensor([self._weight(batch)], dtype=torch.float64, device=self.device)])
+        return float(rank_sum.total()[0]) / self._virtual_ranks.count
 
     def _weight(self, batch: Batch) -> float:
         return sum(part.weight for part in batch.split(self.settings.accumulate))
@@ -300,7 +307,8 @@ class TrainingModule(LightningModule):
 
     @property
     def _virtual_ranks(self) -> VirtualRanks:
-        return VirtualRanks(self.settings.virtual_ranks, self.global_rank, self.trainer.world_size)
+        is_sharded = isinstance(self.trainer.strategy, ShardedStrategy)
+        return VirtualRanks(self.settings.virtual_ranks, self.global_rank, self.trainer.world_size, is_sharded)
 
     @property
     def examples_per_step(self) -> int:
@@ -309,8 +317,19 @@ class TrainingModule(LightningModule):
 
     def _no_sync(self) -> Any:
         """Return a context in which gradients are not reduced over processes."""
+        ranks = self._virtual_ranks
+        if ranks.is_sharded and ranks.count > 1:
+            return accumulate_gradients(self.method)
         strategy_model = self.trainer.strategy.model
         return getattr(strategy_model, "no_sync", nullcontext)()
+
+    def _gradient_norm(self, network: torch.nn.Module) -> Tensor:
+        """Return the norm of all gradients; with virtual ranks it does not depend on how they are sharded."""
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        if self._virtual_ranks.count == 1 or not self._virtual_ranks.is_sharded:
+            return get_total_norm(gradients)
+        norms = [torch._foreach_norm([whole_tensor(gradient)])[0] for gradient in gradients]
+        return torch.linalg.vector_norm(torch.stack(norms))
 
     def _record_metrics(
         self, losses: dict[str, Tensor], norm: Tensor, network_name: str, network: torch.nn.Module

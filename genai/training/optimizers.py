@@ -13,7 +13,7 @@ from torch.optim.adamw import adamw
 
 from genai.core.errors import CorruptCheckpoint, UserError, join_names
 from genai.networks.layers import Readout, fast_bfloat16
-from genai.training.shards import shard_like, whole_tensor
+from genai.training.shards import own_shard, shard_like, whole_tensor
 
 LearningRate = Annotated[float, Ge(0), Le(10)]
 MOMENTS = {False: ("step", "exp_avg", "exp_avg_sq"), True: ("momentum",)}
@@ -191,7 +191,8 @@ def _check_moments(values: Any, parameter: nn.Parameter, muon: bool, name: str) 
     for moment, value in values.items():
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != shapes[moment]:
             raise CorruptCheckpoint(f"{name}: {moment} should be a tensor of shape {tuple(shapes[moment])}.")
-        if moment in ("step", "exp_avg_sq") and value.numel() and value.min() < 0:
+        own = own_shard(value)  # a process may have no rows of it
+        if moment in ("step", "exp_avg_sq") and own.numel() and own.min() < 0:
             raise CorruptCheckpoint(f"{name}: {moment} is negative.")
 
 

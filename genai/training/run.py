@@ -91,10 +91,11 @@ def _open_run(setup: TrainingSetup, config: CommandConfig, resumed: Run | None) 
 
 
 def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
-    from genai.training.callbacks import StoppedBySignal, TrainingLoop
+    from genai.training.callbacks import TrainingLoop
     from genai.training.dev_run import estimate
     from genai.training.module import TrainingModule
     from genai.training.profiler import ProfilerCallback
+    from genai.training.step_decisions import StoppedBySignal
 
     module = TrainingModule(
         setup.method,
@@ -113,7 +114,7 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
     reuse_memory()
     try:
         profilers = [ProfilerCallback(run.folder)] if place.is_first and setup.settings.profile else []
-        trainer = _create_trainer(setup, run, place, [*profilers, loop])
+        trainer = _create_trainer(setup, run, place, loop, profilers)
         trainer.fit(module, ckpt_path=setup.checkpoint if setup.resumed else None, weights_only=True)
     except StoppedBySignal as stopped:
         if place.is_first:
@@ -159,7 +160,7 @@ def _checkpoint_header(setup: TrainingSetup) -> CheckpointHeader:
     )
 
 
-def _create_trainer(setup: TrainingSetup, run: Run, place: Place, callbacks: list[Any]) -> Any:
+def _create_trainer(setup: TrainingSetup, run: Run, place: Place, loop: Any, profilers: list[Any]) -> Any:
     """Create Lightning's trainer, quiet and without what ``TrainingModule`` and ``TrainingLoop`` do."""
     import logging
 
@@ -177,7 +178,7 @@ def _create_trainer(setup: TrainingSetup, run: Run, place: Place, callbacks: lis
         strategy = ShardedStrategy(timeout=timeout)
     elif hardware.strategy == "ddp":
         strategy = DDPStrategy(find_unused_parameters=setup.method.has_unused_parameters, timeout=timeout)
-    plugins: list[Any] = [SafeCheckpointIO(setup.state)]
+    plugins: list[Any] = [SafeCheckpointIO(setup.state, loop.saver)]
     if place.is_launched:
         set_group_timeout(timeout)
         plugins.append(LaunchedCluster(place, has_own_device=hardware.devices != place.local_world_size))
@@ -198,7 +199,7 @@ def _create_trainer(setup: TrainingSetup, run: Run, place: Place, callbacks: lis
         use_distributed_sampler=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,
-        callbacks=callbacks,
+        callbacks=[*profilers, loop],
         plugins=plugins,
         default_root_dir=run.folder,
     )

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 import genai
+from genai.runs.checkpoint import load_checkpoint
 from tests.exchange.test_pretrained import CONFIG, source  # noqa: F401
+from tests.sharded import save_sharded
 
 
 @pytest.fixture
@@ -47,6 +49,17 @@ def test_base_and_license_stay_through_every_format(
     model = genai.load(folder, device="cpu")
     assert model.record["base"]["name"] == source.name
     assert model.sample("a", length=3) == genai.load(source, device="cpu").sample("a", length=3)
+
+
+def test_a_checkpoint_of_shards_goes_out_whole(
+    trained: Callable[[str], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    whole = trained("text") / "checkpoints" / "best.ckpt"
+    save_sharded(load_checkpoint(whole), tmp_path / "run" / "checkpoints" / "best.ckpt", processes=3)
+    assert run(f"ckpt={tmp_path / 'run' / 'checkpoints' / 'best.ckpt'}", "out=copy", "format=genai")[0] == 0
+    assert not list((tmp_path / "copy").glob("*shard*"))
+    weights, others = (genai.load(path, device="cpu").method.state_dict() for path in (whole, tmp_path / "copy"))
+    assert all(weights[name].equal(tensor) for name, tensor in others.items()) and weights.keys() == others.keys()
 
 
 def test_a_license_is_any_text(source: Path, run: Callable[..., tuple[int, str]], tmp_path: Path) -> None:  # noqa: F811

@@ -10,7 +10,7 @@ import pytest
 
 from genai.core.cache import cache_dir
 from genai.core.filesystem import lock_file
-from genai.runs.checkpoint import read_hashes
+from genai.runs.checkpoint_files import read_hashes
 from genai.runs.run import Run
 from tests.conftest import copy_run
 

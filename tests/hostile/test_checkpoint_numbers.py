@@ -1,5 +1,6 @@
 """Numbers of a checkpoint that are not finite, or so large that nothing can be computed with them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def test_a_run_that_ruins_its_weights_does_not_finish(
     words = ("optimizer.eps=0", "checkpoint_every=1", "val_every=100", f"steps={steps}")
     done = inside("train", *small, *words, cwd=tmp_path)
     assert done.returncode == 1
-    assert "holds nan. Earlier checkpoints are kept." in done.stderr
+    assert re.search(r"(holds|is) nan.*Earlier checkpoints are kept\.", done.stderr)  # of the save, or the next step
     assert "Traceback" not in done.stderr and "finished" not in done.stdout
     runs = list(all_runs(tmp_path / "runs"))
     assert not any(run.record.finished or run.has_checkpoint for run in runs)

@@ -14,6 +14,7 @@ import torch
 import genai
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
+from genai.runs.sharded_checkpoint import is_manifest, read_manifest
 from tests.conftest import ROOT
 from tests.integration.test_resume import KINDS, assert_same_state, flat, go_on, rows, run_to, wait_for_steps
 
@@ -81,16 +82,40 @@ def test_two_processes_that_are_stopped_go_on_together_and_end_with_the_same_bit
     assert_same_state(whole, run)
 
 
-def sharded(*words: str) -> None:
+def sharded(*words: str, processes: int = 2) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("sharded_on_cpu.py")), *words],
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PROCESSES": "2"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PROCESSES": str(processes)},
     )
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("each", KINDS, indirect=True)
+def test_virtual_ranks_of_shards_have_the_same_bits(each: list[str], optimizer: str, tmp_path: Path) -> None:
+    """Weights, averages, moments, losses, gradient norms, validation: on two processes, then four, and on one.
+
+    Without FSDP autograd adds in another order.
+    """
+    words = [word for word in each if not word.startswith(("batch=", "val_every=", "trainer="))]
+    words += [f"optimizer={optimizer}", "batch=8", "virtual_ranks=4", "accumulate=2", "val_every=3", "grad_clip=0.1"]
+    sharded(*words, "steps=6", "trainer=fsdp", "fast_dev_run=3")
+    two = next(all_runs(tmp_path / "runs"))
+    sharded(f"resume={two.folder}", "steps=6", processes=4)
+    sharded(*words, "steps=6", "trainer=fsdp", f"runs={tmp_path / 'one'}", processes=1)
+    one = next(all_runs(tmp_path / "one"))
+    assert_same_state(one, two)
+    assert rows(one) == rows(two)
+    whole = run_to(words, "steps=6", "trainer=cpu", "trainer.threads=1")
+    for part in ("state_dict", "optimizer_states"):
+        a, b = (flat(load_checkpoint(run.last)[part]) for run in (whole, one))
+        for name, value in a.items():
+            torch.testing.assert_close(b[name], value, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -117,5 +142,11 @@ def test_shards_follow_the_curve_of_one_process_and_make_the_same_run(
     sharded(f"resume={two.folder}", "steps=10")
     go_on(one, "steps=10")
     assert_same_curve(one, two)
-    go_on(two, "trainer=cpu", "steps=11")  # what shards have saved is whole
-    assert load_checkpoint(two.last)["genai"]["step"] == 11
+    for processes, step in ((1, 11), (4, 12)):
+        sharded(f"resume={two.folder}", f"steps={step}", processes=processes)
+        shards = [file for file in two.last.parent.glob("last-*/*.safetensors") if str(step) in file.parent.name]
+        assert is_manifest(two.last) and len(shards) == processes
+    go_on(two, "trainer=cpu", "steps=13")
+    assert load_checkpoint(two.last)["genai"]["step"] == 13 and not is_manifest(two.last)
+    folders = {read_manifest(file).folder for file in two.last.parent.glob("*.ckpt") if is_manifest(file)}
+    assert folders == {path.name for path in two.last.parent.iterdir() if path.is_dir()}

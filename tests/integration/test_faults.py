@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,6 +71,43 @@ def test_a_loss_that_is_not_a_number_stops_the_run(
     assert state["genai"]["step"] == 6
     assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
     assert not run.record.finished
+
+
+def test_a_save_that_fails_in_its_thread_ends_the_run_and_is_not_recorded(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genai.training import checkpoint_io
+
+    original, paths = checkpoint_io.save_checkpoint, list[Path]()
+
+    def save(state: Any, path: Path) -> str:
+        paths.append(path)
+        if len(paths) == 2:
+            raise RunError("cannot save it: the disk is full")
+        time.sleep(0.05)
+        return original(state, path)
+
+    monkeypatch.setattr(checkpoint_io, "save_checkpoint", save)
+    with pytest.raises(RunError, match="the disk is full"):
+        run_to(small, "steps=300", "checkpoint_every=20", "val_every=1000")
+    run = next(all_runs(tmp_path / "runs"))
+    assert load_checkpoint(run.last)["genai"]["step"] == run.record.steps == 20
+    assert not run.record.finished and len(paths) == 2
+
+
+def test_a_finished_run_has_saved_its_last_step(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from genai.training import checkpoint_io
+
+    original = checkpoint_io.save_checkpoint
+
+    def save(state: Any, path: Path) -> str:
+        time.sleep(0.3)  # longer than all steps
+        return original(state, path)
+
+    monkeypatch.setattr(checkpoint_io, "save_checkpoint", save)
+    run = run_to(small, "steps=7", "checkpoint_every=3", "val_every=7")
+    assert load_checkpoint(run.last)["genai"]["step"] == load_checkpoint(run.best)["genai"]["step"] == 7
+    assert run.record.steps == 7 and run.record.finished and run.record.best.step == 7  # type: ignore[union-attr]
 
 
 def test_out_of_memory_names_three_things_to_try(small: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,22 @@ def test_shares_of_a_tree_add_up_to_the_same_bits() -> None:
     torch.testing.assert_close(whole, values.sum(0))
 
 
+def test_shards_add_neighbors_of_different_processes_first() -> None:
+    values = torch.randn(8, 100, generator=torch.Generator().manual_seed(0)) * 10 ** torch.arange(8)[:, None]
+
+    def tree(rows: torch.Tensor) -> torch.Tensor:
+        total = TreeSum()
+        for row in rows:
+            total.add([row.clone()])
+        return total.total()[0]
+
+    for world_size in (1, 2, 4, 8):
+        ranks = [list(VirtualRanks(8, rank, world_size, is_sharded=True).own) for rank in range(world_size)]
+        assert sorted(number for each in ranks for number in each) == list(range(8))
+        reduced = [tree(values[list(neighbors)]) for neighbors in zip(*ranks, strict=True)]
+        assert torch.equal(tree(torch.stack(reduced)), tree(values))
+
+
 def test_one_process_has_the_sum_already() -> None:
     tensors = [torch.ones(2, 3), torch.arange(4.0)]
     for actual, expected in zip(sum_over_processes(tensors, VirtualRanks(4, 0, 1)), tensors, strict=True):
@@ -39,7 +55,7 @@ def test_one_process_has_the_sum_already() -> None:
         (6, 12, DeviceConfig(), "virtual_ranks=6: it should be a power of two"),
         (8, 12, DeviceConfig(), "batch=12 should be a multiple of virtual_ranks=8"),
         (8, 16, DeviceConfig(devices=3, strategy="ddp"), "shared by 1, 2, 4, 8 processes, not 3"),
-        (8, 16, DeviceConfig(devices=2, strategy="fsdp"), "needs trainer=ddp"),
+        (8, 16, DeviceConfig(devices=3, strategy="fsdp"), "shared by 1, 2, 4, 8 processes, not 3"),
     ],
 )
 def test_what_does_not_fit_is_refused(count: int, batch: int, hardware: DeviceConfig, message: str) -> None:
