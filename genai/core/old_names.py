@@ -362,6 +362,7 @@ NEWER_KEYS: dict[str, Any] = {
     "overfit_items": None,
     "virtual_ranks": 1,
     "profile": False,
+    "label": None,
     "adapter": None,
     "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},
 }

@@ -21,7 +21,7 @@ from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.data.prepared import FORMAT, INDEX, MAX_SHARDS, PreparedIndex, restore_state
 from genai.modalities.base import Modality
-from genai.modalities.shards import Shard, ShardFile
+from genai.modalities.shards import PackedFile, Shard
 from genai.version import __version__
 
 SETTINGS, RECORD = "settings.json", "part.json"
@@ -216,5 +216,5 @@ def _describe_shard(folder: Path, content_hash: str, items: int) -> Shard:
     entries = sorted(folder.glob("*.sums"), key=lambda file: file.stat().st_mtime_ns)
     if not entries:
         raise RunError(f"cannot write in {folder}: is its disk full?")
-    files = [ShardFile(name, *content) for name, content in read_sums(entries[-1].with_suffix("")).items()]
+    files = [PackedFile(name, *content) for name, content in read_sums(entries[-1].with_suffix("")).items()]
     return Shard(folder.name, content_hash, items, files)

@@ -1,6 +1,6 @@
 """How people look at samples: which ones a run previews, as files, on one sheet, and in TensorBoard."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,11 +58,12 @@ class Preview:
         if sheet is not None:
             writer.add_image(tag, sheet.pixels, step, dataformats="HWC")
 
-    def write(self, folder: Path, samples: PromptSamples) -> None:
-        """Write each sample and their contact sheet to ``folder``."""
+    def write(self, folder: Path, samples: PromptSamples, encode: Callable[[Any], Mapping[str, bytes]]) -> None:
+        """Write each sample and their contact sheet to ``folder``; ``encode`` returns the files of media by suffix."""
         make_folder(folder, folder.parent.parent)
         media = {f"{number:03d}": sample for number, (_, sample) in enumerate(samples)}
         if (sheet := self.contact_sheet(samples)) is not None:
             media["sheet"] = sheet
         for name, sample in media.items():
-            write_file(folder / f"{name}{sample.suffix}", sample.to_bytes(), folder)
+            for suffix, content in encode(sample).items():
+                write_file(folder / f"{name}{suffix}", content, folder)

@@ -25,7 +25,7 @@ MAX_OPEN = 2 * WINDOW
 
 
 @dataclass(frozen=True)
-class ShardFile:
+class PackedFile:
     """A file of a shard: its name, size in bytes, and sha256."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{24}\.\w{1,11}$")]
@@ -52,7 +52,7 @@ class Shard:
     folder: Annotated[str, StringConstraints(pattern="^part-[0-9a-f]{24}$")]
     content_hash: Annotated[str, StringConstraints(max_length=200)]
     items: Annotated[int, Ge(1), Le(2**40)]
-    files: list[ShardFile]
+    files: list[PackedFile]
 
     def __post_init__(self) -> None:
         if not self.files:

@@ -21,6 +21,7 @@ from genai.core.device import peak_memory_mb
 from genai.core.errors import NonFiniteOutput, RunError
 from genai.core.missing_ranks import is_group_error
 from genai.core.process_group import reduce_max
+from genai.inference.labels import NO_LABEL, Labeler
 from genai.inference.model import Model
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
@@ -46,6 +47,7 @@ class TrainingLoop(Callback):
 
     Args:
         on_first_step: called once, after the first step.
+        labeler: labels the files of previews.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class TrainingLoop(Callback):
         settings: TrainSettings,
         logger: Logger,
         on_first_step: Callable[[], None] | None = None,
+        labeler: Labeler = NO_LABEL,
     ) -> None:
+        self.labeler = labeler
         self.run, self.modality, self.on_first_step = run, modality, on_first_step
         self.preview, self.prompts = preview, prompts
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
@@ -263,7 +267,8 @@ class TrainingLoop(Callback):
                     self.preview.log(writer, tag, previews, module.step)
                     writer.flush()
                 if not raw:
-                    self.preview.write(self.run.folder / "previews" / f"{module.step:08d}", previews)
+                    folder = self.run.folder / "previews" / f"{module.step:08d}"
+                    self.preview.write(folder, previews, self.labeler.encode)
 
     def _try_previews(self, module: TrainingModule) -> list[Any] | None:
         """Return the samples of ``_sample_previews``; ``None``, with a message, if the model computes no numbers."""

@@ -43,6 +43,7 @@ class TrainSettings:
     fast_dev_run: Count | None = None
     overfit_items: Count | None = None
     profile: bool = False
+    label: bool | None = None
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "TrainSettings":

@@ -25,6 +25,8 @@ from genai.core.filesystem import FULL_DISK
 from genai.core.missing_ranks import FAILED, is_group_error, missing_rank_error, set_exit_state
 from genai.core.place import LIGHTNING, Place, find_place
 from genai.core.process_group import run_local_main_first, run_on_main, set_group_timeout
+from genai.inference.labels import NO_LABEL, LabelOptions, create_labeler
+from genai.inference.model import Model
 from genai.modalities.optional import size_options
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.metrics import read_metrics
@@ -107,7 +109,17 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
         _checkpoint_header(setup),
     )
     on_first_step = partial(write_config_and_record, setup, run) if place.is_first and setup.resumed else None
-    loop = TrainingLoop(run, setup.modality, setup.preview, setup.prompts, setup.settings, setup.logger, on_first_step)
+    labeler = create_labeler(LabelOptions(setup.settings.label)) if place.is_first else NO_LABEL
+    loop = TrainingLoop(
+        run,
+        setup.modality,
+        setup.preview,
+        setup.prompts,
+        setup.settings,
+        setup.logger,
+        on_first_step,
+        labeler.of(Model(setup.modality, setup.method)),
+    )
     loop.install_signal_handlers()
     if setup.hardware.compile:
         setup.method.compile_networks()

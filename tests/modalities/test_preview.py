@@ -9,6 +9,7 @@ import pytest
 
 from genai.core.data import Example, Split
 from genai.core.errors import UserError
+from genai.inference.labels import NO_LABEL
 from genai.media.picture import Picture
 from genai.modalities import optional
 from genai.modalities.audio import Audio
@@ -31,7 +32,7 @@ def test_prompts_are_different_ones_of_held_out_data() -> None:
     ("preview", "names"), [(Preview(), ["000.png", "001.png"]), (Image().preview(), ["sheet.png"])]
 )
 def test_files_are_numbered_and_a_sheet_is_beside_them(preview: Preview, names: list[str], tmp_path: Path) -> None:
-    preview.write(tmp_path / "new" / "folder", [("a", PICTURE), ("b", PICTURE)])
+    preview.write(tmp_path / "new" / "folder", [("a", PICTURE), ("b", PICTURE)], NO_LABEL.encode)
     found = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
     assert found == sorted({"000.png", "001.png", *names})
 
