@@ -18,6 +18,7 @@ from genai.cli.options import parse_prompts, split_options
 from genai.commands.sample import sample
 from genai.core.errors import UserError
 from tests.conftest import copy_run
+from tests.stubs import decoded_files
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 NASTY = [
@@ -186,13 +187,13 @@ def test_the_same_command_gives_the_same_bytes_and_one_sample_comes_again(
     for out, run in {"a": command, "b": inside}.items():
         done = run("sample", f"prompt={prompt}", "n=4", "seed=4", "length=20", f"out={out}", cwd=place)
         assert done.returncode == 0, done.stderr
-    assert sorted(os.listdir(place / "a")) == sorted(f"00{i}.{suffix}" for i in range(4) for suffix in ("json", "txt"))
-    for name in os.listdir(place / "a"):
-        assert (place / "a" / name).read_bytes() == (place / "b" / name).read_bytes()
+    suffixes = ("c2pa", "json", "txt")
+    assert sorted(os.listdir(place / "a")) == sorted(f"00{i}.{suffix}" for i in range(4) for suffix in suffixes)
+    assert decoded_files(place / "a") == decoded_files(place / "b")
     assert (recipe(place / "a", 3)["prompt"], recipe(place / "a", 3)["seed"]) == (prompt, 7)
     again = inside("sample", "from=a/003.json", "out=c", cwd=place)
     assert again.returncode == 0, again.stderr
-    assert sorted(os.listdir(place / "c")) == ["003.json", "003.txt"]
+    assert sorted(os.listdir(place / "c")) == ["003.c2pa", "003.json", "003.txt"]
     assert (place / "c" / "003.txt").read_bytes() == (place / "a" / "003.txt").read_bytes()
     assert recipe(place / "c", 3) == recipe(place / "a", 3)
 
@@ -208,7 +209,7 @@ def test_a_file_of_prompts_has_one_a_line(place: Path, run_sample: Callable[...,
 def test_a_text_to_continue_needs_no_prompt(place: Path, run_sample: Callable[..., None]) -> None:
     (place / "begin.txt").write_text("the cat")
     run_sample("init=begin.txt", "length=4", "out=continued")
-    assert sorted(os.listdir(place / "continued")) == ["000.json", "000.txt"]
+    assert sorted(os.listdir(place / "continued")) == ["000.c2pa", "000.json", "000.txt"]
     assert (place / "continued" / "000.txt").read_text().startswith("the cat")
 
 
