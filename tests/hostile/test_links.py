@@ -11,6 +11,7 @@ from genai.cli.compose import compose
 from genai.commands.page import page
 from genai.commands.train import fit
 from genai.core.files import make_folder, write_file
+from genai.inference.labels import NO_LABEL
 from genai.media.picture import Picture
 from genai.modalities.preview import Preview
 from genai.runs.run import Run
@@ -106,10 +107,12 @@ def test_previews_are_not_written_through_links(tmp_path: Path, victim: Path, ca
     import numpy as np
 
     picture = Picture(np.zeros((2, 2, 3), np.uint8))
-    Preview().write(tmp_path / "run" / "previews" / "00000001", [("p", picture)])
+    Preview().write(tmp_path / "run" / "previews" / "00000001", [("p", picture)], NO_LABEL.encode)
     assert victim.read_text() == SECRET
     (tmp_path / "run" / "previews" / "00000002").symlink_to(victim.parent, target_is_directory=True)
-    answer = attempt(lambda: Preview().write(tmp_path / "run" / "previews" / "00000002", [("p", picture)]), capfd)
+    answer = attempt(
+        lambda: Preview().write(tmp_path / "run" / "previews" / "00000002", [("p", picture)], NO_LABEL.encode), capfd
+    )
     assert answer.code == 2 and os.listdir(victim.parent) == ["profile"]
 
 
