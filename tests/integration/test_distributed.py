@@ -95,7 +95,7 @@ def sharded(*words: str, processes: int = 2) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 1e-5), ("muon", 1e-4)])
+@pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
 @pytest.mark.parametrize("each", ["text", "image"], indirect=True)
 def test_virtual_ranks_of_shards_have_the_same_bits(
     each: list[str], optimizer: str, tolerance: float, tmp_path: Path
