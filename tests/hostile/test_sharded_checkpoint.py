@@ -210,7 +210,10 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
         "it should be",
     ),
     "no places": (shard(lambda tensors, places: places.clear()), "saved_offsets=None"),
-    "deep places": X,
+    "deep places": (
+        raw(header('{"__metadata__":{"DCP_SHARDING_INFO":"' + "[" * 90_000 + '"}}')),
+        f"{SHARD} is damaged",
+    ),
     "a deep header": (raw(header("{" + '"a":{' * 90_000)), f"{SHARD} is damaged"),
     "a header without end": (raw(struct.pack("<Q", 2**62) + b"{}"), f"{SHARD} is damaged"),
     "a tensor beyond the file": (
