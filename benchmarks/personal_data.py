@@ -25,12 +25,13 @@ from genai.trust.personal_data import KINDS, find_personal_data
 MARGIN = 2
 NUM_EXAMPLES = 6
 WORDS = (
-    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one "
-    "you were her all she there would their we him been has when who will more no if out so said what up its about into "
-    "than them can only other new some could time these two may then do first any my now such like our over man me even "
-    "most made after also did many before must through back years where much your way well down should because each "
-    "der die und das ist nicht ein eine mit auf den von zu im für dem sich auch es an werden aus er hat dass sie nach "
-    "le la les des et en un une du que est pour dans qui par sur pas plus au avec son il ne"
+    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they "
+    "which one you were her all she there would their we him been has when who will more no if out so said what "
+    "up its about into than them can only other new some could time these two may then do first any my now such "
+    "like our over man me even most made after also did many before must through back years where much your way "
+    "well down should because each der die und das ist nicht ein eine mit auf den von zu im für dem sich auch es "
+    "an werden aus er hat dass sie nach le la les des et en un une du que est pour dans qui par sur pas plus au "
+    "avec son il ne "
 ).split()
 FIRST = (
     "Anna Ben Chloé David Emre Farah Georg Hana Ivan Jörg Katja Li Maria Nils Olga Paul Quinn Rosa Sven Tara".split()
@@ -59,6 +60,11 @@ class Text:
 def digits(r: random.Random, count: int) -> str:
     """Return random digits."""
     return "".join(r.choices(string.digits, k=count))
+
+
+def hexadecimal(r: random.Random, count: int) -> str:
+    """Return random hexadecimal digits."""
+    return letters(r, count, "0123456789abcdef")
 
 
 def letters(r: random.Random, count: int, alphabet: str = string.ascii_letters + string.digits) -> str:
@@ -157,7 +163,6 @@ def address(r: random.Random) -> str:
 def credential(r: random.Random) -> tuple[str, str, str]:
     """Return a text before, a credential, and a text after it."""
     secret = letters(r, r.randint(10, 24)) + r.choice("!#%7")
-    hexadecimal = letters(r, 40, "0123456789abcdef")
     base64 = string.ascii_letters + string.digits + "+/"
     block = "\n".join(letters(r, 64, base64) for _ in range(r.randint(4, 24)))
     kind = r.choice(["RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "EC PRIVATE KEY"])
@@ -170,7 +175,7 @@ def credential(r: random.Random) -> tuple[str, str, str]:
             ("PASSWORD=", secret, ""),
             ('"passwd": "', secret, '",'),
             ("db_password='", secret, "'"),
-            ('api_key = "', hexadecimal, '"'),
+            ('api_key = "', hexadecimal(r, 40), '"'),
             ('"secret_key": "', letters(r, 40, base64), '"'),
             ("export AWS_SECRET_ACCESS_KEY=", letters(r, 40, base64), ""),
             ("AWS_ACCESS_KEY_ID=", "AKIA" + letters(r, 16, upper), ""),
@@ -212,10 +217,9 @@ def decoy(r: random.Random) -> str:
             f"{year}{month:02d}{day:02d}{digits(r, 6)}",
             f"ISBN {isbn[:3]}-{isbn[3]}-{isbn[4:8]}-{isbn[8:12]}-{isbn[12]}",
             f"ISBN {isbn}",
-            f"commit {letters(r, 40, '0123456789abcdef')}",
-            f"sha256 {letters(r, 64, '0123456789abcdef')}",
-            f"{letters(r, 8, '0123456789abcdef')}-{letters(r, 4, '0123456789abcdef')}-4{letters(r, 3, '0123456789abcdef')}"
-            f"-a{letters(r, 3, '0123456789abcdef')}-{letters(r, 12, '0123456789abcdef')}",
+            f"commit {hexadecimal(r, 40)}",
+            f"sha256 {hexadecimal(r, 64)}",
+            f"{hexadecimal(r, 8)}-{hexadecimal(r, 4)}-4{hexadecimal(r, 3)}-a{hexadecimal(r, 3)}-{hexadecimal(r, 12)}",
             f"{r.randint(1, 999)},{digits(r, 3)},{digits(r, 3)}.{digits(r, 2)} USD",
             f"{r.randint(1, 999)}.{digits(r, 3)}.{digits(r, 3)},{digits(r, 2)} €",
             f"${r.randint(1, 99)}.{digits(r, 2)}",
@@ -232,8 +236,8 @@ def decoy(r: random.Random) -> str:
             f"{r.randint(1990, 2010)}-{r.randint(2011, 2024)}",
             f"x[{r.randint(0, 9)}::{r.randint(1, 9)}] = a[1:2:3]",
             "std::vector<int> a; Foo::bar(); ::abs(-1)",
-            f"00:1b:{letters(r, 2, '0123456789abcdef')}:3d:4e:{letters(r, 2, '0123456789abcdef')}",
-            f"score {r.randint(0, 9)}:{r.randint(0, 9)}, {r.randint(10, 99)}:{r.randint(10, 99)}:{r.randint(10, 99)}.{digits(r, 3)}",
+            f"00:1b:{hexadecimal(r, 2)}:3d:4e:{hexadecimal(r, 2)}",
+            f"score {digits(r, 1)}:{digits(r, 1)}, 1{digits(r, 1)}:2{digits(r, 1)}:3{digits(r, 1)}.{digits(r, 3)}",
             "@property\ndef f(self): return a @ b",
             "def f(password: str, token: str | None = None) -> None: ...",
             "password = getpass.getpass()",

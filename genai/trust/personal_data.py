@@ -8,12 +8,15 @@ addresses of people are not found.
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from genai.trust.secrets import find_secrets
 
 KINDS = ("mail", "phone", "iban", "card", "ip", "credential")
+FINDER_VERSION = 1
+"""Raised when other things are found than before, so that prepared data are made again."""
 WINDOW, OVERLAP = 2**20, 2**14
 """Characters that are searched at once, and those after them in which a find may end. No find is longer."""
 BEFORE = 64
@@ -23,11 +26,14 @@ MAX_EXAMPLES = 3
 
 _LOCAL = re.compile(r"[\w.+%'-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@-])")
-_DIGITS = re.compile(r"[+(]?\d")
-_NUMBER = re.compile(r"\+?\(?\d(?:[ \u00a0]?[-./()\u2010-\u2013]?[ \u00a0]?[(]?\d){5,18}")
-_IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\d)")
-_IPV6 = re.compile(r"(?=[0-9A-Fa-f:]{0,4}:)[0-9A-Fa-f:]{4,39}(?:\d{1,3}(?:\.\d{1,3}){3})?(?!\w)")
-_IPV6_PLACE = re.compile(r"[0-9A-Fa-f]{1,4}::?[0-9A-Fa-f]{1,4}:|::[0-9A-Fa-f]")
+_SEPARATOR = r"[ \u00a0]?[-./()\u2010-\u2013]?[ \u00a0]?\(?"
+_NUMBER = re.compile(
+    rf"[+(\d](?<!\w[+(\d])(?:(?<=\d)|(?=\(?\d))(?=(?:\(?\d)?(?:{_SEPARATOR}\d){{3,18}}(?P<end>))\(?\d*"
+)
+"""A group of digits with which a number of four digits or more can begin."""
+_IPV4 = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\w)")
+_IPV6_PLACE = re.compile(r":(?::|[0-9A-Fa-f]{1,4}:)")
+_IPV6_BEGIN, _IPV6_END = re.compile(r"[0-9A-Fa-f]{0,4}\Z"), re.compile(r"[0-9A-Fa-f:]{2,39}(?!\w)")
 _IBAN = re.compile(r"[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _IBAN_PLACE = re.compile(r"\d\d(?: ?[A-Z0-9]{4}){2}")
 IBAN_LENGTHS = {
@@ -45,18 +51,31 @@ _CARD = re.compile(r"4|5[1-5]|2(?:2[2-9]|[3-6]|7[01]|720)|3[47]|6011|64[4-9]|65|
 """First digits of payment cards (ISO/IEC 7812): Visa, Mastercard, Amex, Discover, JCB, Diners Club, UnionPay."""
 _CARD_LENGTHS = {"3": (14, 15, 16), "4": (13, 16, 19), "5": (16,), "2": (16,), "6": (16, 17, 18, 19)}
 
-_PHONE_WORD = re.compile(r"(?:\b(?:tel|phone|fon|telefon|téléphone|telephone|mobile?|mobil|handy|cell|fax|call|whatsapp|"
-    r"sms|ring|dial|rufnummer|portable)\b[.:]{0,2}|[☎📞📱])[\s:=\"'#.]{0,4}(?:no\.? |nr\.? |number:? )?\Z", re.IGNORECASE)
-_ID_WORD = re.compile(r"(?:\b(?:isbn|issn|ean|doi|arxiv|id|no|nr|order|invoice|ticket|article|tracking|version|section|"
-    r"rfc|page|pages|serial|build|ref|commit)\b)[\s.:=#]{0,3}\Z", re.IGNORECASE)
-_BARCODE_WORD = re.compile(r"\b(?:isbn|ean|gtin|upc)(?:-?1[34])?[\s.:=#]{0,3}\Z", re.IGNORECASE)
-_SOFTWARE_WORD = re.compile(r"(?:\b(?:v|ver|version|release|section|chapter|build|kapitel|abschnitt)\.? ?|[-_=<>~^@/]v?)\Z",
-    re.IGNORECASE)
-_ADDRESS_WORD = re.compile(r"(?:\b(?:ip|host|addr|address|server|client|from|ping|dns|gateway|peer|src|dst|ipv4)\b.{0,3}|"
-    r"[@/=])\Z", re.IGNORECASE)
+_PHONE_WORD = re.compile(
+    r"(?:\b(?:tel|phone|fon|telefon|téléphone|telephone|mobile?|mobil|handy|cell|fax|call|whatsapp|"
+    r"sms|ring|dial|rufnummer|portable)\b[.:]{0,2}|[☎📞📱])[\s:=\"'#.]{0,4}(?:no\.? |nr\.? |number:? )?\Z",
+    re.IGNORECASE,
+)
+_ID_WORD = re.compile(
+    r"(?:\b(?:isbn|issn|ean|doi|arxiv|id|no|nr|order|invoice|ticket|article|tracking|version|section|"
+    r"rfc|page|pages|serial|build|ref|commit)\b)[\s.:=#]{0,3}\Z",
+    re.IGNORECASE,
+)
+_ISBN_WORD = re.compile(r"\b(?:isbn|ean|gtin|upc)(?:-?1[34])?[\s.:=#]{0,3}\Z", re.IGNORECASE)
+_VERSION_WORD = re.compile(
+    r"(?:\b(?:v|ver|version|release|section|chapter|build|kapitel|abschnitt)\.? ?|[-_=<>~^@/]v?)\Z", re.IGNORECASE
+)
+_ADDRESS_WORD = re.compile(
+    r"(?:\b(?:ip|host|addr|address|server|client|from|ping|dns|gateway|peer|src|dst|ipv4)\b.{0,3}|"
+    r"[@/=])\Z",
+    re.IGNORECASE,
+)
+PHONE_DIGITS = range(7, 16)
+"""Numbers of digits of a phone number (ITU-T E.164: at most 15)."""
+_MORE_DIGITS, _DIGITS_BEFORE = re.compile(r"[\w@]|[-./:,]\d"), re.compile(r"[\d.,:/=-]\Z|\d[ \u00a0][-+*]? ?\Z")
 _PHONE_FORMS = re.compile(
     r"""(?:
-    (?:\+|00(?=[1-9]))(?:[ ().\-/\u00a0\u2010-\u2013]*\d){8,15}                     # international
+    (?:\+|00(?=[1-9]))(?!0|\d+\.\d+\Z)(?:[ ().\-/\u00a0\u2010-\u2013]*\d){8,15}(?<=\d\d)  # international
     |(?:1[ .-])?(?:\([2-9]\d\d\)[ ]?|[2-9]\d\d(?P<sep>[-.]))[2-9]\d\d(?(sep)(?P=sep)|[-. ])\d{4}  # North America
     |0[1-9](?P<gap>[ .-])\d\d(?:(?P=gap)\d\d){3}                                   # France
     |\(0[1-9]\d{1,4}\)[ ]?\d{3,4}[ -]?\d{2,5}(?:[ -]\d{2,4})?                      # area in brackets
@@ -69,7 +88,7 @@ _PHONE_FORMS = re.compile(
 
 
 @dataclass(frozen=True)
-class PersonalDatum:
+class PersonalFind:
     """A find: where it begins and ends in the text, its kind, one of ``KINDS``, and itself."""
 
     start: int
@@ -84,7 +103,7 @@ class PersonalDatum:
             local, _, domain = self.text.rpartition("@")
             return f"{local[:1]}***@{domain[:1]}***.{domain.rpartition('.')[2]}"
         if self.kind == "credential":
-            return f"{self.text[:4] if self.text[:4].isalnum() else ''}***"
+            return f"{self.text[:2] if self.text[:2].isalnum() else ''}***"
         return f"{self.text[:2]}***{self.text[-2:] if self.kind != 'ip' else ''}"
 
 
@@ -114,7 +133,7 @@ class PersonalDataReport:
         self.num_texts += bool(parts)
         return "".join([*parts, text[end:]])
 
-    def _count(self, find: PersonalDatum) -> None:
+    def _count(self, find: PersonalFind) -> None:
         self.counts[find.kind] += 1
         examples = self.examples.setdefault(find.kind, [])
         if len(examples) < MAX_EXAMPLES and find.masked not in examples:
@@ -125,7 +144,7 @@ class PersonalDataReport:
         return ", ".join(f"{self.counts[kind]:,} {kind}" for kind in KINDS if self.counts[kind])
 
 
-def find_personal_data(text: str) -> Iterator[PersonalDatum]:
+def find_personal_data(text: str) -> Iterator[PersonalFind]:
     """Yield the personal data in a text in order; none overlap. Memory: that of a window of ``WINDOW`` characters.
 
     Of IP addresses only public ones are found, as others stand for no person.
@@ -137,7 +156,7 @@ def find_personal_data(text: str) -> Iterator[PersonalDatum]:
         for start, stop, kind in _without_overlap(_search(window)):
             start, stop = start + offset, stop + offset
             if begin <= start < begin + WINDOW and start >= end:
-                yield PersonalDatum(start, stop, kind, text[start:stop])
+                yield PersonalFind(start, stop, kind, text[start:stop])
                 end = stop
 
 
@@ -176,53 +195,44 @@ def _find_mail(text: str) -> Iterator[Place]:
 
 def _find_numbers(text: str) -> Iterator[Place]:
     """Yield IPv4 addresses, payment cards and phone numbers."""
-    place = 0
-    while match := _DIGITS.search(text, place):
-        start = match.start()
-        before = text[start - 1 : start] if start else ""
-        number = _NUMBER.match(text, start)
-        place = _skip_digits(text, match.end())
-        if not number or before.isalnum() or before == "_":
-            continue
-        for find in (_match_ipv4, _match_card, _match_phone):
-            if found := find(text, number):
+    end = 0
+    for match in _NUMBER.finditer(text):
+        start, stop = match.start(), match.start("end")
+        if start >= end:
+            found = _match_ipv4(text, start) or _match_card(text, start) or _match_phone(text, start, stop)
+            if found:
                 yield found
-                place = found[1]
-                break
+                end = found[1]
 
 
-_REST = re.compile(r"\d*")
-
-
-def _skip_digits(text: str, place: int) -> int:
-    rest = _REST.match(text, place)
-    return rest.end() if rest else place
-
-
-def _match_ipv4(text: str, number: re.Match[str]) -> Place | None:
-    match = _IPV4.match(text, number.start())
+def _match_ipv4(text: str, start: int) -> Place | None:
+    match = _IPV4.match(text, start)
     if not match:
         return None
-    octets = match[0].split(".")
-    if any(int(octet) > 255 or (octet[0] == "0" and len(octet) > 1) for octet in octets):
+    parts = match[0].split(".")
+    if any(int(part) > 255 or (part[0] == "0" and len(part) > 1) for part in parts):
         return None
     before = text[max(0, match.start() - 16) : match.start()]
     has_word = bool(_ADDRESS_WORD.search(before))
-    if _SOFTWARE_WORD.search(before) and not has_word:
+    if _VERSION_WORD.search(before) and not has_word:
         return None
-    if max(map(int, octets)) < 64 and not has_word:  # a version, a section of a text
+    if max(map(int, parts)) < 64 and not has_word:  # a version, a section of a text
         return None
     address = ipaddress.IPv4Address(match[0])
     return (match.start(), match.end(), "ip") if address.is_global and not address.is_multicast else None
 
 
-def _match_card(text: str, number: re.Match[str]) -> Place | None:
-    match = _CARD_FORM.match(text, number.start())
-    if not match or _BARCODE_WORD.search(text[max(0, match.start() - 16) : match.start()]):
+def _match_card(text: str, start: int) -> Place | None:
+    match = _CARD_FORM.match(text, start)
+    if not match or _ISBN_WORD.search(text[max(0, match.start() - 16) : match.start()]):
         return None
     digits = re.sub(r"\D", "", match[0])
     lengths = _CARD_LENGTHS.get(digits[0], ())
-    return (match.start(), match.end(), "card") if len(digits) in lengths and _CARD.match(digits) and luhn(digits) else None
+    return (
+        (match.start(), match.end(), "card")
+        if len(digits) in lengths and _CARD.match(digits) and luhn(digits)
+        else None
+    )
 
 
 _CARD_FORM = re.compile(
@@ -236,20 +246,20 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _match_phone(text: str, number: re.Match[str]) -> Place | None:
-    following = text[number.end() : number.end() + 2]
-    if following[:1].isalnum() or following[:1] in ("_", "@") or re.match(r"[-./:,]\d", following):
+def _match_phone(text: str, start: int, end: int) -> Place | None:
+    number = text[start:end]
+    if _MORE_DIGITS.match(text, end) or _is_part(text, start, number):
         return None
-    start, end = number.span()
     before = text[max(0, start - 24) : start]
-    num_digits = sum(map(str.isdigit, number[0]))
-    if re.search(r"[\d.,:/=-]\Z|\d [-+*]? ?\Z", before) and not number[0].startswith("+"):
+    if number[0] != "+" and _ID_WORD.search(before):
         return None
-    if _ID_WORD.search(before):
-        return None
-    if _PHONE_FORMS.match(number[0]) or (_PHONE_WORD.search(before) and 7 <= num_digits <= 15):
-        return start, end, "phone"
-    return None
+    has_word = _PHONE_WORD.search(before) and sum(map(str.isdigit, number)) in PHONE_DIGITS
+    return (start, end, "phone") if has_word or _PHONE_FORMS.match(number) else None
+
+
+def _is_part(text: str, start: int, number: str) -> bool:
+    """Return whether digits, or signs of a formula, come right before a number without a plus."""
+    return number[0] != "+" and bool(_DIGITS_BEFORE.search(text, max(0, start - 4), start))
 
 
 def _find_ibans(text: str) -> Iterator[Place]:
@@ -280,15 +290,18 @@ def _is_iban(text: str) -> bool:
 
 
 def _find_ipv6(text: str) -> Iterator[Place]:
+    end = 0
     for place in _IPV6_PLACE.finditer(text):
-        start = place.start()
-        match = _IPV6.match(text, start)
-        before = text[start - 1 : start] if start else ""
-        if not match or before.isalnum() or before in ("_", ":", ".") or len(match[0].strip(":").split(":")[0]) < 3:
+        begin = _IPV6_BEGIN.search(text, max(0, place.start() - 4), place.start())
+        start = begin.start() if begin else place.start()
+        match = _IPV6_END.match(text, start) if start >= end else None
+        if not match or place.start() - start < 3 or (start and _WORD_BEFORE.match(text[start - 1])):
             continue
-        try:
-            address = ipaddress.IPv6Address(match[0].rstrip(":"))
-        except ValueError:
-            continue
-        if address.is_global and not address.is_multicast:
-            yield start, start + len(match[0].rstrip(":")), "ip"
+        address = match[0].rstrip(":")
+        with suppress(ValueError):
+            if (value := ipaddress.IPv6Address(address)).is_global and not value.is_multicast:
+                end = start + len(address)
+                yield start, end, "ip"
+
+
+_WORD_BEFORE = re.compile(r"[\w:.]")

@@ -1,4 +1,4 @@
-"""Finding credentials in texts: private keys, API keys by their prefixes, passwords that are assigned, tokens, logins in URLs."""
+"""Finding credentials in texts: private keys, API keys by their prefixes, assigned passwords, logins in URLs."""
 
 import re
 from collections.abc import Iterator
@@ -42,10 +42,11 @@ _VALUE = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _PLACEHOLDER = re.compile(
-    r"\A%|[<${*]|x{3}|\.{3}|your|example|change.?me|placeholder|dummy|none|null|true|false|redacted|os\.|env", re.IGNORECASE
+    r"\A%|[<${*]|x{4}|\.{3}|your|example|change.?me|placeholder|dummy|\b(?:none|null|true|false|env|os)\b|redacted|environ",
+    re.IGNORECASE,
 )
-_BEARER = re.compile(r"[Bb]earer {1,2}(?P<token>[\w.~+/-]{20,4000}={0,2})", re.ASCII)
-_LOGIN = re.compile(r"://[^\s:/@?#\"'<>]{0,64}:(?P<login>[^\s:/@?#\"'<>]{1,128})@")
+_BEARER_TOKEN = re.compile(r"[Bb]earer {1,2}(?P<token>[\w.~+/-]{20,4000}={0,2})", re.ASCII)
+_URL_USER = re.compile(r"://[^\s:/@?#\"'<>]{0,64}:(?P<login>[^\s:/@?#\"'<>]{1,128})@")
 
 
 def find_secrets(text: str) -> Iterator[Span]:
@@ -60,11 +61,11 @@ def find_secrets(text: str) -> Iterator[Span]:
             if match and not (place and (text[place - 1].isalnum() or text[place - 1] in "_-")):
                 yield match.span()
     for place in _places(text, "earer "):
-        match = _BEARER.match(text, max(0, place - 1))
+        match = _BEARER_TOKEN.match(text, max(0, place - 1))
         if match and any(map(str.isdigit, match["token"])):
             yield match.span("token")
     for place in _places(text, "://"):
-        match = _LOGIN.match(text, place)
+        match = _URL_USER.match(text, place)
         if match and not _PLACEHOLDER.search(match["login"]):
             yield match.span("login")
     yield from _find_assigned(text)
