@@ -299,10 +299,19 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
         "data": None if isinstance(source, NoData) else data,
         **({"problems": str(context.problems)} if context.problems else {}),
         "version": __version__,
+        **({"energy": _energy_entries(context)} if context.num_samples else {}),
         "metrics": with_old_results(
             {name: asdict(result) for name, result in results.items()}, model.modality.media.__name__
         ),
     }
+
+
+def _energy_entries(context: "EvalContext") -> dict[str, Any]:
+    """Return the energy of the samples that metrics share, also for each thousand of them."""
+    from dataclasses import asdict
+
+    energy, count = context.sampling_energy, context.num_samples
+    return {**asdict(energy), "samples": count, "kwh_per_1000_samples": energy.kwh * 1000 / count}
 
 
 def _write_report(path: Path, report: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.device import peak_memory_mb
+from genai.core.energy import Energy
 from genai.core.errors import NonFiniteOutput, RunError, UserError
 from genai.core.process_group import reduce_max
 from genai.inference.model import Model
@@ -93,6 +94,7 @@ class TrainingLoop(Callback):
         self.last_saved_step = self.last_preview_step = -1
         self.val_loss = math.nan  # of the latest validation
         self.base_val_loss: float | None = None
+        self.previous_energy = Energy()
         self.signal: int | None = None
         self.is_saving = self.has_warned = self.has_warned_overfit = self.has_started = False
         self.handlers: dict[int, Any] = {}
@@ -118,6 +120,7 @@ class TrainingLoop(Callback):
         self.checkpoint_every.start(now, first=10)
         pending_metrics = module.pending_metrics
         if trainer.is_global_zero:
+            self.previous_energy = self.run.record.energy or Energy()
             step = module.step - (pending_metrics is not None)
             self.logs = RunLogger(self.run.folder, step, self.logger, module.log_prefixes)
             self.progress.start(module)
@@ -314,6 +317,7 @@ class TrainingLoop(Callback):
                 total_steps=module.lr_schedule.total,
                 seconds=round(module.seconds, 3),
                 cpu_seconds=round(module.cpu_seconds, 3),
+                energy=asdict(self.previous_energy + module.energy),
             )
 
     def _save_checkpoint(self, trainer: Trainer, module: TrainingModule, path: Path) -> None:

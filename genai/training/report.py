@@ -145,7 +145,8 @@ def print_result(
 ) -> None:
     """Print the result of the run and the command that samples from it; ``val_loss`` is the latest."""
     record = run.record
-    print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s)")
+    energy = f", {record.energy}" if record.energy else ""
+    print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s{energy})")
     if best := record.best:
         print(f"best      {shell_path(run.best)}  (step {best.step}, val_loss {best.val_loss:.4f})")
         if best.step < step and val_loss > best.val_loss:
