@@ -12,14 +12,14 @@ from pathlib import Path
 from genai.core.errors import UserError
 from genai.core.place import find_place
 
-CPU_WATTS = 12.0
+CPU_POWER = 12.0
 """Watts of a busy core where there is no counter: "Any" in the table of CPUs of Green Algorithms (Lannelongue, Grealey
 and Inouye, 2021, doi:10.1002/advs.202100707). Memory, disks, cooling and power supplies are not in it."""
 CO2_VARIABLE = "GENAI_CO2_KG_PER_KWH"
 CO2_KG_PER_KWH = 0.473
 """CO2e of a kWh, over the life cycle of power plants: world average of 2024 (Ember, Global Electricity Review 2025)."""
 JOULES_PER_KWH = 3.6e6
-POWERCAP = Path("/sys/class/powercap")
+RAPL_FOLDER = Path("/sys/class/powercap")
 RAPL, NVML, ESTIMATED, NO_GPU = "rapl", "nvml", "estimated", "GPU not counted"
 
 
@@ -30,7 +30,7 @@ class Energy:
     Attributes:
         kwh: kilowatt hours.
         how: ``rapl`` (all of the machine's CPUs and their memory, other programs included), ``nvml`` (the GPU) or
-            ``estimated`` (CPU seconds times ``CPU_WATTS``); several are separated by commas.
+            ``estimated`` (CPU seconds times ``CPU_POWER``); several are separated by commas.
         co2e_kg: CO2e in kg.
         kg_per_kwh: factor of the latest part of ``co2e_kg``.
     """
@@ -107,7 +107,7 @@ class EnergyMeter:
         """Return the joules so far."""
         for counter in self._counters:
             counter.update()
-        cpu = (time.process_time() - self._start) * CPU_WATTS if self._is_estimated else 0.0
+        cpu = (time.process_time() - self._start) * CPU_POWER if self._is_estimated else 0.0
         return cpu + sum(counter.total for counter in self._counters)
 
 
@@ -115,9 +115,9 @@ def rapl_counters(folder: Path | None = None) -> Iterator[EnergyCounter]:
     """Yield a counter for each CPU package and its memory, if all may be read, which often only root may.
 
     Args:
-        folder: of Linux's zones; ``None``: ``POWERCAP``.
+        folder: of Linux's zones; ``None``: ``RAPL_FOLDER``.
     """
-    for zone in sorted((folder or POWERCAP).glob("intel-rapl:*")):
+    for zone in sorted((folder or RAPL_FOLDER).glob("intel-rapl:*")):
         with suppress(OSError, ValueError):
             if (zone / "name").read_text(encoding="ascii").strip().startswith(("package", "dram")):
                 read = partial(_read_joules, zone / "energy_uj")

@@ -6,7 +6,7 @@ import genai.core.energy as energy_module
 from genai.core.energy import (
     CO2_KG_PER_KWH,
     CO2_VARIABLE,
-    CPU_WATTS,
+    CPU_POWER,
     Energy,
     EnergyCounter,
     EnergyMeter,
@@ -48,7 +48,7 @@ def test_a_counter_that_cannot_be_read_any_more_keeps_its_total() -> None:
 
 
 def test_a_meter_reads_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy_module, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy_module, "RAPL_FOLDER", tmp_path)
     package = make_zone(tmp_path, "intel-rapl:0", "package-0", 0)
     meter = EnergyMeter("cpu")
     package.write_text("7000000")
@@ -62,13 +62,13 @@ def test_a_meter_reads_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_meter_estimates_without_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy_module, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy_module, "RAPL_FOLDER", tmp_path)
     seconds = iter([3.0, 5.0])
     monkeypatch.setattr("time.process_time", lambda: next(seconds))
     meter = EnergyMeter("cpu")
-    assert (meter.joules(), meter.how) == (2 * CPU_WATTS, "estimated")
+    assert (meter.joules(), meter.how) == (2 * CPU_POWER, "estimated")
     monkeypatch.undo()
-    monkeypatch.setattr(energy_module, "POWERCAP", tmp_path)
+    monkeypatch.setattr(energy_module, "RAPL_FOLDER", tmp_path)
     assert EnergyMeter("mps").how == "estimated, GPU not counted"
 
 
