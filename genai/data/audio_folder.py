@@ -26,6 +26,7 @@ class AudioFolder(TimedFolder):
         sample_rate: samples per second to read them at; ``None``: the sample rate of each file.
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
         personal: what to do about personal data in captions, see ``PersonalFilter``.
+        license: of the files, for records and cards.
 
     Raises:
         UserError: there are no sounds, or too few that can be used.
@@ -44,8 +45,9 @@ class AudioFolder(TimedFolder):
         sample_rate: Annotated[int, Ge(SAMPLE_RATES[0]), Le(SAMPLE_RATES[-1])] | None = None,
         caption: CaptionKind = "auto",
         personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal)
+        super().__init__(path, val_fraction, caption, personal, license)
         self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:

@@ -81,7 +81,9 @@ class Folder(SplitSource):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         caption: CaptionKind = "auto",
         personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
+        self.license = license or self.license
         self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
         self.skipped, self._personal_note = (), ""
         self.num_skipped, self.num_unused_captions = 0, 0
@@ -220,6 +222,7 @@ class Folder(SplitSource):
         self.num_skipped += len(items) - len(entries)
         file_notes = (line for item, info in entries for line in _file_notes(item.file, info))
         self.file_notes = tuple(map(one_line, (*personal_notes, *file_notes)))
+        self.num_copies = len(entries) - len({info.content_hash for _, info in entries})
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         train, val = self._divide(train), self._divide(val)

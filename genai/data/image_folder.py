@@ -34,6 +34,7 @@ class ImageFolder(Folder):
             twice the longer side.
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
         personal: what to do about personal data in captions, see ``PersonalFilter``.
+        license: of the files, for records and cards.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -51,8 +52,9 @@ class ImageFolder(Folder):
         size: SideLength | Annotated[list[SideLength], Len(2, 2)] | None = None,
         caption: CaptionKind = "auto",
         personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal)
+        super().__init__(path, val_fraction, caption, personal, license)
         self.size = 0 if size is None else size if isinstance(size, int) else max(size)
         self.load_options = 2 * self.size or None
         self.min_crop_side = max(self.size, MIN_CROP_SIDE)
@@ -96,6 +98,7 @@ class ImageFolder(Folder):
 
         key = cache_key("alike", 1, [info.thumbnail.hex() for info in infos])
         group_ids: list[int] = cached_json(cache_dir() / f"{key}.json", compute)["numbers"]
-        if num_similar := len(group_ids) - len(set(group_ids)):
-            self.layout_note += f"; {num_similar:,} look like another one, copies included: both are on one side"
+        self.num_similar = len(group_ids) - len(set(group_ids))
+        if self.num_similar:
+            self.layout_note += f"; {self.num_similar:,} look like another one, copies included: both are on one side"
         return group_ids, "" if len(set(group_ids)) > 1 else "; all look alike, in both splits"

@@ -45,6 +45,7 @@ class TextFolder(SplitSource):
         documents: ``files``, or ``lines``: each line of a text file that is not empty is a document, without the spaces
             around it.
         personal: what to do about personal data, see ``PersonalFilter``. Data that are read in parts are not counted.
+        license: of the texts, for records and cards.
 
     Raises:
         UserError: there are no files, or none that can be used.
@@ -60,9 +61,11 @@ class TextFolder(SplitSource):
         field: str = "text",
         documents: Literal["files", "lines"] = "files",
         personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
         self.path, self.val_fraction, self.field, self.documents = path, val_fraction, field, documents
         self.personal = personal
+        self.license = license or self.license
         self.skipped, self._note = (), ""
         if documents == "lines":
             self.metrics = ("val_loss", "bits_per_byte", "novel_lines")
@@ -111,7 +114,7 @@ class TextFolder(SplitSource):
                 counts["copies"] += digest in documents
                 if not is_empty:
                     documents.setdefault(digest, text)
-        self.skipped = tuple(map(one_line, skipped))
+        self.skipped, self.num_copies = tuple(map(one_line, skipped)), counts["copies"]
         if not documents:
             reasons = " ".join([personal.describe("document").removeprefix("; "), *skipped[:3]]).strip()
             raise UserError(f"data.path={self.path}: it contains no usable text. {reasons}")

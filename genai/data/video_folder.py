@@ -38,6 +38,7 @@ class VideoFolder(TimedFolder):
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
         scenes: cut clips at their scene changes. The scenes are items, and those of a file go to the same split.
         personal: what to do about personal data in captions, see ``PersonalFilter``.
+        license: of the files, for records and cards.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
@@ -58,8 +59,9 @@ class VideoFolder(TimedFolder):
         caption: CaptionKind = "auto",
         scenes: bool = True,
         personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal)
+        super().__init__(path, val_fraction, caption, personal, license)
         self.fps, self.size, self.scenes = fps, size, scenes
         self.num_cuts, self.num_short_scenes = 0, 0
         self.load_options = [fps, size]
