@@ -19,11 +19,14 @@ MAX_ITEMS, MAX_CHARACTERS = 1000, 1_000_000
 """Items, and characters of them all, that are searched for writing systems and personal data."""
 MAX_SKIPPED = 100
 """Messages about files that are not used."""
+MIN_PART = 0.001
+"""Fraction of the letters from which a writing system is in the table."""
 
 
 def data_card(source: Source) -> dict[str, Any]:
     """Return the card of a run's data as plain values. Texts in it are of strangers, without control characters."""
     path = str(getattr(source, "path", ""))
+    fraction = getattr(source, "val_fraction", None)
     notices = find_notices(Path(path).expanduser()) if path else []
     return {
         "name": one_line(data_name(source)),
@@ -34,7 +37,7 @@ def data_card(source: Source) -> dict[str, Any]:
         "splits": {
             split.name: {"items": len(split), "hash": split.content_hash} for split in (source.train, source.val)
         },
-        "split_by": source.layout_note or MISSING,
+        "split_by": source.layout_note or (f"{fraction:g} held out by content" if fraction else MISSING),
         "exact_duplicates": UNKNOWN if source.num_copies is None else source.num_copies,
         "near_duplicates": UNKNOWN if source.num_similar is None else source.num_similar,
         "skipped": {
@@ -77,7 +80,7 @@ def _sample_texts(split: Split) -> list[str]:
 def format_data_card(card: Mapping[str, Any]) -> str:
     """Return a card as Markdown, with texts of strangers as text."""
     sample, splits = card["sample"], card["splits"]
-    scripts = ", ".join(f"{name} {part:.1%}" for name, part in card["scripts"].items())
+    scripts = ", ".join(f"{name} {part:.1%}" for name, part in card["scripts"].items() if part >= MIN_PART)
     counts = ", ".join(f"{count:,} {kind}" for kind, count in card["personal_data"]["counts"].items())
     examples = [text for texts in card["personal_data"]["examples"].values() for text in texts]
     rows = {

@@ -4,6 +4,9 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+KINDS = frozenset(["LETTER", "IDEOGRAPH", "SYLLABLE"])
+"""Words in the names of letters that begin with a writing system; symbols such as the micro sign have none."""
+
 
 def count_scripts(text: str) -> Counter[str]:
     """Return how many letters of each writing system a text has: ``{"Latin": 120, "Cyrillic": 3}``."""
@@ -17,5 +20,7 @@ def count_scripts(text: str) -> Counter[str]:
 @lru_cache(maxsize=4096)
 def script_of(letter: str) -> str:
     """Return the writing system of a letter, the first word of its Unicode name: ``Latin``, ``CJK``, ``Hiragana``."""
-    first = unicodedata.name(letter, "other").split()[0]
+    first, *words = unicodedata.name(letter, "").replace("-", " ").split() or [""]
+    if not KINDS.intersection(words):
+        return "other"
     return first if first == "CJK" else first.capitalize()
