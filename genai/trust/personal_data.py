@@ -36,6 +36,8 @@ _IPV6_PLACE = re.compile(r":(?::|[0-9A-Fa-f]{1,4}:)")
 _IPV6_BEGIN, _IPV6_END = re.compile(r"[0-9A-Fa-f]{0,4}\Z"), re.compile(r"[0-9A-Fa-f:]{2,39}(?!\w)")
 _IBAN = re.compile(r"[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _IBAN_PLACE = re.compile(r"\d\d(?: ?[A-Z0-9]{4}){2}")
+MIN_PART = 100
+"""Numbers of an IPv4 address one of which is this or more, unless a word before says that it is one: not a version."""
 IBAN_LENGTHS = {
     name: int(length)
     for name, length in re.findall(
@@ -63,16 +65,18 @@ _ID_WORD = re.compile(
 )
 _ISBN_WORD = re.compile(r"\b(?:isbn|ean|gtin|upc)(?:-?1[34])?[\s.:=#]{0,3}\Z", re.IGNORECASE)
 _VERSION_WORD = re.compile(
-    r"(?:\b(?:v|ver|version|release|section|chapter|build|kapitel|abschnitt)\.? ?|[-_=<>~^@/]v?)\Z", re.IGNORECASE
+    r"(?:\b(?:v|ver|version|release|section|chapter|build|kapitel|abschnitt)[.:]? ?|[-_=<>~^@/]v?)\Z", re.IGNORECASE
 )
 _ADDRESS_WORD = re.compile(
     r"(?:\b(?:ip|host|addr|address|server|client|from|ping|dns|gateway|peer|src|dst|ipv4)\b.{0,3}|"
-    r"[@/=])\Z",
+    r"@|/|(?<![=<>~!])=)\Z",
     re.IGNORECASE,
 )
+_ZIP_CODE, _STATE = re.compile(r"\d{5}-\d{4}\Z"), re.compile(r"\b[A-Z]{2}[,.]?[\s*#/]{1,8}\Z")
+"""Of a postal address in the United States: ``Boston, MA 02110-1301``."""
 PHONE_DIGITS = range(7, 16)
 """Numbers of digits of a phone number (ITU-T E.164: at most 15)."""
-_MORE_DIGITS, _DIGITS_BEFORE = re.compile(r"[\w@]|[-./:,]\d"), re.compile(r"[\d.,:/=-]\Z|\d[ \u00a0][-+*]? ?\Z")
+_MORE_DIGITS, _DIGITS_BEFORE = re.compile(r"[\w@]|[-./:,]\d"), re.compile(r"[\d.,:/=-]\Z|\w\+\Z|\d[ \u00a0][-+*]? ?\Z")
 _PHONE_FORMS = re.compile(
     r"""(?:
     (?:\+|00(?=[1-9]))(?!0|\d+\.\d+\Z)(?:[ ().\-/\u00a0\u2010-\u2013]*\d){8,15}(?<=\d\d)  # international
@@ -216,7 +220,7 @@ def _match_ipv4(text: str, start: int) -> Place | None:
     has_word = bool(_ADDRESS_WORD.search(before))
     if _VERSION_WORD.search(before) and not has_word:
         return None
-    if max(map(int, parts)) < 64 and not has_word:  # a version, a section of a text
+    if max(map(int, parts)) < MIN_PART and not has_word:  # a version, a section of a text
         return None
     address = ipaddress.IPv4Address(match[0])
     return (match.start(), match.end(), "ip") if address.is_global and not address.is_multicast else None
@@ -251,7 +255,7 @@ def _match_phone(text: str, start: int, end: int) -> Place | None:
     if _MORE_DIGITS.match(text, end) or _is_part(text, start, number):
         return None
     before = text[max(0, start - 24) : start]
-    if number[0] != "+" and _ID_WORD.search(before):
+    if number[0] != "+" and (_ID_WORD.search(before) or (_ZIP_CODE.match(number) and _STATE.search(before))):
         return None
     has_word = _PHONE_WORD.search(before) and sum(map(str.isdigit, number)) in PHONE_DIGITS
     return (start, end, "phone") if has_word or _PHONE_FORMS.match(number) else None
@@ -297,7 +301,9 @@ def _find_ipv6(text: str) -> Iterator[Place]:
         match = _IPV6_END.match(text, start) if start >= end else None
         if not match or place.start() - start < 3 or (start and _WORD_BEFORE.match(text[start - 1])):
             continue
-        address = match[0].rstrip(":")
+        address = match[0] if match[0].endswith("::") else match[0].rstrip(":")
+        if not any(map(str.isdigit, address)):  # "dead::beef"
+            continue
         with suppress(ValueError):
             if (value := ipaddress.IPv6Address(address)).is_global and not value.is_multicast:
                 end = start + len(address)
