@@ -301,8 +301,8 @@ def _find_ipv6(text: str) -> Iterator[Place]:
         match = _IPV6_END.match(text, start) if start >= end else None
         if not match or place.start() - start < 3 or (start and _WORD_BEFORE.match(text[start - 1])):
             continue
-        address = match[0] if match[0].endswith("::") else match[0].rstrip(":")
-        if not any(map(str.isdigit, address)):  # "dead::beef"
+        address = match[0].removesuffix(":")
+        if address.endswith(":") or not any(map(str.isdigit, address)):  # a network, "dead::beef"
             continue
         with suppress(ValueError):
             if (value := ipaddress.IPv6Address(address)).is_global and not value.is_multicast:

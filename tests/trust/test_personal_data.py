@@ -45,7 +45,7 @@ def test_personal_data_are_found(text: str, kind: str, found: str) -> None:
         "1.0.0.200.in-addr.arpa",
         "Boston, MA 02110-1301 USA; Boston, MA\n * 02110-1301; U+0102-0103",
         "nvidia-npp==13.200.1.2, lz4>=1.200.4.2, Version: 12.0.4.166, | nvjpeg | 13.0.1.86 |",
-        "dead::beef::",
+        "dead::beef, 2a00:1450::/32",
     ],
 )
 def test_what_only_looks_like_personal_data_is_not(text: str) -> None:
