@@ -59,7 +59,8 @@ def measure(
         values: further words, ``n=64``.
 
     Returns:
-        The content of ``metrics.json``.
+        The content of ``metrics.json``, and ``energy`` if samples were made: its entries are those of
+        ``genai.core.energy.Energy``, the number of samples, and kWh for each thousand of them.
 
     Raises:
         UserError: an invalid word.
@@ -127,6 +128,9 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
             print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
         elif place.is_first:
             _write_report(file, report)
+        if context.num_samples:
+            print(f"energy of {context.num_samples:,} samples: {context.sampling_energy}", file=sys.stderr, flush=True)
+            report["energy"] = _energy_entries(context)  # not in the file: the same words write the same bytes
     return report
 
 
@@ -303,6 +307,14 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
             {name: asdict(result) for name, result in results.items()}, model.modality.media.__name__
         ),
     }
+
+
+def _energy_entries(context: "EvalContext") -> dict[str, Any]:
+    """Return the energy of the samples that metrics share, also for each thousand of them."""
+    from dataclasses import asdict
+
+    energy, count = context.sampling_energy, context.num_samples
+    return {**asdict(energy), "samples": count, "kwh_per_1000_samples": energy.kwh * 1000 / count}
 
 
 def _write_report(path: Path, report: Mapping[str, Any]) -> None:

@@ -54,6 +54,9 @@ RECIPE_KEYS = (
 )
 """Keys that a recipe sets, so that ``from=`` excludes them, except ``ckpt``."""
 
+MIN_ENERGY_SAMPLES = 100
+"""Samples from which a line says what energy 1,000 need: fewer are mostly start."""
+
 
 def main() -> None:
     """Run the command."""
@@ -154,6 +157,7 @@ def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[
 def _write_samples(model: "Model", settings: SampleSettings, request: _Request, labeler: Labeler, place: Place) -> None:
     """Generate and write samples batch by batch; the processes of a launcher make batches in turn."""
     from genai.core.batch import batch_ranges
+    from genai.core.energy import EnergyMeter, energy_of
     from genai.core.process_group import gather_shares, only_first_prints, run_on_main, share_of
     from genai.modalities.optional import sample_notes
 
@@ -165,6 +169,7 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
         ranges = share_of(place, [*batch_ranges(count, settings.batch)])
         has_side_files = settings.animate or bool(request.options.get("logprobs"))
         is_new = settings.out is None or not place.is_launched or has_side_files
+        meter = EnergyMeter(str(model.method.device))
         batches = gather_shares(
             place,
             [
@@ -173,12 +178,15 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
                 for rows in ranges
             ],
         )
+        joules = sum(gather_shares(place, [meter.joules()]))
     if not place.is_first:
         return
     samples = [pair for batch in batches for pair in batch]
     if contact_sheet := preview.contact_sheet(samples):
         write_sample(folder, "sheet", contact_sheet, labeler=labeler)
     _report_folder(folder, count)
+    if count >= MIN_ENERGY_SAMPLES and is_new:
+        print(f"energy of 1,000 samples: {energy_of(joules * 1000 / count, meter.how)}", file=sys.stderr, flush=True)
     for note in sample_notes(model.modality, [sample for _, sample in samples]):
         print(note, file=sys.stderr, flush=True)
 

@@ -127,6 +127,12 @@ class Source(ABC):
     file_notes: tuple[str, ...] = ()
     """One message per file that is used, but not as it is, or has nothing in it."""
 
+    num_copies: int | None = None
+    """Number of items, or files, that are identical to another one; ``None``: not counted. Known after the splits."""
+
+    num_similar: int | None = None
+    """Number of items that look like another one, copies included; ``None``: not counted. Known after the splits."""
+
     layout_note: str = ""
     """Where the splits and the prompts come from, for people; known after the splits."""
 

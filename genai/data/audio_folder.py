@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from genai.data.folder import CaptionKind
 from genai.data.parts import Part
+from genai.data.personal_filter import PersonalMode
 from genai.data.timed_folder import TimedFolder
 from genai.media.sound import SAMPLE_RATES, Sound
 
@@ -24,6 +25,8 @@ class AudioFolder(TimedFolder):
         val_fraction: fraction for validation; identical files go to the same split.
         sample_rate: samples per second to read them at; ``None``: the sample rate of each file.
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
+        personal: what to do about personal data in captions, see ``PersonalFilter``.
+        license: of the files, for records and cards.
 
     Raises:
         UserError: there are no sounds, or too few that can be used.
@@ -41,8 +44,10 @@ class AudioFolder(TimedFolder):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         sample_rate: Annotated[int, Ge(SAMPLE_RATES[0]), Le(SAMPLE_RATES[-1])] | None = None,
         caption: CaptionKind = "auto",
+        personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption)
+        super().__init__(path, val_fraction, caption, personal, license)
         self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:

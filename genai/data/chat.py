@@ -29,6 +29,7 @@ class ChatFiles(QuestionFiles[Chat]):
         val_fraction: fraction of the characters for validation.
         val_path: the conversations for validation, instead of a fraction of ``path``; those of the same question are
             left out of training.
+        license: of the conversations, for records and cards.
 
     Raises:
         UserError: there are no files, or fewer than two conversations that can be used.

@@ -23,6 +23,7 @@ from genai.data.file_table import FileInfo
 from genai.data.find_files import expand_glob, walk_folder
 from genai.data.last_loaded import LastLoaded
 from genai.data.parts import Part
+from genai.data.personal_filter import PersonalFilter, PersonalMode
 
 VAL_FOLDERS = ("val", "validation", "valid", "test")
 """Names of a validation folder next to a sub-folder ``train``; the first that exists is used."""
@@ -75,10 +76,16 @@ class Folder(SplitSource):
     """Options of ``load`` as plain values, for the content hash."""
 
     def __init__(
-        self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, caption: CaptionKind = "auto"
+        self,
+        path: str,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        caption: CaptionKind = "auto",
+        personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        self.path, self.val_fraction, self.caption = path, val_fraction, caption
-        self.skipped = ()
+        self.license = license or self.license
+        self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
+        self.skipped, self._personal_note = (), ""
         self.num_skipped, self.num_unused_captions = 0, 0
         self.last_whole = LastLoaded(self.load_whole)
 
@@ -114,7 +121,8 @@ class Folder(SplitSource):
         count = self.num_unused_captions
         unused = f", {count:,} caption{'s' * (count > 1)} not used" if count else ""
         hint = "" if any(prompts) else self._name_hint
-        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {describe_prompts(prompts)}{hint}{self.note}"
+        captions = f"{describe_prompts(prompts)}{hint}"
+        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {captions}{self.note}{self._personal_note}"
 
     @property
     def _name_hint(self) -> str:
@@ -207,11 +215,14 @@ class Folder(SplitSource):
         """Training entries, validation entries, and a remark on the split."""
         self.num_skipped, self.num_unused_captions = 0, 0
         root, items, notes = self.items()
+        items, personal_notes = self._filter_captions(items)
         infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
         self.num_skipped += len(items) - len(entries)
-        self.file_notes = tuple(one_line(line) for item, info in entries for line in _file_notes(item.file, info))
+        file_notes = (line for item, info in entries for line in _file_notes(item.file, info))
+        self.file_notes = tuple(map(one_line, (*personal_notes, *file_notes)))
+        self.num_copies = len(entries) - len({info.content_hash for _, info in entries})
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         train, val = self._divide(train), self._divide(val)
@@ -223,6 +234,15 @@ class Folder(SplitSource):
                 f"{errors}"
             )
         return train, val, note
+
+    def _filter_captions(self, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
+        """Return the files whose captions are used, as ``personal`` says, and notes on what was found."""
+        personal = PersonalFilter(self.personal)
+        captions = [personal.apply(item.prompt) for item in items]
+        used = [replace(item, prompt=text) for item, text in zip(items, captions, strict=True) if text is not None]
+        self._personal_note = personal.describe("caption")
+        self.num_skipped += len(items) - len(used)
+        return used, list(personal.notes())
 
     def _divide(self, entries: Sequence[Entry]) -> list[Entry]:
         """Replace files by their parts, unless they are parts already."""

@@ -13,6 +13,7 @@ from genai.data.dedup import group_similar
 from genai.data.file_table import FileInfo
 from genai.data.folder import CaptionKind, Folder
 from genai.data.parts import MIN_CROP_SIDE, MIN_CROPS_PER_SIDE, Part, split_area
+from genai.data.personal_filter import PersonalMode
 from genai.media.picture import Picture
 
 SUFFIXES = frozenset(
@@ -32,6 +33,8 @@ class ImageFolder(Folder):
         size: the size that the model needs, one number or height and width; a large JPEG is decoded faster, at about
             twice the longer side.
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
+        personal: what to do about personal data in captions, see ``PersonalFilter``.
+        license: of the files, for records and cards.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -48,8 +51,10 @@ class ImageFolder(Folder):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         size: SideLength | Annotated[list[SideLength], Len(2, 2)] | None = None,
         caption: CaptionKind = "auto",
+        personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption)
+        super().__init__(path, val_fraction, caption, personal, license)
         self.size = 0 if size is None else size if isinstance(size, int) else max(size)
         self.load_options = 2 * self.size or None
         self.min_crop_side = max(self.size, MIN_CROP_SIDE)
@@ -93,6 +98,7 @@ class ImageFolder(Folder):
 
         key = cache_key("alike", 1, [info.thumbnail.hex() for info in infos])
         group_ids: list[int] = cached_json(cache_dir() / f"{key}.json", compute)["numbers"]
-        if num_similar := len(group_ids) - len(set(group_ids)):
-            self.layout_note += f"; {num_similar:,} look like another one, copies included: both are on one side"
+        self.num_similar = len(group_ids) - len(set(group_ids))
+        if self.num_similar:
+            self.layout_note += f"; {self.num_similar:,} look like another one, copies included: both are on one side"
         return group_ids, "" if len(set(group_ids)) > 1 else "; all look alike, in both splits"

@@ -33,8 +33,13 @@ class QuestionFiles(SplitSource, Generic[T]):
     """What makes an item one that counts, for a message: ``that can be used``."""
 
     def __init__(
-        self, path: str, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1, val_path: str | None = None
+        self,
+        path: str,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        val_path: str | None = None,
+        license: str = "",
     ) -> None:
+        self.license = license or self.license
         self.path, self.val_fraction, self.val_path = path, val_fraction, val_path
         self.skipped, self.layout_note = (), ""
         self._left_out, self._layouts = Counter[str](), Counter[str]()

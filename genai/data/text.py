@@ -15,6 +15,7 @@ from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.personal_filter import PersonalFilter, PersonalMode
 from genai.data.text_documents import read_documents, with_plain_line_ends
 from genai.data.text_partitions import text_partitions
 from genai.data.text_split import split_documents
@@ -43,6 +44,8 @@ class TextFolder(SplitSource):
         field: field of a JSON object, or column of a Parquet file, that holds the text.
         documents: ``files``, or ``lines``: each line of a text file that is not empty is a document, without the spaces
             around it.
+        personal: what to do about personal data, see ``PersonalFilter``. Data that are read in parts are not counted.
+        license: of the texts, for records and cards.
 
     Raises:
         UserError: there are no files, or none that can be used.
@@ -57,8 +60,12 @@ class TextFolder(SplitSource):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         field: str = "text",
         documents: Literal["files", "lines"] = "files",
+        personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
         self.path, self.val_fraction, self.field, self.documents = path, val_fraction, field, documents
+        self.personal = personal
+        self.license = license or self.license
         self.skipped, self._note = (), ""
         if documents == "lines":
             self.metrics = ("val_loss", "bits_per_byte", "novel_lines")
@@ -81,14 +88,14 @@ class TextFolder(SplitSource):
         Then each document is held out or not by its own hash, and large text files are cut into several documents.
         """
         files, _ = self.files()
-        return text_partitions(files, self.field, self.documents, self.val_fraction)
+        return text_partitions(files, self.field, self.documents, self.val_fraction, self.personal)
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
         documents: dict[str, str] = {}
         files, skipped = self.files()
         counts = {"empty": 0, "copies": 0}
-        num_converted = 0
+        num_converted, personal = 0, PersonalFilter(self.personal)
         for file in files:
             try:
                 texts = list(read_documents(file, self.field, self.documents))  # a file is used whole or not at all
@@ -98,21 +105,26 @@ class TextFolder(SplitSource):
             for original in texts:
                 text = with_plain_line_ends(original)
                 num_converted += text != original
+                if (filtered := personal.apply(text)) is None:
+                    continue
+                text = filtered
                 digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
                 is_empty = not text or text.isspace()
                 counts["empty"] += is_empty
                 counts["copies"] += digest in documents
                 if not is_empty:
                     documents.setdefault(digest, text)
-        self.skipped = tuple(map(one_line, skipped))
+        self.skipped, self.num_copies = tuple(map(one_line, skipped)), counts["copies"]
         if not documents:
-            raise UserError(f"data.path={self.path}: it contains no usable text. {' '.join(skipped[:3])}")
+            reasons = " ".join([personal.describe("document").removeprefix("; "), *skipped[:3]]).strip()
+            raise UserError(f"data.path={self.path}: it contains no usable text. {reasons}")
         train, val, split_note = split_documents(documents, self.val_fraction)
         left_out = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         self._note = f"; left out: {left_out}" if left_out else ""
         if num_converted:
             self._note += f"; line ends made \\n in {num_converted:,} document{'s' * (num_converted > 1)}"
-        self._note += split_note
+        self._note += personal.describe("document") + split_note
+        self.file_notes = tuple(map(one_line, personal.notes()))
         if len(documents) == 1 and self.documents == "files" and _is_list(next(iter(documents.values()))):
             self._note += "; its lines are short: data.documents=lines makes each a document"
         return _make_split("train", train), _make_split("val", val)

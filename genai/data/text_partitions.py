@@ -10,8 +10,10 @@ from genai.core.data import Example, Partition, held_out
 from genai.core.errors import UserError
 from genai.core.files import MAX_BYTES, open_file
 from genai.data.parquet_rows import ParquetGroup, list_groups
+from genai.data.personal_filter import PersonalFilter, PersonalMode
 from genai.data.text_documents import json_field, read_documents, with_plain_line_ends
 from genai.media.text import Document
+from genai.trust.personal_data import FINDER_VERSION
 
 PART_BYTES = 128 * 2**20
 """Size of the range of a file, or of the small files together, that one process reads."""
@@ -99,7 +101,9 @@ class TextRows:
             yield UserError(str(error))
 
 
-def text_partitions(files: Sequence[Path], field: str, documents: str, val_fraction: float) -> list[Partition]:
+def text_partitions(
+    files: Sequence[Path], field: str, documents: str, val_fraction: float, personal: PersonalMode | None = None
+) -> list[Partition]:
     """Return the parts of text files.
 
     Args:
@@ -107,6 +111,7 @@ def text_partitions(files: Sequence[Path], field: str, documents: str, val_fract
         field: field of a JSON object, or column of a Parquet file, that holds the text.
         documents: ``files`` or ``lines``, the documents of a text file.
         val_fraction: fraction of the documents that are held out.
+        personal: see ``PersonalFilter``.
     """
     groups: list[list[TextRange | TextRows]] = []
     size = 0
@@ -116,12 +121,13 @@ def text_partitions(files: Sequence[Path], field: str, documents: str, val_fract
             groups.append([])
             size = member.num_bytes
         groups[-1].append(member)
+    changes = [personal, FINDER_VERSION] if personal in ("mask", "drop") else []
     return [
         Partition(
             group[0].name,
-            cache_key("text", [member.stamp for member in group], field, documents, val_fraction),
+            cache_key("text", [member.stamp for member in group], field, documents, val_fraction, *changes),
             {
-                split: partial(_read_split, group, field, documents, val_fraction, split == "val")
+                split: partial(_read_split, group, field, documents, val_fraction, split == "val", personal)
                 for split in ("train", "val")
             },
         )
@@ -143,16 +149,26 @@ def _ranges(file: Path) -> Iterator[TextRange | TextRows]:
 
 
 def _read_split(
-    members: Sequence[TextRange | TextRows], field: str, documents: str, val_fraction: float, is_val: bool
+    members: Sequence[TextRange | TextRows],
+    field: str,
+    documents: str,
+    val_fraction: float,
+    is_val: bool,
+    personal: PersonalMode | None,
 ) -> Iterator[Example | UserError]:
     """Yield the different documents of one split."""
-    hashes = set[int]()
+    hashes, personal_filter = set[int](), PersonalFilter(None if personal == "report" else personal)
     for text in (text for member in members for text in member.read(field, documents)):
         if isinstance(text, UserError):
             if not is_val:  # both splits read all
                 yield text
             continue
         text = with_plain_line_ends(text)
+        if (changed := personal_filter.apply(text)) is None:
+            if not is_val:
+                yield UserError("a document with personal data is left out.")
+            continue
+        text = changed
         content = text.encode("utf-8", "replace")
         digest = hash(content)  # of 64 bits: two different documents of a part hardly ever share one
         if text and not text.isspace() and digest not in hashes and held_out(content, val_fraction) == is_val:

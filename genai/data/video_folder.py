@@ -10,6 +10,7 @@ from genai.core.errors import UserError
 from genai.data.file_table import FileInfo
 from genai.data.folder import CaptionKind
 from genai.data.parts import Part
+from genai.data.personal_filter import PersonalMode
 from genai.data.scenes import detect_cuts, split_scenes
 from genai.data.timed_folder import TimedFolder
 from genai.media.animation import FRAME_SUFFIXES
@@ -36,6 +37,8 @@ class VideoFolder(TimedFolder):
         size: shorter side in pixels; larger clips are downscaled while they are read.
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
         scenes: cut clips at their scene changes. The scenes are items, and those of a file go to the same split.
+        personal: what to do about personal data in captions, see ``PersonalFilter``.
+        license: of the files, for records and cards.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
@@ -55,8 +58,10 @@ class VideoFolder(TimedFolder):
         size: Annotated[int, Ge(1)] | None = None,
         caption: CaptionKind = "auto",
         scenes: bool = True,
+        personal: PersonalMode | None = None,
+        license: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption)
+        super().__init__(path, val_fraction, caption, personal, license)
         self.fps, self.size, self.scenes = fps, size, scenes
         self.num_cuts, self.num_short_scenes = 0, 0
         self.load_options = [fps, size]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from genai.core.batch import batch_ranges
 from genai.core.cache import cache_dir
 from genai.core.data import PackedDataset, Source
+from genai.core.energy import Energy, EnergyMeter, energy_of
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
 from genai.core.place import find_place
@@ -92,6 +93,7 @@ class EvalContext:
         problems: file of programming problems; ``None``: those of genai.
         plugins: packages besides genai whose classes are allowed.
         notes: what ``note`` has printed.
+        sampling_energy: what ``samples`` has used, in all processes.
     """
 
     model: Model
@@ -104,6 +106,7 @@ class EvalContext:
     problems: Path | None = None
     plugins: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
+    sampling_energy: Energy = field(default_factory=Energy)
     _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
     @cached_property
@@ -138,6 +141,11 @@ class EvalContext:
             return {"": (trained + held_out, "all combinations")}
         return {"": (trained, "trained combinations"), "_held_out": (held_out, "held-out combinations")}
 
+    @property
+    def num_samples(self) -> int:
+        """Number of samples that ``samples`` has made."""
+        return sum(map(len, self._sample_cache.values()))
+
     def note(self, text: str) -> None:
         """Print a line on standard error, once."""
         if text not in self.notes:
@@ -156,13 +164,15 @@ class EvalContext:
         model, options = self.model.parts["ckpt"], {**defaults, **self.options}
         key = (*prompts, repr(defaults))
         if key not in self._sample_cache:
-            place, batches = find_place(), list[list[Any]]()
+            place, batches, meter = find_place(), list[list[Any]](), EnergyMeter(str(model.method.device))
             ranges = share_of(place, [*batch_ranges(len(prompts), self.batch)])
             with ProgressBar("samples", sum(map(len, ranges))) as bar:
                 for rows in ranges:
                     batch_prompts, seed = prompts[rows.start : rows.stop], self.seed + rows.start
                     batches.append(model.sample(batch_prompts, seed=seed, batch=self.batch, **options))
                     bar.step(len(rows))
+            joules = gather_shares(place, [meter.joules() / max(1, len(batches))] * len(batches))
+            self.sampling_energy += energy_of(sum(joules), meter.how)
             self._sample_cache[key] = [sample for batch in gather_shares(place, batches) for sample in batch]
         return self._sample_cache[key]
 

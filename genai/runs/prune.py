@@ -16,7 +16,10 @@ from genai.runs.run import Run
 
 Kind = Literal["runs", "samples", "cache", "leftovers"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-RUN_FILES = {"config.yaml", "record.json", "metrics.csv", "metrics.json", "mlflow_run_id", ".lock"}
+RUN_FILES = {
+    "config.yaml", "record.json", "metrics.csv", "metrics.json", "mlflow_run_id", ".lock", "data_card.md",
+    "data_card.json",
+}  # fmt: skip
 RUN_FOLDERS = {"checkpoints", "previews", "tensorboard", "profile"}
 """Files and folders that a run writes. A folder with others is left alone: they are its user's."""
 RECIPE = re.compile(r"[0-9]{3,}\.json")

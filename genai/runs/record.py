@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
+from genai.core.energy import Energy
 from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
@@ -126,6 +127,7 @@ class RunRecord:
         devices: processes on all machines.
         job: id of the job on a cluster, which finds the run when it is started again.
         base: the model that ``init_from=`` named.
+        energy: of training, without the preparation of its data; of all starts.
         warnings: what the run said about its losses, the newest last.
         license, scores, adapters: of an exported model.
     """
@@ -156,6 +158,7 @@ class RunRecord:
     total_steps: int | None = None
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    energy: Energy | None = None
     job: str | None = None
     base: BaseRecord | None = None
     warnings: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from genai.core.device import peak_memory_mb
+from genai.core.energy import Energy
 from genai.core.errors import NonFiniteOutput, RunError
 from genai.core.missing_ranks import is_group_error
 from genai.core.process_group import reduce_max
@@ -78,6 +80,7 @@ class TrainingLoop(Callback):
         self.last_saved_step = self.last_preview_step = -1
         self.val_loss = math.nan  # of the latest validation
         self.base_val_loss: float | None = None
+        self.previous_energy = Energy()
         self.signal: int | None = None
         self.is_saving = self.has_warned = self.has_warned_overfit = self.has_started = False
         self.handlers: dict[int, Any] = {}
@@ -103,6 +106,7 @@ class TrainingLoop(Callback):
         self.checkpoint_every.start(now, first=10)
         pending_metrics = module.pending_metrics
         if trainer.is_global_zero:
+            self.previous_energy = self.run.record.energy or Energy()
             step = module.step - (pending_metrics is not None)
             self.logs = RunLogger(self.run.folder, step, self.logger, module.log_prefixes)
             self.progress.start(module)
@@ -305,6 +309,7 @@ class TrainingLoop(Callback):
         if trainer.is_global_zero:
             values: dict[str, Any] = {"steps": module.step, "total_steps": module.lr_schedule.total}
             values |= {"seconds": round(module.seconds, 3), "cpu_seconds": round(module.cpu_seconds, 3)}
+            values["energy"] = asdict(self.previous_energy + module.energy)
             self.saver.when_saved(partial(self.run.write_record, **values))
 
     def _finish_saves(self, wait: bool) -> None:

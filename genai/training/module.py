@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from genai.core.batch import Batch
 from genai.core.data import PackedDataset
+from genai.core.energy import Energy, EnergyMeter, energy_of
 from genai.core.errors import RunError
 from genai.core.loader import RankBatches, TrainBatches, train_loader
 from genai.core.seeding import seed_noise
@@ -45,6 +46,7 @@ class TrainingModule(LightningModule):
         header: of the checkpoints; its values that change in training are set when one is saved.
         step: number of optimizer steps so far.
         seconds, cpu_seconds: time of training so far, including validation and previews.
+        energy: of all processes since this start, as of the last ``sum_cpu_seconds``.
         step_metrics: metrics of the latest step, by name.
         between_steps: false while only some of the networks have been updated in a step.
         best_val_loss: lowest validation loss so far.
@@ -70,11 +72,13 @@ class TrainingModule(LightningModule):
         self.step, self.best_val_loss = 0, float("inf")
         self.previous_seconds = self.previous_cpu_seconds = self._cpu_seconds_of_others = 0.0
         self.step_metrics: dict[str, float] = {}
+        self.energy = Energy()
         self._loss_names: set[str] = set()
         self.between_steps = True
         self.pending_metrics: dict[str, float] | None = None
         self._optimizers, self._train, self._val = optimizers, train, val
         self._start_times: tuple[float, float] | None = None
+        self._energy_meter: EnergyMeter | None = None
 
     # -- Lightning hooks
 
@@ -97,6 +101,7 @@ class TrainingModule(LightningModule):
     def on_train_start(self) -> None:
         if self._start_times is None:
             self._start_times = (time.monotonic(), time.process_time())
+            self._energy_meter = EnergyMeter(str(self.device))
 
     def training_step(self, batch: Batch | list[Batch], batch_index: int) -> None:
         """Make one optimizer step for every network; with virtual ranks, on their batches."""
@@ -170,12 +175,17 @@ class TrainingModule(LightningModule):
         return time.process_time() - self._start_times[1] if self._start_times else 0.0
 
     def sum_cpu_seconds(self) -> None:
-        """Count the CPU seconds of all processes."""
-        own = torch.tensor(self._own_cpu_seconds, device=self.device)
-        self._cpu_seconds_of_others = float(self._reduce(own, "sum") - own)
+        """Count the CPU seconds, and the energy since this start, of all processes."""
+        meter = self._energy_meter
+        own = torch.tensor([self._own_cpu_seconds, meter.joules() if meter else 0.0], device=self.device)
+        seconds, joules = self._reduce(own, "sum").tolist()
+        self._cpu_seconds_of_others = seconds - float(own[0])
+        self.energy = energy_of(joules, meter.how) if meter else Energy()
 
     def average_step_metrics(self) -> None:
         """Average the losses of the latest step over all processes; those of other steps are of this one alone."""
+        if self._energy_meter:
+            self._energy_meter.joules()  # before a counter begins again twice
         if self.trainer.world_size > 1 and self._virtual_ranks.count == 1:
             names = sorted(self._loss_names)
             values = torch.tensor([self.step_metrics[name] for name in names], device=self.device)

@@ -1,5 +1,6 @@
 """Report of a run: its config and record on disk, the table at its start, the lines at its end."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from genai.core.place import job_id
 from genai.core.terminal import one_line
 from genai.data.origin import data_license, data_name
 from genai.inference.base import describe_base
+from genai.inference.data_card import data_card, format_data_card
 from genai.inference.known_prompts import count_prompts
 from genai.inference.model import count_parameters
 from genai.methods.base import Method
@@ -42,10 +44,13 @@ def _plugins_word(plugins: Sequence[str]) -> str:
 
 
 def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
-    """Write config, data, hardware and versions; for a resumed run only after its first step."""
+    """Write config, data card, data, hardware and versions; for a resumed run only after its first step."""
     config = setup.config
     text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
     write_file(run.folder / "config.yaml", text, run.folder)
+    card = data_card(setup.source)
+    write_file(run.folder / "data_card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n", run.folder)
+    write_file(run.folder / "data_card.md", format_data_card(card), run.folder)
     now = datetime.now().isoformat(timespec="microseconds")
     source = setup.settings.init_from
     base = setup.base or (describe_base(source, setup.checkpoint) if source else None)
@@ -145,7 +150,8 @@ def print_result(
 ) -> None:
     """Print the result of the run and the command that samples from it; ``val_loss`` is the latest."""
     record = run.record
-    print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s)")
+    energy = f", {record.energy}" if record.energy else ""
+    print(f"finished {step} steps in {record.seconds:.0f} s ({record.cpu_seconds:.0f} CPU s{energy})")
     if best := record.best:
         print(f"best      {shell_path(run.best)}  (step {best.step}, val_loss {best.val_loss:.4f})")
         if best.step < step and val_loss > best.val_loss:

@@ -14,6 +14,7 @@ from genai.core.batch import PairBatch, PromptBatch
 from genai.core.cache import cache_dir
 from genai.core.data import FirstItems, PackedDataset, Source
 from genai.core.device import DeviceConfig
+from genai.core.energy import co2_factor
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_memory
@@ -91,6 +92,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
+    co2_factor()
 
     def check_resumed(state: dict[str, Any], num_bytes: int) -> None:
         check_same_model(config.values, CheckpointHeader.read(state))

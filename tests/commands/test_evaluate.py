@@ -69,6 +69,9 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert best
     assert figures["val_loss"]["value"] == pytest.approx(best.val_loss, rel=1e-6)
     assert figures["perplexity"]["value"] == pytest.approx(math.exp(best.val_loss))
+    energy = report.pop("energy")
+    assert energy["samples"] == 6 and energy["kwh_per_1000_samples"] == pytest.approx(energy["kwh"] / 6 * 1000)
+    assert energy["kwh"] > 0 and energy["how"]
     assert report == json.loads((newest().folder / "metrics.json").read_text())
     assert (report["n"], report["seed"], report["step"], report["weights"]) == (6, 3, 4, "ema")
     assert report["options"]["length"] == 40 and report["options"]["temperature"] == 0.5
@@ -76,7 +79,7 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report["checkpoint_sha256"] in Path(f"{report['checkpoint']}.sha256").read_text()
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()[1:]] == list(figures)
-    assert "metrics.json" in err and "step 4" in err
+    assert "metrics.json" in err and "step 4" in err and "energy of 6 samples: " in err
 
 
 def test_some_figures_do_not_take_the_place_of_all(here: Path) -> None:
@@ -94,6 +97,7 @@ def test_some_figures_do_not_take_the_place_of_all(here: Path) -> None:
 def test_the_world(here: Path) -> None:
     report = genai.measure("modality=image", "n=4", "steps=2", "guidance=1", "out=figures/world.json")
     assert report["metrics"].keys() >= WORLD  # and the former names
+    assert report.pop("energy")["samples"] == 8
     assert report == json.loads((here / "figures" / "world.json").read_text())
     assert report["metrics"]["fulfilment"]["reference"] > 0.5
 

@@ -226,7 +226,10 @@ def test_a_resume_that_fails_leaves_the_record_as_it_was(small: list[str], monke
 
 def test_a_finished_run_is_extended_and_says_so(small: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     run = run_to(small, "steps=6")
+    first = run.record.energy
     extended = go_on(run, "steps=9")
+    total = extended.record.energy
+    assert first and total and total.kwh > first.kwh > 0 and total.co2e_kg > first.co2e_kg > 0
     assert extended.folder == run.folder
     assert "resuming from step 6" in capfd.readouterr().out
     assert [row["step"] for row in rows(extended)] == [str(step) for step in range(1, 10)]
