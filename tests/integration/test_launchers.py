@@ -16,6 +16,7 @@ from genai.runs.run import Run, all_runs
 from tests.conftest import ROOT
 from tests.integration.test_distributed import assert_same_curve
 from tests.integration.test_resume import KINDS, assert_same_state, rows, run_to, wait_for_steps
+from tests.stubs import decoded_files
 
 pytestmark = pytest.mark.slow
 MPI_SIZES = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
@@ -154,23 +155,22 @@ def test_two_agents_start_again_together(small: list[str], tmp_path: Path) -> No
     assert [each.folder for each in all_runs(tmp_path / "runs")] == [run.folder] and run.record.finished
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_processes_share_the_samples(trained: Callable[[str], Path], tmp_path: Path) -> None:
     words = [f"ckpt={trained('image')}", "n=10", "batch=2", "steps=2", "device=cpu", "prompt=a red circle"]
     (alone,) = ends([start([*words, "out=alone"], tmp_path, command="sample")])
     shared = ends([start([*words, "out=shared"], tmp_path, command="sample", **mpirun(rank)) for rank in range(2)])
     assert [code for code, _ in [alone, *shared]] == [0, 0, 0], shared
-    assert files(tmp_path / "alone") == files(tmp_path / "shared") and len(files(tmp_path / "alone")) == 21
+    assert (
+        decoded_files(tmp_path / "alone") == decoded_files(tmp_path / "shared")
+        and len(decoded_files(tmp_path / "alone")) == 21
+    )
     assert "10 samples in shared/" in shared[0][1] and not shared[1][1]
     for name in ("003.json", "004.png", "sheet.png"):  # what a killed command had not written
         (tmp_path / "shared" / name).unlink()
     changed = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared").glob("*.png")}
     shared = ends([start([*words, "out=shared"], tmp_path, command="sample", **mpirun(rank)) for rank in range(2)])
     assert [code for code, _ in shared] == [0, 0], shared
-    assert files(tmp_path / "alone") == files(tmp_path / "shared")
+    assert decoded_files(tmp_path / "alone") == decoded_files(tmp_path / "shared")
     assert {path.name for path, time_ns in changed.items() if path.stat().st_mtime_ns != time_ns} == {
         "002.png",
         "003.png",
