@@ -38,7 +38,10 @@ def decoded(content: bytes) -> bytes:
         path.write_bytes(content)
         if suffix in (".wav", ".flac", ".ogg"):
             return Sound.read(path).samples.tobytes()
-        return Clip.read(path).frames.tobytes() if suffix == ".mp4" else b"".join(_frames(path))
+        if suffix == ".mp4":
+            clip = Clip.read(path, sound=True)
+            return clip.frames.tobytes() + (clip.sound.samples.tobytes() if clip.sound else b"")
+        return b"".join(_frames(path))
 
 
 def _frames(path: Path) -> Iterator[bytes]:
@@ -162,6 +165,8 @@ class ClipModality:
 
     def pack(self, split: Split, cache: Path) -> PackedClips:
         return PackedClips(split)
+
+    pack_split = pack
 
 
 class ClipSource(Source):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, IterableSource, Partition, held_out
+from genai.core.data import Example, IterableSource, Partition, held_out, unreadable_folders
 from genai.core.errors import UserError, join_names
 from genai.data.media_readers import MediaReader
 from genai.data.parquet_rows import ParquetGroup, list_groups
@@ -50,7 +50,7 @@ class ParquetMedia(IterableSource):
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
-        files, _ = find_texts(self.path, (".parquet",), item_name="Parquet file")
+        files, errors = find_texts(self.path, (".parquet",), item_name="Parquet file")
         options = (self.val_fraction, self.column, self.caption_column, self.reader.options)
         return [
             Partition(
@@ -60,10 +60,13 @@ class ParquetMedia(IterableSource):
             )
             for file in files
             for group in list_groups(file)
-        ]
+        ] + unreadable_folders(errors)
 
     def _read(self, group: ParquetGroup, is_val: bool) -> Iterator[Example | UserError]:
         """Yield the examples of one split in a group of rows."""
+        for name in (self.column, self.caption_column):
+            if name and name not in group.columns:
+                raise UserError(f"{group.file} has no column '{name}'. It has: {join_names(group.columns)}.")
         column = self._find_column(group, self.column, self.reader.columns)
         caption_column = self._find_column(group, self.caption_column, CAPTION_COLUMNS)
         if column is None:
@@ -81,14 +84,22 @@ class ParquetMedia(IterableSource):
                         yield UserError(f"{place}: the column '{column}' holds no file.")
                 elif held_out(content, self.val_fraction) == is_val:
                     media = self.reader.read_content(content, suffix, place)
-                    caption = "" if caption_column is None else str(row[caption_column])
-                    yield media if isinstance(media, UserError) else Example(media, " ".join(caption.split()))
+                    caption = "" if caption_column is None else _caption(row[caption_column])
+                    yield media if isinstance(media, UserError) else Example(media, caption)
         except UserError as error:
             yield error
 
     def _find_column(self, group: ParquetGroup, name: str | None, names: Sequence[str]) -> str | None:
         """Return the column with a name, or the first with a usual one; ``None`` if there is none."""
         return next((each for each in ([name] if name else names) if each in group.columns), None)
+
+
+def _caption(value: Any) -> str:
+    """Return the prompt in a cell: a text, a whole number, or the first of a list of texts; else ""."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+    return " ".join(str(value).split()) if is_plain else ""
 
 
 def _file_of(value: Any) -> tuple[bytes, str]:

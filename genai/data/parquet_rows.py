@@ -69,7 +69,7 @@ def list_groups(file: Path) -> list[ParquetGroup]:
         status, columns, first = file.stat(), tuple(table.schema_arrow.names), 1
         groups = list[ParquetGroup]()
         for number in range(table.metadata.num_row_groups):
-            stamp = f"{file.name} {status.st_size} {status.st_mtime_ns} {number}"
+            stamp = f"{file.absolute()} {status.st_size} {status.st_mtime_ns} {number}"
             groups.append(ParquetGroup(file, number, first, columns, stamp))
             first += table.metadata.row_group(number).num_rows
         return groups

@@ -119,8 +119,9 @@ class PartitionWriter:
         for number, first in enumerate(examples):
             content_hash = cache_key(partition.stamp, self.key, split, number)
             packing = _ShardExamples(partition.name, first, examples, content_hash, self._byte_ratio(first.media))
+            before = set(folder.glob("*.sums"))
             packed = self.modality.pack(packing, folder)
-            yield _describe_shard(folder, content_hash, len(packed))
+            yield _describe_shard(set(folder.glob("*.sums")) - before, folder, content_hash, len(packed))
 
     def _byte_ratio(self, media: Any) -> float:
         """Return how many bytes of a shard one byte of media becomes, about."""
@@ -170,8 +171,12 @@ class _ShardExamples(Split):
         super().__init__(name, SHARD_ITEMS, lambda index: first, content_hash)
         object.__setattr__(self, "_examples", chain([first], rest))
         object.__setattr__(self, "_byte_ratio", byte_ratio)
+        object.__setattr__(self, "_is_read", False)
 
     def __iter__(self) -> Iterator[Example]:
+        if self._is_read:  # type: ignore[attr-defined]
+            raise RunError(f"{self.name}: a shard could not be written; is the disk full?")
+        object.__setattr__(self, "_is_read", True)
         num_bytes = 0.0
         examples: Iterator[Example] = self._examples  # type: ignore[attr-defined]
         for example in examples if isinstance(self[0].media, str) else islice(examples, SHARD_ITEMS):
@@ -211,10 +216,9 @@ def _first_examples(partitions: Sequence[Partition]) -> Split:
     return Split("train", len(examples), examples.__getitem__, content_hash)
 
 
-def _describe_shard(folder: Path, content_hash: str, items: int) -> Shard:
-    """Describe the entry of the cache's format that is new in a folder. Raises ``RunError`` if there is none."""
-    entries = sorted(folder.glob("*.sums"), key=lambda file: file.stat().st_mtime_ns)
-    if not entries:
-        raise RunError(f"cannot write in {folder}: is its disk full?")
-    files = [PackedFile(name, *content) for name, content in read_sums(entries[-1].with_suffix("")).items()]
+def _describe_shard(entries: set[Path], folder: Path, content_hash: str, items: int) -> Shard:
+    """Describe the shard with the sums ``entries``, which have to be one. Raises ``RunError`` if there is none."""
+    if len(entries) != 1:
+        raise RunError(f"cannot write in {folder}: is its disk full? The same words go on when there is room.")
+    files = [PackedFile(name, *content) for name, content in read_sums(entries.pop().with_suffix("")).items()]
     return Shard(folder.name, content_hash, items, files)

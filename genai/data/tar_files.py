@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, IterableSource, Partition, held_out
+from genai.core.data import Example, IterableSource, Partition, held_out, unreadable_folders
 from genai.core.errors import UserError, short_text
 from genai.core.files import MAX_BYTES, check_file
 from genai.core.plain_data import parse_json
@@ -43,15 +43,15 @@ class TarFiles(IterableSource):
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
-        files, _ = find_texts(self.path, (".tar",), item_name="tar file")
+        files, errors = find_texts(self.path, (".tar",), item_name="tar file")
         return [
             Partition(
                 file.name,
-                cache_key("tar", file.name, *_size_and_time(file), self.val_fraction, self.reader.options),
+                cache_key("tar", str(file.absolute()), *_size_and_time(file), self.val_fraction, self.reader.options),
                 {split: partial(self._read, file, split == "val") for split in ("train", "val")},
             )
             for file in files
-        ]
+        ] + unreadable_folders(errors)
 
     def _read(self, file: Path, is_val: bool) -> Iterator[Example | UserError]:
         """Yield the examples of one split in a file."""
@@ -99,13 +99,13 @@ def _read_groups(file: Path, reader: MediaReader) -> Iterator[tuple[str, dict[st
             archive.members = []  # type: ignore[attr-defined]  # otherwise it keeps all of them
             folder, _, base = member.name.rpartition("/")
             stem, _, rest = base.partition(".")
-            if not member.isfile() or not stem:  # links and devices are passed over
+            if not member.isfile() or member.issparse() or not stem:  # links, devices, and what is larger than it is
                 continue
             if (key := f"{folder}/{stem}") != name and name:
                 yield name.lstrip("/"), contents
                 contents = {}
             name, suffix = key, f".{rest.lower()}"
-            if member.size <= limits.get(suffix, -1):
+            if member.size + sum(map(len, contents.values())) <= limits.get(suffix, -1):
                 stream = archive.extractfile(member)
                 contents[suffix] = stream.read() if stream else b""
     if name:

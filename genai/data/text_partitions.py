@@ -45,7 +45,7 @@ class TextRange:
     def stamp(self) -> str:
         """Changes when the file does."""
         status = self.file.stat()
-        return f"{self.file.name} {status.st_size} {status.st_mtime_ns} {self.start} {self.stop}"
+        return f"{self.file.absolute()} {status.st_size} {status.st_mtime_ns} {self.start} {self.stop}"
 
     @property
     def num_bytes(self) -> int:

@@ -170,9 +170,12 @@ def unused_folders(folder: Path) -> list[Path]:
     names = set()
     for path in folder.glob("*.ckpt"):
         try:
+            with open_file(path) as file:
+                if file.read(1) != b"{":  # a whole file
+                    continue
             names.add(read_manifest(path).folder)
-        except UserError:  # it is a whole file, or damaged and so of no use
-            continue
+        except (UserError, OSError):  # it cannot be read now: which folder it names is not known
+            return []
     folders = (path for path in folder.iterdir() if FOLDER_NAME.fullmatch(path.name) and path.name not in names)
     return [path for path in folders if path.is_dir() and not path.is_symlink()]
 
@@ -203,7 +206,7 @@ def checkpoint_bytes(path: Path) -> int:
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest; the files that it names are not looked at. Raises ``CorruptCheckpoint``."""
     try:
-        values = parse_json(read_bytes(path, "config"), str(path))
+        values = parse_json(read_bytes(path, "index"), str(path))
         if not isinstance(values, dict) or values.get("format") != MANIFEST_FORMAT:
             raise UserError(f"{path} is no manifest of format {MANIFEST_FORMAT}.")
         step = validate_value(values.get("step"), Count, "step")
@@ -235,8 +238,10 @@ def load_shards(path: Path) -> dict[str, Any]:
         digest = file_hash(path)
         try:
             return _load_shards(path)
-        except CorruptCheckpoint:
+        except (UserError, OSError) as error:
             if not reads_left or file_hash(path) == digest:
+                if isinstance(error, OSError):
+                    raise CorruptCheckpoint(f"{path} cannot be read: {error.strerror or error}.") from error
                 raise
     raise AssertionError
 

@@ -42,7 +42,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["modality=image", "data=text_folder"], "Image does not fit TextFolder.*Choose data= among .*world"),
         (
             ["data=world"],
-            "data=world does not exist for modality=text. There are: chat, preferences, stdlib, tasks, text_folder",
+            "data=world does not exist for modality=text. There are: chat, preferences, prepared, stdlib, tasks",
         ),
         (["data=image_folder"], "Text does not fit ImageFolder.*stdlib, tasks, text_folder"),
         (["data=stdlib"], "Stdlib has no such option.*data=text_folder has it"),
