@@ -173,7 +173,7 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
         batches = gather_shares(
             place,
             [
-                (None if is_new else _read_batch(model, request, rows, folder))
+                (None if is_new else _read_batch(model, request, labeler, rows, folder))
                 or _write_batch(model, settings, request, labeler, rows, folder)
                 for rows in ranges
             ],
@@ -191,7 +191,9 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
         print(note, file=sys.stderr, flush=True)
 
 
-def _read_batch(model: "Model", request: _Request, rows: range, folder: Path) -> list[tuple[str, Any]] | None:
+def _read_batch(
+    model: "Model", request: _Request, labeler: Labeler, rows: range, folder: Path
+) -> list[tuple[str, Any]] | None:
     """Return what ``_write_batch`` has written in an earlier start with the same recipes; ``None``: not all of it."""
     from genai.inference.provenance import read_recipe
 
@@ -201,11 +203,9 @@ def _read_batch(model: "Model", request: _Request, rows: range, folder: Path) ->
         try:
             recipe = read_recipe(folder / f"{number:03d}.json", folder)
             files = [path for path in folder.glob(f"{number:03d}.*") if path.suffix not in (".json", MANIFEST_SUFFIX)]
-            if (
-                replace(recipe, media_sha256="", label="")
-                != recipes.make_recipe(model, batch, item, request.options, request.init)
-                or len(files) != 1
-            ):
+            expected = recipes.make_recipe(model, batch, item, request.options, request.init)
+            is_same = replace(recipe, media_sha256="", label="") == expected and recipe.label == labeler.kind
+            if not is_same or len(files) != 1:
                 return None
             samples.append((batch[item].prompt, model.modality.media.read(files[0])))
         except UserError:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 MIN_SECONDS, MAX_SECONDS = 60.0, 24 * 3600.0
 """Seconds for which a left-over temporary file stays: that of an ended process of this machine, and any other."""
 _TEMPORARY = ".making-"
+_CHECKED: set[tuple[Any, ...]] = set()
+"""Files that this process has hashed, with their sizes and times."""
 
 
 def cache_dir() -> Path:
@@ -165,10 +167,12 @@ def _fits(path: Path, suffixes: Sequence[str]) -> bool:
             with open_file(path.with_suffix(suffix)) as file:
                 status = os.fstat(file.fileno())
                 content, stamp = sums[suffix][:2], sums[suffix][2:]
-                if status.st_size != content[0] or stamp != _stamp(status):
+                state = (path.with_suffix(suffix), status.st_size, *_stamp(status), *content)
+                if state not in _CHECKED and (status.st_size != content[0] or stamp != _stamp(status)):
                     if [status.st_size, _digest(file)] != content:
                         raise UserError("it has changed")
                     sums[suffix], is_new = [*content, *_stamp(status)], True
+                    _CHECKED.add(state)  # the sums may be on a disk that cannot be written
         if is_new:  # copied from elsewhere, or of an earlier version
             with suppress(OSError):
                 write_file(_sums_file(path), json.dumps(sums) + "\n")

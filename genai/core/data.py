@@ -90,7 +90,7 @@ class Partition:
     read: "Mapping[str, Callable[[], Iterator[Example | UserError]]]"
 
 
-def unreadable_folders(errors: "Sequence[str]") -> list[Partition]:
+def error_partitions(errors: "Sequence[str]") -> list[Partition]:
     """Return a partition that has no examples, but the errors about folders, so that they are counted."""
     read = {"train": lambda: iter(map(UserError, errors))}
     return [Partition("folders", " ".join(errors), read)] if errors else []

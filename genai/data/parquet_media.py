@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, IterableSource, Partition, held_out, unreadable_folders
+from genai.core.data import Example, IterableSource, Partition, error_partitions, held_out
 from genai.core.errors import UserError, join_names
 from genai.data.media_readers import MediaReader
 from genai.data.parquet_rows import ParquetGroup, list_groups
@@ -60,7 +60,7 @@ class ParquetMedia(IterableSource):
             )
             for file in files
             for group in list_groups(file)
-        ] + unreadable_folders(errors)
+        ] + error_partitions(errors)
 
     def _read(self, group: ParquetGroup, is_val: bool) -> Iterator[Example | UserError]:
         """Yield the examples of one split in a group of rows."""

@@ -3,14 +3,15 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def _lock_folder(folder: Path, wait: bool) -> Iterator[None]:
 
     is_new = not folder.exists()
     make_folder(folder)
+    is_waiting = False
     while True:
         try:
             lock = lock_file(folder / LOCK)
@@ -96,12 +98,16 @@ def _lock_folder(folder: Path, wait: bool) -> Iterator[None]:
         except Timeout:
             if not wait:
                 raise UserError(f"{folder} is being prepared by another process.") from None
+            if not is_waiting:
+                print(f"waiting for another process, which prepares {folder}", file=sys.stderr, flush=True)
+            is_waiting = True
             time.sleep(LOCK_INTERVAL)
     try:
         yield
     finally:
         lock.release()
-        (folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            (folder / LOCK).unlink()
         if is_new and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -128,7 +134,7 @@ def _prepare_partitions(
         ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in active_children():  # after an error or Ctrl-C, those that still work
+        for process in list((pool._processes or {}).values()):  # after an error or Ctrl-C, those that still work
             process.terminate()
 
 

@@ -2,13 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from genai.core.cache import cache_dir, cache_key
+from genai.core.cache import MAX_SECONDS, cache_dir, cache_key
 from genai.core.errors import UserError, short_text
 from genai.core.files import MAX_BYTES, make_folder, temporary_path
 from genai.core.filesystem import replace_file
@@ -57,15 +58,27 @@ class RemoteShards(ShardFolder):
         """Return the folder that has copies of the files of a shard. Raises ``UserError`` if one cannot be copied."""
         folder = self.path / shard.folder
         if find_problem(folder, shard):
+            with self._lock(shard):
+                self._fetch(shard, folder)
+        with suppress(OSError):
+            os.utime(_sums(folder, shard))  # the oldest copies are removed first
+        return folder
+
+    def _lock(self, shard: Shard) -> Any:
+        """Return a lock, so that of several processes one copies the shard, and the others find it."""
+        from filelock import FileLock
+
+        make_folder(self.path)
+        return FileLock(self.path / f".{shard.files[0].name}.lock")
+
+    def _fetch(self, shard: Shard, folder: Path) -> None:
+        if find_problem(folder, shard):
             self._free_space(shard)
             for file in shard.files:
                 self._copy(f"{shard.folder}/{file.name}", file.size)
             self._copy(f"{shard.folder}/{_sums(folder, shard).name}", MAX_BYTES["line"])
             if problem := find_problem(folder, shard):
                 raise UserError(f"{self.address}: {problem}")
-        with suppress(OSError):
-            os.utime(_sums(folder, shard))  # the oldest copies are removed first
-        return folder
 
     def prefetch(self, shards: Sequence[Shard]) -> None:
         """Copy shards in a thread; an error shows when they are needed."""
@@ -101,7 +114,11 @@ class RemoteShards(ShardFolder):
         return path
 
     def _free_space(self, shard: Shard) -> None:
-        """Remove the oldest copies if those of a new shard do not fit into ``cache_gb``."""
+        """Remove the oldest copies if a new shard does not fit into ``cache_gb``, but none that is needed now."""
+        for file in self.path.glob("part-*/.*.tmp"):  # of a process that was killed
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > MAX_SECONDS:
+                    file.unlink()
         if self.max_bytes is None:
             return
         copies = sorted((sums.stat().st_mtime, sums) for sums in self.path.glob("part-*/*.sums"))
@@ -110,9 +127,12 @@ class RemoteShards(ShardFolder):
         for _, sums in copies:
             if num_bytes <= 0:
                 return
+            if sums.stem in self._requested:
+                continue
             num_bytes -= sizes[sums]
             for file in (sums, *sums.parent.glob(f"{_stem(sums)}.*")):  # what is not listed in sums is not used
-                file.unlink(missing_ok=True)
+                with suppress(OSError):  # Windows removes no file that is mapped
+                    file.unlink()
 
 
 def _sums(folder: Path, shard: Shard) -> Path:

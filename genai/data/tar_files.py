@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from annotated_types import Gt, Lt
 
 from genai.core.cache import cache_key
-from genai.core.data import Example, IterableSource, Partition, held_out, unreadable_folders
+from genai.core.data import Example, IterableSource, Partition, error_partitions, held_out
 from genai.core.errors import UserError, short_text
 from genai.core.files import MAX_BYTES, check_file
 from genai.core.plain_data import parse_json
@@ -51,7 +51,7 @@ class TarFiles(IterableSource):
                 {split: partial(self._read, file, split == "val") for split in ("train", "val")},
             )
             for file in files
-        ] + unreadable_folders(errors)
+        ] + error_partitions(errors)
 
     def _read(self, file: Path, is_val: bool) -> Iterator[Example | UserError]:
         """Yield the examples of one split in a file."""

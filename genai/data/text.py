@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
 
-from genai.core.data import Example, Partition, Split, SplitSource
+from genai.core.data import Example, Partition, Split, SplitSource, error_partitions
 from genai.core.errors import UserError
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
@@ -87,8 +87,9 @@ class TextFolder(SplitSource):
 
         Then each document is held out or not by its own hash, and large text files are cut into several documents.
         """
-        files, _ = self.files()
-        return text_partitions(files, self.field, self.documents, self.val_fraction, self.personal)
+        files, errors = self.files()
+        parts = text_partitions(files, self.field, self.documents, self.val_fraction, self.personal)
+        return [*parts, *error_partitions(errors)]
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:

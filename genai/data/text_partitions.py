@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from genai.core.cache import cache_key
 from genai.core.data import Example, Partition, held_out
-from genai.core.errors import UserError
+from genai.core.errors import UserError, join_names
 from genai.core.files import MAX_BYTES, open_file
 from genai.data.parquet_rows import ParquetGroup, list_groups
 from genai.data.personal_filter import PersonalFilter, PersonalMode
@@ -59,20 +60,19 @@ class TextRange:
             field: field of a JSON object that holds the text.
             documents: ``files`` or ``lines``, the documents of a text file.
         """
-        is_table = self.file.suffix.lower() == ".jsonl"
-        try:
-            if self.is_whole and not is_table:
+        if self.is_whole and self.file.suffix.lower() != ".jsonl":
+            try:
                 yield from read_documents(self.file, field, documents)
-            elif is_table:
-                for place, line in _read_lines(self):
-                    if line.strip():
-                        yield _document(line, field, f"{self.file}, byte {place:,}")
-            elif documents == "lines":
-                yield from (line.strip() for _, line in _read_lines(self))
-            else:
-                yield from _join_lines(line for _, line in _read_lines(self))
-        except UserError as error:
-            yield error
+            except UserError as error:
+                yield error
+            return
+        lines = _read_lines(self)
+        if self.file.suffix.lower() == ".jsonl":
+            yield from (_document(line, field, self.file, place) for place, line in lines if line)
+        elif documents == "lines":
+            yield from (line if isinstance(line, UserError) else line.strip() for _, line in lines)
+        else:
+            yield from _join_lines(line for _, line in lines)
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,10 @@ class TextRows:
         try:
             for _, row in self.group.read([field]):
                 yield str(row[field] or "")
-        except (UserError, KeyError) as error:
-            yield UserError(str(error))
+        except KeyError:
+            yield UserError(f"{self.group.file} has no column '{field}'. It has: {join_names(self.group.columns)}.")
+        except UserError as error:
+            yield error
 
 
 def text_partitions(
@@ -176,34 +178,53 @@ def _read_split(
             yield Example(Document(text))
 
 
-def _read_lines(text_range: TextRange) -> Iterator[tuple[int, str]]:
-    """Yield the place and the text of each line. Raises ``UserError`` for one that cannot be read."""
+def _read_lines(text_range: TextRange) -> Iterator[tuple[int, str | UserError]]:
+    """Yield the place and the text of each line, or why it cannot be read."""
     limit = MAX_BYTES["sample"]
-    with open_file(text_range.file) as file:
+    try:
+        file = open_file(text_range.file)
+    except UserError as error:
+        yield text_range.start, error
+        return
+    with file:
         file.seek(max(0, text_range.start - 1))
         if text_range.start:
-            file.readline(limit)  # the line that begins before belongs to the range before
+            _skip_line(file, limit)  # the line that begins before belongs to the range before
         while (place := file.tell()) < text_range.stop and (line := file.readline(limit)):
+            where = f"{text_range.file}, byte {place:,}"
             if len(line) == limit and not line.endswith(b"\n"):
-                raise UserError(f"{text_range.file}, byte {place:,}: a line has more than {limit:,} bytes.")
+                _skip_line(file, limit)
+                yield place, UserError(f"{where}: a line has more than {limit:,} bytes.")
+                continue
             try:
-                text = line.decode("utf-8-sig" if place == 0 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{text_range.file}, byte {place:,}: it is not UTF-8.") from error
-            yield place, text
+                yield place, line.decode("utf-8-sig" if place == 0 else "utf-8")
+            except UnicodeDecodeError:
+                yield place, UserError(f"{where}: the line is not UTF-8.")
 
 
-def _document(line: str, field: str, place: str) -> str | UserError:
+def _skip_line(file: IO[bytes], limit: int) -> None:
+    """Read up to the end of a line, a part at a time."""
+    while (part := file.readline(limit)) and not part.endswith(b"\n"):
+        pass
+
+
+def _document(line: str | UserError, field: str, file: Path, place: int) -> str | UserError:
+    """Return the text of a line of JSON; "" for an empty one."""
+    if isinstance(line, UserError) or not line.strip():
+        return line
     try:
-        return json_field(line, field, place)
+        return json_field(line, field, f"{file}, byte {place:,}")
     except UserError as error:
-        return error
+        return UserError(str(error).replace("the file is skipped", "the line is left out"))
 
 
-def _join_lines(lines: Iterator[str]) -> Iterator[str]:
-    """Yield documents of about ``DOCUMENT_BYTES``."""
+def _join_lines(lines: Iterator[str | UserError]) -> Iterator[str | UserError]:
+    """Yield documents of about ``DOCUMENT_BYTES``, and errors as they are."""
     parts, size = list[str](), 0
     for line in lines:
+        if isinstance(line, UserError):
+            yield line
+            continue
         parts.append(line)
         size += len(line)
         if size >= DOCUMENT_BYTES:

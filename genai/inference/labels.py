@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ from genai.core.errors import UserError
 from genai.core.files import read_bytes
 from genai.core.terminal import one_line
 from genai.inference.provenance import SampleRecipe
+from genai.media.signatures import guess_suffix
 from genai.trust.certificates import (
     CERTIFICATE_FILE,
     Signer,
@@ -104,6 +106,14 @@ class Labeler:
         label = Label(self.model, __version__, self.checkpoint_sha256, values, *_original(recipe))
         return add_label(content, suffix, label, self.signer)
 
+    def try_encode(self, media: Any) -> dict[str, bytes]:
+        """Return the labeled file of media; without a label, and with a line once, if it cannot be signed."""
+        try:
+            return self.encode(media)
+        except UserError as error:
+            _print_once(one_line(f"previews are not labeled: {error}"))
+            return Labeler().encode(media)
+
     def describe(self, media: Any, recipe: SampleRecipe) -> SampleRecipe:
         """Return the recipe of a sample with the hash of its file before it is labeled, and the kind of label."""
         return replace(recipe, media_sha256=media_hash(media.to_bytes()), label=self.kind)
@@ -125,12 +135,23 @@ def create_labeler(options: LabelOptions) -> Labeler:
             raise UserError("label_cert= signs labels, which needs c2pa-python: pip install 'genai[label]'.")
         print("labels are not signed: pip install 'genai[label]' signs them", file=sys.stderr, flush=True)
         return Labeler("metadata", with_prompt=options.label_prompt)
-    is_new = options.label_cert is None and ensure_certificates(certificate_folder())
-    signer = read_signer(options.label_cert, options.label_key)
+    try:
+        is_new = options.label_cert is None and ensure_certificates(certificate_folder())
+        signer = read_signer(options.label_cert, options.label_key)
+    except UserError as error:
+        if options.label or options.label_cert is not None:
+            raise
+        print(one_line(f"labels are not signed: {error}"), file=sys.stderr, flush=True)
+        return Labeler("metadata", with_prompt=options.label_prompt)
     if is_new:
         file = one_line(str(certificate_folder() / CERTIFICATE_FILE))
         print(f"labels are signed with a new certificate of this machine: {file}", file=sys.stderr, flush=True)
     return Labeler("signed", signer, with_prompt=options.label_prompt)
+
+
+@cache
+def _print_once(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def model_name(model: "Model") -> str:
@@ -144,7 +165,9 @@ def public_values(recipe: Mapping[str, Any], with_prompt: bool) -> dict[str, Any
     values = {name: value for name, value in recipe.items() if name not in left_out and value not in (None, "", [], {})}
     options = {name: value for name, value in recipe.get("options", {}).items() if value not in (None, "", [], ())}
     files = {str(path) for path in recipe.get("files", {})}
-    is_plain = lambda value: isinstance(value, bool | int | float) or (with_prompt and value not in files)  # noqa: E731
+    is_plain = lambda value: (  # noqa: E731
+        isinstance(value, bool | int | float) or (with_prompt and not (isinstance(value, str) and value in files))
+    )
     return {**values, "options": {name: value for name, value in options.items() if is_plain(value)}}
 
 
@@ -154,6 +177,7 @@ def _original(recipe: SampleRecipe | None) -> tuple[bool, bytes | None, str]:
         return False, None, ""
     path = Path(recipe.init)
     try:
-        return True, read_bytes(path, "sample"), path.suffix.lower()
+        content = read_bytes(path, "sample")
+        return True, content, guess_suffix(content)
     except UserError:
         return True, None, ""

@@ -32,6 +32,8 @@ def write_sample(
 ) -> None:
     """Write a sample, labeled, its side files and its recipe. Raises ``RunError``."""
     files = {**labeler.encode(media, None, recipe), **getattr(media, "side_files", {})}
+    if MANIFEST_SUFFIX not in files:
+        (folder / f"{name}{MANIFEST_SUFFIX}").unlink(missing_ok=True)  # of a sample that was here before
     if recipe is not None:
         recipe = labeler.describe(media, recipe)
         content = json.dumps(asdict(recipe), indent=2, ensure_ascii=False) + "\n"

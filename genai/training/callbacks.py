@@ -272,7 +272,7 @@ class TrainingLoop(Callback):
                     writer.flush()
                 if not raw:
                     folder = self.run.folder / "previews" / f"{module.step:08d}"
-                    self.preview.write(folder, previews, self.labeler.encode)
+                    self.preview.write(folder, previews, self.labeler.try_encode)
 
     def _try_previews(self, module: TrainingModule) -> list[Any] | None:
         """Return the samples of ``_sample_previews``; ``None``, with a message, if the model computes no numbers."""

@@ -1,6 +1,7 @@
 """Certificates that sign labels: those of a person, or a local authority that is made at the first use."""
 
 import os
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -8,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import UserError
-from genai.core.files import make_folder, read_bytes, write_file
+from genai.core.files import make_folder, read_bytes, temporary_path, write_file
+from genai.core.filesystem import replace_file, sync_file
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "certificate.pem", "key.pem"
+AUTHORITIES = "trusted"
+"""Folder of the authorities of others, and of those of this machine that have expired."""
 CA_DAYS, CERTIFICATE_DAYS = 3650, 825
 
 
@@ -30,7 +34,12 @@ class Signer:
 def certificate_folder() -> Path:
     """Return the folder of the local certificates: ``GENAI_CERTIFICATES``, else one of the user's configuration."""
     folder = os.environ.get("GENAI_CERTIFICATES")
-    return Path(folder) if folder else Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "genai"
+    if folder:
+        return Path(folder)
+    try:
+        return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "genai"
+    except RuntimeError as error:
+        raise UserError("there is no home folder for certificates: set GENAI_CERTIFICATES to a folder.") from error
 
 
 def read_signer(certificate: str | None = None, key: str | None = None) -> Signer:
@@ -52,23 +61,41 @@ def ensure_certificates(folder: Path) -> bool:
     """
     from filelock import FileLock
 
-    if (folder / KEY_FILE).exists():
+    if _is_valid(folder):
         return False
     try:
         make_folder(folder)
         with FileLock(folder / ".lock"):
-            is_new = not (folder / KEY_FILE).exists()
+            is_new = not _is_valid(folder)
             if is_new:
+                for name in (KEY_FILE, CERTIFICATE_FILE):  # of a certificate that has expired
+                    (folder / name).unlink(missing_ok=True)
+                if (folder / CA_FILE).exists():
+                    make_folder(folder / AUTHORITIES)
+                    (folder / CA_FILE).replace(folder / AUTHORITIES / f"own-{int(time.time())}.pem")
                 make_certificates(folder)
             return is_new
     except OSError as error:
         raise UserError(f"cannot write certificates in {folder}: {error.strerror}.") from error
 
 
+def _is_valid(folder: Path) -> bool:
+    """Return whether a folder has a key, and a certificate that has not expired."""
+    from cryptography import x509
+
+    if not (folder / KEY_FILE).exists() or not (folder / CERTIFICATE_FILE).exists():
+        return False
+    try:
+        certificate = x509.load_pem_x509_certificate(read_bytes(folder / CERTIFICATE_FILE, "config"))
+    except (ValueError, UserError):
+        return False
+    return certificate.not_valid_after_utc > datetime.now(UTC) + timedelta(days=1)
+
+
 def known_authorities() -> str:
     """Return the certificates of known authorities in PEM: that of this machine, and files ``trusted/*.pem`` beside."""
     folder = certificate_folder()
-    files = [folder / CA_FILE, *sorted((folder / "trusted").glob("*.pem"))]
+    files = [folder / CA_FILE, *sorted((folder / AUTHORITIES).glob("*.pem"))]
     return "".join(read_bytes(file, "config").decode("ascii", "replace") for file in files if file.is_file())
 
 
@@ -106,9 +133,15 @@ def make_certificates(folder: Path, name: str = "genai local") -> None:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, at every moment."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+    """Write a file that only its owner can read, at every moment, whole or not at all."""
+    temporary = temporary_path(path)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            sync_file(file)
+        replace_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _new_key() -> Any:

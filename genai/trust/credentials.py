@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -55,19 +55,26 @@ def sign(content: bytes, suffix: str, label: Label, signer: Signer) -> tuple[byt
     """
     import c2pa
 
-    kind = EMBEDDED.get(suffix.lower())
-    output = io.BytesIO()
     try:
-        builder = c2pa.Builder.from_json(_manifest(label, kind or OTHER), _builder_context())
-        if label.original is not None:
-            original = {"title": f"original{label.original_suffix}", "relationship": "parentOf", "label": "original"}
-            original_kind = EMBEDDED.get(label.original_suffix.lower(), OTHER)
-            builder.add_ingredient_from_stream(json.dumps(original), original_kind, io.BytesIO(label.original))
-        if kind is None:
-            builder.set_no_embed()
-        manifest = builder.sign(_c2pa_signer(signer), kind or OTHER, io.BytesIO(content), output)
+        return _sign(content, suffix, label, signer)
     except c2pa.C2paError as error:
-        raise UserError(f"label=: the file cannot be signed ({short_text(str(error))}).") from error
+        if label.original is None:
+            raise UserError(f"label=: the file cannot be signed ({short_text(str(error))}).") from error
+    return sign(content, suffix, replace(label, original=None), signer)  # what it was made from cannot be described
+
+
+def _sign(content: bytes, suffix: str, label: Label, signer: Signer) -> tuple[bytes, bytes]:
+    import c2pa
+
+    kind, output = EMBEDDED.get(suffix.lower()), io.BytesIO()
+    builder = c2pa.Builder.from_json(_manifest(label, kind or OTHER), _builder_context())
+    if label.original is not None:
+        original = {"title": f"original{label.original_suffix}", "relationship": "parentOf", "label": "original"}
+        original_kind = EMBEDDED.get(label.original_suffix.lower(), OTHER)
+        builder.add_ingredient_from_stream(json.dumps(original), original_kind, io.BytesIO(label.original))
+    if kind is None:
+        builder.set_no_embed()
+    manifest = builder.sign(_c2pa_signer(signer), kind or OTHER, io.BytesIO(content), output)
     return (output.getvalue(), b"") if kind else (content, bytes(manifest))
 
 

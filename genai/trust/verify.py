@@ -11,8 +11,8 @@ from genai.core.files import open_file, read_bytes
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.media.signatures import guess_suffix
-from genai.trust.certificates import has_c2pa
-from genai.trust.credentials import Credentials, read_credentials
+from genai.trust.certificates import has_c2pa, known_authorities
+from genai.trust.credentials import EMBEDDED, Credentials, read_credentials
 from genai.trust.label import EDITED, GENERATED, MANIFEST_SUFFIX, SOURCE_TYPES
 from genai.trust.xmp import read_xmp
 
@@ -20,6 +20,8 @@ Status = Literal["verified", "tampered", "unsigned", "no evidence"]
 EXIT_CODES: Mapping[Status, int] = {"verified": 0, "no evidence": 3, "tampered": 4, "unsigned": 5}
 """Exit codes of ``genai verify``; of several files the first of 4, 3, 5, 0 that one of them has."""
 MAX_FILE_BYTES = 2**30
+MARKS = (b"jumb", b"c2pa")
+"""Bytes of which every manifest has one."""
 SYNTHETIC = (GENERATED, EDITED, "algorithmicMedia", "compositeSynthetic")
 """Terms of IPTC that say that a model made the media, or a part of them."""
 
@@ -80,9 +82,14 @@ def verify_file(path: Path, checkpoints: Mapping[str, str] | None = None) -> Pro
         "version": short_text(fields.get("CreatorTool", "")),
         "checkpoint_sha256": short_text(fields.get("Checkpoint", "")),
     }
+    if has_c2pa():
+        known_authorities()  # if they cannot be read, that says nothing of the file
     try:
         credentials = _credentials(path, content, suffix)
     except UserError as error:
+        if not any(mark in content for mark in MARKS) and not path.with_suffix(MANIFEST_SUFFIX).is_file():
+            text = "no evidence of where it comes from; it is damaged, or of no known type"
+            return Provenance(str(path), "no evidence", text)
         return replace(Provenance(str(path), "tampered", str(error), recipe=recipe), **model)  # type: ignore[arg-type]
     if credentials is None:
         return _unsigned(path, fields, model, recipe, checkpoints or {})
@@ -101,7 +108,8 @@ def _credentials(path: Path, content: bytes, suffix: str) -> Credentials | None:
         return None
     sidecar = path.with_suffix(MANIFEST_SUFFIX)
     credentials = read_credentials(content, suffix)
-    if credentials is None and sidecar.is_file() and sidecar != path:
+    has_sidecar = suffix not in EMBEDDED and path.suffix not in (".json", MANIFEST_SUFFIX)
+    if credentials is None and has_sidecar and sidecar.is_file():
         return read_credentials(content, suffix, read_bytes(sidecar, "sample"))
     return credentials
 

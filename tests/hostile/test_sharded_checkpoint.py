@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import genai
-from genai.core.files import MAX_BYTES
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.checkpoint_files import file_hash
 from genai.runs.run import Run
@@ -185,7 +184,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "deep JSON": (text("{" + '"a":[' * 40_000), "not JSON|32 levels"),
     "deep JSON that ends": (text('{"a":' * 900 + "1" + "}" * 900), "not JSON|32 levels"),
     "endless digits": (text('{"step":' + "9" * 200_000 + "}"), "not JSON|40 digits"),
-    "a huge manifest": (text("{" + " " * MAX_BYTES["config"] + "}"), "the limit of its kind"),
+    "a huge manifest": (text("{" + " " * 2**20 + "}"), "no manifest of format 1"),
     "a brace": (text("{"), "not JSON"),
     "no shard": (lambda path, folder: (folder / SHARD).unlink(), f"{SHARD} is not there"),
     "a shard that is not named": (manifest(remove("files", SHARD)), "do not fit together"),
