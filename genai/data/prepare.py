@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -90,17 +91,15 @@ def _lock_folder(folder: Path, wait: bool) -> Iterator[None]:
 
     is_new = not folder.exists()
     make_folder(folder)
-    is_waiting = False
-    while True:
+    for number in count():
         try:
             lock = lock_file(folder / LOCK)
             break
         except Timeout:
             if not wait:
                 raise UserError(f"{folder} is being prepared by another process.") from None
-            if not is_waiting:
+            if number == 0:
                 print(f"waiting for another process, which prepares {folder}", file=sys.stderr, flush=True)
-            is_waiting = True
             time.sleep(LOCK_INTERVAL)
     try:
         yield
