@@ -106,8 +106,10 @@ def fallback_folder(folder: Path, reason: str) -> Path:
 
 
 def is_cache_file(file: Path) -> bool:
-    """Return whether a file of the cache folder is one of genai: other programs may have files there, too."""
+    """Return whether a file, or a folder of shards, is one of genai: other programs may use the cache folder, too."""
     name = r"[0-9a-f]{24}\.\w{1,11}(\.sums|-journal|-wal|-shm)?"
+    if file.is_dir() and not file.is_symlink():
+        return bool(re.fullmatch(r"[0-9a-f]{24}\.shards", file.name))
     return file.is_file() and not file.is_symlink() and (bool(re.fullmatch(name, file.name)) or _is_temporary(file))
 
 

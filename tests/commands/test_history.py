@@ -88,6 +88,9 @@ def test_only_what_is_of_no_use_is_deleted_and_only_with_yes(run: Command, place
     cache = cache_dir()
     for name in ("0" * 24 + ".u1", "0" * 24 + ".u1.sums", "notes.txt", "photo.json"):
         (cache / name).write_text("x")
+    (cache / ("1" * 24 + ".shards") / "part-1").mkdir(parents=True)
+    (cache / ("1" * 24 + ".shards") / "part-1" / "x.u1").write_text("x")
+    (cache / "mine.shards").mkdir()
     for name, digest in (("old", "1" * 64), ("new", next(iter(Run(kept).checkpoint_hashes)))):
         (place / "samples" / name).mkdir(parents=True)
         (place / "samples" / name / "000.txt").write_text("x")
@@ -103,7 +106,7 @@ def test_only_what_is_of_no_use_is_deleted_and_only_with_yes(run: Command, place
     assert shown.splitlines()[-1].endswith("MB can be freed: add yes=true") and sorted(place.rglob("*")) == before
     assert "are freed" in run("prune=true", "yes=true").stdout
     assert not list((place / "runs").glob("*/13-00-00-*")) and not (place / "samples" / "old").exists()
-    assert {file.name for file in cache.iterdir()} == {"notes.txt", "photo.json"}
+    assert {file.name for file in cache.iterdir()} == {"notes.txt", "photo.json", "mine.shards"}
     assert (place / "samples" / "new" / "000.txt").exists() and (place / "samples" / "mine" / "000.json").exists()
     assert outside.exists() and Run(kept).has_checkpoint and not (kept / "checkpoints" / ".last.ckpt.tmp").exists()
     assert "0.0 MB can be freed\n" in run("prune=true").stdout
