@@ -15,6 +15,7 @@ from PIL import Image
 from genai.server.settings import ServeSettings
 from tests.server.conftest import running_server
 from tests.server.test_openai_images import SIZE, mask, picture, png
+from tests.stubs import decoded
 
 pytestmark = pytest.mark.peers
 
@@ -56,7 +57,8 @@ def test_images(ai: Any, loaded: Callable[[str], Any]) -> None:
         model="image", prompt="a red circle", n=2, response_format="b64_json", extra_body={"steps": 2, "seed": 1}
     )
     expected = loaded("image").sample("a red circle", n=2, seed=1, steps=2)
-    assert [base64.b64decode(each.b64_json) for each in answer.data] == [sample.to_bytes() for sample in expected]
+    contents = [base64.b64decode(each.b64_json) for each in answer.data]
+    assert [decoded(content) for content in contents] == [decoded(sample.to_bytes()) for sample in expected]
     original = picture()
     answer = ai.images.edit(
         model="image", image=("a.png", png(original)), mask=("m.png", mask()), prompt="a", extra_body={"steps": 2}
