@@ -55,3 +55,12 @@ def test_a_file_that_is_no_parquet_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match=r"x\.parquet cannot be read"):
         ParquetMedia(str(tmp_path / "x.parquet"), ImageReader()).partitions()
+
+
+def test_cells_without_a_caption_are_empty_prompts(tmp_path: Path, pictures: Path) -> None:
+    content = next(pictures.rglob("*.png")).read_bytes()
+    path = write(tmp_path / "x.parquet", [{"image": content, "text": None}, {"image": content + b" ", "text": "a"}])
+    examples, _ = read(ParquetMedia(path, ImageReader()))
+    assert sorted(example.prompt for example in examples) == ["", "a"]
+    with pytest.raises(UserError, match=r"has no column 'captoin'\. It has: image, text"):
+        read(ParquetMedia(path, ImageReader(), caption_column="captoin"))

@@ -1,5 +1,6 @@
 """Preparing data: in one process or several, again after a stop, and not into a folder of other data."""
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 
 from genai.cli.compose import compose
+from genai.core import cache
 from genai.core.data import Example
-from genai.core.errors import UserError
+from genai.core.errors import RunError, UserError
 from genai.core.filesystem import lock_file
 from genai.data import partition_writer
 from genai.data.partition_writer import DataNodes
@@ -123,3 +125,22 @@ def test_texts_are_prepared_with_a_tokenizer_of_their_beginning(corpus: Path, tm
     assert source.modality.state()["vocab_size"] == 300
     assert "the cat" in "".join(str(example.media) for example in source.train) or "cat" in str(source.train[0].media)
     prepare(text, tmp_path / "data")  # nothing to do
+
+
+def test_a_full_disk_loses_no_example(tar_nodes: DataNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partition_writer, "SHARD_ITEMS", 2)
+    make_entry, calls = cache._make_entry, []
+
+    def fill(path: Path, write: Any, suffixes: Any) -> Path:
+        calls.append(path)
+        if len(calls) == 3:
+            write(path.with_name("half.u1"))
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return make_entry(path, write, suffixes)
+
+    monkeypatch.setattr(cache, "_make_entry", fill)
+    with pytest.raises(RunError, match=r"is (its|the) disk full"):
+        prepare(tar_nodes, tmp_path / "data")
+    monkeypatch.setattr(cache, "_make_entry", make_entry)
+    source = Prepared(str(tmp_path / "data")) if prepare(tar_nodes, tmp_path / "data") else None
+    assert source is not None and len(source.train) + len(source.val) == 12

@@ -1,6 +1,8 @@
 """Tar files in the layout of WebDataset."""
 
 import io
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -110,3 +112,20 @@ def test_files_of_webdataset_are_read_as_it_reads_them(tmp_path: Path) -> None:
     examples, _ = read(TarFiles(str(tmp_path / "x.tar"), ImageReader()))
     theirs = webdataset.WebDataset(str(tmp_path / "x.tar"), shardshuffle=False).decode("pilrgb").to_tuple("txt")
     assert sorted(example.prompt for example in examples) == sorted(text for (text,) in theirs)
+
+
+def test_files_of_one_name_are_different_parts(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_tar(tmp_path / folder / "0.tar", {"0.png": WHITE})
+        os.utime(tmp_path / folder / "0.tar", (0, 0))
+    first, second = TarFiles(str(tmp_path), ImageReader()).partitions()
+    assert first.stamp != second.stamp
+
+
+def test_members_that_are_larger_than_their_file_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "big.png").open("wb") as file:
+        file.truncate(300_000_000)
+    subprocess.run(["tar", "--sparse", "-cf", "x.tar", "big.png"], cwd=tmp_path, check=True)
+    assert (tmp_path / "x.tar").stat().st_size < 100_000
+    assert read(TarFiles(str(tmp_path / "x.tar"), ImageReader())) == ([], [])

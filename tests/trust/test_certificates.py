@@ -49,3 +49,13 @@ def test_trusted_authorities_are_known(tmp_path: Path, monkeypatch: pytest.Monke
     other = (tmp_path / "other" / "ca.pem").read_text()
     (tmp_path / "own" / "trusted" / "other.pem").write_text(other)
     assert known_authorities() == (tmp_path / "own" / "ca.pem").read_text() + other
+
+
+def test_an_expired_certificate_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "CERTIFICATE_DAYS", 1)
+    make_certificates(tmp_path)
+    old = (tmp_path / "ca.pem").read_text()
+    monkeypatch.undo()
+    assert ensure_certificates(tmp_path) and not ensure_certificates(tmp_path)
+    (kept,) = (tmp_path / "trusted").glob("*.pem")  # what it signed stays known
+    assert kept.read_text() == old != (tmp_path / "ca.pem").read_text()

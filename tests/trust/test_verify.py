@@ -154,3 +154,22 @@ def random_media(rng: np.random.Generator, draw: random.Random) -> tuple[str, An
     if suffix == ".mp4":
         return suffix, Clip(rng.integers(0, 256, (draw.randrange(2, 6), *shape), np.uint8), 8)
     return suffix, Picture(rng.integers(0, 256, shape, np.uint8))
+
+
+def test_a_recipe_is_not_judged_by_the_manifest_of_its_text(signer: Signer, tmp_path: Path) -> None:
+    files = add_label(b"a text", ".txt", LABEL, signer)
+    for suffix, content in {**files, ".json": b'{"prompt": ""}'}.items():
+        (tmp_path / f"000{suffix}").write_bytes(content)
+    assert verify_file(tmp_path / "000.txt").status == "verified"
+    assert verify_file(tmp_path / "000.json").status == "no evidence"
+
+
+def test_a_damaged_file_without_a_manifest_is_not_called_tampered(tmp_path: Path) -> None:
+    for name in (".png", ".mp4", ".jpg"):
+        (tmp_path / f"x{name}").write_bytes(make_file(name)[1][:200])
+        assert verify_file(tmp_path / f"x{name}").status == "no evidence"
+
+
+def test_an_original_of_another_type_than_its_name(signer: Signer, put: Put) -> None:
+    label = replace(LABEL, has_original=True, original=b"\x89PNG\r\n\x1a\n no picture", original_suffix=".png")
+    assert verify_file(put(add_label(make_file(".png")[1], ".png", label, signer))).status == "verified"
