@@ -21,7 +21,7 @@ from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.data.prepared import FORMAT, INDEX, MAX_SHARDS, PreparedIndex, restore_state
 from genai.modalities.base import Modality
-from genai.modalities.shards import PackedFile, Shard
+from genai.modalities.shards import PackedFile, Shard, find_problem
 from genai.version import __version__
 
 SETTINGS, RECORD = "settings.json", "part.json"
@@ -95,11 +95,13 @@ class PartitionWriter:
         return cache_key(self.nodes.modality, self.modality.state())
 
     def record(self, partition: Partition) -> PartitionRecord | None:
-        """Return the record of a partition; ``None`` if it is not complete."""
+        """Return the record of a partition; ``None`` if it is not complete, or files are missing."""
         file = self.folder / self._partition_name(partition) / RECORD
         if not file.exists():
             return None
-        return read_dataclass(PartitionRecord, parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS))
+        record = read_dataclass(PartitionRecord, parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS))
+        shards = (*record.train, *record.val)
+        return None if any(find_problem(file.parent, shard) for shard in shards) else record
 
     def write_partition(self, partition: Partition) -> None:
         """Write the shards of a partition, and its record. Raises ``RunError`` if the disk is full."""

@@ -22,6 +22,8 @@ from genai.modalities.base import Modality
 
 MAX_OPEN = 2 * WINDOW
 """Shards that are open at the same time."""
+PROMPT_SHARDS = 4
+"""Shards whose prompts are listed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def find_problem(folder: Path, shard: Shard) -> str:
     for file in shard.files:
         path = folder / file.name
         if path.is_symlink() or not path.is_file() or path.stat().st_size != file.size:
-            return f"{path} is {'damaged' if path.exists() else 'missing'}: {file.summary}."
+            state = "damaged" if path.exists() else "missing"
+            return f"{path} is {state}: {file.summary}. Copy it again, or repeat genai prepare."
     path = folder / shard.files[0].name
     try:
         sums = read_sums(path)
@@ -120,6 +123,12 @@ class ShardedDataset:
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts of the first ``PROMPT_SHARDS`` shards: enough to know what can be asked for."""
+        shards = range(min(PROMPT_SHARDS, len(self.shards)))
+        return [prompt for number in shards for prompt in packed_prompts(self._shard(number))]
 
     def order(self, seed: int) -> ShardOrder:
         """Return the order of the items in training."""
@@ -181,7 +190,10 @@ def _packed_split(shard: Shard, folder: Path) -> Split:
 
     def load(index: int) -> NoReturn:
         file = shard.files[0]
-        raise UserError(f"{folder / file.name} is damaged, or of other settings: {file.summary}.")
+        raise UserError(
+            f"{folder / file.name} is damaged, or of other settings: {file.summary}. Copy it again, or delete {folder} "
+            "and repeat genai prepare."
+        )
 
     return _PackedSplit("shard", shard.items, load, shard.content_hash)
 

@@ -144,3 +144,12 @@ def test_a_full_disk_loses_no_example(tar_nodes: DataNodes, tmp_path: Path, monk
     monkeypatch.setattr(cache, "_make_entry", make_entry)
     source = Prepared(str(tmp_path / "data")) if prepare(tar_nodes, tmp_path / "data") else None
     assert source is not None and len(source.train) + len(source.val) == 12
+
+
+def test_a_missing_file_is_made_again(tar_nodes: DataNodes, tmp_path: Path) -> None:
+    prepare(tar_nodes, tmp_path / "data")
+    expected = shards(tmp_path / "data")
+    next((tmp_path / "data").rglob("*.u1")).unlink()
+    prepare(tar_nodes, tmp_path / "data")
+    source = Prepared(str(tmp_path / "data"))
+    assert shards(tmp_path / "data") == expected and len([*source.train, *source.val]) == 12

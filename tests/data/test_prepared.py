@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from genai.core.data import packed_prompts
 from genai.core.errors import UserError
 from genai.data.prepared import INDEX, Prepared
 from genai.media.picture import Picture
@@ -53,3 +54,10 @@ def test_a_folder_without_an_index_is_an_error(tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text(json.dumps({"format": 99}))
     with pytest.raises(UserError, match="its format is 99; this version reads 1"):
         Prepared(str(tmp_path))
+
+
+def test_its_prompts_are_known(prepared: Path) -> None:
+    source = Prepared(str(prepared))
+    assert source.train.shards is not None
+    packed = source.train.shards.dataset(source.modality)
+    assert set(packed_prompts(packed)) == {"red_ball", "sky"}
