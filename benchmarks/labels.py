@@ -3,6 +3,7 @@
 import json
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def media() -> dict[str, bytes]:
 
 def main() -> None:
     """Print bytes, and milliseconds of signing, of metadata alone and of reading."""
-    signer, results = read_signer(), {}
+    signer, results, folder = read_signer(), {}, Path(tempfile.mkdtemp())
     print("type      file   + signed  + metadata   sign ms  metadata ms  verify ms")
     for suffix, content in media().items():
         times: dict[str, list[float]] = {"sign": [], "metadata": [], "verify": []}
@@ -46,7 +47,7 @@ def main() -> None:
             start = time.perf_counter()
             plain = add_label(content, suffix, LABEL, None)
             times["metadata"].append(time.perf_counter() - start)
-        file = Path(f"/tmp/genai-label{suffix}")
+        file = folder / f"file{suffix}"
         for each, data in signed.items():
             file.with_suffix(each).write_bytes(data)
         for _ in range(5):

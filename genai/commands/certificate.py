@@ -25,16 +25,14 @@ def main() -> None:
 
 def certificate(words: list[str]) -> None:
     """Make the certificate if there is none, and say where it is. Raises ``UserError``."""
-    from genai.trust.certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE, certificate_folder, make_certificates
+    from genai.trust.certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE, certificate_folder, ensure_certificates
 
     if unknown := next((word for word in words if not word.startswith("name=")), None):
         raise UserError(f"{unknown}: there is name= alone.")
     names = [word.removeprefix("name=") for word in words]
     folder = certificate_folder()
-    is_new = not (folder / KEY_FILE).exists()
-    if is_new:
-        make_certificates(folder, *names[-1:])
-    elif names:
+    is_new = ensure_certificates(folder, *names[-1:])
+    if names and not is_new:
         raise UserError(f"{folder} has a certificate already: remove it first. What it signed becomes unknown.")
     rows = {
         "folder": f"{folder}{' (new)' if is_new else ''}",

@@ -5,6 +5,7 @@ Each partition has a folder of its own. Its record is written last, so a partiti
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -83,7 +84,11 @@ class PartitionWriter:
             restore_state(self.modality, before.get("state"))
             return
         if state is None:
-            self.modality.fit(_first_examples(partitions), cache_dir())
+            examples = _first_examples(partitions)
+            print(
+                f"computing what encoding needs from the first {len(examples):,} examples", file=sys.stderr, flush=True
+            )
+            self.modality.fit(examples, cache_dir())
         else:
             self.modality.restore(state)
         make_folder(self.folder)

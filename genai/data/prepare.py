@@ -19,13 +19,14 @@ from typing import Any
 import torch
 
 from genai.core.cache import cache_dir, cache_key
-from genai.core.data import IterableSource, Partition
+from genai.core.data import IterableSource, Partition, Source
 from genai.core.errors import RunError, UserError
 from genai.core.files import make_folder
 from genai.core.filesystem import lock_file
 from genai.core.progress import ProgressBar
 from genai.data.partition_writer import DataNodes, PartitionWriter
 from genai.data.prepared import INDEX, Prepared, PreparedIndex
+from genai.modalities.base import Modality
 
 LOCK, LOCK_INTERVAL = ".lock", 1.0
 """Name of a file, and seconds between attempts to get it."""
@@ -74,6 +75,7 @@ def prepare(
         RunError: the disk is full.
     """
     source, modality = nodes.build()
+    _check_preparable(source, modality)
     writer = PartitionWriter(nodes, folder, source, modality)
     partitions = source.partitions()
     with _lock_folder(folder, wait):
@@ -82,6 +84,16 @@ def prepare(
         if pending:
             _prepare_partitions(writer, partitions, pending, min(processes, len(pending)))
         return writer.write_index(partitions)
+
+
+def _check_preparable(source: Source, modality: Modality) -> None:
+    """Raise ``UserError`` for data of which shards cannot be opened again by the modality alone."""
+    if source.media is not modality.media:
+        raise UserError(f"data of type {source.media.__name__} are not prepared: train on them as they are.")
+    if type(modality).__module__.partition(".")[0] != "genai":
+        raise UserError(
+            f"{type(modality).__name__} is of a plugin, whose data are not prepared: train on them as they are."
+        )
 
 
 @contextmanager

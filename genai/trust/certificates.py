@@ -53,8 +53,10 @@ def read_signer(certificate: str | None = None, key: str | None = None) -> Signe
     return Signer(*(read_bytes(Path(name).expanduser(), "config") for name in (certificate, key)))
 
 
-def ensure_certificates(folder: Path) -> bool:
-    """Make certificates if there are none; return whether they are new. Several processes may ask at once.
+def ensure_certificates(folder: Path, name: str = "genai local") -> bool:
+    """Make certificates as ``make_certificates`` does if there are none, or they have expired; return whether it did.
+
+    Several processes may ask at once.
 
     Raises:
         UserError: they cannot be made.
@@ -73,7 +75,7 @@ def ensure_certificates(folder: Path) -> bool:
                 if (folder / CA_FILE).exists():
                     make_folder(folder / AUTHORITIES)
                     (folder / CA_FILE).replace(folder / AUTHORITIES / f"own-{int(time.time())}.pem")
-                make_certificates(folder)
+                make_certificates(folder, name)
             return is_new
     except OSError as error:
         raise UserError(f"cannot write certificates in {folder}: {error.strerror}.") from error

@@ -153,3 +153,10 @@ def test_a_missing_file_is_made_again(tar_nodes: DataNodes, tmp_path: Path) -> N
     prepare(tar_nodes, tmp_path / "data")
     source = Prepared(str(tmp_path / "data"))
     assert shards(tmp_path / "data") == expected and len([*source.train, *source.val]) == 12
+
+
+def test_conversations_are_refused(talks: Path, tmp_path: Path) -> None:
+    chats = nodes("modality=text", "data=chat", f"data.path={talks}")
+    with pytest.raises(UserError, match="data of type Chat are not prepared"):
+        prepare(chats, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
