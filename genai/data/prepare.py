@@ -75,7 +75,7 @@ def prepare(
         RunError: the disk is full.
     """
     source, modality = nodes.build()
-    _check_preparable(source, modality)
+    _check_source(source, modality)
     writer = PartitionWriter(nodes, folder, source, modality)
     partitions = source.partitions()
     with _lock_folder(folder, wait):
@@ -86,7 +86,7 @@ def prepare(
         return writer.write_index(partitions)
 
 
-def _check_preparable(source: Source, modality: Modality) -> None:
+def _check_source(source: Source, modality: Modality) -> None:
     """Raise ``UserError`` for data of which shards cannot be opened again by the modality alone."""
     if source.media is not modality.media:
         raise UserError(f"data of type {source.media.__name__} are not prepared: train on them as they are.")
