@@ -17,8 +17,6 @@ NAMES = (
 """Names of such files, in any case. ``tdmrep.json`` and ``ai.txt`` reserve rights against text and data mining."""
 MAX_CHARACTERS, MAX_LINES = 1500, 40
 """Of a file that are quoted."""
-MAX_ENTRIES = 100_000
-"""Files of a folder among which notices are looked for."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +34,10 @@ def find_notices(path: Path) -> list[Notice]:
         return []
     names = {name.lower() for name in NAMES}
     try:
-        entries = [entry for entry, _ in zip(folder.iterdir(), range(MAX_ENTRIES), strict=False)]
+        files = sorted(file for file in folder.iterdir() if file.name.lower() in names and file != path)
     except OSError:
         return []
-    return [_read(file, folder) for file in sorted(entries) if file.name.lower() in names and file != path]
+    return [_read(file, folder) for file in files]
 
 
 def _read(file: Path, folder: Path) -> Notice:
