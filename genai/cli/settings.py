@@ -59,7 +59,7 @@ class ModelSettings(LoadSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleSettings(ModelSettings):
+class SampleSettings(ModelSettings, LabelOptions):
     """Settings of ``genai.sample``; ``configs/sample.yaml`` explains each key."""
 
     prompt: str | None
@@ -70,15 +70,6 @@ class SampleSettings(ModelSettings):
     recipe_file: str | None
     animate: bool
     interpolate: bool
-    label: bool | None
-    label_prompt: bool
-    label_cert: str | None
-    label_key: str | None
-
-    @property
-    def label_options(self) -> LabelOptions:
-        """How samples are labeled."""
-        return LabelOptions(self.label, self.label_prompt, self.label_cert, self.label_key)
 
     def __post_init__(self) -> None:
         super().__post_init__()

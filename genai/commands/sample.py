@@ -80,7 +80,7 @@ def sample(config: CommandConfig, options: Mapping[str, str]) -> None:
     with only_first_prints(place):
         report_checkpoints(model)
         print_description(model)
-        labeler = run_local_main_first(place, lambda: create_labeler(settings.label_options)).of(model)
+        labeler = run_local_main_first(place, lambda: create_labeler(settings)).of(model)
     if recipe and recipe.interpolation:
         _write_interpolation(model, settings.out, recipe.batch, recipe.interpolation, recipe.options, labeler, True)
     elif recipe:

@@ -42,7 +42,7 @@ class Service:
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings, self.limits = settings, settings.limits
-        self.labeler = create_labeler(settings.label_options)
+        self.labeler = create_labeler(settings)
         named = settings.named_models
         self.models = ModelStore(settings.runs, named, settings.memory_bytes, settings.device, tuple(settings.plugins))
         self.gallery = Gallery(Path(settings.samples).expanduser().absolute(), self.models)

@@ -43,7 +43,7 @@ class RequestLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeSettings:
+class ServeSettings(LabelOptions):
     """Settings of ``genai serve``; ``configs/serve.yaml`` explains each key."""
 
     runs: str = "runs"
@@ -70,15 +70,6 @@ class ServeSettings:
     drain_seconds: Annotated[float, Ge(0), Le(3600)] = 30.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     plugins: Sequence[str] = ()
-    label: bool | None = None
-    label_prompt: bool = False
-    label_cert: str | None = None
-    label_key: str | None = None
-
-    @property
-    def label_options(self) -> LabelOptions:
-        """How files are labeled."""
-        return LabelOptions(self.label, self.label_prompt, self.label_cert, self.label_key)
 
     def __post_init__(self) -> None:
         for origin in self.origins:
