@@ -70,8 +70,8 @@ def ensure_certificates(folder: Path, name: str = "genai local") -> bool:
         with FileLock(folder / ".lock"):
             is_new = not _is_valid(folder)
             if is_new:
-                for name in (KEY_FILE, CERTIFICATE_FILE):  # of a certificate that has expired
-                    (folder / name).unlink(missing_ok=True)
+                for file in (folder / KEY_FILE, folder / CERTIFICATE_FILE):  # of a certificate that has expired
+                    file.unlink(missing_ok=True)
                 if (folder / CA_FILE).exists():
                     make_folder(folder / AUTHORITIES)
                     (folder / CA_FILE).replace(folder / AUTHORITIES / f"own-{int(time.time())}.pem")

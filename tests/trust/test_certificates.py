@@ -21,7 +21,7 @@ def test_the_key_is_private_and_made_once(tmp_path: Path) -> None:
 def test_the_certificate_is_one_for_signing(tmp_path: Path) -> None:
     from cryptography import x509
 
-    make_certificates(tmp_path, "my firm")
+    ensure_certificates(tmp_path, "my firm")
     ca, certificate = (
         x509.load_pem_x509_certificate((tmp_path / name).read_bytes()) for name in ("ca.pem", "certificate.pem")
     )
