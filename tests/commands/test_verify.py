@@ -1,0 +1,58 @@
+"""``python -m genai verify`` and ``genai.provenance``: what is printed, and the exit code."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import genai
+from genai.trust.certificates import read_signer
+from genai.trust.embed import add_label
+from tests.trust.conftest import LABEL, make_file
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A signed file, one with metadata alone, one without anything, and one that was changed."""
+    _, content = make_file(".png")
+    signed = add_label(content, ".png", LABEL, read_signer())[".png"]
+    place = signed.index(content[len(content) // 2 :][:12])
+    changed = signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :]
+    plain = add_label(content, ".png", LABEL, None)[".png"]
+    for name, data in {"signed": signed, "plain": plain, "nothing": content, "changed": changed}.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [(["signed"], 0), (["nothing"], 3), (["changed"], 4), (["plain"], 5), (["signed", "plain", "nothing"], 3)],
+)
+def test_the_exit_code(inside: Command, place: Path, names: list[str], code: int) -> None:
+    done = inside("verify", *(f"{name}.png" for name in names), cwd=place)
+    assert done.returncode == code and len(done.stdout.splitlines()) == len(names)
+
+
+def test_json_and_python_say_the_same(inside: Command, place: Path) -> None:
+    (entry,) = json.loads(inside("verify", "signed.png", "json=true", cwd=place).stdout)
+    assert entry == genai.provenance("signed.png").entries and entry["status"] == "verified"
+
+
+def test_a_run_is_known_by_its_checkpoint(inside: Command, trained: Callable[[str], Path], tmp_path: Path) -> None:
+    run = trained("text")
+    assert inside("sample", f"ckpt={run}", "length=3", "out=a", "device=cpu", cwd=tmp_path).returncode == 0
+    done = inside("verify", "a/000.txt", f"runs={run.parent}", cwd=tmp_path)
+    assert done.returncode == 0 and f"that of {run}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [([], "name the files"), (["x.png"], "cannot read x.png"), (["signed.png", "json=yes"], "json=yes: it should be")],
+)
+def test_mistakes(inside: Command, place: Path, words: list[str], message: str) -> None:
+    done = inside("verify", *words, cwd=place)
+    assert done.returncode == 2 and message in done.stderr
