@@ -124,6 +124,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         if run and context.own_data and "val_loss" in results:
             _report_val_items(run, len(context.val))
         report = _make_report(context, settings.weights, results)
+        if "watermark_key" in report:
+            print(f"with watermark=true, key {report['watermark_key']}", flush=True)
         if not file:
             print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
         elif place.is_first:
@@ -283,6 +285,7 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
     from genai.core.data import NoData
     from genai.core.renamed import with_old_results
     from genai.inference.provenance import origin_entries
+    from genai.trust.watermarks.key import key_name
 
     model, source = context.model, context.source
     data = {
@@ -291,7 +294,8 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
         "hash_val": source.val.content_hash,
         "own": context.own_data,
     }
-    options = [asdict(part) for part in model.build_options(context.options)]
+    parts = model.build_options(context.options)
+    options = [asdict(part) for part in parts]
     return {
         **origin_entries(model),
         "weights": weights,
@@ -300,6 +304,7 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
         "batch": context.batch,
         "device": str(model.method.device),
         "options": {k: list(v) if isinstance(v, tuple) else v for part in options for k, v in part.items()},
+        **({"watermark_key": key} if (key := key_name(parts[0])) else {}),
         "data": None if isinstance(source, NoData) else data,
         **({"problems": str(context.problems)} if context.problems else {}),
         "version": __version__,

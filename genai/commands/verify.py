@@ -1,6 +1,8 @@
 """``python -m genai verify``: say where files come from, as far as they tell it and it can be proven."""
 
 import sys
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
     from genai.trust.verify import Provenance
+    from genai.trust.watermarks.files import Tokenizer
 
 HELP = """Say where files come from: who signed them, whether their content has changed, which model made them.
 
@@ -19,6 +22,8 @@ python -m genai verify *.png *.wav json=true
 
   json=true       as JSON
   runs=FOLDER     folder of the runs that are known here; default: runs
+  ckpt=RUN        model that may have written a text, which is searched for a watermark with its tokenizer; default:
+                  those of the newest runs
 
 Exit code 0: verified, a known signer says it and the content is unchanged. 5: it says that it is synthetic, but nobody
 known signed that. 4: it was changed after it was signed. 3: no evidence, which does not make it real. Of several
@@ -39,7 +44,7 @@ def verify(words: list[str]) -> None:
     from genai.trust.certificates import has_c2pa
     from genai.trust.verify import exit_code, report, verify_file
 
-    options = {"json": "false", "runs": "runs"}
+    options = {"json": "false", "runs": "runs", "ckpt": ""}
     values = {key: word.removeprefix(f"{key}=") for word in words for key in options if word.startswith(f"{key}=")}
     files = [Path(word) for word in words if not word.startswith(tuple(f"{key}=" for key in options))]
     if not files:
@@ -50,25 +55,42 @@ def verify(words: list[str]) -> None:
     if not has_c2pa():
         print("signatures are not looked at: pip install 'genai[label]'", file=sys.stderr, flush=True)
     checkpoints = known_checkpoints(Path(options["runs"]).expanduser())
-    results = [verify_file(file, checkpoints) for file in files]
+    tokenizers = _tokenizers(options["ckpt"], Path(options["runs"]).expanduser())
+    results = [verify_file(file, checkpoints, tokenizers) for file in files]
     print(report(results, options["json"] == "true"), flush=True)
     if code := exit_code(results):
         raise SystemExit(code)
 
 
-def provenance(file: str | Path, runs: str = "runs") -> "Provenance":
+def provenance(file: str | Path, runs: str = "runs", ckpt: str = "") -> "Provenance":
     """Return what a file tells of where it comes from.
 
     Args:
         file: its path.
         runs: folder of the runs that are known here.
+        ckpt: model that may have written a text; "": those of the newest runs.
 
     Raises:
         UserError: it cannot be read.
     """
     from genai.trust.verify import verify_file
 
-    return verify_file(Path(file).expanduser(), known_checkpoints(Path(runs).expanduser()))
+    folder = Path(runs).expanduser()
+    return verify_file(Path(file).expanduser(), known_checkpoints(folder), _tokenizers(ckpt, folder))
+
+
+def _tokenizers(ckpt: str, runs: Path) -> "Callable[[], Iterable[Tokenizer]]":
+    """Return what returns the tokenizers with which texts are searched; they are read once, if a text is. Raises
+    ``UserError``."""
+
+    @cache
+    def read() -> "Iterable[Tokenizer]":
+        from genai.inference.known_tokenizers import known_tokenizers, tokenizer_of
+        from genai.inference.model import load
+
+        return [tokenizer_of(load(ckpt).modality)] if ckpt else known_tokenizers(runs)
+
+    return read
 
 
 def known_checkpoints(runs: Path) -> dict[str, str]:

@@ -120,6 +120,7 @@ class Request:
         interpolation: per item, a second prompt and seed to interpolate to. ``None``: no interpolation.
         bias: (classes,), is added to the logits of classes; minus infinity forbids one. ``None``: nothing is added.
         constraints: per item, a ``methods.logit_bias.Constraint`` on its classes. ``None``: none.
+        class_biases: per item, a ``methods.logit_bias.ClassBias``, is added to the logits of classes. ``None``: none.
         log_probs: whether chunks tell the log-probabilities of classes.
     """
 
@@ -135,6 +136,7 @@ class Request:
     interpolation: list[Interpolation] | None = None
     bias: Tensor | None = None
     constraints: list[Any] | None = None
+    class_biases: list[Any] | None = None
     log_probs: bool = False
 
 

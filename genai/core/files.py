@@ -132,6 +132,18 @@ def write_file(path: Path, content: bytes | str, folder: Path | None = None) -> 
         temporary.unlink(missing_ok=True)
 
 
+def write_private_file(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, at every moment, whole or not at all. Raises ``OSError``."""
+    temporary = temporary_path(path)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            sync_file(file)
+        replace_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def make_folder(path: Path, folder: Path | None = None, exist_ok: bool = True) -> Path:
     """Create a folder and those above it; if that fails, none of them stays.
 

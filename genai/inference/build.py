@@ -58,7 +58,7 @@ def check_description(
         CorruptCheckpoint: a description that does not fit the weights.
         Exception: any other error from building an invalid description.
     """
-    modality = _build_modality(header, plugins)
+    modality = build_modality(header, plugins)
     with torch.device("meta"), SkipInit(), limit_parameters(MAX_PARAMETERS):
         method = build_method(header.model or {}, modality, plugins)
         if header.adapter is not None:
@@ -67,7 +67,7 @@ def check_description(
     return modality, method
 
 
-def _build_modality(header: CheckpointHeader, plugins: Sequence[str]) -> Modality:
+def build_modality(header: CheckpointHeader, plugins: Sequence[str] = ()) -> Modality:
     """Return the modality that a checkpoint describes, with its state. Raises ``UserError``, ``CorruptCheckpoint``."""
     if header.model is None or header.modality is None:
         raise CorruptCheckpoint("it does not describe a model.")
@@ -165,7 +165,7 @@ def build_on_base(header: CheckpointHeader, base: Method, plugins: Sequence[str]
         CorruptCheckpoint: a description that is damaged.
         Exception: any other error from building an invalid description.
     """
-    modality = _build_modality(header, plugins)
+    modality = build_modality(header, plugins)
     with torch.device("meta"), SkipInit(), limit_parameters(MAX_PARAMETERS):
         _check_same_shapes(*build_method(header.model or {}, modality, plugins).matching_modules(base))
     with SkipInit():

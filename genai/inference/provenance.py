@@ -16,6 +16,7 @@ from genai.core.errors import UserError
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
 from genai.runs.record import AdapterRecord
+from genai.trust.watermarks.key import VARIABLE, key_name, read_key
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class SampleRecipe:
             once; ``None``: a sample.
         media_sha256: of the file before it was labeled, which is what the recipe gives again.
         label: how the file is labeled: ``signed``, ``metadata`` or ``none``.
+        watermark_key: name of the key, if the sample has a watermark.
     """
 
     prompt: str = ""
@@ -82,6 +84,7 @@ class SampleRecipe:
     interpolation: Annotated[int, Ge(1)] | None = None
     media_sha256: str = ""
     label: str = ""
+    watermark_key: str = ""
 
     @property
     def origins(self) -> dict[str, CheckpointOrigin]:
@@ -101,7 +104,8 @@ def make_recipe(
     """Make the recipe of sample ``item`` of ``batch``, or of the interpolation between its two samples."""
     from genai.runs.checkpoint_files import file_hash
 
-    all_options = {name: value for part in model.build_options(options) for name, value in asdict(part).items()}
+    parts = model.build_options(options)
+    all_options = {name: value for part in parts for name, value in asdict(part).items()}
     all_options = {name: list(value) if isinstance(value, tuple) else value for name, value in all_options.items()}
     paths = [path for path in (init, *(all_options[name] for name in file_options(model))) if path is not None]
     return SampleRecipe(
@@ -120,6 +124,7 @@ def make_recipe(
         item=item,
         batch=list(batch),
         interpolation=interpolation,
+        watermark_key=key_name(parts[0]),
     )
 
 
@@ -170,6 +175,11 @@ def read_verified_recipe(path: Path) -> SampleRecipe:
     from genai.runs.checkpoint_files import file_hash
 
     recipe = read_recipe(path)
+    if recipe.watermark_key and recipe.watermark_key != (name := read_key().name):
+        raise UserError(
+            f"from={path}: it was made with the watermark key {recipe.watermark_key}, and the one here is {name}. "
+            f"Name the file of that key: {VARIABLE}=FILE"
+        )
     for name, digest in recipe.files.items():
         if not Path(name).is_file() or file_hash(Path(name)) != digest:
             raise UserError(f"from={path}: {name} is missing or has changed.")

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,23 @@ def read_video(path: Path, fps: float | None, short_side: int | None) -> tuple[P
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
+
+
+def read_first_frames(path: Path, max_frames: int) -> PixelArray:
+    """Return the first frames of a video as they are stored, (time, height, width, 3). Raises ``UserError``."""
+    import av
+
+    check_file(path)
+    try:
+        with av.open(
+            f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS}, metadata_errors="replace"
+        ) as container:
+            stream = _video_stream(path, container)
+            size = stream.codec_context.width, stream.codec_context.height
+            check_frame_size(path, max_frames, *size)
+            return np.stack([_to_pixels(frame, size) for frame in islice(container.decode(stream), max_frames)])
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise UserError(f"{path} is not a video that can be read, or is damaged.") from error
 
 
 def _video_stream(path: Path, container: Any) -> Any:

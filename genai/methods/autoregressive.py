@@ -208,7 +208,8 @@ class Autoregressive(Method):
         if options.repetition_penalty != 1 or options.presence_penalty:
             prompt_mask = _class_mask(x, valid, logits)[: len(init), : request.num_classes]
             history = torch.stack([prompt_mask, torch.zeros_like(prompt_mask)])
-        engine, changes_logits = None, request.bias is not None or request.constraints or request.log_probs
+        has_bias = request.bias is not None or request.constraints or request.class_biases
+        engine, changes_logits = None, has_bias or request.log_probs
         if history is None and not request.end_tokens and not changes_logits:
             filters = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p")}
             engine = self.network.engine(logits, cache, **filters, guidance=guidance)
@@ -331,10 +332,11 @@ class Autoregressive(Method):
 
 def _token_steps(batch: Any, uniforms: UniformSampler, request: Request) -> Generator[Any, Any, None]:
     """Yield tokens (batch, n) of an engine's texts until ``request.size`` or the end of all: one first, then more at
-    once as long as that takes a moment. Constraints and log-probabilities (batch, n, classes) need one at a time."""
+    once as long as that takes a moment. A bias that changes, and log-probabilities (batch, n, classes), need one at a
+    time."""
     start, size = 0, 1
     bias = LogitBias.of(request, request.num_classes or batch.logits.shape[1], torch.device("cpu"))
-    one_by_one = request.log_probs or request.constraints
+    one_by_one = request.log_probs or (bias is not None and not bias.is_constant)
     if bias is not None and bias.is_constant:
         batch.set_bias(bias.rows())
     while start < request.size[0] and not batch.has_ended:

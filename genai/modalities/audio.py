@@ -26,6 +26,8 @@ from genai.modalities.audio_dataset import MAX_ITEM_FRAMES, PackedAudio, SoundLa
 from genai.modalities.audio_preview import DEFAULT_MAX_SECONDS, AudioPreview
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.visual_onsets import MAX_ANALYSIS_SIDE, VisualOnsets
+from genai.trust.watermarks.key import read_key
+from genai.trust.watermarks.sounds import add_to_sound
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class AudioOptions:
             soundtrack is as long as its clip.
         clip: the clip to make a soundtrack for: a file or a value.
         format: of the files.
+        watermark: change levels by 1 dB so that ``genai verify`` finds a watermark in sounds of some seconds.
     """
 
     seconds: Annotated[float, Gt(0), Le(3600)] | None = None
     clip: FileName | Path | InstanceOf[Clip] | None = None
     format: Literal["wav", "flac", "ogg"] = "wav"
+    watermark: bool = False
 
 
 class Audio(Modality):
@@ -244,6 +248,7 @@ class AudioDecoder:
 
     def __init__(self, audio: Audio, init: Tensor | None, options: AudioOptions) -> None:
         self.audio, self.suffix = audio, f".{options.format}"
+        self.key = read_key() if options.watermark else None
         begin = torch.zeros(0, dtype=torch.int64) if init is None or audio.num_classes is None else init[1:]
         self.initial = self._sound(begin)
         self.parts = [self.initial]
@@ -253,7 +258,9 @@ class AudioDecoder:
         return self.parts[-1]
 
     def result(self) -> Sound:
-        return Sound(np.concatenate([part.samples for part in self.parts]), self.audio.sample_rate, self.suffix)
+        samples = np.concatenate([part.samples for part in self.parts])
+        sound = Sound(samples, self.audio.sample_rate, self.suffix)
+        return add_to_sound(sound, self.key) if self.key else sound
 
     def _sound(self, x: Tensor) -> Sound:
         return Sound(self.audio.decode(x).samples, self.audio.sample_rate, self.suffix)

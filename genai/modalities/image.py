@@ -24,6 +24,8 @@ from genai.modalities.base import Decoder, Modality
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
 from genai.modalities.preview import Preview, PromptSamples
+from genai.trust.watermarks.key import WatermarkKey, read_key
+from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 
 Side = Annotated[int, Ge(4), Le(4096)]
 
@@ -36,10 +38,12 @@ class ImageOptions:
         mask: an image file for inpainting: white areas of ``init`` are generated, black ones are kept bit for bit.
         outpaint: the part of the canvas that is generated. ``init`` is placed in the other half, or with ``around`` in
             the middle; it is resized once, and then kept bit for bit.
+        watermark: change pixels, also kept ones, so that ``genai verify`` finds a watermark; from 256 x 256 pixels.
     """
 
     mask: FileName | None = None
     outpaint: OutpaintSide | None = None
+    watermark: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Image(Modality):
         return Picture(x.permute(1, 2, 0).contiguous().numpy())
 
     def decoder(self, init: Tensor | None, options: ImageOptions) -> Decoder:
-        return ImageDecoder(self, init)
+        return ImageDecoder(self, init, read_key() if options.watermark else None)
 
     def pack(self, split: Split, cache: Path) -> "PackedImages":
         key = cache_key(split.content_hash, "images", self.shape, self.resize)
@@ -136,6 +140,11 @@ class Image(Modality):
         return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
+        if options.watermark and min(self.shape[1:]) < MIN_SIDE:
+            raise UserError(
+                f"watermark=true: pictures below {MIN_SIDE} x {MIN_SIDE} pixels hold none, and these have "
+                f"{_size_text(self.shape[:0:-1])}. Leave it out."
+            )
         if options.mask is not None and init is None:
             raise UserError("mask= selects a part of an image to generate: give init= as well.")
         if options.outpaint is not None and init is None:
@@ -197,7 +206,8 @@ class ImageDecoder:
 
     done = False
 
-    def __init__(self, image: Image, init: Tensor | None) -> None:
+    def __init__(self, image: Image, init: Tensor | None, key: WatermarkKey | None) -> None:
+        self.key = key
         blank = torch.zeros(image.shape, dtype=torch.uint8)
         self.image, self.latest = image, image.decode(blank if init is None else init)
         self.initial = self.latest
@@ -207,7 +217,7 @@ class ImageDecoder:
         return self.latest
 
     def result(self) -> Picture:
-        return self.latest
+        return add_to_picture(self.latest, self.key) if self.key else self.latest
 
 
 class PackedImages(MemmapDataset):

@@ -33,6 +33,8 @@ from genai.modalities.text_dataset import PackedText
 from genai.modalities.text_decoder import TextDecoder
 from genai.modalities.text_preview import TextPreview
 from genai.modalities.token_ids import LogitBiases, StopIDs, bias_vector, check_ids
+from genai.trust.watermarks.key import read_key
+from genai.trust.watermarks.texts import GreenListBias
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class TextOptions:
         regex: the sample fits this regular expression, unless it is cut at ``length``.
         json_schema: the sample is JSON that fits this schema, unless it is cut at ``length``.
         suffix: at most one text, which follows the sample: the model fills the gap between the prompt and it.
+        watermark: sample so that ``genai verify`` finds a watermark in long texts.
     """
 
     length: Annotated[int, Ge(1), Le(1_000_000)] = 256
@@ -59,6 +62,7 @@ class TextOptions:
     regex: str | None = None
     json_schema: JSONSchema | None = None
     suffix: Sequence[str] = ()
+    watermark: bool = False
 
 
 class Text(Modality):
@@ -321,11 +325,18 @@ class Text(Modality):
             constraints=create_constraints(grammar, self.tokenizer, self.end_tokens, len(prompts)),
             log_probs=options.logprobs is not None,
         )
+        if options.watermark:
+            request = replace(request, class_biases=self._green_lists(request.init or []))
         if not options.suffix:
             return request
         contexts = [self._infill_context(text, options).tokens for text in texts]
         marks = [mark for mark in self.infill_marks or () if mark < num_classes]  # of others' models, which sample them
         return replace(request, init=contexts, prefix=encoded, end_tokens=(*request.end_tokens, *marks))
+
+    def _green_lists(self, prompts: Sequence[Tensor]) -> list[GreenListBias]:
+        """Return the watermark of the text that continues each of ``prompts`` (time,). Raises ``UserError``."""
+        key, num_tokens = read_key(), max(self.end_token + 1, len(self.tokenizer.token_bytes))
+        return [GreenListBias(key, int(tokens[-1]), num_tokens) for tokens in prompts]
 
     def request_notes(self, init: Document | None, options: TextOptions) -> list[str]:
         """Return notes about escapes that are not line breaks, and about a beginning that ends with one."""

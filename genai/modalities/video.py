@@ -25,6 +25,8 @@ from genai.modalities.base import Decoder, Modality
 from genai.modalities.image import Image, pixel_mean_std
 from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.video_dataset import ClipLayout, PackedVideo
+from genai.trust.watermarks.clips import add_to_clip
+from genai.trust.watermarks.key import read_key
 
 FrameRate = Annotated[float, Ge(0.01), Le(240)]
 Probability = Annotated[float, Ge(0), Le(1)]
@@ -41,12 +43,14 @@ class VideoOptions:
         fps: frames per second. Default: those of the model.
         last: an image file, the last frame of the sample.
         format: of the files; apng and webp are lossless.
+        watermark: change pixels, also those of ``init``, so that ``genai verify`` finds a watermark.
     """
 
     frames: Annotated[int, Ge(1), Le(100_000)] | None = None
     fps: FrameRate | None = None
     last: FileName | None = None
     format: Literal["mp4", "webm", "apng", "webp"] | None = None
+    watermark: bool = False
 
 
 class Video(Modality):
@@ -229,6 +233,7 @@ class VideoDecoder:
     def __init__(self, video: Video, init: Tensor | None, options: VideoOptions) -> None:
         self.video, self.fps = video, options.fps or video.fps
         self.suffix = _suffix(options)
+        self.key = read_key() if options.watermark else None
         self.initial = self._clip(torch.zeros(0, *video.shape, dtype=torch.uint8))
         self.latest = self.initial if init is None else self._clip(init)
 
@@ -237,7 +242,7 @@ class VideoDecoder:
         return self.latest
 
     def result(self) -> Clip:
-        return self.latest
+        return add_to_clip(self.latest, self.key) if self.key else self.latest
 
     def _clip(self, x: Tensor) -> Clip:
         frames = np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy())

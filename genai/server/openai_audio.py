@@ -67,7 +67,7 @@ def audio_router(service: Service) -> APIRouter:
             raise UserError(f"response_format={short_repr(body.response_format)}: there are {formats}.")
         job = await service.start_job(body.model, body.input, 1, body.seed, options, media=Sound)
         headers = {"X-Job-Id": job.id, "X-Seed": str(job.items[0].seed)}
-        if suffix == ".wav":
+        if suffix == ".wav" and not job.options.get("watermark"):  # which a sound has when it is complete
             await wait_until_started(request, job, service.worker)
             return StreamingResponse(_stream_wav(service, request, job), headers=headers, media_type=MIME_TYPES[suffix])
         await wait_until_over(request, job, service.worker)

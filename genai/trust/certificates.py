@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genai.core.errors import UserError
-from genai.core.files import make_folder, read_bytes, temporary_path, write_file
-from genai.core.filesystem import replace_file, sync_file
+from genai.core.files import make_folder, read_bytes, write_file, write_private_file
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "certificate.pem", "key.pem"
 AUTHORITIES = "trusted"
@@ -129,21 +128,9 @@ def make_certificates(folder: Path, name: str = "genai local") -> None:
         make_folder(folder)
         write_file(folder / CA_FILE, ca.public_bytes(Encoding.PEM))
         write_file(folder / CERTIFICATE_FILE, certificate.public_bytes(Encoding.PEM))
-        _write_private(folder / KEY_FILE, private)
+        write_private_file(folder / KEY_FILE, private)
     except OSError as error:
         raise UserError(f"cannot write certificates in {folder}: {error.strerror}.") from error
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, at every moment, whole or not at all."""
-    temporary = temporary_path(path)
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            sync_file(file)
-        replace_file(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _new_key() -> Any:

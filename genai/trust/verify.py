@@ -1,7 +1,7 @@
 """What can be said of where a file comes from: its signature, its metadata, and whether its content has changed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,8 @@ from genai.media.signatures import guess_suffix
 from genai.trust.certificates import has_c2pa, known_authorities
 from genai.trust.credentials import EMBEDDED, Credentials, read_credentials
 from genai.trust.label import EDITED, GENERATED, MANIFEST_SUFFIX, SOURCE_TYPES
+from genai.trust.watermarks.files import Tokenizer, detect_in_file
+from genai.trust.watermarks.key import find_key
 from genai.trust.xmp import read_xmp
 
 Status = Literal["verified", "tampered", "unsigned", "no evidence"]
@@ -42,6 +44,8 @@ class Provenance:
         known_as: run here whose checkpoint has this hash; "": none is known.
         edited_from: what was edited.
         recipe: how it was made, as far as it is told.
+        watermark: result of the search for the watermark of this machine's key, ``kind``, ``p`` and ``key``; ``None``:
+            there is no key, or the file cannot hold a watermark.
     """
 
     file: str
@@ -56,19 +60,25 @@ class Provenance:
     known_as: str = ""
     edited_from: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
+    watermark: dict[str, Any] | None = None
 
     @property
     def entries(self) -> dict[str, Any]:
         """What there is to say, as plain data."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", [], {})}
+        return {name: value for name, value in asdict(self).items() if value not in ("", [], {}, None)}
 
 
-def verify_file(path: Path, checkpoints: Mapping[str, str] | None = None) -> Provenance:
+def verify_file(
+    path: Path,
+    checkpoints: Mapping[str, str] | None = None,
+    tokenizers: Callable[[], Iterable[Tokenizer]] = tuple,
+) -> Provenance:
     """Say where a file comes from.
 
     Args:
         path: the file.
         checkpoints: runs that are known, by the sha256 of their checkpoints.
+        tokenizers: returns those of the models that may have written a text.
 
     Raises:
         UserError: it cannot be read.
@@ -76,6 +86,28 @@ def verify_file(path: Path, checkpoints: Mapping[str, str] | None = None) -> Pro
     with open_file(path, MAX_FILE_BYTES) as file:
         content = file.read()
     suffix = guess_suffix(content[: 2**20])
+    return _with_watermark(_read_labels(path, content, suffix, checkpoints), path, suffix, tokenizers)
+
+
+def _with_watermark(
+    found: Provenance, path: Path, suffix: str, tokenizers: Callable[[], Iterable[Tokenizer]]
+) -> Provenance:
+    """Return what is said of a file with what a search for the watermark of this machine's key has found."""
+    key = find_key()
+    detection = key and detect_in_file(path, suffix, key, tokenizers() if suffix == ".txt" else ())
+    if not detection:
+        return found
+    found = replace(found, watermark=detection.entries)
+    if not detection.is_found:
+        return found
+    text = f"it has the watermark of the key {detection.key} of this machine (p = {detection.p:.0e})"
+    if found.status == "no evidence":
+        return replace(found, status="unsigned", text=f"no label, but {text}: made by a model", is_synthetic=True)
+    return replace(found, text=f"{found.text}; {text}")
+
+
+def _read_labels(path: Path, content: bytes, suffix: str, checkpoints: Mapping[str, str] | None) -> Provenance:
+    """Say where a file comes from by what is written in it and beside it."""
     fields, recipe = _read_fields(content)
     model = {
         "model": short_text(fields.get("Model", "")),
