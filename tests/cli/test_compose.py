@@ -224,7 +224,7 @@ def test_options_become_what_they_are(place: Path, run_sample: Callable[..., Non
         "suffix": [],
         "stop_ids": [],
     }
-    left |= {"logit_bias": {}, "logprobs": None, "regex": None, "json_schema": None}
+    left |= {"logit_bias": {}, "logprobs": None, "regex": None, "json_schema": None, "watermark": False}
     assert recipe(place / "options")["options"] == asked | left  # what is a default today may be another tomorrow
 
 

@@ -56,3 +56,40 @@ def test_a_run_is_known_by_its_checkpoint(inside: Command, trained: Callable[[st
 def test_mistakes(inside: Command, place: Path, words: list[str], message: str) -> None:
     done = inside("verify", *words, cwd=place)
     assert done.returncode == 2 and message in done.stderr
+
+
+def test_watermarks(
+    inside: Command, trained: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained("text")
+    for name, digit in (("one", "1"), ("two", "2")):
+        (tmp_path / f"{name}.key").write_text(digit * 64, encoding="utf-8")
+    monkeypatch.setenv("GENAI_WATERMARK_KEY", "one.key")
+    words = ("sample", f"ckpt={run}", "device=cpu", "label=false", "length=250", "regex=[A-Z]{250}")
+    assert inside(*words, "watermark=true", "out=with", cwd=tmp_path).returncode == 0
+    assert inside(*words, "out=without", cwd=tmp_path).returncode == 0
+    recipe = json.loads((tmp_path / "with" / "000.json").read_text(encoding="utf-8"))
+    assert recipe["options"]["watermark"] and len(recipe["watermark_key"]) == 16
+
+    found = inside("verify", "with/000.txt", f"runs={run.parent}", cwd=tmp_path)
+    assert found.returncode == 5 and f"the watermark of the key {recipe['watermark_key']}" in found.stdout
+    assert inside("verify", "with/000.txt", f"ckpt={run}", cwd=tmp_path).stdout == found.stdout
+    missing = inside("verify", "without/000.txt", f"runs={run.parent}", "json=true", cwd=tmp_path)
+    assert missing.returncode == 3 and json.loads(missing.stdout)[0]["watermark"]["p"] > 1e-5
+    wrong = inside("verify", "with/000.txt", f"ckpt={trained('image')}", cwd=tmp_path)
+    assert wrong.returncode == 2 and "a model of image has no tokenizer" in wrong.stderr
+
+    assert inside("sample", "from=with/000.json", "out=again", "label=false", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "again" / "000.txt").read_bytes() == (tmp_path / "with" / "000.txt").read_bytes()
+    monkeypatch.setenv("GENAI_WATERMARK_KEY", "two.key")
+    assert inside("verify", "with/000.txt", f"runs={run.parent}", cwd=tmp_path).returncode == 3
+    other = inside("sample", "from=with/000.json", "out=other", cwd=tmp_path)
+    assert (
+        other.returncode == 2 and f"with the watermark key {recipe['watermark_key']}, and the one here" in other.stderr
+    )
+
+
+def test_small_pictures_hold_no_watermark(inside: Command, trained: Callable[[str], Path], tmp_path: Path) -> None:
+    done = inside("sample", f"ckpt={trained('image')}", "watermark=true", "out=a", "device=cpu", cwd=tmp_path)
+    assert done.returncode == 2 and "watermark=true: pictures below 256 x 256 pixels hold none" in done.stderr
+    assert not (tmp_path / "a").exists()

@@ -28,6 +28,20 @@ class Alternating:
         self.order.reverse()
 
 
+class AfterEach:
+    """Makes the class after the previous one far more probable; counts how often it was asked."""
+
+    def __init__(self, previous: int) -> None:
+        self.previous, self.calls = previous, 0
+
+    def bias(self) -> Tensor:
+        self.calls += 1
+        return 50.0 * (torch.arange(VOCAB) == (self.previous + 1) % VOCAB).float()
+
+    def advance(self, index: int) -> None:
+        self.previous = index
+
+
 @pytest.fixture(params=["native loop", "step by step"])
 def method(request: pytest.FixtureRequest) -> Autoregressive:
     torch.manual_seed(0)
@@ -105,3 +119,19 @@ def test_log_probs_do_not_change_a_sample(method: Autoregressive, request_of_thr
     plain = new_classes(method, request_of_three)
     assert new_classes(method, replace(request_of_three, log_probs=True)).equal(plain)
     assert new_classes(method, replace(request_of_three, bias=torch.zeros(VOCAB))).equal(plain)
+
+
+def test_a_bias_can_depend_on_the_classes_before(method: Autoregressive, request_of_three: Request) -> None:
+    biases = [AfterEach(3), AfterEach(7), AfterEach(VOCAB - 1)]
+    classes = new_classes(method, replace(request_of_three, class_biases=biases))
+    assert classes.tolist() == [[(first + n) % VOCAB for n in range(LENGTH)] for first in (4, 8, 0)]
+    assert {each.calls for each in biases} == {LENGTH}
+
+
+def test_such_a_bias_is_added_to_the_others(method: Autoregressive, request_of_three: Request) -> None:
+    biases, rules = [AfterEach(3) for _ in range(3)], [Alternating(4, 6) for _ in range(3)]
+    user_bias = torch.zeros(VOCAB).index_fill(0, torch.tensor([5]), -torch.inf)
+    both = replace(request_of_three, class_biases=biases, constraints=rules, bias=user_bias)
+    assert new_classes(method, both).tolist() == [[4, 6] * (LENGTH // 2)] * 3
+    forbidden = replace(request_of_three, class_biases=[AfterEach(4) for _ in range(3)], bias=user_bias)
+    assert 5 not in new_classes(method, forbidden).tolist()[0]

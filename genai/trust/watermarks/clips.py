@@ -52,7 +52,7 @@ def detect_in_clip(frames: NDArray[np.uint8], key: WatermarkKey) -> Detection:
     for factor in factors:
         folded = _fold_by_phase(frames, factor)
         for start in range(PERIOD):
-            moved = [np.roll(each, _opposite(shifts[(start + n) % PERIOD]), (0, 1)) for n, each in enumerate(folded)]
+            moved = [np.roll(each, _negative(shifts[(start + n) % PERIOD]), (0, 1)) for n, each in enumerate(folded)]
             z.append(float(correlations(np.sum(moved, 0), key).max()))
     return Detection("clip", sign_sum_p(max(z), num_tests), key.name)
 
@@ -75,5 +75,5 @@ def _shifts(key: WatermarkKey) -> list[Shift]:
     return [(int(row) * BLOCK, int(column) * BLOCK) for row, column in numbers.reshape(PERIOD, 2)]
 
 
-def _opposite(shift: Shift) -> Shift:
+def _negative(shift: Shift) -> Shift:
     return -shift[0], -shift[1]

@@ -18,7 +18,7 @@ from genai.media.video_reader import read_first_frames
 from genai.trust.watermarks.clips import MAX_FRAMES, detect_in_clip
 from genai.trust.watermarks.detection import Detection
 from genai.trust.watermarks.key import WatermarkKey
-from genai.trust.watermarks.pictures import detect_in_picture
+from genai.trust.watermarks.pictures import MIN_SIDE, detect_in_picture
 from genai.trust.watermarks.sounds import detect_in_sound
 from genai.trust.watermarks.texts import detect_in_tokens
 
@@ -75,6 +75,7 @@ def _read_animation(path: Path) -> NDArray[np.uint8]:
         return np.stack([np.asarray(frame.convert("RGB")) for frame in frames])
 
 
-def _search_picture(path: Path, key: WatermarkKey) -> Detection:
-    """Search a picture, or the upper left part of a large one."""
-    return detect_in_picture(Picture.read(path).pixels[:MAX_SIDE, :MAX_SIDE], key)
+def _search_picture(path: Path, key: WatermarkKey) -> Detection | None:
+    """Search a picture, or the upper left part of a large one; ``None`` if it is too small."""
+    pixels = Picture.read(path).pixels[:MAX_SIDE, :MAX_SIDE]
+    return detect_in_picture(pixels, key) if min(pixels.shape[:2]) >= MIN_SIDE / 2 else None

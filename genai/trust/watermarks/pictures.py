@@ -25,7 +25,7 @@ TEXTURE = 12.0
 """Standard deviation, in levels, at which ``STRENGTH`` is added once more."""
 SCALES = np.exp(np.arange(-58, 59) * np.log(1.012))
 """Factors by which a picture may have been resized; the central ``MIN_SIDE`` pixels are tried at each."""
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+GRAYSCALE = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in brightness (ITU-R BT.601)."""
 TEXTURE_RADIUS, RESIDUAL_RADIUS = 4, 6
 """Half the sides, in pixels, of the neighborhoods that texture, and the residual, are taken from."""
@@ -66,7 +66,7 @@ def detect_in_picture(pixels: NDArray[np.uint8], key: WatermarkKey) -> Detection
 def brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the brightness (height, width) of pixels (height, width, channels), from 0 to 255."""
     values = pixels.astype(np.float32)
-    return values[..., 0] if values.shape[2] == 1 else values @ LUMA
+    return values[..., 0] if values.shape[2] == 1 else values @ GRAYSCALE
 
 
 def residual(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,13 +94,13 @@ def correlations(folded: NDArray[np.float64], key: WatermarkKey) -> NDArray[np.f
     block, signs, places = (np.zeros((TILE, TILE)) for _ in range(3))
     block[:BLOCK, :BLOCK] = 1
     signs[::BLOCK, ::BLOCK], places[::BLOCK, ::BLOCK] = _signs(key), 1
-    sums = _correlate(folded, block)
-    squares = _correlate(sums * sums, places).clip(min=1e-9)
-    z: NDArray[np.float64] = _correlate(sums, signs) / np.sqrt(squares)
+    sums = _correlation(folded, block)
+    squares = _correlation(sums * sums, places).clip(min=1e-9)
+    z: NDArray[np.float64] = _correlation(sums, signs) / np.sqrt(squares)
     return z
 
 
-def _correlate(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the circular correlation ``sum_k a[k + d] b[k]`` for each shift d."""
     result: NDArray[np.float64] = np.fft.irfft2(np.fft.rfft2(a) * np.fft.rfft2(b).conj(), s=a.shape)
     return result

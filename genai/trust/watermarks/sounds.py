@@ -18,9 +18,9 @@ from genai.trust.watermarks.key import WatermarkKey
 
 CHANGE_DB = 1.0
 HOP_SECONDS, HOPS_PER_WINDOW, HOPS_PER_CELL = 0.008, 4, 4
-BAND_HZ, LOWEST_HZ, MAX_BANDS = 150.0, 100.0, 46
-NYQUIST_PART = 0.92
-"""Part of the frequencies below half the sample rate that is used: what resampling keeps."""
+BAND_HZ, MIN_HZ, MAX_BANDS = 150.0, 100.0, 46
+MAX_PART = 0.92
+"""Part of the frequencies below half the sample rate that is used: what resampling leaves."""
 PERIOD = 48
 """Cells in time after which the signs repeat: 1.5 s."""
 SEARCH_RATE = 16_000
@@ -69,8 +69,8 @@ def _spectrum(sound: Sound) -> tuple[Tensor, NDArray[np.int64]]:
     samples = torch.from_numpy(np.pad(sound.samples, (0, max(0, len(window) - len(sound.samples)))))
     spectrum = torch.stft(samples, len(window), _hop(rate), window=window, return_complex=True, pad_mode="constant")
     frequencies = np.arange(len(spectrum)) * rate / len(window)
-    bands = np.floor((frequencies - LOWEST_HZ) / BAND_HZ).astype(np.int64)
-    count = max(1, min(MAX_BANDS, int((NYQUIST_PART * rate / 2 - LOWEST_HZ) / BAND_HZ)))
+    bands = np.floor((frequencies - MIN_HZ) / BAND_HZ).astype(np.int64)
+    count = max(1, min(MAX_BANDS, int((MAX_PART * rate / 2 - MIN_HZ) / BAND_HZ)))
     bands[(bands < 0) | (bands >= count)] = -1
     return spectrum, bands
 
