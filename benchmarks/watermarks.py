@@ -30,7 +30,7 @@ from genai.trust.watermarks.detection import Detection
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import add_to_picture, detect_in_picture
 from genai.trust.watermarks.sounds import add_to_sound, detect_in_sound
-from genai.trust.watermarks.texts import detect_in_tokens
+from genai.trust.watermarks.texts import DELTA, GAMMA, detect_in_tokens
 
 KEY = WatermarkKey(bytes(range(32)))
 NUM_KEYS = 100
@@ -217,15 +217,14 @@ def texts(ckpt: str, count: int, prompt: str) -> None:
     tokenize = tokenizer_of(model.modality)
     words = "the of and a to in is was he for it with as his on be at by had are but from or have an they".split()
 
-    def sample(temperature: float, **options: Any) -> tuple[list[str], float]:
-        """Return texts without their prompt, and their mean nats a token."""
-        drawn = model.sample(prompt, n=count, length=400, temperature=temperature, logprobs=0, **options)
-        nats = [-token.log_prob for each in drawn for token in each.tokens]
-        return [str(each)[len(prompt) :] for each in drawn], float(np.mean(nats))
+    def sample(temperature: float, **options: Any) -> list[str]:
+        """Return texts without their prompt."""
+        drawn = model.sample(prompt, n=count, length=400, temperature=temperature, **options)
+        return [str(each)[len(prompt) :] for each in drawn]
 
     for temperature in (1.0, 0.7, 0.0):
-        (marked, marked_nats), (plain, nats) = sample(temperature, watermark=True), sample(temperature)
-        print(f"\ntemperature {temperature:g}: {nats:.3f} nats a token, {marked_nats:.3f} with watermark")
+        marked, plain = sample(temperature, watermark=True), sample(temperature)
+        print(f"\ntemperature {temperature:g}{expected_cost(model, plain, temperature) if temperature else ''}")
         key = read_key()
         for length in (50, 100, 200, 400):
             report(f"{length} tokens", [detect_in_tokens(key, tokenize(text)[:length]) for text in marked])
@@ -234,6 +233,22 @@ def texts(ckpt: str, count: int, prompt: str) -> None:
             report(f"200 tokens, {share:.0%} of words replaced", [detect_in_tokens(key, tokenize(each)[:200])
                                                                   for each in swapped])  # fmt: skip
         report_false([tokenize(text)[:200] for text in plain], lambda tokens, key: detect_in_tokens(key, tokens))
+
+
+@torch.inference_mode()
+def expected_cost(model: Any, plain: Sequence[str], temperature: float) -> str:
+    """Return how many nats more a token with the watermark has, on average over tokens and green lists."""
+    block = model.modality.block
+    tokens = torch.stack([model.modality.encode(text)[:block] for text in plain])
+    log_p = (model.method.network(tokens).float() / temperature).log_softmax(-1)
+    entropy = -(log_p.exp() * log_p).sum(-1).mean()
+    costs = []
+    for seed in range(4):
+        green = torch.rand(log_p.shape, generator=torch.Generator().manual_seed(seed)) < GAMMA
+        marked = (log_p + DELTA * green).softmax(-1)
+        costs.append(-(marked * log_p).sum(-1).mean() - entropy)
+    cost = torch.stack(costs).mean()
+    return f": {entropy:.3f} nats a token, and {cost:.3f} more with watermark ({cost / entropy:.1%})"
 
 
 def swap(text: str, share: float, words: Sequence[str], seed: int) -> str:

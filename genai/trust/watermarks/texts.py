@@ -18,7 +18,7 @@ from genai.trust.watermarks.key import WatermarkKey
 
 GAMMA = 0.25
 """Fraction of green tokens."""
-DELTA = 1.0
+DELTA = 1.5
 """Is added to their logits, in nats."""
 
 
