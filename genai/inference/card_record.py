@@ -1,5 +1,6 @@
 """What a model's record tells to everybody: nothing of the machine, of a path or of the person."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +21,10 @@ RECORD_FIELDS = (
     "seed", "versions",
 )  # fmt: skip
 """Fields of a record that are told as they are."""
+PROMPTS = ("prompts", "known_prompts")
+"""Values that are told as the data have them."""
+FOLDERS = re.compile(r"(?<![\w:/.~])(?:/[^\s/]+)+/(?=[^\s/])")
+"""Folders of an absolute path before its last part; an address has a colon before them."""
 DATA_FIELDS = ("name", "license", "train", "val", "hash", "hash_val")
 
 
@@ -46,11 +51,17 @@ def public_record(model: Model) -> dict[str, Any]:
         "base": record.base and {name: getattr(record.base, name) for name in ("name", "digest", "license")},
         "license": model_license(record),
         "scores": [asdict(score) for score in record.scores],
-        "evaluation": record.evaluation,
+        "evaluation": _counts(record.evaluation or {}),
         "groups": _plain(read_groups(record.groups)),
         "adapters": [asdict(adapter) for adapter in _adapters(model, record)],
     }
-    return {name: _without_paths(value, words) for name, value in values.items() if value not in (None, "", [], {})}
+    known = {name: value for name, value in values.items() if value not in (None, "", [], {})}
+    return {name: value if name in PROMPTS else _without_paths(value, words) for name, value in known.items()}
+
+
+def _counts(report: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of samples and the seed of an evaluation."""
+    return {name: report[name] for name in ("n", "seed") if type(report.get(name)) is int}
 
 
 def _plain(part: Any) -> dict[str, Any] | None:
@@ -60,7 +71,7 @@ def _plain(part: Any) -> dict[str, Any] | None:
 def _without_paths(value: Any, words: list[str]) -> Any:
     """Return a plain value whose texts name no folder of this machine."""
     if isinstance(value, str):
-        return public_text(value, words)
+        return FOLDERS.sub("", public_text(value, words))
     if isinstance(value, Mapping):
         return {name: _without_paths(part, words) for name, part in value.items()}
     return [_without_paths(part, words) for part in value] if isinstance(value, list) else value
@@ -118,11 +129,10 @@ def _read_results(model: Model) -> dict[str, Any]:
         return {"scores": [], "evaluation": None, "groups": None}
     new_names = FIGURES.get(model.modality.media.__name__, {})
     scores = (_read_score(name, result) for name, result in metrics.items() if new_names.get(name) not in metrics)
-    counts = {name: report[name] for name in ("n", "seed") if type(report.get(name)) is int}
     groups = report.get("groups")
     return {
         "scores": [asdict(score) for score in scores if score][:MAX_SCORES],
-        "evaluation": counts,
+        "evaluation": _counts(report),
         "groups": groups if isinstance(groups, dict) else None,
     }
 

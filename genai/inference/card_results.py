@@ -13,6 +13,14 @@ COPYING_SCORES = ("copying", "canaries")
 """Scores whose names begin so stand in the section on copies."""
 DISTANCES = ("nearest_train", "longest_copy")
 """Scores that compare samples with training data, and test nothing."""
+GROUP_SCORES = {
+    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
+    "obedience": "share of samples that are as their prompts of the group say",
+    "obedience_of_real": "the same of held-out items, which shows how well the judge knows the group",
+    "coverage": "share of held-out items that have a sample near them",
+    "balance": "share of the group in samples without a prompt, to its share in training; 1: alike",
+}
+"""What scores of groups measure."""
 TABLE_SCORES = 3
 """Scores in a table of groups, so that it fits on a page."""
 MEASURE = f"`python -m genai.evaluate ckpt={FILES}`"
@@ -85,9 +93,10 @@ def group_lines(groups: GroupsRecord | None) -> Iterator[str]:
             for name, score in groups.worst_to_best.items()
         ]
         yield ""
-        yield from markdown_table(("score", "worst group / best group", "worst", "best"), rows)
-    if groups.note:
-        yield from ("", f"Note: {markdown_text(groups.note)}")
+        yield from markdown_table(("score", "worst group to best group; 1: alike", "worst", "best"), rows)
+    descriptions = [f"- {name}: {meaning}." for name, meaning in GROUP_SCORES.items() if name in names]
+    notes = [f"- Note: {markdown_text(note)}" for note in groups.notes]
+    yield from ["", *descriptions, *notes] if descriptions or notes else []
 
 
 def _format_score(score: GroupScoreRecord | None) -> str:

@@ -22,6 +22,8 @@ MAX_LINES, MAX_CHARACTERS = 12, 600
 """Of an opt-out that are quoted."""
 MIN_SCRIPT = 0.001
 """Fraction of the letters from which a writing system is named."""
+ACTIONS = {"report": "left in the data", "mask": "masked", "drop": "left out with their items"}
+"""What ``data.personal=`` does about personal data."""
 Count = Annotated[int, Ge(0)]
 
 
@@ -34,6 +36,7 @@ class DataSummary:
         exact_duplicates, near_duplicates: numbers of items, or why they are not known.
         scripts: writing systems, with their fractions of the letters.
         personal_data: numbers of finds by kind.
+        personal_action: what was found in all texts, and what was done about it; "": they were not searched.
         num_texts, num_characters: of the sample in which the two before were looked for.
         skipped: number of messages about what is not used.
         notices: names of files such as LICENSE that are beside the data.
@@ -47,6 +50,7 @@ class DataSummary:
     near_duplicates: Count | str = UNKNOWN
     scripts: dict[str, float] = field(default_factory=dict)
     personal_data: dict[str, Count] = field(default_factory=dict)
+    personal_action: str = ""
     num_texts: Count = 0
     num_characters: Count = 0
     skipped: Count = 0
@@ -75,6 +79,7 @@ def _summarize(card: Mapping[str, Any]) -> DataSummary | None:
     values = {
         **card,
         "personal_data": personal.get("counts"),
+        "personal_action": _describe_action(_mapping(personal, "record")),
         "num_texts": sample.get("texts"),
         "num_characters": sample.get("characters"),
         "skipped": skipped.get("messages"),
@@ -82,6 +87,14 @@ def _summarize(card: Mapping[str, Any]) -> DataSummary | None:
         "opt_outs": {name: _quote(text) for name, text in notices if name.lower() in OPT_OUTS},
     }
     return read_fitting(DataSummary, values)
+
+
+def _describe_action(record: Mapping[str, Any]) -> str:
+    """Return what ``data.personal=`` found and did, as far as it is recorded."""
+    if record.get("mode") not in ACTIONS:
+        return ""
+    counts = ", ".join(f"{count} {kind}" for kind, count in _mapping(record, "counts").items())
+    return f"{counts}: {ACTIONS[record['mode']]}" if counts else "none found"
 
 
 def _mapping(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -128,6 +141,7 @@ def _summary_rows(summary: DataSummary) -> dict[str, str]:
         "languages": summary.languages,
         "writing systems": (scripts or "no letters found") if summary.num_texts else no_texts,
         "personal data": f"{personal or 'none found'}, {sample}" if summary.num_texts else no_texts,
+        **({"personal data, all texts": summary.personal_action} if summary.personal_action else {}),
         "files or rows not used": format_number(summary.skipped) if summary.skipped else "none",
         "opt-outs": ", ".join(summary.opt_outs) or "no file beside the data states one",
         "other files beside the data": ", ".join(others) or "none that state licenses or terms",

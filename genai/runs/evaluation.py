@@ -1,5 +1,6 @@
 """Scores by group, in the record of an evaluation, which may be a stranger's."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, get_type_hints
@@ -10,6 +11,8 @@ from genai.core.errors import UserError, short_text
 
 MAX_GROUPS, MAX_GROUP_SCORES = 50, 12
 """Groups, and scores of each, that are read."""
+MAX_NOTES, MAX_NOTE_LENGTH = 12, 2_000
+"""Sentences, and characters of all, of a note that are read."""
 Count = Annotated[int, Ge(0), Le(2**62)]
 T = TypeVar("T")
 
@@ -43,13 +46,13 @@ class GroupsRecord:
         column: what the groups are values of.
         groups: at most ``MAX_GROUPS``.
         worst_to_best: of each score, the ratio of the worst group to the best one.
-        note: for people.
+        notes: sentences for people.
     """
 
     column: str = ""
     groups: list[GroupRecord] = field(default_factory=list)
     worst_to_best: dict[str, GroupScoreRecord] = field(default_factory=dict)
-    note: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 def read_fitting(cls: type[T], values: Any) -> T | None:
@@ -78,8 +81,16 @@ def read_groups(values: Any) -> GroupsRecord | None:
         _text(values, "column"),
         [_read_group(group) for group in groups[:MAX_GROUPS] if isinstance(group, Mapping)],
         _read_scores(values.get("worst_to_best")),
-        _text(values, "note"),
+        [short_text(note) for note in _notes(values.get("note", values.get("notes")))],
     )
+
+
+def _notes(value: Any) -> list[str]:
+    """Return the sentences of a note, at most ``MAX_NOTES``."""
+    if isinstance(value, list):  # of a record that was read before
+        return [note for note in value[:MAX_NOTES] if isinstance(note, str)]
+    text = value[:MAX_NOTE_LENGTH].strip() if isinstance(value, str) else ""
+    return re.split(r"(?<=[.!?])\s+", text)[:MAX_NOTES] if text else []
 
 
 def _read_group(values: Mapping[str, Any]) -> GroupRecord:

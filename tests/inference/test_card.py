@@ -62,7 +62,9 @@ def test_what_is_unknown_is_said(model: Model) -> None:
 def test_it_names_no_folder_of_this_machine(trained: Trained, tmp_path: Path) -> None:
     run = copy_run(trained("text"), tmp_path)
     model = load(run, device="cpu")
+    model.record["copying"] = {"alarm": None, "note": "cannot read /srv/own/data.csv, see https://a.b/c/d"}
     texts = model_card(model) + json.dumps(public_record(model))
+    assert "cannot read data.csv, see https://a.b/c/d" in texts
     for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"]):
         assert secret not in texts
     data_card = json.loads((run / "data_card.json").read_text())
@@ -198,7 +200,7 @@ GROUPS = {
         {"name": "ben", "train_items": 4, "held_out_items": None, "scores": {}},
     ],
     "worst_to_best": {"right": {"value": 0.5, "low": 0.1, "high": 1.5, "worst": "ben", "best": "anna"}},
-    "note": "few items",
+    "note": "Few items. loss: too few to say of ben.",
 }  # fmt: skip
 COPYING = {"alarm": True, "copies": 0.25, "nearer_train": 0.75, "p": 0.001, "samples": 64, "note": "look"}
 
@@ -214,7 +216,10 @@ def test_groups_and_copies_are_on_the_card_and_stay_through_export(
     card = model_card(load(run, device="cpu"))
     assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) |" in card
     assert "| ben | 4 | not recorded | not measured |" in card
-    assert "| right | 0.5 (0.1 to 1.5) | ben | anna |" in card and "few items" in card
+    assert (
+        "| right | 0.5 (0.1 to 1.5) | ben | anna |" in card
+        and "- Note: Few items.\n- Note: loss: too few to say of ben." in card
+    )
     facts = rows(card)
     assert "**Warning:** it copies its training data" in card and facts["copies among them"] == "25.0%"
     assert facts["p-value of that"] == "0.001" and facts["p-value of canaries"] == "not measured"
@@ -238,13 +243,15 @@ def test_opt_outs_are_quoted_and_people_are_not(trained: Trained, tmp_path: Path
     card["notices"] = [
         {"name": "ai.txt", "text": "User-Agent: *\n</pre># Disallow: /"}, {"name": "consent.yaml", "text": "anna: yes"},
     ]  # fmt: skip
-    card |= {"personal_data": {"counts": {"mail": 2}, "texts": 1, "examples": {"mail": ["a***@e***.org"]}},
+    card |= {"personal_data": {"counts": {"mail": 2}, "texts": 1, "examples": {"mail": ["a***@e***.org"]},
+                               "record": {"mode": "mask", "counts": {"phone": 3}}},
              "sample": {"texts": 7, "characters": 70, "items": 9}}  # fmt: skip
     (run / "data_card.json").write_text(json.dumps(card))
     text = model_card(load(run, device="cpu"))
     assert "    User-Agent: *\n    </pre># Disallow: /" in text and "anna" not in text and "@" not in text
     facts = rows(text)
     assert facts["personal data"] == "2 mail, in 70 characters of 7 items" and facts["opt-outs"] == "ai.txt"
+    assert facts["personal data, all texts"] == "3 phone: masked"
     assert facts["other files beside the data"] == "consent.yaml"
 
 

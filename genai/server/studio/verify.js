@@ -88,6 +88,7 @@ function Answer({ name, answer }) {
   return html`<section class=${`card verdict ${answer.status.split(" ")[0]}`} aria-label="what the file says">
     <h2>${title}</h2>
     <p>${sentence}</p>
+    ${answer.status === "tampered" && answer.signer && html`<p class="note">What stands below is of the version that was signed, not of this file.</p>`}
     ${answer.note && html`<p class="note">${answer.note}</p>`}
     <dl>
       <dt>file</dt><dd>${name}</dd>
