@@ -120,9 +120,9 @@ def copying_lines(copying: CopyingRecord | None, all_scores: Sequence[ScoreRecor
     scores = [score for score in all_scores if score.name.startswith(COPYING_SCORES)]
     if copying is None and not scores:
         distances = [markdown_text(score.name) for score in all_scores if score.name in DISTANCES]
-        yield "Not measured: a run tests it at its end, unless `copying_check=false`."
+        yield f"Not measured. {MEASURE[:-1]} metrics=[copying]` measures it."
         if distances:
-            yield f"The scores above tell how near samples are to them: {', '.join(distances)}."
+            yield f"Scores above tell how near samples are to training data: {', '.join(distances)}."
         return
     if copying is not None:
         yield {
