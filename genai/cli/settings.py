@@ -139,8 +139,29 @@ class ExportSettings:
     plugins: Sequence[str]
 
 
+@dataclass(frozen=True)
+class CardSettings:
+    """Settings of ``genai card``; ``configs/card.yaml`` explains each key."""
+
+    ckpt: str | None
+    out: str | None
+    json: bool
+    weights: Literal["ema", "raw"]
+    license: str | None
+    runs: str
+    plugins: Sequence[str]
+
+
 S = TypeVar(
-    "S", ModelSettings, SampleSettings, EvaluateSettings, PageSettings, HistorySettings, ExportSettings, ChatSettings
+    "S",
+    ModelSettings,
+    SampleSettings,
+    EvaluateSettings,
+    PageSettings,
+    HistorySettings,
+    ExportSettings,
+    CardSettings,
+    ChatSettings,
 )
 
 

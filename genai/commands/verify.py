@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 
 from genai.cli.exit_codes import exit_on_error
 from genai.core.errors import UserError
+from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 
 if TYPE_CHECKING:
     from genai.trust.verify import Provenance
     from genai.trust.watermarks.files import Tokenizer
 
+MAX_FILES = 1_000
+"""Files of a folder that are looked at."""
+SIDE_SUFFIXES = (".json", ".c2pa")
+"""Ends of names of recipes, and of labels beside files."""
 HELP = """Say where files come from: who signed them, whether their content has changed, which model made them.
 
 Examples:
 python -m genai verify samples/a.png
 python -m genai verify *.png *.wav json=true
+python -m genai verify samples/romeo     the files in a folder, without recipes, links and folders in it
 
   json=true       as JSON
   runs=FOLDER     folder of the runs that are known here; default: runs
@@ -56,10 +62,40 @@ def verify(words: list[str]) -> None:
         print("signatures are not looked at: pip install 'genai[label]'", file=sys.stderr, flush=True)
     checkpoints = known_checkpoints(Path(options["runs"]).expanduser())
     tokenizers = _tokenizers(options["ckpt"], Path(options["runs"]).expanduser())
-    results = [verify_file(file, checkpoints, tokenizers) for file in files]
+    results = [verify_file(file, checkpoints, tokenizers) for file in expand_folders(files)]
     print(report(results, options["json"] == "true"), flush=True)
     if code := exit_code(results):
         raise SystemExit(code)
+
+
+def expand_folders(paths: list[Path]) -> list[Path]:
+    """Return the paths with the files of each folder in its place, without recipes and what stands beside files.
+
+    Folders in a folder, hidden files and links are left out.
+
+    Raises:
+        UserError: a folder has no such file, or more than ``MAX_FILES``.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            own = [file for file in sort_paths(path.iterdir()) if _is_media(file)]
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}.") from error
+        if not own:
+            raise UserError(f"{path} has no files but recipes, links and folders: name a folder with files.")
+        if len(own) > MAX_FILES:
+            raise UserError(f"{path} has {len(own):,} files; of a folder, {MAX_FILES:,} are read. Name the files.")
+        files += own
+    return files
+
+
+def _is_media(file: Path) -> bool:
+    is_plain = not file.name.startswith(".") and not file.is_symlink() and file.is_file()
+    return is_plain and file.suffix.lower() not in SIDE_SUFFIXES
 
 
 def provenance(file: str | Path, runs: str = "runs", ckpt: str = "") -> "Provenance":

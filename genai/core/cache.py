@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from genai.core.errors import RunError, UserError
 from genai.core.files import open_file, read_text, write_file
@@ -61,12 +61,15 @@ def cached_file(path: Path, write: Callable[[Path], None], *other_suffixes: str)
         RunError: there is no room at all.
     """
     suffixes = (path.suffix, *other_suffixes)
-    if _fits(path, suffixes):
+    if (state := _entry_state(path, suffixes)) == "fits":
         return path
     try:
-        return _make_entry(path, write, suffixes)
+        _make_entry(path, write, suffixes)
+        if state == "damaged":
+            print(f"cache: {path.name} was damaged; it is made again.", file=sys.stderr, flush=True)
+        return path
     except OSError as error:
-        if isinstance(error, PermissionError) and _fits(path, suffixes):
+        if isinstance(error, PermissionError) and _entry_state(path, suffixes) == "fits":
             return path  # on Windows: another process has just made it and has it open
         if not _is_about(error, path.parent):
             raise  # the data cannot be read
@@ -87,7 +90,10 @@ def cached_json(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, 
 
 def read_cached_json(path: Path) -> Any:
     """Return the value that ``cached_json`` wrote to ``path``; ``None`` if there is none, or it is damaged."""
-    return json.loads(path.read_text(encoding="utf-8")) if _fits(path, (path.suffix,)) else None
+    state = _entry_state(path, (path.suffix,))
+    if state == "damaged":
+        print(f"cache: {path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
+    return json.loads(path.read_text(encoding="utf-8")) if state == "fits" else None
 
 
 def remove_cached_json(path: Path) -> None:
@@ -155,13 +161,13 @@ def _make_entry(path: Path, write: Callable[[Path], None], suffixes: Sequence[st
     return path
 
 
-def _fits(path: Path, suffixes: Sequence[str]) -> bool:
-    """Return whether the files of an entry have the sizes and hashes of its sums; say so if they do not.
+def _entry_state(path: Path, suffixes: Sequence[str]) -> Literal["fits", "damaged", "missing"]:
+    """Return whether the files of an entry have the sizes and hashes of its sums.
 
     A file whose size and times are those of the sums is not read.
     """
     if not _sums_file(path).exists():
-        return False
+        return "missing"
     try:
         sums = parse_json(read_text(_sums_file(path), "line"), path.name)
         is_new = False
@@ -179,9 +185,8 @@ def _fits(path: Path, suffixes: Sequence[str]) -> bool:
             with suppress(OSError):
                 write_file(_sums_file(path), json.dumps(sums) + "\n")
     except (UserError, OSError, KeyError, TypeError):
-        print(f"cache: {path.name} is damaged; it is made again.", file=sys.stderr, flush=True)
-        return False
-    return True
+        return "damaged"
+    return "fits"
 
 
 def _stamp(status: os.stat_result) -> list[int]:

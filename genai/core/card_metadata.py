@@ -36,15 +36,20 @@ def read_metadata(folder: Path, root: Path | None = None) -> dict[str, Any]:
 
 
 def format_metadata(values: Mapping[str, Any]) -> str:
-    """Return metadata with the values that are not empty, texts and lists of texts; none can end it or add entries."""
+    """Return metadata with the plain values that are not empty; none can end it or add entries."""
     import yaml
 
-    content = {
-        name: short_text(value) if isinstance(value, str) else [short_text(text) for text in value]
-        for name, value in values.items()
-        if value
-    }
+    content = {name: _printable(value) for name, value in values.items() if value}
     return f"{LINE}\n{yaml.safe_dump(content, sort_keys=False, width=10_000)}{LINE}\n"
+
+
+def _printable(value: Any) -> Any:
+    """Return a plain value with its texts on one line each."""
+    if isinstance(value, Mapping):
+        return {short_text(name): _printable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    return value if isinstance(value, int | float) else short_text(value)
 
 
 def license_of(values: Mapping[str, Any]) -> str:

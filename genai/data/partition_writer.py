@@ -4,6 +4,7 @@ Each partition has a folder of its own. Its record is written last, so a partiti
 """
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +17,14 @@ from typing import Any
 from genai.core.cache import cache_dir, cache_key, read_sums
 from genai.core.data import Example, Partition, Source, Split
 from genai.core.errors import RunError, UserError, short_text
-from genai.core.files import make_folder, read_text, write_file
+from genai.core.files import make_folder, read_text, remove_path, write_file
 from genai.core.instantiate import instantiate, read_dataclass
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.data.prepared import FORMAT, INDEX, MAX_SHARDS, PreparedIndex, restore_state
 from genai.modalities.base import Modality
 from genai.modalities.shards import PackedFile, Shard, find_problem
+from genai.runs.record import config_differences
 from genai.version import __version__
 
 SETTINGS, RECORD = "settings.json", "part.json"
@@ -33,6 +35,9 @@ FIT_EXAMPLES, FIT_BYTES = 4096, 64_000_000
 MAX_MESSAGES = 20
 """Messages about unusable examples that are kept."""
 SPLITS = ("train", "val")
+PART_NAME = "part-[0-9a-f]{24}"
+"""Name of the folder of a partition."""
+MAX_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,12 @@ class PartitionWriter:
         settings = json.loads(json.dumps({"data": self.nodes.data, "modality": self.nodes.modality}))
         if file.exists():
             before = parse_json(read_text(file, "tokenizer"), str(file))
-            if not isinstance(before, dict) or any(before.get(key) != value for key, value in settings.items()):
-                raise UserError(f"{self.folder} was begun with other data or other words: name a new folder, out=.")
+            if not isinstance(before, dict):
+                raise UserError(f"{file} is damaged: name a new folder, out=.")
+            if words := _other_words(before, settings):
+                raise UserError(
+                    f"{self.folder} was begun with {words}. Repeat those words, or name a new folder, out=."
+                )
             restore_state(self.modality, before.get("state"))
             return
         if state is None:
@@ -107,6 +116,13 @@ class PartitionWriter:
         record = read_dataclass(PartitionRecord, parse_json(read_text(file, "index"), str(file), 40 * MAX_SHARDS))
         shards = (*record.train, *record.val)
         return None if any(find_problem(file.parent, shard) for shard in shards) else record
+
+    def remove_unused(self, partitions: Sequence[Partition]) -> None:
+        """Delete the folders of partitions that there are not any more: the data or the tokenizer were others then."""
+        names = {self._partition_name(partition) for partition in partitions}
+        for path in self.folder.glob("part-*"):
+            if re.fullmatch(PART_NAME, path.name) and path.name not in names:
+                remove_path(path)
 
     def write_partition(self, partition: Partition) -> None:
         """Write the shards of a partition, and its record. Raises ``RunError`` if the disk is full."""
@@ -191,6 +207,21 @@ class _ShardExamples(Split):
             num_bytes += media_bytes(example.media) * self._byte_ratio  # type: ignore[attr-defined]
             if num_bytes >= SHARD_BYTES:
                 return
+
+
+def _other_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return words in which settings differ, with their values before and after; "" if none do."""
+    differences = [part for key, value in after.items() for part in config_differences(before.get(key), value, key)]
+    targets = [part for part in differences if part[0].endswith("._target_")]  # their arguments differ, too
+    lines = [
+        f"{name.removesuffix('._target_')}={_describe_value(old)}, not {_describe_value(new)}"
+        for name, old, new in (targets or differences)[:MAX_DIFFERENCES]
+    ]
+    return "; ".join([*lines, *["..."] * (len(targets or differences) > MAX_DIFFERENCES)])
+
+
+def _describe_value(value: Any) -> str:
+    return short_text(value) if isinstance(value, str) else short_text(json.dumps(value, ensure_ascii=False))
 
 
 def media_bytes(media: Any) -> int:

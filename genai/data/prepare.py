@@ -80,10 +80,14 @@ def prepare(
     partitions = source.partitions()
     with _lock_folder(folder, wait):
         writer.restore_or_fit(partitions, state)
+        if not (folder / INDEX).exists():  # else its shards can be read until there is a new one
+            writer.remove_unused(partitions)
         pending = [number for number, partition in enumerate(partitions) if writer.record(partition) is None]
         if pending:
             _prepare_partitions(writer, partitions, pending, min(processes, len(pending)))
-        return writer.write_index(partitions)
+        index = writer.write_index(partitions)
+        writer.remove_unused(partitions)
+        return index
 
 
 def _check_source(source: Source, modality: Modality) -> None:

@@ -14,10 +14,13 @@ from genai.core.errors import UserError, short_text
 from genai.core.files import MAX_BYTES, check_file
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
+from genai.data.find_files import walk_folder
 from genai.data.media_readers import MediaReader
 from genai.data.text import find_texts
 
 CAPTION_SUFFIXES = (".txt", ".caption", ".cls")
+COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.lz4")
+"""Ends of names of compressed tar files."""
 CAPTION_FIELDS = ("caption", "text", "prompt")
 
 
@@ -43,7 +46,12 @@ class TarFiles(IterableSource):
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
-        files, errors = find_texts(self.path, (".tar",), item_name="tar file")
+        compressed = _compressed_files(Path(self.path).expanduser())
+        try:
+            files, errors = find_texts(self.path, (".tar",), item_name="tar file")
+        except UserError as error:
+            raise UserError(" ".join([str(error), *map(_describe_compressed, compressed[:1])])) from error
+        errors = [*errors, *map(_describe_compressed, compressed)]
         return [
             Partition(
                 file.name,
@@ -69,6 +77,16 @@ class TarFiles(IterableSource):
         except (tarfile.TarError, OSError, EOFError) as error:
             if not is_val:
                 yield UserError(f"{file} cannot be read further ({short_text(str(error))}).")
+
+
+def _compressed_files(path: Path) -> list[Path]:
+    """Return the compressed tar files in a folder; none of other paths."""
+    files = walk_folder(path)[0] if path.is_dir() else []
+    return [file for file in files if file.name.lower().endswith(COMPRESSED)]
+
+
+def _describe_compressed(file: Path) -> str:
+    return f"{file} is compressed, so it is not read: unpack it to a .tar file."
 
 
 def _caption(contents: Mapping[str, bytes]) -> str:

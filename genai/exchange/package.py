@@ -42,8 +42,9 @@ LIBRARY = {"library_name": "genai"}
 HEADER_KEYS = ("version", "format", "step", "model", "modality", "interface")
 """Entries of a checkpoint's header that a package has as they are."""
 RECORD_KEYS = (
-    "modality", "model", "data", "prompts", "known_prompts", "parameters", "best", "steps", "seconds", "device",
-    "license", "base", "scores", "adapters",
+    "modality", "model", "method", "data", "data_card", "prompts", "known_prompts", "parameters", "best", "steps",
+    "seconds", "seed", "device", "devices", "threads", "precision", "versions", "hardware", "energy", "license", "base",
+    "scores", "evaluation", "groups", "copying", "adapters",
 )  # fmt: skip
 """Entries of a run's record that a package has: none tells of the machine or the person."""
 MAX_HEADER_BYTES, MAX_TENSORS = 8 * MIB, 20_000

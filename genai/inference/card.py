@@ -1,20 +1,26 @@
-"""The model card of an exported model: what it is, what it was trained on, how good it is, how to open it."""
+"""The model card: what a model is, how to use it, how good it is, its data, and what is not known of it."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from genai.core.card_metadata import BASE_KEY, format_metadata
-from genai.core.errors import UserError, short_text
-from genai.core.old_names import FIGURES
-from genai.core.plain_data import parse_json
-from genai.inference.known_prompts import known_prompts, prompt_encoder
+from genai.core.errors import short_text
+from genai.inference.card_record import card_record, model_license, public_record
+from genai.inference.card_results import copying_lines, group_lines, score_lines
+from genai.inference.card_training import FILES, label_lines, license_lines, training_lines
+from genai.inference.data_summary import data_lines, read_data_summary
+from genai.inference.known_prompts import prompt_encoder
+from genai.inference.labels import model_name
 from genai.inference.model import Model, count_parameters
 from genai.modalities.optional import required_option
-from genai.report.paths import public_text
-from genai.runs.record import AdapterRecord, RunRecord, ScoreRecord, parse_record, read_mapping
+from genai.report.markdown import markdown_text
+from genai.runs.evaluation import read_groups
+from genai.runs.record import PromptsRecord, RunRecord
+
+__all__ = ["markdown_text", "model_card", "model_license", "public_record"]
 
 TASKS = {
     "Document": ("text-generation", "text-generation"),
@@ -23,6 +29,8 @@ TASKS = {
     "Clip": ("text-to-video", ""),
 }
 """The hub's name of a task, with and without prompts, by the class of the media."""
+PRODUCTS = {"Document": "texts", "Picture": "pictures", "Sound": "sounds", "Clip": "clips"}
+"""Media in a sentence, by their class."""
 HUB_LICENSES = frozenset(
     "afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 cc cc-by-2.0 "
     "cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 "
@@ -34,167 +42,129 @@ HUB_LICENSES = frozenset(
 """Licenses by their names on the hub; others are ``other`` with a name."""
 TRANSFORMERS = {"model": "ModelForCausalLM", "tokenizer": "Tokenizer"}
 LOAD_ARGUMENTS = {
-    "gguf": '"path/to/this/folder/model.gguf"',
-    "peft": '"path/to/the/base", adapter="path/to/this/folder"',
+    "gguf": f'"{FILES}/model.gguf"',
+    "peft": f'"path/to/the/base", adapter="{FILES}"',
 }
 """Arguments of ``genai.load`` by the library of a card; of the others it is the folder."""
+LOAD_WORDS = {"gguf": f"ckpt={FILES}/model.gguf", "peft": f"ckpt=path/to/the/base adapter={FILES}"}
+"""The same for the command line."""
 HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
-WEIGHTS = {"ema": "averaged over training", "raw": "of the last step"}
-MAX_SCORES = 40
+LISTED_PROMPTS = 4
+SMALL_PARAMETERS = 1_000_000_000
+LICENSE_HINT = "state it before you share the model: `license=NAME` of `python -m genai card` and `export`"
 
 
 def model_card(model: Model, library_name: str = "genai") -> str:
-    """Return the card as Markdown, with front matter as the Hugging Face hub reads it.
+    """Return the card as Markdown, with metadata as the Hugging Face hub reads them.
 
     Args:
         model: the model.
         library_name: the library that opens the folder, as the hub calls it.
+
+    Raises:
+        UserError: the model's record cannot be read.
     """
-    record = _record(model)
+    record = card_record(model)
+    sections = {
+        "Use it": _usage_lines(model, record, library_name),
+        "What it is for, and its limits": _limit_lines(model, record),
+        "Scores": score_lines(record),
+        "Groups": group_lines(read_groups(record.groups)),
+        "Copies of training data": copying_lines(record.copying, record.scores),
+        "Data": data_lines(record, read_data_summary(record, None)),
+        "Training": training_lines(model, record),
+        "Licenses": license_lines(record, LICENSE_HINT),
+        "Labels": label_lines(),
+    }
+    title = f"# {model_name(model)}, {count_parameters(model.method):,} parameters"
+    lines = [format_metadata(_metadata(model, record, library_name)), title, "", *_summary_lines(model, record)]
+    for name, section in sections.items():
+        lines += ["", f"## {name}", "", *section]
+    return "\n".join([*lines, ""])
+
+
+def _metadata(model: Model, record: RunRecord, library_name: str) -> dict[str, Any]:
+    """Return the values that the hub reads."""
     base, license_name = record.base, model_license(record)
     is_listed = license_name in HUB_LICENSES
-    front = {
+    task = _task(model, record)
+    metrics = [
+        {"type": score.name, "value": score.value, "name": score.description or score.name}
+        for score in record.scores
+        if score.value is not None
+    ]
+    data = {"type": _data_id(record) or "other", "name": record.data.name or "not recorded", "split": "held out"}
+    result = {"task": {"type": task or "other"}, "dataset": data, "metrics": metrics}
+    return {
         "license": license_name if is_listed else "other" if license_name else "",
         "license_name": "" if is_listed else license_name,
         "base_model": base.name if base and HUB_ID.fullmatch(base.name) else "",
         BASE_KEY: base.name if base else "",
-        "datasets": [record.data.name] if HUB_ID.fullmatch(record.data.name) else [],
+        "datasets": [_data_id(record)] if _data_id(record) else [],
         "library_name": library_name,
-        "pipeline_tag": _task(model),
+        "pipeline_tag": task,
         "tags": ["genai"],
+        "model-index": [{"name": model_name(model), "results": [result]}] if metrics else [],
     }
-    rows = {
-        "model": f"{type(model.method).__name__}, {count_parameters(model.method):,} parameters",
-        "samples": model.modality.description,
-        "license": license_name,
-        "base": base.name if base else "",
-        "base, license": base.license if base else "",
-        "base, sha256": base.digest if base else "",
-        "adapters": ", ".join(map(_describe_adapter, _adapters(model, record))),
-        "data": record.data.name,
-        "data, license": record.data.license,
-        "data, content": _public_description(record),
-        "data, hash": record.data.hash,
-        "steps": f"{model.step:,}" if model.step else "",
-        "best validation loss": f"{record.best.val_loss:.4f}" if record.best else "",
-        "weights": WEIGHTS[model.weights] if model.step else "",
-        "checkpoint, sha256": model.digest,
-    }
-    lines = [f"| {name} | {markdown_text(value)} |" for name, value in rows.items() if value]
-    lines += list(_score_lines(record)) + list(_usage_lines(model, library_name))
-    if not license_name:
-        lines += [
-            "",
-            "The license of this model is not known here: state it before you share it (export license=NAME).",
-        ]
-    return "\n".join([format_metadata(front), "# A model exported by genai", "", "| | |", "|---|---|", *lines, ""])
 
 
-def _adapters(model: Model, record: RunRecord) -> list[AdapterRecord]:
-    """Return the adapters in the weights of a model, by their names instead of paths."""
-    paths = [Path(adapter.checkpoint) for adapter in model.adapters]
-    names = [path.parent.parent.name if path.suffix == ".ckpt" else path.name for path in paths]
-    return [
-        *record.adapters,
-        *(replace(adapter, checkpoint=name) for adapter, name in zip(model.adapters, names, strict=True)),
-    ]
+def _data_id(record: RunRecord) -> str:
+    """Return the id of the data on the hub; "" if they have none."""
+    return record.data.name if HUB_ID.fullmatch(record.data.name) else ""
 
 
-def _describe_adapter(adapter: AdapterRecord) -> str:
-    data = ", ".join(filter(None, (adapter.data, adapter.license)))
-    learned = f"; data: {data}" if data else ""
-    return f"{adapter.checkpoint} x {adapter.factor:g} (sha256 {adapter.checkpoint_sha256[:12]}{learned})"
+def _task(model: Model, record: RunRecord) -> str:
+    """Return the hub's name of what the model does; "" if it has none."""
+    if option := required_option(model.modality):
+        return "audio-to-audio" if option == "init" else ""
+    has_prompts = bool(prompt_encoder(model)) and (record.known_prompts is None or record.known_prompts.count > 0)
+    return TASKS.get(model.modality.media.__name__, ("", ""))[not has_prompts]
 
 
-def markdown_text(value: str) -> str:
-    """Return a text of a stranger for a table of Markdown: on one line, without links, HTML and columns of its own."""
-    return re.sub(r"([\\`\[\]<>|*!])", r"\\\1", short_text(value))
+def _summary_lines(model: Model, record: RunRecord) -> Iterator[str]:
+    """Yield what is most important."""
+    product = PRODUCTS.get(model.modality.media.__name__, "media")
+    license_name, data = model_license(record), record.data
+    source = f"{data.train:,} items: {markdown_text(data.name)}" if data.name else "data that are not recorded"
+    base = f" It began from {markdown_text(record.base.name)}." if record.base else ""
+    seconds = f" ({record.seconds:,.0f} s)" if record.seconds else ""
+    steps = f"It was trained for {model.step:,} steps{seconds} on {source}." if model.step else f"Its data: {source}."
+    yield f"It makes {product}: {markdown_text(model.modality.description)}. {steps}{base}"
+    yield ""
+    yield f"**License:** {markdown_text(license_name)}" if license_name else f"**License:** not stated; {LICENSE_HINT}."
+    if record.copying and record.copying.alarm:
+        yield from ("", "**Warning:** it copies its training data, see below.")
 
 
-def model_license(record: RunRecord) -> str:
-    """Return the license of a model: its own, or that of the model that it was trained from; "" if neither is known."""
-    return short_text(record.license or (record.base.license if record.base else ""))
+# ------------------------------------------------------------------------------------------------------------- usage
 
 
-def public_record(model: Model) -> dict[str, Any]:
-    """Return the values of a model's record that go with it: none tells of the machine, a path or the person."""
-    record = _record(model)
-    data = {
-        **{name: getattr(record.data, name) for name in ("name", "license", "train", "val", "hash", "hash_val")},
-        "description": _public_description(record),
-    }
-    values = {
-        **{name: getattr(record, name) for name in ("modality", "model", "prompts", "parameters", "seconds", "device")},
-        **{name: asdict(part) if (part := getattr(record, name)) else None for name in ("known_prompts", "best")},
-        "data": data if any(data.values()) else None,
-        "steps": model.step,
-        "base": record.base and {name: getattr(record.base, name) for name in ("name", "digest", "license")},
-        "license": model_license(record),
-        "scores": [asdict(score) for score in record.scores],
-        "adapters": [asdict(adapter) for adapter in _adapters(model, record)],
-    }
-    return {name: value for name, value in values.items() if value}
-
-
-def _record(model: Model) -> RunRecord:
-    """Return the model's record, with the scores of its run if they are of these weights. Raises ``UserError``."""
-    run = model.run
-    values = dict(model.record)
-    if model.adapters:
-        values |= {"best": None, "scores": []}
-    elif run:
-        values["scores"] = _read_scores(model)
-    return parse_record(values, run.record_file if run else model.file or "")
-
-
-def _read_scores(model: Model) -> list[dict[str, Any]]:
-    """Return the scores in ``metrics.json`` of a run, if they are of this checkpoint with these weights."""
-    run = model.run
-    try:
-        report = read_mapping(run.folder / "metrics.json", "record", parse_json) if run else {}
-    except UserError:
-        return []
-    metrics = report.get("metrics")
-    if (report.get("checkpoint_sha256"), report.get("weights")) != (model.digest, model.weights):
-        return []
-    old_names = FIGURES.get(model.modality.media.__name__, {}).values()
-    fields = ("value", "standard_error", "reference", "description")
-    return [
-        {"name": name, **{field: result[field] for field in fields if field in result}}
-        for name, result in (metrics.items() if isinstance(metrics, Mapping) else ())
-        if name not in old_names and isinstance(result, Mapping)
-    ][:MAX_SCORES]
-
-
-def _score_lines(record: RunRecord) -> Iterator[str]:
-    if record.scores:
-        yield from ("", "## Scores", "", "| metric | value | of real data | meaning |", "|---|---|---|---|")
-    for score in record.scores[:MAX_SCORES]:
-        name, description = markdown_text(score.name), markdown_text(score.description)
-        yield f"| {name} | {_number(score)} | {_format(score.reference)} | {description} |"
-
-
-def _number(score: ScoreRecord) -> str:
-    error = "" if score.standard_error is None else f" ± {score.standard_error:.4g}"
-    return f"{_format(score.value)}{error}"
-
-
-def _format(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def _usage_lines(model: Model, library_name: str) -> Iterator[str]:
-    """Yield how to open the folder."""
+def _usage_lines(model: Model, record: RunRecord, library_name: str) -> Iterator[str]:
+    """Yield how to open the folder, and how to sample."""
     nodes = [model.header.model, model.header.modality] if model.header else []
     packages = sorted({name for node in nodes for name in _packages(node)})
     plugins = f", plugins={packages}" if packages else ""
-    yield from ("", "## Open it", "", "```python", "import genai", "")
-    place = LOAD_ARGUMENTS.get(library_name, '"path/to/this/folder"')
-    yield from (f"model = genai.load({place}{plugins})", "```")
+    option, prompt = required_option(model.modality), _example_prompt(model, record)
+    arguments = f'{option}="FILE"' if option else json.dumps(prompt, ensure_ascii=False) if prompt else ""
+    words = [LOAD_WORDS.get(library_name, f"ckpt={FILES}")]
+    words += [f"plugins='[{','.join(packages)}]'"] * bool(packages)
+    words += [f"{option}=FILE" if option else f"prompt={shlex.quote(prompt)}"] * bool(option or prompt)
+    place = LOAD_ARGUMENTS.get(library_name, f'"{FILES}"')
+    yield from ("```python", "import genai", "")
+    yield from (f"model = genai.load({place}{plugins})", f"sample = model.sample({arguments})[0]", "```")
+    yield from ("", "```sh", f"python -m genai.sample {' '.join(words)}", "```")
     if library_name == "transformers":
         yield from ("", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "")
-        yield from (f'{name} = Auto{cls}.from_pretrained("path/to/this/folder")' for name, cls in TRANSFORMERS.items())
+        yield from (f'{name} = Auto{cls}.from_pretrained("{FILES}")' for name, cls in TRANSFORMERS.items())
         yield "```"
+
+
+def _example_prompt(model: Model, record: RunRecord) -> str:
+    """Return a prompt that the model knows; "" if prompts change nothing."""
+    known = record.known_prompts
+    prompts = known.prompts if known and known.prompts and prompt_encoder(model) else record.prompts
+    has_prompts = prompt_encoder(model) is None or known is None or known.count > 0
+    return short_text(next(filter(None, prompts), "")) if has_prompts else ""
 
 
 def _packages(node: Any) -> Iterator[str]:
@@ -207,14 +177,40 @@ def _packages(node: Any) -> Iterator[str]:
             yield from _packages(part)
 
 
-def _task(model: Model) -> str:
-    """Return the hub's name of what the model does; "" if it has none."""
+# ------------------------------------------------------------------------------------------------------------- limits
+
+
+def _limit_lines(model: Model, record: RunRecord) -> Iterator[str]:
+    """Yield what the facts say about where it can be used."""
+    product = PRODUCTS.get(model.modality.media.__name__, "media")
+    yield f"- **For** {product} like those of its training data. Nobody has stated or tested another use."
+    count = count_parameters(model.method)
+    small = ", where large models have billions" if count < SMALL_PARAMETERS else ""
+    yield f"- **{'Small' if small else 'Size'}:** {count:,} parameters{small}."
+    yield f"- **Output:** {markdown_text(model.modality.description)}."
+    yield f"- **Prompts:** {_describe_prompts(model, record.known_prompts)}"
+    if record.base:
+        name = markdown_text(record.base.name)
+        yield f"- **Base:** it began from {name}, and the limits of that model are its own, too."
+    truth = ", whether its texts are true" if issubclass(model.modality.media, str) else ""
+    yield f"- **Not measured:** harmful or offensive content, use in decisions about people{truth}."
+
+
+def _describe_prompts(model: Model, known: PromptsRecord | None) -> str:
     if option := required_option(model.modality):
-        return "audio-to-audio" if option == "init" else ""
-    known = known_prompts(model)
-    has_prompts = bool(prompt_encoder(model)) and (known is None or known.count > 0)
-    return TASKS.get(model.modality.media.__name__, ("", ""))[not has_prompts]
-
-
-def _public_description(record: RunRecord) -> str:
-    return public_text(record.data.description, [str(word) for word in record.overrides])
+        return f"it needs a file, `{option}=`; without one it makes nothing."
+    if prompt_encoder(model) is None:
+        return (
+            "a prompt is the beginning of a text, which it continues."
+            if issubclass(model.modality.media, str)
+            else "it takes none."
+        )
+    if known is None:
+        return "not recorded."
+    if not known.count:
+        return "it was trained without prompts: `prompt=` changes next to nothing."
+    examples = ", ".join(f'"{markdown_text(text)}"' for text in known.prompts[:LISTED_PROMPTS])
+    return (
+        f"its training data have {known.count:,} different prompts of {known.num_words:,} words, such as {examples}. "
+        "Other words mean nothing to it."
+    )

@@ -14,7 +14,7 @@ from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.run import all_runs
 
 Tokenizer = Callable[[str], Sequence[int]]
-MAX_RUNS, MAX_TOKENIZERS = 50, 8
+MAX_RUNS, MAX_TOKENIZERS = 20, 8
 """Newest runs with texts that are looked at, and different tokenizers that are taken."""
 
 

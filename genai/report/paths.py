@@ -22,4 +22,6 @@ def public_text(text: str, words: list[str]) -> str:
     values = (word.partition("=")[2] for word in words)
     for value in sorted({value for value in values if Path(value).is_absolute()}, key=len, reverse=True):
         text = text.replace(value, public_path(value))
-    return text.replace(f"{Path.cwd()}/", "").replace(f"{Path.home()}/", "~/")
+    for folder, name in ((Path.cwd(), ""), (Path.home(), "~/")):
+        text = text if folder == folder.parent else text.replace(f"{folder}/", name)  # "//" is part of addresses
+    return text

@@ -2,7 +2,7 @@
 
 runs/2026-01-31/12-00-00-text-gpt/
     config.yaml  record.json  metrics.csv  checkpoints/{best,last}.ckpt  tensorboard/  previews/
-    data_card.md  data_card.json
+    data_card.md  data_card.json  model_card.md
 """
 
 import json

@@ -29,6 +29,7 @@ from genai.server.service import Service
 from genai.server.settings import ServeSettings
 from genai.server.studio_page import studio_router
 from genai.server.training_api import training_router
+from genai.server.verify_api import verify_router
 from genai.version import __version__
 
 DESCRIPTION = "Models of genai over HTTP: OpenAI's endpoints below /v1, and jobs with every option below /api."
@@ -53,7 +54,8 @@ def create_app(settings: ServeSettings) -> tuple[ASGIApp, Service]:
     ):  # fmt: skip
         app.add_exception_handler(kind, answer_error)
     routers = (models_router, text_router, images_router, audio_router, videos_router, jobs_router, options_router,
-               samples_router, preferences_router, runs_router, machine_router, training_router)  # fmt: skip
+               samples_router, preferences_router, runs_router, machine_router, training_router,
+               verify_router)  # fmt: skip
     for router in routers:
         app.include_router(router(service))
     app.include_router(studio_router())

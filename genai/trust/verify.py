@@ -24,6 +24,8 @@ EXIT_CODES: Mapping[Status, int] = {"verified": 0, "no evidence": 3, "tampered":
 MAX_FILE_BYTES = 2**30
 MARKS = (b"jumb", b"c2pa")
 """Bytes of which every manifest has one."""
+SIDECAR_TYPES = (".txt", ".ogg", ".webm")
+"""Types of files that genai labels in a file beside them."""
 SYNTHETIC = (GENERATED, EDITED, "algorithmicMedia", "compositeSynthetic")
 """Terms of IPTC that say that a model made the media, or a part of them."""
 
@@ -124,7 +126,8 @@ def _read_labels(path: Path, content: bytes, suffix: str, checkpoints: Mapping[s
             return Provenance(str(path), "no evidence", text)
         return replace(Provenance(str(path), "tampered", str(error), recipe=recipe), **model)  # type: ignore[arg-type]
     if credentials is None:
-        return _unsigned(path, fields, model, recipe, checkpoints or {})
+        found = _unsigned(path, fields, model, recipe, checkpoints or {})
+        return replace(found, text=f"{found.text}{_sidecar_hint(path, suffix)}")
     return _signed(path, credentials, model, recipe, checkpoints or {})
 
 
@@ -144,6 +147,14 @@ def _credentials(path: Path, content: bytes, suffix: str) -> Credentials | None:
     if credentials is None and has_sidecar and sidecar.is_file():
         return read_credentials(content, suffix, read_bytes(sidecar, "sample"))
     return credentials
+
+
+def _sidecar_hint(path: Path, suffix: str) -> str:
+    """Return what to add for a file whose credentials would stand beside it, and do not."""
+    is_missing = suffix in SIDECAR_TYPES and path.suffix not in (".json", MANIFEST_SUFFIX)
+    return f". Its label would be a {MANIFEST_SUFFIX} of the same name beside it, which is not there" * (
+        is_missing and has_c2pa()
+    )
 
 
 def _read_fields(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:

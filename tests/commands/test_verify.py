@@ -93,3 +93,35 @@ def test_small_pictures_hold_no_watermark(inside: Command, trained: Callable[[st
     done = inside("sample", f"ckpt={trained('image')}", "watermark=true", "out=a", "device=cpu", cwd=tmp_path)
     assert done.returncode == 2 and "watermark=true: pictures below 256 x 256 pixels hold none" in done.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_stands_for_its_files(inside: Command, place: Path) -> None:
+    for name in ("signed.json", "signed.c2pa", ".hidden.png"):
+        (place / name).write_text("{}")
+    (place / "more").mkdir()
+    (place / "more" / "deeper.png").write_bytes(b"x")
+    (place / "link.png").symlink_to(place / "signed.png")
+    lines = inside("verify", str(place), cwd=place).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["tampered", "no", "unsigned", "verified"]
+    done = inside("verify", "signed.png", "more", "json=true", cwd=place)
+    assert [Path(entry["file"]).name for entry in json.loads(done.stdout)] == ["signed.png", "deeper.png"]
+
+
+def test_a_folder_without_files_or_with_too_many_is_named(
+    inside: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "empty").mkdir()
+    done = inside("verify", "empty", cwd=place)
+    assert done.returncode == 2 and "empty has no files but recipes" in done.stderr
+    monkeypatch.setattr("genai.commands.verify.MAX_FILES", 3)
+    done = inside("verify", ".", cwd=place)
+    assert done.returncode == 2 and "has 4 files; of a folder, 3 are read" in done.stderr
+
+
+def test_a_text_without_its_label_gets_a_hint(inside: Command, tmp_path: Path) -> None:
+    for name, content in add_label(b"a text", ".txt", LABEL, read_signer()).items():
+        (tmp_path / f"a{name}").write_bytes(content)
+    assert ".c2pa of the same name" not in inside("verify", "a.txt", cwd=tmp_path).stdout
+    (tmp_path / "a.c2pa").unlink()
+    done = inside("verify", "a.txt", cwd=tmp_path)
+    assert done.returncode == 3 and "Its label would be a .c2pa of the same name beside it" in done.stdout

@@ -69,8 +69,44 @@ def test_a_stopped_call_goes_on(tar_nodes: DataNodes, tmp_path: Path, monkeypatc
 def test_other_words_need_another_folder(tar_nodes: DataNodes, tars: Path, tmp_path: Path) -> None:
     prepare(tar_nodes, tmp_path / "data")
     other = DataNodes(tar_nodes.data, {**tar_nodes.modality, "size": 16})
-    with pytest.raises(UserError, match="was begun with other data or other words"):
+    with pytest.raises(UserError, match=r"was begun with modality\.size=8, not 16\. Repeat"):
         prepare(other, tmp_path / "data")
+    other = DataNodes({**tar_nodes.data, "_target_": "genai.data.text.TextFolder", "path": "x"}, tar_nodes.modality)
+    source, modality = tar_nodes.build()
+    writer = partition_writer.PartitionWriter(other, tmp_path / "data", source, modality)
+    with pytest.raises(UserError, match=r"begun with data=genai.data.[\w.]+, not genai.data.text.TextFolder. Repeat"):
+        writer.restore_or_fit(source.partitions())
+
+
+def test_what_an_earlier_call_left_is_removed(tar_nodes: DataNodes, tmp_path: Path) -> None:
+    folder, own = tmp_path / "data", tmp_path / "data" / "part-one"
+    for stale in (folder / f"part-{'a' * 24}", own):
+        stale.mkdir(parents=True)
+        (stale / "0.u1").write_bytes(b"x")
+    (folder / f"part-{'b' * 24}").symlink_to(own)
+    prepare(tar_nodes, folder)
+    assert own.joinpath("0.u1").exists()  # a name that genai does not give
+    parts = {path.name for path in folder.glob("part-*")} - {own.name}
+    assert parts == {shard.folder for shard in Prepared(str(folder)).index.train}
+    (folder / partition_writer.SETTINGS).unlink()
+    before = shards(folder)
+    (folder / INDEX).unlink()
+    prepare(tar_nodes, folder)
+    assert shards(folder) == before
+
+
+def test_a_damaged_shard_is_not_said_to_be_made_again(
+    tar_nodes: DataNodes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    prepare(tar_nodes, tmp_path / "data")
+    prepared = Prepared(str(tmp_path / "data"))
+    shard = prepared.index.train[0]
+    file = tmp_path / "data" / shard.folder / shard.files[0].name
+    file.write_bytes(bytes([file.read_bytes()[0] ^ 1]) + file.read_bytes()[1:])
+    _, modality = tar_nodes.build()
+    with pytest.raises(UserError, match="is damaged"):
+        modality.pack_split(prepared.train, tmp_path).batch([0], None)
+    assert "made again" not in capfd.readouterr().err
 
 
 def test_a_folder_is_prepared_by_one_call_at_a_time(tar_nodes: DataNodes, tmp_path: Path) -> None:

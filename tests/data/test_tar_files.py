@@ -80,6 +80,18 @@ def test_links_and_compressed_files_are_not_read(tmp_path: Path) -> None:
     assert not examples and "cannot be read further" in errors[0]
 
 
+def test_compressed_files_of_a_folder_are_named(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar.gz", {"0.png": WHITE}, "w:gz")
+    with pytest.raises(UserError, match=r"no tar file in this folder.*0.tar.gz is compressed"):
+        TarFiles(str(tmp_path), ImageReader()).partitions()
+    write_tar(tmp_path / "1.tar", {"0.png": WHITE})
+    (tmp_path / "index.gz").write_bytes(b"x")
+    examples, errors = read(TarFiles(str(tmp_path), ImageReader()))
+    assert len(examples) == 1 and errors == [
+        f"{tmp_path / '0.tar.gz'} is compressed, so it is not read: unpack it to a .tar file."
+    ]
+
+
 def test_splits_do_not_depend_on_the_file(tmp_path: Path, pictures: Path) -> None:
     files = {f"{file.stem}.png": file.read_bytes() for file in pictures.rglob("*.png")}
     one = TarFiles(str(write_tar(tmp_path / "one.tar", files)), ImageReader(), 0.5)

@@ -221,10 +221,10 @@ def test_it_is_measured_on_the_data_of_its_run(trained: Trained, tmp_path: Path)
 
 def test_what_is_private_stays(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = copy_run(trained("text"), tmp_path)
-    Run(run).write_record(command=["/home/ada/train"], hardware={"processor": "secret"})
+    Run(run).write_record(command=["/home/ada/train"], hardware={"processor": "CPU", "system": "Linux-secret"})
     folder = exported(run, tmp_path / "out")
     content = (folder / "config.json").read_text() + (folder / "README.md").read_text()
-    assert "ada" not in content and "secret" not in content and str(tmp_path) not in content
+    assert "/home" not in content and "secret" not in content and str(tmp_path) not in content
     record = json.loads((folder / "config.json").read_text())["record"]
     assert (
         record["data"]["name"] == "corpus.txt" and record["data"]["hash"] and not {"started", "overrides"} & {*record}

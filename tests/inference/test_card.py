@@ -39,10 +39,36 @@ def test_it_says_what_is_known(model: Model) -> None:
     card = model_card(model)
     assert metadata(card) == {"library_name": "genai", "pipeline_tag": "text-to-image", "tags": ["genai"]}
     facts = rows(card)
-    assert facts["data"] == "toy world of genai" and facts["data, license"] == "mit"
-    assert facts["data, hash"] == model.record["data"]["hash"] and facts["checkpoint, sha256"] == model.digest
-    assert facts["best validation loss"] == f"{model.record['best']['val_loss']:.4f}"
-    assert "The license of this model is not known here" in card and 'genai.load("path/to/this/folder")' in card
+    assert facts["source"] == "toy world of genai" and facts["its data"] == "mit"
+    assert facts["hash, training"] == model.record["data"]["hash"]
+    assert facts["sha256 of the checkpoint"] == model.digest and facts["seed"] == str(model.record["seed"])
+    assert facts["energy"].startswith(f"{model.record['energy']['kwh'] * 1000:.3g} Wh")
+    assert f"Lowest validation loss: {model.record['best']['val_loss']:.4f}" in card
+    assert "**License:** not stated" in card and 'genai.load("path/to/this/folder")' in card
+    words = model.record["known_prompts"]["num_words"]
+    assert f"of {words:,} words, such as" in card and "parameters, where large models" in card
+
+
+def test_what_is_unknown_is_said(model: Model) -> None:
+    model.record, model.file = {}, None
+    card = model_card(model)
+    assert "not measured" in card and "python -m genai.evaluate ckpt=" in card and "data.license=" in card
+    facts = rows(card)
+    assert facts["this model"].startswith("not stated") and facts["seed"] == facts["time"] == "not recorded"
+    assert not [line for line in card.split("\n") if re.search(r"\|\s+\|", line) and line != "| | |"]
+    assert "None" not in card and "More Information Needed" not in card
+
+
+def test_it_names_no_folder_of_this_machine(trained: Trained, tmp_path: Path) -> None:
+    run = copy_run(trained("text"), tmp_path)
+    model = load(run, device="cpu")
+    model.record["copying"] = {"alarm": None, "note": "cannot read /srv/own/data.csv, see https://a.b/c/d"}
+    texts = model_card(model) + json.dumps(public_record(model))
+    assert "cannot read data.csv, see https://a.b/c/d" in texts
+    for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"]):
+        assert secret not in texts
+    data_card = json.loads((run / "data_card.json").read_text())
+    assert data_card["source"].startswith("/") and data_card["source"] not in texts
 
 
 @pytest.mark.parametrize(
@@ -68,8 +94,8 @@ def test_license_and_base_go_into_the_metadata(model: Model) -> None:
         "genai_base": "HuggingFaceTB/SmolLM2-135M", "library_name": "transformers", "pipeline_tag": "text-to-image",
         "tags": ["genai"],
     }  # fmt: skip
-    facts = rows(card)
-    assert facts["base, license"] == "apache-2.0" and facts["base, sha256"] == "12ab" and "not known" not in card
+    base = rows(card)["its base"]
+    assert base == "apache-2.0: HuggingFaceTB/SmolLM2-135M, sha256 12ab" and rows(card)["this model"] == "apache-2.0"
     model.record["license"] = "my own license"
     assert metadata(model_card(model))["license"] == "other"
     assert metadata(model_card(model))["license_name"] == "my own license"
@@ -88,6 +114,10 @@ def test_it_says_how_to_open_the_folder(library_name: str, call: str, model: Mod
     assert call in model_card(model, library_name)
 
 
+def cells(line: str) -> int:
+    return line.replace("\\\\", "").replace("\\|", "").count("|") - 1
+
+
 EVIL = (
     "mit\n---\nbase_model: evil/evil\n", "x | y |\n| z", "<script>alert(1)</script>", "[a](http://evil)", "`a`",
     "!!python/object:os.system", "*a", "- a\n- b", "\x1b[2J", "a: b", "\u2028license: gpl", "---", "a" * 10_000,
@@ -99,22 +129,31 @@ def test_a_strangers_text_adds_nothing(text: str, model: Model) -> None:
     plain = model_card(model)
     model.record |= {"license": text, "base": {"name": text, "digest": text, "license": text}}
     model.record["data"] = {"name": text, "license": text, "description": text, "hash": text}
-    model.record["scores"] = [{"name": text, "value": 1.0, "description": text}]
+    model.record["scores"] = [{"name": text, "value": 1e300, "standard_error": 1e300, "description": text}]
     model.file = None  # scores of a run are its own
+    model.record["evaluation"] = {"n": text}
+    model.record["copying"] = {"alarm": True, "copies": 1e300, "note": text, "p": 0.5}
+    score = {"value": 0.5, "low": 0.25, "high": text, "worst": text, "best": text}
+    model.record["groups"] = {
+        "column": text, "groups": [{"name": text, "train_items": 3, "scores": {text: score}}, text, {}],
+        "worst_to_best": {text: score, "x": text}, "note": text,
+    }  # fmt: skip
+    model.record["data_card"] = {
+        "consent": text, "split_by": text, "scripts": {text: 1.0}, "personal_data": {text: 1}, "num_texts": 1,
+        "notices": [text, "ai.txt"], "opt_outs": {text: text, "ai.txt": text},
+    }  # fmt: skip
+    model.record["hardware"], model.record["versions"] = {"processor": text}, {"genai": text}
     card = model_card(model)
     values = metadata(card)
-    assert (
-        set(values) - set(metadata(plain)) <= {"license", "license_name", "genai_base"}
-        and "evil/evil" not in values.values()
-    )
+    new = {"license", "license_name", "genai_base", "model-index"}
+    assert set(values) - set(metadata(plain)) <= new and "evil/evil" not in values.values()
     assert values.get("license") in ("other", None)
-    lines = card.split("---\n", 2)[2].split("\n")
+    lines = [line for line in card.split("---\n", 2)[2].split("\n") if not line.startswith("    ")]  # not quotes
     assert not [line for line in lines if line.strip() == "---" or "<script>" in line or re.search(r"[^\\]\]\(", line)]
-    for line in lines:
-        if line.startswith("| "):
-            cells = line.replace("\\\\", "").replace("\\|", "").count("|") - 1
-            assert cells == (4 if "| 1 |" in line or line.startswith("| metric") else 2), line
-    assert len(card) < 10_000 and "\x1b" not in card
+    assert "\u2028" not in card and "\x1b" not in card and len(card) < 30_000
+    for table in "\n".join(lines).split("\n\n"):
+        columns = {cells(line) for line in table.split("\n") if line.startswith("|")}
+        assert len(columns) <= 1, table
 
 
 def test_scores_are_those_of_this_checkpoint(trained: Trained, tmp_path: Path) -> None:
@@ -122,18 +161,116 @@ def test_scores_are_those_of_this_checkpoint(trained: Trained, tmp_path: Path) -
     model = load(run, device="cpu")
     metrics = {
         "frechet": {"value": 1.25, "standard_error": 0.5, "reference": 0.5, "description": "distance"},
-        "film_distance": {"value": 1.0, "description": "by an old name"},
+        "follows": {"value": 0.5, "standard_error": 0.0, "description": "share"},
+        "follows_shuffled": {"value": 0.25, "description": "share"},
+        "color": {"value": 1, "description": "share"},
+        "colour": {"value": 1, "description": "by an old name"},
         "broken": 3,
+        "another": {"value": "3", "description": "by words"},
     }
-    report = {"checkpoint_sha256": model.digest, "weights": "ema", "metrics": metrics}
+    report = {
+        "checkpoint_sha256": model.digest,
+        "weights": "ema",
+        "n": 32,
+        "seed": 0,
+        "metrics": metrics,
+        "groups": GROUPS,
+    }
     (run / "metrics.json").write_text(json.dumps(report))
-    assert "| frechet | 1.25 ± 0.5 | 0.5 | distance |" in model_card(model)
+    card = model_card(model)
+    assert "| frechet | 1.25 ± 0.98 | 0.5 on real data | distance |" in card and "n=32" in card
+    assert "| follows | 0.5 ± 0 | 0.25 with shuffled prompts | share |" in card and "| follows_shuffled" not in card
+    assert "by an old name" not in card and "| another | not measurable | none | by words |" in card
+    index = metadata(card)["model-index"][0]["results"][0]
+    assert index["metrics"][0] == {"type": "frechet", "value": 1.25, "name": "distance"}
+    assert index["task"] == {"type": "text-to-image"} and index["dataset"]["name"] == "toy world of genai"
     assert public_record(model)["scores"][0]["name"] == "frechet"
     for change in ({"checkpoint_sha256": "0"}, {"weights": "raw"}, {"metrics": []}):
         (run / "metrics.json").write_text(json.dumps(report | change))
-        assert "frechet" not in model_card(model)
+        assert "frechet" not in model_card(model) and "anna" not in model_card(model)
     (run / "metrics.json").write_text("{")
-    assert "## Scores" not in model_card(model)
+    assert "Other scores: not measured" in model_card(model)
+
+
+GROUPS = {
+    "column": "speaker",
+    "groups": [
+        {"name": "anna", "train_items": 1200, "held_out_items": 30,
+         "scores": {"right": {"value": 0.5, "low": 0.25, "high": 0.75}}},
+        {"name": "ben", "train_items": 4, "held_out_items": None, "scores": {}},
+    ],
+    "worst_to_best": {"right": {"value": 0.5, "low": 0.1, "high": 1.5, "worst": "ben", "best": "anna"}},
+    "note": "Few items. loss: too few to say of ben.",
+}  # fmt: skip
+COPYING = {"alarm": True, "copies": 0.25, "nearer_train": 0.75, "p": 0.001, "samples": 64, "note": "look"}
+
+
+def test_groups_and_copies_are_on_the_card_and_stay_through_export(
+    trained: Trained, tmp_path: Path, inside: Callable[..., Any]
+) -> None:
+    run = copy_run(trained("image"), tmp_path)
+    model = load(run, device="cpu")
+    report = {"checkpoint_sha256": model.digest, "weights": "ema", "metrics": {"a": {"value": 1.0}}, "groups": GROUPS}
+    (run / "metrics.json").write_text(json.dumps(report))
+    Run(run).write_record(copying=COPYING)
+    card = model_card(load(run, device="cpu"))
+    assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) |" in card
+    assert "| ben | 4 | not recorded | not measured |" in card
+    assert (
+        "| right | 0.5 (0.1 to 1.5) | ben | anna |" in card
+        and "- Note: Few items.\n- Note: loss: too few to say of ben." in card
+    )
+    facts = rows(card)
+    assert "**Warning:** it copies its training data" in card and facts["copies among them"] == "25.0%"
+    assert facts["p-value of that"] == "0.001" and facts["p-value of canaries"] == "not measured"
+    out = tmp_path / "given"
+    inside("export", f"ckpt={run}", f"out={out}", "format=genai", cwd=tmp_path)
+    assert (out / "README.md").read_text() == card
+    exported = load(out, device="cpu")
+    text = lambda card: card.replace(exported.digest, "").replace(model.digest, "")  # noqa: E731
+    assert text(model_card(exported)) == text(card)
+
+
+def test_a_run_without_alarm_is_not_proven_clean(model: Model) -> None:
+    for alarm, words in ((False, "That does not prove"), (None, "could not be tested")):
+        model.record["copying"] = {"alarm": alarm, "copies": 0.0}
+        assert words in model_card(model) and "Warning" not in model_card(model)
+
+
+def test_opt_outs_are_quoted_and_people_are_not(trained: Trained, tmp_path: Path) -> None:
+    run = copy_run(trained("image"), tmp_path)
+    card = json.loads((run / "data_card.json").read_text())
+    card["notices"] = [
+        {"name": "ai.txt", "text": "User-Agent: *\n</pre># Disallow: /"}, {"name": "consent.yaml", "text": "anna: yes"},
+    ]  # fmt: skip
+    card |= {"personal_data": {"counts": {"mail": 2}, "texts": 1, "examples": {"mail": ["a***@e***.org"]},
+                               "record": {"mode": "mask", "counts": {"phone": 3}}},
+             "sample": {"texts": 7, "characters": 70, "items": 9}}  # fmt: skip
+    (run / "data_card.json").write_text(json.dumps(card))
+    text = model_card(load(run, device="cpu"))
+    assert "    User-Agent: *\n    </pre># Disallow: /" in text and "anna" not in text and "@" not in text
+    facts = rows(text)
+    assert facts["personal data"] == "2 mail, in 70 characters of 7 items" and facts["opt-outs"] == "ai.txt"
+    assert facts["personal data, all texts"] == "3 phone: masked"
+    assert facts["other files beside the data"] == "consent.yaml"
+
+
+@pytest.mark.peers
+def test_the_hub_reads_the_metadata(trained: Trained, tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    run = copy_run(trained("image"), tmp_path)
+    model = load(run, device="cpu")
+    metrics = {"frechet": {"value": 1.25, "description": "a | b: 'c'\n---\n"}, "n": {"value": 3}}
+    (run / "metrics.json").write_text(
+        json.dumps({"checkpoint_sha256": model.digest, "weights": "ema", "metrics": metrics})
+    )
+    model.record |= {"license": "my own", "base": {"name": "a/b"}}
+    (tmp_path / "README.md").write_text(model_card(model), encoding="utf-8")
+    data = hub.ModelCard.load(tmp_path / "README.md").data
+    assert (data.license, data.license_name, data.base_model) == ("other", "my own", "a/b")
+    assert (data.library_name, data.pipeline_tag, data.tags) == ("genai", "text-to-image", ["genai"])
+    assert [(result.metric_type, result.metric_value) for result in data.eval_results] == [("frechet", 1.25), ("n", 3)]
+    assert data.eval_results[0].task_type == "text-to-image"
 
 
 def test_the_license_of_a_base_is_that_of_what_it_was_trained_from(trained: Trained, tmp_path: Path) -> None:

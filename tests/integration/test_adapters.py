@@ -311,9 +311,9 @@ def test_a_merged_model_has_no_scores_of_its_base(pair: tuple[Path, Path, Path])
     model = genai.load(base)
     report = {"checkpoint_sha256": model.digest, "weights": "ema", "metrics": {"perplexity": {"value": 3.5}}}
     (base / "metrics.json").write_text(json.dumps(report))
-    assert "perplexity" in model_card(model) and "best validation loss" in model_card(model)
+    assert "perplexity" in model_card(model) and "Lowest validation loss" in model_card(model)
     card = model_card(genai.load(base, adapter=first))
-    assert "perplexity" not in card and "best validation loss" not in card
+    assert "perplexity" not in card and "Lowest validation loss" not in card
 
 
 def test_peft_takes_one_run(pair: tuple[Path, Path, Path], inside: Callable[..., Any], tmp_path: Path) -> None:

@@ -245,7 +245,9 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
     elif name == "evaluate":
         more = ("n=3",) if kind in ("audio", "enhancer", "soundtrack") else ("n=3", *OPTIONS.get(kind or "text", ()))
     else:
-        more = () if "from=" in line or name in ("page", "history", "export") else OPTIONS.get(kind or "text", ())
+        more = (
+            () if "from=" in line or name in ("page", "history", "export", "card") else OPTIONS.get(kind or "text", ())
+        )
     if "resume=runs" in line or "resume=12" in line:
         more = ("minutes=null", "steps=8")
     copy_place(place, tmp_path)  # what one command leaves is not there for the next

@@ -1,5 +1,6 @@
 """The studio in a real browser: each page used as a person does, with nothing from outside and no errors."""
 
+import base64
 import json
 import re
 import shutil
@@ -12,8 +13,11 @@ import pytest
 from genai.cli.compose import compose
 from genai.server.settings import ServeSettings
 from genai.training.run import train
+from genai.trust.certificates import read_signer
+from genai.trust.embed import add_label
 from tests.conftest import SMALL
 from tests.server.conftest import KINDS, running_server
+from tests.trust.conftest import LABEL, make_file
 
 pytestmark = [pytest.mark.peers, pytest.mark.system("chromium")]
 WIDTHS = {"narrow": (360, 740), "wide": (1280, 900)}
@@ -276,12 +280,62 @@ def test_a_run_is_started_and_stopped(page: Any, studio: tuple[str, Path]) -> No
     assert list((studio[1].parent / "runs").glob("*/*/checkpoints/last.ckpt"))
 
 
+DROP = """([name, base64]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob(base64), (each) => each.charCodeAt(0))], name));
+    const zone = document.querySelector(".verify .drop");
+    zone.dispatchEvent(new DragEvent("dragover", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    zone.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+"""Drops a file onto the page Verify."""
+
+
+OBSERVE_CHOOSER = """() => document.querySelector(".verify input").addEventListener("click", (event) => {
+    event.preventDefault();
+    window.isChooserOpen = true;
+})"""
+
+
+def test_a_dropped_file_says_where_it_comes_from(page: Any, tmp_path: Path) -> None:
+    suffix, content = make_file(".png")
+    signed = add_label(content, suffix, LABEL, read_signer())[suffix]
+    page.click("nav >> text=Verify")
+    page.evaluate(DROP, ["<b>my</b>.png", base64.b64encode(signed).decode()])
+    page.wait_for_selector(".verdict.verified >> text=content unchanged: made by a model")
+    assert "<b>my</b>.png" in page.inner_text(".verdict dl") and page.locator(".verdict b").count() == 0
+    page.click("text=how it was made")
+    assert '"seed"' in page.inner_text(".verdict pre")
+    (tmp_path / "plain.png").write_bytes(content)
+    page.evaluate(OBSERVE_CHOOSER)
+    page.get_by_role("button", name="Choose a file").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.isChooserOpen")
+    page.set_input_files(".verify input", str(tmp_path / "plain.png"))
+    page.wait_for_selector(".verdict.no >> text=That does not make it real")
+    texts = add_label(b"a text", ".txt", LABEL, read_signer())
+    files = [{"name": f"a{name}", "mimeType": "", "buffer": data} for name, data in texts.items()]
+    page.set_input_files(".verify input", files)
+    page.wait_for_selector(".verdict.verified >> text=a.txt")
+
+
+def test_a_watermark_is_shown(page: Any) -> None:
+    answer = {"status": "no evidence", "text": "nothing", "watermark": {"kind": "picture", "p": 1.5e-9, "key": "mine"}}
+    page.route("**/v1/genai/verify", lambda route: route.fulfill(json=answer))
+    page.click("nav >> text=Verify")
+    page.set_input_files(".verify input", [{"name": "a.png", "mimeType": "", "buffer": b"x"}])
+    page.wait_for_selector(".verdict >> text=p = 1.5e-9, key mine: how likely a picture without this mark")
+    answer["watermark"] = None
+    page.set_input_files(".verify input", [{"name": "b.png", "mimeType": "", "buffer": b"x"}])
+    page.wait_for_selector(".verdict >> text=b.png")
+    assert "watermark" not in page.inner_text(".verdict")
+
+
 def test_markdown_runs_nothing(page: Any) -> None:
     found = page.evaluate(FOUND_ELEMENTS, MARKDOWN)
     assert found == [0, ["https://example.org/"], [1, 2, 1, 1]]
 
 
-@pytest.mark.parametrize("place", ["make", "chat", "gallery", "runs"])
+@pytest.mark.parametrize("place", ["make", "chat", "gallery", "runs", "verify"])
 def test_everybody_can_use_it(page: Any, place: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page.goto(f"/#/{place}")

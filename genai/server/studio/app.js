@@ -1,4 +1,4 @@
-/** The studio: four pages behind one address. Each stays as it is while another one is shown. */
+/** The studio: five pages behind one address. Each stays as it is while another one is shown. */
 
 import { html, render, useEffect, useState } from "./htm-preact.js";
 import { getJSON } from "./api.js";
@@ -7,8 +7,9 @@ import { Gallery } from "./gallery.js";
 import { Make } from "./make.js";
 import { Runs } from "./runs.js";
 import { ErrorLine, Guarded, useLoaded } from "./ui.js";
+import { Verify } from "./verify.js";
 
-const PAGES = { make: "Make", chat: "Chat", gallery: "Gallery", runs: "Runs" };
+const PAGES = { make: "Make", chat: "Chat", gallery: "Gallery", runs: "Runs", verify: "Verify" };
 
 /** Return [page, id] of the address, such as `#/runs/ID`. */
 function currentPlace() {
@@ -51,6 +52,7 @@ function App() {
       <div hidden=${page !== "chat"}><${Guarded}><${Chat} models=${models} isShown=${page === "chat"} /><//></div>
       <div hidden=${page !== "gallery"}><${Guarded}><${Gallery} isShown=${page === "gallery"} onAgain=${make} /><//></div>
       <div hidden=${page !== "runs"}><${Guarded}><${Runs} isShown=${page === "runs"} id=${id} onMake=${(model) => make({ model })} /><//></div>
+      <div hidden=${page !== "verify"}><${Guarded}><${Verify} isShown=${page === "verify"} /><//></div>
     </main>
     <footer><a href="/docs">for programs: /docs</a></footer>`;
 }
