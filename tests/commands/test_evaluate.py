@@ -118,6 +118,13 @@ def test_only_what_is_asked_for(here: Path) -> None:
     assert list(report["metrics"]) == ["bits_per_byte", "perplexity", "val_loss"]
 
 
+def test_the_report_names_the_watermark(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = genai.measure("metrics=[longest_copy]", n=2, length=5, watermark=True)
+    assert report["options"]["watermark"] and len(report["watermark_key"]) == 16
+    assert f"with watermark=true, key {report['watermark_key']}" in capsys.readouterr().out
+    assert "watermark_key" not in genai.measure("metrics=[longest_copy]", n=2, length=5)
+
+
 def test_weights_of_the_last_step(here: Path) -> None:
     one, other = (
         genai.measure("metrics=[val_loss]", f"weights={kind}", "out=a.json")["metrics"]["val_loss"]["value"]

@@ -32,6 +32,13 @@ def test_other_formats_are_whole_files(client: TestClient, loaded: Callable[[str
     assert decoded(speak(client, response_format="flac").content) == decoded(expected.to_bytes(".flac"))
 
 
+def test_a_sound_with_watermark_is_whole(client: TestClient, loaded: Callable[[str], Any]) -> None:
+    response = speak(client, watermark=True)
+    expected = loaded("audio").sample("a flute plays C4", seed=2, seconds=0.25, watermark=True)[0]
+    assert decoded(response.content) == decoded(expected.to_bytes())
+    assert response.content[44:] != speak(client).content[44:]
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
