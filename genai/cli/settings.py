@@ -88,6 +88,7 @@ class EvaluateSettings(ModelSettings):
 
     metrics: Sequence[str] | None
     problems: str | None
+    audit_group: str | Sequence[str] | None
 
     @property
     def is_default(self) -> bool:
