@@ -16,21 +16,32 @@ from genai.core.seeding import seed_noise
 from genai.core.terminal import one_line
 from genai.inference.reference import with_stored_reference
 from genai.metrics.base import EvalContext, Metric
-from genai.metrics.coverage import NUM_NEIGHBORS, covered_items
+from genai.metrics.coverage import NUM_NEIGHBORS, coverage
 from genai.metrics.groups import Group, Grouping
-from genai.metrics.intervals import Estimate, Ratio, mean_estimate, proportion_estimate, worst_to_best
+from genai.metrics.intervals import (
+    Estimate,
+    Ratio,
+    coverage_estimate,
+    mean_estimate,
+    proportion_estimate,
+    worst_to_best,
+)
 from genai.metrics.judge import Judge
 
 MIN_ITEMS = 10
 """Fewer items, or samples, are too few to say anything about a group."""
+MIN_EXPECTED = 5
+"""Samples without a prompt that should be of a group; fewer are too few to say anything about its share."""
 MAX_LOSS_ITEMS = 100
 """Held-out items of each group whose loss is computed, evenly spaced."""
 NOISE_REPEATS = 4
 """Draws of noise for the loss of an item, if the loss is random."""
-MAX_COVERAGE_ITEMS = 200
+MAX_REAL_ITEMS = 200
+"""Held-out items of each group that samples are compared with, evenly spaced."""
 SCORES = {
     "loss": "mean loss of held-out items; lower is better",
     "obedience": "share of samples that are as their prompts of the group say",
+    "obedience_of_real": "the same of held-out items: what it recognizes if nothing is wrong",
     "coverage": f"share of held-out items with a sample as near as their {NUM_NEIGHBORS}th neighbor",
     "balance": "share of the group in samples without a prompt / share in training; 1: alike",
 }
@@ -70,7 +81,7 @@ class Audit:
             for score, estimates in self.scores.items()
         }
         return [
-            f"{score}: {TOO_FEW} of {', '.join(map(short_text, names))} (fewer than {MIN_ITEMS})."
+            f"{score}: {TOO_FEW} of {', '.join(map(short_text, names))} ({_few(score)})."
             for score, names in missing.items()
             if names
         ]
@@ -113,8 +124,9 @@ def audit_groups(context: EvalContext, metrics: Mapping[str, Metric], grouping: 
     prompts = {group.name: draw_prompts(context, grouping, group) for group in grouping.groups}
     if judge and any(map(any, prompts.values())):
         scores["obedience"] = _obedience(context, prompts, judge)
-    if coverage := _coverage(context, metrics, grouping, prompts, notes):
-        scores["coverage"] = coverage
+        scores["obedience_of_real"] = _obedience_of_real(context, grouping, judge)
+    if covered := _coverage(context, metrics, grouping, prompts, notes):
+        scores["coverage"] = covered
     if judge and (balance := _balance(context, grouping, judge, notes)):
         scores["balance"] = balance
     if not any(scores.values()):
@@ -126,12 +138,15 @@ def audit_groups(context: EvalContext, metrics: Mapping[str, Metric], grouping: 
 
 
 def draw_prompts(context: EvalContext, grouping: Grouping, group: Group) -> list[str]:
-    """Draw ``n`` prompts of a group, the same ones every time; "" if its items have none."""
+    """Return ``n`` prompts of the shuffled items of a group, each as often as the others; "" for items without."""
     prompts = grouping.prompts(group)
-    if not any(prompts):
-        return [""] * context.n
-    rows = np.random.default_rng([context.seed, crc32(group.name.encode())]).integers(len(prompts), size=context.n)
-    return [prompts[row] for row in rows]
+    return [prompts[row] for row in np.resize(shuffled_rows(context, group, len(prompts)), context.n)]
+
+
+def shuffled_rows(context: EvalContext, group: Group, count: int) -> list[int]:
+    """Return the numbers below ``count`` in an order that depends on the seed and the name of the group."""
+    rng = np.random.default_rng([context.seed, crc32(group.name.encode())])
+    return [int(row) for row in rng.permutation(count)]
 
 
 def _estimates(values: Mapping[str, Sequence[Any]], estimate: Callable[..., Estimate]) -> dict[str, Estimate]:
@@ -141,6 +156,10 @@ def _estimates(values: Mapping[str, Sequence[Any]], estimate: Callable[..., Esti
         for index, (name, group_values) in enumerate(values.items())
         if len(group_values) >= MIN_ITEMS
     }
+
+
+def _few(score: str) -> str:
+    return f"fewer than {MIN_EXPECTED} expected samples" if score == "balance" else f"fewer than {MIN_ITEMS}"
 
 
 # ---------------------------------------------------------------------------------------------------------- quality
@@ -174,8 +193,7 @@ def item_losses(
     with torch.random.fork_rng([model.method.device] if model.method.device.type == "cuda" else []):
         is_random = count > 0 and loss(indices[0], 0, 1) != loss(indices[0], 1, 1)
         losses = []
-        for position in range(count):
-            index = indices[position * len(indices) // count]
+        for position, index in enumerate(evenly_spaced(indices, count)):
             losses.append(loss(index, position, NOISE_REPEATS if is_random else 1))
             after_item()
     return losses
@@ -191,6 +209,26 @@ def _obedience(context: EvalContext, prompts: Mapping[str, Sequence[str]], judge
     )
 
 
+def _obedience_of_real(context: EvalContext, grouping: Grouping, judge: Judge) -> dict[str, Estimate]:
+    """Estimate how often the judge agrees with the prompts of held-out items: a group that it cannot tell looks bad."""
+    if len(context.source.val) != len(grouping.val_prompts):
+        return {}
+    matches = {}
+    for group in grouping.groups:
+        rows = [row for row in evenly_spaced(group.val, MAX_REAL_ITEMS) if grouping.val_prompts[row]]
+        media = [context.source.val[row].media for row in rows]
+        matches[group.name] = judge.matches(media, [grouping.val_prompts[row] for row in rows]) if rows else []
+    return _estimates(
+        {name: [hit for hit in row if hit is not None] for name, row in matches.items()}, proportion_estimate
+    )
+
+
+def evenly_spaced(rows: Sequence[int], limit: int) -> list[int]:
+    """Return up to ``limit`` of ``rows``, at even distances."""
+    count = min(len(rows), limit)
+    return [rows[position * len(rows) // count] for position in range(count)]
+
+
 # --------------------------------------------------------------------------------------------------------- coverage
 
 
@@ -201,23 +239,28 @@ def _coverage(
     prompts: Mapping[str, Sequence[str]],
     notes: list[str],
 ) -> dict[str, Estimate]:
-    """Estimate the coverage of each group. It depends on the numbers of items and samples, so they are all equal."""
+    """Estimate the coverage of each group. It depends on the numbers of items and samples, so they are all equal.
+
+    The samples have the prompts of the items.
+    """
     if len(context.source.val) != len(grouping.val_prompts):
         return {}
     groups = [group for group in grouping.groups if len(group.val) >= MIN_ITEMS]
-    count = min([context.n, MAX_COVERAGE_ITEMS, *(len(group.val) for group in groups)])
+    count = min([context.n, MAX_REAL_ITEMS, *(len(group.val) for group in groups)])
     if len(groups) < 2 or count < MIN_ITEMS:
         return {}
-    covered: dict[str, list[bool]] = {}
-    for group in groups:
-        rows = [group.val[position * len(group.val) // count] for position in range(count)]
-        real, samples = [context.source.val[row].media for row in rows], context.samples(prompts[group.name])[:count]
+    estimates: dict[str, Estimate] = {}
+    for index, group in enumerate(groups):
+        rows = shuffled_rows(context, group, len(group.val))[:count]
+        real = [context.source.val[group.val[row]].media for row in rows]
+        samples = context.samples(prompts[group.name])[:count]
         pairs = (metric.features(context, samples, real) for metric in metrics.values())
         if (features := next((pair for pair in pairs if pair), None)) is None:
             return {}
-        covered[group.name] = covered_items(*(part.float().cpu() for part in features))
+        found = coverage(*(part.float().cpu() for part in features))
+        estimates[group.name] = coverage_estimate((*found, count), np.random.default_rng([0, index]))
     notes.append(f"coverage: {count:,} samples and held-out items of each group.")
-    return _estimates(covered, proportion_estimate)
+    return estimates
 
 
 # ---------------------------------------------------------------------------------------------------------- balance
@@ -239,7 +282,7 @@ def _balance(context: EvalContext, grouping: Grouping, judge: Judge, notes: list
             grouping.num_train / len(group.train),
         )
         for index, group in enumerate(grouping.groups)
-        if group.train and context.n >= MIN_ITEMS
+        if context.n * len(group.train) >= MIN_EXPECTED * grouping.num_train
     }
 
 

@@ -50,14 +50,26 @@ def proportion_estimate(hits: Sequence[bool], rng: np.random.Generator, scale: f
 
     Its draws are from the posterior of Jeffreys' prior, so those of 0 hits are above 0.
     """
-    count, total = sum(hits), len(hits)
+    return share_estimate(sum(hits) / len(hits), len(hits), rng, scale)
+
+
+def share_estimate(value: float, total: float, rng: np.random.Generator, scale: float = 1.0) -> Estimate:
+    """Estimate a share that is as certain as that of ``total`` independent answers; see ``proportion_estimate``."""
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    value, shrink = count / total, 1 + z * z / total
+    shrink = 1 + z * z / total
     center = (value + z * z / (2 * total)) / shrink
     half = z / shrink * math.sqrt(value * (1 - value) / total + z * z / (4 * total * total))
-    draws = rng.beta(count + 0.5, total - count + 0.5, NUM_DRAWS)
+    draws = rng.beta(value * total + 0.5, (1 - value) * total + 0.5, NUM_DRAWS)
     low, high = min(value, max(0.0, center - half)), max(value, min(1.0, center + half))
     return Estimate(scale * value, scale * low, scale * high, scale * draws)
+
+
+def coverage_estimate(values: tuple[float, float, int], rng: np.random.Generator) -> Estimate:
+    """Estimate a share from its value, its variance and the number of items, which are less than so many answers."""
+    value, variance, count = values
+    inner = (value * count + 1) / (count + 2)  # Laplace: a share of 1 is not certain either
+    effective = inner * (1 - inner) / variance if variance else count
+    return share_estimate(value, min(count, effective), rng)
 
 
 def mean_estimate(values: Sequence[float], rng: np.random.Generator) -> Estimate:
