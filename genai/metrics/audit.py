@@ -118,23 +118,23 @@ def audit_groups(context: EvalContext, metrics: Mapping[str, Metric], grouping: 
     """
     judge = next((judge for metric in metrics.values() if (judge := metric.judge(context))), None)
     notes = [f"{grouping.num_omitted:,} smaller groups are left out."] if grouping.num_omitted else []
-    scores: dict[str, dict[str, Estimate]] = {}
-    if "val_loss" in metrics:
-        scores["loss"] = _losses(context, grouping, notes)
     prompts = {group.name: draw_prompts(context, grouping, group) for group in grouping.groups}
+    found: dict[str, dict[str, Estimate] | None] = {}
+    if "val_loss" in metrics:
+        found["loss"] = _losses(context, grouping, notes)
     if judge and any(map(any, prompts.values())):
-        scores["obedience"] = _obedience(context, prompts, judge)
-        scores["obedience_of_real"] = _obedience_of_real(context, grouping, judge)
-    if covered := _coverage(context, metrics, grouping, prompts, notes):
-        scores["coverage"] = covered
-    if judge and (balance := _balance(context, grouping, judge, notes)):
-        scores["balance"] = balance
+        found["obedience"] = _obedience(context, prompts, judge)
+        found["obedience_of_real"] = _obedience_of_real(context, grouping, judge)
+    found["coverage"] = _coverage(context, metrics, grouping, prompts, notes)
+    if judge:
+        found["balance"] = _balance(context, grouping, judge, notes)
+    scores = {name: estimates for name, estimates in found.items() if estimates is not None}
     if not any(scores.values()):
         raise UserError(
             f"audit_group={grouping.column}: none of the metrics ({join_names(metrics)}) scores these groups, or all "
             f"have fewer than {MIN_ITEMS} items."
         )
-    return Audit(grouping, {name: groups for name, groups in scores.items() if groups}, notes)
+    return Audit(grouping, scores, notes)
 
 
 def draw_prompts(context: EvalContext, grouping: Grouping, group: Group) -> list[str]:
@@ -165,11 +165,11 @@ def _few(score: str) -> str:
 # ---------------------------------------------------------------------------------------------------------- quality
 
 
-def _losses(context: EvalContext, grouping: Grouping, notes: list[str]) -> dict[str, Estimate]:
+def _losses(context: EvalContext, grouping: Grouping, notes: list[str]) -> dict[str, Estimate] | None:
     """Estimate the loss of the held-out items of each group. The processes of a launcher take groups in turn."""
     if len(context.val) != len(grouping.val_prompts):
         notes.append("The held-out items are cut into pieces, so there is no loss by group.")
-        return {}
+        return None
     place = find_place()
     share = share_of(place, list(grouping.groups))
     with ProgressBar("losses of groups", sum(min(MAX_LOSS_ITEMS, len(group.val)) for group in share)) as bar:
@@ -209,10 +209,10 @@ def _obedience(context: EvalContext, prompts: Mapping[str, Sequence[str]], judge
     )
 
 
-def _obedience_of_real(context: EvalContext, grouping: Grouping, judge: Judge) -> dict[str, Estimate]:
+def _obedience_of_real(context: EvalContext, grouping: Grouping, judge: Judge) -> dict[str, Estimate] | None:
     """Estimate how often the judge agrees with the prompts of held-out items: a group that it cannot tell looks bad."""
     if len(context.source.val) != len(grouping.val_prompts):
-        return {}
+        return None
     matches = {}
     for group in grouping.groups:
         rows = [row for row in evenly_spaced(group.val, MAX_REAL_ITEMS) if grouping.val_prompts[row]]
@@ -238,17 +238,17 @@ def _coverage(
     grouping: Grouping,
     prompts: Mapping[str, Sequence[str]],
     notes: list[str],
-) -> dict[str, Estimate]:
+) -> dict[str, Estimate] | None:
     """Estimate the coverage of each group. It depends on the numbers of items and samples, so they are all equal.
 
     The samples have the prompts of the items.
     """
     if len(context.source.val) != len(grouping.val_prompts):
-        return {}
+        return None
     groups = [group for group in grouping.groups if len(group.val) >= MIN_ITEMS]
     count = min([context.n, MAX_REAL_ITEMS, *(len(group.val) for group in groups)])
     if len(groups) < 2 or count < MIN_ITEMS:
-        return {}
+        return None
     estimates: dict[str, Estimate] = {}
     for index, group in enumerate(groups):
         rows = shuffled_rows(context, group, len(group.val))[:count]
@@ -256,7 +256,7 @@ def _coverage(
         samples = context.samples(prompts[group.name])[:count]
         pairs = (metric.features(context, samples, real) for metric in metrics.values())
         if (features := next((pair for pair in pairs if pair), None)) is None:
-            return {}
+            return None
         found = coverage(*(part.float().cpu() for part in features))
         estimates[group.name] = coverage_estimate((*found, count), np.random.default_rng([0, index]))
     notes.append(f"coverage: {count:,} samples and held-out items of each group.")
@@ -266,13 +266,13 @@ def _coverage(
 # ---------------------------------------------------------------------------------------------------------- balance
 
 
-def _balance(context: EvalContext, grouping: Grouping, judge: Judge, notes: list[str]) -> dict[str, Estimate]:
+def _balance(context: EvalContext, grouping: Grouping, judge: Judge, notes: list[str]) -> dict[str, Estimate] | None:
     """Estimate the share of each group in samples without a prompt, relative to that in training."""
     if not getattr(context.model.method, "prompt_drop", 0):
-        return {}
+        return None
     if not any(grouping.of_prompt(prompt) for prompt in dict.fromkeys(grouping.train_prompts)):
         notes.append("balance: prompts do not tell the group.")
-        return {}
+        return None
     recognized = [set(grouping.of_prompt(text)) for text in judge.recognize(context.samples([""] * context.n))]
     notes.append(f"balance: {context.n:,} samples without a prompt.")
     return {
