@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from genai.core.batch import Batch, batch_ranges
 from genai.core.errors import UserError
+from genai.core.personal_record import PersonalRecord
 from genai.core.prefetch import prefetch_map
 
 PARTITION_ITEMS = 65_536
@@ -82,12 +83,13 @@ class Partition:
     Attributes:
         name: for people.
         stamp: changes when its content changes.
-        read: by the name of a split: yields its examples, and the errors of those that cannot be used.
+        read: by the name of a split: yields its examples, the errors of those that cannot be used, and what was found
+            of personal data, if that was searched.
     """
 
     name: str
     stamp: str
-    read: "Mapping[str, Callable[[], Iterator[Example | UserError]]]"
+    read: "Mapping[str, Callable[[], Iterator[Example | UserError | PersonalRecord]]]"
 
 
 def error_partitions(errors: "Sequence[str]") -> list[Partition]:
@@ -138,6 +140,9 @@ class Source(ABC):
 
     num_similar: int | None = None
     """Number of items that look like another one, copies included; ``None``: not counted. Known after the splits."""
+
+    personal_record: PersonalRecord | None = None
+    """What was found of personal data, and done about it; ``None``: not searched. Known after the splits."""
 
     layout_note: str = ""
     """Where the splits and the prompts come from, for people; known after the splits."""
@@ -266,6 +271,15 @@ class PreparedShards(Protocol):
     @property
     def state(self) -> Mapping[str, Any]:
         """State of the modality that prepared it."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the shards lie on this machine."""
+        ...
+
+    def prompt(self, index: int) -> str:
+        """Return the prompt of an item; "" if there is none."""
         ...
 
     def dataset(self, modality: Any) -> "PackedDataset":

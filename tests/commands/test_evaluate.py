@@ -127,7 +127,7 @@ def test_groups_of_the_world(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "groups by size, 95 % intervals, 12 samples of each" in table
     by_word = genai.measure(*words, audit_group=["red", "blue"])["groups"]
     assert (by_word["column"], [group["name"] for group in by_word["groups"]]) == ("words of prompts", ["red", "blue"])
-    with pytest.raises(UserError, match="no such column. Did you mean 'size'\\?"):
+    with pytest.raises(UserError, match="no such column"):
         genai.measure(*words, audit_group="sizes")
     with pytest.raises(UserError, match="add yes=true"):
         genai.measure(*words, "n=6000", audit_group="size")

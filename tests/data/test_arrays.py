@@ -175,6 +175,6 @@ def test_other_arrays_are_columns(tmp_path: Path) -> None:
     for split in (source.train, source.val):
         for index, name in enumerate(source.column_values(split, "who")):
             assert np.array_equal(split[index].media.pixels, PICTURES[int(name.split()[1])])
-    with pytest.raises(UserError, match="'odd' in .* has the shape"):
+    with pytest.raises(UserError, match=r"'odd' in .* has the shape"):
         source.column_values(source.train, "odd")
     assert PictureArrays(path, "pixels", val_array="pixels").column_names == []
