@@ -115,14 +115,14 @@ class PartitionWriter:
         folder = self.folder / self._partition_name(partition)
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
-        unused = Unused()
+        unused = UnusedExamples()
         shards = {split: list(self._pack(partition, split, folder, unused)) for split in SPLITS}
         skipped = [one_line(short_text(message)) for message in unused.errors[:MAX_MESSAGES]]
         personal = join_records(unused.records)
         record = PartitionRecord(shards["train"], shards["val"], len(unused.errors), skipped, personal)
         write_file(folder / RECORD, json.dumps(asdict(record)))
 
-    def _pack(self, partition: Partition, split: str, folder: Path, unused: "Unused") -> Iterator[Shard]:
+    def _pack(self, partition: Partition, split: str, folder: Path, unused: "UnusedExamples") -> Iterator[Shard]:
         """Pack the examples of one split of a partition; add to ``unused`` what else it yields."""
         read = partition.read.get(split)
         examples = unused.skip(read()) if read else iter(())
@@ -205,7 +205,7 @@ def media_bytes(media: Any) -> int:
 
 
 @dataclass
-class Unused:
+class UnusedExamples:
     """What reading a partition yields besides examples: why others cannot be used, and what was found in them."""
 
     errors: list[str] = field(default_factory=list)
@@ -224,7 +224,7 @@ class Unused:
 
 def _first_examples(partitions: Sequence[Partition]) -> Split:
     """Return the first training examples of the first partitions. Raises ``UserError`` if there are none."""
-    unused, examples, num_bytes = Unused(), list[Example](), 0
+    unused, examples, num_bytes = UnusedExamples(), list[Example](), 0
     readers = (partition.read["train"] for partition in partitions if "train" in partition.read)
     for example in unused.skip(chain.from_iterable(read() for read in readers)):
         examples.append(example)
@@ -237,7 +237,7 @@ def _first_examples(partitions: Sequence[Partition]) -> Split:
     return Split("train", len(examples), examples.__getitem__, content_hash)
 
 
-def _no_examples(unused: Unused) -> str:
+def _no_examples(unused: UnusedExamples) -> str:
     """Return the message that nothing is left to train on, with each reason once."""
     personal = join_records(unused.records)
     if personal and personal.mode == "drop" and personal.num_texts:

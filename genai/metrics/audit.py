@@ -46,7 +46,7 @@ SCORES = {
     "balance": "share of the group in samples without a prompt / share in training; 1: alike",
 }
 LOWER_IS_BETTER = ("loss",)
-TOO_FEW = "too few to say"
+TOO_SMALL = "too few to say"
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,16 @@ class Audit:
     @property
     def all_notes(self) -> list[str]:
         """Notes, beginning with the groups that have too few items for a score."""
-        return [*self._too_few, *self.notes, *([] if self.ratios else ["No score compares two groups."])]
+        return [*self._missing_notes, *self.notes, *([] if self.ratios else ["No score compares two groups."])]
 
     @property
-    def _too_few(self) -> list[str]:
+    def _missing_notes(self) -> list[str]:
         missing = {
             score: [group.name for group in self.grouping.groups if group.name not in estimates]
             for score, estimates in self.scores.items()
         }
         return [
-            f"{score}: {TOO_FEW} of {', '.join(map(short_text, names))} ({_few(score)})."
+            f"{score}: {TOO_SMALL} of {', '.join(map(short_text, names))} ({_min_count(score)})."
             for score, names in missing.items()
             if names
         ]
@@ -123,8 +123,8 @@ def audit_groups(context: EvalContext, metrics: Mapping[str, Metric], grouping: 
     if "val_loss" in metrics:
         found["loss"] = _losses(context, grouping, notes)
     if judge and any(map(any, prompts.values())):
-        found["obedience"] = _obedience(context, prompts, judge)
-        found["obedience_of_real"] = _obedience_of_real(context, grouping, judge)
+        found["obedience"] = _sample_matches(context, prompts, judge)
+        found["obedience_of_real"] = _real_matches(context, grouping, judge)
     found["coverage"] = _coverage(context, metrics, grouping, prompts, notes)
     if judge:
         found["balance"] = _balance(context, grouping, judge, notes)
@@ -158,7 +158,7 @@ def _estimates(values: Mapping[str, Sequence[Any]], estimate: Callable[..., Esti
     }
 
 
-def _few(score: str) -> str:
+def _min_count(score: str) -> str:
     return f"fewer than {MIN_EXPECTED} expected samples" if score == "balance" else f"fewer than {MIN_ITEMS}"
 
 
@@ -193,7 +193,7 @@ def item_losses(
     with torch.random.fork_rng([model.method.device] if model.method.device.type == "cuda" else []):
         is_random = count > 0 and loss(indices[0], 0, 1) != loss(indices[0], 1, 1)
         losses = []
-        for position, index in enumerate(evenly_spaced(indices, count)):
+        for position, index in enumerate(subsample(indices, count)):
             losses.append(loss(index, position, NOISE_REPEATS if is_random else 1))
             after_item()
     return losses
@@ -202,20 +202,20 @@ def item_losses(
 # -------------------------------------------------------------------------------------------------------- obedience
 
 
-def _obedience(context: EvalContext, prompts: Mapping[str, Sequence[str]], judge: Judge) -> dict[str, Estimate]:
+def _sample_matches(context: EvalContext, prompts: Mapping[str, Sequence[str]], judge: Judge) -> dict[str, Estimate]:
     matches = {name: judge.matches(context.samples(group), group) for name, group in prompts.items() if any(group)}
     return _estimates(
         {name: [hit for hit in row if hit is not None] for name, row in matches.items()}, proportion_estimate
     )
 
 
-def _obedience_of_real(context: EvalContext, grouping: Grouping, judge: Judge) -> dict[str, Estimate] | None:
+def _real_matches(context: EvalContext, grouping: Grouping, judge: Judge) -> dict[str, Estimate] | None:
     """Estimate how often the judge agrees with the prompts of held-out items: a group that it cannot tell looks bad."""
     if len(context.source.val) != len(grouping.val_prompts):
         return None
     matches = {}
     for group in grouping.groups:
-        rows = [row for row in evenly_spaced(group.val, MAX_REAL_ITEMS) if grouping.val_prompts[row]]
+        rows = [row for row in subsample(group.val, MAX_REAL_ITEMS) if grouping.val_prompts[row]]
         media = [context.source.val[row].media for row in rows]
         matches[group.name] = judge.matches(media, [grouping.val_prompts[row] for row in rows]) if rows else []
     return _estimates(
@@ -223,7 +223,7 @@ def _obedience_of_real(context: EvalContext, grouping: Grouping, judge: Judge) -
     )
 
 
-def evenly_spaced(rows: Sequence[int], limit: int) -> list[int]:
+def subsample(rows: Sequence[int], limit: int) -> list[int]:
     """Return up to ``limit`` of ``rows``, at even distances."""
     count = min(len(rows), limit)
     return [rows[position * len(rows) // count] for position in range(count)]
@@ -273,11 +273,11 @@ def _balance(context: EvalContext, grouping: Grouping, judge: Judge, notes: list
     if not any(grouping.of_prompt(prompt) for prompt in dict.fromkeys(grouping.train_prompts)):
         notes.append("balance: prompts do not tell the group.")
         return None
-    recognized = [set(grouping.of_prompt(text)) for text in judge.recognize(context.samples([""] * context.n))]
+    names = [set(grouping.of_prompt(text)) for text in judge.caption(context.samples([""] * context.n))]
     notes.append(f"balance: {context.n:,} samples without a prompt.")
     return {
         group.name: proportion_estimate(
-            [group.name in names for names in recognized],
+            [group.name in each for each in names],
             np.random.default_rng([0, index]),
             grouping.num_train / len(group.train),
         )
@@ -307,10 +307,10 @@ def format_audit(audit: Audit, n: int) -> str:
 
 
 def _format_estimate(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    return TOO_SMALL if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def _format_ratio(score: str, ratio: Ratio) -> str:
-    verdict = "they differ" if ratio.differs else "no difference is shown"
+    comparison = "they differ" if ratio.is_different else "no difference is shown"
     names = f"{short_text(ratio.worst)} / {short_text(ratio.best)}"
-    return f"worst to best {score}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {names}: {verdict}"
+    return f"worst to best {score}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {names}: {comparison}"

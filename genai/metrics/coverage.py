@@ -25,8 +25,8 @@ def coverage(samples: Tensor, real: Tensor) -> tuple[float, float]:
     first, second = distances.topk(2, 1, largest=False).values.unbind(1)
     covered = first <= radius
     # without item i the radius of those that it is a neighbor of is the next one
-    gained = (neighbors <= radius[:, None]) & ((first <= next_radius) & ~covered)[:, None]
-    without_item = (covered.sum() - covered.double() + gained.sum(0)) / (len(real) - 1)
+    next_covered = (neighbors <= radius[:, None]) & ((first <= next_radius) & ~covered)[:, None]
+    without_item = (covered.sum() - covered.double() + next_covered.sum(0)) / (len(real) - 1)
     # without a sample the items are not covered that only it covers
     only_one = covered & (second > radius)
     losses = torch.zeros(len(samples), dtype=torch.double).index_add_(0, distances.argmin(1), only_one.double())

@@ -79,7 +79,7 @@ def find_groups(context: EvalContext, audit_group: str | Sequence[str]) -> Group
     if not isinstance(audit_group, str) and (unknown := [word for word in audit_group if word not in counts]):
         raise UserError(f"audit_group: no prompt has {short_repr(unknown[0])}.{_similar_word(unknown[0], prompts)}")
     if len(names) < 2:
-        raise UserError(f"audit_group={_spell(audit_group)}: there are no two groups to compare.")
+        raise UserError(f"audit_group={_option_text(audit_group)}: there are no two groups to compare.")
     names = sorted(names) if isinstance(audit_group, str) else list(dict.fromkeys(audit_group))[:MAX_GROUPS]
     groups = {name: Group(name) for name in names}
     for split in ("train", "val"):
@@ -159,5 +159,5 @@ def _similar_word(word: str, prompts: Mapping[str, Sequence[str]]) -> str:
     return did_you_mean(word, dict.fromkeys(each for prompt in prompts["train"] for each in split_words(prompt)))
 
 
-def _spell(audit_group: str | Sequence[str]) -> str:
+def _option_text(audit_group: str | Sequence[str]) -> str:
     return audit_group if isinstance(audit_group, str) else f"[{', '.join(audit_group)}]"

@@ -40,7 +40,7 @@ class Ratio:
     best: str
 
     @property
-    def differs(self) -> bool:
+    def is_different(self) -> bool:
         """Whether the interval excludes 1."""
         return not self.low <= 1 <= self.high
 

@@ -13,5 +13,5 @@ class Judge(ABC):
         """Return whether each sample is as its prompt says; ``None`` where the prompt says nothing it recognizes."""
 
     @abstractmethod
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         """Return a prompt for each sample that describes what is recognized; "" if nothing is."""

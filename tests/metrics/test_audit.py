@@ -14,7 +14,7 @@ from genai.core.data import Example
 from genai.core.errors import UserError
 from genai.metrics import audit as module
 from genai.metrics import intervals
-from genai.metrics.audit import audit_groups, evenly_spaced, format_audit, item_losses
+from genai.metrics.audit import audit_groups, format_audit, item_losses, subsample
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.groups import find_groups
 from genai.metrics.judge import Judge
@@ -50,7 +50,7 @@ class RoundingJudge(Judge):
     def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
         return [round(sample) == number_of(prompt) for sample, prompt in zip(samples, prompts, strict=True)]
 
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         return [f"{('red', 'blue', 'gray')[round(sample)]} thing" for sample in samples]
 
 
@@ -188,4 +188,4 @@ def test_a_model_that_never_samples_without_a_prompt_has_no_balance() -> None:
 
 
 def test_evenly_spaced() -> None:
-    assert evenly_spaced([5, 6, 7, 8, 9], 2) == [5, 7] and evenly_spaced([1, 2], 9) == [1, 2]
+    assert subsample([5, 6, 7, 8, 9], 2) == [5, 7] and subsample([1, 2], 9) == [1, 2]

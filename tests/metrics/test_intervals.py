@@ -51,19 +51,19 @@ def test_the_worst_of_equal_groups_is_rarely_called_different() -> None:
         groups = {str(i): estimate(int(hits), 40, 10 * number + i) for i, hits in enumerate(rng.binomial(40, 0.8, 8))}
         ratio = worst_to_best(groups)
         assert ratio
-        wrong += ratio.differs
+        wrong += ratio.is_different
     assert wrong <= 15  # the same with intervals of two groups chosen beforehand is wrong in two thirds of the cases
 
 
 def test_a_group_that_is_worse_is_found() -> None:
     ratio = worst_to_best({"a": estimate(78, 80), "b": estimate(20, 80, 1), "c": estimate(70, 80, 2)})
     assert ratio and (ratio.worst, ratio.best) == ("b", "a")
-    assert ratio.value == pytest.approx(20 / 78) and ratio.low < 20 / 78 < ratio.high < 1 and ratio.differs
+    assert ratio.value == pytest.approx(20 / 78) and ratio.low < 20 / 78 < ratio.high < 1 and ratio.is_different
 
 
 def test_an_unlucky_small_group_is_not_called_unfair() -> None:
     ratio = worst_to_best({"large": estimate(760, 800), "small": estimate(10, 12, 1)})
-    assert ratio and ratio.worst == "small" and not ratio.differs
+    assert ratio and ratio.worst == "small" and not ratio.is_different
 
 
 def test_the_worst_loss_is_the_highest() -> None:

@@ -42,10 +42,10 @@ class NearestSound(NearestExample):
 
     def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor]:
         audio = require_audio(context, "nearest")
-        coded = [audio.decode(audio.encode(sound)) for sound in real]  # quantized as samples are
-        seconds = min(MAX_SECONDS, max(sound.seconds for sound in [*samples, *coded]))
+        decoded = [audio.decode(audio.encode(sound)) for sound in real]  # quantized as samples are
+        seconds = min(MAX_SECONDS, max(sound.seconds for sound in [*samples, *decoded]))
         spectrograms = MelSpectrograms(audio, round(seconds * audio.sample_rate), context.model.method.device)
-        first, second = (power_to_db(spectrograms(sounds)).flatten(1) for sounds in (samples, coded))
+        first, second = (power_to_db(spectrograms(sounds)).flatten(1) for sounds in (samples, decoded))
         return first, second
 
 

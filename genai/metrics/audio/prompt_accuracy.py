@@ -74,9 +74,9 @@ class PromptAccuracy(Metric):
         if (judge := self.judge(context)) is None:
             return None
         audio = judge.spectrograms.audio
-        coded = [audio.decode(audio.encode(sound)) for sound in real]  # quantized as samples are
+        decoded = [audio.decode(audio.encode(sound)) for sound in real]  # quantized as samples are
         with torch.no_grad():
-            first, second = (judge.network.features(judge.spectrograms(sounds)) for sounds in (samples, coded))
+            first, second = (judge.network.features(judge.spectrograms(sounds)) for sounds in (samples, decoded))
         return first, second
 
 
@@ -92,7 +92,7 @@ class SoundJudge(Judge):
         rows = zip(self._predict(samples), prompts, strict=True)
         return [self._match(predicted, [each.label(prompt) for each in self.attributes]) for predicted, prompt in rows]
 
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         return [
             " ".join(each.values[index] for each, index in zip(self.attributes, row, strict=True))
             for row in self._predict(samples)

@@ -100,11 +100,11 @@ class PictureJudge(Judge):
     names: Sequence[str]
 
     def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
-        rows = zip(self.recognize(samples), prompts, strict=True)
-        return [recognized == prompt if prompt in self.names else None for recognized, prompt in rows]
+        rows = zip(self.caption(samples), prompts, strict=True)
+        return [name == prompt if prompt in self.names else None for name, prompt in rows]
 
     @torch.no_grad()
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         pixels = torch.stack([self.modality.encode(sample) for sample in samples])
         logits = self.network(pixels.to(next(self.network.parameters()).device))
         return [self.names[index] for index in logits.argmax(1).tolist()]

@@ -73,7 +73,7 @@ class MelodyJudge(Judge):
     def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
         return [*_matches([parse_melody(prompt) for prompt in prompts], _detect_samples(samples)[0])]
 
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         rng, melodies = np.random.default_rng(0), [each.melody for each in _detect_samples(samples)[0]]
         return [caption_melody(melody, rng) if melody and melody.is_complete else "" for melody in melodies]
 

@@ -52,7 +52,7 @@ class SceneJudge(Judge):
         detections, _ = _detect_samples(samples)
         return [is_scene_match(parse_scene(prompt), each) for prompt, each in zip(prompts, detections, strict=True)]
 
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         rng, (detections, _) = np.random.default_rng(0), _detect_samples(samples)
         return [caption_scene(each.scene, rng) if each.scene else "" for each in detections]
 

@@ -79,7 +79,7 @@ class MotionJudge(Judge):
     def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
         return [*_attributes_match([parse_motion(prompt) for prompt in prompts], _detect_samples(samples))]
 
-    def recognize(self, samples: list[Any]) -> list[str]:
+    def caption(self, samples: list[Any]) -> list[str]:
         rng, motions = np.random.default_rng(0), [each.motion for each in _detect_samples(samples)]
         return [caption_motion(motion, rng) if motion and motion.is_complete else "" for motion in motions]
 
