@@ -39,7 +39,7 @@ NOISE_REPEATS = 4
 MAX_REAL_ITEMS = 200
 """Held-out items of each group that samples are compared with, evenly spaced."""
 SCORES = {
-    "loss": "mean loss of held-out items; lower is better",
+    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
     "obedience": "share of samples that are as their prompts of the group say",
     "obedience_of_real": "the same of held-out items: what it recognizes if nothing is wrong",
     "coverage": f"share of held-out items with a sample as near as their {NUM_NEIGHBORS}th neighbor",
@@ -311,6 +311,6 @@ def _format_estimate(estimate: Estimate | None) -> str:
 
 
 def _format_ratio(score: str, ratio: Ratio) -> str:
-    comparison = "they differ" if ratio.is_different else "no difference is shown"
+    result = "they differ" if ratio.is_different else "no difference is shown"
     names = f"{short_text(ratio.worst)} / {short_text(ratio.best)}"
-    return f"worst to best {score}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {names}: {comparison}"
+    return f"worst to best {score}: {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}), {names}: {result}"
