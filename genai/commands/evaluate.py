@@ -172,9 +172,9 @@ def _find_groups(context: "EvalContext", settings: EvaluateSettings) -> "Groupin
     """Return the groups that are compared, before anything is computed. Raises ``UserError``."""
     from genai.metrics.groups import find_groups
 
-    if not settings.audit_group:
+    if settings.group_names is None:
         return None
-    grouping = find_groups(context, settings.audit_group)
+    grouping = find_groups(context, settings.group_names)
     check_samples(settings.n * len(grouping.groups), f"n={settings.n:,} of {len(grouping.groups)} groups", settings.yes)
     return grouping
 

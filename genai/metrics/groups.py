@@ -66,6 +66,8 @@ def find_groups(context: EvalContext, audit_group: str | Sequence[str]) -> Group
     Raises:
         UserError: there is no such column, no item has one of the words, or there is only one group.
     """
+    if not audit_group:
+        raise UserError("audit_group= is empty: name a column, or words of prompts as audit_group='[WORD, WORD]'.")
     source, prompts = context.source, _split_prompts(context)
     column = audit_group if isinstance(audit_group, str) else "words of prompts"
     if isinstance(audit_group, str):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 NUM_DRAWS = 100_000
 """Draws of each score from which the interval of a ratio is computed."""
+MAX_FACTOR = 100
+"""Part of the best score that its draws are at least: the mean of a few uncertain losses could be below 0."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +83,17 @@ def mean_estimate(values: Sequence[float], rng: np.random.Generator) -> Estimate
 
 
 def worst_to_best(estimates: Mapping[str, Estimate], lower_is_better: bool = False) -> Ratio | None:
-    """Return the ratio of the worst to the best group; ``None`` for fewer than two, or scores that are not above 0.
+    """Return the ratio of the worst to the best group; ``None`` for fewer than two, a score below 0, or if all are 0.
 
     The worst of many equal groups looks bad by chance. So the interval is wider than that of two groups that were
     chosen beforehand: it holds for all pairs of groups at once (Bonferroni).
     """
     names = sorted(estimates, key=lambda name: estimates[name].value, reverse=lower_is_better)
-    if len(names) < 2 or estimates[names[-1]].value <= 0:
+    if len(names) < 2 or estimates[names[-1]].value <= 0 or estimates[names[0]].value < 0:
         return None
     worst, best = estimates[names[0]], estimates[names[-1]]
-    if min(worst.draws.min(), best.draws.min()) <= 0:
-        return None
+    ratios = np.maximum(worst.draws, 0) / np.maximum(best.draws, best.value / MAX_FACTOR)
     tail = (1 - CONFIDENCE) / 2 / math.comb(len(names), 2)
-    low, high = np.quantile(worst.draws / best.draws, [tail, 1 - tail]).tolist()
+    low, high = np.quantile(ratios, [tail, 1 - tail]).tolist()
     value = worst.value / best.value
     return Ratio(value, min(low, value), max(high, value), names[0], names[-1])

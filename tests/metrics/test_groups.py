@@ -111,6 +111,8 @@ def test_attributes_of_the_toy_world() -> None:
         ("speakr", "no such column. Did you mean 'speaker'? There are: prompt, speaker, or words of prompts"),
         (["anna", "berd"], "no prompt has 'berd'. Did you mean 'bert'?"),
         (["anna"], "no two groups"),
+        ("", "audit_group= is empty"),
+        ([], "audit_group= is empty"),
     ],
 )
 def test_messages(audit_group: str | list[str], message: str) -> None:

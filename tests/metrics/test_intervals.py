@@ -86,6 +86,17 @@ def test_no_ratio_without_two_scores_above_0(groups: dict[str, Estimate]) -> Non
     assert worst_to_best(groups) is None
 
 
+def test_the_ratio_to_an_uncertain_loss_is_wide_but_finite() -> None:
+    losses = {
+        "a": mean_estimate([0.1, 0.9] * 6, np.random.default_rng(0)),
+        "b": mean_estimate([0.0, 0.0, 3.0] * 4, np.random.default_rng(1)),
+    }
+    ratio = worst_to_best(losses, lower_is_better=True)
+    assert (
+        ratio and ratio.low < 1 < 2 == ratio.value < ratio.high <= 10 * intervals.MAX_FACTOR and not ratio.is_different
+    )
+
+
 def test_nothing_right_in_one_group_is_0_to_something() -> None:
     ratio = worst_to_best({"a": estimate(0, 40), "b": estimate(30, 40, 1)})
     assert ratio and ratio.value == ratio.low == 0 < ratio.high < 0.2
