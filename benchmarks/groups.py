@@ -117,7 +117,7 @@ def audit_toy(case: str, seed: int, arguments: argparse.Namespace, folder: Path)
 def audit_digits(case: str, seed: int, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     digits = arguments.digits.split(",")
     own, even = (copy_digits(arguments.path, folder / name, digits, name, seed) for name in (case, f"judge of {case}"))
-    words = ["experiment=fsdd", "prompts=null", f"data.path={own}", f"steps={arguments.steps}", f"seed={seed}"]
+    words = ["experiment=fsdd", f"data.path={own}", f"steps={arguments.steps}", f"seed={seed}"]
     model = genai.fit(*words, *arguments.words.split(), *QUIET, f"runs={folder}")
     return genai.measure(
         model,

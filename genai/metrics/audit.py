@@ -129,11 +129,8 @@ def audit_groups(context: EvalContext, metrics: Mapping[str, Metric], grouping: 
     if judge:
         found["balance"] = _balance(context, grouping, judge, notes)
     scores = {name: estimates for name, estimates in found.items() if estimates is not None}
-    if not any(scores.values()):
-        raise UserError(
-            f"audit_group={grouping.column}: none of the metrics ({join_names(metrics)}) scores these groups, or all "
-            f"have fewer than {MIN_ITEMS} items."
-        )
+    if not scores:
+        raise UserError(f"audit_group={grouping.column}: none of the metrics ({join_names(metrics)}) scores groups.")
     return Audit(grouping, scores, notes)
 
 

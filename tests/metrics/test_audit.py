@@ -177,7 +177,7 @@ def test_no_metric_scores_groups() -> None:
         def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> None:  # type: ignore[override]
             return None
 
-    with pytest.raises(UserError, match="none of the metrics \\(other\\) scores these groups"):
+    with pytest.raises(UserError, match=r"none of the metrics \(other\) scores groups"):
         audit_groups(each := context(), {"other": Other()}, find_groups(each, "speaker"))
 
 
