@@ -142,7 +142,7 @@ def draw_prompts(context: EvalContext, grouping: Grouping, group: Group) -> list
 
 def shuffled_rows(context: EvalContext, group: Group, count: int) -> list[int]:
     """Return the numbers below ``count`` in an order that depends on the seed and the name of the group."""
-    rng = np.random.default_rng([context.seed, crc32(group.name.encode())])
+    rng = np.random.default_rng([context.seed, crc32(group.name.encode("utf-8", "replace"))])
     return [int(row) for row in rng.permutation(count)]
 
 
@@ -240,7 +240,8 @@ def _coverage(
 
     The samples have the prompts of the items.
     """
-    if len(context.source.val) != len(grouping.val_prompts):
+    with_features = [metric for metric in metrics.values() if type(metric).features is not Metric.features]
+    if not with_features or len(context.source.val) != len(grouping.val_prompts):
         return None
     groups = [group for group in grouping.groups if len(group.val) >= MIN_ITEMS]
     count = min([context.n, MAX_REAL_ITEMS, *(len(group.val) for group in groups)])
@@ -251,7 +252,7 @@ def _coverage(
         rows = shuffled_rows(context, group, len(group.val))[:count]
         real = [context.source.val[group.val[row]].media for row in rows]
         samples = context.samples(prompts[group.name])[:count]
-        pairs = (metric.features(context, samples, real) for metric in metrics.values())
+        pairs = (metric.features(context, samples, real) for metric in with_features)
         if (features := next((pair for pair in pairs if pair), None)) is None:
             return None
         found = coverage(*(part.float().cpu() for part in features))

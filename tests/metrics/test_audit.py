@@ -187,5 +187,11 @@ def test_a_model_that_never_samples_without_a_prompt_has_no_balance() -> None:
     assert "balance" not in audit_groups(each, METRICS, find_groups(each, "speaker")).scores
 
 
+def test_nothing_is_sampled_for_the_loss_alone() -> None:
+    each = context()
+    found = audit_groups(each, {"val_loss": ValidationLoss()}, find_groups(each, "speaker"))
+    assert list(found.scores) == ["loss"] and each.num_samples == 0
+
+
 def test_evenly_spaced() -> None:
     assert subsample([5, 6, 7, 8, 9], 2) == [5, 7] and subsample([1, 2], 9) == [1, 2]
