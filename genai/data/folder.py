@@ -234,7 +234,8 @@ class Folder(SplitSource):
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         train, val = self._divide(train), self._divide(val)
         if not train or not val:
-            errors = " ".join(["", *self.skipped[:3]])
+            dropped = [f"{self.personal_record}.".capitalize()] if self.personal == "drop" else []
+            errors = " ".join(["", *dropped, *self.skipped[:3]])
             advice = "" if is_predefined else f", or a single one of at least {self.enough}, which is cut in two"
             raise UserError(
                 f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out{advice}."

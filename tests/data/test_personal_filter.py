@@ -82,6 +82,15 @@ def test_captions_are_masked_or_left_out(tmp_path: Path) -> None:
     assert len(hashes) == 3
 
 
+def test_captions_of_which_none_is_left(tmp_path: Path) -> None:
+    for index in range(2):
+        pixels = np.random.default_rng(index).integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+        (tmp_path / f"{index}.txt").write_text("by ben@example.org")
+    with pytest.raises(UserError, match=r"one to hold out.* Personal data \(2 mail\) in 2 captions, left out\.$"):
+        _ = ImageFolder(str(tmp_path), personal="drop").train
+
+
 def test_nothing_is_searched_unless_asked() -> None:
     personal = PersonalFilter(None)
     assert personal.apply("anna@example.org") == "anna@example.org" and personal.record is None
