@@ -113,6 +113,33 @@ class ScoreRecord:
 
 
 @dataclass(frozen=True)
+class CopyingRecord:
+    """Whether a model reproduces its training items, see ``genai.metrics.copying``.
+
+    Attributes:
+        alarm: whether it does; ``None``: it could not be checked.
+        copies: share of samples that are copies.
+        nearer_train: share of samples that are nearest to a training item, not to a held-out one.
+        p: that the samples are as near to held-out items.
+        samples, train_items, held_out_items: numbers of them.
+        canaries: number of canaries.
+        canaries_p: that planted canaries have the loss of those that were left out.
+        note: for people.
+    """
+
+    alarm: bool | None = None
+    copies: float | None = None
+    nearer_train: float | None = None
+    p: float | None = None
+    samples: int = 0
+    train_items: int = 0
+    held_out_items: int = 0
+    canaries: int = 0
+    canaries_p: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What ``record.json`` holds; a value that is not there (yet) has its default.
 
@@ -128,6 +155,7 @@ class RunRecord:
         job: id of the job on a cluster, which finds the run when it is started again.
         base: the model that ``init_from=`` named.
         energy: of training, without the preparation of its data; of all starts.
+        copying: whether the model reproduces its training items; ``None``: the run does not look for it.
         warnings: what the run said about its losses, the newest last.
         license, scores, adapters: of an exported model.
     """
@@ -161,6 +189,7 @@ class RunRecord:
     energy: Energy | None = None
     job: str | None = None
     base: BaseRecord | None = None
+    copying: CopyingRecord | None = None
     warnings: list[str] = field(default_factory=list)
     license: str = ""
     scores: list[ScoreRecord] = field(default_factory=list)
