@@ -205,7 +205,7 @@ class Copying(Metric):
             "copying_nearer_train": Result(found.nearer_train, kinds, reference=found.expected_nearer_train),
             "copying_p": Result(found.p, f"p of samples as near to held-out items (exact test){limit}"),
         }
-        if isinstance(context.source, WithCanaries):
+        if isinstance(context.source, WithCanaries) and context.model.run:  # an exported model is not whole
             p = canary_p(context.model, context.source, context.seed)
             count = context.source.num_canaries
             note = f"p of {count:,} planted canaries losing as much as {count:,} that were left out (exact test)"

@@ -22,7 +22,9 @@ MAX_FRACTION = 0.05
 """Largest part of the training's time that the check takes."""
 MAX_SECONDS = 120.0
 """Longest check: other processes wait for the first one."""
-MIN_SAMPLES, MAX_SAMPLES = 32, 64
+MIN_SAMPLES, MAX_SAMPLES = 24, 64
+SAMPLING_FRACTION = 0.75
+"""Part of the check that sampling may take."""
 
 
 class OutOfTime(Exception):
@@ -94,7 +96,7 @@ class CopyingCheck:
         setup, end = self.setup, time.monotonic() + budget
         if preview_seconds is None:
             raise OutOfTime
-        count = int(budget / 2 / max(preview_seconds / len(setup.prompts), 1e-6))
+        count = int(SAMPLING_FRACTION * budget / max(preview_seconds / len(setup.prompts), 1e-6))
         if count < MIN_SAMPLES:
             raise OutOfTime
 

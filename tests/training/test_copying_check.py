@@ -39,7 +39,7 @@ class KnownResult(Copying):
         raise NotImplementedError
 
     def measure(self, context: Any) -> CopyingResult:
-        assert 32 <= context.n <= 64
+        assert 24 <= context.n <= 64
         self.before_chunk()
         if isinstance(self.found, Exception):
             raise self.found
@@ -122,7 +122,7 @@ def test_a_run_records_the_check_which_changes_nothing(small: list[str], tmp_pat
     words = [*small, "steps=4", "data.canaries=6"]
     run, rows, weights = fit(words, tmp_path)
     record = json.loads(run.record_file.read_text())["copying"]
-    assert set(record) == KEYS and record["samples"] >= 32 and record["canaries"] == 6
+    assert set(record) == KEYS and record["samples"] >= 10 and record["canaries"] == 6
     assert record["alarm"] is False and 0.01 < record["canaries_p"] <= 1
     assert "copying " not in capfd.readouterr().out
     other, other_rows, other_weights = fit(words, tmp_path, "copying_check=false")
