@@ -102,8 +102,8 @@ def main() -> None:
     """Print and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", default="", help="part of the name of a case: image, or 'text memorizes'")
     parser.add_argument("--canaries", type=int, default=16)
     arguments = parser.parse_args()
     allow_time()
@@ -111,11 +111,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ.setdefault("GENAI_CACHE", str(folder / "cache"))
-        print(f"{'':<8}{'':<11}{'items':>7}{'held out':>10}{'steps':>7}{'copies':>8}{'p':>9}{'canaries p':>12}  alarm")
+        print(f"{'':<19}{'items':>7}{'held out':>10}{'steps':>7}{'copies':>8}{'p':>9}{'canaries p':>12}  alarm")
         for (modality, kind), words in cases(folder).items():
             if arguments.only not in f"{modality} {kind}":
                 continue
-            for seed in range(arguments.seeds):
+            for seed in arguments.seeds:
                 row = measure(words, folder / "runs", seed, arguments.canaries)
                 results.append({"modality": modality, "kind": kind, "seed": seed, **row})
                 numbers = f"{row['train_items']:>7,}{row['held_out_items']:>10,}{row['steps']:>7,}"

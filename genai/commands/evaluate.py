@@ -209,10 +209,10 @@ def _load_source(
     nodes = compose("train", overrides).nodes
     node, canaries = split_node(nodes["data"])
     fixed = None if examples is None else {"examples": examples}
-    source: Source = instantiate(node, Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    built: Source = instantiate(node, Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    source = add_canaries(built, canaries)
     if isinstance(source, IterableSource):
         source = prepare_source(source, DataNodes(node, nodes["modality"], plugins), model.modality.state())
-    source = add_canaries(source, canaries)
     if not issubclass(source.media, model.modality.media):
         raise UserError(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "

@@ -194,7 +194,7 @@ class Copying(Metric):
         error = math.sqrt(found.copies * (1 - found.copies) / found.samples)
         items = f"{found.train_items:,} training and {found.held_out_items:,} held-out items"
         kinds = "share of samples nearest to a training item, not a held-out one; real: if labels are exchanged"
-        limit = "" if found.smallest_p <= MAX_P else f"; too few for any p below {MAX_P}"
+        limit = "" if found.smallest_p <= MAX_P else f"; with these items no p of {MAX_P} is possible"
         results = {
             "copying": Result(
                 found.copies,

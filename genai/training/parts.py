@@ -93,12 +93,13 @@ class TrainingParts:
 
     def build_source(self, state: Mapping[str, Any] | None = None) -> Source:
         """Read the data; ``state``: of the modality of a model that is trained on. Raises ``UserError``."""
-        source = self.data.build(None if self.examples is None else {"examples": self.examples})
+        fixed = None if self.examples is None else {"examples": self.examples}
+        source = add_canaries(self.data.build(fixed), self.canaries)
         if isinstance(source, IterableSource):
             source = prepare_source(source, self.nodes, state)
         _check_source_media(source.media, type(self.modality), type(source).__name__)
         _check_splits(source)
-        return add_canaries(source, self.canaries)
+        return source
 
     def build_method(self) -> Method:
         """Build the method for the modality. Raises ``UserError``."""

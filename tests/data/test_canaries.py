@@ -10,6 +10,8 @@ from genai.data.audio_folder import AudioFolder
 from genai.data.canaries import WithCanaries, add_canaries, split_node, without_canaries
 from genai.data.chat import ChatFiles
 from genai.data.image_folder import ImageFolder
+from genai.data.media_readers import ImageReader
+from genai.data.tar_files import TarFiles
 from genai.data.text import TextFolder
 from genai.toy.data.image import ToyImages
 from genai.toy.data.video import ToyVideo
@@ -91,3 +93,8 @@ def test_a_wrong_number_is_refused(value: Any) -> None:
 def test_conversations_are_refused(talks: Path) -> None:
     with pytest.raises(UserError, match="only for texts, pictures, sounds and clips"):
         add_canaries(ChatFiles(str(talks)), 3)
+
+
+def test_data_that_are_read_in_order_are_refused_before_they_are_read(tars: Path) -> None:
+    with pytest.raises(UserError, match="prepared in shards take none"):
+        add_canaries(TarFiles(str(tars), ImageReader()), 3)
