@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
 
 import torch
 
@@ -14,7 +16,7 @@ from genai.metrics.base import EvalContext, metric_class
 from genai.metrics.canaries import canary_p
 from genai.metrics.copying import MAX_P, Copying, CopyingResult
 from genai.runs.record import CopyingRecord
-from genai.runs.run import Run, shell_path
+from genai.runs.run import Run
 from genai.training.module import TrainingModule
 from genai.training.setup import TrainingSetup
 
@@ -37,7 +39,7 @@ class CopyingCheck:
     Only the first process does it, while others wait. It changes nothing that a resumed run depends on.
 
     Attributes:
-        line: for people, if the model copies or could not be checked; "" otherwise.
+        line: for people, if the model copies, knows its canaries or could not be checked; "" otherwise.
     """
 
     def __init__(self, setup: TrainingSetup, run: Run) -> None:
@@ -62,19 +64,14 @@ class CopyingCheck:
 
         Args:
             seconds: of the training.
-            preview_seconds: of the latest preview; ``None``: there was none.
+            preview_seconds: of the fastest preview; ``None``: there was none.
         """
-        try:
-            with torch.random.fork_rng(range(torch.cuda.device_count())):
-                record = self._check(min(MAX_FRACTION * seconds, MAX_SECONDS), preview_seconds)
-        except OutOfTime:
-            record = CopyingRecord(None, note=f"not checked, as it takes more than {MAX_FRACTION:.0%} of the training")
-        except (UserError, RuntimeError, OSError, MemoryError) as error:  # the run itself is finished and saved
-            record = CopyingRecord(None, note=f"not checked: {short_text(str(error)).rstrip('.')}")
+        end = time.monotonic() + min(MAX_FRACTION * seconds, MAX_SECONDS)
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            record = self._measure(self._canary_record(end), end, preview_seconds)
         self.run.write_record(copying=asdict(record))
         if record.alarm is not False or _finds_canaries(record):
-            command = f"python -m genai.evaluate ckpt={shell_path(self.run.folder)} metrics=[copying]"
-            self.line = f"{'copying':<10}{record.note}: {command}"
+            self.line = record.note
 
     def _metric(self) -> Copying | None:
         """Return the metric; ``None`` if the check is off or has no meaning for such a run."""
@@ -90,57 +87,71 @@ class CopyingCheck:
         metric.max_items = metric.quick_items
         return metric
 
-    def _check(self, budget: float, preview_seconds: float | None) -> CopyingRecord:
-        """Return the result. Raises ``OutOfTime`` if it takes longer than ``budget`` seconds."""
+    def _canary_record(self, end: float) -> CopyingRecord:
+        """Return what canaries say, which need no samples, until the time ``end``."""
+        source, p = self.setup.source, None
+        if not isinstance(source, WithCanaries):
+            return CopyingRecord()
+        with suppress(OutOfTime, UserError, RuntimeError, OSError):
+            p = canary_p(self.model, source, self.setup.settings.seed, partial(_check_time, end))
+        return CopyingRecord(canaries=source.num_canaries, canaries_p=p)
+
+    def _measure(self, record: CopyingRecord, end: float, preview_seconds: float | None) -> CopyingRecord:
+        """Return the record with what samples say, until the time ``end``."""
         assert self.metric is not None
-        setup, end = self.setup, time.monotonic() + budget
-        if preview_seconds is None:
-            raise OutOfTime
-        count = int(SAMPLING_FRACTION * budget / max(preview_seconds / len(setup.prompts), 1e-6))
-        if count < MIN_SAMPLES:
-            raise OutOfTime
-
-        def check_time() -> None:
-            if time.monotonic() > end:
-                raise OutOfTime
-
-        self.metric.before_chunk = check_time
-        context = EvalContext(
-            self.model, setup.source, n=min(count, MAX_SAMPLES), seed=setup.settings.seed, place=Place()
+        setup, copies = self.setup, None
+        try:
+            count = _num_samples(end, preview_seconds, len(setup.prompts))
+            self.metric.before_chunk = partial(_check_time, end)
+            context = EvalContext(self.model, setup.source, n=count, seed=setup.settings.seed, place=Place())
+            copies = self.metric.measure(context)
+            note = _describe(copies)
+        except OutOfTime:
+            note = f"not checked, as it takes more than {MAX_FRACTION:.0%} of the training"
+        except (UserError, RuntimeError, OSError, MemoryError) as error:  # the run itself is finished and saved
+            note = f"not checked: {short_text(str(error)).rstrip('.')}"
+        if _finds_canaries(record):
+            found = f"the model remembers its canaries (p = {record.canaries_p:.2g})"
+            note = found if copies and copies.alarm is False else f"{note}; {found}"
+        if copies is None:
+            return replace(record, note=note)
+        return replace(
+            record,
+            alarm=copies.alarm,
+            copies=copies.copies,
+            nearer_train=copies.nearer_train,
+            p=copies.p,
+            samples=copies.samples,
+            train_items=copies.train_items,
+            held_out_items=copies.held_out_items,
+            note=note,
         )
-        found = self.metric.measure(context)
-        source, p = setup.source, None
-        if isinstance(source, WithCanaries):
-            p = canary_p(self.model, source, setup.settings.seed, check_time)
-        num_canaries = source.num_canaries if isinstance(source, WithCanaries) else 0
-        return _record(found, num_canaries, p)
 
 
-def _record(found: CopyingResult, num_canaries: int, p: float | None) -> CopyingRecord:
-    """Return the record of a check."""
-    alarm = found.alarm
+def _num_samples(end: float, preview_seconds: float | None, num_previews: int) -> int:
+    """Return how many samples there is time for. Raises ``OutOfTime`` if they are too few."""
+    if preview_seconds is None:
+        raise OutOfTime
+    budget = SAMPLING_FRACTION * (end - time.monotonic())
+    count = int(budget / max(preview_seconds / num_previews, 1e-6))
+    if count < MIN_SAMPLES:
+        raise OutOfTime
+    return min(count, MAX_SAMPLES)
+
+
+def _check_time(end: float) -> None:
+    if time.monotonic() > end:
+        raise OutOfTime
+
+
+def _describe(found: CopyingResult) -> str:
+    """Describe a result on one line."""
     copies = f"{round(found.copies * found.samples):,} of {found.samples:,} samples are copies of training items"
-    if alarm:
-        note = f"{copies} (p = {found.p:.2g})"
-    elif alarm is None:
-        note = f"{copies}, which held-out items are too few to test ({found.held_out_items:,})"
-    else:
-        note = f"{found.samples:,} samples were compared"
-    record = CopyingRecord(
-        alarm,
-        found.copies,
-        found.nearer_train,
-        found.p,
-        found.samples,
-        found.train_items,
-        found.held_out_items,
-        num_canaries,
-        p,
-        note,
-    )
-    if _finds_canaries(record):
-        note = f"{'' if alarm is False else f'{note}; '}the model remembers its canaries (p = {p:.2g})"
-    return CopyingRecord(**{**asdict(record), "note": note})
+    if found.alarm is False:
+        return f"{found.samples:,} samples were compared"
+    if found.alarm is None:
+        return f"{copies}, which held-out items are too few to test ({found.held_out_items:,})"
+    return f"{copies} (p = {found.p:.2g})"
 
 
 def _finds_canaries(record: CopyingRecord) -> bool:

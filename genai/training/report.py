@@ -177,4 +177,5 @@ def print_result(
     command = "genai chat" if has_chat_template(setup.modality) else "genai.sample"
     print(f"{command[6:]:<10}python -m {command} ckpt={shell_path(run.folder)}{words}", flush=True)
     if copying_line:
-        print(one_line(copying_line), flush=True)
+        check = f"python -m genai.evaluate ckpt={shell_path(run.folder)} metrics=[copying]"
+        print(one_line(f"copying   {copying_line}: {check}{_plugins_word(setup.settings.plugins)}"), flush=True)

@@ -68,7 +68,7 @@ def check(
 def test_copies_are_an_alarm(tmp_path: Path) -> None:
     record, line = check(measure(copies=0.4, p=0.0002), tmp_path)
     assert record["alarm"] is True and record["copies"] == 0.4 and record["p"] == 0.0002
-    assert "16 of 40 samples are copies of training items (p = 0.0002)" in line and "metrics=[copying]" in line
+    assert "16 of 40 samples are copies of training items (p = 0.0002)" in line
 
 
 def test_nothing_is_printed_without_copies(tmp_path: Path) -> None:
@@ -91,11 +91,11 @@ def test_what_cannot_be_checked_says_why(
 ) -> None:
     record, line = check(found, tmp_path, seconds, preview_seconds)
     assert record["alarm"] is None and reason in record["note"]
-    assert reason in line and "python -m genai.evaluate" in line
+    assert reason in line
 
 
 def test_a_slow_comparison_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 100.0])
+    times = iter([0.0, 0.0, 100.0])
     monkeypatch.setattr(copying_check.time, "monotonic", lambda: next(times))
     record, _ = check(measure(copies=1.0, p=0.0), tmp_path)
     assert record["alarm"] is None
