@@ -232,7 +232,7 @@ class NearestCopying(Copying):
     """Copies among media whose distance is that of features."""
 
     @abstractmethod
-    def features(self, context: EvalContext, samples: Sequence[Any]) -> ItemFeatures:
+    def item_features(self, context: EvalContext, samples: Sequence[Any]) -> ItemFeatures:
         """Return the features to compare ``samples`` by."""
 
     def neighbors(self, context: EvalContext) -> Neighbors:
@@ -240,7 +240,7 @@ class NearestCopying(Copying):
         held_out = Items(context.val, _spaced_indices(len(context.val), self.max_items))
         prompts, prompt_items = choose_prompts(train.prompts, held_out.prompts, context.n, context.seed)
         samples = context.samples(prompts)
-        features = self.features(context, samples)
+        features = self.item_features(context, samples)
         references = _spaced_indices(len(held_out), context.n)
         variants = [features.of_items(held_out.packed, [held_out.indices[number]])[0][:1] for number in references]
         references = [number for number, rows in zip(references, variants, strict=True) if len(rows)]

@@ -20,7 +20,7 @@ class CopiedSounds(NearestCopying):
     media = Sound
     quick_items = 2**11
 
-    def features(self, context: EvalContext, samples: Sequence[Any]) -> "SoundFeatures":
+    def item_features(self, context: EvalContext, samples: Sequence[Any]) -> "SoundFeatures":
         audio = require_audio(context, "copying")
         seconds = min(MAX_SECONDS, *(sample.seconds for sample in samples))
         return SoundFeatures(MelSpectrograms(audio, round(seconds * audio.sample_rate), context.model.method.device))

@@ -19,7 +19,7 @@ class CopiedPictures(NearestCopying):
 
     media = Picture
 
-    def features(self, context: EvalContext, samples: Sequence[Any]) -> "PictureFeatures":
+    def item_features(self, context: EvalContext, samples: Sequence[Any]) -> "PictureFeatures":
         return PictureFeatures(context.model.modality, context.model.method.device)
 
 

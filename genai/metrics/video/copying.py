@@ -21,7 +21,7 @@ class CopiedClips(NearestCopying):
     media = Clip
     quick_items = 2**11
 
-    def features(self, context: EvalContext, samples: Sequence[Any]) -> "ClipFeatures":
+    def item_features(self, context: EvalContext, samples: Sequence[Any]) -> "ClipFeatures":
         check_frame_rate(context)
         return ClipFeatures(min(len(sample.frames) for sample in samples), context.model.method.device)
 
