@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genai.core.data import Source, packed_prompts
+from genai.core.data import Source, item_prompts
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr
 from genai.metrics.base import EvalContext
 
@@ -96,12 +96,15 @@ def find_groups(context: EvalContext, audit_group: str | Sequence[str]) -> Group
 
 def _split_prompts(context: EvalContext) -> dict[str, Sequence[str]]:
     """Return the prompts of all items, by the name of the split; "" for items without."""
-    return {
-        split.name: split.prompts
-        if split.prompts is not None
-        else packed_prompts(context.train if split.name == "train" else context.val) or [""] * len(split)
-        for split in (context.source.train, context.source.val)
-    }
+    prompts = {}
+    for split in (context.source.train, context.source.val):
+        if split.prompts is None:
+            packed = context.train if split.name == "train" else context.val
+            found = item_prompts(packed, range(len(packed)))
+            prompts[split.name] = found if any(found) else [""] * len(split)  # texts are cut into pieces without any
+        else:
+            prompts[split.name] = split.prompts
+    return prompts
 
 
 def _named_values(

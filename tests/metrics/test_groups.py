@@ -92,10 +92,18 @@ def test_the_largest_groups_are_compared(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [each.name for each in found.groups] == ["a", "c"] and found.num_omitted == 2
 
 
+class Packed:
+    def __init__(self, prompts: Sequence[str]) -> None:
+        self.prompts = prompts
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
 def test_attributes_of_the_toy_world() -> None:
     context = EvalContext(StubModel(None), source := ToyImages(16, 300))  # type: ignore[arg-type]
     prompts = {split.name: [example.prompt for example in split] for split in (source.train, source.val)}
-    context.__dict__ |= {name: type("Packed", (), {"prompts": texts}) for name, texts in prompts.items()}
+    context.__dict__ |= {name: Packed(texts) for name, texts in prompts.items()}
     found = find_groups(context, "size")
     assert [each.name for each in found.groups] == ["large", "small"]
     large = next(each for each in found.groups if each.name == "large")

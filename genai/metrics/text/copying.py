@@ -48,7 +48,15 @@ class CopiedTexts(Copying):
             [_prompt(text, start) for text, start in zip(*pair, strict=True)]
             for pair in zip((train, held_out), starts, strict=True)
         ]
-        prompts, prompt_items = choose_prompts(prompt_texts[0], prompt_texts[1], context.n, context.seed)
+        prompts, prompt_items = choose_prompts(
+            (len(train), len(held_out)),
+            (
+                lambda numbers: [prompt_texts[0][each] for each in numbers],
+                lambda numbers: [prompt_texts[1][each] for each in numbers],
+            ),
+            context.n,
+            context.seed,
+        )
         samples = [str(sample)[len(prompt) :] for prompt, sample in zip(prompts, context.samples(prompts), strict=True)]
         self.before_chunk()
         matches = longest_matches(samples, train + held_out)
