@@ -32,7 +32,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.core.batch import batch_ranges
+from genai.core.batch import batch_ranges, spaced_indices
 from genai.core.data import PackedDataset, item_prompts
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
@@ -237,14 +237,14 @@ class NearestCopying(Copying):
         """Return the features to compare ``samples`` by."""
 
     def neighbors(self, context: EvalContext) -> Neighbors:
-        train = Items(context.train, _spaced_indices(num_real_items(context, len(context.train)), self.max_items))
-        held_out = Items(context.val, _spaced_indices(len(context.val), self.max_items))
+        train = Items(context.train, spaced_indices(num_real_items(context, len(context.train)), self.max_items))
+        held_out = Items(context.val, spaced_indices(len(context.val), self.max_items))
         prompts, prompt_items = choose_prompts(
             (len(train), len(held_out)), (train.prompts, held_out.prompts), context.n, context.seed
         )
         samples = context.samples(prompts)
         features = self.item_features(context, samples)
-        references = _spaced_indices(len(held_out), context.n)
+        references = spaced_indices(len(held_out), context.n)
         variants = [features.of_items(held_out.packed, [held_out.indices[number]])[0][:1] for number in references]
         references = [number for number, rows in zip(references, variants, strict=True) if len(rows)]
         queries = torch.cat([features.of_samples(samples), *variants])
@@ -338,8 +338,3 @@ def choose_prompts(
         return [""] * count, []
     prompts = [*train_prompts, *prompts_of[1](held_out)]
     return prompts * max(1, count // len(prompts)), [*train, *(sizes[0] + number for number in held_out)]
-
-
-def _spaced_indices(count: int, limit: int) -> list[int]:
-    selected = min(count, limit)
-    return [position * count // selected for position in range(selected)]

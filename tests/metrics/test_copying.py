@@ -162,6 +162,41 @@ def test_items_that_occur_several_times_are_found(times: int) -> None:
     assert CopiedPictures().measure(EvalContext(model, source, n=40)).copies == 1  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [([300] * 2000, 66), ([40] * 1000 + [800] * 1000, 30), ([300] * 40, 40)]
+)
+def test_only_as_much_text_is_read_as_is_compared(lengths: list[int], expected: int) -> None:
+    read, metric = set(), CopiedTexts()
+
+    def load(index: int) -> Example:
+        read.add(index)
+        return Example(Document("a" * lengths[index]))
+
+    metric.max_items = 20_000
+    texts = metric._read(Split("train", len(lengths), load, ""), len(lengths))
+    assert expected / 2 <= len(texts) <= 2 * expected and len(read) <= 6 * expected
+    assert sum(map(len, texts)) <= 20_000 and metric._read(Split("val", 0, load, ""), 0) == []
+
+
+@pytest.mark.parametrize("calls", [3, NUM_TRAIN + NUM_HELD_OUT + 2 * 16 + 2])
+def test_reading_and_searching_text_can_be_ended(calls: int) -> None:
+    class Ended(Exception):
+        pass
+
+    def count() -> None:
+        numbers.append(0)
+        if len(numbers) == calls:
+            raise Ended
+
+    numbers: list[int] = []
+    source, metric = RandomSource(Document, random_text), CopiedTexts()
+    metric.before_chunk = count
+    model = StubModel(Text("characters", None, 16), lambda prompts: fresh("text", prompts))
+    with pytest.raises(Ended):
+        metric.measure(EvalContext(model, source, n=60))  # type: ignore[arg-type]
+    assert bool(model.num_prompts) == (calls > 3)
+
+
 def test_results_have_their_names_and_references() -> None:
     source = RandomSource(Picture, random_picture)
     model = StubModel(Image(16), lambda prompts: memorized("image", source, prompts))
