@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genai.core.cache import cache_key
 from genai.core.data import PackedDataset
+from genai.data.canaries import original_train
 from genai.media.sound import Sound
 from genai.metrics.audio.classifier import (
     CACHE_VERSION,
@@ -112,7 +113,7 @@ class SoundJudge(Judge):
 
 def _training_attributes(context: EvalContext) -> tuple[Sequence[str], list[PromptAttribute]]:
     """Return the prompts of the training split, and their attributes; none for free captions."""
-    split = context.source.train
+    split = original_train(context.source)
     prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
     return prompts, find_attributes(prompts)
 
