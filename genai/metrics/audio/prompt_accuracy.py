@@ -1,7 +1,7 @@
 """Do samples match their prompts? A small network, trained on the real clips, classifies them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +65,12 @@ class PromptAccuracy(Metric):
         return results | {"frechet": frechet_result(*features, context.seed, "the classifier")}
 
     def judge(self, context: EvalContext) -> "SoundJudge | None":
-        attributes = _training_attributes(context)[1]
+        train_prompts, attributes = _training_attributes(context)
         if not attributes:
             return None
         spectrograms = _spectrograms(context)
-        return SoundJudge(cached_classifier(context, spectrograms, attributes), spectrograms, attributes)
+        network = cached_classifier(context, spectrograms, attributes)
+        return SoundJudge(network, spectrograms, attributes, most_common_prompts(train_prompts, attributes))
 
     def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor] | None:
         if (judge := self.judge(context)) is None:
@@ -83,21 +84,28 @@ class PromptAccuracy(Metric):
 
 @dataclass(frozen=True)
 class SoundJudge(Judge):
-    """The classifier: it has to recognize the values of all attributes that the prompt has."""
+    """The classifier: it has to recognize the values of all attributes that the prompt has.
+
+    Attributes:
+        network, spectrograms: the classifier and its input.
+        attributes: what it classifies.
+        known_prompts: the training prompt with given values, by their indices; others are named by their values.
+    """
 
     network: AudioClassifier
     spectrograms: MelSpectrograms
     attributes: Sequence[PromptAttribute]
+    known_prompts: Mapping[tuple[int, ...], str]
 
     def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
         rows = zip(self._predict(samples), prompts, strict=True)
         return [self._match(predicted, [each.label(prompt) for each in self.attributes]) for predicted, prompt in rows]
 
     def caption(self, samples: list[Any]) -> list[str]:
-        return [
-            " ".join(each.values[index] for each, index in zip(self.attributes, row, strict=True))
-            for row in self._predict(samples)
-        ]
+        return [self.known_prompts.get(tuple(row)) or self._join_values(row) for row in self._predict(samples)]
+
+    def _join_values(self, row: Sequence[int]) -> str:
+        return " ".join(each.values[index] for each, index in zip(self.attributes, row, strict=True))
 
     @torch.no_grad()
     def _predict(self, samples: list[Any]) -> list[list[int]]:
@@ -109,6 +117,14 @@ class SoundJudge(Judge):
     def _match(self, predicted: Sequence[int], labels: Sequence[int]) -> bool | None:
         hits = [a == b for a, b in zip(predicted, labels, strict=True) if b != IGNORE_INDEX]
         return all(hits) if hits else None
+
+
+def most_common_prompts(prompts: Sequence[str], attributes: Sequence[PromptAttribute]) -> dict[tuple[int, ...], str]:
+    """Return the most common prompt with the same values of all attributes, by the indices of these values."""
+    known: dict[tuple[int, ...], str] = {}
+    for prompt, _ in Counter(prompts).most_common():
+        known.setdefault(tuple(attribute.label(prompt) for attribute in attributes), prompt)
+    return known
 
 
 def _training_attributes(context: EvalContext) -> tuple[Sequence[str], list[PromptAttribute]]:
