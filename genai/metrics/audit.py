@@ -108,7 +108,7 @@ class Audit:
             "worst_to_best": {
                 score: {key: getattr(ratio, key) for key in ratio_keys} for score, ratio in self.ratios.items()
             },
-            "note": " ".join(self.all_notes),
+            "notes": self.all_notes,
         }
 
 
