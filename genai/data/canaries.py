@@ -78,7 +78,7 @@ class WithCanaries(Source):
 
     @property
     def train(self) -> Split:
-        return self._planted
+        return self._train
 
     @property
     def twins(self) -> Split:
@@ -106,15 +106,15 @@ class WithCanaries(Source):
         return f"{self.original.description}; {self.num_canaries} canaries planted"
 
     @cached_property
-    def _planted(self) -> Split:
-        canaries, planted = self.canaries, self.num_canaries
+    def _train(self) -> Split:
+        canaries, num_canaries = self.canaries, self.num_canaries
         split, count = canaries.split, len(canaries.split)
         return replace(
             split,
-            count=count + planted,
+            count=count + num_canaries,
             load=lambda index: split.load(index) if index < count else canaries[index - count],
-            content_hash=cache_key(split.content_hash, "canaries", VERSION, planted),
-            prompts=None if split.prompts is None else [*split.prompts, *canaries.prompts[:planted]],
+            content_hash=cache_key(split.content_hash, "canaries", VERSION, num_canaries),
+            prompts=None if split.prompts is None else [*split.prompts, *canaries.prompts[:num_canaries]],
         )
 
 

@@ -46,7 +46,7 @@ from genai.modalities.optional import required_option
 
 COPY_RATIO = 1 / 3
 """Largest ratio of the distances to the nearest and to the next item that makes a sample a copy."""
-MAX_P = 0.01
+ALARM_P = 0.01
 """Largest p-value with which a model is said to copy."""
 MIN_COPIES = 0.05
 """Smallest share of copies, beyond that of held-out items, with which a model is said to copy."""
@@ -120,7 +120,7 @@ class CopyingResult:
         """Whether the model is said to copy; ``None``: there are copies, but too few items for the test."""
         if self.copies < MIN_COPIES + (self.reference_copies or 0.0):
             return False
-        return None if self.smallest_p > MAX_P else self.p <= MAX_P
+        return None if self.smallest_p > ALARM_P else self.p <= ALARM_P
 
     @classmethod
     def of(cls, neighbors: Neighbors) -> "CopyingResult":
@@ -195,7 +195,7 @@ class Copying(Metric):
         error = math.sqrt(found.copies * (1 - found.copies) / found.samples)
         items = f"{found.train_items:,} training and {found.held_out_items:,} held-out items"
         kinds = "share of samples nearest to a training item, not a held-out one; real: if labels are exchanged"
-        limit = "" if found.smallest_p <= MAX_P else f"; with these items no p of {MAX_P} is possible"
+        limit = "" if found.smallest_p <= ALARM_P else f"; with these items no p of {ALARM_P} is possible"
         results = {
             "copying": Result(
                 found.copies,

@@ -13,7 +13,7 @@ from genai.data.canaries import WithCanaries
 from genai.inference.model import Model
 from genai.metrics.base import EvalContext, metric_class
 from genai.metrics.canaries import canary_p
-from genai.metrics.copying import MAX_P, Copying, CopyingResult
+from genai.metrics.copying import ALARM_P, Copying, CopyingResult
 from genai.runs.record import CopyingRecord
 from genai.runs.run import Run
 from genai.training.module import TrainingModule
@@ -166,4 +166,4 @@ def _describe(found: CopyingResult) -> str:
 
 
 def _finds_canaries(record: CopyingRecord) -> bool:
-    return record.canaries_p is not None and record.canaries_p <= MAX_P
+    return record.canaries_p is not None and record.canaries_p <= ALARM_P

@@ -82,8 +82,8 @@ class CopiedTexts(Copying):
             self.before_chunk()
             return str(split[index].media)
 
-        some = [len(read(index)) for index in spaced_indices(count, MIN_DOCUMENTS)]
-        expected_chars = count * sum(some) // max(1, len(some))
+        lengths = [len(read(index)) for index in spaced_indices(count, MIN_DOCUMENTS)]
+        expected_chars = count * sum(lengths) // max(1, len(lengths))
         step = max(1, min(expected_chars // self.max_items, count // MIN_DOCUMENTS))
         texts, num_chars = list[str](), 0
         while (index := step * len(texts)) < count:
