@@ -139,7 +139,7 @@ def print_groups(title: str, groups: dict[str, Any]) -> None:
         print(f"| {group['name']} | {group['train_items']:,} | {group['held_out_items']:,} | {' | '.join(cells)} |")
     for score, ratio in groups["worst_to_best"].items():
         print(f"worst to best {score}: {format_interval(ratio)}, {ratio['worst']} / {ratio['best']}")
-    print(groups["note"], flush=True)
+    print(*groups["notes"], flush=True)
 
 
 def format_interval(entry: dict[str, Any] | None) -> str:

@@ -303,6 +303,15 @@ def packed_prompts(packed: PackedDataset) -> Sequence[str]:
     return prompts
 
 
+def item_prompts(packed: PackedDataset, indices: Sequence[int]) -> Sequence[str]:
+    """Return the prompts of items, also of shards that ``packed_prompts`` leaves out; "" for items without."""
+    if hasattr(packed, "item_prompts"):
+        found: Sequence[str] = packed.item_prompts(indices)
+        return found
+    prompts = packed_prompts(packed)
+    return [prompts[index] for index in indices] if prompts else [""] * len(indices)
+
+
 @dataclass(frozen=True)
 class FirstItems:
     """The first ``count`` items of a packed data set."""

@@ -7,7 +7,7 @@ Sharer", arXiv:1802.08232). ``data.canaries=N`` works for every source.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import singledispatch
+from functools import cached_property, singledispatch
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from genai.media.text import Document
 MAX_CANARIES = 1_000
 MAX_CANARY_SECONDS, MAX_CANARY_FRAMES = 10, 64
 """Length of the longest sounds and clips, so that each is one item."""
-VERSION = 1
+VERSION = 2
 """Increase it with every change of the examples."""
 TILES, TILE_FRAMES = 4, 4
 """Tiles of a random pattern on each side, and frames from one pattern of a clip to the next."""
@@ -35,6 +35,33 @@ PEAK = 0.5
 """Peak of a random melody."""
 
 NumCanaries = Annotated[int, Ge(0), Le(MAX_CANARIES)]
+
+
+class Canaries:
+    """Random examples like the first one of a split, each made when it is read: planted ones, then those left out.
+
+    Args:
+        split: training examples; their hash decides what the canaries are.
+        count: number of planted ones, and of those that are left out.
+    """
+
+    def __init__(self, split: Split, count: int) -> None:
+        self.split, self.count = split, count
+        self.seed = int.from_bytes(hashlib.sha256(split.content_hash.encode()).digest()[:8])
+        self.numbers = np.random.default_rng([self.seed, VERSION]).permutation(10_000)[: 2 * count].tolist()
+
+    def __getitem__(self, index: int) -> Example:
+        rng = np.random.default_rng([self.seed, VERSION, index])
+        return Example(random_media(self._pattern.media, self.numbers[index], rng), self.prompts[index])
+
+    @cached_property
+    def prompts(self) -> list[str]:
+        """Prompts of all of them; "" if the first example has none."""
+        return [f"canary {number:04}" if self._pattern.prompt else "" for number in self.numbers]
+
+    @cached_property
+    def _pattern(self) -> Example:
+        return self.split[0]
 
 
 class WithCanaries(Source):
@@ -51,42 +78,44 @@ class WithCanaries(Source):
 
     @property
     def train(self) -> Split:
-        split = self.original.train
-        canaries, _ = self._canaries(split)
-        count = len(split)
-        return replace(
-            split,
-            count=count + len(canaries),
-            load=lambda index: split.load(index) if index < count else canaries[index - count],
-            content_hash=cache_key(split.content_hash, "canaries", VERSION, len(canaries)),
-            prompts=None if split.prompts is None else [*split.prompts, *(each.prompt for each in canaries)],
-        )
+        return self._train
 
     @property
     def twins(self) -> Split:
         """Pairs of examples, a planted one and then one that was left out."""
-        pairs = zip(*self._canaries(self.original.train), strict=True)
-        examples = [example for pair in pairs for example in pair]
-        return Split("val", len(examples), examples.__getitem__, cache_key(self.train.content_hash, "twins"))
+        canaries, count = self.canaries, self.num_canaries
+        key = cache_key(self.train.content_hash, "twins")
+        return Split("val", 2 * count, lambda index: canaries[index // 2 + index % 2 * count], key)
+
+    @cached_property
+    def canaries(self) -> Canaries:
+        """The canaries, of which chance decides which are planted."""
+        return Canaries(self.original.train, self.num_canaries)
 
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         return self.original.prompts(self.original.train if split.name == "train" else split, count, seed)
+
+    def column_values(self, split: Split, name: str) -> Sequence[str]:
+        if split.name != "train":
+            return self.original.column_values(split, name)
+        values = self.original.column_values(self.canaries.split, name)
+        return [*values, *[""] * (len(split) - len(values))]
 
     @property
     def description(self) -> str:
         return f"{self.original.description}; {self.num_canaries} canaries planted"
 
-    def _canaries(self, split: Split) -> tuple[list[Example], list[Example]]:
-        """Return the planted examples and those that were left out, which chance decides for each."""
-        seed = int.from_bytes(hashlib.sha256(split.content_hash.encode()).digest()[:8])
-        rng, count = np.random.default_rng([seed, VERSION]), self.num_canaries
-        pattern = split[0]
-        numbers = rng.permutation(10_000)[: 2 * count]
-        examples = [
-            Example(random_media(pattern.media, int(number), rng), f"canary {number:04}" if pattern.prompt else "")
-            for number in numbers
-        ]
-        return examples[:count], examples[count:]
+    @cached_property
+    def _train(self) -> Split:
+        canaries, num_canaries = self.canaries, self.num_canaries
+        split, count = canaries.split, len(canaries.split)
+        return replace(
+            split,
+            count=count + num_canaries,
+            load=lambda index: split.load(index) if index < count else canaries[index - count],
+            content_hash=cache_key(split.content_hash, "canaries", VERSION, num_canaries),
+            prompts=None if split.prompts is None else [*split.prompts, *canaries.prompts[:num_canaries]],
+        )
 
 
 def split_node(node: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
@@ -117,8 +146,13 @@ def add_canaries(source: Source, count: int) -> Source:
 
 def without_canaries(source: Source, prompts: Sequence[str]) -> list[str]:
     """Return the prompts of training examples without those of canaries."""
-    names = {each.prompt for each in source.twins} if isinstance(source, WithCanaries) else set()
+    names = set(source.canaries.prompts) if isinstance(source, WithCanaries) else set()
     return [prompt for prompt in prompts if prompt not in names]
+
+
+def original_train(source: Source) -> Split:
+    """Return the training split without canaries."""
+    return source.canaries.split if isinstance(source, WithCanaries) else source.train
 
 
 @singledispatch

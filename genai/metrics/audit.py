@@ -8,6 +8,7 @@ from zlib import crc32
 import numpy as np
 import torch
 
+from genai.core.batch import spaced_indices
 from genai.core.errors import UserError, join_names, short_text
 from genai.core.place import find_place
 from genai.core.process_group import gather_shares, share_of
@@ -107,7 +108,7 @@ class Audit:
             "worst_to_best": {
                 score: {key: getattr(ratio, key) for key in ratio_keys} for score, ratio in self.ratios.items()
             },
-            "note": " ".join(self.all_notes),
+            "notes": self.all_notes,
         }
 
 
@@ -222,8 +223,7 @@ def _real_matches(context: EvalContext, grouping: Grouping, judge: Judge) -> dic
 
 def subsample(rows: Sequence[int], limit: int) -> list[int]:
     """Return up to ``limit`` of ``rows``, at even distances."""
-    count = min(len(rows), limit)
-    return [rows[position * len(rows) // count] for position in range(count)]
+    return [rows[position] for position in spaced_indices(len(rows), limit)]
 
 
 # --------------------------------------------------------------------------------------------------------- coverage

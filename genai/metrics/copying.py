@@ -32,8 +32,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genai.core.batch import batch_ranges
-from genai.core.data import PackedDataset, packed_prompts
+from genai.core.batch import batch_ranges, spaced_indices
+from genai.core.data import PackedDataset, item_prompts
+from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.data.canaries import WithCanaries
 from genai.inference.model import Model
@@ -45,13 +46,15 @@ from genai.modalities.optional import required_option
 
 COPY_RATIO = 1 / 3
 """Largest ratio of the distances to the nearest and to the next item that makes a sample a copy."""
-MAX_P = 0.01
+ALARM_P = 0.01
 """Largest p-value with which a model is said to copy."""
 MIN_COPIES = 0.05
 """Smallest share of copies, beyond that of held-out items, with which a model is said to copy."""
 SAME_ITEM = 0.01
 """Items whose distances to all queries differ by less than this fraction of the mean distance count as the same."""
 ITEMS_PER_CHUNK = 64
+
+PromptReader = Callable[[Sequence[int]], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,9 @@ class Items:
     def __len__(self) -> int:
         return len(self.indices)
 
-    @property
-    def prompts(self) -> list[str]:
-        """One prompt for each item; "" if there are none."""
-        prompts = packed_prompts(self.packed)
-        return [prompts[index] for index in self.indices] if prompts else [""] * len(self)
+    def prompts(self, numbers: Sequence[int]) -> Sequence[str]:
+        """Return the prompts of the items with these numbers; "" if there are none."""
+        return item_prompts(self.packed, [self.indices[number] for number in numbers])
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class CopyingResult:
         """Whether the model is said to copy; ``None``: there are copies, but too few items for the test."""
         if self.copies < MIN_COPIES + (self.reference_copies or 0.0):
             return False
-        return None if self.smallest_p > MAX_P else self.p <= MAX_P
+        return None if self.smallest_p > ALARM_P else self.p <= ALARM_P
 
     @classmethod
     def of(cls, neighbors: Neighbors) -> "CopyingResult":
@@ -194,7 +195,7 @@ class Copying(Metric):
         error = math.sqrt(found.copies * (1 - found.copies) / found.samples)
         items = f"{found.train_items:,} training and {found.held_out_items:,} held-out items"
         kinds = "share of samples nearest to a training item, not a held-out one; real: if labels are exchanged"
-        limit = "" if found.smallest_p <= MAX_P else f"; with these items no p of {MAX_P} is possible"
+        limit = "" if found.smallest_p <= ALARM_P else f"; with these items no p of {ALARM_P} is possible"
         results = {
             "copying": Result(
                 found.copies,
@@ -236,12 +237,14 @@ class NearestCopying(Copying):
         """Return the features to compare ``samples`` by."""
 
     def neighbors(self, context: EvalContext) -> Neighbors:
-        train = Items(context.train, _spaced_indices(num_real_items(context, len(context.train)), self.max_items))
-        held_out = Items(context.val, _spaced_indices(len(context.val), self.max_items))
-        prompts, prompt_items = choose_prompts(train.prompts, held_out.prompts, context.n, context.seed)
+        train = Items(context.train, spaced_indices(num_real_items(context, len(context.train)), self.max_items))
+        held_out = Items(context.val, spaced_indices(len(context.val), self.max_items))
+        prompts, prompt_items = choose_prompts(
+            (len(train), len(held_out)), (train.prompts, held_out.prompts), context.n, context.seed
+        )
         samples = context.samples(prompts)
         features = self.item_features(context, samples)
-        references = _spaced_indices(len(held_out), context.n)
+        references = spaced_indices(len(held_out), context.n)
         variants = [features.of_items(held_out.packed, [held_out.indices[number]])[0][:1] for number in references]
         references = [number for number, rows in zip(references, variants, strict=True) if len(rows)]
         queries = torch.cat([features.of_samples(samples), *variants])
@@ -291,11 +294,16 @@ class _SameItems:
         self.tolerance = SAME_ITEM * float(finite.mean()) if finite.size else 0.0
 
     def next_distance(self, row: NDArray[np.float32], item: int, count: int = 8) -> float:
-        """Return the smallest distance in ``row`` to an item that is another one than ``item``; 0 without one."""
+        """Return the smallest distance in ``row`` to an item that is another one than ``item``; 0 without one.
+
+        Only the nearest ``count`` items are compared at first: twice as many, as long as all are the same.
+        """
         nearest = np.argpartition(row, min(count, len(row) - 1))[: count + 1]
         with np.errstate(invalid="ignore"):  # inf - inf
             differences = np.nanmax(np.abs(self.distances[:, nearest] - self.distances[:, [item]]), 0)
         others = row[nearest[differences > self.tolerance]]
+        if not len(others) and count + 1 < len(row):
+            return self.next_distance(row, item, 2 * count)
         return float(others.min()) if len(others) and np.isfinite(others.min()) else 0.0
 
 
@@ -304,23 +312,29 @@ def num_real_items(context: EvalContext, count: int) -> int:
     return count - (context.source.num_canaries if isinstance(context.source, WithCanaries) else 0)
 
 
-def choose_prompts(train: Sequence[str], held_out: Sequence[str], count: int, seed: int) -> tuple[list[str], list[int]]:
+def choose_prompts(
+    sizes: tuple[int, int], prompts_of: tuple[PromptReader, PromptReader], count: int, seed: int
+) -> tuple[list[str], list[int]]:
     """Choose about ``count`` prompts: captions of as many training as held-out items, each equally often.
+
+    Args:
+        sizes: number of training and of held-out items.
+        prompts_of: return the prompts of items of each split by their numbers; only those of chosen ones are read.
 
     Returns:
         The prompts, and the numbers of their items, those of the training split first; ``count`` times "" and no items
-        if there are no captions.
+        if the chosen training items have no captions.
+
+    Raises:
+        UserError: a split has no items.
     """
-    if not any(train):
-        return [""] * count, []
-    num_items = max(1, min(count // 2, len(train), len(held_out)))
+    if not all(sizes):
+        raise UserError(f"'copying' compares training with held-out items. Here are {sizes[0]:,} and {sizes[1]:,}.")
+    num_items = max(1, min(count // 2, *sizes))
     rng = np.random.default_rng(seed)
-    numbers = [rng.choice(len(prompts), num_items, replace=False) for prompts in (train, held_out)]
-    prompts = [train[number] for number in numbers[0]] + [held_out[number] for number in numbers[1]]
-    items = [*map(int, numbers[0]), *(len(train) + int(number) for number in numbers[1])]
-    return prompts * max(1, count // len(prompts)), items
-
-
-def _spaced_indices(count: int, limit: int) -> list[int]:
-    selected = min(count, limit)
-    return [position * count // selected for position in range(selected)]
+    train, held_out = (rng.choice(size, num_items, replace=False).tolist() for size in sizes)
+    train_prompts = prompts_of[0](train)
+    if not any(train_prompts):
+        return [""] * count, []
+    prompts = [*train_prompts, *prompts_of[1](held_out)]
+    return prompts * max(1, count // len(prompts)), [*train, *(sizes[0] + number for number in held_out)]

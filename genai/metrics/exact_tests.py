@@ -10,8 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from genai.core.batch import batch_ranges
+
 PERMUTATIONS = 9_999
 """Random labels that the observed ones are compared with."""
+MAX_VALUES = 2**18
+"""Permuted values that are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,11 @@ def rank_sum_p(low: Sequence[float], high: Sequence[float], seed: int = 0) -> fl
     values = np.array([*low, *high])
     lower = (values[:, None] > values).sum(1)
     ranks = lower + ((values[:, None] == values).sum(1) + 1) / 2
-    order = np.random.default_rng(seed).permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
-    return _p_value(-order[:, : len(low)].sum(1), -float(ranks[: len(low)].sum()))
+    rng, sums = np.random.default_rng(seed), []
+    for rows in batch_ranges(PERMUTATIONS, max(1, MAX_VALUES // len(ranks))):
+        order = rng.permuted(np.tile(ranks, (len(rows), 1)), axis=1)
+        sums.append(order[:, : len(low)].sum(1))
+    return _p_value(-np.concatenate(sums), -float(ranks[: len(low)].sum()))
 
 
 def _p_value(sums: NDArray[np.float64], observed: float) -> float:

@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genai.core.data import Source, packed_prompts
+from genai.core.data import Source, item_prompts
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr
+from genai.data.canaries import original_train
 from genai.metrics.base import EvalContext
 
 MAX_GROUPS = 20
@@ -96,19 +97,23 @@ def find_groups(context: EvalContext, audit_group: str | Sequence[str]) -> Group
 
 def _split_prompts(context: EvalContext) -> dict[str, Sequence[str]]:
     """Return the prompts of all items, by the name of the split; "" for items without."""
-    return {
-        split.name: split.prompts
-        if split.prompts is not None
-        else packed_prompts(context.train if split.name == "train" else context.val) or [""] * len(split)
-        for split in (context.source.train, context.source.val)
-    }
+    prompts = {}
+    for split in (original_train(context.source), context.source.val):
+        if split.prompts is None:
+            packed = context.train if split.name == "train" else context.val
+            num_canaries = len(context.source.train) - len(split) if split.name == "train" else 0
+            found = item_prompts(packed, range(len(packed) - num_canaries))
+            prompts[split.name] = found if any(found) else [""] * len(split)  # texts are cut into pieces without any
+        else:
+            prompts[split.name] = split.prompts
+    return prompts
 
 
 def _named_values(
     source: Source, name: str, prompts: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, list[list[str]]], Groups]:
     """Return the values of a column or attribute for each item, by split, and the groups of a prompt."""
-    splits = {"train": source.train, "val": source.val}
+    splits = {"train": original_train(source), "val": source.val}
     column = name.strip().casefold().replace(" ", "_").replace("-", "_")
     if column in source.column_names or name in source.column_names:
         column = column if column in source.column_names else name

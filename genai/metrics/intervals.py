@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 NUM_DRAWS = 100_000
 """Draws of each score from which the interval of a ratio is computed."""
-MAX_FACTOR = 100
+MIN_BEST_PART = 0.01
 """Part of the best score that its draws are at least: the mean of a few uncertain losses could be below 0."""
 
 
@@ -55,14 +55,23 @@ def proportion_estimate(hits: Sequence[bool], rng: np.random.Generator, scale: f
     return share_estimate(sum(hits) / len(hits), len(hits), rng, scale)
 
 
+def wilson_interval(share: float, count: float) -> tuple[float, float]:
+    """Return the interval of Wilson (1927) of a share among ``count`` answers; the share is in it.
+
+    An answer may be any number from 0 to 1. These vary less than answers yes and no of the same mean, so the interval
+    is not too narrow.
+    """
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    shrink = 1 + z * z / count
+    center = (share + z * z / (2 * count)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return min(share, max(0.0, center - half)), max(share, min(1.0, center + half))
+
+
 def share_estimate(value: float, total: float, rng: np.random.Generator, scale: float = 1.0) -> Estimate:
     """Estimate a share that is as certain as that of ``total`` independent answers; see ``proportion_estimate``."""
-    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    shrink = 1 + z * z / total
-    center = (value + z * z / (2 * total)) / shrink
-    half = z / shrink * math.sqrt(value * (1 - value) / total + z * z / (4 * total * total))
+    low, high = wilson_interval(value, total)
     draws = rng.beta(value * total + 0.5, (1 - value) * total + 0.5, NUM_DRAWS)
-    low, high = min(value, max(0.0, center - half)), max(value, min(1.0, center + half))
     return Estimate(scale * value, scale * low, scale * high, scale * draws)
 
 
@@ -92,7 +101,7 @@ def worst_to_best(estimates: Mapping[str, Estimate], lower_is_better: bool = Fal
     if len(names) < 2 or estimates[names[-1]].value <= 0 or estimates[names[0]].value < 0:
         return None
     worst, best = estimates[names[0]], estimates[names[-1]]
-    ratios = np.maximum(worst.draws, 0) / np.maximum(best.draws, best.value / MAX_FACTOR)
+    ratios = np.maximum(worst.draws, 0) / np.maximum(best.draws, MIN_BEST_PART * best.value)
     tail = (1 - CONFIDENCE) / 2 / math.comb(len(names), 2)
     low, high = np.quantile(ratios, [tail, 1 - tail]).tolist()
     value = worst.value / best.value

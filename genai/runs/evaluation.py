@@ -81,13 +81,13 @@ def read_groups(values: Any) -> GroupsRecord | None:
         _text(values, "column"),
         [_read_group(group) for group in groups[:MAX_GROUPS] if isinstance(group, Mapping)],
         _read_scores(values.get("worst_to_best")),
-        [short_text(note) for note in _notes(values.get("note", values.get("notes")))],
+        [short_text(note) for note in _notes(values.get("notes", values.get("note")))],
     )
 
 
 def _notes(value: Any) -> list[str]:
-    """Return the sentences of a note, at most ``MAX_NOTES``."""
-    if isinstance(value, list):  # of a record that was read before
+    """Return the notes, at most ``MAX_NOTES``: a list, or the sentences of one text."""
+    if isinstance(value, list):
         return [note for note in value[:MAX_NOTES] if isinstance(note, str)]
     text = value[:MAX_NOTE_LENGTH].strip() if isinstance(value, str) else ""
     return re.split(r"(?<=[.!?])\s+", text)[:MAX_NOTES] if text else []

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -14,7 +13,7 @@ from genai.data.canaries import WithCanaries
 from genai.inference.model import Model
 from genai.metrics.base import EvalContext, metric_class
 from genai.metrics.canaries import canary_p
-from genai.metrics.copying import MAX_P, Copying, CopyingResult
+from genai.metrics.copying import ALARM_P, Copying, CopyingResult
 from genai.runs.record import CopyingRecord
 from genai.runs.run import Run
 from genai.training.module import TrainingModule
@@ -92,9 +91,14 @@ class CopyingCheck:
         source, p = self.setup.source, None
         if not isinstance(source, WithCanaries):
             return CopyingRecord()
-        with suppress(OutOfTime, UserError, RuntimeError, OSError):
+        note = ""
+        try:
             p = canary_p(self.model, source, self.setup.settings.seed, partial(_check_time, end))
-        return CopyingRecord(canaries=source.num_canaries, canaries_p=p)
+        except OutOfTime:  # nor is there for samples, and the note says so
+            pass
+        except Exception as error:  # as below
+            note = f"canaries were not checked: {_reason(error)}"
+        return CopyingRecord(canaries=source.num_canaries, canaries_p=p, note=note)
 
     def _measure(self, record: CopyingRecord, end: float, preview_seconds: float | None) -> CopyingRecord:
         """Return the record with what samples say, until the time ``end``."""
@@ -108,8 +112,9 @@ class CopyingCheck:
             note = _describe(copies)
         except OutOfTime:
             note = f"not checked, as it takes more than {MAX_FRACTION:.0%} of the training"
-        except (UserError, RuntimeError, OSError, MemoryError) as error:  # the run itself is finished and saved
-            note = f"not checked: {short_text(str(error)).rstrip('.')}"
+        except Exception as error:  # the run itself is finished and saved, and other processes wait
+            note = f"not checked: {_reason(error)}"
+        note = "; ".join(filter(None, [note, record.note]))
         if _finds_canaries(record):
             found = f"the model remembers its canaries (p = {record.canaries_p:.2g})"
             note = found if copies and copies.alarm is False else f"{note}; {found}"
@@ -144,6 +149,12 @@ def _check_time(end: float) -> None:
         raise OutOfTime
 
 
+def _reason(error: Exception) -> str:
+    """Return the message of an error on one line, with its type if it is nobody's mistake."""
+    name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return short_text(f"{name}{error}").rstrip(".: ")
+
+
 def _describe(found: CopyingResult) -> str:
     """Describe a result on one line."""
     copies = f"{round(found.copies * found.samples):,} of {found.samples:,} samples are copies of training items"
@@ -155,4 +166,4 @@ def _describe(found: CopyingResult) -> str:
 
 
 def _finds_canaries(record: CopyingRecord) -> bool:
-    return record.canaries_p is not None and record.canaries_p <= MAX_P
+    return record.canaries_p is not None and record.canaries_p <= ALARM_P

@@ -6,6 +6,7 @@ import pytest
 
 from genai.core.data import Source
 from genai.core.errors import UserError
+from genai.data import canaries as module
 from genai.data.audio_folder import AudioFolder
 from genai.data.canaries import WithCanaries, add_canaries, split_node, without_canaries
 from genai.data.chat import ChatFiles
@@ -59,6 +60,17 @@ def test_canaries_are_the_same_each_time_and_others_for_other_data() -> None:
     assert first.train.content_hash == again.train.content_hash
     assert content(first.twins[0].media) == content(again.twins[0].media) != content(other.twins[0].media)
     assert add_canaries(ToyImages(16, items=9), 4).train.content_hash != first.train.content_hash
+
+
+def test_canaries_are_made_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = add_canaries(ToyImages(16, items=9), 100)
+    assert isinstance(planted, WithCanaries)
+    made: list[int] = []
+    monkeypatch.setattr(module, "random_media", lambda media, number, rng: made.append(number) or media)
+    assert planted.train is planted.train and len(planted.train) == 109 and len(planted.twins) == 200
+    assert without_canaries(planted, ["a", planted.canaries.prompts[0]]) == ["a"] and not made
+    planted.train[12], planted.twins[6], planted.twins[7]
+    assert made == [planted.canaries.numbers[number] for number in (3, 3, 103)]
 
 
 def test_prompts_do_not_show_canaries(pictures: Path) -> None:

@@ -115,7 +115,7 @@ def test_all_scores_are_those_of_the_numbers() -> None:
     found = audit_groups(each := context(), METRICS, find_groups(each, "speaker"))
     entries = found.entries()
     json.dumps(entries)
-    assert entries.keys() == {"column", "groups", "worst_to_best", "note"} and entries["column"] == "speaker"
+    assert entries.keys() == {"column", "groups", "worst_to_best", "notes"} and entries["column"] == "speaker"
     groups = {group["name"]: group for group in entries["groups"]}
     assert {name: (group["train_items"], group["held_out_items"]) for name, group in groups.items()} == {
         "red": (60, 30), "blue": (54, 27), "gray": (6, 3),
@@ -133,7 +133,7 @@ def test_all_scores_are_those_of_the_numbers() -> None:
     assert obedience["value"] == pytest.approx(1 / 3)
     assert obedience["low"] < obedience["value"] < obedience["high"] < 0.7
     assert entries["worst_to_best"]["loss"]["value"] == 2 and entries["worst_to_best"]["loss"]["worst"] == "blue"
-    assert "loss: too few to say of gray (fewer than 10)." in entries["note"]
+    assert "loss: too few to say of gray (fewer than 10)." in entries["notes"]
     table = format_audit(found, 60)
     assert "blue / " in table and "they differ" in table and "no difference is shown" in table
     assert next(line for line in table.splitlines() if line.startswith("gray")).count("too few to say") == 4

@@ -9,6 +9,7 @@ import torch
 from genai.core.batch import Batch
 from genai.core.cache import cache_key
 from genai.core.data import Example, Source, Split
+from genai.core.errors import UserError
 from genai.data.canaries import WithCanaries, add_canaries
 from genai.media.clip import Clip
 from genai.media.picture import Picture
@@ -145,19 +146,55 @@ def test_copies_of_held_out_items_are_no_copies_of_training_items() -> None:
     assert found.copies == found.nearer_train == 0 and found.p == 1
 
 
-def test_items_that_occur_twice_are_found() -> None:
-    class Twice(RandomSource):
+@pytest.mark.parametrize("times", [2, 30])
+def test_items_that_occur_several_times_are_found(times: int) -> None:
+    class Repeated(RandomSource):
         def __init__(self) -> None:
             super().__init__(Picture, random_picture, captions=False)
-            self.parts["train"] = self.parts["train"][:30] * 2
+            self.parts["train"] = self.parts["train"][: NUM_TRAIN // times] * times
 
         def _split(self, name: str) -> Split:
             split = super()._split(name)
-            return Split(name, len(split), split.load, split.content_hash + "twice")
+            return Split(name, len(split), split.load, f"{split.content_hash}{times}")
 
-    source = Twice()
+    source = Repeated()
     model = StubModel(Image(16), lambda prompts: [source.train[number % 30].media for number in range(len(prompts))])
     assert CopiedPictures().measure(EvalContext(model, source, n=40)).copies == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [([300] * 2000, 66), ([40] * 1000 + [800] * 1000, 30), ([300] * 40, 40)]
+)
+def test_only_as_much_text_is_read_as_is_compared(lengths: list[int], expected: int) -> None:
+    read, metric = set(), CopiedTexts()
+
+    def load(index: int) -> Example:
+        read.add(index)
+        return Example(Document("a" * lengths[index]))
+
+    metric.max_items = 20_000
+    texts = metric._read(Split("train", len(lengths), load, ""), len(lengths))
+    assert expected / 2 <= len(texts) <= 2 * expected and len(read) <= 6 * expected
+    assert sum(map(len, texts)) <= 20_000 and metric._read(Split("val", 0, load, ""), 0) == []
+
+
+@pytest.mark.parametrize("calls", [3, NUM_TRAIN + NUM_HELD_OUT + 2 * 16 + 2])
+def test_reading_and_searching_text_can_be_ended(calls: int) -> None:
+    class Ended(Exception):
+        pass
+
+    def count() -> None:
+        numbers.append(0)
+        if len(numbers) == calls:
+            raise Ended
+
+    numbers: list[int] = []
+    source, metric = RandomSource(Document, random_text), CopiedTexts()
+    metric.before_chunk = count
+    model = StubModel(Text("characters", None, 16), lambda prompts: fresh("text", prompts))
+    with pytest.raises(Ended):
+        metric.measure(EvalContext(model, source, n=60))  # type: ignore[arg-type]
+    assert bool(model.num_prompts) == (calls > 3)
 
 
 def test_results_have_their_names_and_references() -> None:
@@ -188,13 +225,17 @@ def test_an_alarm_needs_copies_and_a_small_p() -> None:
 
 def test_prompts_are_of_as_many_items_of_both_splits() -> None:
     train, held_out = [f"train {i}" for i in range(50)], [f"val {i}" for i in range(4)]
-    prompts, items = choose_prompts(train, held_out, 40, 0)
+    readers = tuple((lambda numbers, texts=texts: [texts[each] for each in numbers]) for texts in (train, held_out))
+    prompts, items = choose_prompts((50, 4), readers, 40, 0)  # type: ignore[arg-type]
     assert len(prompts) == 40 and len(items) == 8
     assert sum(prompt.startswith("val") for prompt in prompts) == 20
     assert {prompts.count(prompt) for prompt in prompts} == {5}
     names = [*train, *held_out]
     assert {names[item] for item in items} == set(prompts)
-    assert choose_prompts([""] * 5, [""], 7, 0) == ([""] * 7, [])
+    without = lambda numbers: [""] * len(numbers)  # noqa: E731
+    assert choose_prompts((5, 1), (without, without), 7, 0) == ([""] * 7, [])
+    with pytest.raises(UserError, match="60 and 0"):
+        choose_prompts((60, 0), (without, without), 7, 0)
 
 
 class RememberedLoss:

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -64,3 +65,14 @@ def test_lower_values_are_found_and_higher_ones_are_not() -> None:
     assert rank_sum_p(low, high) == pytest.approx(1e-4)
     assert rank_sum_p(high, low) > 0.99
     assert rank_sum_p([1.0] * 5, [1.0] * 5) == 1
+
+
+def test_many_values_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).normal(size=(2, 60))
+    tracemalloc.start()
+    p = rank_sum_p(*values)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 7e6  # all permutations at once take 19 MB
+    monkeypatch.setattr(exact_tests, "MAX_VALUES", 10**9)
+    assert rank_sum_p(*values) == p

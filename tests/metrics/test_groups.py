@@ -1,15 +1,20 @@
 """Groups of items by columns, attributes and words, and messages about those that there are not."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from genai.core.data import Example, Source, Split
 from genai.core.errors import UserError
+from genai.data.canaries import add_canaries
 from genai.media.picture import Picture
 from genai.metrics import groups as module
+from genai.metrics.audio.prompt_accuracy import _training_attributes
 from genai.metrics.base import EvalContext
 from genai.metrics.groups import Grouping, find_groups
+from genai.metrics.image.classification_accuracy import training_classes
 from genai.toy.data.image import ToyImages
 from tests.stubs import StubModel
 
@@ -92,10 +97,48 @@ def test_the_largest_groups_are_compared(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [each.name for each in found.groups] == ["a", "c"] and found.num_omitted == 2
 
 
+class Packed:
+    def __init__(self, prompts: Sequence[str]) -> None:
+        self.prompts = prompts
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+class Pictures(TableSource):
+    """The same with pictures; prompts are known, or have to be read from the packed data."""
+
+    def __init__(self, rows: Sequence[tuple[str, str]], knows_prompts: bool) -> None:
+        super().__init__(rows)
+        self.knows_prompts = knows_prompts
+
+    def _split(self, name: str, rows: Sequence[tuple[str, str]]) -> Split:
+        split, picture = super()._split(name, rows), Picture(np.zeros((4, 4, 3), np.uint8))
+        prompts = split.prompts if self.knows_prompts else None
+        return replace(split, load=lambda index: Example(picture, rows[index][0]), prompts=prompts)
+
+
+@pytest.mark.parametrize("knows_prompts", [True, False])
+def test_canaries_are_in_no_group_and_of_no_class(knows_prompts: bool) -> None:
+    rows = [("red", "s1"), ("blue", "s2"), ("red", "")] * 20
+    planted = add_canaries(Pictures(rows, knows_prompts), 9)
+    context = EvalContext(StubModel(None), planted)  # type: ignore[arg-type]
+    context.__dict__ |= {
+        split.name: Packed([example.prompt for example in split]) for split in (planted.train, planted.val)
+    }
+    assert len(context.train) == 40 + 9
+    for name in ("speaker", "prompt"):
+        found, expected = find_groups(context, name), group(name, rows)
+        assert found.groups == expected.groups and found.num_train == expected.num_train
+    assert list(planted.column_values(planted.train, "speaker")) == [*[speaker for _, speaker in rows[:40]], *[""] * 9]
+    assert training_classes(context) == ("blue", "red")
+    assert [each.values for each in _training_attributes(context)[1]] == [("blue", "red")]
+
+
 def test_attributes_of_the_toy_world() -> None:
     context = EvalContext(StubModel(None), source := ToyImages(16, 300))  # type: ignore[arg-type]
     prompts = {split.name: [example.prompt for example in split] for split in (source.train, source.val)}
-    context.__dict__ |= {name: type("Packed", (), {"prompts": texts}) for name, texts in prompts.items()}
+    context.__dict__ |= {name: Packed(texts) for name, texts in prompts.items()}
     found = find_groups(context, "size")
     assert [each.name for each in found.groups] == ["large", "small"]
     large = next(each for each in found.groups if each.name == "large")

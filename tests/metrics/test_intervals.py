@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from genai.metrics import intervals
-from genai.metrics.intervals import Estimate, mean_estimate, proportion_estimate, worst_to_best
+from genai.metrics.intervals import (
+    Estimate,
+    mean_estimate,
+    proportion_estimate,
+    share_estimate,
+    wilson_interval,
+    worst_to_best,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -93,10 +100,20 @@ def test_the_ratio_to_an_uncertain_loss_is_wide_but_finite() -> None:
     }
     ratio = worst_to_best(losses, lower_is_better=True)
     assert (
-        ratio and ratio.low < 1 < 2 == ratio.value < ratio.high <= 10 * intervals.MAX_FACTOR and not ratio.is_different
+        ratio
+        and ratio.low < 1 < 2 == ratio.value < ratio.high <= 10 / intervals.MIN_BEST_PART
+        and not ratio.is_different
     )
 
 
 def test_nothing_right_in_one_group_is_0_to_something() -> None:
     ratio = worst_to_best({"a": estimate(0, 40), "b": estimate(30, 40, 1)})
     assert ratio and ratio.value == ratio.low == 0 < ratio.high < 0.2
+
+
+def test_wilson_interval_has_the_values_of_the_literature() -> None:
+    assert wilson_interval(0.0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    assert wilson_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+    assert wilson_interval(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-4)
+    estimate = share_estimate(0.3, 12, np.random.default_rng(0), 2.0)
+    assert (estimate.low / 2, estimate.high / 2) == wilson_interval(0.3, 12)

@@ -12,8 +12,10 @@ import torch
 
 import genai
 from genai.core.errors import NonFiniteOutput, UserError
+from genai.data.canaries import add_canaries
 from genai.metrics.copying import Copying, CopyingResult
 from genai.runs.run import Run
+from genai.toy.data.image import ToyImages
 from genai.training import copying_check
 from genai.training.copying_check import CopyingCheck
 
@@ -47,12 +49,16 @@ class KnownResult(Copying):
 
 
 def check(
-    found: CopyingResult | Exception, folder: Path, seconds: float = 300, preview_seconds: float | None = 1.0
+    found: CopyingResult | Exception,
+    folder: Path,
+    seconds: float = 300,
+    preview_seconds: float | None = 1.0,
+    source: Any = None,
 ) -> tuple[dict[str, Any], str]:
     """Return what a check records, and its line."""
     setup: Any = SimpleNamespace(
         settings=SimpleNamespace(copying_check=False, seed=0),
-        source=None,
+        source=source,
         modality=None,
         method=None,
         prompts=range(8),
@@ -83,7 +89,9 @@ def test_nothing_is_printed_without_copies(tmp_path: Path) -> None:
         (measure(copies=0.4, smallest_p=0.2), 300, 1.0, "too few to test (20)"),
         (measure(), 10, 1.0, "more than 5% of the training"),
         (measure(), 300, None, "more than 5% of the training"),
-        (NonFiniteOutput("the model computes nonsense."), 300, 1.0, "the model computes nonsense"),
+        (NonFiniteOutput("the model computes nonsense."), 300, 1.0, "not checked: the model computes nonsense"),
+        (IndexError("list index out of range"), 300, 1.0, "not checked: IndexError: list index out of range"),
+        (MemoryError(), 300, 1.0, "not checked: MemoryError"),
     ],
 )
 def test_what_cannot_be_checked_says_why(
@@ -92,6 +100,16 @@ def test_what_cannot_be_checked_says_why(
     record, line = check(found, tmp_path, seconds, preview_seconds)
     assert record["alarm"] is None and reason in record["note"]
     assert reason in line
+
+
+def test_canaries_that_cannot_be_checked_do_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*words: Any) -> float:
+        raise ValueError("no such item")
+
+    monkeypatch.setattr(copying_check, "canary_p", fail)
+    record, line = check(measure(), tmp_path, source=add_canaries(ToyImages(16, items=9), 3))
+    assert record["alarm"] is False and record["canaries_p"] is None and line == ""
+    assert "canaries were not checked: ValueError: no such item" in record["note"]
 
 
 def test_a_slow_comparison_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Do samples match their prompts? A small network, trained on the real clips, classifies them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genai.core.cache import cache_key
 from genai.core.data import PackedDataset
+from genai.data.canaries import original_train
 from genai.media.sound import Sound
 from genai.metrics.audio.classifier import (
     CACHE_VERSION,
@@ -64,11 +65,12 @@ class PromptAccuracy(Metric):
         return results | {"frechet": frechet_result(*features, context.seed, "the classifier")}
 
     def judge(self, context: EvalContext) -> "SoundJudge | None":
-        attributes = _training_attributes(context)[1]
+        train_prompts, attributes = _training_attributes(context)
         if not attributes:
             return None
         spectrograms = _spectrograms(context)
-        return SoundJudge(cached_classifier(context, spectrograms, attributes), spectrograms, attributes)
+        network = cached_classifier(context, spectrograms, attributes)
+        return SoundJudge(network, spectrograms, attributes, most_common_prompts(train_prompts, attributes))
 
     def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor] | None:
         if (judge := self.judge(context)) is None:
@@ -82,21 +84,28 @@ class PromptAccuracy(Metric):
 
 @dataclass(frozen=True)
 class SoundJudge(Judge):
-    """The classifier: it has to recognize the values of all attributes that the prompt has."""
+    """The classifier: it has to recognize the values of all attributes that the prompt has.
+
+    Attributes:
+        network, spectrograms: the classifier and its input.
+        attributes: what it classifies.
+        known_prompts: the training prompt with given values, by their indices; others are named by their values.
+    """
 
     network: AudioClassifier
     spectrograms: MelSpectrograms
     attributes: Sequence[PromptAttribute]
+    known_prompts: Mapping[tuple[int, ...], str]
 
     def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
         rows = zip(self._predict(samples), prompts, strict=True)
         return [self._match(predicted, [each.label(prompt) for each in self.attributes]) for predicted, prompt in rows]
 
     def caption(self, samples: list[Any]) -> list[str]:
-        return [
-            " ".join(each.values[index] for each, index in zip(self.attributes, row, strict=True))
-            for row in self._predict(samples)
-        ]
+        return [self.known_prompts.get(tuple(row)) or self._join_values(row) for row in self._predict(samples)]
+
+    def _join_values(self, row: Sequence[int]) -> str:
+        return " ".join(each.values[index] for each, index in zip(self.attributes, row, strict=True))
 
     @torch.no_grad()
     def _predict(self, samples: list[Any]) -> list[list[int]]:
@@ -110,9 +119,17 @@ class SoundJudge(Judge):
         return all(hits) if hits else None
 
 
+def most_common_prompts(prompts: Sequence[str], attributes: Sequence[PromptAttribute]) -> dict[tuple[int, ...], str]:
+    """Return the most common prompt with the same values of all attributes, by the indices of these values."""
+    known: dict[tuple[int, ...], str] = {}
+    for prompt, _ in Counter(prompts).most_common():
+        known.setdefault(tuple(attribute.label(prompt) for attribute in attributes), prompt)
+    return known
+
+
 def _training_attributes(context: EvalContext) -> tuple[Sequence[str], list[PromptAttribute]]:
     """Return the prompts of the training split, and their attributes; none for free captions."""
-    split = context.source.train
+    split = original_train(context.source)
     prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
     return prompts, find_attributes(prompts)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError
 from genai.core.loader import validation_batches
+from genai.data.canaries import original_train
 from genai.media.picture import Picture
 from genai.metrics.audio.prompt_attributes import MAX_VALUES, MIN_COUNT, find_classes
 from genai.metrics.base import EvalContext, Metric, Result
@@ -112,7 +113,7 @@ class PictureJudge(Judge):
 
 def training_classes(context: EvalContext) -> tuple[str, ...]:
     """Return the class names among the prompts of the training split. Raises ``UserError`` if they are not classes."""
-    split = context.source.train
+    split = original_train(context.source)
     prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
     if not (names := find_classes(prompts)):
         raise UserError(

@@ -1,6 +1,6 @@
 """Length of the longest run of characters that a text shares with a much longer one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,24 +35,32 @@ class LongestMatch:
     documents: list[int]
 
 
-def longest_match_lengths(texts: Sequence[str], documents: Iterable[str], label: str = "longest copies") -> list[int]:
+def longest_match_lengths(
+    texts: Sequence[str],
+    documents: Iterable[str],
+    label: str = "longest copies",
+    before_step: Callable[[], object] = lambda: None,
+) -> list[int]:
     """For each of ``texts``, return the length in characters of its longest run that is also in one of ``documents``.
 
     The length is found by bisection: a text that shares a window of length L also shares shorter ones, at the same
     positions. All windows of a length are compared by 64-bit hashes (Karp & Rabin 1987); for 10 MB the chance that a
     collision makes a length too large is about one in ten million. Peak memory is about 50 bytes per character of
-    ``documents``.
+    ``documents``. ``before_step`` is called before each length; an exception from it ends the search.
     """
     long, short = HashedWindows(documents, _SEPARATORS[0]), HashedWindows(texts, _SEPARATORS[1])
-    return [int(length) for length in _search(texts, short, long, label)[0]]
+    return [int(length) for length in _search(texts, short, long, label, before_step)[0]]
 
 
 def longest_matches(
-    texts: Sequence[str], documents: Sequence[str], label: str = "longest copies"
+    texts: Sequence[str],
+    documents: Sequence[str],
+    label: str = "longest copies",
+    before_step: Callable[[], object] = lambda: None,
 ) -> list[LongestMatch]:
     """For each of ``texts``, return the longest run as ``longest_match_lengths``, and all documents that hold it."""
     long, short = HashedWindows(documents, _SEPARATORS[0]), HashedWindows(texts, _SEPARATORS[1])
-    lengths, matches = _search(texts, short, long, label)
+    lengths, matches = _search(texts, short, long, label, before_step)
     text_starts, document_starts = (np.cumsum([0, *(len(each) + 1 for each in parts)]) for parts in (texts, documents))
     results = []
     for length, start, end in zip(map(int, lengths), text_starts[:-1], text_starts[1:], strict=True):
@@ -72,7 +80,7 @@ Matches = dict[int, tuple[Positions | None, Positions | None]]
 
 
 def _search(
-    texts: Sequence[str], short: "HashedWindows", long: "HashedWindows", label: str
+    texts: Sequence[str], short: "HashedWindows", long: "HashedWindows", label: str, before_step: Callable[[], object]
 ) -> tuple[Positions, Matches]:
     """Return the length of the longest run of each text, and the matches of all lengths that were tried."""
     text_index = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
@@ -80,6 +88,7 @@ def _search(
     matches: Matches = {0: (None, None)}
     with ProgressBar(label, int(high.sum())) as bar:
         while (low < high).any():
+            before_step()
             middles = np.sort(((low + high + 1) // 2)[low < high])
             length = int(middles[len(middles) // 2])  # one answer narrows the search for every text
             length = length if len(matches) > 1 else min(FIRST_LENGTH, int(high.max()))
