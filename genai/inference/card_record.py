@@ -113,7 +113,10 @@ def _full_record(model: Model) -> RunRecord:
         values |= {"best": None, "scores": [], "evaluation": None, "groups": None, "copying": None}
     elif run:
         values |= _read_results(model)
-    return parse_record(values, run.record_file if run else model.file or "")
+    record = parse_record(values, run.record_file if run else model.file or "")
+    copying = record.copying
+    is_other = run and copying and (copying.step != model.step or model.weights != "ema")
+    return replace(record, copying=None) if is_other else record
 
 
 def _read_results(model: Model) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def copying_lines(copying: CopyingRecord | None, all_scores: Sequence[ScoreRecor
     scores = [score for score in all_scores if score.name.startswith(COPYING_SCORES)]
     if copying is None and not scores:
         distances = [markdown_text(score.name) for score in all_scores if score.name in DISTANCES]
-        yield f"Not measured. {MEASURE[:-1]} metrics=[copying]` measures it."
+        yield f"Not measured for these weights. {MEASURE[:-1]} metrics=[copying]` measures it."
         if distances:
             yield f"Scores above tell how near samples are to training data: {', '.join(distances)}."
         return

@@ -125,6 +125,7 @@ class CopyingRecord:
         canaries: number of canaries.
         canaries_p: that planted canaries have the loss of those that were left out.
         note: for people.
+        step: of the averaged weights that were checked; ``None``: not known.
     """
 
     alarm: bool | None = None
@@ -137,6 +138,7 @@ class CopyingRecord:
     canaries: int = 0
     canaries_p: float | None = None
     note: str = ""
+    step: int | None = None
 
 
 @dataclass(frozen=True)

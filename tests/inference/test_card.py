@@ -62,7 +62,11 @@ def test_what_is_unknown_is_said(model: Model) -> None:
 def test_it_names_no_folder_of_this_machine(trained: Trained, tmp_path: Path) -> None:
     run = copy_run(trained("text"), tmp_path)
     model = load(run, device="cpu")
-    model.record["copying"] = {"alarm": None, "note": "cannot read /srv/own/data.csv, see https://a.b/c/d"}
+    model.record["copying"] = {
+        "step": model.step,
+        "alarm": None,
+        "note": "cannot read /srv/own/data.csv, see https://a.b/c/d",
+    }
     texts = model_card(model) + json.dumps(public_record(model))
     assert "cannot read data.csv, see https://a.b/c/d" in texts
     for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"]):
@@ -212,7 +216,7 @@ def test_groups_and_copies_are_on_the_card_and_stay_through_export(
     model = load(run, device="cpu")
     report = {"checkpoint_sha256": model.digest, "weights": "ema", "metrics": {"a": {"value": 1.0}}, "groups": GROUPS}
     (run / "metrics.json").write_text(json.dumps(report))
-    Run(run).write_record(copying=COPYING)
+    Run(run).write_record(copying=COPYING | {"step": model.step})
     card = model_card(load(run, device="cpu"))
     assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) |" in card
     assert "| ben | 4 | not recorded | not measured |" in card
@@ -231,9 +235,20 @@ def test_groups_and_copies_are_on_the_card_and_stay_through_export(
     assert text(model_card(exported)) == text(card)
 
 
+def test_copies_are_those_of_these_weights(trained: Trained, tmp_path: Path) -> None:
+    run = copy_run(trained("image"), tmp_path)
+    step = load(run, device="cpu").step
+    for recorded, weights, is_known in ((step, "ema", True), (step + 1, "ema", False), (step, "raw", False)):
+        Run(run).write_record(copying=COPYING | {"step": recorded})
+        model = load(run, device="cpu", weights=weights)
+        card = model_card(model)
+        assert ("**Warning:** it copies" in card) == ("copying" in public_record(model)) == is_known
+        assert ("Not measured for these weights." in card) == (not is_known)
+
+
 def test_a_run_without_alarm_is_not_proven_clean(model: Model) -> None:
     for alarm, words in ((False, "That does not prove"), (None, "could not be tested")):
-        model.record["copying"] = {"alarm": alarm, "copies": 0.0}
+        model.record["copying"] = {"step": model.step, "alarm": alarm, "copies": 0.0}
         assert words in model_card(model) and "Warning" not in model_card(model)
 
 
