@@ -1,6 +1,5 @@
 """What a model's record tells to everybody: nothing of the machine, of a path or of the person."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 from genai.core.errors import UserError, short_text
 from genai.core.old_names import FIGURES
 from genai.core.plain_data import parse_json
+from genai.core.terminal import terminal_text
 from genai.inference.data_summary import read_data_summary
 from genai.inference.model import Model
-from genai.report.paths import public_text
+from genai.report.paths import public_text, without_folders
 from genai.runs.evaluation import read_fitting, read_groups
 from genai.runs.record import AdapterRecord, RunRecord, ScoreRecord, parse_record, read_mapping
 
@@ -23,8 +23,6 @@ RECORD_FIELDS = (
 """Fields of a record that are told as they are."""
 PROMPTS = ("prompts", "known_prompts")
 """Values that are told as the data have them."""
-FOLDERS = re.compile(r"(?<![\w:/.~])(?:/[^\s/]+)+/(?=[^\s/])")
-"""Folders of an absolute path before its last part; an address has a colon before them."""
 DATA_FIELDS = ("name", "license", "train", "val", "hash", "hash_val")
 
 
@@ -69,11 +67,11 @@ def _plain(part: Any) -> dict[str, Any] | None:
 
 
 def _without_paths(value: Any, words: list[str]) -> Any:
-    """Return a plain value whose texts name no folder of this machine."""
+    """Return a plain value whose texts name no folder of this machine, and have no control characters."""
     if isinstance(value, str):
-        return FOLDERS.sub("", public_text(value, words))
+        return without_folders(public_text(terminal_text(value), words))
     if isinstance(value, Mapping):
-        return {name: _without_paths(part, words) for name, part in value.items()}
+        return {_without_paths(name, words): _without_paths(part, words) for name, part in value.items()}
     return [_without_paths(part, words) for part in value] if isinstance(value, list) else value
 
 

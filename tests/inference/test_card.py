@@ -69,7 +69,7 @@ def test_it_names_no_folder_of_this_machine(trained: Trained, tmp_path: Path) ->
     }
     texts = model_card(model) + json.dumps(public_record(model))
     assert "cannot read data.csv, see https://a.b/c/d" in texts
-    for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"]):
+    for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"], "anna"):
         assert secret not in texts
     data_card = json.loads((run / "data_card.json").read_text())
     assert data_card["source"].startswith("/") and data_card["source"] not in texts
