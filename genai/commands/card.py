@@ -30,6 +30,8 @@ def card(config: CommandConfig) -> Path:
     from genai.inference.model import load
 
     settings = parse_settings(CardSettings, config)
+    if settings.out and settings.out.lower().endswith(".json"):
+        raise UserError(f"out={settings.out}: the card is Markdown, so name {CARD_FILE}; json=true adds a file .json.")
     model = load(
         settings.ckpt,
         weights=settings.weights,
