@@ -7,6 +7,14 @@ from genai.report.markdown import format_interval, format_number, markdown_table
 from genai.runs.evaluation import GroupScoreRecord, GroupsRecord
 from genai.runs.record import CopyingRecord, RunRecord, ScoreRecord
 
+ALARMS = {
+    True: "**There is evidence that it copies training data.**",
+    False: "No evidence of copies was found. That does not prove that there are none.",
+    None: "It could not be tested whether it copies training data.",
+}
+COPIES_UNTESTED = (
+    "**Copies of training data were found.** It could not be tested whether there are more of them than by chance."
+)
 BASELINES = {"_shuffled": "with shuffled prompts"}
 """What a score measures whose name is that of another one and this, as a baseline of the other."""
 COPYING_SCORES = ("copying", "canaries")
@@ -125,11 +133,7 @@ def copying_lines(copying: CopyingRecord | None, all_scores: Sequence[ScoreRecor
             yield f"Scores above tell how near samples are to training data: {', '.join(distances)}."
         return
     if copying is not None:
-        yield {
-            True: "**There is evidence that it copies training data.**",
-            False: "No evidence of copies was found. That does not prove that there are none.",
-            None: "It could not be tested whether it copies training data.",
-        }[copying.alarm]
+        yield COPIES_UNTESTED if copying.is_untested else ALARMS[copying.alarm]
         values = {
             "samples": _count(copying.samples),
             "copies among them": _share(copying.copies),

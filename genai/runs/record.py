@@ -117,7 +117,7 @@ class CopyingRecord:
     """Whether a model reproduces its training items, see ``genai.metrics.copying``.
 
     Attributes:
-        alarm: whether it does; ``None``: it could not be checked.
+        alarm: whether it does; ``None``: it could not be tested, though there may be copies.
         copies: share of samples that are copies.
         nearer_train: share of samples that are nearest to a training item, not to a held-out one.
         p: that the samples are as near to held-out items.
@@ -139,6 +139,11 @@ class CopyingRecord:
     canaries_p: float | None = None
     note: str = ""
     step: int | None = None
+
+    @property
+    def is_untested(self) -> bool:
+        """Whether copies were found, and nothing tells whether held-out items would have as many."""
+        return self.alarm is None and self.copies is not None and self.copies > 0
 
 
 @dataclass(frozen=True)

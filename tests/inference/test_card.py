@@ -252,6 +252,13 @@ def test_a_run_without_alarm_is_not_proven_clean(model: Model) -> None:
         assert words in model_card(model) and "Warning" not in model_card(model)
 
 
+def test_copies_that_could_not_be_tested_are_a_warning(model: Model) -> None:
+    model.record["copying"] = {"step": model.step, "alarm": None, "copies": 0.5, "samples": 24}
+    card = model_card(model)
+    assert "**Warning:** copies of its training data were found" in card
+    assert "**Copies of training data were found.**" in card and "It could not be tested whether it copies" not in card
+
+
 def test_opt_outs_are_quoted_and_people_are_not(trained: Trained, tmp_path: Path) -> None:
     run = copy_run(trained("image"), tmp_path)
     card = json.loads((run / "data_card.json").read_text())
