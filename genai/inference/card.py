@@ -20,7 +20,7 @@ from genai.report.markdown import markdown_text
 from genai.runs.evaluation import read_groups
 from genai.runs.record import PromptsRecord, RunRecord
 
-__all__ = ["markdown_text", "model_card", "model_license", "public_record"]
+__all__ = ["model_card", "model_license", "public_record"]
 
 TASKS = {
     "Document": ("text-generation", "text-generation"),

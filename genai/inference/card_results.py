@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from genai.inference.card_training import FILES
 from genai.report.markdown import format_interval, format_number, markdown_table, markdown_text
-from genai.runs.evaluation import GroupScoreRecord, GroupsRecord
+from genai.runs.evaluation import GROUP_SCORES, GroupScoreRecord, GroupsRecord
 from genai.runs.record import CopyingRecord, RunRecord, ScoreRecord
 
 ALARMS = {
@@ -21,14 +21,6 @@ COPYING_SCORES = ("copying", "canaries")
 """Scores whose names begin so stand in the section on copies."""
 DISTANCES = ("nearest_train", "longest_copy")
 """Scores that compare samples with training data, and test nothing."""
-GROUP_SCORES = {
-    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
-    "obedience": "share of samples that are as their prompts of the group say",
-    "obedience_of_real": "the same of held-out items, which shows how well the judge knows the group",
-    "coverage": "share of held-out items that have a sample near them",
-    "balance": "share of the group in samples without a prompt, to its share in training; 1: alike",
-}
-"""What scores of groups measure."""
 TABLE_SCORES = 3
 """Scores in a table of groups, so that it fits on a page."""
 MEASURE = f"`python -m genai.evaluate ckpt={FILES}`"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Ge, Le
 
 from genai.core.errors import UserError, short_text
+from genai.core.personal_record import DONE
 from genai.core.plain_data import parse_json
 from genai.core.terminal import terminal_text
 from genai.report.markdown import format_number, markdown_table, markdown_text
@@ -14,7 +15,7 @@ from genai.runs.evaluation import Count, read_fitting
 from genai.runs.record import RunRecord, read_mapping
 from genai.runs.run import Run
 
-CARD_FILE = "data_card.json"
+DATA_CARD = "data_card.json"
 UNKNOWN = "not recorded"
 OPT_OUTS = ("robots.txt", "ai.txt", "noai.txt", "opt-out.txt", "optout.txt", "tdmrep.json")
 """Notices that reserve rights against text and data mining; other ones are named, not quoted."""
@@ -22,8 +23,6 @@ MAX_LINES, MAX_CHARACTERS = 12, 600
 """Of an opt-out that are quoted."""
 MIN_SCRIPT = 0.001
 """Fraction of the letters from which a writing system is named."""
-ACTIONS = {"report": "left in the data", "mask": "masked", "drop": "left out with their items"}
-"""What ``data.personal=`` does about personal data."""
 MAX_NAMES = 20
 """Writing systems, kinds of personal data and files that are named."""
 Fraction = Annotated[float, Ge(0), Le(1)]
@@ -66,7 +65,7 @@ def read_data_summary(record: RunRecord, run: Run | None) -> DataSummary | None:
     if run is None or record.data_card:
         return _limit_names(read_fitting(DataSummary, record.data_card))
     try:
-        card = read_mapping(run.folder / CARD_FILE, "record", parse_json)
+        card = read_mapping(run.folder / DATA_CARD, "record", parse_json)
     except UserError:
         return None
     return _summarize(card) if card else None
@@ -115,11 +114,11 @@ def _with_short_names(values: Mapping[str, T]) -> dict[str, T]:
 def _describe_action(record: Mapping[str, Any]) -> str:
     """Return what ``data.personal=`` found and did, as far as it is recorded."""
     mode = record.get("mode")
-    if not isinstance(mode, str) or mode not in ACTIONS:
+    if not isinstance(mode, str) or mode not in DONE:
         return ""
     finds = _with_short_names(_mapping(record, "counts"))
     counts = ", ".join(f"{count:,} {kind}" for kind, count in finds.items() if type(count) is int)
-    return f"{counts}: {ACTIONS[mode]}" if counts else "none found"
+    return f"{counts}: {DONE[mode]}" if counts else "none found"
 
 
 def _mapping(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import yaml
 from genai.inference.base import describe_base
 from genai.inference.card import model_card, public_record
 from genai.inference.model import Model, load
+from genai.runs.evaluation import GROUP_SCORES
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
 from tests.conftest import copy_run
@@ -200,7 +201,7 @@ GROUPS = {
     "column": "speaker",
     "groups": [
         {"name": "anna", "train_items": 1200, "held_out_items": 30,
-         "scores": {"right": {"value": 0.5, "low": 0.25, "high": 0.75}}},
+         "scores": {"right": {"value": 0.5, "low": 0.25, "high": 0.75}, "coverage": {"value": 0.5}}},
         {"name": "ben", "train_items": 4, "held_out_items": None, "scores": {}},
     ],
     "worst_to_best": {"right": {"value": 0.5, "low": 0.1, "high": 1.5, "worst": "ben", "best": "anna"}},
@@ -218,8 +219,9 @@ def test_groups_and_copies_are_on_the_card_and_stay_through_export(
     (run / "metrics.json").write_text(json.dumps(report))
     Run(run).write_record(copying=COPYING | {"step": model.step})
     card = model_card(load(run, device="cpu"))
-    assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) |" in card
-    assert "| ben | 4 | not recorded | not measured |" in card
+    assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) | 0.5 |" in card
+    assert "| ben | 4 | not recorded | not measured | not measured |" in card
+    assert f"- coverage: {GROUP_SCORES['coverage']}." in card
     assert (
         "| right | 0.5 (0.1 to 1.5) | ben | anna |" in card
         and "- Note: Few items.\n- Note: loss: too few to say of ben." in card
