@@ -134,7 +134,7 @@ def _summary_lines(model: Model, record: RunRecord) -> Iterator[str]:
     yield f"**License:** {markdown_text(license_name)}" if license_name else f"**License:** not stated; {LICENSE_HINT}."
     if record.copying and record.copying.alarm:
         yield from ("", "**Warning:** it copies its training data, see below.")
-    elif record.copying and record.copying.is_untested:
+    elif record.copying and record.copying.has_possible_copies:
         yield from ("", "**Warning:** copies of its training data were found, which could not be tested, see below.")
 
 

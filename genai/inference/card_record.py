@@ -21,6 +21,8 @@ RECORD_FIELDS = (
     "seed", "versions",
 )  # fmt: skip
 """Fields of a record that are told as they are."""
+PARTS = ("known_prompts", "best", "energy", "sampling_energy", "copying")
+"""Fields that are dataclasses, told as plain values."""
 PROMPTS = ("prompts", "known_prompts")
 """Values that are told as the data have them."""
 DATA_FIELDS = ("name", "license", "train", "val", "hash", "hash_val")
@@ -41,7 +43,7 @@ def public_record(model: Model) -> dict[str, Any]:
     words = [str(word) for word in record.overrides]
     values = {
         **{name: getattr(record, name) for name in RECORD_FIELDS},
-        **{name: _plain(getattr(record, name)) for name in ("known_prompts", "best", "energy", "copying")},
+        **{name: _plain(getattr(record, name)) for name in PARTS},
         "data": _public_data(record, words),
         "data_card": _plain(read_data_summary(record, model.run)),
         "hardware": _public_hardware(record),
@@ -108,13 +110,17 @@ def _full_record(model: Model) -> RunRecord:
     run = model.run
     values = dict(model.record)
     if model.adapters:
-        values |= {"best": None, "scores": [], "evaluation": None, "groups": None, "copying": None}
+        names = ("best", "evaluation", "groups", "copying", "sampling_energy")
+        values |= {"scores": [], **dict.fromkeys(names)}
     elif run:
         values |= _read_results(model)
     record = parse_record(values, run.record_file if run else model.file or "")
-    copying = record.copying
-    is_other = run and copying and (copying.step != model.step or model.weights != "ema")
-    return replace(record, copying=None) if is_other else record
+    copying, energy = record.copying, record.sampling_energy
+    if run and copying and (copying.step, model.weights) != (model.step, "ema"):
+        record = replace(record, copying=None)
+    if run and energy and (energy.checkpoint_sha256, model.weights) != (model.digest, "ema"):
+        record = replace(record, sampling_energy=None)
+    return record
 
 
 def _read_results(model: Model) -> dict[str, Any]:

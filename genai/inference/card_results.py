@@ -12,7 +12,7 @@ ALARMS = {
     False: "No evidence of copies was found. That does not prove that there are none.",
     None: "It could not be tested whether it copies training data.",
 }
-COPIES_UNTESTED = (
+POSSIBLE_COPIES = (
     "**Copies of training data were found.** It could not be tested whether there are more of them than by chance."
 )
 BASELINES = {"_shuffled": "with shuffled prompts"}
@@ -125,7 +125,7 @@ def copying_lines(copying: CopyingRecord | None, all_scores: Sequence[ScoreRecor
             yield f"Scores above tell how near samples are to training data: {', '.join(distances)}."
         return
     if copying is not None:
-        yield COPIES_UNTESTED if copying.is_untested else ALARMS[copying.alarm]
+        yield POSSIBLE_COPIES if copying.has_possible_copies else ALARMS[copying.alarm]
         values = {
             "samples": _count(copying.samples),
             "copies among them": _share(copying.copies),

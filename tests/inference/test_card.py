@@ -254,6 +254,23 @@ def test_a_run_without_alarm_is_not_proven_clean(model: Model) -> None:
         assert words in model_card(model) and "Warning" not in model_card(model)
 
 
+def test_energy_of_samples_is_that_of_this_checkpoint(
+    trained: Trained, tmp_path: Path, inside: Callable[..., Any]
+) -> None:
+    run = copy_run(trained("image"), tmp_path)
+    digest = load(run, device="cpu").digest
+    energy = {"kwh_per_1000_samples": 0.002, "how": "rapl", "co2e_kg": 0.001, "kg_per_kwh": 0.5, "samples": 64}
+    Run(run).write_record(sampling_energy=energy | {"checkpoint_sha256": digest})
+    card = model_card(load(run, device="cpu"))
+    known = "2 Wh, rapl = 1 g of CO2e at 0.5 kg/kWh; measured with 64 samples"
+    assert rows(card)["energy of 1,000 samples"] == known
+    inside("export", f"ckpt={run}", f"out={tmp_path / 'given'}", "format=genai", cwd=tmp_path)
+    assert rows(model_card(load(tmp_path / "given", device="cpu")))["energy of 1,000 samples"] == known
+    assert "not recorded" in rows(model_card(load(run, device="cpu", weights="raw")))["energy of 1,000 samples"]
+    Run(run).write_record(sampling_energy=energy | {"checkpoint_sha256": "0"})
+    assert "not recorded" in rows(model_card(load(run, device="cpu")))["energy of 1,000 samples"]
+
+
 def test_copies_that_could_not_be_tested_are_a_warning(model: Model) -> None:
     model.record["copying"] = {"step": model.step, "alarm": None, "copies": 0.5, "samples": 24}
     card = model_card(model)
