@@ -137,6 +137,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         if context.num_samples:
             print(f"energy of {context.num_samples:,} samples: {context.sampling_energy}", file=sys.stderr, flush=True)
             report["energy"] = _energy_entries(context)  # not in the file: the same words write the same bytes
+            if run and file == run.folder / "metrics.json" and place.is_first and not run.is_running:
+                _record_energy(run, report)
     return report
 
 
@@ -347,6 +349,17 @@ def _energy_entries(context: "EvalContext") -> dict[str, Any]:
 
     energy, count = context.sampling_energy, context.num_samples
     return {**asdict(energy), "samples": count, "kwh_per_1000_samples": energy.kwh * 1000 / count}
+
+
+def _record_energy(run: "Run", report: Mapping[str, Any]) -> None:
+    """Write the energy of a thousand samples into the record of a run, for its card."""
+    from genai.runs.record import SamplingEnergyRecord
+
+    energy = report["energy"]
+    values = {name: energy[name] for name in ("kwh_per_1000_samples", "how", "kg_per_kwh", "samples")}
+    co2e = energy["kwh_per_1000_samples"] * energy["kg_per_kwh"]
+    record = SamplingEnergyRecord(**values, co2e_kg=co2e, checkpoint_sha256=report["checkpoint_sha256"])
+    run.write_record(sampling_energy=vars(record))
 
 
 def _write_report(path: Path, report: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
-DONE = {"report": "found", "mask": "masked", "drop": "left out"}
+DONE = {"report": "left in the data", "mask": "masked", "drop": "left out"}
 """What is done by ``data.personal=``, for people."""
 MAX_EXAMPLES, MAX_KINDS, MAX_CHARACTERS = 3, 20, 500
 """Masked examples of each kind, kinds, and characters of each text of a record."""

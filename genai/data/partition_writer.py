@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain, islice
@@ -119,9 +119,22 @@ class PartitionWriter:
         shards = (*record.train, *record.val)
         return None if any(find_problem(file.parent, shard) for shard in shards) else record
 
-    def remove_unused(self, partitions: Sequence[Partition]) -> None:
-        """Delete the folders of partitions that there are not any more: the data or the tokenizer were others then."""
-        names = {self._partition_name(partition) for partition in partitions}
+    def index_folders(self) -> set[str]:
+        """Return the names of the folders with the shards of the index; none if there is no index that can be read."""
+        try:
+            index = PreparedIndex.read(self.folder / INDEX)
+        except UserError:
+            return set()
+        return {shard.folder for shard in (*index.train, *index.val)}
+
+    def remove_unused(self, partitions: Sequence[Partition], used: Set[str] = frozenset()) -> None:
+        """Delete the folders of partitions that there are not any more: the data or the tokenizer were others then.
+
+        Args:
+            partitions: of the data.
+            used: names of other folders that stay.
+        """
+        names = {*used, *(self._partition_name(partition) for partition in partitions)}
         for path in self.folder.glob("part-*"):
             if re.fullmatch(PART_NAME, path.name) and path.name not in names:
                 remove_path(path)

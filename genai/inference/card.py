@@ -20,7 +20,7 @@ from genai.report.markdown import markdown_text
 from genai.runs.evaluation import read_groups
 from genai.runs.record import PromptsRecord, RunRecord
 
-__all__ = ["markdown_text", "model_card", "model_license", "public_record"]
+__all__ = ["model_card", "model_license", "public_record"]
 
 TASKS = {
     "Document": ("text-generation", "text-generation"),
@@ -134,6 +134,8 @@ def _summary_lines(model: Model, record: RunRecord) -> Iterator[str]:
     yield f"**License:** {markdown_text(license_name)}" if license_name else f"**License:** not stated; {LICENSE_HINT}."
     if record.copying and record.copying.alarm:
         yield from ("", "**Warning:** it copies its training data, see below.")
+    elif record.copying and record.copying.has_possible_copies:
+        yield from ("", "**Warning:** copies of its training data were found, which could not be tested, see below.")
 
 
 # ------------------------------------------------------------------------------------------------------------- usage

@@ -1,6 +1,5 @@
 """What a model's record tells to everybody: nothing of the machine, of a path or of the person."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 from genai.core.errors import UserError, short_text
 from genai.core.old_names import FIGURES
 from genai.core.plain_data import parse_json
+from genai.core.terminal import terminal_text
 from genai.inference.data_summary import read_data_summary
 from genai.inference.model import Model
-from genai.report.paths import public_text
+from genai.report.paths import public_text, without_folders
 from genai.runs.evaluation import read_fitting, read_groups
 from genai.runs.record import AdapterRecord, RunRecord, ScoreRecord, parse_record, read_mapping
 
@@ -21,10 +21,10 @@ RECORD_FIELDS = (
     "seed", "versions",
 )  # fmt: skip
 """Fields of a record that are told as they are."""
+PARTS = ("known_prompts", "best", "energy", "sampling_energy", "copying")
+"""Fields that are dataclasses, told as plain values."""
 PROMPTS = ("prompts", "known_prompts")
 """Values that are told as the data have them."""
-FOLDERS = re.compile(r"(?<![\w:/.~])(?:/[^\s/]+)+/(?=[^\s/])")
-"""Folders of an absolute path before its last part; an address has a colon before them."""
 DATA_FIELDS = ("name", "license", "train", "val", "hash", "hash_val")
 
 
@@ -43,7 +43,7 @@ def public_record(model: Model) -> dict[str, Any]:
     words = [str(word) for word in record.overrides]
     values = {
         **{name: getattr(record, name) for name in RECORD_FIELDS},
-        **{name: _plain(getattr(record, name)) for name in ("known_prompts", "best", "energy", "copying")},
+        **{name: _plain(getattr(record, name)) for name in PARTS},
         "data": _public_data(record, words),
         "data_card": _plain(read_data_summary(record, model.run)),
         "hardware": _public_hardware(record),
@@ -69,11 +69,11 @@ def _plain(part: Any) -> dict[str, Any] | None:
 
 
 def _without_paths(value: Any, words: list[str]) -> Any:
-    """Return a plain value whose texts name no folder of this machine."""
+    """Return a plain value whose texts name no folder of this machine, and have no control characters."""
     if isinstance(value, str):
-        return FOLDERS.sub("", public_text(value, words))
+        return without_folders(public_text(terminal_text(value), words))
     if isinstance(value, Mapping):
-        return {name: _without_paths(part, words) for name, part in value.items()}
+        return {_without_paths(name, words): _without_paths(part, words) for name, part in value.items()}
     return [_without_paths(part, words) for part in value] if isinstance(value, list) else value
 
 
@@ -110,10 +110,17 @@ def _full_record(model: Model) -> RunRecord:
     run = model.run
     values = dict(model.record)
     if model.adapters:
-        values |= {"best": None, "scores": [], "evaluation": None, "groups": None, "copying": None}
+        names = ("best", "evaluation", "groups", "copying", "sampling_energy")
+        values |= {"scores": [], **dict.fromkeys(names)}
     elif run:
         values |= _read_results(model)
-    return parse_record(values, run.record_file if run else model.file or "")
+    record = parse_record(values, run.record_file if run else model.file or "")
+    copying, energy = record.copying, record.sampling_energy
+    if run and copying and (copying.step, model.weights) != (model.step, "ema"):
+        record = replace(record, copying=None)
+    if run and energy and (energy.checkpoint_sha256, model.weights) != (model.digest, "ema"):
+        record = replace(record, sampling_energy=None)
+    return record
 
 
 def _read_results(model: Model) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from genai.core.data import Source, Split
 from genai.core.personal_record import PersonalRecord
 from genai.core.terminal import one_line
 from genai.data.origin import data_license, data_name
-from genai.inference.card import markdown_text
+from genai.report.markdown import markdown_text
 from genai.trust.notices import CONSENT, find_notices
 from genai.trust.personal_data import PersonalDataReport
 from genai.trust.scripts import count_scripts

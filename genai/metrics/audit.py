@@ -17,7 +17,7 @@ from genai.core.seeding import seed_noise
 from genai.core.terminal import one_line
 from genai.inference.reference import with_stored_reference
 from genai.metrics.base import EvalContext, Metric
-from genai.metrics.coverage import NUM_NEIGHBORS, coverage
+from genai.metrics.coverage import coverage
 from genai.metrics.groups import Group, Grouping
 from genai.metrics.intervals import (
     Estimate,
@@ -28,6 +28,7 @@ from genai.metrics.intervals import (
     worst_to_best,
 )
 from genai.metrics.judge import Judge
+from genai.runs.evaluation import GROUP_SCORES
 
 MIN_ITEMS = 10
 """Fewer items, or samples, are too few to say anything about a group."""
@@ -39,13 +40,6 @@ NOISE_REPEATS = 4
 """Draws of noise for the loss of an item, if the loss is random."""
 MAX_REAL_ITEMS = 200
 """Held-out items of each group that samples are compared with, evenly spaced."""
-SCORES = {
-    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
-    "obedience": "share of samples that are as their prompts of the group say",
-    "obedience_of_real": "the same of held-out items: what it recognizes if nothing is wrong",
-    "coverage": f"share of held-out items with a sample as near as their {NUM_NEIGHBORS}th neighbor",
-    "balance": "share of the group in samples without a prompt / share in training; 1: alike",
-}
 LOWER_IS_BETTER = ("loss",)
 TOO_SMALL = "too few to say"
 
@@ -301,7 +295,9 @@ def format_audit(audit: Audit, n: int) -> str:
         cells = [f"{cell:<{width}}" for cell, width in zip(row[3:], widths[3:], strict=True)]
         lines.append("  ".join([f"{row[0]:<{widths[0]}}", *numbers, *cells]).rstrip())
     lines += [_format_ratio(score, ratio) for score, ratio in audit.ratios.items()]
-    return "\n".join([*lines, *(f"{score}: {SCORES[score]}" for score in scores), *map(one_line, audit.all_notes)])
+    return "\n".join(
+        [*lines, *(f"{score}: {GROUP_SCORES[score]}" for score in scores), *map(one_line, audit.all_notes)]
+    )
 
 
 def _format_estimate(estimate: Estimate | None) -> str:

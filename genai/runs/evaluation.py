@@ -13,6 +13,14 @@ MAX_GROUPS, MAX_GROUP_SCORES = 50, 12
 """Groups, and scores of each, that are read."""
 MAX_NOTES, MAX_NOTE_LENGTH = 12, 2_000
 """Sentences, and characters of all, of a note that are read."""
+GROUP_SCORES = {
+    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
+    "obedience": "share of samples that are as their prompts of the group say",
+    "obedience_of_real": "the same of held-out items: what it recognizes if nothing is wrong",
+    "coverage": "share of held-out items with a sample as near as their 5th neighbor",
+    "balance": "share of the group in samples without a prompt / share in training; 1: alike",
+}
+"""Meaning of the scores of groups that ``genai.metrics.audit`` computes."""
 Count = Annotated[int, Ge(0), Le(2**62)]
 T = TypeVar("T")
 

@@ -56,18 +56,19 @@ class CopyingCheck:
         if self.metric is not None:
             with module.sampling_weights():
                 if module.global_rank == 0:
-                    self.check(module.seconds, min(preview_seconds, default=None))
+                    self.check(module.step, module.seconds, min(preview_seconds, default=None))
 
-    def check(self, seconds: float, preview_seconds: float | None) -> None:
+    def check(self, step: int, seconds: float, preview_seconds: float | None) -> None:
         """Check the model, whose averaged weights are in place, and write the record.
 
         Args:
+            step: of the weights.
             seconds: of the training.
             preview_seconds: of the fastest preview; ``None``: there was none.
         """
         end = time.monotonic() + min(MAX_FRACTION * seconds, MAX_SECONDS)
         with torch.random.fork_rng(range(torch.cuda.device_count())):
-            record = self._measure(self._canary_record(end), end, preview_seconds)
+            record = self._measure(replace(self._canary_record(end), step=step), end, preview_seconds)
         self.run.write_record(copying=asdict(record))
         if record.alarm is not False or _finds_canaries(record):
             self.line = record.note

@@ -17,6 +17,7 @@ from genai.data.canaries import without_canaries
 from genai.data.origin import data_license, data_name
 from genai.inference.base import describe_base
 from genai.inference.data_card import data_card, format_data_card
+from genai.inference.data_summary import DATA_CARD
 from genai.inference.known_prompts import count_prompts
 from genai.inference.model import count_parameters
 from genai.methods.base import Method
@@ -50,7 +51,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
     text = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True)
     write_file(run.folder / "config.yaml", text, run.folder)
     card = data_card(setup.source)
-    write_file(run.folder / "data_card.json", json.dumps(card, indent=2, ensure_ascii=False) + "\n", run.folder)
+    write_file(run.folder / DATA_CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n", run.folder)
     write_file(run.folder / "data_card.md", format_data_card(card), run.folder)
     now = datetime.now().isoformat(timespec="microseconds")
     source = setup.settings.init_from

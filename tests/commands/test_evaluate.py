@@ -72,6 +72,9 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     energy = report.pop("energy")
     assert energy["samples"] == 6 and energy["kwh_per_1000_samples"] == pytest.approx(energy["kwh"] / 6 * 1000)
     assert energy["kwh"] > 0 and energy["how"]
+    record = newest().record.sampling_energy
+    assert record and record.kwh_per_1000_samples == energy["kwh_per_1000_samples"] and record.samples == 6
+    assert (record.how, record.checkpoint_sha256) == (energy["how"], report["checkpoint_sha256"])
     assert report == json.loads((newest().folder / "metrics.json").read_text())
     assert (report["n"], report["seed"], report["step"], report["weights"]) == (6, 3, 4, "ema")
     assert report["options"]["length"] == 40 and report["options"]["temperature"] == 0.5
@@ -85,13 +88,13 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_some_figures_do_not_take_the_place_of_all(here: Path) -> None:
     genai.measure("n=3", "length=9")
     folder = newest().folder
-    before = (folder / "metrics.json").read_bytes()
+    before, energy = (folder / "metrics.json").read_bytes(), newest().record.sampling_energy
     for words in (["metrics=[val_loss]"], ["weights=raw"], ["data.path=other.txt"]):
         others = set(folder.glob("metrics-*.json"))
         genai.measure("n=3", "length=9", *words)
         assert (folder / "metrics.json").read_bytes() == before
         assert set(folder.glob("metrics-*.json")) >= others
-    assert list(folder.glob("metrics-*.json"))
+    assert list(folder.glob("metrics-*.json")) and newest().record.sampling_energy == energy is not None
 
 
 def test_the_world(here: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.metrics.coverage import coverage
+from genai.metrics.coverage import NUM_NEIGHBORS, coverage
+from genai.runs.evaluation import GROUP_SCORES
 
 
 def normal(count: int, seed: int) -> Tensor:
@@ -39,3 +40,7 @@ def test_the_variance_is_not_too_small() -> None:
     shares, variances = np.array(found).T
     assert shares.var() < variances.mean() < 8 * shares.var()
     assert variances.mean() > 1.2 * (shares * (1 - shares)).mean() / 50  # more than of independent answers
+
+
+def test_its_meaning_names_the_neighbor() -> None:
+    assert f"{NUM_NEIGHBORS}th neighbor" in GROUP_SCORES["coverage"]

@@ -21,7 +21,7 @@ from genai.training.copying_check import CopyingCheck
 
 KEYS = {
     "alarm", "copies", "nearer_train", "p", "samples", "train_items", "held_out_items",
-    "canaries", "canaries_p", "note",
+    "canaries", "canaries_p", "note", "step",
 }  # fmt: skip
 TIMES = ("samples_per_s", "memory_mb")
 
@@ -65,9 +65,9 @@ def check(
     )
     checker = CopyingCheck(setup, Run(folder))
     checker.metric = KnownResult(found)
-    checker.check(seconds, preview_seconds)
+    checker.check(300, seconds, preview_seconds)
     record: dict[str, Any] = json.loads((folder / "record.json").read_text())["copying"]
-    assert set(record) == KEYS
+    assert set(record) == KEYS and record["step"] == 300
     return record, checker.line
 
 
@@ -140,7 +140,7 @@ def test_a_run_records_the_check_which_changes_nothing(small: list[str], tmp_pat
     words = [*small, "steps=4", "data.canaries=6"]
     run, rows, weights = fit(words, tmp_path)
     record = json.loads(run.record_file.read_text())["copying"]
-    assert set(record) == KEYS and record["samples"] >= 10 and record["canaries"] == 6
+    assert set(record) == KEYS and record["samples"] >= 10 and (record["canaries"], record["step"]) == (6, 4)
     assert record["alarm"] is False and 0.01 < record["canaries_p"] <= 1
     assert "copying " not in capfd.readouterr().out
     other, other_rows, other_weights = fit(words, tmp_path, "copying_check=false")
