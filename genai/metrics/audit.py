@@ -27,7 +27,7 @@ from genai.metrics.intervals import (
     proportion_estimate,
     worst_to_best,
 )
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 from genai.runs.evaluation import GROUP_SCORES
 
 MIN_ITEMS = 10

@@ -25,7 +25,7 @@ from genai.core.terminal import one_line
 from genai.inference.model import Model
 from genai.inference.reference import with_stored_reference
 from genai.inference.validation import validation_batch_size, validation_losses
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 
 REGISTRY: dict[str, tuple[str, ...]] = {
     "val_loss": ("genai.metrics.loss.ValidationLoss",),

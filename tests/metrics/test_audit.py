@@ -17,8 +17,8 @@ from genai.metrics import intervals
 from genai.metrics.audit import audit_groups, format_audit, item_losses, subsample
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.groups import find_groups
-from genai.metrics.judge import Judge
 from genai.metrics.loss import ValidationLoss
+from genai.metrics.sample_judge import Judge
 from tests.metrics.test_groups import TableSource
 from tests.stubs import StubModel
 

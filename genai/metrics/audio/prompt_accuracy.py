@@ -21,8 +21,8 @@ from genai.metrics.audio.mel import MelSpectrograms, require_audio
 from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, MIN_COUNT, PromptAttribute, find_attributes
 from genai.metrics.base import EvalContext, Metric, Result, proportion_result
 from genai.metrics.frechet import frechet_result
-from genai.metrics.judge import Judge
 from genai.metrics.probe import cached_probe
+from genai.metrics.sample_judge import Judge
 
 MAX_SECONDS = 2.0
 """Seconds of a clip that are classified, from its start."""

@@ -23,7 +23,7 @@ from genai.metrics.image.classifier import (
     correct_predictions,
     train_image_classifier,
 )
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 
 STEPS = 300
 """Training steps of each classifier."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from genai.core.errors import UserError
 from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 from genai.toy.data.audio import KIND_DESCRIPTIONS, MelodyKind, ToyAudio
 from genai.toy.world.audio_oracle import (
     IN_TUNE_CENTS,

@@ -7,7 +7,7 @@ import numpy as np
 
 from genai.core.errors import UserError
 from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 from genai.toy.data.image import ToyImages
 from genai.toy.world.draw import render_scenes
 from genai.toy.world.image_oracle import STRICT_OVERLAP, SceneDetection, detect_scenes, is_scene_match, match_scene

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from genai.core.errors import UserError
 from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 from genai.metrics.video.clips import stack_clips
 from genai.toy.data.video import ToyVideo
 from genai.toy.world.motion import DIRECTIONS, SPEEDS, Motion, MovingThing, caption_motion, parse_motion
