@@ -134,6 +134,10 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
             print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
         elif place.is_first:
             _write_report(file, report)
+        if run and context.own_data and settings.weights == "ema" and place.is_first and not run.is_running:
+            for metric in metrics.values():
+                if entries := metric.record_entries(context):
+                    run.write_record(**entries)
         if context.num_samples:
             print(f"energy of {context.num_samples:,} samples: {context.sampling_energy}", file=sys.stderr, flush=True)
             report["energy"] = _energy_entries(context)  # not in the file: the same words write the same bytes

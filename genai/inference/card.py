@@ -127,7 +127,7 @@ def _summary_lines(model: Model, record: RunRecord) -> Iterator[str]:
     license_name, data = model_license(record), record.data
     source = f"{data.train:,} items: {markdown_text(data.name)}" if data.name else "data that are not recorded"
     base = f" It began from {markdown_text(record.base.name)}." if record.base else ""
-    seconds = f" ({record.seconds:,.0f} s)" if record.seconds else ""
+    seconds = f" (its whole run: {record.seconds:,.0f} s)" if record.seconds else ""
     steps = f"It was trained for {model.step:,} steps{seconds} on {source}." if model.step else f"Its data: {source}."
     yield f"It makes {product}: {markdown_text(model.modality.description)}. {steps}{base}"
     yield ""

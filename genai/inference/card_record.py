@@ -14,6 +14,7 @@ from genai.inference.model import Model
 from genai.report.paths import public_text, without_folders
 from genai.runs.evaluation import read_fitting, read_groups
 from genai.runs.record import AdapterRecord, RunRecord, ScoreRecord, parse_record, read_mapping
+from genai.trust.personal_data import PersonalDataReport
 
 MAX_SCORES = 40
 RECORD_FIELDS = (
@@ -24,7 +25,7 @@ RECORD_FIELDS = (
 PARTS = ("known_prompts", "best", "energy", "sampling_energy", "copying")
 """Fields that are dataclasses, told as plain values."""
 PROMPTS = ("prompts", "known_prompts")
-"""Values that are told as the data have them."""
+"""Values that are told as the data have them, but for personal data, of which the kind is told."""
 DATA_FIELDS = ("name", "license", "train", "val", "hash", "hash_val")
 
 
@@ -56,7 +57,10 @@ def public_record(model: Model) -> dict[str, Any]:
         "adapters": [asdict(adapter) for adapter in _adapters(model, record)],
     }
     known = {name: value for name, value in values.items() if value not in (None, "", [], {})}
-    return {name: value if name in PROMPTS else _without_paths(value, words) for name, value in known.items()}
+    return {
+        name: _without_personal_data(value) if name in PROMPTS else _without_paths(value, words)
+        for name, value in known.items()
+    }
 
 
 def _counts(report: Mapping[str, Any]) -> dict[str, int]:
@@ -75,6 +79,15 @@ def _without_paths(value: Any, words: list[str]) -> Any:
     if isinstance(value, Mapping):
         return {_without_paths(name, words): _without_paths(part, words) for name, part in value.items()}
     return [_without_paths(part, words) for part in value] if isinstance(value, list) else value
+
+
+def _without_personal_data(value: Any) -> Any:
+    """Return a plain value with the kinds of personal data in their place."""
+    if isinstance(value, str):
+        return PersonalDataReport().mask(value)
+    if isinstance(value, Mapping):
+        return {name: _without_personal_data(part) for name, part in value.items()}
+    return [_without_personal_data(part) for part in value] if isinstance(value, list) else value
 
 
 def _public_data(record: RunRecord, words: list[str]) -> dict[str, Any] | None:

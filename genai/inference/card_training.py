@@ -25,8 +25,8 @@ def training_lines(model: Model, record: RunRecord) -> Iterator[str]:
     )
     versions = ", ".join(f"{name} {record.versions[name]}" for name in VERSIONS if name in record.versions)
     rows = {
-        "steps": f"{model.step:,}" if model.step else UNKNOWN,
-        "time": f"{record.seconds:,.0f} s" if record.seconds else UNKNOWN,
+        "step of this checkpoint": f"{model.step:,}" if model.step else UNKNOWN,
+        "time of the whole run": f"{record.seconds:,.0f} s" if record.seconds else UNKNOWN,
         "hardware": ", ".join(filter(None, (record.device or "", names, count, threads))) or UNKNOWN,
         "precision": record.precision or UNKNOWN,
         "energy": f"{_describe_energy(energy)}; without data preparation" if energy else UNKNOWN,

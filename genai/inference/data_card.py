@@ -9,6 +9,7 @@ from typing import Any
 from genai.core.data import Source, Split
 from genai.core.personal_record import PersonalRecord
 from genai.core.terminal import one_line
+from genai.data.canaries import original_train
 from genai.data.origin import data_license, data_name
 from genai.report.markdown import markdown_text
 from genai.trust.notices import CONSENT, find_notices
@@ -53,7 +54,7 @@ def data_card(source: Source) -> dict[str, Any]:
 
 def _describe_texts(source: Source) -> dict[str, Any]:
     """Return what a sample of the texts or captions has: how large it is, writing systems, personal data."""
-    texts = _sample_texts(source.train, issubclass(source.media, str))
+    texts = _sample_texts(original_train(source), issubclass(source.media, str))
     personal, scripts = PersonalDataReport(), Counter[str]()
     for text in texts:
         personal.add(text)

@@ -217,6 +217,10 @@ class Metric(ABC):
         """Return why ``model`` cannot be measured; "": it can be."""
         return ""
 
+    def record_entries(self, context: EvalContext) -> dict[str, Any]:
+        """Return entries for ``record.json`` of the model's run, after ``compute`` on its own data."""
+        return {}
+
     def lines(self, context: EvalContext) -> list[str]:
         """Return lines that people read below the table, such as samples, after ``compute``."""
         return []

@@ -24,7 +24,7 @@ nearest to held-out items, which makes the test careful, and copies have to be f
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +43,7 @@ from genai.metrics.canaries import canary_p
 from genai.metrics.exact_tests import ItemGroup, weight_test
 from genai.metrics.nearest import squared_distances
 from genai.modalities.optional import required_option
+from genai.runs.record import CopyingRecord
 
 COPY_RATIO = 1 / 3
 """Largest ratio of the distances to the nearest and to the next item that makes a sample a copy."""
@@ -122,6 +123,21 @@ class CopyingResult:
             return False
         return None if self.smallest_p > ALARM_P else self.p <= ALARM_P
 
+    @property
+    def summary(self) -> str:
+        """The result on one line, for people."""
+        copies = f"{round(self.copies * self.samples):,} of {self.samples:,} samples are copies of training items"
+        if self.alarm is False:
+            return f"{self.samples:,} samples were compared: {copies if self.copies else 'none is a copy'}"
+        if self.alarm is None:
+            return f"{copies}, which held-out items are too few to test ({self.held_out_items:,})"
+        return f"{copies} (p = {self.p:.2g})"
+
+    def fill(self, record: CopyingRecord) -> CopyingRecord:
+        """Return a record with this result."""
+        names = ("alarm", "copies", "nearer_train", "p", "samples", "train_items", "held_out_items")
+        return replace(record, note=self.summary, **{name: getattr(self, name) for name in names})
+
     @classmethod
     def of(cls, neighbors: Neighbors) -> "CopyingResult":
         """Count copies, and test whether samples are nearer to training items than chance explains."""
@@ -165,6 +181,8 @@ class Copying(Metric):
     Attributes:
         max_items: training items that are compared; of more, evenly spaced ones.
         before_chunk: called before each part of the comparison; an exception from it ends it.
+        found: the result of ``compute``; ``None``: there is none yet.
+        canaries, canaries_p: number of canaries, and their p-value.
     """
 
     compares_with_training = True
@@ -174,6 +192,9 @@ class Copying(Metric):
 
     def __init__(self) -> None:
         self.before_chunk: Callable[[], object] = lambda: None
+        self.found: CopyingResult | None = None
+        self.canaries = 0
+        self.canaries_p: float | None = None
 
     def unsupported_reason(self, model: Model) -> str:
         if not model.method.can_sample:
@@ -191,7 +212,7 @@ class Copying(Metric):
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``copying``, ``copying_nearer_train`` and ``copying_p``; with canaries also ``canaries_p``."""
-        found = self.measure(context)
+        found = self.found = self.measure(context)
         error = math.sqrt(found.copies * (1 - found.copies) / found.samples)
         items = f"{found.train_items:,} training and {found.held_out_items:,} held-out items"
         kinds = "share of samples nearest to a training item, not a held-out one; real: if labels are exchanged"
@@ -211,7 +232,17 @@ class Copying(Metric):
             count = context.source.num_canaries
             note = f"p of {count:,} planted canaries losing as much as {count:,} that were left out (exact test)"
             results["canaries_p"] = Result(p, note if p is not None else "this method has no loss of single items")
+            self.canaries, self.canaries_p = count, p
         return results
+
+    def lines(self, context: EvalContext) -> list[str]:
+        return [f"copying: {self.found.summary}{'; the model copies' * bool(self.found.alarm)}"] if self.found else []
+
+    def record_entries(self, context: EvalContext) -> dict[str, Any]:
+        if self.found is None:
+            return {}
+        record = CopyingRecord(canaries=self.canaries, canaries_p=self.canaries_p, step=context.model.step)
+        return {"copying": asdict(self.found.fill(record))}
 
 
 class ItemFeatures(ABC):

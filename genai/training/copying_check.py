@@ -13,7 +13,7 @@ from genai.data.canaries import WithCanaries
 from genai.inference.model import Model
 from genai.metrics.base import EvalContext, metric_class
 from genai.metrics.canaries import canary_p
-from genai.metrics.copying import ALARM_P, Copying, CopyingResult
+from genai.metrics.copying import ALARM_P, Copying
 from genai.runs.record import CopyingRecord
 from genai.runs.run import Run
 from genai.training.module import TrainingModule
@@ -23,6 +23,8 @@ MAX_FRACTION = 0.05
 """Largest part of the training's time that the check takes."""
 MAX_SECONDS = 120.0
 """Longest check: other processes wait for the first one."""
+MIN_SECONDS, LONG_SECONDS = 10.0, 60.0
+"""What the check may always take after a training of so many seconds."""
 MIN_SAMPLES, MAX_SAMPLES = 24, 64
 SAMPLING_FRACTION = 0.75
 """Part of the check that sampling may take."""
@@ -66,7 +68,8 @@ class CopyingCheck:
             seconds: of the training.
             preview_seconds: of the fastest preview; ``None``: there was none.
         """
-        end = time.monotonic() + min(MAX_FRACTION * seconds, MAX_SECONDS)
+        least = MIN_SECONDS if seconds >= LONG_SECONDS else 0.0
+        end = time.monotonic() + min(max(MAX_FRACTION * seconds, least), MAX_SECONDS)
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             record = self._measure(replace(self._canary_record(end), step=step), end, preview_seconds)
         self.run.write_record(copying=asdict(record))
@@ -110,28 +113,16 @@ class CopyingCheck:
             self.metric.before_chunk = partial(_check_time, end)
             context = EvalContext(self.model, setup.source, n=count, seed=setup.settings.seed, place=Place())
             copies = self.metric.measure(context)
-            note = _describe(copies)
+            note = copies.summary
         except OutOfTime:
-            note = f"not checked, as it takes more than {MAX_FRACTION:.0%} of the training"
+            note = "not checked, as it takes too long for so short a training"
         except Exception as error:  # the run itself is finished and saved, and other processes wait
             note = f"not checked: {_reason(error)}"
         note = "; ".join(filter(None, [note, record.note]))
         if _finds_canaries(record):
             found = f"the model remembers its canaries (p = {record.canaries_p:.2g})"
             note = found if copies and copies.alarm is False else f"{note}; {found}"
-        if copies is None:
-            return replace(record, note=note)
-        return replace(
-            record,
-            alarm=copies.alarm,
-            copies=copies.copies,
-            nearer_train=copies.nearer_train,
-            p=copies.p,
-            samples=copies.samples,
-            train_items=copies.train_items,
-            held_out_items=copies.held_out_items,
-            note=note,
-        )
+        return replace(copies.fill(record) if copies else record, note=note)
 
 
 def _num_samples(end: float, preview_seconds: float | None, num_previews: int) -> int:
@@ -154,16 +145,6 @@ def _reason(error: Exception) -> str:
     """Return the message of an error on one line, with its type if it is nobody's mistake."""
     name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
     return short_text(f"{name}{error}").rstrip(".: ")
-
-
-def _describe(found: CopyingResult) -> str:
-    """Describe a result on one line."""
-    copies = f"{round(found.copies * found.samples):,} of {found.samples:,} samples are copies of training items"
-    if found.alarm is False:
-        return f"{found.samples:,} samples were compared"
-    if found.alarm is None:
-        return f"{copies}, which held-out items are too few to test ({found.held_out_items:,})"
-    return f"{copies} (p = {found.p:.2g})"
 
 
 def _finds_canaries(record: CopyingRecord) -> bool:

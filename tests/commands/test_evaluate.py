@@ -120,12 +120,12 @@ def test_groups_of_the_world(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     words = ["modality=image", "metrics=[val_loss,toy_image]", "n=12", "steps=2", "out=groups.json"]
     groups = genai.measure(*words, audit_group="size")["groups"]
     assert groups == json.loads((here / "groups.json").read_text())["groups"]
-    assert groups.keys() == {"column", "groups", "worst_to_best", "note"} and groups["column"] == "size"
+    assert groups.keys() == {"column", "groups", "worst_to_best", "notes"} and groups["column"] == "size"
     assert [group["name"] for group in groups["groups"]] == ["large", "small"]
     assert 30 < sum(group["train_items"] for group in groups["groups"]) <= 40
     assert all(0 <= group["scores"]["obedience"]["value"] <= 1 for group in groups["groups"])
     assert all(group.keys() == {"name", "train_items", "held_out_items", "scores"} for group in groups["groups"])
-    assert "loss: too few to say of large, small (fewer than 10)." in groups["note"]  # four are held out
+    assert "loss: too few to say of large, small (fewer than 10)." in " ".join(groups["notes"])  # four are held out
     table = capsys.readouterr().out
     assert "groups by size, 95 % intervals, 12 samples of each" in table
     by_word = genai.measure(*words, audit_group=["red", "blue"])["groups"]
