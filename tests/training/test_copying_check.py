@@ -159,6 +159,7 @@ def test_a_resumed_run_with_canaries_equals_one_that_never_stopped(small: list[s
         genai.fit(f"resume={stopped.folder}", "data.canaries=0", "steps=9")
 
 
+@pytest.mark.slow
 def test_runs_without_a_meaning_are_not_checked(
     trained: Callable[[str], Path], small: list[str], tmp_path: Path, capfd: Any
 ) -> None:
