@@ -174,7 +174,7 @@ class Diffusion(Method):
     @torch.inference_mode()
     def steps(self, request: Request, options: DiffusionOptions) -> Generator[Chunk | NetworkCall, Any, None]:
         """Yield what ``stream`` does, and the network calls of the denoiser."""
-        noise = initial_noise(request, request.size).to(self.device)
+        noise = initial_noise(request, self.scaling.scaled_shape(request.size)).to(self.device)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         denoise = self._guided_denoiser(interpolated_prompts(request), options)
         loop = self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request))
@@ -245,7 +245,7 @@ class Diffusion(Method):
         def output(step: SamplerStep) -> tuple[float, Tensor]:
             time, x_t, predicted = step
             if data is not None and mask is not None:  # in place, because the sampler continues from x_t
-                x_t.copy_(torch.where(mask, (1 - time) * data + time * noise, x_t))
+                x_t.copy_(self.scaling.blend(x_t, (1 - time) * data + time * noise, mask))
             return next(numbers) / (len(times) - 1), stored(predicted if time else x_t)
 
         yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)

@@ -18,6 +18,7 @@ from genai.networks.layers import FourierFeatures, attention, choose_num_heads, 
 from genai.networks.temporal import FrameTimeEmbedding, TemporalAttention, TemporalPyramid, frames_in_windows
 
 Count = Annotated[int, Ge(1), Le(16_384)]
+MIN_WIDTH = 32
 
 
 class UNet(nn.Module):
@@ -31,7 +32,7 @@ class UNet(nn.Module):
         shape: (channels, height, width) of an image or a frame.
         frames: number of frames of a clip; 1: images only.
         context: width of the pooled prompt embedding; 0: unconditional.
-        width: channels of the first level.
+        width: channels of the first level; ``None``: three times those of ``shape``, and at least 32.
         multipliers: multiples of ``width``, one per level; each further level halves the resolution.
         blocks: residual blocks per level, on the way down and on the way up; each of the latter gets a skip connection.
         patch: pixels per side that are folded into channels at the input (pixel unshuffle).
@@ -47,7 +48,7 @@ class UNet(nn.Module):
         shape: Sequence[int],
         frames: Count = 1,
         context: Annotated[int, Ge(0), Le(65_536)] = 0,
-        width: Count = 32,
+        width: Count | None = None,
         multipliers: Sequence[Count] = (1, 2),
         blocks: Count = 1,
         patch: Count = 2,
@@ -56,6 +57,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = shape
+        width = width or max(MIN_WIDTH, 3 * channels)
         stride = patch * 2 ** (len(multipliers) - 1)
         if any(side % stride for side in sides):
             nearest = " x ".join(str(max(1, round(side / stride)) * stride) for side in sides)
