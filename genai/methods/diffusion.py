@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
-from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
+from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims, fast_bfloat16
@@ -82,7 +82,10 @@ class Denoiser(nn.Module):
             prompts: one per row.
             conditioning: further inputs of the network.
         """
-        return self.network(x, time, pool_prompts(self.prompt, prompts), *conditioning).float()
+        embedding = embed_prompts(self.prompt, prompts)
+        pooled = None if embedding is None else embedding.pooled
+        words = {"words": embedding} if getattr(self.network, "word_width", 0) else {}
+        return self.network(x, time, pooled, *conditioning, **words).float()
 
 
 class Diffusion(Method):
