@@ -16,7 +16,7 @@ from genai.core.terminal import one_line
 if TYPE_CHECKING:
     from genai.inference.model import Model
 
-CARD_FILE = "model_card.md"
+MODEL_CARD = "model_card.md"
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def card(config: CommandConfig) -> Path:
     from genai.inference.model import load
 
     settings = parse_settings(CardSettings, config)
+    if settings.out and settings.out.lower().endswith(".json"):
+        raise UserError(f"out={settings.out}: the card is Markdown, so name {MODEL_CARD}; json=true adds a file .json.")
     model = load(
         settings.ckpt,
         weights=settings.weights,
@@ -39,7 +41,7 @@ def card(config: CommandConfig) -> Path:
     )
     if settings.license:
         model.record["license"] = settings.license
-    file = output_file(settings.out, CARD_FILE) if settings.out else _own_file(model)
+    file = output_file(settings.out, MODEL_CARD) if settings.out else _own_file(model)
     contents = {file: model_card(model)}
     if settings.json:
         contents[file.with_suffix(".json")] = json.dumps(public_record(model), indent=2, ensure_ascii=False) + "\n"
@@ -55,8 +57,8 @@ def card(config: CommandConfig) -> Path:
 def _own_file(model: "Model") -> Path:
     """Return the file in the run folder. Raises ``UserError`` if there is no run folder."""
     if model.run is None:
-        raise UserError(f"{model.file} is not in a run folder: name a file for the card, out={CARD_FILE}.")
-    return model.run.folder / CARD_FILE
+        raise UserError(f"{model.file} is not in a run folder: name a file for the card, out={MODEL_CARD}.")
+    return model.run.folder / MODEL_CARD
 
 
 if __name__ == "__main__":

@@ -162,3 +162,9 @@ def batch_ranges(count: int, size: int) -> Iterator[range]:
     """Split ``range(count)`` into ranges of at most ``size``."""
     for start in range(0, count, size):
         yield range(start, min(start + size, count))
+
+
+def spaced_indices(count: int, limit: int) -> list[int]:
+    """Return all of ``range(count)``, or ``limit`` of them at even distances."""
+    selected = min(count, limit)
+    return [position * count // selected for position in range(selected)]

@@ -85,8 +85,9 @@ def prepare(
         pending = [number for number, partition in enumerate(partitions) if writer.record(partition) is None]
         if pending:
             _prepare_partitions(writer, partitions, pending, min(processes, len(pending)))
+        before = writer.index_folders()
         index = writer.write_index(partitions)
-        writer.remove_unused(partitions)
+        writer.remove_unused(partitions, before)  # a training may be reading those of the index before
         return index
 
 

@@ -44,7 +44,7 @@ HEADER_KEYS = ("version", "format", "step", "model", "modality", "interface")
 RECORD_KEYS = (
     "modality", "model", "method", "data", "data_card", "prompts", "known_prompts", "parameters", "best", "steps",
     "seconds", "seed", "device", "devices", "threads", "precision", "versions", "hardware", "energy", "license", "base",
-    "scores", "evaluation", "groups", "copying", "adapters",
+    "scores", "evaluation", "groups", "copying", "adapters", "sampling_energy",
 )  # fmt: skip
 """Entries of a run's record that a package has: none tells of the machine or the person."""
 MAX_HEADER_BYTES, MAX_TENSORS = 8 * MIB, 20_000

@@ -20,7 +20,7 @@ from genai.report.markdown import markdown_text
 from genai.runs.evaluation import read_groups
 from genai.runs.record import PromptsRecord, RunRecord
 
-__all__ = ["markdown_text", "model_card", "model_license", "public_record"]
+__all__ = ["model_card", "model_license", "public_record"]
 
 TASKS = {
     "Document": ("text-generation", "text-generation"),
@@ -127,13 +127,15 @@ def _summary_lines(model: Model, record: RunRecord) -> Iterator[str]:
     license_name, data = model_license(record), record.data
     source = f"{data.train:,} items: {markdown_text(data.name)}" if data.name else "data that are not recorded"
     base = f" It began from {markdown_text(record.base.name)}." if record.base else ""
-    seconds = f" ({record.seconds:,.0f} s)" if record.seconds else ""
+    seconds = f" (its whole run: {record.seconds:,.0f} s)" if record.seconds else ""
     steps = f"It was trained for {model.step:,} steps{seconds} on {source}." if model.step else f"Its data: {source}."
     yield f"It makes {product}: {markdown_text(model.modality.description)}. {steps}{base}"
     yield ""
     yield f"**License:** {markdown_text(license_name)}" if license_name else f"**License:** not stated; {LICENSE_HINT}."
     if record.copying and record.copying.alarm:
         yield from ("", "**Warning:** it copies its training data, see below.")
+    elif record.copying and record.copying.has_possible_copies:
+        yield from ("", "**Warning:** copies of its training data were found, which could not be tested, see below.")
 
 
 # ------------------------------------------------------------------------------------------------------------- usage

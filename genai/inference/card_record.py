@@ -1,6 +1,5 @@
 """What a model's record tells to everybody: nothing of the machine, of a path or of the person."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,11 +8,13 @@ from typing import Any
 from genai.core.errors import UserError, short_text
 from genai.core.old_names import FIGURES
 from genai.core.plain_data import parse_json
+from genai.core.terminal import terminal_text
 from genai.inference.data_summary import read_data_summary
 from genai.inference.model import Model
-from genai.report.paths import public_text
+from genai.report.paths import public_text, without_folders
 from genai.runs.evaluation import read_fitting, read_groups
 from genai.runs.record import AdapterRecord, RunRecord, ScoreRecord, parse_record, read_mapping
+from genai.trust.personal_data import PersonalDataReport
 
 MAX_SCORES = 40
 RECORD_FIELDS = (
@@ -21,10 +22,10 @@ RECORD_FIELDS = (
     "seed", "versions",
 )  # fmt: skip
 """Fields of a record that are told as they are."""
+PARTS = ("known_prompts", "best", "energy", "sampling_energy", "copying")
+"""Fields that are dataclasses, told as plain values."""
 PROMPTS = ("prompts", "known_prompts")
-"""Values that are told as the data have them."""
-FOLDERS = re.compile(r"(?<![\w:/.~])(?:/[^\s/]+)+/(?=[^\s/])")
-"""Folders of an absolute path before its last part; an address has a colon before them."""
+"""Values that are told as the data have them, but for personal data, of which the kind is told."""
 DATA_FIELDS = ("name", "license", "train", "val", "hash", "hash_val")
 
 
@@ -43,7 +44,7 @@ def public_record(model: Model) -> dict[str, Any]:
     words = [str(word) for word in record.overrides]
     values = {
         **{name: getattr(record, name) for name in RECORD_FIELDS},
-        **{name: _plain(getattr(record, name)) for name in ("known_prompts", "best", "energy", "copying")},
+        **{name: _plain(getattr(record, name)) for name in PARTS},
         "data": _public_data(record, words),
         "data_card": _plain(read_data_summary(record, model.run)),
         "hardware": _public_hardware(record),
@@ -56,7 +57,10 @@ def public_record(model: Model) -> dict[str, Any]:
         "adapters": [asdict(adapter) for adapter in _adapters(model, record)],
     }
     known = {name: value for name, value in values.items() if value not in (None, "", [], {})}
-    return {name: value if name in PROMPTS else _without_paths(value, words) for name, value in known.items()}
+    return {
+        name: _without_personal_data(value) if name in PROMPTS else _without_paths(value, words)
+        for name, value in known.items()
+    }
 
 
 def _counts(report: Mapping[str, Any]) -> dict[str, int]:
@@ -69,12 +73,21 @@ def _plain(part: Any) -> dict[str, Any] | None:
 
 
 def _without_paths(value: Any, words: list[str]) -> Any:
-    """Return a plain value whose texts name no folder of this machine."""
+    """Return a plain value whose texts name no folder of this machine, and have no control characters."""
     if isinstance(value, str):
-        return FOLDERS.sub("", public_text(value, words))
+        return without_folders(public_text(terminal_text(value), words))
     if isinstance(value, Mapping):
-        return {name: _without_paths(part, words) for name, part in value.items()}
+        return {_without_paths(name, words): _without_paths(part, words) for name, part in value.items()}
     return [_without_paths(part, words) for part in value] if isinstance(value, list) else value
+
+
+def _without_personal_data(value: Any) -> Any:
+    """Return a plain value with the kinds of personal data in their place."""
+    if isinstance(value, str):
+        return PersonalDataReport().mask(value)
+    if isinstance(value, Mapping):
+        return {name: _without_personal_data(part) for name, part in value.items()}
+    return [_without_personal_data(part) for part in value] if isinstance(value, list) else value
 
 
 def _public_data(record: RunRecord, words: list[str]) -> dict[str, Any] | None:
@@ -110,10 +123,17 @@ def _full_record(model: Model) -> RunRecord:
     run = model.run
     values = dict(model.record)
     if model.adapters:
-        values |= {"best": None, "scores": [], "evaluation": None, "groups": None, "copying": None}
+        names = ("best", "evaluation", "groups", "copying", "sampling_energy")
+        values |= {"scores": [], **dict.fromkeys(names)}
     elif run:
         values |= _read_results(model)
-    return parse_record(values, run.record_file if run else model.file or "")
+    record = parse_record(values, run.record_file if run else model.file or "")
+    copying, energy = record.copying, record.sampling_energy
+    if run and copying and (copying.step, model.weights) != (model.step, "ema"):
+        record = replace(record, copying=None)
+    if run and energy and (energy.checkpoint_sha256, model.weights) != (model.digest, "ema"):
+        record = replace(record, sampling_energy=None)
+    return record
 
 
 def _read_results(model: Model) -> dict[str, Any]:

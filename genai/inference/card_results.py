@@ -4,23 +4,23 @@ from collections.abc import Iterator, Sequence
 
 from genai.inference.card_training import FILES
 from genai.report.markdown import format_interval, format_number, markdown_table, markdown_text
-from genai.runs.evaluation import GroupScoreRecord, GroupsRecord
+from genai.runs.evaluation import GROUP_SCORES, GroupScoreRecord, GroupsRecord
 from genai.runs.record import CopyingRecord, RunRecord, ScoreRecord
 
+ALARMS = {
+    True: "**There is evidence that it copies training data.**",
+    False: "No evidence of copies was found. That does not prove that there are none.",
+    None: "It could not be tested whether it copies training data.",
+}
+POSSIBLE_COPIES = (
+    "**Copies of training data were found.** It could not be tested whether there are more of them than by chance."
+)
 BASELINES = {"_shuffled": "with shuffled prompts"}
 """What a score measures whose name is that of another one and this, as a baseline of the other."""
 COPYING_SCORES = ("copying", "canaries")
 """Scores whose names begin so stand in the section on copies."""
 DISTANCES = ("nearest_train", "longest_copy")
 """Scores that compare samples with training data, and test nothing."""
-GROUP_SCORES = {
-    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
-    "obedience": "share of samples that are as their prompts of the group say",
-    "obedience_of_real": "the same of held-out items, which shows how well the judge knows the group",
-    "coverage": "share of held-out items that have a sample near them",
-    "balance": "share of the group in samples without a prompt, to its share in training; 1: alike",
-}
-"""What scores of groups measure."""
 TABLE_SCORES = 3
 """Scores in a table of groups, so that it fits on a page."""
 MEASURE = f"`python -m genai.evaluate ckpt={FILES}`"
@@ -120,16 +120,12 @@ def copying_lines(copying: CopyingRecord | None, all_scores: Sequence[ScoreRecor
     scores = [score for score in all_scores if score.name.startswith(COPYING_SCORES)]
     if copying is None and not scores:
         distances = [markdown_text(score.name) for score in all_scores if score.name in DISTANCES]
-        yield f"Not measured. {MEASURE[:-1]} metrics=[copying]` measures it."
+        yield f"Not measured for these weights. {MEASURE[:-1]} metrics=[copying]` measures it."
         if distances:
             yield f"Scores above tell how near samples are to training data: {', '.join(distances)}."
         return
     if copying is not None:
-        yield {
-            True: "**There is evidence that it copies training data.**",
-            False: "No evidence of copies was found. That does not prove that there are none.",
-            None: "It could not be tested whether it copies training data.",
-        }[copying.alarm]
+        yield POSSIBLE_COPIES if copying.has_possible_copies else ALARMS[copying.alarm]
         values = {
             "samples": _count(copying.samples),
             "copies among them": _share(copying.copies),

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from genai.core.energy import Energy
 from genai.inference.card_record import model_license
 from genai.inference.model import Model
 from genai.report.markdown import markdown_table, markdown_text
-from genai.runs.record import AdapterRecord, RunRecord
+from genai.runs.record import AdapterRecord, RunRecord, SamplingEnergyRecord
 
 FILES = "path/to/this/folder"
 """Place of the model in commands of a card."""
@@ -24,15 +25,12 @@ def training_lines(model: Model, record: RunRecord) -> Iterator[str]:
     )
     versions = ", ".join(f"{name} {record.versions[name]}" for name in VERSIONS if name in record.versions)
     rows = {
-        "steps": f"{model.step:,}" if model.step else UNKNOWN,
-        "time": f"{record.seconds:,.0f} s" if record.seconds else UNKNOWN,
+        "step of this checkpoint": f"{model.step:,}" if model.step else UNKNOWN,
+        "time of the whole run": f"{record.seconds:,.0f} s" if record.seconds else UNKNOWN,
         "hardware": ", ".join(filter(None, (record.device or "", names, count, threads))) or UNKNOWN,
         "precision": record.precision or UNKNOWN,
-        "energy": f"{energy} = {energy.co2e_kg * 1000:.3g} g of CO2e at {energy.kg_per_kwh:g} kg/kWh; without data "
-        "preparation"
-        if energy
-        else UNKNOWN,
-        "energy of 1,000 samples": "not recorded; `python -m genai.sample n=100` prints it",
+        "energy": f"{_describe_energy(energy)}; without data preparation" if energy else UNKNOWN,
+        "energy of 1,000 samples": _sampling_energy(record.sampling_energy),
         "seed": UNKNOWN if record.seed is None else str(record.seed),
         "versions": versions or UNKNOWN,
         "weights": WEIGHTS.get(model.weights, model.weights),
@@ -41,6 +39,17 @@ def training_lines(model: Model, record: RunRecord) -> Iterator[str]:
     is_code = lambda value: "`" in value  # noqa: E731
     cells = ((name, value if is_code(value) else markdown_text(value)) for name, value in rows.items())
     yield from markdown_table(("", ""), cells)
+
+
+def _sampling_energy(record: SamplingEnergyRecord | None) -> str:
+    if record is None:
+        return "not recorded; `python -m genai.evaluate` on the run records it"
+    energy = Energy(record.kwh_per_1000_samples, record.how, record.co2e_kg, record.kg_per_kwh)
+    return f"{_describe_energy(energy)}; measured with {record.samples:,} samples"
+
+
+def _describe_energy(energy: Energy) -> str:
+    return f"{energy} = {energy.co2e_kg * 1000:.3g} g of CO2e at {energy.kg_per_kwh:g} kg/kWh"
 
 
 def license_lines(record: RunRecord, hint: str) -> Iterator[str]:

@@ -1,20 +1,21 @@
 """What the card of a model tells of its data: a summary of the data card, without paths and quotes of people."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, TypeVar
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
+from genai.core.personal_record import DONE
 from genai.core.plain_data import parse_json
 from genai.core.terminal import terminal_text
 from genai.report.markdown import format_number, markdown_table, markdown_text
-from genai.runs.evaluation import read_fitting
+from genai.runs.evaluation import Count, read_fitting
 from genai.runs.record import RunRecord, read_mapping
 from genai.runs.run import Run
 
-CARD_FILE = "data_card.json"
+DATA_CARD = "data_card.json"
 UNKNOWN = "not recorded"
 OPT_OUTS = ("robots.txt", "ai.txt", "noai.txt", "opt-out.txt", "optout.txt", "tdmrep.json")
 """Notices that reserve rights against text and data mining; other ones are named, not quoted."""
@@ -22,9 +23,10 @@ MAX_LINES, MAX_CHARACTERS = 12, 600
 """Of an opt-out that are quoted."""
 MIN_SCRIPT = 0.001
 """Fraction of the letters from which a writing system is named."""
-ACTIONS = {"report": "left in the data", "mask": "masked", "drop": "left out with their items"}
-"""What ``data.personal=`` does about personal data."""
-Count = Annotated[int, Ge(0)]
+MAX_NAMES = 20
+"""Writing systems, kinds of personal data and files that are named."""
+Fraction = Annotated[float, Ge(0), Le(1)]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class DataSummary:
     languages: str = UNKNOWN
     exact_duplicates: Count | str = UNKNOWN
     near_duplicates: Count | str = UNKNOWN
-    scripts: dict[str, float] = field(default_factory=dict)
+    scripts: dict[str, Fraction] = field(default_factory=dict)
     personal_data: dict[str, Count] = field(default_factory=dict)
     personal_action: str = ""
     num_texts: Count = 0
@@ -61,9 +63,9 @@ class DataSummary:
 def read_data_summary(record: RunRecord, run: Run | None) -> DataSummary | None:
     """Return the summary of a run's data card, or the one that an exported model has; ``None``: there is none."""
     if run is None or record.data_card:
-        return read_fitting(DataSummary, record.data_card)
+        return _limit_names(read_fitting(DataSummary, record.data_card))
     try:
-        card = read_mapping(run.folder / CARD_FILE, "record", parse_json)
+        card = read_mapping(run.folder / DATA_CARD, "record", parse_json)
     except UserError:
         return None
     return _summarize(card) if card else None
@@ -71,11 +73,7 @@ def read_data_summary(record: RunRecord, run: Run | None) -> DataSummary | None:
 
 def _summarize(card: Mapping[str, Any]) -> DataSummary | None:
     sample, personal, skipped = (_mapping(card, name) for name in ("sample", "personal_data", "skipped"))
-    notices = [
-        (terminal_text(str(notice.get("name"))), str(notice.get("text")))
-        for notice in card.get("notices", [])
-        if isinstance(notice, Mapping)
-    ]
+    notices = _notices(card.get("notices"))
     values = {
         **card,
         "personal_data": personal.get("counts"),
@@ -86,15 +84,41 @@ def _summarize(card: Mapping[str, Any]) -> DataSummary | None:
         "notices": [name for name, _ in notices],
         "opt_outs": {name: _quote(text) for name, text in notices if name.lower() in OPT_OUTS},
     }
-    return read_fitting(DataSummary, values)
+    return _limit_names(read_fitting(DataSummary, values))
+
+
+def _notices(values: Any) -> list[tuple[str, str]]:
+    """Return names and texts of the files beside the data."""
+    notices = [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+    pairs = [(notice.get("name"), notice.get("text")) for notice in notices[:MAX_NAMES]]
+    return [(name, text) for name, text in pairs if isinstance(name, str) and isinstance(text, str)]
+
+
+def _limit_names(summary: DataSummary | None) -> DataSummary | None:
+    """Return a summary with at most ``MAX_NAMES`` names of each kind, which are short, on one line and not empty."""
+    if summary is None:
+        return None
+    return replace(
+        summary,
+        scripts=_with_short_names(summary.scripts),
+        personal_data=_with_short_names(summary.personal_data),
+        notices=list(_with_short_names(dict.fromkeys(summary.notices))),
+        opt_outs={name: _quote(text) for name, text in _with_short_names(summary.opt_outs).items()},
+    )
+
+
+def _with_short_names(values: Mapping[str, T]) -> dict[str, T]:
+    return {short_text(name): value for name, value in list(values.items())[:MAX_NAMES] if name}
 
 
 def _describe_action(record: Mapping[str, Any]) -> str:
     """Return what ``data.personal=`` found and did, as far as it is recorded."""
-    if record.get("mode") not in ACTIONS:
+    mode = record.get("mode")
+    if not isinstance(mode, str) or mode not in DONE:
         return ""
-    counts = ", ".join(f"{count} {kind}" for kind, count in _mapping(record, "counts").items())
-    return f"{counts}: {ACTIONS[record['mode']]}" if counts else "none found"
+    finds = _with_short_names(_mapping(record, "counts"))
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in finds.items() if type(count) is int)
+    return f"{counts}: {DONE[mode]}" if counts else "none found"
 
 
 def _mapping(card: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -130,6 +130,17 @@ class ShardedDataset:
         shards = range(min(PROMPT_SHARDS, len(self.shards)))
         return [prompt for number in shards for prompt in packed_prompts(self._shard(number))]
 
+    def item_prompts(self, indices: Sequence[int]) -> list[str]:
+        """Return the prompts of items of any shards; "" for items without. Their tensors are not read."""
+        numbers = np.searchsorted(self.ends, indices, side="right")
+        prompts = [""] * len(indices)
+        for number in np.unique(numbers).tolist():
+            if known := packed_prompts(self._shard(number)):
+                start = int(self.ends[number] - self.counts[number])
+                for row in np.flatnonzero(numbers == number).tolist():
+                    prompts[row] = known[indices[row] - start]
+        return prompts
+
     def order(self, seed: int) -> ShardOrder:
         """Return the order of the items in training."""
         return ShardOrder(self.counts, seed)

@@ -13,6 +13,14 @@ MAX_GROUPS, MAX_GROUP_SCORES = 50, 12
 """Groups, and scores of each, that are read."""
 MAX_NOTES, MAX_NOTE_LENGTH = 12, 2_000
 """Sentences, and characters of all, of a note that are read."""
+GROUP_SCORES = {
+    "loss": "mean loss of held-out items; lower is better. It also depends on what is in the items of a group",
+    "obedience": "share of samples that are as their prompts of the group say",
+    "obedience_of_real": "the same of held-out items: what it recognizes if nothing is wrong",
+    "coverage": "share of held-out items with a sample as near as their 5th neighbor",
+    "balance": "share of the group in samples without a prompt / share in training; 1: alike",
+}
+"""Meaning of the scores of groups that ``genai.metrics.audit`` computes."""
 Count = Annotated[int, Ge(0), Le(2**62)]
 T = TypeVar("T")
 
@@ -81,13 +89,13 @@ def read_groups(values: Any) -> GroupsRecord | None:
         _text(values, "column"),
         [_read_group(group) for group in groups[:MAX_GROUPS] if isinstance(group, Mapping)],
         _read_scores(values.get("worst_to_best")),
-        [short_text(note) for note in _notes(values.get("note", values.get("notes")))],
+        [short_text(note) for note in _notes(values.get("notes", values.get("note")))],
     )
 
 
 def _notes(value: Any) -> list[str]:
-    """Return the sentences of a note, at most ``MAX_NOTES``."""
-    if isinstance(value, list):  # of a record that was read before
+    """Return the notes, at most ``MAX_NOTES``: a list, or the sentences of one text."""
+    if isinstance(value, list):
         return [note for note in value[:MAX_NOTES] if isinstance(note, str)]
     text = value[:MAX_NOTE_LENGTH].strip() if isinstance(value, str) else ""
     return re.split(r"(?<=[.!?])\s+", text)[:MAX_NOTES] if text else []

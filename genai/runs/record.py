@@ -117,7 +117,7 @@ class CopyingRecord:
     """Whether a model reproduces its training items, see ``genai.metrics.copying``.
 
     Attributes:
-        alarm: whether it does; ``None``: it could not be checked.
+        alarm: whether it does; ``None``: it could not be tested, though there may be copies.
         copies: share of samples that are copies.
         nearer_train: share of samples that are nearest to a training item, not to a held-out one.
         p: that the samples are as near to held-out items.
@@ -125,6 +125,7 @@ class CopyingRecord:
         canaries: number of canaries.
         canaries_p: that planted canaries have the loss of those that were left out.
         note: for people.
+        step: of the averaged weights that were checked; ``None``: not known.
     """
 
     alarm: bool | None = None
@@ -137,6 +138,30 @@ class CopyingRecord:
     canaries: int = 0
     canaries_p: float | None = None
     note: str = ""
+    step: int | None = None
+
+    @property
+    def has_possible_copies(self) -> bool:
+        """Whether copies were found, and nothing tells whether held-out items would have as many."""
+        return self.alarm is None and self.copies is not None and self.copies > 0
+
+
+@dataclass(frozen=True)
+class SamplingEnergyRecord:
+    """Energy of a thousand samples, as ``genai.evaluate`` measured it; see ``genai.core.energy.Energy``.
+
+    Attributes:
+        kwh_per_1000_samples, co2e_kg: of a thousand samples.
+        samples: number of them that were made.
+        checkpoint_sha256: of the checkpoint, with averaged weights.
+    """
+
+    kwh_per_1000_samples: float
+    how: str = ""
+    co2e_kg: float = 0.0
+    kg_per_kwh: float = 0.0
+    samples: int = 0
+    checkpoint_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,6 +180,7 @@ class RunRecord:
         job: id of the job on a cluster, which finds the run when it is started again.
         base: the model that ``init_from=`` named.
         energy: of training, without the preparation of its data; of all starts.
+        sampling_energy: of the newest evaluation that wrote ``metrics.json``.
         copying: whether the model reproduces its training items; ``None``: the run does not look for it.
         warnings: what the run said about its losses, the newest last.
         license, scores, adapters: of an exported model.
@@ -189,6 +215,7 @@ class RunRecord:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     energy: Energy | None = None
+    sampling_energy: SamplingEnergyRecord | None = None
     job: str | None = None
     base: BaseRecord | None = None
     copying: CopyingRecord | None = None

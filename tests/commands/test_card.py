@@ -39,7 +39,12 @@ def test_an_exported_folder_stays_as_it_is(run: Path, inside: Callable[..., Any]
 
 
 def test_a_wrong_value_is_named(run: Path, inside: Callable[..., Any], tmp_path: Path) -> None:
-    for word, part in ((f"out={tmp_path}", "is a folder"), ("json=yes please", "json"), ("wights=raw", "weights")):
+    for word, part in (
+        (f"out={tmp_path}", "is a folder"),
+        ("out=card.json", "Markdown"),
+        ("json=yes please", "json"),
+        ("wights=raw", "weights"),
+    ):
         done = inside("card", f"ckpt={run}", word, cwd=tmp_path)
         assert done.returncode == 2 and part in done.stderr, word
     assert not (run / "model_card.md").exists()

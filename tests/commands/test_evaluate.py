@@ -72,6 +72,9 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     energy = report.pop("energy")
     assert energy["samples"] == 6 and energy["kwh_per_1000_samples"] == pytest.approx(energy["kwh"] / 6 * 1000)
     assert energy["kwh"] > 0 and energy["how"]
+    record = newest().record.sampling_energy
+    assert record and record.kwh_per_1000_samples == energy["kwh_per_1000_samples"] and record.samples == 6
+    assert (record.how, record.checkpoint_sha256) == (energy["how"], report["checkpoint_sha256"])
     assert report == json.loads((newest().folder / "metrics.json").read_text())
     assert (report["n"], report["seed"], report["step"], report["weights"]) == (6, 3, 4, "ema")
     assert report["options"]["length"] == 40 and report["options"]["temperature"] == 0.5
@@ -85,13 +88,13 @@ def test_text(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_some_figures_do_not_take_the_place_of_all(here: Path) -> None:
     genai.measure("n=3", "length=9")
     folder = newest().folder
-    before = (folder / "metrics.json").read_bytes()
+    before, energy = (folder / "metrics.json").read_bytes(), newest().record.sampling_energy
     for words in (["metrics=[val_loss]"], ["weights=raw"], ["data.path=other.txt"]):
         others = set(folder.glob("metrics-*.json"))
         genai.measure("n=3", "length=9", *words)
         assert (folder / "metrics.json").read_bytes() == before
         assert set(folder.glob("metrics-*.json")) >= others
-    assert list(folder.glob("metrics-*.json"))
+    assert list(folder.glob("metrics-*.json")) and newest().record.sampling_energy == energy is not None
 
 
 def test_the_world(here: Path) -> None:
@@ -111,6 +114,26 @@ def test_the_same_words_give_the_same_bytes(words: list[str], here: Path, comman
         assert done.returncode == 0, done.stderr
         contents.append(((here / "same.json").read_bytes(), done.stdout))
     assert contents[0] == contents[1]
+
+
+def test_groups_of_the_world(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["modality=image", "metrics=[val_loss,toy_image]", "n=12", "steps=2", "out=groups.json"]
+    groups = genai.measure(*words, audit_group="size")["groups"]
+    assert groups == json.loads((here / "groups.json").read_text())["groups"]
+    assert groups.keys() == {"column", "groups", "worst_to_best", "notes"} and groups["column"] == "size"
+    assert [group["name"] for group in groups["groups"]] == ["large", "small"]
+    assert 30 < sum(group["train_items"] for group in groups["groups"]) <= 40
+    assert all(0 <= group["scores"]["obedience"]["value"] <= 1 for group in groups["groups"])
+    assert all(group.keys() == {"name", "train_items", "held_out_items", "scores"} for group in groups["groups"])
+    assert "loss: too few to say of large, small (fewer than 10)." in " ".join(groups["notes"])  # four are held out
+    table = capsys.readouterr().out
+    assert "groups by size, 95 % intervals, 12 samples of each" in table
+    by_word = genai.measure(*words, audit_group=["red", "blue"])["groups"]
+    assert (by_word["column"], [group["name"] for group in by_word["groups"]]) == ("words of prompts", ["red", "blue"])
+    with pytest.raises(UserError, match="no such column"):
+        genai.measure(*words, audit_group="sizes")
+    with pytest.raises(UserError, match="add yes=true"):
+        genai.measure(*words, "n=6000", audit_group="size")
 
 
 def test_only_what_is_asked_for(here: Path) -> None:

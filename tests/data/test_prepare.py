@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,22 @@ def test_what_an_earlier_call_left_is_removed(tar_nodes: DataNodes, tmp_path: Pa
     (folder / INDEX).unlink()
     prepare(tar_nodes, folder)
     assert shards(folder) == before
+
+
+def test_shards_that_a_training_reads_stay_until_the_next_call(tars: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(tars, tmp_path / "tars")
+    tar_nodes = nodes("modality=image", "modality.size=8", "data=webdataset", f"data.path={copied}")
+    folder = tmp_path / "data"
+    prepare(tar_nodes, folder)
+    split = Prepared(str(folder)).train
+    before = {path.name for path in folder.glob("part-*")}
+    os.utime(next(copied.glob("*.tar")), ns=(0, 0))
+    prepare(tar_nodes, folder)
+    assert {path.name for path in folder.glob("part-*")} > before
+    _, modality = tar_nodes.build()
+    modality.pack_split(split, tmp_path).batch(list(range(len(split))), None)
+    prepare(tar_nodes, folder)
+    assert not before <= {path.name for path in folder.glob("part-*")}
 
 
 def test_a_damaged_shard_is_not_said_to_be_made_again(

@@ -13,6 +13,7 @@ import yaml
 from genai.inference.base import describe_base
 from genai.inference.card import model_card, public_record
 from genai.inference.model import Model, load
+from genai.runs.evaluation import GROUP_SCORES
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
 from tests.conftest import copy_run
@@ -54,7 +55,10 @@ def test_what_is_unknown_is_said(model: Model) -> None:
     card = model_card(model)
     assert "not measured" in card and "python -m genai.evaluate ckpt=" in card and "data.license=" in card
     facts = rows(card)
-    assert facts["this model"].startswith("not stated") and facts["seed"] == facts["time"] == "not recorded"
+    assert (
+        facts["this model"].startswith("not stated")
+        and facts["seed"] == facts["time of the whole run"] == "not recorded"
+    )
     assert not [line for line in card.split("\n") if re.search(r"\|\s+\|", line) and line != "| | |"]
     assert "None" not in card and "More Information Needed" not in card
 
@@ -62,10 +66,14 @@ def test_what_is_unknown_is_said(model: Model) -> None:
 def test_it_names_no_folder_of_this_machine(trained: Trained, tmp_path: Path) -> None:
     run = copy_run(trained("text"), tmp_path)
     model = load(run, device="cpu")
-    model.record["copying"] = {"alarm": None, "note": "cannot read /srv/own/data.csv, see https://a.b/c/d"}
+    model.record["copying"] = {
+        "step": model.step,
+        "alarm": None,
+        "note": "cannot read /srv/own/data.csv, see https://a.b/c/d",
+    }
     texts = model_card(model) + json.dumps(public_record(model))
     assert "cannot read data.csv, see https://a.b/c/d" in texts
-    for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"]):
+    for secret in (str(tmp_path), str(Path.home()), str(run), model.record["hardware"]["system"], "anna"):
         assert secret not in texts
     data_card = json.loads((run / "data_card.json").read_text())
     assert data_card["source"].startswith("/") and data_card["source"] not in texts
@@ -196,7 +204,7 @@ GROUPS = {
     "column": "speaker",
     "groups": [
         {"name": "anna", "train_items": 1200, "held_out_items": 30,
-         "scores": {"right": {"value": 0.5, "low": 0.25, "high": 0.75}}},
+         "scores": {"right": {"value": 0.5, "low": 0.25, "high": 0.75}, "coverage": {"value": 0.5}}},
         {"name": "ben", "train_items": 4, "held_out_items": None, "scores": {}},
     ],
     "worst_to_best": {"right": {"value": 0.5, "low": 0.1, "high": 1.5, "worst": "ben", "best": "anna"}},
@@ -212,10 +220,11 @@ def test_groups_and_copies_are_on_the_card_and_stay_through_export(
     model = load(run, device="cpu")
     report = {"checkpoint_sha256": model.digest, "weights": "ema", "metrics": {"a": {"value": 1.0}}, "groups": GROUPS}
     (run / "metrics.json").write_text(json.dumps(report))
-    Run(run).write_record(copying=COPYING)
+    Run(run).write_record(copying=COPYING | {"step": model.step})
     card = model_card(load(run, device="cpu"))
-    assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) |" in card
-    assert "| ben | 4 | not recorded | not measured |" in card
+    assert "| anna | 1,200 | 30 | 0.5 (0.25 to 0.75) | 0.5 |" in card
+    assert "| ben | 4 | not recorded | not measured | not measured |" in card
+    assert f"- coverage: {GROUP_SCORES['coverage']}." in card
     assert (
         "| right | 0.5 (0.1 to 1.5) | ben | anna |" in card
         and "- Note: Few items.\n- Note: loss: too few to say of ben." in card
@@ -231,10 +240,45 @@ def test_groups_and_copies_are_on_the_card_and_stay_through_export(
     assert text(model_card(exported)) == text(card)
 
 
+def test_copies_are_those_of_these_weights(trained: Trained, tmp_path: Path) -> None:
+    run = copy_run(trained("image"), tmp_path)
+    step = load(run, device="cpu").step
+    for recorded, weights, is_known in ((step, "ema", True), (step + 1, "ema", False), (step, "raw", False)):
+        Run(run).write_record(copying=COPYING | {"step": recorded})
+        model = load(run, device="cpu", weights=weights)
+        card = model_card(model)
+        assert ("**Warning:** it copies" in card) == ("copying" in public_record(model)) == is_known
+        assert ("Not measured for these weights." in card) == (not is_known)
+
+
 def test_a_run_without_alarm_is_not_proven_clean(model: Model) -> None:
     for alarm, words in ((False, "That does not prove"), (None, "could not be tested")):
-        model.record["copying"] = {"alarm": alarm, "copies": 0.0}
+        model.record["copying"] = {"step": model.step, "alarm": alarm, "copies": 0.0}
         assert words in model_card(model) and "Warning" not in model_card(model)
+
+
+def test_energy_of_samples_is_that_of_this_checkpoint(
+    trained: Trained, tmp_path: Path, inside: Callable[..., Any]
+) -> None:
+    run = copy_run(trained("image"), tmp_path)
+    digest = load(run, device="cpu").digest
+    energy = {"kwh_per_1000_samples": 0.002, "how": "rapl", "co2e_kg": 0.001, "kg_per_kwh": 0.5, "samples": 64}
+    Run(run).write_record(sampling_energy=energy | {"checkpoint_sha256": digest})
+    card = model_card(load(run, device="cpu"))
+    known = "2 Wh, rapl = 1 g of CO2e at 0.5 kg/kWh; measured with 64 samples"
+    assert rows(card)["energy of 1,000 samples"] == known
+    inside("export", f"ckpt={run}", f"out={tmp_path / 'given'}", "format=genai", cwd=tmp_path)
+    assert rows(model_card(load(tmp_path / "given", device="cpu")))["energy of 1,000 samples"] == known
+    assert "not recorded" in rows(model_card(load(run, device="cpu", weights="raw")))["energy of 1,000 samples"]
+    Run(run).write_record(sampling_energy=energy | {"checkpoint_sha256": "0"})
+    assert "not recorded" in rows(model_card(load(run, device="cpu")))["energy of 1,000 samples"]
+
+
+def test_copies_that_could_not_be_tested_are_a_warning(model: Model) -> None:
+    model.record["copying"] = {"step": model.step, "alarm": None, "copies": 0.5, "samples": 24}
+    card = model_card(model)
+    assert "**Warning:** copies of its training data were found" in card
+    assert "**Copies of training data were found.**" in card and "It could not be tested whether it copies" not in card
 
 
 def test_opt_outs_are_quoted_and_people_are_not(trained: Trained, tmp_path: Path) -> None:

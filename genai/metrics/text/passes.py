@@ -11,6 +11,7 @@ from genai.core.limits import num_cores
 from genai.core.progress import ProgressBar
 from genai.media.text import Document
 from genai.metrics.base import EvalContext, Metric, Result
+from genai.metrics.intervals import wilson_interval
 from genai.metrics.text.code_problems import OWN_PROBLEMS, Problem, read_problems
 from genai.sandbox.judge import KINDS, Job, judge_all
 from genai.sandbox.server import check_sandbox
@@ -109,14 +110,3 @@ def score_result(scores: Sequence[float], k: int, what: str, reference: float | 
     description = f"{subject} (95 %: {low:.3f} to {high:.3f}, Wilson over problems{what and f'; {what}'})"
     error = float(np.std(scores, ddof=1) / math.sqrt(count)) if count > 1 else None
     return Result(value, description, error, reference)
-
-
-def wilson_interval(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson interval of a share among ``count`` problems, of 95 % for ``z=1.96``.
-
-    A problem's score may be any number from 0 to 1. These vary less than answers yes and no of the same mean, so the
-    interval is not too narrow.
-    """
-    center = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, center - half), min(1.0, center + half)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from genai.media.sound import Sound
 from genai.metrics.audio import classifier
 from genai.metrics.audio import prompt_accuracy as module
-from genai.metrics.audio.prompt_accuracy import PromptAccuracy
+from genai.metrics.audio.prompt_accuracy import PromptAccuracy, SoundJudge
 from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, find_attributes
 from genai.metrics.base import EvalContext, Result
 from genai.metrics.frechet import frechet_result
@@ -78,6 +78,19 @@ def test_free_captions_have_no_attributes() -> None:
 def test_frechet_needs_enough_clips() -> None:
     features = torch.rand(40, 32)
     assert frechet_result(features, features, 0, "the classifier").value is None
+
+
+def test_recognized_sounds_are_named_by_training_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups by prompt are named as the prompts are written."""
+    prompts = ["Low, spoken by A", "high, spoken by b", "LOW, spoken by a", "Low, spoken by A"]
+    prompts += [f"{pitch}, spoken by {name}" for pitch in ("low", "high") for name in "ab"] * 10
+    prompts = [prompt.title() if prompt.startswith("high") else prompt for prompt in prompts]
+    attributes = find_attributes(prompts)
+    known = module.most_common_prompts(prompts, attributes)
+    judge = SoundJudge(None, None, attributes, known)  # type: ignore[arg-type]
+    monkeypatch.setattr(SoundJudge, "_predict", lambda self, samples: samples)
+    assert judge.caption([[0, 0], [1, 0]]) == ["High, Spoken By A", "low, spoken by a"]
+    assert SoundJudge(None, None, attributes, {}).caption([[0, 1]]) == ["high b"]  # type: ignore[arg-type]
 
 
 DIGITS = "zero one two three four five six seven eight nine".split()

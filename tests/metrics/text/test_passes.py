@@ -13,7 +13,7 @@ from genai.media.text import Document
 from genai.metrics.base import EvalContext
 from genai.metrics.text import passes
 from genai.metrics.text.code_problems import OWN_PROBLEMS, read_problems
-from genai.metrics.text.passes import PassRate, pass_at_k, run_programs, wilson_interval
+from genai.metrics.text.passes import PassRate, pass_at_k, run_programs
 from genai.modalities.text import Text
 from tests.stubs import StubModel
 
@@ -81,12 +81,6 @@ def test_pass_at_k_is_the_share_of_subsets() -> None:
         for k in range(1, 6):
             subsets = list(combinations(samples, k))
             assert pass_at_k(5, num_passed, k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
-
-
-def test_wilson_interval_has_the_values_of_the_literature() -> None:
-    assert wilson_interval(0.0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
-    assert wilson_interval(0.5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
-    assert wilson_interval(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-4)
 
 
 def test_problems_and_sandbox_are_checked_first(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
