@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from genai.core.data import Source
     from genai.inference.model import Model
     from genai.metrics.base import EvalContext, Metric, Result
+    from genai.metrics.groups import Grouping
     from genai.runs.run import Run
 
 
@@ -111,6 +112,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         place, lambda: parse_settings(EvaluateSettings, config, modality=options.get("modality"))
     )
     context, metrics, file, omitted = run_local_main_first(place, lambda: _prepare(config, settings, data, options))
+    grouping = run_local_main_first(place, lambda: _find_groups(context, settings))
     run = context.model.run
     with only_first_prints(place):
         report_checkpoints(context.model)
@@ -126,6 +128,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         report = _make_report(context, settings.weights, results)
         if "watermark_key" in report:
             print(f"with watermark=true, key {report['watermark_key']}", flush=True)
+        if grouping:
+            report["groups"] = _audit(context, metrics, grouping)
         if not file:
             print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
         elif place.is_first:
@@ -164,6 +168,26 @@ def _prepare(
     for metric in metrics.values():
         metric.check(context)
     return context, metrics, _output_path(settings.out, model.run, own_data and settings.is_default), omitted
+
+
+def _find_groups(context: "EvalContext", settings: EvaluateSettings) -> "Grouping | None":
+    """Return the groups that are compared, before anything is computed. Raises ``UserError``."""
+    from genai.metrics.groups import find_groups
+
+    if settings.group_names is None:
+        return None
+    grouping = find_groups(context, settings.group_names)
+    check_samples(settings.n * len(grouping.groups), f"n={settings.n:,} of {len(grouping.groups)} groups", settings.yes)
+    return grouping
+
+
+def _audit(context: "EvalContext", metrics: "Mapping[str, Metric]", grouping: "Grouping") -> dict[str, Any]:
+    """Compare the groups, print the table, and return the entries for the results. Raises ``UserError``."""
+    from genai.metrics.audit import audit_groups, format_audit
+
+    audit = audit_groups(context, metrics, grouping)
+    print(f"\n{format_audit(audit, context.n)}", flush=True)
+    return audit.entries()
 
 
 def _select_source(

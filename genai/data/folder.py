@@ -3,8 +3,8 @@
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -41,12 +41,14 @@ class Item:
         prompt: the text that describes it.
         is_val: whether it is validation data; ``None`` if the data set has no predefined split.
         part: the part of the file; ``None``: all of it.
+        columns: what is known of it besides, by the names of columns.
     """
 
     file: Path
     prompt: str
     is_val: bool | None = None
     part: Part | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 Entry = tuple[Item, FileInfo]
@@ -85,7 +87,7 @@ class Folder(SplitSource):
     ) -> None:
         self.license = license or self.license
         self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
-        self.skipped, self._personal_note = (), ""
+        self.skipped = ()
         self.num_skipped, self.num_unused_captions = 0, 0
         self.last_whole = LastLoaded(self.load_whole)
 
@@ -122,7 +124,8 @@ class Folder(SplitSource):
         unused = f", {count:,} caption{'s' * (count > 1)} not used" if count else ""
         hint = "" if any(prompts) else self._name_hint
         captions = f"{describe_prompts(prompts)}{hint}"
-        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {captions}{self.note}{self._personal_note}"
+        personal = f"; {self.personal_record}" if self.personal_record else ""
+        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {captions}{self.note}{personal}"
 
     @property
     def _name_hint(self) -> str:
@@ -186,16 +189,19 @@ class Folder(SplitSource):
         if self.caption == "auto":
             captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
         caption_of = captions.caption_of if self.caption == "auto" else lambda file, _: name_caption(file)
-        notes = [*errors, *captions.notes]
+        columns_of, notes = captions.columns_of, [*errors, *captions.notes]
         self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
         base_of = lambda file: next((folder for folder in folders if file.is_relative_to(folder)), root)  # noqa: E731
         self.layout_note = self._describe_layout(folders, [captions.origin_of(file, base_of(file)) for file in media])
         if not folders:
-            return root, [Item(file, caption_of(file, root)) for file in media], notes
+            return root, [Item(file, caption_of(file, root), columns=columns_of(file, root)) for file in media], notes
         train, val = folders
         folder_of = {file: folder for file in media for folder in folders if file.is_relative_to(folder)}
-        items = [Item(file, caption_of(file, folder), folder == val) for file, folder in folder_of.items()]
+        items = [
+            Item(file, caption_of(file, folder), folder == val, columns=columns_of(file, folder))
+            for file, folder in folder_of.items()
+        ]
         notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
         self.num_skipped = len(media) - len(folder_of)
         return root, items, notes
@@ -215,19 +221,21 @@ class Folder(SplitSource):
         """Training entries, validation entries, and a remark on the split."""
         self.num_skipped, self.num_unused_captions = 0, 0
         root, items, notes = self.items()
-        items, personal_notes = self._filter_captions(items)
+        items = self._filter_captions(items)
         infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
         self.num_skipped += len(items) - len(entries)
         file_notes = (line for item, info in entries for line in _file_notes(item.file, info))
+        personal_notes = self.personal_record.notes if self.personal_record else []
         self.file_notes = tuple(map(one_line, (*personal_notes, *file_notes)))
         self.num_copies = len(entries) - len({info.content_hash for _, info in entries})
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         train, val = self._divide(train), self._divide(val)
         if not train or not val:
-            errors = " ".join(["", *self.skipped[:3]])
+            dropped = [f"{self.personal_record}.".capitalize()] if self.personal == "drop" else []
+            errors = " ".join(["", *dropped, *self.skipped[:3]])
             advice = "" if is_predefined else f", or a single one of at least {self.enough}, which is cut in two"
             raise UserError(
                 f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out{advice}."
@@ -235,14 +243,14 @@ class Folder(SplitSource):
             )
         return train, val, note
 
-    def _filter_captions(self, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
-        """Return the files whose captions are used, as ``personal`` says, and notes on what was found."""
-        personal = PersonalFilter(self.personal)
+    def _filter_captions(self, items: Sequence[Item]) -> list[Item]:
+        """Return the files whose captions are used, as ``personal`` says."""
+        personal = PersonalFilter(self.personal, "caption")
         captions = [personal.apply(item.prompt) for item in items]
         used = [replace(item, prompt=text) for item, text in zip(items, captions, strict=True) if text is not None]
-        self._personal_note = personal.describe("caption")
+        self.personal_record = personal.record
         self.num_skipped += len(items) - len(used)
-        return used, list(personal.notes())
+        return used
 
     def _divide(self, entries: Sequence[Entry]) -> list[Entry]:
         """Replace files by their parts, unless they are parts already."""
@@ -288,6 +296,15 @@ class Folder(SplitSource):
         )
         copies = f" in {len(entries):,} copies" if len(entries) > 1 else ""
         return train, val, f"; one {self.item_name.removesuffix('s')}{copies}, {parts[2]}"
+
+    @cached_property
+    def column_names(self) -> Sequence[str]:
+        """Names of the columns of tables and of ``folder``, in alphabetical order."""
+        return sorted({name for entries in self._partition[:2] for item, _ in entries for name in item.columns})
+
+    def column_values(self, split: Split, name: str) -> list[str]:
+        train, val, _ = self._partition
+        return [item.columns.get(name, "") for item, _ in (val if split.name == "val" else train)]
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:

@@ -89,6 +89,9 @@ class Method(nn.Module, ABC):
     progress_metrics: Sequence[str] = ()
     """Names of the step's metrics that the progress of a run shows besides the losses."""
 
+    prompt_drop: float = 0.0
+    """Fraction of prompts that training drops: above 0, it learns to sample without a prompt."""
+
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 

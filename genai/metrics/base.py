@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from genai.core.batch import batch_ranges
 from genai.core.cache import cache_dir
 from genai.core.data import PackedDataset, Source
@@ -23,6 +25,7 @@ from genai.core.terminal import one_line
 from genai.inference.model import Model
 from genai.inference.reference import with_stored_reference
 from genai.inference.validation import validation_batch_size, validation_losses
+from genai.metrics.judge import Judge
 
 REGISTRY: dict[str, tuple[str, ...]] = {
     "val_loss": ("genai.metrics.loss.ValidationLoss",),
@@ -209,6 +212,14 @@ class Metric(ABC):
     def lines(self, context: EvalContext) -> list[str]:
         """Return lines that people read below the table, such as samples, after ``compute``."""
         return []
+
+    def judge(self, context: EvalContext) -> Judge | None:
+        """Return what tells of a single sample whether it is as prompted, for groups; ``None``: it cannot."""
+        return None
+
+    def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor] | None:
+        """Return (samples, d) and (real, d) features whose Euclidean distances compare media; ``None``: it has none."""
+        return None
 
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:
