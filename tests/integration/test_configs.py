@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import genai
 from genai.cli.compose import compose
@@ -48,6 +49,7 @@ EXPERIMENTS = {
     "world_64": "image",
     "fsdd": "audio",
     "fashion_mnist": "image",
+    "emoji": "image",
     "moving_mnist": "video",
     "asl": "video",
 }
@@ -69,6 +71,7 @@ DATA = {
     "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
     "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
     "experiment=grpo": ["data.items=20", "data.val_items=5", "init_from={text_run}"],
+    "experiment=emoji": ["data.path={emoji}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
         "data.path={arrays}",
@@ -85,7 +88,7 @@ DATA = {
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
 PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "tars", "tables", "prepared")
-PLACES += ("fashion", "arrays", "sounds", "yesno", "films")
+PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),
@@ -109,6 +112,19 @@ OPTIONS: dict[str, dict[str, float]] = {
 @pytest.fixture
 def text_run(trained: Callable[[str], Path]) -> Path:
     return trained("text")
+
+
+@pytest.fixture(scope="module")
+def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures with columns, as ``scripts/emoji.py`` writes them."""
+    folder, rows = tmp_path_factory.mktemp("emoji"), []
+    for number in range(8):
+        Image.new("RGB", (16, 16), (30 * number, 0, 250)).save(folder / f"{number}.png")
+        label, style = f"ball {number}", ("noto", "openmoji")[number % 2]
+        row = {"text": f"{label}, {style}", "label": label, "style": style, "keywords": ["ball", str(number)]}
+        rows.append(json.dumps({"file_name": f"{number}.png", **row}))
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
 
 
 def names(group: str) -> list[str]:
