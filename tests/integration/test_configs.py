@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 import genai
 from genai.cli.compose import compose
@@ -112,19 +111,6 @@ OPTIONS: dict[str, dict[str, float]] = {
 @pytest.fixture
 def text_run(trained: Callable[[str], Path]) -> Path:
     return trained("text")
-
-
-@pytest.fixture(scope="module")
-def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures with columns, as ``scripts/emoji.py`` writes them."""
-    folder, rows = tmp_path_factory.mktemp("emoji"), []
-    for number in range(8):
-        Image.new("RGB", (16, 16), (30 * number, 0, 250)).save(folder / f"{number}.png")
-        label, style = f"ball {number}", ("noto", "openmoji")[number % 2]
-        row = {"text": f"{label}, {style}", "label": label, "style": style, "keywords": ["ball", str(number)]}
-        rows.append(json.dumps({"file_name": f"{number}.png", **row}))
-    (folder / "metadata.jsonl").write_text("\n".join(rows))
-    return folder
 
 
 def names(group: str) -> list[str]:
