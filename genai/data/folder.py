@@ -196,20 +196,25 @@ class Folder(SplitSource):
         notes = [*errors, *captions.notes]
         self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
-        base_of = lambda file: next((folder for folder in folders if file.is_relative_to(folder)), root)  # noqa: E731
-        self.layout_note = self._describe_layout(folders, [captions.origin_of(file, base_of(file)) for file in media])
-
-        def make_item(file: Path, folder: Path, is_val: bool | None = None) -> Item:
-            columns, choices = captions.columns_of(file, folder), captions.choices_of(file)
-            return Item(file, caption_of(file, folder), is_val, columns=columns, captions=choices)
-
-        if not folders:
-            return root, [make_item(file, root) for file in media], notes
-        train, val = folders
-        folder_of = {file: folder for file in media for folder in folders if file.is_relative_to(folder)}
-        items = [make_item(file, folder, folder == val) for file, folder in folder_of.items()]
-        notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
-        self.num_skipped = len(media) - len(folder_of)
+        folder_of = {file: next((each for each in folders if file.is_relative_to(each)), root) for file in media}
+        is_val: dict[Path, bool | None] = {each: each == folders[1] for each in folders} or {root: None}
+        unused = [file for file in media if folder_of[file] not in is_val]
+        notes += [f"{file} is in neither {folders[0].name} nor {folders[1].name}." for file in unused]
+        self.num_skipped = len(unused)
+        items = [
+            Item(
+                file,
+                caption_of(file, folder),
+                is_val[folder],
+                columns=captions.columns_of(file, folder),
+                captions=captions.choices_of(file),
+            )
+            for file, folder in folder_of.items()
+            if folder in is_val
+        ]
+        items, self.exclude_note = exclude_items(items, self.exclude)
+        origins = [captions.origin_of(item.file, folder_of[item.file]) for item in items]
+        self.layout_note = self._describe_layout(folders, origins)
         return root, items, notes
 
     def _describe_layout(self, folders: Sequence[Path], origins: Sequence[str]) -> str:
@@ -228,7 +233,6 @@ class Folder(SplitSource):
         """Training entries, validation entries, and a remark on the split."""
         self.num_skipped, self.num_unused_captions = 0, 0
         root, items, notes = self.items()
-        items, self.exclude_note = exclude_items(items, self.exclude)
         items = self._filter_captions(items)
         infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
