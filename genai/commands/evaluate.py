@@ -214,6 +214,7 @@ def _load_source(
     from genai.cli.overrides import modality_words, recorded_overrides, with_absolute_paths
     from genai.core.data import IterableSource, Source
     from genai.core.instantiate import instantiate
+    from genai.data.canaries import add_canaries, split_node
     from genai.data.partition_writer import DataNodes
     from genai.data.prepare import prepare_source
     from genai.runs.record import parse_record
@@ -232,10 +233,12 @@ def _load_source(
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
     nodes = compose("train", overrides).nodes
+    node, canaries = split_node(nodes["data"])
     fixed = None if examples is None else {"examples": examples}
-    source: Source = instantiate(nodes["data"], Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    built: Source = instantiate(node, Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    source = add_canaries(built, canaries)
     if isinstance(source, IterableSource):
-        source = prepare_source(source, DataNodes(nodes["data"], nodes["modality"], plugins), model.modality.state())
+        source = prepare_source(source, DataNodes(node, nodes["modality"], plugins), model.modality.state())
     if not issubclass(source.media, model.modality.media):
         raise UserError(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "

@@ -148,6 +148,11 @@ class Method(nn.Module, ABC):
         is chosen, and named parts. By default the loss of the first network."""
         return self.loss(batch, next(iter(self.networks())))
 
+    def item_loss(self, batch: Batch) -> Tensor | None:
+        """Return a number that is lower for items that the method remembers, as the mean over the batch; ``None``: it
+        has none. By default ``validation_loss``."""
+        return self.validation_loss(batch)["loss"]
+
     def degrade(self, x: Tensor) -> Tensor | None:
         """Return ``x`` (batch, ...) with the degradation that the method learns to remove, or ``None``."""
         return None

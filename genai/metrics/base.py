@@ -17,7 +17,7 @@ from genai.core.data import PackedDataset, Source
 from genai.core.energy import Energy, EnergyMeter, energy_of
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
-from genai.core.place import find_place
+from genai.core.place import Place, find_place
 from genai.core.process_group import gather_shares, share_of
 from genai.core.progress import ProgressBar
 from genai.core.renamed import current_metrics, module_getattr
@@ -43,6 +43,12 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.image.nearest.NearestPicture",
         "genai.metrics.audio.nearest.NearestSound",
         "genai.metrics.video.nearest.NearestClip",
+    ),
+    "copying": (
+        "genai.metrics.text.copying.CopiedTexts",
+        "genai.metrics.image.copying.CopiedPictures",
+        "genai.metrics.audio.copying.CopiedSounds",
+        "genai.metrics.video.copying.CopiedClips",
     ),
     "classification_accuracy": ("genai.metrics.image.classification_accuracy.ClassificationAccuracy",),
     "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
@@ -96,6 +102,7 @@ class EvalContext:
         problems: file of programming problems; ``None``: those of genai.
         plugins: packages besides genai whose classes are allowed.
         notes: what ``note`` has printed.
+        place: of this process among those that share the samples.
         sampling_energy: what ``samples`` has used, in all processes.
     """
 
@@ -109,6 +116,7 @@ class EvalContext:
     problems: Path | None = None
     plugins: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
+    place: Place = field(default_factory=find_place)
     sampling_energy: Energy = field(default_factory=Energy)
     _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
@@ -167,7 +175,7 @@ class EvalContext:
         model, options = self.model.parts["ckpt"], {**defaults, **self.options}
         key = (*prompts, repr(defaults))
         if key not in self._sample_cache:
-            place, batches, meter = find_place(), list[list[Any]](), EnergyMeter(str(model.method.device))
+            place, batches, meter = self.place, list[list[Any]](), EnergyMeter(str(model.method.device))
             ranges = share_of(place, [*batch_ranges(len(prompts), self.batch)])
             with ProgressBar("samples", sum(map(len, ranges))) as bar:
                 for rows in ranges:
