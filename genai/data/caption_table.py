@@ -27,6 +27,8 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_LISTED_COLUMNS = 12
 MAX_COLUMN_CHARACTERS = 100
 """Values of other columns that are longer are no names of groups."""
+MAX_LIST_CHARACTERS = 1_000
+"""Lists of texts that are longer are not kept."""
 
 FindFile = Callable[[str], str | None]
 """Returns the key of the file that a name in a table stands for; ``None`` if there is none."""
@@ -79,7 +81,8 @@ class RowReader:
             return TableRow(line, problem=f"names {short_repr(files[0])}, which does not exist.")
         caption = whole_text(captions[0]) if captions else ""
         has_choice = len(captions) > 1 or not all(isinstance(text, str) for text in captions)
-        return TableRow(line, key, caption, columns=_other_columns(by_name), captions=captions if has_choice else ())
+        columns = {**_other_columns(by_name), **_list_columns(values)}
+        return TableRow(line, key, caption, columns=columns, captions=captions if has_choice else ())
 
     def _named_captions(self, by_name: Mapping[str, Any]) -> tuple[Caption, ...]:
         """Return the captions in the columns that are asked for; none if they are empty."""
@@ -224,6 +227,16 @@ def _read_json_lines(content: str, reader: RowReader) -> CaptionTable:
             columns.update(dict.fromkeys(values))
             rows.append(reader.read(line, values))
     return CaptionTable(rows, list(columns))
+
+
+def _list_columns(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return lists of texts, such as keywords, joined by commas."""
+    texts = {
+        normalize_column(name): " ".join(printable(", ".join(value)).split())
+        for name, value in values.items()
+        if isinstance(value, list) and all(isinstance(each, str) for each in value)
+    }
+    return {name: text for name, text in texts.items() if name and 0 < len(text) <= MAX_LIST_CHARACTERS}
 
 
 def _default_captions(by_name: Mapping[str, Any]) -> tuple[Caption, ...] | None:
