@@ -88,6 +88,7 @@ class EvaluateSettings(ModelSettings):
 
     metrics: Sequence[str] | None
     problems: str | None
+    references: str | None
 
     @property
     def is_default(self) -> bool:

@@ -147,6 +147,15 @@ class Source(ABC):
         indices = np.random.default_rng(seed).integers(len(split), size=count)
         return [split[int(index)].prompt for index in indices]
 
+    @property
+    def column_names(self) -> Sequence[str]:
+        """What the data say of each example besides its prompt, such as ``speaker``."""
+        return ()
+
+    def column_values(self, split: Split, name: str) -> Sequence[str]:
+        """Return a column for each example of ``split``; "" where it is unknown. Raises ``UserError`` for others."""
+        raise UserError(f"{type(self).__name__} has no columns.")
+
     def partitions(self) -> Sequence[Partition]:
         """Return the parts that are prepared one by one; by default ranges of the splits."""
         return [

@@ -37,12 +37,14 @@ class _ArrayItem:
         scale: factor that brings the values to 0..255.
         num_dims: number of dimensions without channels.
         prompt: the text that describes the item.
+        row: its index in the array.
     """
 
     values: NDArray[Any]
     scale: int
     num_dims: int
     prompt: str
+    row: int
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -92,6 +94,7 @@ class Arrays(SplitSource):
         self.path, self.val_fraction = path, val_fraction
         self.array, self.captions, self.val_array, self.val_captions = array, captions, val_array, val_captions
         self.skipped = ()
+        self._rows: dict[str, list[int]] = {}
         if val_captions and not val_array:
             raise UserError("data.val_captions= goes with data.val_array=.")
 
@@ -142,6 +145,16 @@ class Arrays(SplitSource):
             )
         return self._make_split("train", train), self._make_split("val", val)
 
+    @property
+    def column_names(self) -> Sequence[str]:
+        """Names of the other arrays, if one array has both splits: those of n strings or whole numbers are columns."""
+        used = {self.array or self.files.default_name, getattr(self, "starts", None), getattr(self, "lengths", None)}
+        return [] if self.val_array else sorted(set(self.files.names) - used)
+
+    def column_values(self, split: Split, name: str) -> list[str]:
+        values = self._read_prompts(name, "captions", sum(map(len, self._rows.values())))
+        return [values[row] for row in self._rows[split.name]]
+
     def _split_items(self, items: Sequence[_ArrayItem]) -> tuple[list[_ArrayItem], list[_ArrayItem]]:
         hashes = [item.content_hash for item in items]
         first: dict[str, int] = {}
@@ -152,6 +165,7 @@ class Arrays(SplitSource):
 
     def _make_split(self, name: str, items: list[_ArrayItem]) -> Split:
         prompts = [item.prompt for item in items]
+        self._rows[name] = [item.row for item in items]
         content = [(item.content_hash, item.prompt) for item in items]
         content_hash = cache_key(self.item_name, "array", self.load_options, content)
         load = lambda index: Example(self.to_media(items[index].pixels), prompts[index])  # noqa: E731
@@ -169,7 +183,10 @@ class Arrays(SplitSource):
                     f"({', '.join(self.layout)}), optionally with 1 or 3 channels, at least {MIN_SIDE} pixels a side."
                 )
         prompts = self._read_prompts(captions, captions_argument, len(parts))
-        items = [_ArrayItem(part, scale, num_dims, prompt) for part, prompt in zip(parts, prompts, strict=True)]
+        items = [
+            _ArrayItem(part, scale, num_dims, prompt, row)
+            for row, (part, prompt) in enumerate(zip(parts, prompts, strict=True))
+        ]
         for item in track_progress(items, f"checking {self.item_name}", len(items)):
             _ = item.content_hash
         return items

@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,10 @@ CAPTION_COLUMNS = ("text", "caption", "prompt", "description", "label")
 """Names of the columns with the file and the caption, in any case; the first that can be used is."""
 DELIMITERS = (",", ";", "\t", "|")
 MAX_LISTED_COLUMNS = 12
+MAX_COLUMN_CHARACTERS = 100
+"""Values of other columns that are longer are no names of groups."""
+MAX_LIST_CHARACTERS = 1_000
+"""Lists of texts that are longer are not kept."""
 
 FindFile = Callable[[str], str | None]
 """Returns the key of the file that a name in a table stands for; ``None`` if there is none."""
@@ -36,12 +40,14 @@ class TableRow:
         file: key of the file that it names.
         caption: on one line.
         problem: why it cannot be used; empty if it can.
+        columns: its short values in other columns, by their names in lower case with underscores.
     """
 
     line: int
     file: str = ""
     caption: str = ""
     problem: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class CaptionTable:
     @property
     def _missing(self) -> list[str]:
         """Names for the columns that the table lacks."""
-        names = {_normalize_column(name) for name in self.columns}
+        names = {normalize_column(name) for name in self.columns}
         kinds = {"file_name": FILE_COLUMNS, "caption": CAPTION_COLUMNS}
         return [name for name, known in kinds.items() if self.columns and not names & set(known)]
 
@@ -143,7 +149,7 @@ def _parse_csv(content: str, find_file: FindFile, options: Mapping[str, Any]) ->
                 continue
             if columns is None:
                 columns = header = [cell.strip() for cell in cells]
-                names = {_normalize_column(name) for name in header}
+                names = {normalize_column(name) for name in header}
                 if names & set(FILE_COLUMNS) or (delimiter != "|" and find_file(cells[0].strip()) is None):
                     continue
                 columns, header = ["file_name", "caption", *["text"] * (delimiter == "|" and len(cells) > 2)], []
@@ -158,7 +164,7 @@ def _csv_row(line: int, cells: list[str], columns: list[str], joint: str, find_f
     while len(cells) > len(columns) and not cells[-1].strip():
         cells.pop()
     if len(cells) > len(columns):
-        if _normalize_column(columns[-1]) not in CAPTION_COLUMNS:
+        if normalize_column(columns[-1]) not in CAPTION_COLUMNS:
             return TableRow(line, problem=f"has {len(cells)} cells for {len(columns)} columns: quote its caption.")
         cells = [*cells[: len(columns) - 1], joint.join(cells[len(columns) - 1 :])]
     return _make_row(line, dict(zip(columns, cells, strict=False)), find_file)
@@ -177,13 +183,24 @@ def _read_json_lines(content: str, find_file: FindFile) -> CaptionTable:
                 values = None
             values = values if isinstance(values, dict) else {}
             columns.update(dict.fromkeys(values))
-            rows.append(_make_row(line, values, find_file))
+            row = _make_row(line, values, find_file)
+            rows.append(replace(row, columns={**row.columns, **_list_columns(values)}))
     return CaptionTable(rows, list(columns))
+
+
+def _list_columns(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return lists of texts, such as keywords, joined by commas."""
+    texts = {
+        normalize_column(name): " ".join(printable(", ".join(value)).split())
+        for name, value in values.items()
+        if isinstance(value, list) and all(isinstance(each, str) for each in value)
+    }
+    return {name: text for name, text in texts.items() if name and 0 < len(text) <= MAX_LIST_CHARACTERS}
 
 
 def _make_row(line: int, values: Mapping[str, Any], find_file: FindFile) -> TableRow:
     """Build a row from its values by the names of its columns."""
-    by_name = {_normalize_column(name): value for name, value in values.items()}
+    by_name = {normalize_column(name): value for name, value in values.items()}
     files = [by_name[name] for name in FILE_COLUMNS if isinstance(by_name.get(name), str)]
     captions = [by_name[name] for name in CAPTION_COLUMNS if isinstance(by_name.get(name), str)]
     if not captions and type(by_name.get("label")) is int:
@@ -193,9 +210,20 @@ def _make_row(line: int, values: Mapping[str, Any], find_file: FindFile) -> Tabl
     keys = (find_file(spelling) for name in files for spelling in (name, name.strip(), name.replace("\\", "/")))
     if (key := next(filter(None, keys), None)) is None:
         return TableRow(line, problem=f"names {short_repr(files[0])}, which does not exist.")
-    return TableRow(line, key, " ".join(printable(captions[0]).split()))
+    return TableRow(line, key, " ".join(printable(captions[0]).split()), columns=_other_columns(by_name))
+
+
+def _other_columns(by_name: Mapping[str, Any]) -> dict[str, str]:
+    """Return the short values that are neither files nor captions."""
+    texts = {
+        name: " ".join(printable(str(value)).split())
+        for name, value in by_name.items()
+        if name not in FILE_COLUMNS and name not in CAPTION_COLUMNS[:-1] and isinstance(value, str | int | float)
+    }
+    return {name: text for name, text in texts.items() if name and 0 < len(text) <= MAX_COLUMN_CHARACTERS}
 
 
 @lru_cache(maxsize=256)
-def _normalize_column(name: str) -> str:
+def normalize_column(name: str) -> str:
+    """Return the name of a column as tables are searched for it: ``Speaker ID`` is ``speaker_id``."""
     return name.strip().casefold().replace(" ", "_").replace("-", "_")

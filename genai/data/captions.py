@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -25,12 +25,14 @@ class Captions:
     Attributes:
         by_stem: captions from text files, by their path without suffix.
         by_name: captions from tables, by the path of the file.
+        columns: what tables say besides, by the path of the file: values by the names of columns.
         notes: a line about each caption, or whole table, that could not be used.
         num_unused: number of captions that could not be used.
     """
 
     by_stem: dict[str, str] = field(default_factory=dict)
     by_name: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     num_unused: int = 0
 
@@ -39,6 +41,11 @@ class Captions:
         stem, name = _stem(file), _normalize_path(file)
         folder_name = "" if file.parent == root else file.parent.name.replace("_", " ")
         return self.by_stem.get(stem, self.by_name.get(name, " ".join(printable(folder_name).split())))
+
+    def columns_of(self, file: Path, root: Path) -> Mapping[str, str]:
+        """Return what is known of ``file`` besides its caption: columns of tables, and the name of its ``folder``."""
+        folder = {} if file.parent == root else {"folder": " ".join(printable(file.parent.name).split())}
+        return folder | dict(self.columns.get(_normalize_path(file), {}))
 
     def origin_of(self, file: Path, root: Path) -> str:
         """Return where the caption of ``file`` comes from; "" if it has none."""
@@ -99,6 +106,7 @@ def _add_table(captions: Captions, file: Path, names: set[str]) -> None:
 
     table = read_table(file, find_file)
     captions.by_name.update({row.file: row.caption for row in table.rows if not row.problem})
+    captions.columns.update({row.file: row.columns for row in table.rows if row.columns})
     captions.notes += table.notes(file)
     captions.num_unused += len(table.rows) - table.num_used
 

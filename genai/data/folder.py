@@ -3,8 +3,8 @@
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -41,12 +41,14 @@ class Item:
         prompt: the text that describes it.
         is_val: whether it is validation data; ``None`` if the data set has no predefined split.
         part: the part of the file; ``None``: all of it.
+        columns: what is known of it besides, by the names of columns.
     """
 
     file: Path
     prompt: str
     is_val: bool | None = None
     part: Part | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 Entry = tuple[Item, FileInfo]
@@ -186,16 +188,19 @@ class Folder(SplitSource):
         if self.caption == "auto":
             captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
         caption_of = captions.caption_of if self.caption == "auto" else lambda file, _: name_caption(file)
-        notes = [*errors, *captions.notes]
+        columns_of, notes = captions.columns_of, [*errors, *captions.notes]
         self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
         base_of = lambda file: next((folder for folder in folders if file.is_relative_to(folder)), root)  # noqa: E731
         self.layout_note = self._describe_layout(folders, [captions.origin_of(file, base_of(file)) for file in media])
         if not folders:
-            return root, [Item(file, caption_of(file, root)) for file in media], notes
+            return root, [Item(file, caption_of(file, root), columns=columns_of(file, root)) for file in media], notes
         train, val = folders
         folder_of = {file: folder for file in media for folder in folders if file.is_relative_to(folder)}
-        items = [Item(file, caption_of(file, folder), folder == val) for file, folder in folder_of.items()]
+        items = [
+            Item(file, caption_of(file, folder), folder == val, columns=columns_of(file, folder))
+            for file, folder in folder_of.items()
+        ]
         notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
         self.num_skipped = len(media) - len(folder_of)
         return root, items, notes
@@ -288,6 +293,15 @@ class Folder(SplitSource):
         )
         copies = f" in {len(entries):,} copies" if len(entries) > 1 else ""
         return train, val, f"; one {self.item_name.removesuffix('s')}{copies}, {parts[2]}"
+
+    @cached_property
+    def column_names(self) -> Sequence[str]:
+        """Names of the columns of tables and of ``folder``, in alphabetical order."""
+        return sorted({name for entries in self._partition[:2] for item, _ in entries for name in item.columns})
+
+    def column_values(self, split: Split, name: str) -> list[str]:
+        train, val, _ = self._partition
+        return [item.columns.get(name, "") for item, _ in (val if split.name == "val" else train)]
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:

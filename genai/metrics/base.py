@@ -41,6 +41,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.audio.nearest.NearestSound",
         "genai.metrics.video.nearest.NearestClip",
     ),
+    "prompt_retrieval": ("genai.metrics.image.prompt_retrieval.PromptRetrieval",),
     "classification_accuracy": ("genai.metrics.image.classification_accuracy.ClassificationAccuracy",),
     "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
     "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.PromptAccuracy",),
@@ -91,6 +92,7 @@ class EvalContext:
         batch: samples generated at once.
         options: parsed options of the modality and the method.
         problems: file of programming problems; ``None``: those of genai.
+        references: folder of captioned pictures that the model was not trained on; ``None``: held-out items.
         plugins: packages besides genai whose classes are allowed.
         notes: what ``note`` has printed.
         sampling_energy: what ``samples`` has used, in all processes.
@@ -104,6 +106,7 @@ class EvalContext:
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
     problems: Path | None = None
+    references: Path | None = None
     plugins: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
     sampling_energy: Energy = field(default_factory=Energy)
@@ -197,6 +200,9 @@ class Metric(ABC):
 
     uses_problems: ClassVar[bool] = False
     """Whether it uses ``EvalContext.problems``."""
+
+    uses_references: ClassVar[bool] = False
+    """Whether it uses ``EvalContext.references``."""
 
     def check(self, context: EvalContext) -> None:
         """Check what it needs before anything is computed. Raises ``UserError``."""
