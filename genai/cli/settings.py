@@ -89,6 +89,14 @@ class EvaluateSettings(ModelSettings):
     metrics: Sequence[str] | None
     problems: str | None
     references: str | None
+    audit_group: str | int | Sequence[str | int] | None
+
+    @property
+    def group_names(self) -> str | list[str] | None:
+        """``audit_group`` as text or texts: names of classes may be numbers."""
+        if self.audit_group is None or isinstance(self.audit_group, str | int):
+            return None if self.audit_group is None else str(self.audit_group)
+        return [str(name) for name in self.audit_group]
 
     @property
     def is_default(self) -> bool:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from genai.core.data import Source
     from genai.inference.model import Model
     from genai.metrics.base import EvalContext, Metric, Result
+    from genai.metrics.groups import Grouping
     from genai.runs.run import Run
 
 
@@ -111,6 +112,7 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         place, lambda: parse_settings(EvaluateSettings, config, modality=options.get("modality"))
     )
     context, metrics, file, omitted = run_local_main_first(place, lambda: _prepare(config, settings, data, options))
+    grouping = run_local_main_first(place, lambda: _find_groups(context, settings))
     run = context.model.run
     with only_first_prints(place):
         report_checkpoints(context.model)
@@ -126,6 +128,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         report = _make_report(context, settings.weights, results)
         if "watermark_key" in report:
             print(f"with watermark=true, key {report['watermark_key']}", flush=True)
+        if grouping:
+            report["groups"] = _audit(context, metrics, grouping)
         if not file:
             print("no run folder: out=FILE writes the results", file=sys.stderr, flush=True)
         elif place.is_first:
@@ -181,6 +185,26 @@ def _prepare(
     return context, metrics, _output_path(settings.out, model.run, own_data and settings.is_default), omitted
 
 
+def _find_groups(context: "EvalContext", settings: EvaluateSettings) -> "Grouping | None":
+    """Return the groups that are compared, before anything is computed. Raises ``UserError``."""
+    from genai.metrics.groups import find_groups
+
+    if settings.group_names is None:
+        return None
+    grouping = find_groups(context, settings.group_names)
+    check_samples(settings.n * len(grouping.groups), f"n={settings.n:,} of {len(grouping.groups)} groups", settings.yes)
+    return grouping
+
+
+def _audit(context: "EvalContext", metrics: "Mapping[str, Metric]", grouping: "Grouping") -> dict[str, Any]:
+    """Compare the groups, print the table, and return the entries for the results. Raises ``UserError``."""
+    from genai.metrics.audit import audit_groups, format_audit
+
+    audit = audit_groups(context, metrics, grouping)
+    print(f"\n{format_audit(audit, context.n)}", flush=True)
+    return audit.entries()
+
+
 def _select_source(
     model: "Model", settings: EvaluateSettings, data: Sequence[str], examples: Any
 ) -> "tuple[Source, bool]":
@@ -205,6 +229,7 @@ def _load_source(
     from genai.cli.overrides import modality_words, recorded_overrides, with_absolute_paths
     from genai.core.data import IterableSource, Source
     from genai.core.instantiate import instantiate
+    from genai.data.canaries import add_canaries, split_node
     from genai.data.partition_writer import DataNodes
     from genai.data.prepare import prepare_source
     from genai.runs.record import parse_record
@@ -223,10 +248,12 @@ def _load_source(
     if selects_data:  # the run's arguments do not belong to another source
         overrides = [word for word in overrides if word in data or not override_key(word).startswith("data.")]
     nodes = compose("train", overrides).nodes
+    node, canaries = split_node(nodes["data"])
     fixed = None if examples is None else {"examples": examples}
-    source: Source = instantiate(nodes["data"], Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    built: Source = instantiate(node, Source, "data", fixed, plugins)  # type: ignore[type-abstract]
+    source = add_canaries(built, canaries)
     if isinstance(source, IterableSource):
-        source = prepare_source(source, DataNodes(nodes["data"], nodes["modality"], plugins), model.modality.state())
+        source = prepare_source(source, DataNodes(node, nodes["modality"], plugins), model.modality.state())
     if not issubclass(source.media, model.modality.media):
         raise UserError(
             f"these data are of type {source.media.__name__}, which {type(model.modality).__name__} does not support. "

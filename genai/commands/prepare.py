@@ -88,6 +88,8 @@ def _report(index: "PreparedIndex", config: CommandConfig, folder: Path) -> list
         lines.append(f"{name:<10}{items:,} items in {len(shards):,} shards, {size / 1e6:,.1f} MB")
     if index.num_skipped:
         lines.append(f"{'not used':<10}{index.num_skipped:,}, such as: {index.skipped[0]}")
+    if index.personal:
+        lines += [f"{'searched':<10}{line}" for line in (str(index.personal), *index.personal.notes)]
     words = [word for word in config.overrides if word.split("=")[0].split(".")[0] == "modality"]
     return [*lines, f"{'train':<10}python -m genai.train {' '.join(words)} data=prepared data.path={folder}"]
 

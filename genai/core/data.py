@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from genai.core.batch import Batch, batch_ranges
 from genai.core.errors import UserError
+from genai.core.personal_record import PersonalRecord
 from genai.core.prefetch import prefetch_map
 
 PARTITION_ITEMS = 65_536
@@ -82,12 +83,13 @@ class Partition:
     Attributes:
         name: for people.
         stamp: changes when its content changes.
-        read: by the name of a split: yields its examples, and the errors of those that cannot be used.
+        read: by the name of a split: yields its examples, the errors of those that cannot be used, and what was found
+            of personal data, if that was searched.
     """
 
     name: str
     stamp: str
-    read: "Mapping[str, Callable[[], Iterator[Example | UserError]]]"
+    read: "Mapping[str, Callable[[], Iterator[Example | UserError | PersonalRecord]]]"
 
 
 def error_partitions(errors: "Sequence[str]") -> list[Partition]:
@@ -139,6 +141,9 @@ class Source(ABC):
     num_similar: int | None = None
     """Number of items that look like another one, copies included; ``None``: not counted. Known after the splits."""
 
+    personal_record: PersonalRecord | None = None
+    """What was found of personal data, and done about it; ``None``: not searched. Known after the splits."""
+
     layout_note: str = ""
     """Where the splits and the prompts come from, for people; known after the splits."""
 
@@ -155,6 +160,10 @@ class Source(ABC):
     def column_values(self, split: Split, name: str) -> Sequence[str]:
         """Return a column for each example of ``split``; "" where it is unknown. Raises ``UserError`` for others."""
         raise UserError(f"{type(self).__name__} has no columns.")
+
+    def prompt_attributes(self, prompt: str) -> Mapping[str, Sequence[str]]:
+        """Return what a prompt says, as values by the names of attributes; empty if the source cannot read prompts."""
+        return {}
 
     def partitions(self) -> Sequence[Partition]:
         """Return the parts that are prepared one by one; by default ranges of the splits."""
@@ -262,6 +271,15 @@ class PreparedShards(Protocol):
     @property
     def state(self) -> Mapping[str, Any]:
         """State of the modality that prepared it."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the shards lie on this machine."""
+        ...
+
+    def prompt(self, index: int) -> str:
+        """Return the prompt of an item; "" if there is none."""
         ...
 
     def dataset(self, modality: Any) -> "PackedDataset":

@@ -8,8 +8,9 @@ from genai.core.data import Split
 from genai.core.errors import UserError
 from genai.data.chat_layouts import LAYOUTS, find_layout
 from genai.data.chat_split import make_chat_split
+from genai.data.personal_filter import PersonalFilter
 from genai.data.question_files import QuestionFiles
-from genai.media.chat import Chat
+from genai.media.chat import Chat, Message
 
 MIN_CHATS = 200
 """With fewer conversations, a run says that some are not learned."""
@@ -29,6 +30,7 @@ class ChatFiles(QuestionFiles[Chat]):
         val_fraction: fraction of the characters for validation.
         val_path: the conversations for validation, instead of a fraction of ``path``; those of the same question are
             left out of training.
+        personal: what to do about personal data in messages, see ``PersonalFilter``.
         license: of the conversations, for records and cards.
 
     Raises:
@@ -45,8 +47,10 @@ class ChatFiles(QuestionFiles[Chat]):
         kind = "chrf" if self.layout_note.startswith("pairs") else "token_f1"
         return ("val_loss", "exact_match", kind, "forgetting")
 
-    def read(self, row: Any, place: str) -> tuple[str, Chat]:
-        return _read_chat(row, place)
+    def read(self, row: Any, place: str) -> tuple[str, Chat | None]:
+        layout, chat = _read_chat(row, place)
+        messages = filter_messages(chat.messages, self.personal)
+        return layout, None if messages is None else Chat.from_messages(messages, place)
 
     def chat_of(self, item: Chat) -> Chat:
         return item
@@ -59,7 +63,7 @@ class ChatFiles(QuestionFiles[Chat]):
         train, val = super()._splits
         if self.val_path is None and len(train) + len(val) < MIN_CHATS:
             count = f"{len(val):,} conversation{'s are' if len(val) != 1 else ' is'}"
-            self.file_notes = (
+            self.file_notes += (
                 f"{count} held out, so not learned; data.val_path=FILE holds out those of a file instead",
             )
         return train, val
@@ -79,6 +83,14 @@ def _read_chat(row: Any, place: str) -> tuple[str, Chat]:
         reason = "its answer is empty" if chat.answers else "no message of the assistant follows another one"
         raise UserError(f"{place} has no answer to learn: {reason}.")
     return layout.name, chat
+
+
+def filter_messages(messages: Sequence[Message], personal: PersonalFilter) -> list[Message] | None:
+    """Return the messages of one item as they are used; ``None`` if the item is left out."""
+    texts = personal.apply_all([message["content"] for message in messages])
+    if texts is None:
+        return None
+    return [{**message, "content": text} for message, text in zip(messages, texts, strict=True)]
 
 
 def _has_pair(row: Any) -> bool:

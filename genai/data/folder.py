@@ -87,7 +87,7 @@ class Folder(SplitSource):
     ) -> None:
         self.license = license or self.license
         self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
-        self.skipped, self._personal_note = (), ""
+        self.skipped = ()
         self.num_skipped, self.num_unused_captions = 0, 0
         self.last_whole = LastLoaded(self.load_whole)
 
@@ -124,7 +124,8 @@ class Folder(SplitSource):
         unused = f", {count:,} caption{'s' * (count > 1)} not used" if count else ""
         hint = "" if any(prompts) else self._name_hint
         captions = f"{describe_prompts(prompts)}{hint}"
-        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {captions}{self.note}{self._personal_note}"
+        personal = f"; {self.personal_record}" if self.personal_record else ""
+        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {captions}{self.note}{personal}"
 
     @property
     def _name_hint(self) -> str:
@@ -220,19 +221,21 @@ class Folder(SplitSource):
         """Training entries, validation entries, and a remark on the split."""
         self.num_skipped, self.num_unused_captions = 0, 0
         root, items, notes = self.items()
-        items, personal_notes = self._filter_captions(items)
+        items = self._filter_captions(items)
         infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
         self.num_skipped += len(items) - len(entries)
         file_notes = (line for item, info in entries for line in _file_notes(item.file, info))
+        personal_notes = self.personal_record.notes if self.personal_record else []
         self.file_notes = tuple(map(one_line, (*personal_notes, *file_notes)))
         self.num_copies = len(entries) - len({info.content_hash for _, info in entries})
         is_predefined = any(item.is_val is not None for item in items)
         train, val, note = self._predefined_split(entries) if is_predefined else self._hash_split(entries)
         train, val = self._divide(train), self._divide(val)
         if not train or not val:
-            errors = " ".join(["", *self.skipped[:3]])
+            dropped = [f"{self.personal_record}.".capitalize()] if self.personal == "drop" else []
+            errors = " ".join(["", *dropped, *self.skipped[:3]])
             advice = "" if is_predefined else f", or a single one of at least {self.enough}, which is cut in two"
             raise UserError(
                 f"data.path={printable(self.path)}: two different {self.item_name} are needed, one to hold out{advice}."
@@ -240,14 +243,14 @@ class Folder(SplitSource):
             )
         return train, val, note
 
-    def _filter_captions(self, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
-        """Return the files whose captions are used, as ``personal`` says, and notes on what was found."""
-        personal = PersonalFilter(self.personal)
+    def _filter_captions(self, items: Sequence[Item]) -> list[Item]:
+        """Return the files whose captions are used, as ``personal`` says."""
+        personal = PersonalFilter(self.personal, "caption")
         captions = [personal.apply(item.prompt) for item in items]
         used = [replace(item, prompt=text) for item, text in zip(items, captions, strict=True) if text is not None]
-        self._personal_note = personal.describe("caption")
+        self.personal_record = personal.record
         self.num_skipped += len(items) - len(used)
-        return used, list(personal.notes())
+        return used
 
     def _divide(self, entries: Sequence[Entry]) -> list[Entry]:
         """Replace files by their parts, unless they are parts already."""

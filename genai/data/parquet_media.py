@@ -11,8 +11,10 @@ from annotated_types import Gt, Lt
 from genai.core.cache import cache_key
 from genai.core.data import Example, IterableSource, Partition, error_partitions, held_out
 from genai.core.errors import UserError, join_names
+from genai.core.personal_record import PersonalRecord
 from genai.data.media_readers import MediaReader
 from genai.data.parquet_rows import ParquetGroup, list_groups
+from genai.data.personal_filter import PersonalFilter, PersonalMode, personal_stamp
 from genai.data.text import find_texts
 
 CAPTION_COLUMNS = ("caption", "text", "prompt", "label")
@@ -30,6 +32,7 @@ class ParquetMedia(IterableSource):
         val_fraction: fraction of the rows for validation, selected by their content.
         column: with the media; ``None``: the first one that has a usual name.
         caption_column: with the prompts; ``None``: the first one that has a usual name, if there is one.
+        personal: what to do about personal data in captions, see ``PersonalFilter``.
 
     Raises:
         UserError: there is no Parquet file, or pyarrow is missing.
@@ -44,23 +47,34 @@ class ParquetMedia(IterableSource):
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         column: str | None = None,
         caption_column: str | None = None,
+        personal: PersonalMode | None = None,
     ) -> None:
+        self.personal = personal
         self.path, self.reader, self.val_fraction = path, reader, val_fraction
         self.column, self.caption_column = column, caption_column
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
         files, errors = find_texts(self.path, (".parquet",), item_name="Parquet file")
-        options = (self.val_fraction, self.column, self.caption_column, self.reader.options)
+        options = (
+            self.val_fraction,
+            self.column,
+            self.caption_column,
+            self.reader.options,
+            *personal_stamp(self.personal),
+        )
         return [
             Partition(
                 group.name,
                 cache_key("parquet", group.stamp, *options),
-                {split: partial(self._read, group, split == "val") for split in ("train", "val")},
+                {split: partial(self._filter, group, split == "val") for split in ("train", "val")},
             )
             for file in files
             for group in list_groups(file)
         ] + error_partitions(errors)
+
+    def _filter(self, group: ParquetGroup, is_val: bool) -> Iterator[Example | UserError | PersonalRecord]:
+        return PersonalFilter(self.personal, "caption").read(self._read(group, is_val))
 
     def _read(self, group: ParquetGroup, is_val: bool) -> Iterator[Example | UserError]:
         """Yield the examples of one split in a group of rows."""

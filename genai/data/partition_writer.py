@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from genai.core.data import Example, Partition, Source, Split
 from genai.core.errors import RunError, UserError, short_text
 from genai.core.files import make_folder, read_text, remove_path, write_file
 from genai.core.instantiate import instantiate, read_dataclass
+from genai.core.personal_record import PersonalRecord, join_records
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.data.prepared import FORMAT, INDEX, MAX_SHARDS, PreparedIndex, restore_state
@@ -57,12 +58,13 @@ class DataNodes:
 
 @dataclass(frozen=True)
 class PartitionRecord:
-    """What is in the folder of a partition: its shards, and the examples that could not be used."""
+    """What is in the folder of a partition: its shards, the examples that could not be used, and personal data."""
 
     train: list[Shard]
     val: list[Shard]
     num_skipped: int
     skipped: list[str]
+    personal: PersonalRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,17 @@ class PartitionWriter:
         folder = self.folder / self._partition_name(partition)
         shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
-        errors = list[str]()
-        shards = {split: list(self._pack(partition, split, folder, errors)) for split in SPLITS}
-        skipped = [one_line(short_text(message)) for message in errors[:MAX_MESSAGES]]
-        record = PartitionRecord(shards["train"], shards["val"], len(errors), skipped)
+        unused = UnusedExamples()
+        shards = {split: list(self._pack(partition, split, folder, unused)) for split in SPLITS}
+        skipped = [one_line(short_text(message)) for message in unused.errors[:MAX_MESSAGES]]
+        personal = join_records(unused.records)
+        record = PartitionRecord(shards["train"], shards["val"], len(unused.errors), skipped, personal)
         write_file(folder / RECORD, json.dumps(asdict(record)))
 
-    def _pack(self, partition: Partition, split: str, folder: Path, errors: list[str]) -> Iterator[Shard]:
-        """Pack the examples of one split of a partition; add to ``errors`` why others cannot be used."""
+    def _pack(self, partition: Partition, split: str, folder: Path, unused: "UnusedExamples") -> Iterator[Shard]:
+        """Pack the examples of one split of a partition; add to ``unused`` what else it yields."""
         read = partition.read.get(split)
-        examples = _skip_errors(read(), errors) if read else iter(())
+        examples = unused.skip(read()) if read else iter(())
         for number, first in enumerate(examples):
             content_hash = cache_key(partition.stamp, self.key, split, number)
             packing = _ShardExamples(partition.name, first, examples, content_hash, self._byte_ratio(first.media))
@@ -157,7 +160,7 @@ class PartitionWriter:
         skipped = [message for record in records for message in record.skipped]
         for split, members in shards.items():
             if not members:
-                hint = " ".join(skipped[:3])
+                hint = " ".join(list(dict.fromkeys(skipped))[:3])
                 raise UserError(f"{one_line(self.source_name)}: the split '{split}' has no examples. {hint}".rstrip())
         index = PreparedIndex(
             format=FORMAT,
@@ -172,6 +175,7 @@ class PartitionWriter:
             val=shards["val"],
             num_skipped=sum(record.num_skipped for record in records),
             skipped=skipped[:MAX_MESSAGES],
+            personal=join_records([*(record.personal for record in records), self.source.personal_record]),
         )
         write_file(self.folder / INDEX, json.dumps(asdict(index)) + "\n")
         return index
@@ -231,27 +235,46 @@ def media_bytes(media: Any) -> int:
     return sum(getattr(value, "nbytes", 0) for value in vars(media).values())
 
 
-def _skip_errors(examples: Iterator[Example | UserError], errors: list[str]) -> Iterator[Example]:
-    for example in examples:
-        if isinstance(example, Example):
-            yield example
-        else:
-            errors.append(str(example))
+@dataclass
+class UnusedExamples:
+    """What reading a partition yields besides examples: why others cannot be used, and what was found in them."""
+
+    errors: list[str] = field(default_factory=list)
+    records: list[PersonalRecord] = field(default_factory=list)
+
+    def skip(self, members: Iterator[Example | UserError | PersonalRecord]) -> Iterator[Example]:
+        """Yield the examples, and keep the others."""
+        for member in members:
+            if isinstance(member, Example):
+                yield member
+            elif isinstance(member, PersonalRecord):
+                self.records.append(member)
+            else:
+                self.errors.append(str(member))
 
 
 def _first_examples(partitions: Sequence[Partition]) -> Split:
     """Return the first training examples of the first partitions. Raises ``UserError`` if there are none."""
-    errors, examples, num_bytes = list[str](), list[Example](), 0
+    unused, examples, num_bytes = UnusedExamples(), list[Example](), 0
     readers = (partition.read["train"] for partition in partitions if "train" in partition.read)
-    for example in _skip_errors(chain.from_iterable(read() for read in readers), errors):
+    for example in unused.skip(chain.from_iterable(read() for read in readers)):
         examples.append(example)
         num_bytes += media_bytes(example.media)
         if len(examples) == FIT_EXAMPLES or num_bytes > FIT_BYTES:
             break
     if not examples:
-        raise UserError(f"data: there are no examples to train on. {' '.join(errors[:3])}".rstrip())
+        raise UserError(_no_examples(unused))
     content_hash = cache_key("first", [partition.stamp for partition in partitions[:1000]], len(examples))
     return Split("train", len(examples), examples.__getitem__, content_hash)
+
+
+def _no_examples(unused: UnusedExamples) -> str:
+    """Return the message that nothing is left to train on, with each reason once."""
+    personal = join_records(unused.records)
+    if personal and personal.mode == "drop" and personal.num_texts:
+        return f"data: there are no examples to train on: {personal}."
+    reasons = list(dict.fromkeys(unused.errors))[:3]
+    return f"data: there are no examples to train on. {' '.join(reasons)}".rstrip()
 
 
 def _describe_shard(entries: set[Path], folder: Path, content_hash: str, items: int) -> Shard:

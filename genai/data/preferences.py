@@ -6,8 +6,9 @@ from typing import Any
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split
 from genai.core.errors import UserError
-from genai.data.chat import clean_text
+from genai.data.chat import clean_text, filter_messages
 from genai.data.chat_layouts import find_layout
+from genai.data.personal_filter import PersonalFilter
 from genai.data.preference_layouts import PAIR_LAYOUTS
 from genai.data.question_files import QuestionFiles
 from genai.media.chat import Chat, Message
@@ -26,6 +27,8 @@ class PreferenceFiles(QuestionFiles[ChatPair]):
         val_fraction: fraction of the characters for validation.
         val_path: the pairs for validation, instead of a fraction of ``path``; those of the same question are left out
             of training.
+        personal: what to do about personal data in messages, see ``PersonalFilter``.
+        license: of the pairs, for records and cards.
 
     Raises:
         UserError: there are no files, or fewer than two pairs that can be used.
@@ -35,8 +38,8 @@ class PreferenceFiles(QuestionFiles[ChatPair]):
     metrics: tuple[str, ...] = ("val_loss",)
     item_name, condition = "pairs", "of different answers to use"
 
-    def read(self, row: Any, place: str) -> tuple[str, ChatPair]:
-        return _read_pair(row, place)
+    def read(self, row: Any, place: str) -> tuple[str, ChatPair | None]:
+        return _read_pair(row, place, self.personal)
 
     def chat_of(self, item: ChatPair) -> Chat:
         return item.chosen
@@ -49,8 +52,12 @@ class PreferenceFiles(QuestionFiles[ChatPair]):
         return Split(name, len(items), lambda index: Example(items[index]), content_hash)
 
 
-def _read_pair(row: Any, place: str) -> tuple[str, ChatPair]:
-    """Return the layout and the pair of a row. Raises ``UserError`` with its ``place``."""
+def _read_pair(row: Any, place: str, personal: PersonalFilter) -> tuple[str, ChatPair | None]:
+    """Return the layout and the pair of a row; ``None`` if ``personal`` leaves it out.
+
+    Raises:
+        UserError: with its ``place``.
+    """
     layout = find_layout(row, place, PAIR_LAYOUTS, "a pair")
     question, chosen, rejected = (_clean_messages(messages) for messages in layout.convert(row, place))
     if not question:
@@ -60,6 +67,11 @@ def _read_pair(row: Any, place: str) -> tuple[str, ChatPair]:
             raise UserError(f"{place}: its {name} does not end with an answer of the assistant.")
         if answer[0]["role"] != "assistant":
             raise UserError(f"{place}: chosen and rejected differ before the first answer.")
+    parts = (question, chosen, rejected)
+    messages = filter_messages([message for part in parts for message in part], personal)
+    if messages is None:
+        return layout.name, None
+    question, chosen, rejected = ([messages.pop(0) for _ in part] for part in parts)
     return layout.name, ChatPair.from_messages(question, chosen, rejected, place)
 
 

@@ -12,6 +12,7 @@ from genai.core.data import Example, PackedDataset, Source, Split
 from genai.core.errors import UserError, short_repr, short_text
 from genai.core.files import is_address, read_text
 from genai.core.instantiate import instantiate, read_dataclass
+from genai.core.personal_record import PersonalRecord
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.data.remote_shards import RemoteShards
@@ -37,6 +38,7 @@ class PreparedIndex:
         metrics: default metrics of ``genai.evaluate``.
         train, val: the shards of both splits.
         num_skipped, skipped: number of examples that could not be used, and messages about the first.
+        personal: what was found of personal data, and done about it; ``None``: not searched.
     """
 
     format: int
@@ -51,6 +53,7 @@ class PreparedIndex:
     val: list[Shard]
     num_skipped: int = 0
     skipped: list[str] = field(default_factory=list)
+    personal: PersonalRecord | None = None
 
     def __post_init__(self) -> None:
         if not all(0 < len(shards) <= MAX_SHARDS for shards in (self.train, self.val)):
@@ -107,6 +110,9 @@ class Prepared(Source):
         self.metrics = tuple(self.index.metrics)
         self.name, self.license = self.index.name, self.index.license
         self.skipped = tuple(map(one_line, self.index.skipped))
+        if (personal := self.index.personal) is not None:
+            self.personal_record = personal
+            self.file_notes = tuple(one_line(short_text(note)) for note in personal.notes)
 
     @cached_property
     def train(self) -> Split:
@@ -123,7 +129,8 @@ class Prepared(Source):
         counts = f"{len(self.train):,} items to train on, {len(self.val):,} held out"
         skipped = f", {self.index.num_skipped:,} skipped" * bool(self.index.num_skipped)
         shards = f"prepared, {num_shards:,} shards of {size / 1e6:,.1f} MB together"
-        return one_line(f"{short_text(self.index.source)}: {counts}{skipped}; {shards}")
+        personal = f"; {short_text(str(self.personal_record))}" if self.personal_record else ""
+        return one_line(f"{short_text(self.index.source)}: {counts}{skipped}; {shards}{personal}")
 
     def _make_split(self, name: str, shards: Sequence[Shard]) -> Split:
         split = PreparedSplit(self, shards)
@@ -147,11 +154,20 @@ class PreparedSplit:
         """The split for the modality that packed it."""
         return ShardedDataset(self.source.place, self.shards, self.source.modality)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the shards lie on this machine."""
+        return isinstance(self.source.place, ShardFolder)
+
+    def prompt(self, index: int) -> str:
+        """Return the prompt of an item; "" if there is none."""
+        prompts = self.packed.batch([index], None).prompts
+        return prompts[0] if prompts else ""
+
     def load(self, index: int) -> Example:
         """Return an item as the model sees it."""
-        prompts = self.packed.batch([index], None).prompts
         media: Media = decode_item(self.source.modality, self.packed, index)
-        return Example(media, prompts[0] if prompts else "")
+        return Example(media, self.prompt(index))
 
     def dataset(self, modality: Modality) -> PackedDataset:
         """Return the split for a modality. Raises ``UserError`` if its settings or its state pack differently."""

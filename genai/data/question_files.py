@@ -12,6 +12,7 @@ from genai.core.data import Split, SplitSource
 from genai.core.errors import UserError
 from genai.core.terminal import one_line
 from genai.data.chat_split import split_by_question
+from genai.data.personal_filter import PersonalFilter, PersonalMode
 from genai.data.text import find_texts
 from genai.data.text_rows import SUFFIXES, read_each
 from genai.media.chat import Chat
@@ -37,16 +38,22 @@ class QuestionFiles(SplitSource, Generic[T]):
         path: str,
         val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
         val_path: str | None = None,
+        personal: PersonalMode | None = None,
         license: str = "",
     ) -> None:
         self.license = license or self.license
+        self.personal = PersonalFilter(personal, self.item_name.removesuffix("s"))
         self.path, self.val_fraction, self.val_path = path, val_fraction, val_path
         self.skipped, self.layout_note = (), ""
         self._left_out, self._layouts = Counter[str](), Counter[str]()
 
     @abstractmethod
-    def read(self, row: Any, place: str) -> tuple[str, T]:
-        """Return the layout and the item of a row. Raises ``UserError`` with its ``place``."""
+    def read(self, row: Any, place: str) -> tuple[str, T | None]:
+        """Return the layout and the item of a row; ``None`` if it is left out because of personal data.
+
+        Raises:
+            UserError: with its ``place``.
+        """
 
     @abstractmethod
     def chat_of(self, item: T) -> Chat:
@@ -65,6 +72,7 @@ class QuestionFiles(SplitSource, Generic[T]):
         train, val = (len(split) for split in self._splits)
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in self._left_out.items())
         note = f" ({'; '.join(self._layouts)})" + (f"; left out: {left_out}" if left_out else "")
+        note += f"; {self.personal_record}" if self.personal_record else ""
         return one_line(f"{self.path}: {train:,} {self.item_name}, {val:,} held out{note}")
 
     @cached_property
@@ -80,6 +88,8 @@ class QuestionFiles(SplitSource, Generic[T]):
         self._left_out["whose question is held out"] = len(items) - len(train) if val_items is not None else 0
         self._left_out["rows or files that cannot be read"] = len(skipped)
         self._left_out = +self._left_out
+        if record := self.personal.record:
+            self.personal_record, self.file_notes = record, tuple(map(one_line, record.notes))
         self.layout_note = ", ".join(f"{name}: {count:,} rows" for name, count in self._layouts.items())
         return self.make_split("train", list(train.values())), self.make_split("val", list(val.values()))
 
@@ -91,6 +101,8 @@ class QuestionFiles(SplitSource, Generic[T]):
         for file in files:
             for layout, item in read_each(file, self.read, reasons):
                 self._layouts[layout] += 1
+                if item is None:
+                    continue
                 if reason := self.skip_reason(item):
                     self._left_out[reason] += 1
                     continue
@@ -99,8 +111,10 @@ class QuestionFiles(SplitSource, Generic[T]):
         skipped += reasons
         if len(items) < (least := 1 if self.val_path else 2):
             name = self.item_name.removesuffix("s") if len(items) == 1 else self.item_name
+            record = self.personal.record
+            hint = str(record).capitalize() + "." if record and record.mode == "drop" else " ".join(reasons[:1])
             raise UserError(
                 f"{key}={path}: it has {len(items)} {name} {self.condition}; "
-                f"{least} {'is' if least == 1 else 'are'} needed. {' '.join(reasons[:1])}".rstrip()
+                f"{least} {'is' if least == 1 else 'are'} needed. {hint}".rstrip()
             )
         return items

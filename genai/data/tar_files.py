@@ -12,10 +12,12 @@ from genai.core.cache import cache_key
 from genai.core.data import Example, IterableSource, Partition, error_partitions, held_out
 from genai.core.errors import UserError, short_text
 from genai.core.files import MAX_BYTES, check_file
+from genai.core.personal_record import PersonalRecord
 from genai.core.plain_data import parse_json
 from genai.core.terminal import one_line
 from genai.data.find_files import walk_folder
 from genai.data.media_readers import MediaReader
+from genai.data.personal_filter import PersonalFilter, PersonalMode, personal_stamp
 from genai.data.text import find_texts
 
 CAPTION_SUFFIXES = (".txt", ".caption", ".cls")
@@ -34,6 +36,7 @@ class TarFiles(IterableSource):
         path: a tar file, a folder of them, or a glob.
         reader: of the media.
         val_fraction: fraction of the examples for validation, selected by their content.
+        personal: what to do about personal data in prompts and texts, see ``PersonalFilter``.
 
     Raises:
         UserError: there is no tar file.
@@ -41,8 +44,14 @@ class TarFiles(IterableSource):
 
     media: type[Any] = object  # type: ignore[misc]
 
-    def __init__(self, path: str, reader: MediaReader, val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1) -> None:
-        self.path, self.reader, self.val_fraction = path, reader, val_fraction
+    def __init__(
+        self,
+        path: str,
+        reader: MediaReader,
+        val_fraction: Annotated[float, Gt(0), Lt(1)] = 0.1,
+        personal: PersonalMode | None = None,
+    ) -> None:
+        self.path, self.reader, self.val_fraction, self.personal = path, reader, val_fraction, personal
         self.media, self.metrics = reader.media, reader.metrics
 
     def partitions(self) -> Sequence[Partition]:
@@ -52,14 +61,18 @@ class TarFiles(IterableSource):
         except UserError as error:
             raise UserError(" ".join([str(error), *map(_describe_compressed, compressed[:1])])) from error
         errors = [*errors, *map(_describe_compressed, compressed)]
+        options = (self.val_fraction, self.reader.options, *personal_stamp(self.personal))
         return [
             Partition(
                 file.name,
-                cache_key("tar", str(file.absolute()), *_size_and_time(file), self.val_fraction, self.reader.options),
-                {split: partial(self._read, file, split == "val") for split in ("train", "val")},
+                cache_key("tar", str(file.absolute()), *_size_and_time(file), *options),
+                {split: partial(self._filter, file, split == "val") for split in ("train", "val")},
             )
             for file in files
         ] + error_partitions(errors)
+
+    def _filter(self, file: Path, is_val: bool) -> Iterator[Example | UserError | PersonalRecord]:
+        return PersonalFilter(self.personal, "example").read(self._read(file, is_val))
 
     def _read(self, file: Path, is_val: bool) -> Iterator[Example | UserError]:
         """Yield the examples of one split in a file."""

@@ -44,7 +44,7 @@ class TextFolder(SplitSource):
         field: field of a JSON object, or column of a Parquet file, that holds the text.
         documents: ``files``, or ``lines``: each line of a text file that is not empty is a document, without the spaces
             around it.
-        personal: what to do about personal data, see ``PersonalFilter``. Data that are read in parts are not counted.
+        personal: what to do about personal data, see ``PersonalFilter``.
         license: of the texts, for records and cards.
 
     Raises:
@@ -96,7 +96,7 @@ class TextFolder(SplitSource):
         documents: dict[str, str] = {}
         files, skipped = self.files()
         counts = {"empty": 0, "copies": 0}
-        num_converted, personal = 0, PersonalFilter(self.personal)
+        num_converted, personal = 0, PersonalFilter(self.personal, "document")
         for file in files:
             try:
                 texts = list(read_documents(file, self.field, self.documents))  # a file is used whole or not at all
@@ -117,15 +117,18 @@ class TextFolder(SplitSource):
                     documents.setdefault(digest, text)
         self.skipped, self.num_copies = tuple(map(one_line, skipped)), counts["copies"]
         if not documents:
-            reasons = " ".join([personal.describe("document").removeprefix("; "), *skipped[:3]]).strip()
+            reasons = " ".join([str(personal.record or ""), *skipped[:3]]).strip()
             raise UserError(f"data.path={self.path}: it contains no usable text. {reasons}")
         train, val, split_note = split_documents(documents, self.val_fraction)
         left_out = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
         self._note = f"; left out: {left_out}" if left_out else ""
         if num_converted:
             self._note += f"; line ends made \\n in {num_converted:,} document{'s' * (num_converted > 1)}"
-        self._note += personal.describe("document") + split_note
-        self.file_notes = tuple(map(one_line, personal.notes()))
+        self.personal_record = personal.record
+        if personal.record:
+            self._note += f"; {personal.record}"
+            self.file_notes = tuple(map(one_line, personal.record.notes))
+        self._note += split_note
         if len(documents) == 1 and self.documents == "files" and _is_list(next(iter(documents.values()))):
             self._note += "; its lines are short: data.documents=lines makes each a document"
         return _make_split("train", train), _make_split("val", val)

@@ -10,11 +10,11 @@ from genai.core.cache import cache_key
 from genai.core.data import Example, Partition, held_out
 from genai.core.errors import UserError, join_names
 from genai.core.files import MAX_BYTES, open_file
+from genai.core.personal_record import PersonalRecord
 from genai.data.parquet_rows import ParquetGroup, list_groups
-from genai.data.personal_filter import PersonalFilter, PersonalMode
+from genai.data.personal_filter import PersonalFilter, PersonalMode, personal_stamp
 from genai.data.text_documents import json_field, read_documents, with_plain_line_ends
 from genai.media.text import Document
-from genai.trust.personal_data import FINDER_VERSION
 
 PART_BYTES = 128 * 2**20
 """Size of the range of a file, or of the small files together, that one process reads."""
@@ -123,11 +123,12 @@ def text_partitions(
             groups.append([])
             size = member.num_bytes
         groups[-1].append(member)
-    changes = [personal, FINDER_VERSION] if personal in ("mask", "drop") else []
     return [
         Partition(
             group[0].name,
-            cache_key("text", [member.stamp for member in group], field, documents, val_fraction, *changes),
+            cache_key(
+                "text", [member.stamp for member in group], field, documents, val_fraction, *personal_stamp(personal)
+            ),
             {
                 split: partial(_read_split, group, field, documents, val_fraction, split == "val", personal)
                 for split in ("train", "val")
@@ -157,18 +158,19 @@ def _read_split(
     val_fraction: float,
     is_val: bool,
     personal: PersonalMode | None,
-) -> Iterator[Example | UserError]:
-    """Yield the different documents of one split."""
-    hashes, personal_filter = set[int](), PersonalFilter(None if personal == "report" else personal)
+) -> Iterator[Example | UserError | PersonalRecord]:
+    """Yield the different documents of one split; both splits read all, so errors and finds are those of training."""
+    mode = None if is_val and personal == "report" else personal
+    hashes, personal_filter = set[int](), PersonalFilter(mode, "document")
     for text in (text for member in members for text in member.read(field, documents)):
         if isinstance(text, UserError):
-            if not is_val:  # both splits read all
+            if not is_val:
                 yield text
             continue
         text = with_plain_line_ends(text)
         if (changed := personal_filter.apply(text)) is None:
             if not is_val:
-                yield UserError("a document with personal data is left out.")
+                yield personal_filter.left_out
             continue
         text = changed
         content = text.encode("utf-8", "replace")
@@ -176,6 +178,8 @@ def _read_split(
         if text and not text.isspace() and digest not in hashes and held_out(content, val_fraction) == is_val:
             hashes.add(digest)
             yield Example(Document(text))
+    if (record := personal_filter.record) and not is_val:
+        yield record
 
 
 def _read_lines(text_range: TextRange) -> Iterator[tuple[int, str | UserError]]:

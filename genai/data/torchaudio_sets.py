@@ -91,8 +91,8 @@ def _list_speech_commands(create: Callable[..., Any]) -> list[Item]:
     for subset in ("training", "testing"):
         dataset = create(subset=subset)
         for index in range(len(dataset)):
-            file, _, word, *_ = dataset.get_metadata(index)
-            items.append(Item(Path(dataset._archive, file), word, subset == "testing"))
+            file, _, word, speaker, *_ = dataset.get_metadata(index)
+            items.append(Item(Path(dataset._archive, file), word, subset == "testing", columns={"speaker": speaker}))
     return items
 
 

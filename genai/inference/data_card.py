@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from genai.core.data import Source, Split
+from genai.core.personal_record import PersonalRecord
 from genai.core.terminal import one_line
 from genai.data.origin import data_license, data_name
 from genai.inference.card import markdown_text
@@ -52,7 +53,7 @@ def data_card(source: Source) -> dict[str, Any]:
 
 def _describe_texts(source: Source) -> dict[str, Any]:
     """Return what a sample of the texts or captions has: how large it is, writing systems, personal data."""
-    texts = _sample_texts(source.train)
+    texts = _sample_texts(source.train, issubclass(source.media, str))
     personal, scripts = PersonalDataReport(), Counter[str]()
     for text in texts:
         personal.add(text)
@@ -61,27 +62,45 @@ def _describe_texts(source: Source) -> dict[str, Any]:
     return {
         "sample": {"texts": len(texts), "characters": sum(map(len, texts)), "items": len(source.train)},
         "scripts": {name: round(count / total, 4) for name, count in scripts.most_common(10)},
-        "personal_data": {"counts": dict(personal.counts), "texts": personal.num_texts, "examples": personal.examples},
+        "personal_data": {
+            "counts": dict(personal.counts),
+            "texts": personal.num_texts,
+            "examples": personal.examples,
+            "record": _plain_record(source.personal_record),
+        },
     }
 
 
-def _sample_texts(split: Split) -> list[str]:
-    """Return the beginnings of texts at even distances; captions of other media only if they need not be loaded."""
+def _plain_record(record: PersonalRecord | None) -> dict[str, Any] | None:
+    """Return a record as plain values, its texts without control characters: prepared data may be a stranger's."""
+    if record is None:
+        return None
+    counts = {one_line(kind): count for kind, count in record.counts.items()}
+    examples = {one_line(kind): [one_line(text) for text in texts] for kind, texts in record.examples.items()}
+    return asdict(replace(record, item_name=one_line(record.item_name), counts=counts, examples=examples))
+
+
+def _sample_texts(split: Split, is_text: bool) -> list[str]:
+    """Return the beginnings of texts at even distances; captions of other media only if they need not be loaded.
+
+    Shards on another machine are not fetched for it.
+    """
     count = min(len(split), MAX_ITEMS)
     indices = [index * len(split) // count for index in range(count)]
     size = MAX_CHARACTERS // max(1, count)
     if split.prompts is not None:
         return [text[:size] for index in indices if (text := split.prompts[index])]
-    if not count or split.shards is not None or not isinstance(split[0].media, str):
+    if split.shards is not None and not split.shards.is_local:
         return []
-    return [str(split[index].media)[:size] for index in indices]
+    if is_text:
+        return [str(split[index].media)[:size] for index in indices]
+    return [text[:size] for index in indices if split.shards is not None and (text := split.shards.prompt(index))]
 
 
 def format_data_card(card: Mapping[str, Any]) -> str:
     """Return a card as Markdown, with texts of strangers as text."""
     sample, splits = card["sample"], card["splits"]
     scripts = ", ".join(f"{name} {part:.1%}" for name, part in card["scripts"].items() if part >= MIN_PART)
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in card["personal_data"]["counts"].items())
     examples = [text for texts in card["personal_data"]["examples"].values() for text in texts]
     rows = {
         "source": card["source"],
@@ -95,7 +114,7 @@ def format_data_card(card: Mapping[str, Any]) -> str:
         "near-duplicates": str(card["near_duplicates"]),
         "languages": card["languages"],
         "writing systems": scripts or UNKNOWN,
-        "personal data": (counts or "none found") if sample["texts"] else "not searched: no texts at hand",
+        "personal data": _describe_personal(card["personal_data"], bool(sample["texts"])),
         "personal data, examples": ", ".join(examples),
         "sample": f"{sample['characters']:,} characters of {sample['texts']:,} of {sample['items']:,} training items "
         "were searched for writing systems and personal data",
@@ -111,6 +130,15 @@ def format_data_card(card: Mapping[str, Any]) -> str:
             *(f"    {line}" for line in notice["text"].split("\n")),
         ]
     return "\n".join([*lines, ""])
+
+
+def _describe_personal(card: Mapping[str, Any], has_texts: bool) -> str:
+    """Return what was done about personal data in all texts, and what is in the sample of those that are used."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in card["counts"].items()) or "none found"
+    if not (record := card.get("record")):
+        return counts if has_texts else "not searched: no texts at hand"
+    sample = f"; in the sample, of what is trained on: {counts}" if has_texts else ""
+    return f"in all texts: {PersonalRecord(**record)}{sample}"
 
 
 def _skipped_lines(messages: Sequence[str], count: int) -> list[str]:

@@ -241,6 +241,17 @@ class Adversarial(Method):
             "diversity": spread / error.clamp(min=1e-6),
         }
 
+    @torch.no_grad()
+    def item_loss(self, batch: Batch) -> Tensor:
+        """Return the negative score of the discriminator, which a GAN without a likelihood has instead of a loss.
+
+        A discriminator that overfits scores its training items higher (Hayes et al. 2019, "LOGAN", arXiv:1705.07663).
+        It shows what the discriminator remembers; the generator never sees an item.
+        """
+        prompts = list(batch.prompts) or [""] * len(batch)
+        features = self.discriminator_network.features(self.scaling.scale(batch.x))
+        return -self._scores(features, self.discriminator.pooled(prompts)).mean()
+
     def health_warning(self, losses: Mapping[str, float]) -> str | None:
         if losses["diversity"] >= MIN_DIVERSITY:
             return None

@@ -89,6 +89,9 @@ class Method(nn.Module, ABC):
     progress_metrics: Sequence[str] = ()
     """Names of the step's metrics that the progress of a run shows besides the losses."""
 
+    prompt_drop: float = 0.0
+    """Fraction of prompts that training drops: above 0, it learns to sample without a prompt."""
+
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 
@@ -144,6 +147,11 @@ class Method(nn.Module, ABC):
         """Return the losses of held-out examples, all means over the batch: ``"loss"``, by which the best checkpoint
         is chosen, and named parts. By default the loss of the first network."""
         return self.loss(batch, next(iter(self.networks())))
+
+    def item_loss(self, batch: Batch) -> Tensor | None:
+        """Return a number that is lower for items that the method remembers, as the mean over the batch; ``None``: it
+        has none. By default ``validation_loss``."""
+        return self.validation_loss(batch)["loss"]
 
     def degrade(self, x: Tensor) -> Tensor | None:
         """Return ``x`` (batch, ...) with the degradation that the method learns to remove, or ``None``."""

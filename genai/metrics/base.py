@@ -9,13 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from genai.core.batch import batch_ranges
 from genai.core.cache import cache_dir
 from genai.core.data import PackedDataset, Source
 from genai.core.energy import Energy, EnergyMeter, energy_of
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import import_class
-from genai.core.place import find_place
+from genai.core.place import Place, find_place
 from genai.core.process_group import gather_shares, share_of
 from genai.core.progress import ProgressBar
 from genai.core.renamed import current_metrics, module_getattr
@@ -23,6 +25,7 @@ from genai.core.terminal import one_line
 from genai.inference.model import Model
 from genai.inference.reference import with_stored_reference
 from genai.inference.validation import validation_batch_size, validation_losses
+from genai.metrics.judge import Judge
 
 REGISTRY: dict[str, tuple[str, ...]] = {
     "val_loss": ("genai.metrics.loss.ValidationLoss",),
@@ -42,6 +45,12 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.video.nearest.NearestClip",
     ),
     "prompt_retrieval": ("genai.metrics.image.prompt_retrieval.PromptRetrieval",),
+    "copying": (
+        "genai.metrics.text.copying.CopiedTexts",
+        "genai.metrics.image.copying.CopiedPictures",
+        "genai.metrics.audio.copying.CopiedSounds",
+        "genai.metrics.video.copying.CopiedClips",
+    ),
     "classification_accuracy": ("genai.metrics.image.classification_accuracy.ClassificationAccuracy",),
     "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
     "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.PromptAccuracy",),
@@ -95,6 +104,7 @@ class EvalContext:
         references: folder of captioned pictures that the model was not trained on; ``None``: held-out items.
         plugins: packages besides genai whose classes are allowed.
         notes: what ``note`` has printed.
+        place: of this process among those that share the samples.
         sampling_energy: what ``samples`` has used, in all processes.
     """
 
@@ -109,6 +119,7 @@ class EvalContext:
     references: Path | None = None
     plugins: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
+    place: Place = field(default_factory=find_place)
     sampling_energy: Energy = field(default_factory=Energy)
     _sample_cache: dict[tuple[str, ...], list[Any]] = field(default_factory=dict)
 
@@ -167,7 +178,7 @@ class EvalContext:
         model, options = self.model.parts["ckpt"], {**defaults, **self.options}
         key = (*prompts, repr(defaults))
         if key not in self._sample_cache:
-            place, batches, meter = find_place(), list[list[Any]](), EnergyMeter(str(model.method.device))
+            place, batches, meter = self.place, list[list[Any]](), EnergyMeter(str(model.method.device))
             ranges = share_of(place, [*batch_ranges(len(prompts), self.batch)])
             with ProgressBar("samples", sum(map(len, ranges))) as bar:
                 for rows in ranges:
@@ -215,6 +226,14 @@ class Metric(ABC):
     def lines(self, context: EvalContext) -> list[str]:
         """Return lines that people read below the table, such as samples, after ``compute``."""
         return []
+
+    def judge(self, context: EvalContext) -> Judge | None:
+        """Return what tells of a single sample whether it is as prompted, for groups; ``None``: it cannot."""
+        return None
+
+    def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor] | None:
+        """Return (samples, d) and (real, d) features whose Euclidean distances compare media; ``None``: it has none."""
+        return None
 
     @abstractmethod
     def compute(self, context: EvalContext) -> dict[str, Result]:

@@ -30,6 +30,7 @@ from genai.modalities.preview import Preview
 from genai.runs.run import Run
 from genai.training.checkpoint_saver import CheckpointSaver
 from genai.training.config import TrainSettings
+from genai.training.copying_check import CopyingCheck
 from genai.training.interval import Interval
 from genai.training.loggers import Logger, RunLogger
 from genai.training.module import TrainingModule
@@ -50,6 +51,7 @@ class TrainingLoop(Callback):
     Args:
         on_first_step: called once, after the first step.
         labeler: labels the files of previews.
+        copying: looks for copies of training items at the end.
     """
 
     def __init__(
@@ -62,8 +64,9 @@ class TrainingLoop(Callback):
         logger: Logger,
         on_first_step: Callable[[], None] | None = None,
         labeler: Labeler = NO_LABEL,
+        copying: CopyingCheck | None = None,
     ) -> None:
-        self.labeler = labeler
+        self.labeler, self.copying = labeler, copying
         self.run, self.modality, self.on_first_step = run, modality, on_first_step
         self.preview, self.prompts = preview, prompts
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
@@ -153,6 +156,8 @@ class TrainingLoop(Callback):
             self._preview(trainer, module)
         if finished:
             self._finish_saves(wait=True)
+            if self.copying:
+                self.copying.at_end(module, self.durations["preview"])
             trainer.should_stop = True
         self.step_start = time.monotonic()
 
@@ -355,9 +360,7 @@ class TrainingLoop(Callback):
             self.signal = self.signal or number
             return
         if self.signal is not None:
-            if (
-                number == signal.SIGINT
-            ):  # a second Ctrl-C does not wait for the end of the step; a cluster may repeat itself
+            if number == signal.SIGINT:  # a second Ctrl-C does not wait for the step; a cluster may repeat itself
                 raise KeyboardInterrupt
             return
         self.signal = number

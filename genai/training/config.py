@@ -44,6 +44,7 @@ class TrainSettings:
     overfit_items: Count | None = None
     profile: bool = False
     label: bool | None = None
+    copying_check: bool = True
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> "TrainSettings":

@@ -13,6 +13,7 @@ from genai.core.data import IterableSource, Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.instantiate import Factory, import_class
+from genai.data.canaries import add_canaries, split_node
 from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare_source
 from genai.data.registry import compatible_data, source_classes
@@ -37,6 +38,7 @@ class TrainingParts:
         examples: data that were given in Python; ``None`` if ``data`` describes them.
         nodes: the config nodes of data and modality.
         data, model: checked.
+        canaries: number of examples that are planted into the training split.
         optimizers: checked, by the network that has settings of its own; "" for all others.
         adapter: built; ``None``: all weights are trained.
     """
@@ -49,6 +51,7 @@ class TrainingParts:
     examples: Any
     nodes: DataNodes
     data: Factory[Source]
+    canaries: int
     model: Factory[Method]
     optimizers: dict[str, Factory[MuonAdamW]]
     adapter: LoRA | None
@@ -65,10 +68,11 @@ class TrainingParts:
 
         _check_media(values, settings)
         modality: Modality = part("modality", Modality).build()
+        node, canaries = split_node(values.get("data") or {})
         try:
-            data = part("data", Source)
+            data: Factory[Source] = Factory.parse(node, Source, "data", settings.plugins)  # type: ignore[type-abstract]
         except UserError as error:
-            raise UserError(f"{error}{_other_data_hint(values.get('data') or {})}") from error
+            raise UserError(f"{error}{_other_data_hint(node)}") from error
         optimizers = _parse_optimizers(values.get("optimizer") or {})
         hardware = _resolve_hardware(part("trainer", DeviceConfig), values.get("adapter") is not None)
         check_virtual_ranks(settings.virtual_ranks, settings.batch, hardware)
@@ -79,8 +83,9 @@ class TrainingParts:
             part("logger", Logger).build(),
             modality,
             config.examples,
-            DataNodes(values["data"], values["modality"], settings.plugins),
+            DataNodes(node, values["modality"], settings.plugins),
             data,
+            canaries,
             Factory.parse(values.get("model") or {}, Method, "model", settings.plugins, modality.interface),  # type: ignore[type-abstract]
             optimizers,
             None if values.get("adapter") is None else part("adapter", LoRA).build(),
@@ -88,7 +93,8 @@ class TrainingParts:
 
     def build_source(self, state: Mapping[str, Any] | None = None) -> Source:
         """Read the data; ``state``: of the modality of a model that is trained on. Raises ``UserError``."""
-        source = self.data.build(None if self.examples is None else {"examples": self.examples})
+        fixed = None if self.examples is None else {"examples": self.examples}
+        source = add_canaries(self.data.build(fixed), self.canaries)
         if isinstance(source, IterableSource):
             source = prepare_source(source, self.nodes, state)
         _check_source_media(source.media, type(self.modality), type(source).__name__)

@@ -13,6 +13,7 @@ from genai.core.data import packed_prompts
 from genai.core.files import write_file
 from genai.core.place import job_id
 from genai.core.terminal import one_line
+from genai.data.canaries import without_canaries
 from genai.data.origin import data_license, data_name
 from genai.inference.base import describe_base
 from genai.inference.data_card import data_card, format_data_card
@@ -58,6 +59,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
     run.write_record(
         **start_time,
         finished=None,
+        copying=None,
         modality=config.choices.get("modality"),
         model=config.choices.get("model"),
         method=config.choices.get("method") if config.values.get("method") is not None else None,
@@ -77,7 +79,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
             "notes": list(setup.source.file_notes),
         },
         prompts=setup.prompts,
-        known_prompts=asdict(count_prompts(packed_prompts(setup.train))),
+        known_prompts=asdict(count_prompts(without_canaries(setup.source, packed_prompts(setup.train)))),
         parameters=count_parameters(setup.method),
         device=setup.hardware.accelerator,
         devices=setup.hardware.num_processes,
@@ -146,7 +148,12 @@ def _parameters(method: Method) -> str:
 
 
 def print_result(
-    setup: TrainingSetup, run: Run, step: int, val_loss: float, base_val_loss: float | None = None
+    setup: TrainingSetup,
+    run: Run,
+    step: int,
+    val_loss: float,
+    base_val_loss: float | None = None,
+    copying_line: str = "",
 ) -> None:
     """Print the result of the run and the command that samples from it; ``val_loss`` is the latest."""
     record = run.record
@@ -169,3 +176,6 @@ def print_result(
     words = f"{option}{_plugins_word(setup.settings.plugins)}"
     command = "genai chat" if has_chat_template(setup.modality) else "genai.sample"
     print(f"{command[6:]:<10}python -m {command} ckpt={shell_path(run.folder)}{words}", flush=True)
+    if copying_line:
+        check = f"python -m genai.evaluate ckpt={shell_path(run.folder)} metrics=[copying]"
+        print(one_line(f"copying   {copying_line}: {check}{_plugins_word(setup.settings.plugins)}"), flush=True)

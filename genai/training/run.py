@@ -94,6 +94,7 @@ def _open_run(setup: TrainingSetup, config: CommandConfig, resumed: Run | None) 
 
 def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
     from genai.training.callbacks import TrainingLoop
+    from genai.training.copying_check import CopyingCheck
     from genai.training.dev_run import estimate
     from genai.training.module import TrainingModule
     from genai.training.profiler import ProfilerCallback
@@ -109,6 +110,7 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
         _checkpoint_header(setup),
     )
     on_first_step = partial(write_config_and_record, setup, run) if place.is_first and setup.resumed else None
+    copying = CopyingCheck(setup, run)
     labeler = create_labeler(LabelOptions(setup.settings.label)) if place.is_first else NO_LABEL
     loop = TrainingLoop(
         run,
@@ -119,6 +121,7 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
         setup.logger,
         on_first_step,
         labeler.of(Model(setup.modality, setup.method)),
+        copying,
     )
     loop.install_signal_handlers()
     if setup.hardware.compile:
@@ -151,7 +154,7 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
     if place.is_first:
         if module.step >= (setup.lr_schedule.total or math.inf):  # not after the few steps of fast_dev_run
             run.write_record(finished=datetime.now().isoformat(timespec="seconds"))
-        print_result(setup, run, module.step, loop.val_loss, loop.base_val_loss)
+        print_result(setup, run, module.step, loop.val_loss, loop.base_val_loss, copying.line)
         if setup.settings.fast_dev_run:
             memory = peak_memory_mb(module.device)
             print(*estimate(setup.settings, setup.lr_schedule.total, loop.durations, memory), sep="\n", flush=True)

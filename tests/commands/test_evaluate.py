@@ -113,6 +113,26 @@ def test_the_same_words_give_the_same_bytes(words: list[str], here: Path, comman
     assert contents[0] == contents[1]
 
 
+def test_groups_of_the_world(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["modality=image", "metrics=[val_loss,toy_image]", "n=12", "steps=2", "out=groups.json"]
+    groups = genai.measure(*words, audit_group="size")["groups"]
+    assert groups == json.loads((here / "groups.json").read_text())["groups"]
+    assert groups.keys() == {"column", "groups", "worst_to_best", "note"} and groups["column"] == "size"
+    assert [group["name"] for group in groups["groups"]] == ["large", "small"]
+    assert 30 < sum(group["train_items"] for group in groups["groups"]) <= 40
+    assert all(0 <= group["scores"]["obedience"]["value"] <= 1 for group in groups["groups"])
+    assert all(group.keys() == {"name", "train_items", "held_out_items", "scores"} for group in groups["groups"])
+    assert "loss: too few to say of large, small (fewer than 10)." in groups["note"]  # four are held out
+    table = capsys.readouterr().out
+    assert "groups by size, 95 % intervals, 12 samples of each" in table
+    by_word = genai.measure(*words, audit_group=["red", "blue"])["groups"]
+    assert (by_word["column"], [group["name"] for group in by_word["groups"]]) == ("words of prompts", ["red", "blue"])
+    with pytest.raises(UserError, match="no such column"):
+        genai.measure(*words, audit_group="sizes")
+    with pytest.raises(UserError, match="add yes=true"):
+        genai.measure(*words, "n=6000", audit_group="size")
+
+
 def test_only_what_is_asked_for(here: Path) -> None:
     report = genai.measure("metrics=[bits_per_byte,val_loss]", "out=a.json")
     assert list(report["metrics"]) == ["bits_per_byte", "perplexity", "val_loss"]

@@ -166,3 +166,15 @@ def test_paths_that_are_none(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             _ = PictureArrays(path).train
+
+
+def test_other_arrays_are_columns(tmp_path: Path) -> None:
+    path = npz(tmp_path, pixels=PICTURES, who=[f"person {i}" for i in range(20)], odd=np.zeros((3, 2)))
+    source = PictureArrays(path, "pixels")
+    assert source.column_names == ["odd", "who"]
+    for split in (source.train, source.val):
+        for index, name in enumerate(source.column_values(split, "who")):
+            assert np.array_equal(split[index].media.pixels, PICTURES[int(name.split()[1])])
+    with pytest.raises(UserError, match=r"'odd' in .* has the shape"):
+        source.column_values(source.train, "odd")
+    assert PictureArrays(path, "pixels", val_array="pixels").column_names == []

@@ -116,3 +116,19 @@ def test_what_is_too_small_to_be_cut_is_refused_with_the_reason(tmp_path: Path) 
     ):
         with pytest.raises(UserError, match=f"two different {needed}, which is cut in two"):
             _ = source.train
+
+
+def test_columns_of_tables_and_folders_are_kept(tmp_path: Path) -> None:
+    for number in range(12):
+        (tmp_path / (folder := "ab"[number % 2])).mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Pillow.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    rows = [f'{"ab"[n % 2]}/{n}.png,"a thing",{["Anna", "Bert", ""][n % 3]},{n}' for n in range(11)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,text,Speaker ID,take", *rows]), encoding="utf-8")
+    source = ImageFolder(str(tmp_path))
+    assert source.column_names == ["folder", "speaker_id", "take"]
+    takes = [*source.column_values(source.train, "take"), *source.column_values(source.val, "take")]
+    speakers = [*source.column_values(source.train, "speaker_id"), *source.column_values(source.val, "speaker_id")]
+    folders = [*source.column_values(source.train, "folder"), *source.column_values(source.val, "folder")]
+    expected = {str(n): (["Anna", "Bert", ""][n % 3], "ab"[n % 2]) for n in range(11)} | {"": ("", "b")}
+    assert dict(zip(takes, zip(speakers, folders, strict=True), strict=True)) == expected

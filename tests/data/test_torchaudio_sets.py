@@ -42,6 +42,7 @@ def test_words_are_prompts_and_the_testing_list_is_held_out(tmp_path: Path) -> N
     folder = commands(tmp_path)
     source = TorchaudioSet("SPEECHCOMMANDS", str(tmp_path), sample_rate=8_000)
     assert (texts(source.train), texts(source.val)) == (["bed"] * 4 + ["two"] * 4, ["bed", "two"])
+    assert source.column_values(source.val, "speaker") == ["00000000"] * 2 and "speaker" in source.column_names
     assert (source.val[0].media.sample_rate, len(source.val[0].media.samples)) == (8_000, 400)
     assert source.description == (
         f"SPEECHCOMMANDS in {tmp_path}: 8 sounds to train on, 2 held out, 2 different prompts, 0.5 seconds in all"

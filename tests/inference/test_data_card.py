@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -80,3 +81,16 @@ def test_large_data_are_sampled() -> None:
 
 def test_data_without_texts() -> None:
     assert "| personal data | not searched: no texts at hand |" in format_data_card(data_card(no_data(Document)))
+
+
+@pytest.mark.parametrize(("mode", "done"), [("mask", ", masked"), ("drop", ", left out"), ("report", "")])
+def test_the_card_says_what_was_done_about_personal_data(
+    mode: Literal["mask", "drop", "report"], done: str, texts: Path
+) -> None:
+    for index in range(6, 9):
+        (texts / f"{index}.txt").write_text(f"text {index}, of nobody")
+    card = data_card(TextFolder(str(texts), personal=mode))
+    assert card["personal_data"]["record"]["counts"] == {"mail": 7} and card["personal_data"]["record"]["mode"] == mode
+    row = next(line for line in format_data_card(card).splitlines() if line.startswith("| personal data |"))
+    assert f"in all texts: personal data (7 mail) in 7 documents{done}; in the sample, of what is trained on: " in row
+    assert row.endswith("none found |") == (mode != "report")

@@ -56,6 +56,17 @@ def batch(count: int = 4) -> Batch:
     return Batch(torch.randint(0, 256, (count, *SHAPE), dtype=torch.uint8), prompts)
 
 
+def test_an_item_that_the_discriminator_scores_higher_has_a_lower_loss() -> None:
+    method, images = small(), batch()
+    losses = [float(method.item_loss(Batch(images.x[i : i + 1], images.prompts[i : i + 1]))) for i in range(4)]
+    scores = method._scores(
+        method.discriminator_network.features(method.scaling.scale(images.x)),
+        method.discriminator.pooled(images.prompts),
+    )
+    assert losses == pytest.approx((-scores).tolist(), abs=1e-5) and len(set(losses)) == 4
+    assert float(method.item_loss(images)) == pytest.approx(sum(losses) / 4, abs=1e-5)
+
+
 def normal(count: int) -> Batch:
     """Images of one value each, normal, with a deviation of 1/4 between -1 and 1."""
     values = torch.randn(count, 1, 1, 1).expand(-1, *SHAPE) / 4

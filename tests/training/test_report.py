@@ -38,8 +38,9 @@ def test_a_rising_loss_and_a_better_base_are_named(
         settings=SimpleNamespace(plugins=()),
         method=SimpleNamespace(can_sample=True),
     )
-    print_result(setup, run, step, val_loss, base_val_loss)
+    print_result(setup, run, step, val_loss, base_val_loss, "9 of 9 are copies" if remark else "")
     out = capsys.readouterr().out
+    assert ("copying   9 of 9 are copies: python -m genai.evaluate ckpt=" in out) == bool(remark)
     assert (remark in out) if remark else ("newest" not in out)
     assert ("base      val_loss 2.0000: no checkpoint is better" in out) == (base_val_loss == 2.0 and num_val == 20)
     assert ("last.ckpt samples from it" in out) == bool(remark)

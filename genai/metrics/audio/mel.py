@@ -59,13 +59,17 @@ class MelSpectrograms:
         Args:
             margin: extra frames at each end: silence before the clip, its continuation after it.
         """
-        extra = margin * self.audio.hop_length
         for batch in iterate_batches(packed, limit, label):
-            x = batch.x if self.audio.num_classes is None else batch.x[:, 1:]
-            waves = torch.from_numpy(self.audio.decode(x).samples)
-            if batch.valid is not None:
-                waves = waves * batch.valid
-            yield self._power(pad(waves, (extra, self.length + extra - waves.shape[1]))), batch.prompts
+            yield self.of_batch(batch, margin), batch.prompts
+
+    def of_batch(self, batch: Batch, margin: int = 0) -> Tensor:
+        """Return (items, bands, frames) of real clips, with ``margin`` extra frames at each end."""
+        extra = margin * self.audio.hop_length
+        x = batch.x if self.audio.num_classes is None else batch.x[:, 1:]
+        waves = torch.from_numpy(self.audio.decode(x).samples)
+        if batch.valid is not None:
+            waves = waves * batch.valid
+        return self._power(pad(waves, (extra, self.length + extra - waves.shape[1])))
 
     def _power(self, waves: Tensor) -> Tensor:
         return self.mel(waves.to(self.device))

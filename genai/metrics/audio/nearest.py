@@ -1,6 +1,7 @@
 """Are the samples copies? Distance of each sound to its nearest training clip, at equal level and the best shift."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,14 @@ class NearestSound(NearestExample):
         distances = (squared.clamp(min=0) / queries[0].numel()).sqrt().double().cpu().numpy()
         description = f"in dB of log-mel, of {seconds:.2f} s at equal level, to the nearest training clip"
         return distances, len(samples), description
+
+    def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor]:
+        audio = require_audio(context, "nearest")
+        decoded = [audio.decode(audio.encode(sound)) for sound in real]  # quantized as samples are
+        seconds = min(MAX_SECONDS, max(sound.seconds for sound in [*samples, *decoded]))
+        spectrograms = MelSpectrograms(audio, round(seconds * audio.sample_rate), context.model.method.device)
+        first, second = (power_to_db(spectrograms(sounds)).flatten(1) for sounds in (samples, decoded))
+        return first, second
 
 
 def _chunks(spectrograms: MelSpectrograms, train: PackedDataset, num_frames: int) -> Iterator[Tensor]:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +20,7 @@ from genai.metrics.audio.mel import MelSpectrograms, require_audio
 from genai.metrics.audio.prompt_attributes import IGNORE_INDEX, MIN_COUNT, PromptAttribute, find_attributes
 from genai.metrics.base import EvalContext, Metric, Result, proportion_result
 from genai.metrics.frechet import frechet_result
+from genai.metrics.judge import Judge
 from genai.metrics.probe import cached_probe
 
 MAX_SECONDS = 2.0
@@ -39,14 +42,11 @@ class PromptAccuracy(Metric):
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``prompt_accuracy_<attribute>``, such as ``prompt_accuracy_word_1``, and ``frechet``."""
-        audio, split = require_audio(context, "prompt_accuracy"), context.source.train
-        train_prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
-        attributes = find_attributes(train_prompts)
+        train_prompts, attributes = _training_attributes(context)
         if not attributes:
             description = f"nothing to classify: the prompts are not made of a few words, each in {MIN_COUNT} clips"
             return {"prompt_accuracy": Result(None, description)}
-        length = round(min(MAX_SECONDS, MAX_RELATIVE_LENGTH * audio.typical_seconds) * audio.sample_rate)
-        spectrograms = MelSpectrograms(audio, length, context.model.method.device)
+        spectrograms = _spectrograms(context)
         network = cached_classifier(context, spectrograms, attributes)
         prompts = context.source.prompts(context.source.val, context.n, context.seed)
         power = spectrograms(context.samples(prompts))
@@ -62,6 +62,66 @@ class PromptAccuracy(Metric):
         with torch.no_grad():
             features = network.features(power), network.features(real_power)
         return results | {"frechet": frechet_result(*features, context.seed, "the classifier")}
+
+    def judge(self, context: EvalContext) -> "SoundJudge | None":
+        attributes = _training_attributes(context)[1]
+        if not attributes:
+            return None
+        spectrograms = _spectrograms(context)
+        return SoundJudge(cached_classifier(context, spectrograms, attributes), spectrograms, attributes)
+
+    def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor] | None:
+        if (judge := self.judge(context)) is None:
+            return None
+        audio = judge.spectrograms.audio
+        decoded = [audio.decode(audio.encode(sound)) for sound in real]  # quantized as samples are
+        with torch.no_grad():
+            first, second = (judge.network.features(judge.spectrograms(sounds)) for sounds in (samples, decoded))
+        return first, second
+
+
+@dataclass(frozen=True)
+class SoundJudge(Judge):
+    """The classifier: it has to recognize the values of all attributes that the prompt has."""
+
+    network: AudioClassifier
+    spectrograms: MelSpectrograms
+    attributes: Sequence[PromptAttribute]
+
+    def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
+        rows = zip(self._predict(samples), prompts, strict=True)
+        return [self._match(predicted, [each.label(prompt) for each in self.attributes]) for predicted, prompt in rows]
+
+    def caption(self, samples: list[Any]) -> list[str]:
+        return [
+            " ".join(each.values[index] for each, index in zip(self.attributes, row, strict=True))
+            for row in self._predict(samples)
+        ]
+
+    @torch.no_grad()
+    def _predict(self, samples: list[Any]) -> list[list[int]]:
+        """Return the index of the recognized value of each attribute, for each sample."""
+        logits = self.network(self.spectrograms(samples))
+        rows: list[list[int]] = torch.stack([each.argmax(1) for each in logits], 1).tolist()
+        return rows
+
+    def _match(self, predicted: Sequence[int], labels: Sequence[int]) -> bool | None:
+        hits = [a == b for a, b in zip(predicted, labels, strict=True) if b != IGNORE_INDEX]
+        return all(hits) if hits else None
+
+
+def _training_attributes(context: EvalContext) -> tuple[Sequence[str], list[PromptAttribute]]:
+    """Return the prompts of the training split, and their attributes; none for free captions."""
+    split = context.source.train
+    prompts = split.prompts if split.prompts is not None else [example.prompt for example in split]
+    return prompts, find_attributes(prompts)
+
+
+def _spectrograms(context: EvalContext) -> MelSpectrograms:
+    """Return what computes the input of the classifier. Raises ``UserError`` for models of other media."""
+    audio = require_audio(context, "prompt_accuracy")
+    length = round(min(MAX_SECONDS, MAX_RELATIVE_LENGTH * audio.typical_seconds) * audio.sample_rate)
+    return MelSpectrograms(audio, length, context.model.method.device)
 
 
 def cached_classifier(

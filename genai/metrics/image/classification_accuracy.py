@@ -1,7 +1,9 @@
 """Classification accuracy score: classifiers that are trained on samples are tested on real pictures."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean, variance
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +15,21 @@ from genai.core.loader import validation_batches
 from genai.media.picture import Picture
 from genai.metrics.audio.prompt_attributes import MAX_VALUES, MIN_COUNT, find_classes
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.image.classifier import EVAL_BATCH_SIZE, class_indices, correct_predictions, train_image_classifier
+from genai.metrics.image.classifier import (
+    EVAL_BATCH_SIZE,
+    ImageClassifier,
+    class_indices,
+    correct_predictions,
+    train_image_classifier,
+)
+from genai.metrics.judge import Judge
 
 STEPS = 300
 """Training steps of each classifier."""
 NUM_CLASSIFIERS = 3
 """Classifiers that are trained on samples, and as many on real pictures; each has its own seed."""
+MAX_TRAIN_ITEMS = 10_000
+"""Maximum number of training pictures that the judge of single samples is trained on, evenly spaced."""
 MAX_VAL_ITEMS = 10_000
 """Maximum number of held-out pictures that the classifiers are tested on, evenly spaced."""
 
@@ -64,6 +75,39 @@ class ClassificationAccuracy(Metric):
             description = "the same, divided by that of classifiers trained on as many real pictures"
             results["classification_accuracy_ratio"] = Result(ratio, description, ratio_error)
         return results
+
+    def judge(self, context: EvalContext) -> "PictureJudge | None":
+        try:
+            names = training_classes(context)
+        except UserError:
+            return None
+        device, modality = context.model.method.device, context.model.modality
+        batches = [batch for batch, _ in validation_batches(context.train, EVAL_BATCH_SIZE, MAX_TRAIN_ITEMS)]
+        prompts = [prompt for batch in batches for prompt in batch.prompts]
+        mask = torch.tensor([prompt in names for prompt in prompts])
+        labels = class_indices([prompt for prompt in prompts if prompt in names], names)
+        pixels = torch.cat([batch.x for batch in batches])[mask]
+        network = train_image_classifier(pixels.to(device), labels.to(device), len(names), STEPS)
+        return PictureJudge(network, modality, names)
+
+
+@dataclass(frozen=True)
+class PictureJudge(Judge):
+    """A classifier that was trained on real pictures: it has to recognize the class that the prompt names."""
+
+    network: ImageClassifier
+    modality: Any
+    names: Sequence[str]
+
+    def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
+        rows = zip(self.caption(samples), prompts, strict=True)
+        return [name == prompt if prompt in self.names else None for name, prompt in rows]
+
+    @torch.no_grad()
+    def caption(self, samples: list[Any]) -> list[str]:
+        pixels = torch.stack([self.modality.encode(sample) for sample in samples])
+        logits = self.network(pixels.to(next(self.network.parameters()).device))
+        return [self.names[index] for index in logits.argmax(1).tolist()]
 
 
 def training_classes(context: EvalContext) -> tuple[str, ...]:

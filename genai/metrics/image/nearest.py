@@ -1,11 +1,13 @@
 """Are the samples copies? Distance of each picture to its nearest training picture."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from genai.core.batch import batch_ranges
 from genai.core.data import PackedDataset
@@ -14,6 +16,9 @@ from genai.media.picture import Picture
 from genai.metrics.base import EvalContext
 from genai.metrics.nearest import MAX_CHUNK_VALUES, NearestExample, find_nearest, root_mean_square
 from genai.modalities.image import Image
+
+MAX_SIDE_PIXELS = 16
+"""Larger pictures are downscaled to this side where they are compared with many others."""
 
 
 class NearestPicture(NearestExample):
@@ -30,6 +35,14 @@ class NearestPicture(NearestExample):
         images = torch.cat([sample_pixels, val_pixels])
         distances = nearest_picture_distances(images, context.train, context.model.method.device, flip)
         return distances, len(sample_pixels), "of samples to their nearest training picture, RMS in 0..1"
+
+    def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor]:
+        modality = context.model.modality
+        first, second = (
+            _shrink(torch.stack([modality.encode(picture) for picture in pictures])).flatten(1)
+            for pictures in (samples, real)
+        )
+        return first, second
 
 
 def nearest_picture_distances(
@@ -56,6 +69,13 @@ def _chunks(train: PackedDataset, max_rows: int, device: torch.device, flip: boo
             if flip:
                 yield _flatten(pixels.flip(-1), device)
             bar.step(len(rows))
+
+
+def _shrink(images: Tensor) -> Tensor:
+    """Convert (images, channels, height, width) uint8 to floats in 0..1 of at most ``MAX_SIDE_PIXELS`` a side."""
+    scale = min(1.0, MAX_SIDE_PIXELS / max(images.shape[-2:]))
+    size = [max(1, round(scale * side)) for side in images.shape[-2:]]
+    return interpolate(images.float() / 255, size=size, mode="area")
 
 
 def _flatten(pixels: Tensor, device: torch.device) -> Tensor:

@@ -7,6 +7,7 @@ from genai.core.data import Source
 from genai.core.errors import UserError, short_text
 from genai.core.instantiate import instantiate
 from genai.core.renamed import current_node
+from genai.data.canaries import add_canaries, split_node
 from genai.inference.model import Model, load
 from genai.runs.record import parse_record
 
@@ -26,9 +27,11 @@ def base_data(base: Model) -> Source:
     if base.run is None:
         raise UserError("its data are not known, because it is not a run")
     node: Any = current_node(base.run.read_config().get("data"))
+    canaries = 0
     if isinstance(node, dict):
         node.pop("download", None)  # a record does not start a download
-    source = instantiate(node, Source, "data")  # type: ignore[type-abstract]
+        node, canaries = split_node(node)
+    source = add_canaries(instantiate(node, Source, "data"), canaries)  # type: ignore[type-abstract]
     if source.val.content_hash != base.run.record.data.hash_val:
         raise UserError("its data have changed")
     return source

@@ -1,6 +1,7 @@
 """Length of the longest run of characters that a text shares with a much longer one."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,19 @@ _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _SEPARATORS = "\U0010ffff", "\U0010fffe"  # after a document, after a text: no characters, so no match crosses an end
 
 
+@dataclass(frozen=True)
+class LongestMatch:
+    """The longest run of characters of a text that is also in documents.
+
+    Attributes:
+        length: in characters.
+        documents: numbers of the documents that hold a run of this length; empty if ``length`` is 0.
+    """
+
+    length: int
+    documents: list[int]
+
+
 def longest_match_lengths(texts: Sequence[str], documents: Iterable[str], label: str = "longest copies") -> list[int]:
     """For each of ``texts``, return the length in characters of its longest run that is also in one of ``documents``.
 
@@ -30,10 +44,40 @@ def longest_match_lengths(texts: Sequence[str], documents: Iterable[str], label:
     ``documents``.
     """
     long, short = HashedWindows(documents, _SEPARATORS[0]), HashedWindows(texts, _SEPARATORS[1])
+    return [int(length) for length in _search(texts, short, long, label)[0]]
+
+
+def longest_matches(
+    texts: Sequence[str], documents: Sequence[str], label: str = "longest copies"
+) -> list[LongestMatch]:
+    """For each of ``texts``, return the longest run as ``longest_match_lengths``, and all documents that hold it."""
+    long, short = HashedWindows(documents, _SEPARATORS[0]), HashedWindows(texts, _SEPARATORS[1])
+    lengths, matches = _search(texts, short, long, label)
+    text_starts, document_starts = (np.cumsum([0, *(len(each) + 1 for each in parts)]) for parts in (texts, documents))
+    results = []
+    for length, start, end in zip(map(int, lengths), text_starts[:-1], text_starts[1:], strict=True):
+        places, long_places = matches[length]
+        if places is None or long_places is None:
+            results.append(LongestMatch(0, []))
+            continue
+        own = places[(places >= start) & (places < end)]
+        is_own = np.isin(long.hashes(long_places, length), short.hashes(own, length))
+        numbers = np.searchsorted(document_starts, long_places[is_own], "right") - 1
+        results.append(LongestMatch(length, np.unique(numbers).tolist()))
+    return results
+
+
+Matches = dict[int, tuple[Positions | None, Positions | None]]
+"""Length -> positions of shared windows in the short and the long texts; ``None``: anywhere."""
+
+
+def _search(
+    texts: Sequence[str], short: "HashedWindows", long: "HashedWindows", label: str
+) -> tuple[Positions, Matches]:
+    """Return the length of the longest run of each text, and the matches of all lengths that were tried."""
     text_index = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
     low, high = np.zeros(len(texts), np.int64), np.array([len(text) for text in texts], np.int64)
-    # length -> positions of shared windows in the short and the long texts; None: anywhere
-    matches: dict[int, tuple[Positions | None, Positions | None]] = {0: (None, None)}
+    matches: Matches = {0: (None, None)}
     with ProgressBar(label, int(high.sum())) as bar:
         while (low < high).any():
             middles = np.sort(((low + high + 1) // 2)[low < high])
@@ -47,7 +91,7 @@ def longest_match_lengths(texts: Sequence[str], documents: Iterable[str], label:
             low = np.where(is_shared, np.maximum(low, length), low)
             high = np.where(is_shared, high, np.minimum(high, length - 1))
             bar.step(remaining - int((high - low).sum()))
-    return [int(length) for length in low]
+    return low, matches
 
 
 class HashedWindows:
@@ -71,7 +115,11 @@ class HashedWindows:
             else:
                 positions = candidates[start : start + step]
             positions = positions[positions < count]
-            yield positions, (self.sums[positions + length] - self.sums[positions]) * self.inverse[positions]
+            yield positions, self.hashes(positions, length)
+
+    def hashes(self, positions: Positions, length: int) -> Hashes:
+        """Return the hashes of the windows of ``length`` that start at ``positions``."""
+        return (self.sums[positions + length] - self.sums[positions]) * self.inverse[positions]
 
 
 def shared_windows(

@@ -121,12 +121,17 @@ def random_prompts(split: Split, count: int, seed: int) -> list[tuple[str, str]]
     """
     documents = [str(example.media) for example in split]
     starts = [(i, 0) for i in range(len(documents))]
-    starts += [(i, m.end()) for i, text in enumerate(documents) for m in re.finditer(r"\n[ \t\r]*\n(?=\S)", text)]
+    starts += [(i, start) for i, text in enumerate(documents) for start in section_starts(text)]
     starts = [(i, start) for i, start in starts if len(documents[i]) - start >= MIN_REMAINING_CHARS] or starts
     indices = np.random.default_rng(seed).choice(len(starts), count, replace=len(starts) < count)
     texts = [documents[i][start:] for i, start in (starts[index] for index in indices)]
-    prompts = [_first_words(text) for text in texts]
+    prompts = [first_words(text) for text in texts]
     return [(prompt, text[len(prompt) :]) for prompt, text in zip(prompts, texts, strict=True)]
+
+
+def section_starts(text: str) -> list[int]:
+    """Return where paragraphs that are not indented start, but for the first one."""
+    return [match.end() for match in re.finditer(r"\n[ \t\r]*\n(?=\S)", text)]
 
 
 def is_python(text: str) -> bool:
@@ -152,9 +157,10 @@ def count_targets(packed: PackedDataset, modality: Modality) -> tuple[int, int]:
     return num_tokens, num_bytes
 
 
-def _first_words(text: str) -> str:
+def first_words(text: str, limit: int = MAX_PROMPT_CHARS) -> str:
+    """Return the start of the first line: whole words, at most ``limit`` characters."""
     line = text.partition("\n")[0]
-    if len(line) <= MAX_PROMPT_CHARS:
+    if len(line) <= limit:
         return line
-    words = line[: MAX_PROMPT_CHARS + 1].rpartition(" ")[0]  # tokens start with a space
-    return words or line[:MAX_PROMPT_CHARS]
+    words = line[: limit + 1].rpartition(" ")[0]  # tokens start with a space
+    return words or line[:limit]

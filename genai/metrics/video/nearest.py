@@ -1,7 +1,7 @@
 """Are the samples copies? Distance of each clip to the nearest part of a training clip."""
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,6 +34,15 @@ class NearestClip(NearestExample):
         clips = torch.cat([samples, held_out])
         distances = nearest_clip_distances(clips, context.train, context.model.method.device)
         return distances, len(samples), f"to the nearest training clip at {MAX_SIDE_PIXELS} pixels, RMS in 0..1"
+
+    def features(self, context: EvalContext, samples: list[Any], real: list[Any]) -> tuple[Tensor, Tensor]:
+        clips, known = ([context.model.modality.encode(clip) for clip in part] for part in (samples, real))
+        num_frames = min(map(len, [*clips, *known]))
+        first, second = (
+            shrink(torch.stack([clip[:num_frames] for clip in part]), MAX_SIDE_PIXELS).flatten(1)
+            for part in (clips, known)
+        )
+        return first, second
 
 
 def nearest_clip_distances(clips: Tensor, train: PackedDataset, device: torch.device) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from genai.core.data import Example, PromptFeatures, Split
 from genai.media.sound import Sound
 from genai.toy.data.base import ToySource
-from genai.toy.world.melody import Melody, caption_melody, split_melodies
+from genai.toy.world.melody import Melody, caption_melody, parse_melody, split_melodies
 from genai.toy.world.synth import MIN_SAMPLE_RATE, render_melodies
 
 MelodyKind = Literal["train", "new_melodies", "new_notes"]
@@ -64,6 +64,9 @@ class ToyAudio(ToySource):
         """Draw new captions that name every attribute, of the melodies of ``split``."""
         rng = np.random.default_rng([seed, len(KIND_DESCRIPTIONS), split.name == "val"])
         return self._captions(_SPLIT_KINDS[split.name], count, rng)
+
+    def parse(self, prompt: str) -> Sequence[Any]:
+        return [parse_melody(prompt)]
 
     @property
     def description(self) -> str:

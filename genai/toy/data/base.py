@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -47,6 +48,23 @@ class ToySource(Source):
     @abstractmethod
     def _chunk(self, name: str, number: int) -> list[Example]:
         """Render chunk ``number`` of the split ``name``."""
+
+    @abstractmethod
+    def parse(self, prompt: str) -> Sequence[Any]:
+        """Return the things of a prompt, whose fields are its attributes. Raises ``ValueError``."""
+
+    def prompt_attributes(self, prompt: str) -> dict[str, list[str]]:
+        """Return the values that a prompt names, by attribute; those of several things together."""
+        try:
+            things = self.parse(prompt)
+        except ValueError:
+            return {}
+        rows = {field.name: [getattr(thing, field.name) for thing in things] for field in fields(things[0])}
+        return {
+            name: [value for value in row if value is not None]
+            for name, row in rows.items()
+            if not any(isinstance(value, tuple) for value in row)
+        }
 
     @abstractmethod
     def _hash_parts(self, name: str) -> Sequence[Any]:

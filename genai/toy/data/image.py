@@ -1,6 +1,6 @@
 """Pictures of the toy world: rendered scenes with captions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,14 @@ from genai.core.data import Example, Split
 from genai.media.picture import Picture
 from genai.toy.data.base import ToySource
 from genai.toy.world.draw import render_scenes
-from genai.toy.world.scene import Scene, caption_scene, drop_attributes, scene_cache_text, split_scenes
+from genai.toy.world.scene import (
+    Scene,
+    caption_scene,
+    drop_attributes,
+    parse_scene,
+    scene_cache_text,
+    split_scenes,
+)
 
 
 class ToyImages(ToySource):
@@ -53,6 +60,9 @@ class ToyImages(ToySource):
         """Draw new captions that name every attribute, of the combinations of ``split``."""
         rng = np.random.default_rng([seed, split.name == "val"])
         return [caption_scene(scene, rng) for scene in self._draw(split.name, count, rng)]
+
+    def parse(self, prompt: str) -> Sequence[Any]:
+        return parse_scene(prompt).things
 
     @property
     def description(self) -> str:

@@ -12,7 +12,7 @@ from genai.media.clip import Clip
 from genai.media.sound import Sound
 from genai.modalities.visual_onsets import VisualOnsets
 from genai.toy.data.base import ToySource
-from genai.toy.world.motion import Motion, caption_motion, split_motions
+from genai.toy.world.motion import Motion, caption_motion, parse_motion, split_motions
 from genai.toy.world.soundtrack import Note, bounce_notes, render_soundtracks
 from genai.toy.world.synth import MIN_SAMPLE_RATE
 from genai.toy.world.trajectories import render_clips
@@ -62,6 +62,9 @@ class ToySoundtracks(ToySource):
     def notes(self, split: Split, index: int) -> list[Note]:
         """Return the notes of example ``index`` of ``split``."""
         return self._render(split.name, index // self.chunk_examples)[index % self.chunk_examples][1]
+
+    def parse(self, prompt: str) -> Sequence[Any]:
+        return parse_motion(prompt).things
 
     @property
     def description(self) -> str:

@@ -1,6 +1,6 @@
 """Clips of the toy world: things that move and bounce, with captions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from genai.core.data import Example, Split
 from genai.media.clip import Clip
 from genai.toy.data.base import ToySource
-from genai.toy.world.motion import Motion, caption_motion, motion_cache_text, split_motions
+from genai.toy.world.motion import Motion, caption_motion, motion_cache_text, parse_motion, split_motions
 from genai.toy.world.trajectories import render_clips
 
 
@@ -55,6 +55,9 @@ class ToyVideo(ToySource):
         """Draw new captions that name every attribute, of the combinations of ``split``."""
         rng = np.random.default_rng([seed, split.name == "val"])
         return [caption_motion(motion, rng) for motion in self._sample_motions(split.name, count, rng)]
+
+    def parse(self, prompt: str) -> Sequence[Any]:
+        return parse_motion(prompt).things
 
     @property
     def description(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from genai.core.errors import UserError
 from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
+from genai.metrics.judge import Judge
 from genai.toy.data.audio import KIND_DESCRIPTIONS, MelodyKind, ToyAudio
 from genai.toy.world.audio_oracle import (
     IN_TUNE_CENTS,
@@ -18,7 +19,7 @@ from genai.toy.world.audio_oracle import (
     match_melody,
     pitch_errors,
 )
-from genai.toy.world.melody import Melody, parse_melody
+from genai.toy.world.melody import Melody, caption_melody, parse_melody
 from genai.toy.world.synth import MIN_SAMPLE_RATE, render_melodies
 
 _SUFFIXES: dict[MelodyKind, str] = {"train": "", "new_melodies": "_new_melodies", "new_notes": "_held_out"}
@@ -61,6 +62,20 @@ class MelodyPromptAccuracy(Metric):
             if not suffix:
                 results |= _attribute_results(melodies, samples, real) | _tuning_results(melodies, samples, real)
         return results
+
+    def judge(self, context: EvalContext) -> "MelodyJudge":
+        return MelodyJudge()
+
+
+class MelodyJudge(Judge):
+    """The audio oracle: all notes and attributes of the prompt have to be right."""
+
+    def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
+        return [*_matches([parse_melody(prompt) for prompt in prompts], _detect_samples(samples)[0])]
+
+    def caption(self, samples: list[Any]) -> list[str]:
+        rng, melodies = np.random.default_rng(0), [each.melody for each in _detect_samples(samples)[0]]
+        return [caption_melody(melody, rng) if melody and melody.is_complete else "" for melody in melodies]
 
 
 def _detect_samples(samples: Sequence[Any]) -> tuple[list[MelodyDetection], int]:

@@ -1,15 +1,17 @@
 """Prompt accuracy of models of toy pictures: the image oracle checks each sample exactly."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from genai.core.errors import UserError
 from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
+from genai.metrics.judge import Judge
 from genai.toy.data.image import ToyImages
 from genai.toy.world.draw import render_scenes
 from genai.toy.world.image_oracle import STRICT_OVERLAP, SceneDetection, detect_scenes, is_scene_match, match_scene
-from genai.toy.world.scene import PLACES, Scene, parse_scene
+from genai.toy.world.scene import PLACES, Scene, caption_scene, parse_scene
 
 
 class ScenePromptAccuracy(Metric):
@@ -27,7 +29,7 @@ class ScenePromptAccuracy(Metric):
         results: dict[str, Result] = {}
         for suffix, (prompts, kind) in context.prompt_sets().items():
             scenes = [parse_scene(prompt) for prompt in prompts]
-            samples, size = self._detect_samples(context, prompts)
+            samples, size = _detect_samples(context.samples(prompts))
             real = detect_scenes(render_scenes(scenes, size, np.random.default_rng(context.seed)))
             matches = [is_scene_match(*pair) for pair in zip(scenes, samples, strict=True)]
             real_matches = [is_scene_match(*pair) for pair in zip(scenes, real, strict=True)]
@@ -39,19 +41,33 @@ class ScenePromptAccuracy(Metric):
                 results |= _place_spread(scenes, samples, real, size)
         return results
 
-    def _detect_samples(self, context: EvalContext, prompts: Sequence[str]) -> tuple[list[SceneDetection], int]:
-        """Return the detections in the samples, and their side in pixels."""
-        pixels = [sample.pixels for sample in context.samples(prompts)]
-        height, width, channels = pixels[0].shape
-        if channels != 3:
-            raise UserError(
-                "'toy_image' needs color pictures, but this model generates gray ones. Choose other metrics=."
-            )
-        if height != width or height < 16:
-            raise UserError(
-                f"'toy_image' needs squares of 16 pixels or more, not {width} x {height}. Choose other metrics=."
-            )
-        return detect_scenes(np.stack(pixels)), height
+    def judge(self, context: EvalContext) -> "SceneJudge":
+        return SceneJudge()
+
+
+class SceneJudge(Judge):
+    """The image oracle: all attributes of the prompt have to be right."""
+
+    def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
+        detections, _ = _detect_samples(samples)
+        return [is_scene_match(parse_scene(prompt), each) for prompt, each in zip(prompts, detections, strict=True)]
+
+    def caption(self, samples: list[Any]) -> list[str]:
+        rng, (detections, _) = np.random.default_rng(0), _detect_samples(samples)
+        return [caption_scene(each.scene, rng) if each.scene else "" for each in detections]
+
+
+def _detect_samples(samples: Sequence[Any]) -> tuple[list[SceneDetection], int]:
+    """Return the detections in the samples, and their side in pixels. Raises ``UserError`` for unsuitable pictures."""
+    pixels = [sample.pixels for sample in samples]
+    height, width, channels = pixels[0].shape
+    if channels != 3:
+        raise UserError("'toy_image' needs color pictures, but this model generates gray ones. Choose other metrics=.")
+    if height != width or height < 16:
+        raise UserError(
+            f"'toy_image' needs squares of 16 pixels or more, not {width} x {height}. Choose other metrics=."
+        )
+    return detect_scenes(np.stack(pixels)), height
 
 
 def _strict_result(

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError
 from genai.metrics.base import EvalContext, Metric, Result, attribute_results, proportion_result
+from genai.metrics.judge import Judge
 from genai.metrics.video.clips import stack_clips
 from genai.toy.data.video import ToyVideo
-from genai.toy.world.motion import DIRECTIONS, SPEEDS, Motion, MovingThing, parse_motion
+from genai.toy.world.motion import DIRECTIONS, SPEEDS, Motion, MovingThing, caption_motion, parse_motion
 from genai.toy.world.trajectories import render_clips
 from genai.toy.world.video_oracle import (
     MAX_PATH_ERROR,
@@ -66,6 +68,27 @@ class MotionPromptAccuracy(Metric):
             if not suffix:
                 results |= _attribute_results(motions, samples, real)
         return results
+
+    def judge(self, context: EvalContext) -> "MotionJudge":
+        return MotionJudge()
+
+
+class MotionJudge(Judge):
+    """The video oracle: all attributes of the prompt have to be right."""
+
+    def matches(self, samples: list[Any], prompts: Sequence[str]) -> list[bool | None]:
+        return [*_attributes_match([parse_motion(prompt) for prompt in prompts], _detect_samples(samples))]
+
+    def caption(self, samples: list[Any]) -> list[str]:
+        rng, motions = np.random.default_rng(0), [each.motion for each in _detect_samples(samples)]
+        return [caption_motion(motion, rng) if motion and motion.is_complete else "" for motion in motions]
+
+
+def _detect_samples(samples: list[Any]) -> list[MotionDetection]:
+    """Return the detections in clips. Raises ``UserError`` for clips that the oracle cannot read."""
+    clips = stack_clips(samples).numpy()
+    check_clip_shape(clips)
+    return detect_motions(clips, samples[0].fps)
 
 
 def sample_and_real_clips(

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from genai.metrics.text import longest_match as module
-from genai.metrics.text.longest_match import longest_match_lengths
+from genai.metrics.text.longest_match import LongestMatch, longest_match_lengths, longest_matches
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,23 @@ def test_equals_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
             [random_text() for _ in range(rng.randint(1, 5))],
         )
         assert longest_match_lengths(texts, documents) == [brute_force(text, documents) for text in texts]
+
+
+def test_all_documents_with_the_longest_run_are_named() -> None:
+    documents = ["the cat sat", "a dog and the cat ran", "nothing", "12345"]
+    found = longest_matches(["the cat s", "xthe cat b", "xyz 234", "###"], documents)
+    assert found == [
+        LongestMatch(len("the cat s"), [0]),
+        LongestMatch(len("the cat "), [0, 1]),
+        LongestMatch(3, [3]),
+        LongestMatch(0, []),
+    ]
+
+
+def test_runs_of_equal_length_of_other_texts_are_not_mixed_up() -> None:
+    draw = random.Random(3)
+    documents = ["".join(draw.choices("ab", k=200)) for _ in range(20)]
+    texts = [document[50:90] for document in documents]
+    for number, match in enumerate(longest_matches(texts, documents)):
+        assert match.length == 40
+        assert match.documents == [i for i, document in enumerate(documents) if texts[number] in document]
