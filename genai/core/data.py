@@ -123,6 +123,11 @@ class Source(ABC):
     def val(self) -> Split:
         """The held-out split."""
 
+    @property
+    def excluded(self) -> Split | None:
+        """Examples that were kept out of both splits on request, for judges of samples; ``None``: there are none."""
+        return None
+
     name: str = ""
     """Name of the data set; "" for a folder or a file of a person."""
 

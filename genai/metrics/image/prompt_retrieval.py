@@ -39,8 +39,8 @@ MAX_OTHERS = 16
 class PromptRetrieval(Metric):
     """Share of samples that are nearest to what their prompt names, among 100 items; the reference is real pictures.
 
-    What they are compared with was not trained on: pictures of ``references``, else held-out pictures of the same
-    label, else what the captions of other labels say.
+    What they are compared with was not trained on: pictures of ``references``, else those that the data leave out of
+    both splits, else held-out pictures of the same label, else what the captions of other labels say.
     """
 
     media = Picture
@@ -63,12 +63,12 @@ class PromptRetrieval(Metric):
             targets, text = judge.targets([split.pictures[number] for number in numbers])
             numbers = [number for number in numbers if targets.has(split.pictures[number])]
             if len(numbers) < 2:
-                note = f"no {name} has {text} of the same label, in another style where styles are known"
+                note = f"{name}: no {text} of the same label, in another style where styles are known"
                 results[f"prompt_retrieval{suffix}"] = Result(None, note)
                 continue
             rng = np.random.default_rng(context.seed)
             numbers = rng.permutation(numbers)[: context.n].tolist()
-            part = _sample_part(context, judge, split, numbers, f"{name}s by {text}")
+            part = _sample_part(context, judge, split, numbers, f"{name} by {text}")
             found = {**_retrieval_results(part, targets, context.seed), **_style_results(part, judge)}
             found |= _picture_results(part, context, judge)
             results |= {f"prompt_retrieval{kind}{suffix}": result for kind, result in found.items()}
@@ -120,15 +120,15 @@ class RetrievalPart:
 
 def _parts(judge: RetrievalJudge) -> Iterator[tuple[str, str, PictureSplit, list[int]]]:
     """Yield kinds of items: suffix, name, split, and their indices in the split."""
-    yield "", "trained item", judge.train, list(range(len(judge.train)))
+    yield "", "trained items", judge.train, list(range(len(judge.train)))
     names = sorted({picture.part for picture in judge.val.pictures})
     if not 1 < len(names) <= MAX_PARTS:
-        yield "_held_out", "held-out item", judge.val, list(range(len(judge.val)))
+        yield "_held_out", "held-out items", judge.val, list(range(len(judge.val)))
         return
     for name in names:
         word = re.sub(r"\W+", "_", name.casefold(), flags=re.ASCII)[:30] or "other"
         numbers = [number for number, picture in enumerate(judge.val.pictures) if picture.part == name]
-        yield f"_{word}", f"held-out item ({word})", judge.val, numbers
+        yield f"_{word}", f"held-out items ({word})", judge.val, numbers
 
 
 def _sample_part(
@@ -226,17 +226,22 @@ def _composed_results(part: RetrievalPart, judge: RetrievalJudge) -> dict[str, R
     numbers: dict[str, list[int]] = {}
     for number, label in enumerate(judge.train.labels):
         numbers.setdefault(label, []).append(number)
-    hits = []
-    for picture, sample, real in zip(part.pictures, part.samples, part.real, strict=False):
+    hits, other_hits = list[bool](), list[bool]()
+    samples = part.samples[: len(part.pictures)]
+    for picture, sample, other, real in zip(part.pictures, samples, samples.roll(1, 0), part.real, strict=True):
         others = [
             number for number in numbers.get(picture.label, []) if judge.train.pictures[number].style != picture.style
         ]
         if others:
             pixels = torch.cat([real[None], judge.train.pixels(others[:MAX_OTHERS])])
-            own, *known = pixel_distances(pixels, sample[None]).tolist()
-            hits.append(own < min(known))
+            for answers, candidate in ((hits, sample), (other_hits, other)):
+                own, *known = pixel_distances(pixels, candidate[None]).tolist()
+                answers.append(own < min(known))
+    if not hits:
+        return {}
+    chance = sum(other_hits) / len(other_hits)
     description = "nearer to the held-out picture than to those trained on of the same label, in other styles"
-    return {"_composition": share_result(hits, description)} if hits else {}
+    return {"_composition": share_result(hits, f"{description}; for another sample's prompt {chance:.2f}")}
 
 
 # ----------------------------------------------------------------------------------- what a judge of content misses

@@ -17,6 +17,7 @@ from genai.metrics.image.picture_space import PictureSpace, fit_space
 from genai.metrics.image.retrieval_targets import CaptionTargets, ReferenceTargets, RetrievalTargets, without_copies
 from genai.metrics.image.style_classifier import StyleClassifier, fit_styles
 
+HELD_OUT = "held-out pictures"
 MIN_PICTURES = 20
 """Pictures with references below which captions are used instead."""
 
@@ -73,11 +74,15 @@ def fit_judge(context: EvalContext) -> RetrievalJudge:
     if not train.pictures or not val.pictures:
         raise UserError("'prompt_retrieval' compares what captions name, and these pictures have none. Leave it out.")
     space = fit_space(train.features, train.labels, train.styles).with_styles(val.features, val.styles)
-    parts, text = [val], "held-out pictures"
+    parts, text = [val], HELD_OUT
     if context.references:
         folder = reference_folder(context.references)
         parts = [read_items(folder, split, modality) for split in (folder.train, folder.val)]
         text = f"pictures of {context.references.name}"
+    elif source.excluded is not None:
+        excluded = read_items(source, source.excluded, modality)
+        if len(set(excluded.labels) & set(train.labels)) >= MIN_PICTURES:
+            parts, text = [excluded], "pictures that were left out of both splits"
     references = [picture for part in parts for picture in part.pictures]
     features = torch.cat([part.features for part in parts])
     used = without_copies(layouts(features), layouts(train.features))
@@ -89,7 +94,7 @@ def fit_judge(context: EvalContext) -> RetrievalJudge:
     styles = [picture.style for picture in references]
     space = space.with_styles(features, styles)
     targets = ReferenceTargets(references, space.embed(features, styles))
-    return RetrievalJudge(train, val, space, targets, text, context.references is None)
+    return RetrievalJudge(train, val, space, targets, text, text == HELD_OUT)
 
 
 def reference_folder(path: Path) -> ImageFolder:
