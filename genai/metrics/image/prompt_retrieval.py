@@ -20,12 +20,17 @@ from genai.metrics.image.picture_features import picture_features
 from genai.metrics.image.picture_items import PictureItem, PictureSplit
 from genai.metrics.image.picture_texture import flat_share, gradient_energy, pixel_distances
 from genai.metrics.image.retrieval_judge import RetrievalJudge, fit_judge, reference_folder
+from genai.metrics.image.retrieval_matches import RetrievalMatches
 from genai.metrics.image.retrieval_targets import RetrievalTargets
 from genai.metrics.text.passes import wilson_interval
 from genai.modalities.image import Image
 
 FRECHET_DIMENSIONS, FRECHET_SCALE = 32, 10
 """First dimensions of the space that are compared, and the length of its vectors there."""
+KINDS = (
+    "top5", "shuffled", "in_group", "style", "composition", "nearest", "spread", "gradient", "flat", "frechet",
+)  # fmt: skip
+"""Names of the results besides the share itself."""
 MAX_PARTS = 6
 """A column ``split`` of the held-out items with more values is ignored."""
 NUM_REPEATS = 32
@@ -76,6 +81,13 @@ class PromptRetrieval(Metric):
             raise UserError(f"'prompt_retrieval' has nothing to compare: {next(iter(results.values())).description}.")
         return results
 
+    def judge(self, context: EvalContext) -> RetrievalMatches | None:
+        """Return a judge of single samples if there are references that are in neither split."""
+        if not context.references and context.source.excluded is None:
+            return None
+        judge = fit_judge(context)
+        return None if judge.uses_captions else RetrievalMatches(judge, context.model.modality, context.seed)
+
 
 @dataclass(frozen=True)
 class RetrievalPart:
@@ -121,14 +133,18 @@ class RetrievalPart:
 def _parts(judge: RetrievalJudge) -> Iterator[tuple[str, str, PictureSplit, list[int]]]:
     """Yield kinds of items: suffix, name, split, and their indices in the split."""
     yield "", "trained items", judge.train, list(range(len(judge.train)))
-    names = sorted({picture.part for picture in judge.val.pictures})
-    if not 1 < len(names) <= MAX_PARTS:
+    names = [_part_name(picture.part) for picture in judge.val.pictures]
+    if not 1 < len(set(names)) <= MAX_PARTS:
         yield "_held_out", "held-out items", judge.val, list(range(len(judge.val)))
         return
-    for name in names:
-        word = re.sub(r"\W+", "_", name.casefold(), flags=re.ASCII)[:30] or "other"
-        numbers = [number for number, picture in enumerate(judge.val.pictures) if picture.part == name]
-        yield f"_{word}", f"held-out items ({word})", judge.val, numbers
+    for name in sorted(set(names)):
+        yield f"_{name}", f"held-out items ({name})", judge.val, [i for i, each in enumerate(names) if each == name]
+
+
+def _part_name(part: str) -> str:
+    """Return a value of the column ``split`` as a part of the name of a result."""
+    name = re.sub(r"\W+", "_", part.casefold(), flags=re.ASCII)[:30] or "other"
+    return f"held_out_{name}" if name in KINDS else name
 
 
 def _sample_part(

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from genai.core.errors import UserError
+from genai.core.terminal import printable
 from genai.data.image_folder import ImageFolder
 from genai.metrics.base import EvalContext
 from genai.metrics.image.caption_map import CaptionMap, fit_captions
@@ -78,7 +79,7 @@ def fit_judge(context: EvalContext) -> RetrievalJudge:
     if context.references:
         folder = reference_folder(context.references)
         parts = [read_items(folder, split, modality) for split in (folder.train, folder.val)]
-        text = f"pictures of {context.references.name}"
+        text = f"pictures of {printable(context.references.name)}"
     elif source.excluded is not None:
         excluded = read_items(source, source.excluded, modality)
         if len(set(excluded.labels) & set(train.labels)) >= MIN_PICTURES:

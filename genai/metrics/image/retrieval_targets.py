@@ -79,6 +79,12 @@ class ReferenceTargets(RetrievalTargets):
         self.styles = np.array([picture.style for picture in references])
         self._sums = lru_cache(maxsize=None)(self._sum_references)
 
+    @property
+    def means(self) -> Tensor:
+        """The mean of all references of each label (labels, dimensions), of length 1."""
+        sums = torch.zeros(len(self.labels), self.embedded.shape[1])
+        return normalize(sums.index_add_(0, self.label_rows, self.embedded), dim=1)
+
     def _sum_references(self, style: str) -> tuple[Tensor, Tensor]:
         """Return sums (labels, dimensions) and numbers (labels,) of the references in other styles."""
         used = torch.from_numpy((self.styles != style) | (self.styles == ""))

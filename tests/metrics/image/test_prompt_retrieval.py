@@ -15,7 +15,7 @@ from genai.core.errors import UserError
 from genai.data.image_folder import ImageFolder
 from genai.media.picture import Picture
 from genai.metrics.base import EvalContext, Result
-from genai.metrics.image.prompt_retrieval import PromptRetrieval
+from genai.metrics.image.prompt_retrieval import KINDS, PromptRetrieval, _part_name
 from genai.modalities.image import Image
 from tests.stubs import StubModel
 
@@ -117,6 +117,8 @@ def test_real_pictures_reach_the_ceiling(folder: Path) -> None:
         for kind in ("_gradient", "_flat"):
             assert found[f"{kind}{suffix}"].value == found[f"{kind}{suffix}"].reference
     assert found["_style_other_drawing"].value == found["_style_other_drawing"].reference >= 0.7
+    kinds = {name.removesuffix("_other_drawing").removesuffix("_new_thing").removeprefix("_") for name in found}
+    assert kinds == {"", *KINDS} and found["_frechet_other_drawing"].value is None  # too few pictures for that
     assert found["_composition_other_drawing"].value == 1
     assert "_composition_new_thing" not in found  # there is nothing else to be near to
     assert found["_nearest"].value == 0 < found["_nearest_other_drawing"].value
@@ -169,6 +171,27 @@ def test_references_need_captions(folder: Path, tmp_path: Path) -> None:
         results(folder / "data", lambda prompts: [], references=tmp_path)
     with pytest.raises(UserError, match="compares what captions name, and these pictures have none"):
         results(tmp_path, lambda prompts: [])
+
+
+def test_single_samples_are_judged_by_references(folder: Path) -> None:
+    source, real = ImageFolder(str(folder / "data")), pictures(folder / "data")
+    context = EvalContext(StubModel(Image(SIDE)), source, references=folder / "tinted")  # type: ignore[arg-type]
+    judge = PromptRetrieval().judge(context)
+    assert judge is not None
+    prompts = list(real)
+    shifted = [*prompts[7:], *prompts[:7]]
+    found, wrong = judge.matches(list(real.values()), prompts), judge.matches(list(real.values()), shifted)
+    assert sum(map(bool, found)) >= 0.6 * len(prompts) and sum(map(bool, wrong)) <= 0.1 * len(prompts)
+    assert judge.matches([real[prompts[0]]], ["a gray cat"]) == [None]
+    captions = judge.caption(list(real.values()))
+    assert sum(prompt == text for prompt, text in zip(prompts, captions, strict=True)) >= 0.5 * len(prompts)
+    assert PromptRetrieval().judge(replace(context, references=None)) is None
+
+
+def test_names_of_parts_neither_hide_results_nor_break_lines() -> None:
+    assert [_part_name(text) for text in ("Other Drawing", "style", "a\x1b[31m\nb", "", "é")] == [
+        "other_drawing", "held_out_style", "a_31m_b", "other", "_",
+    ]  # fmt: skip
 
 
 class WithoutStyle(ImageFolder):
