@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.batch import Batch, batch_ranges
+from genai.core.caption_choice import Caption
 from genai.core.errors import UserError
 from genai.core.personal_record import PersonalRecord
 from genai.core.prefetch import prefetch_map
@@ -29,11 +30,13 @@ class Example:
         media: the media to learn to generate.
         prompt: its description; "" if there is none.
         conditioning: input that the media follows, such as the clip of a soundtrack.
+        captions: of which one is drawn in each epoch, ``prompt`` is the first; empty: it is always ``prompt``.
     """
 
     media: Any
     prompt: str = ""
     conditioning: Any = None
+    captions: Sequence[Caption] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str):
@@ -52,6 +55,7 @@ class Split:
         prompts: all prompts, if the source knows them without loading the media.
         threads: number of threads for loading; more than one for examples that are read from files.
         shards: the examples as tensors that were prepared; ``None``: ``Modality.pack`` makes them.
+        captions: those of the first examples, if the source knows them without loading the media; see ``Example``.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Split:
     prompts: Sequence[str] | None = None
     threads: int = 1
     shards: "PreparedShards | None" = None
+    captions: Sequence[Sequence[Caption]] = ()
 
     def __len__(self) -> int:
         return self.count
@@ -306,6 +311,13 @@ def packed_prompts(packed: PackedDataset) -> Sequence[str]:
     """Return the prompts of all items; empty if the data set has none."""
     prompts: Sequence[str] = getattr(packed, "prompts", ())
     return prompts
+
+
+def packed_captions(packed: PackedDataset) -> Iterable[str]:
+    """Return all texts that can be the prompts of items: of several captions all."""
+    prompts = packed_prompts(packed)
+    captions: Iterable[str] = getattr(prompts, "captions", prompts)
+    return captions
 
 
 @dataclass(frozen=True)

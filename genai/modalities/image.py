@@ -23,6 +23,7 @@ from genai.media.picture import DenoisingAnimation, Picture, contact_sheet, open
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
+from genai.modalities.packed_captions import PackedCaptions, pack_prompt
 from genai.modalities.preview import Preview, PromptSamples
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
@@ -134,7 +135,7 @@ class Image(Modality):
             with path.open("wb") as file:
                 for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
-                    prompts.append(example.prompt)
+                    prompts.append(pack_prompt(example))
             write_json(path.with_suffix(".json"), prompts)
 
         return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
@@ -226,7 +227,7 @@ class PackedImages(MemmapDataset):
     def __init__(self, path: Path, shape: tuple[int, int, int], flip: bool) -> None:
         super().__init__(path, shape, flip)
         self.flip, self.pixels = flip, self.memmap(np.uint8, shape)
-        self.prompts: list[str] = self.read_index()
+        self.prompts = PackedCaptions(self.read_index())
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -237,7 +238,7 @@ class PackedImages(MemmapDataset):
         if self.flip and random is not None:
             flip = random.uniform(purpose="flip")[:, 0] < 0.5
             pixels[flip] = pixels[flip, ..., ::-1]
-        return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
+        return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), self.prompts.draw(indices, random))
 
 
 def _size_text(size: tuple[int, int]) -> str:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from genai.core.cache import cache_dir, cache_key, cached_file
 from genai.core.data import PackedDataset, Source, Split, packed_prompts
+from genai.data.caption_table import KEYWORD_COLUMNS
 from genai.metrics.image.picture_features import picture_features
 from genai.modalities.base import Modality
 
 MAX_PICTURES = 20_000
 """Maximum number of pictures of a split that are used, evenly spaced."""
-KEYWORD_COLUMNS = ("keywords", "tags")
 CACHE_VERSION = 1
 
 
