@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -313,10 +313,10 @@ def packed_prompts(packed: PackedDataset) -> Sequence[str]:
     return prompts
 
 
-def packed_captions(packed: PackedDataset) -> Iterable[str]:
+def packed_captions(packed: PackedDataset) -> Sequence[str]:
     """Return all texts that can be the prompts of items: of several captions all."""
     prompts = packed_prompts(packed)
-    captions: Iterable[str] = getattr(prompts, "captions", prompts)
+    captions: Sequence[str] = getattr(prompts, "captions", prompts)
     return captions
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,8 @@ class RowReader:
             return TableRow(line, problem=f"names {short_repr(files[0])}, which does not exist.")
         caption = whole_text(captions[0]) if captions else ""
         has_choice = len(captions) > 1 or not all(isinstance(text, str) for text in captions)
-        return TableRow(line, key, caption, columns=_other_columns(by_name), captions=captions if has_choice else ())
+        columns = {**_other_columns(by_name), **_list_columns(values)}
+        return TableRow(line, key, caption, columns=columns, captions=captions if has_choice else ())
 
     def _named_captions(self, by_name: Mapping[str, Any]) -> tuple[Caption, ...]:
         """Return the captions in the columns that are asked for; none if they are empty."""
@@ -224,15 +225,14 @@ def _read_json_lines(content: str, reader: RowReader) -> CaptionTable:
                 values = None
             values = values if isinstance(values, dict) else {}
             columns.update(dict.fromkeys(values))
-            row = reader.read(line, values)
-            rows.append(replace(row, columns={**row.columns, **_list_columns(values)}))
+            rows.append(reader.read(line, values))
     return CaptionTable(rows, list(columns))
 
 
 def _list_columns(values: Mapping[str, Any]) -> dict[str, str]:
     """Return lists of texts, such as keywords, joined by commas."""
     texts = {
-        normalize_column(name): _plain_text(", ".join(value))
+        normalize_column(name): " ".join(printable(", ".join(value)).split())
         for name, value in values.items()
         if isinstance(value, list) and all(isinstance(each, str) for each in value)
     }

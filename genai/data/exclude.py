@@ -15,14 +15,12 @@ MAX_LISTED_VALUES = 8
 
 
 def exclude_items(items: Sequence[Item], exclude: ExcludedValues) -> tuple[list[Item], list[Item], str]:
-    """Return the items that have none of the values, the others, and what was left out, for people.
-
-    The last one is "" if nothing was asked for.
+    """Return the items that have none of the values, those that are left out, and a line about these; "" for none.
 
     Raises:
         UserError: there is no such column, or no item has one of the values.
     """
-    remaining, notes = list(items), list[str]()
+    remaining, excluded, notes = list(items), list[Item](), list[str]()
     for name, values in exclude.items():
         column = normalize_column(name)
         counts = Counter(value for item in items if (value := item.columns.get(column)))
@@ -42,11 +40,11 @@ def exclude_items(items: Sequence[Item], exclude: ExcludedValues) -> tuple[list[
                     f"data.exclude={short_text(name)}: no file has the value {short_text(text)!r}."
                     f"{did_you_mean(text, counts)} There are: {', '.join(listed)}{more}."
                 )
-        count = sum(item.columns.get(column) in texts for item in remaining)
+        matches = [item for item in remaining if item.columns.get(column) in texts]
         remaining = [item for item in remaining if item.columns.get(column) not in texts]
-        notes.append(f"{count:,} left out ({column}: {', '.join(map(short_text, texts))})")
-    numbers = set(map(id, remaining))
-    return remaining, [item for item in items if id(item) not in numbers], ", ".join(notes)
+        excluded += matches
+        notes.append(f"{len(matches):,} left out ({column}: {', '.join(map(short_text, texts))})")
+    return remaining, excluded, ", ".join(notes)
 
 
 def _plain_text(value: ColumnValue) -> str:

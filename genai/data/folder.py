@@ -17,12 +17,12 @@ from genai.core.errors import UserError, short_text
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
 from genai.data.captions import Captions, describe_prompts, name_caption, read_captions
-from genai.data.dedup import select_val_indices
+from genai.data.dedup import describe_copies, select_val_indices
 from genai.data.exclude import ExcludedValues, exclude_items
 from genai.data.file_index import NUM_THREADS, index_files
 from genai.data.file_table import FileInfo
 from genai.data.find_files import expand_glob, walk_folder
-from genai.data.item import Item
+from genai.data.item import Item, filter_items
 from genai.data.last_loaded import LastLoaded
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalFilter, PersonalMode
@@ -81,8 +81,8 @@ class Folder(SplitSource):
         if self.captions and caption == "name":
             raise ValueError("captions=[...] are columns of a table, so it does not go with caption=name")
         self.skipped = ()
-        self.num_skipped, self.num_unused_captions, self.exclude_note = 0, 0, ""
-        self._excluded_items = list[Item]()
+        self.num_skipped, self.num_unused_captions = 0, 0
+        self.excluded_items, self.exclude_note = list[Item](), ""
         self.last_whole = LastLoaded(self.load_whole)
 
     @abstractmethod
@@ -142,7 +142,7 @@ class Folder(SplitSource):
     def note(self) -> str:
         """Remarks on the split and on duplicate files, appended to the description."""
         train, val, note = self._partition
-        return f"{note}{_describe_duplicates([*train, *val])}"
+        return f"{note}{describe_copies({item.file: info.content_hash for item, info in [*train, *val]})}"
 
     def group_ids(self, infos: Sequence[FileInfo]) -> tuple[list[int], str]:
         """Return a group number for each file, and a remark. Files of one group go to the same split."""
@@ -213,7 +213,7 @@ class Folder(SplitSource):
             for file, folder in folder_of.items()
             if folder in is_val
         ]
-        items, self._excluded_items, self.exclude_note = exclude_items(items, self.exclude)
+        items, self.excluded_items, self.exclude_note = exclude_items(items, self.exclude)
         origins = [captions.origin_of(item.file, folder_of[item.file]) for item in items]
         self.layout_note = self._describe_layout(folders, origins)
         return root, items, notes
@@ -233,9 +233,9 @@ class Folder(SplitSource):
     def _partition(self) -> tuple[list[Entry], list[Entry], str]:
         """Training entries, validation entries, and a remark on the split."""
         self.num_skipped, self.num_unused_captions = 0, 0
-        root, items, notes = self.items()
+        self.root, items, notes = self.items()
         items = self._filter_captions(items)
-        infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
+        infos = index_files(self.root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
         self.num_skipped += len(items) - len(entries)
@@ -259,7 +259,7 @@ class Folder(SplitSource):
     def _filter_captions(self, items: Sequence[Item]) -> list[Item]:
         """Return the files whose captions are used, as ``personal`` says."""
         personal = PersonalFilter(self.personal, "caption")
-        used = [each for item in items if (each := item.filter_captions(personal)) is not None]
+        used = filter_items(items, personal)
         self.personal_record = personal.record
         self.num_skipped += len(items) - len(used)
         return used
@@ -315,22 +315,21 @@ class Folder(SplitSource):
         return sorted({name for entries in self._partition[:2] for item, _ in entries for name in item.columns})
 
     def column_values(self, split: Split, name: str) -> list[str]:
-        entries = {"train": self._partition[0], "val": self._partition[1], "excluded": self._excluded_entries}
-        return [item.columns.get(name, "") for item, _ in entries[split.name]]
+        train, val, _ = self._partition
+        entries = {"val": val, "excluded": self._excluded}.get(split.name, train)
+        return [item.columns.get(name, "") for item, _ in entries]
 
     @cached_property
-    def _excluded_entries(self) -> list[Entry]:
-        """The files that ``exclude`` leaves out and that can be used."""
-        _ = self._partition  # finds them
-        personal = PersonalFilter(self.personal, "caption")
-        items = [each for item in self._excluded_items if (each := item.filter_captions(personal)) is not None]
-        root = Path(os.path.commonpath([item.file.parent for item in items])) if items else Path()
-        infos = index_files(root, [item.file for item in items], self.item_name, self.inspect) if items else []
-        return [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
+    def _excluded(self) -> list[Entry]:
+        """The files that ``exclude`` names, which are read only when they are asked for."""
+        _ = self._partition  # finds the files
+        items = filter_items(self.excluded_items, PersonalFilter(self.personal, "caption"))
+        infos = index_files(self.root, [item.file for item in items], self.item_name, self.inspect)
+        return self._divide([(item, info) for item, info in zip(items, infos, strict=True) if not info.error])
 
     @cached_property
     def excluded(self) -> Split | None:
-        return self._make_split("excluded", self._excluded_entries) if self._excluded_entries else None
+        return self._make_split("excluded", self._excluded) if self._excluded else None
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -385,16 +384,3 @@ def _split_folders(path: Path, media: Sequence[Path]) -> list[Path]:
     names = {file.relative_to(path).parts[0] for file in media if file.parent != path}
     val_name = next((name for name in VAL_FOLDERS if name in names), None)
     return [path / "train", path / val_name] if val_name and "train" in names else []
-
-
-def _describe_duplicates(entries: Sequence[Entry]) -> str:
-    """Return the number of files that are identical to another, and the first three by name."""
-    first: dict[str, Path] = {}
-    hashes = {item.file: info.content_hash for item, info in entries}
-    files = sorted(hashes, key=lambda file: (len(file.name), file.as_posix()))  # the copy has the longer name
-    pairs = [(file, first.setdefault(hashes[file], file)) for file in files]
-    copies = [f"{copy.name} of {file.name}" for copy, file in pairs if copy != file]
-    if not copies:
-        return ""
-    examples = ", ".join(copies[:3]) + ", ..." * (len(copies) > 3)
-    return one_line(f"; {len(copies):,} {'is a copy' if len(copies) == 1 else 'are copies'}: {examples}")

@@ -1,6 +1,6 @@
 """A file of a folder, with what is known of it before it is read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,3 +38,8 @@ class Item:
             return replace(self, prompt=texts[0])
         captions = replace_texts(self.captions, texts)
         return replace(self, prompt=whole_text(captions[0]), captions=captions)
+
+
+def filter_items(items: Iterable[Item], personal: PersonalFilter) -> list[Item]:
+    """Return the items that are used, with captions as ``personal`` has them."""
+    return [used for item in items if (used := item.filter_captions(personal)) is not None]

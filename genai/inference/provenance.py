@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from annotated_types import Ge, Lt
 
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
 from genai.core.files import read_text
 from genai.core.plain_data import parse_json
 from genai.runs.record import AdapterRecord
-from genai.trust.watermarks.key import VARIABLE, key_name, read_key
+from genai.trust.watermarks.key import VARIABLE, find_key, key_name
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -175,9 +175,10 @@ def read_verified_recipe(path: Path) -> SampleRecipe:
     from genai.runs.checkpoint_files import file_hash
 
     recipe = read_recipe(path)
-    if recipe.watermark_key and recipe.watermark_key != (name := read_key().name):
+    if recipe.watermark_key and recipe.watermark_key != (name := (key := find_key()) and key.name):
+        here = f"the one here is {name}" if name else "there is none here"
         raise UserError(
-            f"from={path}: it was made with the watermark key {recipe.watermark_key}, and the one here is {name}. "
+            f"from={path}: it was made with the watermark key {short_text(recipe.watermark_key)}, and {here}. "
             f"Name the file of that key: {VARIABLE}=FILE"
         )
     for name, digest in recipe.files.items():

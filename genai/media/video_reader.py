@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,8 @@ def read_video(path: Path, fps: float | None, short_side: int | None) -> tuple[P
         raise UserError(f"cannot read {path}: {reason.rstrip('.')}.") from error
 
 
-def read_first_frames(path: Path, max_frames: int) -> PixelArray:
-    """Return the first frames of a video as they are stored, (time, height, width, 3). Raises ``UserError``."""
+def iterate_frames(path: Path) -> Iterator[PixelArray]:
+    """Yield the frames of a video as they are stored, (height, width, 3). Raises ``UserError``."""
     import av
 
     check_file(path)
@@ -60,9 +59,8 @@ def read_first_frames(path: Path, max_frames: int) -> PixelArray:
         ) as container:
             stream = _video_stream(path, container)
             size = stream.codec_context.width, stream.codec_context.height
-            check_frame_size(path, max_frames, *size)
-            return np.stack([_to_pixels(frame, size) for frame in islice(container.decode(stream), max_frames)])
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+            yield from (_to_pixels(frame, size) for frame in container.decode(stream))
+    except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is not a video that can be read, or is damaged.") from error
 
 

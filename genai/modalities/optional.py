@@ -1,6 +1,6 @@
 """What only some modalities can do, as protocols, and the functions through which the rest of genai asks for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -162,6 +162,11 @@ def sample_notes(modality: Modality, samples: Sequence[Any]) -> list[str]:
 def compatible_modalities(modality: Modality) -> tuple[str, ...]:
     """Return full class names of other modalities whose weights and statistics a new training can start from."""
     return modality.compatible_modalities if isinstance(modality, HasCompatibleModalities) else ()
+
+
+def watermark_tokenizer(modality: Modality) -> Callable[[str], Sequence[int]] | None:
+    """Return what splits texts into tokens to search them for a watermark; ``None`` if it makes no texts."""
+    return getattr(modality, "watermark_tokens", None)
 
 
 def target_parts(modality: Modality, media: Any) -> list[tuple[str, bool]] | None:

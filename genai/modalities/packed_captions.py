@@ -1,6 +1,6 @@
 """Prompts of packed examples: texts, or captions of which one is drawn in each epoch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from genai.core.caption_choice import Caption, draw_caption, whole_text
@@ -24,10 +24,10 @@ class PackedCaptions(list[str]):
             self.append(entry)
 
     @property
-    def captions(self) -> Iterator[str]:
+    def captions(self) -> list[str]:
         """All captions of all items, with all of their keywords."""
-        for index, prompt in enumerate(self):
-            yield from map(whole_text, self._choices.get(index, [prompt]))
+        choices = (self._choices.get(index, [prompt]) for index, prompt in enumerate(self))
+        return [whole_text(caption) for captions in choices for caption in captions]
 
     def draw(self, items: Sequence[int], random: ItemRandom | None) -> list[str]:
         """Return the prompts of ``items``, drawn from their captions; ``random=None``: the first ones.

@@ -333,6 +333,11 @@ class Text(Modality):
         marks = [mark for mark in self.infill_marks or () if mark < num_classes]  # of others' models, which sample them
         return replace(request, init=contexts, prefix=encoded, end_tokens=(*request.end_tokens, *marks))
 
+    def watermark_tokens(self, text: str) -> list[int]:
+        """Split a text into tokens, to search it for a watermark."""
+        tokens: list[int] = self.encode(text).tolist()
+        return tokens
+
     def _green_lists(self, prompts: Sequence[Tensor]) -> list[GreenListBias]:
         """Return the watermark of the text that continues each of ``prompts`` (time,). Raises ``UserError``."""
         key, num_tokens = read_key(), max(self.end_token + 1, len(self.tokenizer.token_bytes))

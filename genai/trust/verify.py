@@ -104,7 +104,8 @@ def _with_watermark(
         return found
     text = f"it has the watermark of the key {detection.key} of this machine (p = {detection.p:.0e})"
     if found.status == "no evidence":
-        return replace(found, status="unsigned", text=f"no label, but {text}: made by a model", is_synthetic=True)
+        text = f"no label, but {text}, which says that a model made it, and which can be copied"
+        return replace(found, status="unsigned", text=text, is_synthetic=True)
     return replace(found, text=f"{found.text}; {text}")
 
 

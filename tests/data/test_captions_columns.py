@@ -99,6 +99,19 @@ def test_values_are_left_out_of_both_splits(folder: Path) -> None:
     assert ", 1 left out (style: open), 1 left out (label: tree), " in several.description
 
 
+def test_what_is_left_out_stays_at_hand_for_judges(folder: Path) -> None:
+    source = ImageFolder(str(folder), captions=["text", "label"], exclude={"style": "noto"}, personal="mask")
+    split = source.excluded
+    assert split is not None and split.name == "excluded"
+    assert [example.prompt for example in split] == ["a red ball, noto", "a tree, noto"]
+    assert source.column_values(split, "label") == ["ball", "tree"] and split[0].media.pixels[0, 0, 0] == 0
+    assert source.column_values(source.train, "label") != ["ball", "tree"]
+    assert split.content_hash not in (source.train.content_hash, source.val.content_hash)
+    assert ImageFolder(str(folder)).excluded is None
+    rest = ImageFolder(str(folder), captions=["text", "label"], exclude={"style": ["open", "fluent"]}, personal="mask")
+    assert [example.prompt for example in rest.excluded or ()] == ["the sky, fluent", "a cat of [mail], open"]
+
+
 def test_folders_and_numbers_are_values(tmp_path: Path) -> None:
     rows = [{"text": f"number {index}", "year": 2000 + index} for index in range(4)]
     folder = _write(tmp_path / "a", rows)

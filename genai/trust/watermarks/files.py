@@ -1,39 +1,42 @@
 """Search of a file of any type for the watermark of a key."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 from PIL import ImageSequence
 
 from genai.core.errors import UserError
-from genai.core.files import read_text
+from genai.core.files import open_file, read_text
 from genai.media.picture import Picture, open_picture
-from genai.media.resample_frames import check_frame_size
-from genai.media.sound import Sound
-from genai.media.video_reader import read_first_frames
-from genai.trust.watermarks.clips import MAX_FRAMES, detect_in_clip
+from genai.media.sound import SAMPLE_RATES, Sound
+from genai.media.video_reader import iterate_frames
+from genai.trust.watermarks.clips import detect_in_clip
 from genai.trust.watermarks.detection import Detection
 from genai.trust.watermarks.key import WatermarkKey
 from genai.trust.watermarks.pictures import MIN_SIDE, detect_in_picture
-from genai.trust.watermarks.sounds import detect_in_sound
+from genai.trust.watermarks.sounds import MAX_SECONDS, detect_in_sound
 from genai.trust.watermarks.texts import detect_in_tokens
 
 Tokenizer = Callable[[str], Sequence[int]]
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 100_000
 """Characters of a text that are searched."""
 MAX_SIDE = 2048
 """Side, in pixels, of the part of a larger picture that is searched."""
+MAX_SAMPLES = 2**24
+"""Samples of all channels of a sound that are searched."""
+MAX_DECODED_PIXELS = 2**28
+"""Pixels of the frames of an animated picture that are decoded."""
 VIDEOS, SOUNDS, PICTURES = (".mp4", ".webm"), (".wav", ".flac", ".ogg", ".mp3"), (".png", ".jpg", ".gif", ".webp")
 
 
 def detect_in_file(
     path: Path, suffix: str, key: WatermarkKey, tokenizers: Iterable[Tokenizer] = ()
 ) -> Detection | None:
-    """Search a file; ``None`` if it cannot hold a watermark, or cannot be read.
+    """Search the beginning of a file; ``None`` if it cannot hold a watermark, or cannot be read.
 
     Args:
         path: the file.
@@ -43,11 +46,11 @@ def detect_in_file(
     """
     try:
         if suffix in PICTURES:
-            return detect_in_clip(_read_animation(path), key) if _is_animated(path) else _search_picture(path, key)
+            return detect_in_clip(_animation(path), key) if _is_animated(path) else _search_picture(path, key)
         if suffix in VIDEOS:
-            return detect_in_clip(read_first_frames(path, MAX_FRAMES), key)
+            return detect_in_clip(iterate_frames(path), key)
         if suffix in SOUNDS:
-            return detect_in_sound(Sound.read(path), key)
+            return detect_in_sound(_read_start(path), key)
         return detect_in_text(read_text(path, "sample"), key, tokenizers) if suffix == ".txt" else None
     except UserError:
         return None
@@ -64,18 +67,32 @@ def detect_in_text(text: str, key: WatermarkKey, tokenizers: Iterable[Tokenizer]
 
 def _is_animated(path: Path) -> bool:
     with open_picture(path) as image:
-        return getattr(image, "n_frames", 1) > 1
+        return bool(getattr(image, "is_animated", False))
 
 
-def _read_animation(path: Path) -> NDArray[np.uint8]:
-    """Return the first frames of an animated picture as they are stored, (time, height, width, 3)."""
+def _animation(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of an animated picture as they are stored, (height, width, 3)."""
     with open_picture(path) as image:
-        check_frame_size(path, MAX_FRAMES, *image.size)
-        frames = islice(ImageSequence.Iterator(image), MAX_FRAMES)
-        return np.stack([np.asarray(frame.convert("RGB")) for frame in frames])
+        count = MAX_DECODED_PIXELS // (image.width * image.height)
+        for _, frame in zip(range(count), ImageSequence.Iterator(image), strict=False):
+            yield np.asarray(frame.convert("RGB"))
 
 
 def _search_picture(path: Path, key: WatermarkKey) -> Detection | None:
     """Search a picture, or the upper left part of a large one; ``None`` if it is too small."""
     pixels = Picture.read(path).pixels[:MAX_SIDE, :MAX_SIDE]
     return detect_in_picture(pixels, key) if min(pixels.shape[:2]) >= MIN_SIDE / 2 else None
+
+
+def _read_start(path: Path) -> Sound:
+    """Return the beginning of a sound, as the mean of its channels. Raises ``UserError``."""
+    try:
+        with open_file(path) as file, soundfile.SoundFile(file) as sound:
+            rate = sound.samplerate
+            count = min(MAX_SECONDS * rate, MAX_SAMPLES // max(1, sound.channels))
+            samples = sound.read(count, dtype="float32", always_2d=True).mean(1, dtype=np.float32)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path} is not a sound that can be read.") from error
+    if rate not in SAMPLE_RATES or not len(samples) or not np.isfinite(samples).all():
+        raise UserError(f"{path} is not a sound that can be searched.")
+    return Sound(samples, rate)

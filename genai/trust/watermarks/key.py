@@ -37,11 +37,12 @@ class WatermarkKey:
         """Start of its sha256, which tells nothing of the key."""
         return hashlib.sha256(self.secret).hexdigest()[:16]
 
-    def random_bits(self, purpose: str, count: int) -> NDArray[np.uint64]:
-        """Return ``count`` random numbers of 64 bits, the same ones for the same purpose."""
+    def random_bits(self, purpose: str, count: int, start: int = 0) -> NDArray[np.uint64]:
+        """Return ``count`` random numbers of 64 bits, from number ``start`` on, the same ones for the same purpose."""
         seed = hashlib.blake2b(purpose.encode(), key=self.secret, digest_size=16).digest()
-        bits: NDArray[np.uint64] = Philox(key=int.from_bytes(seed, "little")).random_raw(count)
-        return bits
+        block, rest = divmod(start, 4)  # Philox makes four numbers at once, in any order
+        bits: NDArray[np.uint64] = Philox(key=int.from_bytes(seed, "little"), counter=block).random_raw(rest + count)
+        return bits[rest:]
 
     def random_signs(self, purpose: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return -1 and 1, equally probable and independent, of this shape."""

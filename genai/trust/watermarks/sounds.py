@@ -23,8 +23,8 @@ MAX_PART = 0.92
 """Part of the frequencies below half the sample rate that is used: what resampling leaves."""
 PERIOD = 48
 """Cells in time after which the signs repeat: 1.5 s."""
-SEARCH_RATE = 16_000
-"""Sample rate to which others than multiples of 125 Hz are converted."""
+SEARCH_RATE, MAX_RATE = 16_000, 48_000
+"""Sample rate to which others than multiples of 125 Hz, and higher ones than the second, are converted."""
 MAX_SECONDS = 120
 """Length of a sound that is searched."""
 NOISE_FLOOR_DB, MAX_RESIDUAL, FLOOR_DB = 1.0, 3.0, -80.0
@@ -49,7 +49,8 @@ def detect_in_sound(sound: Sound, key: WatermarkKey) -> Detection:
     """Search the first ``MAX_SECONDS`` of a sound, at every shift in time."""
     count = round(MAX_SECONDS * sound.sample_rate)
     sound = replace(sound, samples=sound.samples[:count])
-    if not (HOP_SECONDS * sound.sample_rate).is_integer():  # cells would not begin at whole samples
+    is_whole = (HOP_SECONDS * sound.sample_rate).is_integer()  # else cells do not begin at whole samples
+    if not is_whole or sound.sample_rate > MAX_RATE:
         sound = sound.resample(SEARCH_RATE)
     cells = _residual(_levels(sound))
     signs = _signs(key, cells.shape[1])

@@ -18,12 +18,15 @@ from genai.trust.watermarks.key import WatermarkKey
 
 GAMMA = 0.25
 """Fraction of green tokens."""
+THRESHOLD = np.uint64(int(GAMMA * 2**64))
 DELTA = 1.5
 """Is added to their logits, in nats."""
+MAX_TOKENS = 20_000
+"""Tokens of a text that are searched."""
 
 
 class GreenListBias:
-    """The bias of the next token of one text, see ``genai.methods.logit_bias.TokenBias``.
+    """The bias of the next token of one text, see ``genai.methods.logit_bias.ClassBias``.
 
     Args:
         key: of the watermark.
@@ -46,8 +49,16 @@ class GreenListBias:
 @lru_cache(maxsize=512)
 def green_mask(key: WatermarkKey, previous: int, num_tokens: int) -> NDArray[np.bool_]:
     """Return the mask (num_tokens,) of the tokens that are green after ``previous``."""
-    bits = key.random_bits(f"green tokens after {previous}", num_tokens)
-    return bits < np.uint64(int(GAMMA * 2**64))
+    return key.random_bits(_purpose(previous), num_tokens) < THRESHOLD
+
+
+def is_green(key: WatermarkKey, previous: int, token: int) -> bool:
+    """Return the element ``token`` of ``green_mask``."""
+    return bool(key.random_bits(_purpose(previous), 1, token)[0] < THRESHOLD)
+
+
+def _purpose(previous: int) -> str:
+    return f"green tokens after {previous}"
 
 
 def detect_in_tokens(key: WatermarkKey, tokens: Sequence[int]) -> Detection:
@@ -56,7 +67,6 @@ def detect_in_tokens(key: WatermarkKey, tokens: Sequence[int]) -> Detection:
     Each pair of neighbors counts once: a text that repeats itself is no evidence. Over random keys, whether different
     pairs are green is independent, so the p-value is exact.
     """
-    pairs = sorted(set(pairwise(tokens)))
-    num_tokens = max(tokens, default=0) + 1
-    hits = sum(bool(green_mask(key, previous, num_tokens)[token]) for previous, token in pairs)
+    pairs = set(pairwise(tokens[:MAX_TOKENS]))
+    hits = sum(is_green(key, previous, token) for previous, token in pairs)
     return Detection("text", binomial_tail(hits, len(pairs), GAMMA), key.name)

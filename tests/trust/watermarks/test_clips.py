@@ -24,6 +24,12 @@ def test_it_holds_without_the_first_frames(key: WatermarkKey) -> None:
     assert detect_in_clip(add_to_clip(make_clip(count=40), key).frames[5:], key).is_found
 
 
+def test_no_more_is_read_than_the_limit(key: WatermarkKey) -> None:
+    frames = iter([np.zeros((2000, 3000, 3), np.uint8)] * 100)
+    assert detect_in_clip(frames, key).p == 1 and len(list(frames)) == 100 - 16
+    assert detect_in_clip(iter([]), key).p == 1
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".png", ".webp"])
 def test_it_holds_in_files(key: WatermarkKey, suffix: str, tmp_path: Path) -> None:
     clip = make_clip().with_sound(Sound(np.zeros(24_000, np.float32), 8_000))
