@@ -204,6 +204,22 @@ def test_what_the_data_leave_out_is_the_reference_if_it_has_the_same_labels(fold
         assert found.value == found.reference >= 0.5
 
 
+def test_classes_without_styles_have_other_pictures_as_references(tmp_path: Path) -> None:
+    for (shape, color), (number, style) in product(product(SHAPES[:3], COLORS), enumerate(STYLES)):
+        for split, index in (("train", number), ("val", number + 4)):
+            (name := tmp_path / split / f"{color}_{shape}").mkdir(parents=True, exist_ok=True)
+            pixels = np.roll(np.asarray(draw(shape, color, style)), index % 3 - 1, 0)
+            Pillow.fromarray(pixels).save(name / f"{index}.png")
+    val: dict[str, list[Picture]] = {}
+    for example in ImageFolder(str(tmp_path)).val:
+        val.setdefault(example.prompt, []).append(example.media)
+    found = results(tmp_path, lambda prompts: [val[prompt].pop() for prompt in prompts], n=12)
+    assert found["_held_out"].value >= 0.8 and found["_held_out"].reference >= 0.8
+    assert "found best of 18: held-out items by held-out pictures" in found["_held_out"].description
+    assert found["_spread"].value > 0 and found["_spread"].reference > 0
+    assert not any("style" in name or "composition" in name or "group" in name for name in found)
+
+
 def test_held_out_pictures_or_captions_take_the_place_of_references(folder: Path) -> None:
     real = pictures(folder / "all")
     found = results(folder / "all", lambda prompts: [real[prompt] for prompt in prompts], n=40)
