@@ -187,8 +187,18 @@ def _write_samples(model: "Model", settings: SampleSettings, request: _Request, 
     _report_folder(folder, count)
     if count >= MIN_ENERGY_SAMPLES and is_new:
         print(f"energy of 1,000 samples: {energy_of(joules * 1000 / count, meter.how)}", file=sys.stderr, flush=True)
+    if request.options.get("watermark"):
+        _print_watermark_note(model, [sample for _, sample in samples])
     for note in sample_notes(model.modality, [sample for _, sample in samples]):
         print(note, file=sys.stderr, flush=True)
+
+
+def _print_watermark_note(model: "Model", samples: Sequence[Any]) -> None:
+    from genai.modalities.optional import watermark_tokenizer
+    from genai.trust.watermarks.key import read_key
+    from genai.trust.watermarks.samples import watermark_note
+
+    print(watermark_note(samples, read_key(), watermark_tokenizer(model.modality)), file=sys.stderr, flush=True)
 
 
 def _read_batch(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genai.cli.exit_codes import exit_on_error
-from genai.core.errors import UserError
+from genai.core.errors import UserError, did_you_mean
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line
 
@@ -33,7 +33,7 @@ python -m genai verify samples/romeo     the files in a folder, without recipes,
 
 Exit code 0: verified, a known signer says it and the content is unchanged. 5: it says that it is synthetic, but nobody
 known signed that. 4: it was changed after it was signed. 3: no evidence, which does not make it real. Of several
-files: the first of 4, 3, 5, 0. 2: a file cannot be read."""
+files: the first of 4, 3, 5, 0. 2: a file cannot be read; the others are told."""
 
 
 def main() -> None:
@@ -55,6 +55,12 @@ def verify(words: list[str]) -> None:
     files = [Path(word) for word in words if not word.startswith(tuple(f"{key}=" for key in options))]
     if not files:
         raise UserError("name the files: python -m genai verify FILE ...")
+    for word in map(str, files):
+        if "=" in word and not Path(word).exists():
+            key = word.partition("=")[0]
+            raise UserError(
+                f"There is no option or file '{word}'.{did_you_mean(key, options)} Options: json, runs, ckpt."
+            )
     options |= values
     if options["json"] not in ("true", "false"):
         raise UserError(f"json={options['json']}: it should be true or false.")
@@ -62,8 +68,16 @@ def verify(words: list[str]) -> None:
         print("signatures are not looked at: pip install 'genai[label]'", file=sys.stderr, flush=True)
     checkpoints = known_checkpoints(Path(options["runs"]).expanduser())
     tokenizers = _tokenizers(options["ckpt"], Path(options["runs"]).expanduser())
-    results = [verify_file(file, checkpoints, tokenizers) for file in expand_folders(files)]
-    print(report(results, options["json"] == "true"), flush=True)
+    results, errors = list["Provenance"](), list[UserError]()
+    for file in expand_folders(files):
+        try:
+            results.append(verify_file(file, checkpoints, tokenizers))
+        except UserError as error:
+            errors.append(error)
+    if results:
+        print(report(results, options["json"] == "true"), flush=True)
+    if errors:
+        raise UserError("\n".join(map(str, errors)))
     if code := exit_code(results):
         raise SystemExit(code)
 

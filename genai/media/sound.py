@@ -98,6 +98,31 @@ class Sound:
         sound = cls(_limit_peak(samples), mix.sample_rate, note="; ".join(notes))
         return sound if sample_rate is None else sound.resample(sample_rate)
 
+    @classmethod
+    def read_start(cls, path: Path, seconds: float, max_samples: int) -> Self:
+        """Read the beginning of a file that libsndfile opens, as the mean of its channels.
+
+        Args:
+            path: the file.
+            seconds: length of the beginning.
+            max_samples: limit on its samples, of all channels.
+
+        Raises:
+            UserError: it cannot be read, or has samples that are not finite.
+        """
+        import soundfile
+
+        try:
+            with open_file(path) as file, soundfile.SoundFile(file) as sound:
+                rate = sound.samplerate
+                count = min(round(seconds * rate), max_samples // max(1, sound.channels))
+                samples = sound.read(count, dtype="float32", always_2d=True).mean(1, dtype=np.float32)
+        except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path} is not a sound that can be read.") from error
+        if rate not in SAMPLE_RATES or not len(samples) or not np.isfinite(samples).all():
+            raise UserError(f"{path} is not a sound that can be used.")
+        return cls(samples, rate)
+
     @property
     def is_silence(self) -> bool:
         """Whether all samples are 0 with 16 bits."""

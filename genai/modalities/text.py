@@ -25,6 +25,7 @@ from genai.modalities.chat_dataset import PackedChats, pack_chats
 from genai.modalities.chat_template import ChatTemplate
 from genai.modalities.chat_tokens import target_parts
 from genai.modalities.constraint import JSONSchema, create_constraints, create_grammar
+from genai.modalities.escape_notes import escape_notes
 from genai.modalities.infill import MIN_BLOCK, InfillContext, InfillDecoder, InfillMarks, InfillWindows, infill_context
 from genai.modalities.pair_dataset import PackedPairs, pack_pairs
 from genai.modalities.preview import Preview
@@ -345,7 +346,7 @@ class Text(Modality):
 
     def request_notes(self, init: Document | None, options: TextOptions) -> list[str]:
         """Return notes about escapes that are not line breaks, and about a beginning that ends with one."""
-        notes = [*_escape_notes("stop", options.stop), *_escape_notes("suffix", options.suffix)]
+        notes = [*escape_notes("stop", options.stop), *escape_notes("suffix", options.suffix)]
         if init is not None and init.endswith("\n"):
             notes.append("init= ends with a line break, so a new line begins; remove it to continue the last line")
         return notes
@@ -353,7 +354,7 @@ class Text(Modality):
     def prompt_notes(self, prompts: Sequence[str], options: TextOptions | None = None) -> list[str]:
         """Return notes about escapes that are not line breaks, about texts longer than the context, and about prompts
         without the marks of the model's chats."""
-        notes = _escape_notes("prompt", prompts)
+        notes = escape_notes("prompt", prompts)
         if options and options.suffix:
             return notes + self._infill_notes(prompts, options)
         longest = max((len(self.encode_prompt(prompt)) for prompt in prompts), default=0)
@@ -390,16 +391,6 @@ class Text(Modality):
 
     def preview(self) -> Preview:
         return TextPreview(self.render_chats if self.chat_template else None)
-
-
-def _escape_notes(name: str, texts: Sequence[str]) -> list[str]:
-    """Say that a backslash and a letter are two characters if that is probably not meant."""
-    escape = next((escape for escape in ("\\n", "\\t") if any(escape in text for text in texts)), None)
-    if escape is None:
-        return []
-    replacement = {"\\n": "a line break", "\\t": "a tab"}[escape]
-    example = f"""{name}=$'{escape}' or {name}='["{escape}"]'"""
-    return [f"{name}= has the two characters {escape}; {replacement} is {example}"]
 
 
 __getattr__ = module_getattr(__name__)

@@ -41,13 +41,14 @@ class Provenance:
             nothing says anything, which does not make it real.
         text: the same for people.
         signer, tool: who signed, and with what; "": nobody.
-        is_synthetic: whether it says that a model made it, or a part of it.
+        is_synthetic: whether it says that a model made it, or a part of it; ``None``: it says nothing.
         model, version, checkpoint_sha256: of the model, as far as they are told.
         known_as: run here whose checkpoint has this hash; "": none is known.
         edited_from: what was edited.
         recipe: how it was made, as far as it is told.
         watermark: result of the search for the watermark of this machine's key, ``kind``, ``p`` and ``key``; ``None``:
             there is no key, or the file cannot hold a watermark.
+        note: why no watermark was searched for, if there is a key; "": it was, or cannot be.
     """
 
     file: str
@@ -55,7 +56,7 @@ class Provenance:
     text: str
     signer: str = ""
     tool: str = ""
-    is_synthetic: bool = False
+    is_synthetic: bool | None = None
     model: str = ""
     version: str = ""
     checkpoint_sha256: str = ""
@@ -63,6 +64,7 @@ class Provenance:
     edited_from: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
     watermark: dict[str, Any] | None = None
+    note: str = ""
 
     @property
     def entries(self) -> dict[str, Any]:
@@ -95,8 +97,15 @@ def _with_watermark(
     found: Provenance, path: Path, suffix: str, tokenizers: Callable[[], Iterable[Tokenizer]]
 ) -> Provenance:
     """Return what is said of a file with what a search for the watermark of this machine's key has found."""
-    key = find_key()
-    detection = key and detect_in_file(path, suffix, key, tokenizers() if suffix == ".txt" else ())
+    try:
+        key = find_key()
+    except UserError as error:
+        return replace(found, note=f"no watermark was searched for: {error}")
+    texts = [*tokenizers()] if key and suffix == ".txt" else []
+    if key and suffix == ".txt" and not texts:
+        note = "no watermark was searched for, as no model of texts is known here: ckpt= or runs= name one"
+        return replace(found, note=note)
+    detection = key and detect_in_file(path, suffix, key, texts)
     if not detection:
         return found
     found = replace(found, watermark=detection.entries)
@@ -192,7 +201,7 @@ def _signed(
         return Provenance(str(path), "verified", text, **values)
     if not is_synthetic:
         text = f"signed by {credentials.signer}, who is unknown here, content unchanged; how it was made is not said"
-        return Provenance(str(path), "no evidence", text, **values)
+        return Provenance(str(path), "no evidence", text, **values | {"is_synthetic": None})
     text = f"signed by {credentials.signer}, who is unknown here, content unchanged: {origin}"
     return Provenance(str(path), "unsigned", text, **values)
 
@@ -224,4 +233,7 @@ def report(results: Sequence[Provenance], as_json: bool) -> str:
     """Return what was found, a line for each file, or as JSON."""
     if as_json:
         return json.dumps([result.entries for result in results], indent=1, ensure_ascii=False)
-    return "\n".join(one_line(f"{result.status:<12}{result.file}: {result.text}") for result in results)
+    return "\n".join(
+        one_line(f"{result.status:<12}{result.file}: {result.text}{result.note and f' ({result.note})'}")
+        for result in results
+    )

@@ -51,7 +51,12 @@ def test_a_run_is_known_by_its_checkpoint(inside: Command, trained: Callable[[st
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "name the files"), (["x.png"], "cannot read x.png"), (["signed.png", "json=yes"], "json=yes: it should be")],
+    [
+        ([], "name the files"),
+        (["x.png"], "cannot read x.png"),
+        (["signed.png", "json=yes"], "json=yes: it should be"),
+        (["signed.png", "jsn=true"], "There is no option or file 'jsn=true'. Did you mean 'json'?"),
+    ],
 )
 def test_mistakes(inside: Command, place: Path, words: list[str], message: str) -> None:
     done = inside("verify", *words, cwd=place)
@@ -66,7 +71,8 @@ def test_watermarks(
         (tmp_path / f"{name}.key").write_text(digit * 64, encoding="utf-8")
     monkeypatch.setenv("GENAI_WATERMARK_KEY", "one.key")
     words = ("sample", f"ckpt={run}", "device=cpu", "label=false", "length=250", "regex=[A-Z]{250}")
-    assert inside(*words, "watermark=true", "out=with", cwd=tmp_path).returncode == 0
+    made = inside(*words, "watermark=true", "out=with", cwd=tmp_path)
+    assert made.returncode == 0 and "the watermark can be read in 1 of 1 samples" in made.stderr
     assert inside(*words, "out=without", cwd=tmp_path).returncode == 0
     recipe = json.loads((tmp_path / "with" / "000.json").read_text(encoding="utf-8"))
     assert recipe["options"]["watermark"] and len(recipe["watermark_key"]) == 16
@@ -93,6 +99,24 @@ def test_small_pictures_hold_no_watermark(inside: Command, trained: Callable[[st
     done = inside("sample", f"ckpt={trained('image')}", "watermark=true", "out=a", "device=cpu", cwd=tmp_path)
     assert done.returncode == 2 and "watermark=true: pictures below 256 x 256 pixels hold none" in done.stderr
     assert not (tmp_path / "a").exists()
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(inside: Command, place: Path) -> None:
+    done = inside("verify", "signed.png", "x.png", "changed.png", cwd=place)
+    assert done.returncode == 2 and "cannot read x.png" in done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["verified", "tampered"]
+
+
+def test_it_is_said_if_no_watermark_was_searched_for(
+    inside: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "a.txt").write_text("a text")
+    monkeypatch.setenv("GENAI_WATERMARK_KEY", "nothing.key")
+    done = inside("verify", "signed.png", cwd=place)
+    assert done.returncode == 0 and "(no watermark was searched for: GENAI_WATERMARK_KEY=nothing.key" in done.stdout
+    (place / "nothing.key").write_text("1" * 64)
+    assert "no model of texts is known here" in inside("verify", "a.txt", "runs=none", cwd=place).stdout
+    assert "searched" not in inside("verify", "signed.png", cwd=place).stdout
 
 
 def test_a_folder_stands_for_its_files(inside: Command, place: Path) -> None:

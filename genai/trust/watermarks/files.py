@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 from PIL import ImageSequence
 
 from genai.core.errors import UserError
-from genai.core.files import open_file, read_text
+from genai.core.files import read_text
 from genai.media.picture import Picture, open_picture
-from genai.media.sound import SAMPLE_RATES, Sound
+from genai.media.sound import Sound
 from genai.media.video_reader import iterate_frames
 from genai.trust.watermarks.clips import detect_in_clip
 from genai.trust.watermarks.detection import Detection
@@ -50,7 +49,7 @@ def detect_in_file(
         if suffix in VIDEOS:
             return detect_in_clip(iterate_frames(path), key)
         if suffix in SOUNDS:
-            return detect_in_sound(_read_start(path), key)
+            return detect_in_sound(Sound.read_start(path, MAX_SECONDS, MAX_SAMPLES), key)
         return detect_in_text(read_text(path, "sample"), key, tokenizers) if suffix == ".txt" else None
     except UserError:
         return None
@@ -82,17 +81,3 @@ def _search_picture(path: Path, key: WatermarkKey) -> Detection | None:
     """Search a picture, or the upper left part of a large one; ``None`` if it is too small."""
     pixels = Picture.read(path).pixels[:MAX_SIDE, :MAX_SIDE]
     return detect_in_picture(pixels, key) if min(pixels.shape[:2]) >= MIN_SIDE / 2 else None
-
-
-def _read_start(path: Path) -> Sound:
-    """Return the beginning of a sound, as the mean of its channels. Raises ``UserError``."""
-    try:
-        with open_file(path) as file, soundfile.SoundFile(file) as sound:
-            rate = sound.samplerate
-            count = min(MAX_SECONDS * rate, MAX_SAMPLES // max(1, sound.channels))
-            samples = sound.read(count, dtype="float32", always_2d=True).mean(1, dtype=np.float32)
-    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is not a sound that can be read.") from error
-    if rate not in SAMPLE_RATES or not len(samples) or not np.isfinite(samples).all():
-        raise UserError(f"{path} is not a sound that can be searched.")
-    return Sound(samples, rate)

@@ -57,18 +57,19 @@ def key_file() -> Path:
 
 
 def read_key() -> WatermarkKey:
-    """Return the key, which is made if there is none. Raises ``UserError`` if that is impossible."""
+    """Return the key; a new one is written if there is none. Raises ``UserError`` if that is impossible."""
     path = key_file()
     if not path.exists():
-        if os.environ.get(VARIABLE):
-            raise UserError(f"{VARIABLE}={path}: there is no such file.")
         _make_key(path)
     return _parse_key(read_bytes(path, "config"), str(path))
 
 
 def find_key() -> WatermarkKey | None:
-    """Return the key; ``None`` if there is none. Raises ``UserError`` if it cannot be read."""
-    return read_key() if key_file().exists() else None
+    """Return the key; ``None`` if there is none. Raises ``UserError`` if the one that is named cannot be read."""
+    path = key_file()
+    if not path.exists() and os.environ.get(VARIABLE):
+        raise UserError(f"{VARIABLE}={path}: there is no such file.")
+    return read_key() if path.exists() else None
 
 
 def _make_key(path: Path) -> None:

@@ -16,6 +16,9 @@ def test_it_is_made_once_and_private(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert find_key() is None and not (tmp_path / "new").exists()  # looking makes nothing
     key = read_key()
     assert read_key() == find_key() == key and len(key.secret) == 32
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "named.key"))
+    assert read_key() == find_key() != key  # a new one at the place that is named
+    monkeypatch.delenv(VARIABLE)
     if os.name == "posix":
         assert key_file().stat().st_mode & 0o777 == 0o600
     assert key.secret.hex() not in repr(key) + key.name and len(key.name) == 16
@@ -25,7 +28,7 @@ def test_it_is_made_once_and_private(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_what_is_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "key"))
     with pytest.raises(UserError, match="there is no such file"):
-        read_key()
+        find_key()
     (tmp_path / "key").write_bytes(content)
     with pytest.raises(UserError, match="is no key of watermarks: it should have 64 hexadecimal digits"):
         find_key()
