@@ -16,6 +16,8 @@ from genai.modalities.base import Modality
 
 MAX_PICTURES = 20_000
 """Maximum number of pictures of a split that are used, evenly spaced."""
+MAX_STYLES = 50
+"""A column ``style`` with more values is ignored: each would have too few pictures."""
 CACHE_VERSION = 1
 
 
@@ -84,7 +86,8 @@ def read_items(source: Source, split: Split, modality: Modality) -> PictureSplit
         return [""] * len(prompts) if name is None else source.column_values(split, name)
 
     labels = [(label or prompt).casefold().strip() for label, prompt in zip(column("label"), prompts, strict=True)]
-    families, keywords, styles = column("family"), column(*KEYWORD_COLUMNS), column("style")
+    families, keywords = column("family"), column(*KEYWORD_COLUMNS)
+    styles = column("style") if _num_styles(source) <= MAX_STYLES else [""] * len(prompts)
     groups, parts = column("group"), column("split")
     used = [row for row, label in enumerate(labels) if label]
     count = min(len(used), MAX_PICTURES)
@@ -102,6 +105,13 @@ def read_items(source: Source, split: Split, modality: Modality) -> PictureSplit
         for row in (used[number * len(used) // count] for number in range(count))
     ]
     return PictureSplit(pictures, packed, _cached_features(split, packed, pictures, modality))
+
+
+def _num_styles(source: Source) -> int:
+    """Return the number of styles in both splits."""
+    if "style" not in source.column_names:
+        return 0
+    return len({style for split in (source.train, source.val) for style in source.column_values(split, "style")})
 
 
 def _cached_features(

@@ -14,6 +14,8 @@ from genai.core.errors import UserError
 from genai.data.image_folder import ImageFolder
 from genai.media.picture import Picture
 from genai.metrics.base import EvalContext, Result
+from genai.metrics.image import picture_items
+from genai.metrics.image.picture_items import read_items
 from genai.metrics.image.prompt_retrieval import KINDS, PromptRetrieval, _part_name
 from genai.modalities.image import Image
 from tests.stubs import StubModel
@@ -218,6 +220,13 @@ def test_classes_without_styles_have_other_pictures_as_references(tmp_path: Path
     assert "found best of 18: held-out items by held-out pictures" in found["_held_out"].description
     assert found["_spread"].value > 0 and found["_spread"].reference > 0
     assert not any("style" in name or "composition" in name or "group" in name for name in found)
+
+
+def test_very_many_styles_are_ignored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ImageFolder(str(folder / "data"))
+    assert len(set(read_items(source, source.train, Image(SIDE)).styles)) == 3
+    monkeypatch.setattr(picture_items, "MAX_STYLES", 2)
+    assert set(read_items(source, source.train, Image(SIDE)).styles) == {""}
 
 
 def test_held_out_pictures_or_captions_take_the_place_of_references(folder: Path) -> None:
