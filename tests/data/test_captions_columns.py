@@ -90,6 +90,11 @@ def test_values_are_left_out_of_both_splits(folder: Path) -> None:
     assert ", 2 left out (style: open, fluent), " in source.description and not source.skipped
     card = format_data_card(data_card(source))
     assert "2 left out (style: open, fluent)" in card and "anna" not in card
+    assert source.excluded is not None and len(source.excluded) == 2
+    assert sorted(source.column_values(source.excluded, "style")) == ["fluent", "open"]
+    prompts = [example.prompt for example in source.excluded]
+    assert prompts == list(source.excluded.prompts or ()) and all("noto" not in prompt for prompt in prompts)
+    assert ImageFolder(str(folder)).excluded is None
     several = ImageFolder(str(folder), exclude={"style": "open", "label": "tree"})
     assert ", 1 left out (style: open), 1 left out (label: tree), " in several.description
 
