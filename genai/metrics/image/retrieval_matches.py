@@ -12,7 +12,7 @@ from torch import Tensor
 from genai.metrics.image.picture_features import picture_features
 from genai.metrics.image.picture_items import PictureItem
 from genai.metrics.image.retrieval_judge import RetrievalJudge
-from genai.metrics.judge import Judge
+from genai.metrics.sample_judge import Judge
 from genai.modalities.base import Modality
 
 
