@@ -151,6 +151,21 @@ def tables(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def emoji(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures with columns, as ``scripts/emoji.py`` writes them."""
+    from PIL import Image
+
+    folder, rows = tmp_path_factory.mktemp("emoji"), []
+    for number in range(8):
+        Image.new("RGB", (16, 16), (30 * number, 0, 250)).save(folder / f"{number}.png")
+        label, style = f"ball {number}", ("noto", "openmoji")[number % 2]
+        row = {"text": f"{label}, {style}", "label": label, "style": style, "keywords": ["ball", str(number)]}
+        rows.append(json.dumps({"file_name": f"{number}.png", **row}))
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def prepared(tars: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pictures of the tar files, prepared with a size of 16."""
     from genai.cli.compose import compose

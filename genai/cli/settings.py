@@ -88,6 +88,7 @@ class EvaluateSettings(ModelSettings):
 
     metrics: Sequence[str] | None
     problems: str | None
+    references: str | None
     audit_group: str | int | Sequence[str | int] | None
 
     @property

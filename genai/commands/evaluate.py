@@ -167,9 +167,24 @@ def _prepare(
     check_parts(metrics, model)
     if settings.problems and not any(metric.uses_problems for metric in metrics.values()):
         raise UserError("problems=: none of these metrics uses it. Add metrics=[passes], or leave out problems.")
-    problems = Path(settings.problems).expanduser() if settings.problems else None
+    if settings.references and not any(metric.uses_references for metric in metrics.values()):
+        raise UserError(
+            "references=: none of these metrics uses it. Add metrics=[prompt_retrieval], or leave out references."
+        )
+    problems, references = (
+        Path(name).expanduser() if name else None for name in (settings.problems, settings.references)
+    )
     context = EvalContext(
-        model, source, own_data, settings.n, settings.seed, settings.batch, parsed, problems, settings.plugins
+        model,
+        source,
+        own_data,
+        settings.n,
+        settings.seed,
+        settings.batch,
+        parsed,
+        problems,
+        references,
+        settings.plugins,
     )
     for metric in metrics.values():
         metric.check(context)
@@ -340,6 +355,7 @@ def _make_report(context: "EvalContext", weights: str, results: "Mapping[str, Re
         **({"watermark_key": key} if (key := key_name(parts[0])) else {}),
         "data": None if isinstance(source, NoData) else data,
         **({"problems": str(context.problems)} if context.problems else {}),
+        **({"references": str(context.references)} if context.references else {}),
         "version": __version__,
         "metrics": with_old_results(
             {name: asdict(result) for name, result in results.items()}, model.modality.media.__name__

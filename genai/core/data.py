@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.batch import Batch, batch_ranges
+from genai.core.caption_choice import Caption
 from genai.core.errors import UserError
 from genai.core.personal_record import PersonalRecord
 from genai.core.prefetch import prefetch_map
@@ -29,11 +30,13 @@ class Example:
         media: the media to learn to generate.
         prompt: its description; "" if there is none.
         conditioning: input that the media follows, such as the clip of a soundtrack.
+        captions: of which one is drawn in each epoch, ``prompt`` is the first; empty: it is always ``prompt``.
     """
 
     media: Any
     prompt: str = ""
     conditioning: Any = None
+    captions: Sequence[Caption] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str):
@@ -52,6 +55,7 @@ class Split:
         prompts: all prompts, if the source knows them without loading the media.
         threads: number of threads for loading; more than one for examples that are read from files.
         shards: the examples as tensors that were prepared; ``None``: ``Modality.pack`` makes them.
+        captions: those of the first examples, if the source knows them without loading the media; see ``Example``.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Split:
     prompts: Sequence[str] | None = None
     threads: int = 1
     shards: "PreparedShards | None" = None
+    captions: Sequence[Sequence[Caption]] = ()
 
     def __len__(self) -> int:
         return self.count
@@ -122,6 +127,11 @@ class Source(ABC):
     @abstractmethod
     def val(self) -> Split:
         """The held-out split."""
+
+    @property
+    def excluded(self) -> Split | None:
+        """Examples that were kept out of both splits on request, for judges of samples; ``None``: there are none."""
+        return None
 
     name: str = ""
     """Name of the data set; "" for a folder or a file of a person."""
@@ -310,6 +320,13 @@ def item_prompts(packed: PackedDataset, indices: Sequence[int]) -> Sequence[str]
         return found
     prompts = packed_prompts(packed)
     return [prompts[index] for index in indices] if prompts else [""] * len(indices)
+
+
+def packed_captions(packed: PackedDataset) -> Sequence[str]:
+    """Return all texts that can be the prompts of items: of several captions all."""
+    prompts = packed_prompts(packed)
+    captions: Sequence[str] = getattr(prompts, "captions", prompts)
+    return captions
 
 
 @dataclass(frozen=True)

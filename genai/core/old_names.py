@@ -363,6 +363,7 @@ NEWER_KEYS: dict[str, Any] = {
     "virtual_ranks": 1,
     "profile": False,
     "label": None,
+    "codec": None,
     "copying_check": True,
     "adapter": None,
     "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from genai.data.folder import CaptionKind
+from genai.data.exclude import ExcludedValues
+from genai.data.folder import CaptionColumns, CaptionKind
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalMode
 from genai.data.timed_folder import TimedFolder
@@ -27,6 +28,8 @@ class AudioFolder(TimedFolder):
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
         personal: what to do about personal data in captions, see ``PersonalFilter``.
         license: of the files, for records and cards.
+        captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
+        exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
 
     Raises:
         UserError: there are no sounds, or too few that can be used.
@@ -46,8 +49,10 @@ class AudioFolder(TimedFolder):
         caption: CaptionKind = "auto",
         personal: PersonalMode | None = None,
         license: str = "",
+        captions: CaptionColumns | None = None,
+        exclude: ExcludedValues | None = None,
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
         self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from genai.core.caption_choice import Caption, whole_text
 from genai.core.errors import short_repr, short_text
 from genai.core.terminal import printable
 from genai.media.text import Document
@@ -20,10 +21,14 @@ FILE_COLUMNS = (
 )  # fmt: skip
 CAPTION_COLUMNS = ("text", "caption", "prompt", "description", "label")
 """Names of the columns with the file and the caption, in any case; the first that can be used is."""
+KEYWORD_COLUMNS = ("keywords", "tags")
+"""Names of columns whose lists, or texts with commas, are keywords of which some are used."""
 DELIMITERS = (",", ";", "\t", "|")
 MAX_LISTED_COLUMNS = 12
 MAX_COLUMN_CHARACTERS = 100
 """Values of other columns that are longer are no names of groups."""
+MAX_LIST_CHARACTERS = 1_000
+"""Lists of texts that are longer are not kept."""
 
 FindFile = Callable[[str], str | None]
 """Returns the key of the file that a name in a table stands for; ``None`` if there is none."""
@@ -39,6 +44,7 @@ class TableRow:
         caption: on one line.
         problem: why it cannot be used; empty if it can.
         columns: its short values in other columns, by their names in lower case with underscores.
+        captions: all captions, if there are several, or keywords; the first of them is ``caption``.
     """
 
     line: int
@@ -46,6 +52,41 @@ class TableRow:
     caption: str = ""
     problem: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
+    captions: tuple[Caption, ...] = ()
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """How rows of values are read.
+
+    Attributes:
+        find_file: finds the file that a row names.
+        caption_columns: the columns with captions; empty: the first of ``CAPTION_COLUMNS`` that can be used.
+    """
+
+    find_file: FindFile
+    caption_columns: Sequence[str] = ()
+
+    def read(self, line: int, values: Mapping[str, Any]) -> TableRow:
+        """Build a row from its values by the names of its columns."""
+        by_name = {normalize_column(name): value for name, value in values.items()}
+        files = [by_name[name] for name in FILE_COLUMNS if isinstance(by_name.get(name), str)]
+        captions = self._named_captions(by_name) if self.caption_columns else _default_captions(by_name)
+        if not files or captions is None:
+            return TableRow(line, problem=f"needs file_name, and one of {', '.join(CAPTION_COLUMNS)}.")
+        keys = (
+            self.find_file(spelling) for name in files for spelling in (name, name.strip(), name.replace("\\", "/"))
+        )
+        if (key := next(filter(None, keys), None)) is None:
+            return TableRow(line, problem=f"names {short_repr(files[0])}, which does not exist.")
+        caption = whole_text(captions[0]) if captions else ""
+        has_choice = len(captions) > 1 or not all(isinstance(text, str) for text in captions)
+        columns = {**_other_columns(by_name), **_list_columns(values)}
+        return TableRow(line, key, caption, columns=columns, captions=captions if has_choice else ())
+
+    def _named_captions(self, by_name: Mapping[str, Any]) -> tuple[Caption, ...]:
+        """Return the captions in the columns that are asked for; none if they are empty."""
+        return tuple(caption for name in self.caption_columns for caption in _read_captions(name, by_name.get(name)))
 
 
 @dataclass(frozen=True)
@@ -82,27 +123,30 @@ class CaptionTable:
         return [name for name, known in kinds.items() if self.columns and not names & set(known)]
 
 
-def read_table(file: Path, find_file: FindFile) -> CaptionTable:
+def read_table(file: Path, find_file: FindFile, caption_columns: Sequence[str] = ()) -> CaptionTable:
     """Read a table with one of ``TABLE_NAMES``. Raises ``UserError`` naming a file that is no text.
+
+    Captions are in ``caption_columns``; without any, in the first of ``CAPTION_COLUMNS`` that can be used.
 
     A CSV may have commas, semicolons, tabs or bars, and quotes that are doubled or escaped by backslashes: of these
     dialects the one is taken that names the most files. Its header may be missing if its first cell names a file, and
     always with bars, as in LJSpeech: ``id|text`` or ``id|text|normalized``.
     """
     content = str(Document.read(file, "table"))
-    return _read_json_lines(content, find_file) if file.suffix == ".jsonl" else _read_csv(content, find_file)
+    reader = RowReader(find_file, [normalize_column(name) for name in caption_columns])
+    return _read_json_lines(content, reader) if file.suffix == ".jsonl" else _read_csv(content, reader)
 
 
 # ------------------------------------------------------------------------------------------------------------ CSV
 
 
-def _read_csv(content: str, find_file: FindFile) -> CaptionTable:
+def _read_csv(content: str, reader: RowReader) -> CaptionTable:
     best: CaptionTable | None = None
     parsed: list[dict[str, Any]] = []
     for options in _csv_options(content):
         if options in parsed:
             continue
-        table = _parse_csv(content, find_file, options)
+        table = _parse_csv(content, reader, options)
         if options.pop("strict", False):
             if table.error:
                 continue  # what breaks the rules of a dialect is another one
@@ -135,29 +179,29 @@ def _csv_options(content: str) -> Iterator[dict[str, Any]]:
             yield {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
 
 
-def _parse_csv(content: str, find_file: FindFile, options: Mapping[str, Any]) -> CaptionTable:
-    reader = csv.reader(io.StringIO(content, newline=""), **options)
+def _parse_csv(content: str, reader: RowReader, options: Mapping[str, Any]) -> CaptionTable:
+    lines = csv.reader(io.StringIO(content, newline=""), **options)
     delimiter = options["delimiter"]
     joint = f"{delimiter} " if options.get("skipinitialspace") else delimiter
     columns: list[str] | None = None
     rows, header, error = list[TableRow](), list[str](), ""
     try:
-        for cells in reader:
+        for cells in lines:
             if not any(cells):
                 continue
             if columns is None:
                 columns = header = [cell.strip() for cell in cells]
                 names = {normalize_column(name) for name in header}
-                if names & set(FILE_COLUMNS) or (delimiter != "|" and find_file(cells[0].strip()) is None):
+                if names & set(FILE_COLUMNS) or (delimiter != "|" and reader.find_file(cells[0].strip()) is None):
                     continue
                 columns, header = ["file_name", "caption", *["text"] * (delimiter == "|" and len(cells) > 2)], []
-            rows.append(_csv_row(reader.line_num, cells, columns, joint, find_file))
+            rows.append(_csv_row(lines.line_num, cells, columns, joint, reader))
     except csv.Error as problem:
-        error = f"{reader.line_num} cannot be read ({problem}), nor can the lines after it."
+        error = f"{lines.line_num} cannot be read ({problem}), nor can the lines after it."
     return CaptionTable(rows, header, error)
 
 
-def _csv_row(line: int, cells: list[str], columns: list[str], joint: str, find_file: FindFile) -> TableRow:
+def _csv_row(line: int, cells: list[str], columns: list[str], joint: str, reader: RowReader) -> TableRow:
     """Build a row. If the last column is the caption, it may have delimiters that are not quoted."""
     while len(cells) > len(columns) and not cells[-1].strip():
         cells.pop()
@@ -165,13 +209,13 @@ def _csv_row(line: int, cells: list[str], columns: list[str], joint: str, find_f
         if normalize_column(columns[-1]) not in CAPTION_COLUMNS:
             return TableRow(line, problem=f"has {len(cells)} cells for {len(columns)} columns: quote its caption.")
         cells = [*cells[: len(columns) - 1], joint.join(cells[len(columns) - 1 :])]
-    return _make_row(line, dict(zip(columns, cells, strict=False)), find_file)
+    return reader.read(line, dict(zip(columns, cells, strict=False)))
 
 
 # ----------------------------------------------------------------------------------------------------- JSON lines
 
 
-def _read_json_lines(content: str, find_file: FindFile) -> CaptionTable:
+def _read_json_lines(content: str, reader: RowReader) -> CaptionTable:
     rows, columns = list[TableRow](), dict[str, None]()
     for line, text in enumerate(io.StringIO(content, newline=""), 1):
         if text.strip():
@@ -181,23 +225,45 @@ def _read_json_lines(content: str, find_file: FindFile) -> CaptionTable:
                 values = None
             values = values if isinstance(values, dict) else {}
             columns.update(dict.fromkeys(values))
-            rows.append(_make_row(line, values, find_file))
+            rows.append(reader.read(line, values))
     return CaptionTable(rows, list(columns))
 
 
-def _make_row(line: int, values: Mapping[str, Any], find_file: FindFile) -> TableRow:
-    """Build a row from its values by the names of its columns."""
-    by_name = {normalize_column(name): value for name, value in values.items()}
-    files = [by_name[name] for name in FILE_COLUMNS if isinstance(by_name.get(name), str)]
-    captions = [by_name[name] for name in CAPTION_COLUMNS if isinstance(by_name.get(name), str)]
-    if not captions and type(by_name.get("label")) is int:
-        captions = [str(by_name["label"])]
-    if not files or not captions:
-        return TableRow(line, problem=f"needs file_name, and one of {', '.join(CAPTION_COLUMNS)}.")
-    keys = (find_file(spelling) for name in files for spelling in (name, name.strip(), name.replace("\\", "/")))
-    if (key := next(filter(None, keys), None)) is None:
-        return TableRow(line, problem=f"names {short_repr(files[0])}, which does not exist.")
-    return TableRow(line, key, " ".join(printable(captions[0]).split()), columns=_other_columns(by_name))
+def _list_columns(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return lists of texts, such as keywords, joined by commas."""
+    texts = {
+        normalize_column(name): " ".join(printable(", ".join(value)).split())
+        for name, value in values.items()
+        if isinstance(value, list) and all(isinstance(each, str) for each in value)
+    }
+    return {name: text for name, text in texts.items() if name and 0 < len(text) <= MAX_LIST_CHARACTERS}
+
+
+def _default_captions(by_name: Mapping[str, Any]) -> tuple[Caption, ...] | None:
+    """Return the caption of the first column that has a text, or the texts of a list; ``None`` if there is none."""
+    values = [by_name[name] for name in CAPTION_COLUMNS if name in by_name]
+    if texts := [value for value in values if isinstance(value, str)]:
+        return (_plain_text(texts[0]),)
+    lists = (_read_captions("text", value) for value in values if isinstance(value, list))
+    if captions := next(filter(None, lists), ()):
+        return captions
+    return (str(by_name["label"]),) if type(by_name.get("label")) is int else None
+
+
+def _read_captions(column: str, value: Any) -> tuple[Caption, ...]:
+    """Return the captions in a cell: a text, a number, or a list of texts; keywords are one caption."""
+    texts = value if isinstance(value, list) else value.split(",") if _is_keyword_text(column, value) else [value]
+    texts = [text for part in texts if type(part) in (str, int, float) and (text := _plain_text(part))]
+    return (tuple(texts),) if texts and column in KEYWORD_COLUMNS else tuple(texts)
+
+
+def _is_keyword_text(column: str, value: Any) -> bool:
+    return column in KEYWORD_COLUMNS and isinstance(value, str)
+
+
+def _plain_text(value: str | int | float) -> str:
+    """Return a value on one line."""
+    return " ".join(printable(str(value)).split())
 
 
 def _other_columns(by_name: Mapping[str, Any]) -> dict[str, str]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from genai.core.errors import UserError
+from genai.core.caption_choice import Caption
+from genai.core.errors import UserError, did_you_mean, join_names
 from genai.core.terminal import printable
-from genai.data.caption_table import TABLE_NAMES, read_table
+from genai.data.caption_table import TABLE_NAMES, normalize_column, read_table
 from genai.media.text import Document
 
 CAPTION_SUFFIXES = (".txt", ".caption")
@@ -26,6 +27,9 @@ class Captions:
         by_stem: captions from text files, by their path without suffix.
         by_name: captions from tables, by the path of the file.
         columns: what tables say besides, by the path of the file: values by the names of columns.
+        choices: captions of which one is drawn in each epoch, by the path of the file.
+        caption_columns: the columns of tables that captions are in; empty: captions are where they usually are.
+        found_columns: names of all columns of tables.
         notes: a line about each caption, or whole table, that could not be used.
         num_unused: number of captions that could not be used.
     """
@@ -33,14 +37,23 @@ class Captions:
     by_stem: dict[str, str] = field(default_factory=dict)
     by_name: dict[str, str] = field(default_factory=dict)
     columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    choices: dict[str, tuple[Caption, ...]] = field(default_factory=dict)
+    caption_columns: Sequence[str] = ()
+    found_columns: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     num_unused: int = 0
 
     def caption_of(self, file: Path, root: Path) -> str:
         """Return the caption of ``file``: from its text file, a table, or the name of its folder below ``root``."""
         stem, name = _stem(file), _normalize_path(file)
+        if self.caption_columns:
+            return self.by_name.get(name, "")
         folder_name = "" if file.parent == root else file.parent.name.replace("_", " ")
         return self.by_stem.get(stem, self.by_name.get(name, " ".join(printable(folder_name).split())))
+
+    def choices_of(self, file: Path) -> tuple[Caption, ...]:
+        """Return the captions of which one is drawn in each epoch; none if there is only one."""
+        return () if _stem(file) in self.by_stem else self.choices.get(_normalize_path(file), ())
 
     def columns_of(self, file: Path, root: Path) -> Mapping[str, str]:
         """Return what is known of ``file`` besides its caption: columns of tables, and the name of its ``folder``."""
@@ -55,17 +68,33 @@ class Captions:
             return "tables"
         return "names of folders" if self.caption_of(file, root) else ""
 
+    def check_columns(self) -> None:
+        """Raise ``UserError`` if a column that captions should be in is in no table."""
+        for name in self.caption_columns:
+            if normalize_column(name) not in self.found_columns:
+                known = f" There are: {join_names(sorted(self.found_columns))}." if self.found_columns else ""
+                hint = did_you_mean(name, self.found_columns)
+                raise UserError(f"data.captions={printable(name)}: no {TABLE_NAMES[0]} has this column.{hint}{known}")
 
-def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) -> Captions:
-    """Read the captions among ``files``. A caption without one of ``media``, called ``item_name``, adds a note."""
-    captions = Captions()
+
+def read_captions(
+    files: Sequence[Path], media: Sequence[Path], item_name: str, caption_columns: Sequence[str] = ()
+) -> Captions:
+    """Read the captions among ``files``. A caption without one of ``media``, called ``item_name``, adds a note.
+
+    With ``caption_columns``, captions are in these columns of tables alone.
+
+    Raises:
+        UserError: no table has one of these columns.
+    """
+    captions = Captions(caption_columns=caption_columns)
     stems = {_stem(file) for file in media}
     names = {_normalize_path(file) for file in media}
     for file in files:
         try:
             if file.name in TABLE_NAMES:
                 _add_table(captions, file, names)
-            elif file.suffix.lower() in CAPTION_SUFFIXES:
+            elif file.suffix.lower() in CAPTION_SUFFIXES and not caption_columns:
                 if (stem := _stem(file)) in stems:
                     captions.by_stem[stem] = " ".join(Document.read(file, "caption").split())
                 else:
@@ -74,6 +103,7 @@ def read_captions(files: Sequence[Path], media: Sequence[Path], item_name: str) 
         except UserError as error:
             captions.notes.append(str(error))
             captions.num_unused += file.name not in TABLE_NAMES
+    captions.check_columns()
     if not captions.by_stem and not captions.by_name:
         tables = [file for file in files if file.suffix in (".csv", ".tsv", ".jsonl") and file.name not in TABLE_NAMES]
         captions.notes += [
@@ -104,7 +134,9 @@ def _add_table(captions: Captions, file: Path, names: set[str]) -> None:
     def find_file(name: str) -> str | None:
         return next(filter(names.__contains__, _candidate_paths(file.parent, name)), None)
 
-    table = read_table(file, find_file)
+    table = read_table(file, find_file, captions.caption_columns)
+    captions.found_columns.update(map(normalize_column, table.columns))
+    captions.choices.update({row.file: row.captions for row in table.rows if not row.problem})
     captions.by_name.update({row.file: row.caption for row in table.rows if not row.problem})
     captions.columns.update({row.file: row.columns for row in table.rows if row.columns})
     captions.notes += table.notes(file)

@@ -1,12 +1,14 @@
-"""Near-duplicate pictures, and a validation split that keeps them together."""
+"""Copies and near-duplicate pictures, and a validation split that keeps them together."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.cache import track_progress
+from genai.core.terminal import one_line
 
 MAX_MEAN_DIFFERENCE, MAX_DIFFERENCE = 3, 16
 """Largest differences (of 255) between thumbnails of one picture that was compressed or resized in different ways."""
@@ -240,3 +242,15 @@ def order_groups(content_hashes: Sequence[str], group_ids: Sequence[int]) -> lis
     for content_hash, group_id in zip(content_hashes, group_ids, strict=True):
         keys[group_id] = min(content_hash, keys.get(group_id, content_hash))
     return sorted(keys, key=lambda group_id: hashlib.sha256(keys[group_id].encode()).digest())
+
+
+def describe_copies(hashes: Mapping[Path, str]) -> str:
+    """Return the number of files whose content is that of another, and the first three by name."""
+    first: dict[str, Path] = {}
+    files = sorted(hashes, key=lambda file: (len(file.name), file.as_posix()))  # the copy has the longer name
+    pairs = [(file, first.setdefault(hashes[file], file)) for file in files]
+    copies = [f"{copy.name} of {file.name}" for copy, file in pairs if copy != file]
+    if not copies:
+        return ""
+    examples = ", ".join(copies[:3]) + ", ..." * (len(copies) > 3)
+    return one_line(f"; {len(copies):,} {'is a copy' if len(copies) == 1 else 'are copies'}: {examples}")

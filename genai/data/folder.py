@@ -3,24 +3,26 @@
 import os
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Gt, Lt
+from annotated_types import Gt, Len, Lt
 
 from genai.core.cache import cache_key
 from genai.core.data import Example, Split, SplitSource
-from genai.core.errors import UserError
+from genai.core.errors import UserError, short_text
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
 from genai.data.captions import Captions, describe_prompts, name_caption, read_captions
-from genai.data.dedup import select_val_indices
+from genai.data.dedup import describe_copies, select_val_indices
+from genai.data.exclude import ExcludedValues, exclude_items
 from genai.data.file_index import NUM_THREADS, index_files
 from genai.data.file_table import FileInfo
 from genai.data.find_files import expand_glob, walk_folder
+from genai.data.item import Item, filter_items
 from genai.data.last_loaded import LastLoaded
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalFilter, PersonalMode
@@ -32,24 +34,8 @@ CaptionKind = Literal["auto", "name"]
 """Where captions come from: text files, tables and folders, or the names of the files."""
 
 
-@dataclass(frozen=True)
-class Item:
-    """A file with its prompt.
-
-    Attributes:
-        file: path of the file.
-        prompt: the text that describes it.
-        is_val: whether it is validation data; ``None`` if the data set has no predefined split.
-        part: the part of the file; ``None``: all of it.
-        columns: what is known of it besides, by the names of columns.
-    """
-
-    file: Path
-    prompt: str
-    is_val: bool | None = None
-    part: Part | None = None
-    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
-
+CaptionColumns = Annotated[list[Annotated[str, Len(1)]], Len(1)]
+"""Names of columns of a table of captions."""
 
 Entry = tuple[Item, FileInfo]
 
@@ -59,7 +45,9 @@ class Folder(SplitSource):
 
     The prompt of ``a.png`` is the text of ``a.txt`` or ``a.caption``, else its row in a table of the folder (see
     ``genai.data.caption_table``), else the name of its sub-folder with spaces for underscores, else "". With
-    ``caption="name"`` it is the name of the file, without its suffix and a number at its end.
+    ``caption="name"`` it is the name of the file, without its suffix and a number at its end. With ``captions`` it is
+    drawn in each epoch from these columns of the table; lists in ``KEYWORD_COLUMNS`` are keywords, of which some are
+    drawn. Files with a value of ``exclude`` in a column are in neither split.
 
     Top-level sub-folders ``train`` and ``val`` (or ``validation``, ``valid``, ``test``) are the two splits, and not
     prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content. A single file, or
@@ -84,11 +72,17 @@ class Folder(SplitSource):
         caption: CaptionKind = "auto",
         personal: PersonalMode | None = None,
         license: str = "",
+        captions: CaptionColumns | None = None,
+        exclude: ExcludedValues | None = None,
     ) -> None:
         self.license = license or self.license
         self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
+        self.captions, self.exclude = captions or (), exclude or {}
+        if self.captions and caption == "name":
+            raise ValueError("captions=[...] are columns of a table, so it does not go with caption=name")
         self.skipped = ()
         self.num_skipped, self.num_unused_captions = 0, 0
+        self.excluded_items, self.exclude_note = list[Item](), ""
         self.last_whole = LastLoaded(self.load_whole)
 
     @abstractmethod
@@ -123,9 +117,19 @@ class Folder(SplitSource):
         count = self.num_unused_captions
         unused = f", {count:,} caption{'s' * (count > 1)} not used" if count else ""
         hint = "" if any(prompts) else self._name_hint
-        captions = f"{describe_prompts(prompts)}{hint}"
+        captions = f"{describe_prompts(prompts)}{self._choice_note}{hint}"
+        excluded = f", {self.exclude_note}" if self.exclude_note else ""
         personal = f"; {self.personal_record}" if self.personal_record else ""
-        return f"{one_line(self.path)}: {counts}{skipped}{unused}, {captions}{self.note}{personal}"
+        return f"{one_line(self.path)}: {counts}{skipped}{excluded}{unused}, {captions}{self.note}{personal}"
+
+    @property
+    def _choice_note(self) -> str:
+        """Say how many captions there are to draw from."""
+        counts = sorted(len(captions) for split in (self.train, self.val) for captions in split.captions)
+        if not counts:
+            return ""
+        numbers = dict.fromkeys((max(1, counts[0]), counts[-1]))
+        return f", drawn from {' to '.join(map(str, numbers))} captions each"
 
     @property
     def _name_hint(self) -> str:
@@ -138,7 +142,7 @@ class Folder(SplitSource):
     def note(self) -> str:
         """Remarks on the split and on duplicate files, appended to the description."""
         train, val, note = self._partition
-        return f"{note}{_describe_duplicates([*train, *val])}"
+        return f"{note}{describe_copies({item.file: info.content_hash for item, info in [*train, *val]})}"
 
     def group_ids(self, infos: Sequence[FileInfo]) -> tuple[list[int], str]:
         """Return a group number for each file, and a remark. Files of one group go to the same split."""
@@ -187,23 +191,31 @@ class Folder(SplitSource):
         root = path if path.is_dir() else Path(os.path.commonpath([file.parent for file in media]))
         captions = Captions()
         if self.caption == "auto":
-            captions = read_captions(files, [*media, *filter(self._has_suffix, files)], self.item_name)
+            named = [*media, *filter(self._has_suffix, files)]
+            captions = read_captions(files, named, self.item_name, self.captions)
         caption_of = captions.caption_of if self.caption == "auto" else lambda file, _: name_caption(file)
-        columns_of, notes = captions.columns_of, [*errors, *captions.notes]
+        notes = [*errors, *captions.notes]
         self.num_unused_captions = captions.num_unused
         folders = _split_folders(path, media)
-        base_of = lambda file: next((folder for folder in folders if file.is_relative_to(folder)), root)  # noqa: E731
-        self.layout_note = self._describe_layout(folders, [captions.origin_of(file, base_of(file)) for file in media])
-        if not folders:
-            return root, [Item(file, caption_of(file, root), columns=columns_of(file, root)) for file in media], notes
-        train, val = folders
-        folder_of = {file: folder for file in media for folder in folders if file.is_relative_to(folder)}
+        folder_of = {file: next((each for each in folders if file.is_relative_to(each)), root) for file in media}
+        is_val: dict[Path, bool | None] = {each: each == folders[1] for each in folders} or {root: None}
+        unused = [file for file in media if folder_of[file] not in is_val]
+        notes += [f"{file} is in neither {folders[0].name} nor {folders[1].name}." for file in unused]
+        self.num_skipped = len(unused)
         items = [
-            Item(file, caption_of(file, folder), folder == val, columns=columns_of(file, folder))
+            Item(
+                file,
+                caption_of(file, folder),
+                is_val[folder],
+                columns=captions.columns_of(file, folder),
+                captions=captions.choices_of(file),
+            )
             for file, folder in folder_of.items()
+            if folder in is_val
         ]
-        notes += [f"{file} is in neither {train.name} nor {val.name}." for file in media if file not in folder_of]
-        self.num_skipped = len(media) - len(folder_of)
+        items, self.excluded_items, self.exclude_note = exclude_items(items, self.exclude)
+        origins = [captions.origin_of(item.file, folder_of[item.file]) for item in items]
+        self.layout_note = self._describe_layout(folders, origins)
         return root, items, notes
 
     def _describe_layout(self, folders: Sequence[Path], origins: Sequence[str]) -> str:
@@ -212,17 +224,18 @@ class Folder(SplitSource):
         if self.caption == "name":
             return f"{splits}; captions from the names of files"
         counts = Counter(origin for origin in origins if origin)
+        columns = f" ({', '.join(map(short_text, self.captions))})" if self.captions else ""
         kinds = ", ".join(f"{count:,} from {origin}" for origin, count in counts.most_common())
-        missing = origins.count("")
-        return f"{splits}; captions: {kinds or 'none'}{f', {missing:,} files without' if kinds and missing else ''}"
+        missing = f", {origins.count(''):,} files without" if kinds and "" in origins else ""
+        return f"{splits}; captions: {kinds or 'none'}{columns}{missing}"
 
     @cached_property
     def _partition(self) -> tuple[list[Entry], list[Entry], str]:
         """Training entries, validation entries, and a remark on the split."""
         self.num_skipped, self.num_unused_captions = 0, 0
-        root, items, notes = self.items()
+        self.root, items, notes = self.items()
         items = self._filter_captions(items)
-        infos = index_files(root, [item.file for item in items], self.item_name, self.inspect)
+        infos = index_files(self.root, [item.file for item in items], self.item_name, self.inspect)
         self.skipped = tuple(map(one_line, (*(info.error for info in infos if info.error), *notes)))
         entries = [(item, info) for item, info in zip(items, infos, strict=True) if not info.error]
         self.num_skipped += len(items) - len(entries)
@@ -246,8 +259,7 @@ class Folder(SplitSource):
     def _filter_captions(self, items: Sequence[Item]) -> list[Item]:
         """Return the files whose captions are used, as ``personal`` says."""
         personal = PersonalFilter(self.personal, "caption")
-        captions = [personal.apply(item.prompt) for item in items]
-        used = [replace(item, prompt=text) for item, text in zip(items, captions, strict=True) if text is not None]
+        used = filter_items(items, personal)
         self.personal_record = personal.record
         self.num_skipped += len(items) - len(used)
         return used
@@ -304,7 +316,20 @@ class Folder(SplitSource):
 
     def column_values(self, split: Split, name: str) -> list[str]:
         train, val, _ = self._partition
-        return [item.columns.get(name, "") for item, _ in (val if split.name == "val" else train)]
+        entries = {"val": val, "excluded": self._excluded}.get(split.name, train)
+        return [item.columns.get(name, "") for item, _ in entries]
+
+    @cached_property
+    def _excluded(self) -> list[Entry]:
+        """The files that ``exclude`` names, which are read only when they are asked for."""
+        _ = self._partition  # finds the files
+        items = filter_items(self.excluded_items, PersonalFilter(self.personal, "caption"))
+        infos = index_files(self.root, [item.file for item in items], self.item_name, self.inspect)
+        return self._divide([(item, info) for item, info in zip(items, infos, strict=True) if not info.error])
+
+    @cached_property
+    def excluded(self) -> Split | None:
+        return self._make_split("excluded", self._excluded) if self._excluded else None
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
@@ -313,19 +338,26 @@ class Folder(SplitSource):
 
     def _make_split(self, name: str, entries: Sequence[Entry]) -> Split:
         prompts = [item.prompt for item, _ in entries]
-        content = [(info.content_hash, item.prompt, *(item.part or ())) for item, info in entries]
+        content = [
+            (info.content_hash, item.prompt, *(item.part or ()), *([item.captions] if item.captions else []))
+            for item, info in entries
+        ]
         content_hash = cache_key(self.item_name, self.load_options, content)
 
         def load(index: int) -> Example:
             item, info = entries[index]
             if item.part is None:
-                return Example(self.load(item.file), item.prompt)
+                return Example(self.load(item.file), item.prompt, captions=item.captions)
             is_last = index + 1 == len(entries) or entries[index + 1][1].content_hash != info.content_hash
             whole = self.last_whole.get(item.file, info.content_hash, is_last)
-            return Example(self.take_part(whole, item.part), item.prompt)
+            return Example(self.take_part(whole, item.part), item.prompt, captions=item.captions)
 
         has_parts = any(item.part for item, _ in entries)  # in order, each file is read only once
-        return Split(name, len(entries), load, content_hash, prompts, 1 if has_parts else NUM_THREADS)
+        captions = [item.captions for item, _ in entries]
+        threads = 1 if has_parts else NUM_THREADS
+        return Split(
+            name, len(entries), load, content_hash, prompts, threads, captions=captions if any(captions) else ()
+        )
 
     def _has_suffix(self, file: Path) -> bool:
         return file.suffix.lower() in self.suffixes
@@ -352,16 +384,3 @@ def _split_folders(path: Path, media: Sequence[Path]) -> list[Path]:
     names = {file.relative_to(path).parts[0] for file in media if file.parent != path}
     val_name = next((name for name in VAL_FOLDERS if name in names), None)
     return [path / "train", path / val_name] if val_name and "train" in names else []
-
-
-def _describe_duplicates(entries: Sequence[Entry]) -> str:
-    """Return the number of files that are identical to another, and the first three by name."""
-    first: dict[str, Path] = {}
-    hashes = {item.file: info.content_hash for item, info in entries}
-    files = sorted(hashes, key=lambda file: (len(file.name), file.as_posix()))  # the copy has the longer name
-    pairs = [(file, first.setdefault(hashes[file], file)) for file in files]
-    copies = [f"{copy.name} of {file.name}" for copy, file in pairs if copy != file]
-    if not copies:
-        return ""
-    examples = ", ".join(copies[:3]) + ", ..." * (len(copies) > 3)
-    return one_line(f"; {len(copies):,} {'is a copy' if len(copies) == 1 else 'are copies'}: {examples}")

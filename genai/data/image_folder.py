@@ -10,8 +10,9 @@ from PIL import Image as Pillow
 
 from genai.core.cache import cache_dir, cache_key, cached_json
 from genai.data.dedup import group_similar
+from genai.data.exclude import ExcludedValues
 from genai.data.file_table import FileInfo
-from genai.data.folder import CaptionKind, Folder
+from genai.data.folder import CaptionColumns, CaptionKind, Folder
 from genai.data.parts import MIN_CROP_SIDE, MIN_CROPS_PER_SIDE, Part, split_area
 from genai.data.personal_filter import PersonalMode
 from genai.media.picture import Picture
@@ -35,6 +36,8 @@ class ImageFolder(Folder):
         caption: ``auto`` as in ``Folder``, or ``name``: the names of the files are their prompts.
         personal: what to do about personal data in captions, see ``PersonalFilter``.
         license: of the files, for records and cards.
+        captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
+        exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -53,8 +56,10 @@ class ImageFolder(Folder):
         caption: CaptionKind = "auto",
         personal: PersonalMode | None = None,
         license: str = "",
+        captions: CaptionColumns | None = None,
+        exclude: ExcludedValues | None = None,
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
         self.size = 0 if size is None else size if isinstance(size, int) else max(size)
         self.load_options = 2 * self.size or None
         self.min_crop_side = max(self.size, MIN_CROP_SIDE)

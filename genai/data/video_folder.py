@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from genai.core.errors import UserError
+from genai.data.exclude import ExcludedValues
 from genai.data.file_table import FileInfo
-from genai.data.folder import CaptionKind
+from genai.data.folder import CaptionColumns, CaptionKind
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalMode
 from genai.data.scenes import detect_cuts, split_scenes
@@ -39,6 +40,8 @@ class VideoFolder(TimedFolder):
         scenes: cut clips at their scene changes. The scenes are items, and those of a file go to the same split.
         personal: what to do about personal data in captions, see ``PersonalFilter``.
         license: of the files, for records and cards.
+        captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
+        exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
@@ -60,8 +63,10 @@ class VideoFolder(TimedFolder):
         scenes: bool = True,
         personal: PersonalMode | None = None,
         license: str = "",
+        captions: CaptionColumns | None = None,
+        exclude: ExcludedValues | None = None,
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
         self.fps, self.size, self.scenes = fps, size, scenes
         self.num_cuts, self.num_short_scenes = 0, 0
         self.load_options = [fps, size]

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from genai.core.caption_choice import all_texts
 from genai.core.data import Source, Split
 from genai.core.personal_record import PersonalRecord
 from genai.core.terminal import one_line
@@ -90,7 +91,9 @@ def _sample_texts(split: Split, is_text: bool) -> list[str]:
     indices = [index * len(split) // count for index in range(count)]
     size = MAX_CHARACTERS // max(1, count)
     if split.prompts is not None:
-        return [text[:size] for index in indices if (text := split.prompts[index])]
+        captions = dict(enumerate(split.captions))
+        texts = (", ".join(all_texts(captions.get(index) or [split.prompts[index]])) for index in indices)
+        return [text[:size] for text in texts if text]
     if split.shards is not None and not split.shards.is_local:
         return []
     if is_text:

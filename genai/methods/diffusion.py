@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
-from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler, pool_prompts
+from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims, fast_bfloat16
@@ -82,7 +82,10 @@ class Denoiser(nn.Module):
             prompts: one per row.
             conditioning: further inputs of the network.
         """
-        return self.network(x, time, pool_prompts(self.prompt, prompts), *conditioning).float()
+        embedding = embed_prompts(self.prompt, prompts)
+        pooled = None if embedding is None else embedding.pooled
+        words = {"words": embedding} if getattr(self.network, "word_width", 0) else {}
+        return self.network(x, time, pooled, *conditioning, **words).float()
 
 
 class Diffusion(Method):
@@ -174,7 +177,7 @@ class Diffusion(Method):
     @torch.inference_mode()
     def steps(self, request: Request, options: DiffusionOptions) -> Generator[Chunk | NetworkCall, Any, None]:
         """Yield what ``stream`` does, and the network calls of the denoiser."""
-        noise = initial_noise(request, request.size).to(self.device)
+        noise = initial_noise(request, self.scaling.scaled_shape(request.size)).to(self.device)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         denoise = self._guided_denoiser(interpolated_prompts(request), options)
         loop = self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request))
@@ -245,7 +248,7 @@ class Diffusion(Method):
         def output(step: SamplerStep) -> tuple[float, Tensor]:
             time, x_t, predicted = step
             if data is not None and mask is not None:  # in place, because the sampler continues from x_t
-                x_t.copy_(torch.where(mask, (1 - time) * data + time * noise, x_t))
+                x_t.copy_(self.scaling.blend(x_t, (1 - time) * data + time * noise, mask))
             return next(numbers) / (len(times) - 1), stored(predicted if time else x_t)
 
         yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Interpolation, Request
+from genai.networks.layers import PromptEmbedding
 
 Prompt = str | tuple[str, str, float]
 """One prompt, or (first, second, weight of the second)."""
@@ -42,16 +43,35 @@ def interpolated_prompts(request: Request) -> list[Prompt]:
     return [(prompt, target.prompt, target.weight) for prompt, target in pairs]
 
 
-def pool_prompts(encoder: nn.Module | None, prompts: Sequence[Prompt]) -> Tensor | None:
-    """Encode prompts into pooled vectors (items, width), interpolated linearly; ``None`` without an encoder."""
+def embed_prompts(encoder: nn.Module | None, prompts: Sequence[Prompt]) -> PromptEmbedding | None:
+    """Encode prompts; ``None`` without an encoder.
+
+    Between two prompts the pooled vector is interpolated linearly. Attention sees the words of both, whose scores get
+    the logarithm of the prompt's weight.
+    """
     if encoder is None:
         return None
-    start: Tensor = encoder([prompt if isinstance(prompt, str) else prompt[0] for prompt in prompts]).pooled
+    start: PromptEmbedding = encoder([prompt if isinstance(prompt, str) else prompt[0] for prompt in prompts])
     if all(isinstance(prompt, str) for prompt in prompts):
         return start
-    end: Tensor = encoder([prompt if isinstance(prompt, str) else prompt[1] for prompt in prompts]).pooled
+    end: PromptEmbedding = encoder([prompt if isinstance(prompt, str) else prompt[1] for prompt in prompts])
     weights = [0.0 if isinstance(prompt, str) else prompt[2] for prompt in prompts]
-    return torch.lerp(start, end, torch.tensor(weights, device=start.device, dtype=start.dtype)[:, None])
+    weight = torch.tensor(weights, device=start.pooled.device, dtype=start.pooled.dtype)[:, None]
+    log_weights = [
+        each.log().expand_as(part.mask).masked_fill(~part.mask, -math.inf)
+        for part, each in ((start, 1 - weight), (end, weight))
+    ]
+    return PromptEmbedding(
+        torch.lerp(start.pooled, end.pooled, weight),
+        torch.cat([start.tokens, end.tokens], 1),
+        torch.cat(log_weights, 1),
+    )
+
+
+def pool_prompts(encoder: nn.Module | None, prompts: Sequence[Prompt]) -> Tensor | None:
+    """Return the pooled vectors (items, width) of ``embed_prompts``; ``None`` without an encoder."""
+    embedding = embed_prompts(encoder, prompts)
+    return None if embedding is None else embedding.pooled
 
 
 def slerp(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
 """Scaling between stored data and the zero-mean, unit-variance inputs of networks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import torch
 from annotated_types import Gt
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,14 @@ class Scaling:
         """Invert ``scale``."""
         return x * self.std + self.mean
 
+    def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape that ``scale`` makes of ``shape``."""
+        return tuple(shape)
+
+    def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+        """Replace scaled data ``x`` by ``known`` where ``mask``, in the shape of stored data, is true."""
+        return torch.where(mask, known, x)
+
 
 @dataclass(frozen=True)
 class PixelScaling(Scaling):
@@ -47,3 +58,55 @@ class PixelScaling(Scaling):
     def unscale(self, x: Tensor) -> Tensor:
         """Invert ``scale``, rounded and clipped."""
         return ((x * self.std + self.mean + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchScaling(PixelScaling):
+    """Scaling of uint8 pixels to coefficients of square patches: a picture becomes smaller and has more channels.
+
+    The basis is orthonormal, so noise in coefficients is noise in pixels, and known pixels stay known.
+
+    Attributes:
+        mean, std: mean and standard deviation of the pixels in [-1, 1].
+        basis: (coefficients, channels, patch, patch), of scaled pixels.
+        centers, deviations: (coefficients,), mean of each coefficient and what it is divided by.
+    """
+
+    basis: Sequence[Sequence[Sequence[Sequence[float]]]] = ()
+    centers: Sequence[float] = ()
+    deviations: Sequence[float] = ()
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Convert pixels (..., channels, height, width) to (..., coefficients, height / patch, width / patch)."""
+        return (self._project(super().scale(x)) - self._column(self.centers, x)) / self._column(self.deviations, x)
+
+    def unscale(self, x: Tensor) -> Tensor:
+        """Return the pixels that are nearest to what has these coefficients."""
+        return super().unscale(self._combine(x * self._column(self.deviations, x) + self._column(self.centers, x)))
+
+    def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        count, _, patch, _ = self._filters.shape
+        return (*shape[:-3], count, shape[-2] // patch, shape[-1] // patch)
+
+    def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+        """Replace pixels: a patch of which a part is known keeps the other part."""
+        deviations = self._column(self.deviations, x)
+        difference = self._combine((known - x) * deviations)
+        return x + self._project(torch.where(mask, difference, 0.0)) / deviations
+
+    @cached_property
+    def _filters(self) -> Tensor:
+        return torch.tensor(self.basis)
+
+    def _project(self, pixels: Tensor) -> Tensor:
+        filters = self._filters.to(pixels.device)
+        output = F.conv2d(pixels.flatten(0, -4), filters, stride=filters.shape[-1])
+        return output.unflatten(0, pixels.shape[:-3])
+
+    def _combine(self, coefficients: Tensor) -> Tensor:
+        filters = self._filters.to(coefficients.device)
+        output = F.conv_transpose2d(coefficients.float().flatten(0, -4), filters, stride=filters.shape[-1])
+        return output.unflatten(0, coefficients.shape[:-3])
+
+    def _column(self, values: Sequence[float], like: Tensor) -> Tensor:
+        return torch.tensor(values, device=like.device)[:, None, None]

@@ -44,6 +44,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.audio.nearest.NearestSound",
         "genai.metrics.video.nearest.NearestClip",
     ),
+    "prompt_retrieval": ("genai.metrics.image.prompt_retrieval.PromptRetrieval",),
     "copying": (
         "genai.metrics.text.copying.CopiedTexts",
         "genai.metrics.image.copying.CopiedPictures",
@@ -100,6 +101,7 @@ class EvalContext:
         batch: samples generated at once.
         options: parsed options of the modality and the method.
         problems: file of programming problems; ``None``: those of genai.
+        references: folder of captioned pictures that the model was not trained on; ``None``: held-out items.
         plugins: packages besides genai whose classes are allowed.
         notes: what ``note`` has printed.
         place: of this process among those that share the samples.
@@ -114,6 +116,7 @@ class EvalContext:
     batch: int = 32
     options: Mapping[str, Any] = field(default_factory=dict)
     problems: Path | None = None
+    references: Path | None = None
     plugins: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
     place: Place = field(default_factory=find_place)
@@ -208,6 +211,9 @@ class Metric(ABC):
 
     uses_problems: ClassVar[bool] = False
     """Whether it uses ``EvalContext.problems``."""
+
+    uses_references: ClassVar[bool] = False
+    """Whether it uses ``EvalContext.references``."""
 
     def check(self, context: EvalContext) -> None:
         """Check what it needs before anything is computed. Raises ``UserError``."""

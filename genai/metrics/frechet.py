@@ -7,7 +7,7 @@ from torch import Tensor
 from genai.metrics.base import Result
 
 
-def frechet_result(samples: Tensor, real: Tensor, seed: int, extractor: str) -> Result:
+def frechet_result(samples: Tensor, real: Tensor, seed: int, extractor: str, items: str = "clips") -> Result:
     """Return the Frechet distance of samples to one half of the real items; the reference is that of the other half.
 
     The distance depends on the number of items, so all three sets have the same size.
@@ -17,14 +17,15 @@ def frechet_result(samples: Tensor, real: Tensor, seed: int, extractor: str) -> 
         real: (items, features) of held-out data; fewer samples are used if there are not twice as many items.
         seed: of the split into halves.
         extractor: name of the network that computed the features, for the description.
+        items: plural noun for the items, for the description.
     """
     from torchaudio.functional import frechet_distance
 
     count, num_features = min(len(samples), len(real) // 2), samples.shape[1]
     if count < 2 * num_features:
-        return Result(None, f"needs {2 * num_features} samples and twice as many held-out clips")
+        return Result(None, f"needs {2 * num_features} samples and twice as many held-out {items}")
     description = (
-        f"Frechet distance on {num_features} features of {extractor}, {count} samples against as many held-out clips"
+        f"Frechet distance on {num_features} features of {extractor}, {count} samples against as many held-out {items}"
     )
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(real)))
     first_half, second_half = (mean_and_covariance(real[rows]) for rows in (order[:count], order[-count:]))

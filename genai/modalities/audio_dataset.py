@@ -16,6 +16,7 @@ from genai.core.cache import track_progress, write_json
 from genai.core.data import Example, ItemRandom, PromptFeatures, Split
 from genai.core.errors import UserError
 from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.packed_captions import PackedCaptions, pack_prompt
 from genai.modalities.visual_onsets import VisualOnsets
 
 MAX_ITEM_FRAMES = 400
@@ -29,13 +30,11 @@ class PackedSound:
     Attributes:
         start, length: its first sample, and number of samples.
         first_frame: its first frame in the arrays of all frames.
-        prompt: its prompt.
     """
 
     start: int
     first_frame: int
     length: int
-    prompt: str
 
 
 @dataclass(frozen=True)
@@ -78,13 +77,15 @@ class PackedAudio(MemmapDataset):
         lengths = np.array(index["lengths"], np.int64)
         frames = -(-lengths // layout.hop_length)
         columns = zip(lengths.cumsum() - lengths, frames.cumsum() - frames, lengths, strict=True)
-        self.sounds = [
-            PackedSound(int(start), int(first_frame), int(length), prompt)
-            for (start, first_frame, length), prompt in zip(columns, index["prompts"], strict=True)
-        ]
+        self.sounds = [PackedSound(int(start), int(first_frame), int(length)) for start, first_frame, length in columns]
         self.loudness = self.memmap(np.float64, suffix=".f8")  # cumulative, per frame
         item_length = MAX_ITEM_FRAMES * layout.hop_length
         self.items = [(sound, begin) for sound in self.sounds for begin in range(0, sound.length, item_length)]
+        self.prompts = PackedCaptions(
+            prompt
+            for sound, prompt in zip(self.sounds, index["prompts"], strict=True)
+            for _ in range(0, sound.length, item_length)
+        )
         self.max_length = min(item_length, max(sound.length for sound in self.sounds))
         self._prompt_frames = lru_cache(maxsize=8192)(layout.frames)
         self.clip_frames: NDArray[Any] = np.zeros((int(frames.sum()), 0), np.float16)  # (frames, features)
@@ -93,11 +94,6 @@ class PackedAudio(MemmapDataset):
 
     def __len__(self) -> int:
         return len(self.items)
-
-    @property
-    def prompts(self) -> list[str]:
-        """The prompt of each item."""
-        return [sound.prompt for sound, _ in self.items]
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
         """Return a batch.
@@ -127,24 +123,25 @@ class PackedAudio(MemmapDataset):
         valid = inside[:, 1:] if self.layout.levels is not None else inside
         positions = np.array([sound.start for sound, _ in items])[:, None] + times
         samples = np.where(inside, self.samples[np.where(inside, positions, 0)], 0)
+        prompts = self.prompts.draw(indices, random)
         local = [
-            self._local(sound, int(begin), int(begin) + frames, int(total))
-            for (sound, _), begin, total in zip(items, first, totals, strict=True)
+            self._local(sound, prompt, int(begin), int(begin) + frames, int(total))
+            for (sound, _), prompt, begin, total in zip(items, prompts, first, totals, strict=True)
         ]
         return Batch(
             torch.from_numpy(self._encode(samples)),
-            [sound.prompt for sound, _ in items],
+            prompts,
             valid=None if valid.all() else torch.from_numpy(valid),
             local=torch.from_numpy(np.stack(local)),
             span=torch.from_numpy(np.stack([first, totals], 1)),
         )
 
-    def _local(self, sound: PackedSound, begin: int, end: int, total: int) -> NDArray[np.float32]:
+    def _local(self, sound: PackedSound, prompt: str, begin: int, end: int, total: int) -> NDArray[np.float32]:
         """Return the features of frames ``begin`` to ``end`` of a sound that has ``total``: (end - begin, features)."""
         offset = sound.first_frame
         clip_frames = self.clip_frames[offset + min(begin, total) : offset + min(end, total)].astype(np.float32)
         padding = end - begin - len(clip_frames)
-        prompt_frames = self._prompt_frames(sound.prompt, max(total, end))[begin:end]
+        prompt_frames = self._prompt_frames(prompt, max(total, end))[begin:end]
         return np.concatenate([prompt_frames, np.pad(clip_frames, ((0, padding), (0, 0)))], 1)
 
     def _loudest_offset(self, items: Sequence[tuple[PackedSound, int]], offsets: NDArray[Any]) -> NDArray[Any]:
@@ -179,7 +176,7 @@ def write_packed_audio(split: Split, layout: SoundLayout, path: Path) -> None:
             file.write(pcm.tobytes())
             loudness.append(frame_loudness(pcm, layout.hop_length))
             index["lengths"].append(len(pcm))
-            index["prompts"].append(example.prompt)
+            index["prompts"].append(pack_prompt(example))
             if layout.clip_features and clip_file:
                 clip_frames = layout.clip_features.frames(_clip(example), len(loudness[-1]))
                 clip_file.write(clip_frames.astype(np.float16).tobytes())

@@ -23,6 +23,8 @@ from genai.media.picture import DenoisingAnimation, Picture, contact_sheet, open
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
+from genai.modalities.packed_captions import PackedCaptions, pack_prompt
+from genai.modalities.patch_codec import PATCH, default_basis, fit_patch_basis, restore_codec
 from genai.modalities.preview import Preview, PromptSamples
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
@@ -63,6 +65,7 @@ class Image(Modality):
         flip: mirror half of the training images; not for data in which left and right matter.
         resize: how pictures of other shapes are fitted: ``crop`` keeps the middle, ``pad`` adds white, ``stretch``
             distorts.
+        codec: what the network works on: pixels (``None``), or coefficients of patches of 8 x 8 pixels (``pca``).
     """
 
     media = Picture
@@ -75,9 +78,15 @@ class Image(Modality):
         channels: Literal[1, 3] = 3,
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
+        codec: Literal["pca"] | None = None,
     ) -> None:
-        self.size, self.channels, self.flip, self.resize = size, channels, flip, resize
+        self.size, self.channels, self.flip, self.resize, self.codec = size, channels, flip, resize, codec
         self.mean, self.std = 0.0, 0.5
+        self.codec_state = default_basis(channels) if codec else {}
+        if codec and any(side % PATCH for side in self.shape[1:]):
+            raise ValueError(
+                f"codec={codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -97,19 +106,30 @@ class Image(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        scaling = {"_target_": "genai.methods.scaling.PixelScaling"}
-        return {"shape": self.shape, "mean": self.mean, "std": self.std, "scaling": scaling}
+        sizes: dict[str, Any] = {"mean": self.mean, "std": self.std}
+        if not self.codec:
+            return {"shape": self.shape, **sizes, "scaling": {"_target_": "genai.methods.scaling.PixelScaling"}}
+        _, height, width = self.shape
+        shape = (len(self.codec_state["centers"]), height // PATCH, width // PATCH)
+        values = {name: value.tolist() for name, value in self.codec_state.items()}
+        scaling = {"_target_": "genai.methods.scaling.PatchScaling", **values}
+        return {"shape": shape, "patch": 1, **sizes, "scaling": scaling}
 
     def fit(self, split: Split, cache: Path) -> None:
-        """Compute mean and standard deviation of the training pixels in [-1, 1]."""
-        self.mean, self.std = pixel_mean_std(self.pack(split, cache).pixels)
+        """Compute mean and standard deviation of the training pixels in [-1, 1], and the basis of the codec."""
+        pixels = self.pack(split, cache).pixels
+        self.mean, self.std = pixel_mean_std(pixels)
+        if self.codec:
+            self.codec_state = fit_patch_basis(pixels, self.mean, self.std)
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "std": self.std}
+        return {"mean": self.mean, "std": self.std, **({"codec": self.codec_state} if self.codec else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         statistics = read_dataclass(PixelStatistics, state)
         self.mean, self.std = statistics.mean, statistics.std
+        if self.codec:
+            self.codec_state = restore_codec(state.get("codec"), self.channels)
 
     def encode(self, media: Any) -> Tensor:
         """Convert a picture of any size to (channels, height, width) uint8."""
@@ -134,7 +154,7 @@ class Image(Modality):
             with path.open("wb") as file:
                 for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
-                    prompts.append(example.prompt)
+                    prompts.append(pack_prompt(example))
             write_json(path.with_suffix(".json"), prompts)
 
         return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
@@ -226,7 +246,7 @@ class PackedImages(MemmapDataset):
     def __init__(self, path: Path, shape: tuple[int, int, int], flip: bool) -> None:
         super().__init__(path, shape, flip)
         self.flip, self.pixels = flip, self.memmap(np.uint8, shape)
-        self.prompts: list[str] = self.read_index()
+        self.prompts = PackedCaptions(self.read_index())
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -237,7 +257,7 @@ class PackedImages(MemmapDataset):
         if self.flip and random is not None:
             flip = random.uniform(purpose="flip")[:, 0] < 0.5
             pixels[flip] = pixels[flip, ..., ::-1]
-        return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), [self.prompts[index] for index in indices])
+        return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), self.prompts.draw(indices, random))
 
 
 def _size_text(size: tuple[int, int]) -> str:

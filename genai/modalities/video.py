@@ -23,6 +23,7 @@ from genai.media.filmstrip import animated_contact_sheet, filmstrip
 from genai.media.picture import Picture
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.image import Image, pixel_mean_std
+from genai.modalities.packed_captions import pack_prompt
 from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.video_dataset import ClipLayout, PackedVideo
 from genai.trust.watermarks.clips import add_to_clip
@@ -161,7 +162,7 @@ class Video(Modality):
                     frames = self.encode(example.media)
                     file.write(frames.numpy().tobytes())
                     index["lengths"].append(len(frames))
-                    index["prompts"].append(example.prompt)
+                    index["prompts"].append(pack_prompt(example))
             write_json(path.with_suffix(".json"), index)
 
         return PackedVideo(cached_file(cache / f"{key}.u1", write, ".json"), self.layout)

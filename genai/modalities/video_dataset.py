@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from genai.core.batch import Batch
 from genai.core.data import ItemRandom
 from genai.modalities.memmap_dataset import MemmapDataset
+from genai.modalities.packed_captions import PackedCaptions
 
 MAX_ITEM_WINDOWS = 4
 """Windows per item; longer clips are split into several items, and time starts again in each."""
@@ -56,7 +57,7 @@ class PackedVideo(MemmapDataset):
             for begin in range(start, end, item_length)
         ]
         self.starts, self.lengths = (np.array(column, np.int64) for column in list(zip(*items, strict=True))[:2])
-        self.prompts: list[str] = [prompt for _, _, prompt in items]
+        self.prompts = PackedCaptions(prompt for _, _, prompt in items)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -74,7 +75,8 @@ class PackedVideo(MemmapDataset):
         """
         items, window = np.asarray(indices), self.layout.frames
         if random is None:
-            return self._batch(items, np.broadcast_to(np.arange(window), (len(items), window)))
+            frames = np.broadcast_to(np.arange(window), (len(items), window))
+            return self._batch(items, frames, self.prompts.draw(items.tolist(), None))
         count = self._num_frames(random)
         examples = window // count  # per item of the batch
         item_table = np.floor(random.uniform(examples, "others") * len(self)).astype(np.int64)
@@ -87,7 +89,7 @@ class PackedVideo(MemmapDataset):
         use_linspace = random.uniform(examples, "evenly").reshape(-1, 1) < 0.5  # as keyframes are when sampling
         linspace_frames = np.linspace(0, window - 1, count).round().astype(int)
         frames = np.where(use_linspace & (count > 1), linspace_frames, np.sort(random_frames, 1))
-        return self._batch(items, begins[:, None] + frames)
+        return self._batch(items, begins[:, None] + frames, self.prompts.draw(items.tolist(), random))
 
     def _num_frames(self, random: ItemRandom) -> int:
         """Draw the number of frames per example; the first item of a batch decides for all."""
@@ -95,14 +97,14 @@ class PackedVideo(MemmapDataset):
         kinds = ((layout.stills, 1), (layout.stills + layout.sparse, min(layout.keyframes, layout.frames)))
         return next((count for limit, count in kinds if number < limit), layout.frames)
 
-    def _batch(self, items: NDArray[np.int64], frames: NDArray[np.int64]) -> Batch:
+    def _batch(self, items: NDArray[np.int64], frames: NDArray[np.int64], prompts: list[str]) -> Batch:
         """Build a batch of ``frames`` (batch, time); those after the end of an item repeat its last and are invalid."""
         lengths = self.lengths[items][:, None]
         positions = self.starts[items][:, None] + np.minimum(frames, lengths - 1)
         valid = frames < lengths
         return Batch(
             torch.from_numpy(self.pixels[positions]),
-            [self.prompts[item] for item in items],
+            prompts,
             valid=None if valid.all() else torch.from_numpy(valid),
             local=torch.from_numpy((frames / self.layout.fps).astype(np.float32))[..., None],
         )

@@ -21,7 +21,7 @@ class PromptEmbedding:
     Attributes:
         pooled: (batch, width), one vector per prompt.
         tokens: (batch, words, word_width), one vector per word; the first is a begin token, also of an empty prompt.
-        mask: (batch, words) bool, True at words, False at padding.
+        mask: (batch, words) bool, True at words, False at padding; or float, what is added to attention scores.
     """
 
     pooled: Tensor
@@ -71,13 +71,14 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     whatever the dtype of the inputs.
 
     Args:
-        mask: bool, True where a query may attend to a key; ``None``: everywhere.
+        mask: bool, True where a query may attend to a key; or float, is added to scores; ``None``: everywhere.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     if q.shape[-2] * k.shape[-2] <= MAX_EXPLICIT_PAIRS:
         scores = (q * q.shape[-1] ** -0.5) @ k.mT
-        scores = scores if mask is None else scores.masked_fill(~mask, -math.inf)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
         return scores.softmax(-1).to(v.dtype) @ v
     with torch.autocast("cpu", enabled=False):
         output = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)

@@ -14,10 +14,11 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.networks.layers import FourierFeatures, attention, choose_num_heads, zero_module
+from genai.networks.layers import FourierFeatures, PromptEmbedding, attention, choose_num_heads, zero_module
 from genai.networks.temporal import FrameTimeEmbedding, TemporalAttention, TemporalPyramid, frames_in_windows
 
 Count = Annotated[int, Ge(1), Le(16_384)]
+MIN_WIDTH = 32
 
 
 class UNet(nn.Module):
@@ -31,12 +32,13 @@ class UNet(nn.Module):
         shape: (channels, height, width) of an image or a frame.
         frames: number of frames of a clip; 1: images only.
         context: width of the pooled prompt embedding; 0: unconditional.
-        width: channels of the first level.
+        width: channels of the first level; ``None``: three times those of ``shape``, and at least 32.
         multipliers: multiples of ``width``, one per level; each further level halves the resolution.
         blocks: residual blocks per level, on the way down and on the way up; each of the latter gets a skip connection.
         patch: pixels per side that are folded into channels at the input (pixel unshuffle).
         attention: number of lowest levels with spatial attention.
         layout: channels of the prompt's layout map; 0: none.
+        word_width: width of the prompt's word embeddings, to which the levels with attention attend; 0: they do not.
 
     Raises:
         ValueError: height or width is not divisible by patch size and levels.
@@ -47,15 +49,18 @@ class UNet(nn.Module):
         shape: Sequence[int],
         frames: Count = 1,
         context: Annotated[int, Ge(0), Le(65_536)] = 0,
-        width: Count = 32,
+        width: Count | None = None,
         multipliers: Sequence[Count] = (1, 2),
         blocks: Count = 1,
         patch: Count = 2,
         attention: Annotated[int, Ge(0)] = 1,
         layout: Annotated[int, Ge(0), Le(1024)] = 16,
+        word_width: Annotated[int, Ge(0), Le(65_536)] = 0,
     ) -> None:
         super().__init__()
+        self.word_width = word_width
         channels, *sides = shape
+        width = width or max(MIN_WIDTH, 3 * channels)
         stride = patch * 2 ** (len(multipliers) - 1)
         if any(side % stride for side in sides):
             nearest = " x ".join(str(max(1, round(side / stride)) * stride) for side in sides)
@@ -85,18 +90,18 @@ class UNet(nn.Module):
                 self.pyramid.append(TemporalPyramid(channels, patch << level, current))
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(ResBlock(current, out, condition, use_attention, is_video))
+                stage.append(ResBlock(current, out, condition, use_attention, is_video, word_width))
                 current = out
                 skips.append(out)
             if level < len(widths) - 1:
                 stage.append(nn.Conv2d(out, out, 3, stride=2, padding=1))
             self.down.append(stage)
-        self.middle = ResBlock(current, current, condition, attention > 0, is_video)
+        self.middle = ResBlock(current, current, condition, attention > 0, is_video, word_width)
         for level, out in reversed(list(enumerate(widths))):
             use_attention = level >= len(widths) - attention
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(ResBlock(current + skips.pop(), out, condition, use_attention, is_video))
+                stage.append(ResBlock(current + skips.pop(), out, condition, use_attention, is_video, word_width))
                 current = out
             if level:
                 current = widths[level - 1]
@@ -105,7 +110,14 @@ class UNet(nn.Module):
         self.norm = group_norm(current)
         self.out = zero_module(nn.Conv2d(current, channels * patch**2, 3, padding=1))
 
-    def forward(self, x: Tensor, time: Tensor, pooled: Tensor | None = None, seconds: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        pooled: Tensor | None = None,
+        seconds: Tensor | None = None,
+        words: PromptEmbedding | None = None,
+    ) -> Tensor:
         """Return a prediction of the shape of ``x``.
 
         Args:
@@ -113,14 +125,18 @@ class UNet(nn.Module):
             time: (batch,), or for clips (batch, frames), diffusion times in [0, 1].
             pooled: (batch, context), pooled prompt embeddings.
             seconds: (batch, frames), the time of each frame in the clip; ``None``: ``x`` holds images.
+            words: the prompts word by word, for ``word_width``.
         """
         if seconds is None:
-            return self._forward_frames(x, time, pooled, time[:, None])
-        return self._forward_frames(x.flatten(0, 1), time.flatten(), pooled, seconds).view_as(x)
+            return self._forward_frames(x, time, pooled, time[:, None], words)
+        return self._forward_frames(x.flatten(0, 1), time.flatten(), pooled, seconds, words).view_as(x)
 
-    def _forward_frames(self, x: Tensor, time: Tensor, pooled: Tensor | None, seconds: Tensor) -> Tensor:
+    def _forward_frames(
+        self, x: Tensor, time: Tensor, pooled: Tensor | None, seconds: Tensor, words: PromptEmbedding | None
+    ) -> Tensor:
         """Process ``x`` (batch * frames, channels, height, width) with ``seconds`` (batch, frames)."""
         frames = seconds.shape[1]
+        words = words and repeat_words(words, frames)
         condition = self.time(time)
         if self.prompt is not None and pooled is not None:
             condition = condition + self.prompt(pooled).repeat_interleave(frames, 0)
@@ -138,15 +154,15 @@ class UNet(nn.Module):
                 x = x + self.pyramid[level](*pyramid_inputs)
             for layer in stage:  # type: ignore[attr-defined]
                 if isinstance(layer, ResBlock):
-                    x = layer(x, condition, seconds)
+                    x = layer(x, condition, seconds, words)
                     skips.append(x)
                 else:
                     x = layer(x)
-        x = self.middle(x, condition, seconds)
+        x = self.middle(x, condition, seconds, words)
         for stage in self.up:
             for layer in stage:  # type: ignore[attr-defined]
                 if isinstance(layer, ResBlock):
-                    x = layer(torch.cat([x, skips.pop()], 1), condition, seconds)
+                    x = layer(torch.cat([x, skips.pop()], 1), condition, seconds, words)
                 else:
                     x = F.interpolate(layer(x), scale_factor=2.0)
         return F.pixel_shuffle(self.out(F.silu(self.norm(x))), self.patch)
@@ -165,7 +181,9 @@ class ResBlock(nn.Module):
     The condition scales and shifts the features between the convolutions (FiLM, arXiv:1709.07871).
     """
 
-    def __init__(self, channels: int, out: int, condition: int, use_attention: bool, is_video: bool) -> None:
+    def __init__(
+        self, channels: int, out: int, condition: int, use_attention: bool, is_video: bool, word_width: int = 0
+    ) -> None:
         super().__init__()
         self.first = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out, 3, padding=1))
         self.norm = group_norm(out)
@@ -173,21 +191,25 @@ class ResBlock(nn.Module):
         self.second = zero_module(nn.Conv2d(out, out, 3, padding=1))
         self.skip = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
         self.attention = SpatialAttention(out) if use_attention else None
+        self.words = WordAttention(out, word_width) if use_attention and word_width else None
         self.temporal = TemporalAttention(out, condition, joint=use_attention) if is_video else None
 
-    def forward(self, x: Tensor, condition: Tensor, seconds: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, seconds: Tensor, words: PromptEmbedding | None = None) -> Tensor:
         """Map (batch * frames, channels, height, width) to (batch * frames, out, height, width).
 
         Args:
             x: the feature maps.
             condition: (batch * frames, width).
             seconds: (batch, frames), the time of each frame.
+            words: of the prompts, (batch * frames, ...).
         """
         scale, shift = self.scale_shift(condition)[:, :, None, None].chunk(2, 1)
         h = self.norm(self.first(x)) * (1 + scale) + shift
         x = self.skip(x) + self.second(F.silu(h))
         if self.attention is not None:
             x = self.attention(x)
+        if self.words is not None and words is not None:
+            x = self.words(x, words)
         return x if self.temporal is None else self.temporal(x, condition, seconds)
 
 
@@ -207,6 +229,32 @@ class SpatialAttention(nn.Module):
         q, k, v = qkv.transpose(-1, -2).unbind(1)
         output = attention(q, k, v).transpose(-1, -2)
         return x + self.out(output.reshape(x.shape))
+
+
+class WordAttention(nn.Module):
+    """Attention of the pixels of a feature map to the words of the prompt."""
+
+    def __init__(self, channels: int, word_width: int) -> None:
+        super().__init__()
+        self.heads = choose_num_heads(channels, 32)
+        self.norm = group_norm(channels)
+        self.query = nn.Conv2d(channels, channels, 1)
+        self.key_value = nn.Linear(word_width, 2 * channels)
+        self.out = zero_module(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor, words: PromptEmbedding) -> Tensor:
+        """Map (batch, channels, height, width) to the same shape."""
+        q = self.query(self.norm(x)).flatten(2).unflatten(1, (self.heads, -1)).mT  # (B, heads, H * W, D)
+        k, v = self.key_value(words.tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        output = attention(q, k, v, words.mask[:, None, None]).mT  # (B, heads, D, H * W)
+        return x + self.out(output.reshape(x.shape))
+
+
+def repeat_words(words: PromptEmbedding, frames: int) -> PromptEmbedding:
+    """Repeat the words of each clip for each of its frames."""
+    if frames == 1:
+        return words
+    return PromptEmbedding(*(each.repeat_interleave(frames, 0) for each in (words.pooled, words.tokens, words.mask)))
 
 
 class LayoutMap(nn.Module):

@@ -44,6 +44,7 @@ class TrainSettings:
     overfit_items: Count | None = None
     profile: bool = False
     label: bool | None = None
+    codec: str | None = None
     copying_check: bool = True
 
     @classmethod

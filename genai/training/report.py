@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from genai.core.data import packed_prompts
+from genai.core.data import packed_captions
 from genai.core.files import write_file
 from genai.core.place import job_id
 from genai.core.terminal import one_line
@@ -80,7 +80,7 @@ def write_config_and_record(setup: TrainingSetup, run: Run) -> None:
             "notes": list(setup.source.file_notes),
         },
         prompts=setup.prompts,
-        known_prompts=asdict(count_prompts(without_canaries(setup.source, packed_prompts(setup.train)))),
+        known_prompts=asdict(count_prompts(without_canaries(setup.source, packed_captions(setup.train)))),
         parameters=count_parameters(setup.method),
         device=setup.hardware.accelerator,
         devices=setup.hardware.num_processes,

@@ -238,6 +238,8 @@ def test_a_metric_of_a_plugin(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["data.val_fractoin=0.1"], "Did you mean 'val_fraction'"),
         (["data.path=other.txt", "metrics=[longest_copy]"], "these are other data"),
         (["problems=mine.txt"], "problems=: none of these metrics uses it"),
+        (["references=mine.txt"], "references=: none of these metrics uses it"),
+        (["modality=image", "metrics=[prompt_retrieval]", "references=nowhere"], "there is no such folder"),
         (["metrics=[passes]", "problems=nowhere.jsonl"], "cannot read nowhere.jsonl"),
         (["metrics=[passes]", "problems=mine.txt"], "mine.txt:1: it is not JSON"),
         (["modality=image", "metrics=[passes]"], "'passes' does not fit"),

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,21 @@ def test_a_caption_that_is_cut_by_a_comma_is_named_where_it_cannot_be_joined(tmp
 def test_whole_numbers_are_captions_only_as_labels(tmp_path: Path) -> None:
     content = '{"file_name": "a.png", "label": 7}\n{"file_name": "b.png", "text": 7}\n'
     assert captions(table(tmp_path, content, "metadata.jsonl")) == {"a.png": "7"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (["red", ["round"], None, True, 3, {"a": 1}, " ", "big\n \t ball"], ("red", "3", "big ball")),
+        ("red, ,round,", ("red", "round")),
+        (7, ("7",)),
+        ({"red": 1}, ()),
+        ([], ()),
+        (None, ()),
+    ],
+)
+def test_keywords_are_texts_on_one_line(tmp_path: Path, value: object, expected: tuple[str, ...]) -> None:
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "Tags": value}))
+    (row,) = read_table(tmp_path / "metadata.jsonl", lambda file: file, ["tags"]).rows
+    assert not row.problem and row.captions == ((expected,) if expected else ())
+    assert row.caption == ", ".join(expected)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,17 @@ def test_columns_of_tables_and_folders_are_kept(tmp_path: Path) -> None:
     folders = [*source.column_values(source.train, "folder"), *source.column_values(source.val, "folder")]
     expected = {str(n): (["Anna", "Bert", ""][n % 3], "ab"[n % 2]) for n in range(11)} | {"": ("", "b")}
     assert dict(zip(takes, zip(speakers, folders, strict=True), strict=True)) == expected
+
+
+def test_lists_of_texts_are_columns_and_other_lists_are_not(tmp_path: Path) -> None:
+    lines = []
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Pillow.fromarray(pixels).save(tmp_path / f"{number}.png")
+        values = {"file_name": f"{number}.png", "text": "a thing", "Tags": ["red", f"no {number}\n"], "sizes": [1, 2]}
+        lines.append(json.dumps(values | {"long": ["word"] * 300, "mixed": ["a", 1]}))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    source = ImageFolder(str(tmp_path))
+    assert source.column_names == ["tags"]
+    tags = [*source.column_values(source.train, "tags"), *source.column_values(source.val, "tags")]
+    assert sorted(tags) == ["red, no 0", "red, no 1", "red, no 2"]

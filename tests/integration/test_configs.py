@@ -48,6 +48,7 @@ EXPERIMENTS = {
     "world_64": "image",
     "fsdd": "audio",
     "fashion_mnist": "image",
+    "emoji": "image",
     "moving_mnist": "video",
     "asl": "video",
 }
@@ -69,6 +70,7 @@ DATA = {
     "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
     "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
     "experiment=grpo": ["data.items=20", "data.val_items=5", "init_from={text_run}"],
+    "experiment=emoji": ["data.path={emoji}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
         "data.path={arrays}",
@@ -85,7 +87,7 @@ DATA = {
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
 PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "tars", "tables", "prepared")
-PLACES += ("fashion", "arrays", "sounds", "yesno", "films")
+PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),

@@ -105,6 +105,7 @@ def place(
     arrays: Path,
     pairs: Path,
     tars: Path,
+    emoji: Path,
     trained: Callable[[str], Path],
 ) -> Path:
     """A folder with all that the documents speak of."""
@@ -113,6 +114,7 @@ def place(
     shutil.copy(corpus, folder / "my_texts" / "a.txt")
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
+    shutil.copytree(emoji, folder / "emoji")
     shutil.copytree(tars, folder / "my_tars")
     words = ["modality=image", "modality.size=64", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.4"]
     values = compose("train", words).values

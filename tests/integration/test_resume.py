@@ -138,6 +138,19 @@ def test_killed_and_resumed_is_bit_equal(case: str, each: list[str], monkeypatch
     assert scalar_steps(resumed, "loss/val") == scalar_steps(whole, "loss/val")
 
 
+@pytest.mark.slow
+def test_captions_are_drawn_as_if_the_run_had_not_stopped(
+    emoji: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = ["model.network.width=16", "model.network.blocks=1", "modality.size=16", "batch=2", "trainer=cpu"]
+    words = ["experiment=emoji", f"data.path={emoji}", *tiny, "val_every=6", "preview_every=100", f"runs={tmp_path}"]
+    whole = run_to(words, f"steps={STEPS}", "checkpoint_every=5")
+    resumed = go_on(stopped_at(7, [*words, "workers=2"], monkeypatch))
+    assert_same_state(whole, resumed)
+    first = run_to([*words, "data.captions=[text]"], f"steps={STEPS}", "checkpoint_every=5")
+    assert [row["loss"] for row in rows(first)] != [row["loss"] for row in rows(whole)]
+
+
 @pytest.mark.parametrize(("each", "case"), cases(("text", "signal"), ("gan", "signal")), indirect=["each"])
 def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
     case: str, each: list[str], monkeypatch: pytest.MonkeyPatch
