@@ -69,20 +69,20 @@ class PatchScaling(PixelScaling):
     Attributes:
         mean, std: mean and standard deviation of the pixels in [-1, 1].
         basis: (coefficients, channels, patch, patch), of scaled pixels.
-        centers, deviations: (coefficients,), mean of each coefficient and what it is divided by.
+        centers, scales: (coefficients,), mean of each coefficient and what it is divided by.
     """
 
     basis: Sequence[Sequence[Sequence[Sequence[float]]]] = ()
     centers: Sequence[float] = ()
-    deviations: Sequence[float] = ()
+    scales: Sequence[float] = ()
 
     def scale(self, x: Tensor) -> Tensor:
         """Convert pixels (..., channels, height, width) to (..., coefficients, height / patch, width / patch)."""
-        return (self._project(super().scale(x)) - self._column(self.centers, x)) / self._column(self.deviations, x)
+        return (self._project(super().scale(x)) - self._column(self.centers, x)) / self._column(self.scales, x)
 
     def unscale(self, x: Tensor) -> Tensor:
         """Return the pixels that are nearest to what has these coefficients."""
-        return super().unscale(self._combine(x * self._column(self.deviations, x) + self._column(self.centers, x)))
+        return super().unscale(self._combine(x * self._column(self.scales, x) + self._column(self.centers, x)))
 
     def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         count, _, patch, _ = self._filters.shape
@@ -90,9 +90,9 @@ class PatchScaling(PixelScaling):
 
     def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
         """Replace pixels: a patch of which a part is known keeps the other part."""
-        deviations = self._column(self.deviations, x)
-        difference = self._combine((known - x) * deviations)
-        return x + self._project(torch.where(mask, difference, 0.0)) / deviations
+        scales = self._column(self.scales, x)
+        difference = self._combine((known - x) * scales)
+        return x + self._project(torch.where(mask, difference, 0.0)) / scales
 
     @cached_property
     def _filters(self) -> Tensor:

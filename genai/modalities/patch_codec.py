@@ -17,7 +17,7 @@ NUM_COEFFICIENTS = {1: 16, 3: 32}
 """Components, by the number of channels."""
 MAX_PICTURES = 800
 """Training pictures that they are computed from."""
-MIN_DEVIATION = 1e-3
+MIN_STD = 1e-3
 
 
 def default_basis(channels: int) -> dict[str, Any]:
@@ -35,46 +35,46 @@ def default_basis(channels: int) -> dict[str, Any]:
 def fit_patch_basis(pixels: NDArray[np.uint8], mean: float, std: float) -> dict[str, Any]:
     """Return the principal components of patches, with the mean and the divisor of each coefficient.
 
-    With deviations d, coefficients are divided by ``sqrt(d) * sqrt(mean(d))``: together they have unit variance.
+    With standard deviations d, coefficients are divided by ``sqrt(d) * sqrt(mean(d))``: together they have unit variance.
 
     Args:
         pixels: (pictures, channels, height, width); at most ``MAX_PICTURES`` of them are used.
         mean, std: of the pixels in [-1, 1].
     """
     count = min(len(pixels), MAX_PICTURES)
-    some = pixels[[index * len(pixels) // count for index in range(count)]]
-    channels = some.shape[1]
-    scaled = ((some.astype(np.float32) / 127.5 - 1) - mean) / std
-    blocks = scaled.reshape(count, channels, some.shape[2] // PATCH, PATCH, -1, PATCH)
+    subset = pixels[[index * len(pixels) // count for index in range(count)]]
+    channels = subset.shape[1]
+    scaled = ((subset.astype(np.float32) / 127.5 - 1) - mean) / std
+    blocks = scaled.reshape(count, channels, subset.shape[2] // PATCH, PATCH, -1, PATCH)
     patches = blocks.transpose(0, 2, 4, 1, 3, 5).reshape(-1, channels * PATCH**2).astype(np.float64)
     centered = patches - patches.mean(0)
     variances, vectors = np.linalg.eigh(centered.T @ centered / len(centered))
     order = np.argsort(variances)[::-1][: NUM_COEFFICIENTS[channels]]
     basis = vectors[:, order].T
     basis *= np.sign(np.take_along_axis(basis, np.abs(basis).argmax(1, keepdims=True), 1))  # else it is arbitrary
-    deviations = np.sqrt(variances[order].clip(min=MIN_DEVIATION**2))
+    stds = np.sqrt(variances[order].clip(min=MIN_STD**2))
     centers = basis @ patches.mean(0)
-    return codec_state(basis.reshape(-1, channels, PATCH, PATCH), centers, np.sqrt(deviations * deviations.mean()))
+    return codec_state(basis.reshape(-1, channels, PATCH, PATCH), centers, np.sqrt(stds * stds.mean()))
 
 
 def codec_state(
-    basis: NDArray[np.float64], centers: NDArray[np.float64], deviations: NDArray[np.float64]
+    basis: NDArray[np.float64], centers: NDArray[np.float64], scales: NDArray[np.float64]
 ) -> dict[str, Any]:
     """Return the state as tensors, for a checkpoint."""
-    values = {"basis": basis, "centers": centers, "deviations": deviations}
+    values = {"basis": basis, "centers": centers, "scales": scales}
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in values.items()}
 
 
 def restore_codec(state: Any, channels: int) -> dict[str, Tensor]:
     """Return the state in a checkpoint. Raises ``ValueError`` if it does not fit."""
     count = NUM_COEFFICIENTS[channels]
-    shapes = {"basis": (count, channels, PATCH, PATCH), "centers": (count,), "deviations": (count,)}
+    shapes = {"basis": (count, channels, PATCH, PATCH), "centers": (count,), "scales": (count,)}
     if not isinstance(state, Mapping):
         raise ValueError("the state of its codec is missing")
     for name, shape in shapes.items():
         value = state.get(name)
         if not isinstance(value, Tensor) or tuple(value.shape) != shape or not bool(value.isfinite().all()):
             raise ValueError(f"codec.{name} should be finite numbers of shape {shape}")
-    if bool((state["deviations"] <= 0).any()):
-        raise ValueError("codec.deviations should be above 0")
+    if bool((state["scales"] <= 0).any()):
+        raise ValueError("codec.scales should be above 0")
     return {name: state[name].float() for name in shapes}

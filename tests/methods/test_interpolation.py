@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from genai.core.batch import Interpolation, Request
-from genai.methods.interpolation import initial_noise, interpolated_prompts, noise_sampler, pool_prompts, slerp
+from genai.methods.interpolation import (
+    embed_prompts,
+    initial_noise,
+    interpolated_prompts,
+    noise_sampler,
+    pool_prompts,
+    slerp,
+)
 from genai.networks.text_encoder import PromptEncoder
 
 
@@ -67,3 +74,15 @@ def test_fresh_noise_at_the_end_of_the_way_is_that_of_the_other_seed() -> None:
     x = torch.zeros(1, 4, 5)
     end = noise_sampler(noise_request([5], [Interpolation("", 6, 1.0)]))(x)
     torch.testing.assert_close(end, noise_sampler(noise_request([6]))(x), atol=1e-3, rtol=0)
+
+
+def test_words_of_both_prompts_are_seen_by_their_weight() -> None:
+    torch.manual_seed(0)
+    encoder = PromptEncoder(8, 16)
+    start, end = (embed_prompts(encoder, [text]) for text in ("a b", "c"))
+    assert start and end and embed_prompts(None, ["a"]) is None
+    for weight, only in ((0.0, start), (1.0, end)):
+        pair = embed_prompts(encoder, [("a b", "c", weight)])
+        assert pair and torch.equal(pair.pooled, only.pooled) and pair.tokens.shape[1] == pair.mask.shape[1] == 5
+        seen = pair.mask[0].exp()
+        assert torch.equal(pair.tokens[0, seen > 0], only.tokens[0]) and set(seen.tolist()) == {0.0, 1.0}

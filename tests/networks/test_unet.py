@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from genai.networks.layers import PromptEmbedding
+from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 
 
@@ -30,3 +32,43 @@ def test_the_output_starts_at_zero_and_depends_on_time_and_prompt() -> None:
     assert not torch.allclose(out, network(x, time.flip(0), pooled))
     assert not torch.allclose(out, network(x, time, pooled.flip(0)))
     torch.testing.assert_close(out[:1], network(x[:1], time[:1], pooled[:1]), rtol=1e-3, atol=1e-3)
+
+
+def words(*prompts: str) -> PromptEmbedding:
+    torch.manual_seed(1)
+    embedding: PromptEmbedding = PromptEncoder(8, 16)(list(prompts))
+    return embedding
+
+
+def test_attention_to_words_starts_without_effect_and_then_sees_their_order() -> None:
+    torch.manual_seed(0)
+    plain, network = UNet((3, 16, 16), context=8, width=16), UNet((3, 16, 16), context=8, width=16, word_width=16)
+    network.load_state_dict(plain.state_dict(), strict=False)
+    x, time, embedding = torch.randn(2, 3, 16, 16), torch.rand(2), words("a b", "b a")
+    pooled = embedding.pooled[:1].expand(2, -1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and module is network.out:
+            torch.nn.init.normal_(module.weight)
+    plain.out.load_state_dict(network.out.state_dict())
+    x = x[:1].expand(2, -1, -1, -1)
+    assert torch.equal(network(x, time[:1].expand(2), pooled, words=embedding), plain(x, time[:1].expand(2), pooled))
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    first, second = network(x, time[:1].expand(2), pooled, words=embedding)
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_padding_and_other_prompts_of_a_batch_change_nothing() -> None:
+    torch.manual_seed(0)
+    network = UNet((3, 16, 16), context=8, width=16, word_width=16)
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    x, time = torch.randn(2, 3, 16, 16), torch.rand(2)
+    both, alone = words("a", "a much longer prompt"), words("a")
+    output = network(x, time, both.pooled, words=both)[0]
+    assert torch.allclose(output, network(x[:1], time[:1], alone.pooled, words=alone)[0], atol=1e-5)
+
+
+def test_the_width_follows_the_channels() -> None:
+    assert [UNet(shape).stem.out_channels for shape in ((3, 16, 16), (1, 16, 16))] == [32, 32]
+    assert UNet((32, 8, 8), patch=1).stem.out_channels == 96
