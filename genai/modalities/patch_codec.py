@@ -35,7 +35,7 @@ def default_basis(channels: int) -> dict[str, Any]:
 def fit_patch_basis(pixels: NDArray[np.uint8], mean: float, std: float) -> dict[str, Any]:
     """Return the principal components of patches, with the mean and the divisor of each coefficient.
 
-    With standard deviations d, coefficients are divided by ``sqrt(d) * sqrt(mean(d))``: together they have unit variance.
+    With standard deviations d, coefficients are divided by ``sqrt(d * mean(d))``: together they have unit variance.
 
     Args:
         pixels: (pictures, channels, height, width); at most ``MAX_PICTURES`` of them are used.
