@@ -105,7 +105,7 @@ def test_the_world(here: Path) -> None:
     assert report["metrics"]["fulfilment"]["reference"] > 0.5
 
 
-@pytest.mark.parametrize("words", [["length=20"], ["modality=image", "steps=2"]])
+@pytest.mark.parametrize("words", [pytest.param(["length=20"], marks=pytest.mark.slow), ["modality=image", "steps=2"]])
 def test_the_same_words_give_the_same_bytes(words: list[str], here: Path, command: Command, inside: Command) -> None:
     """Those of another process as well."""
     contents = []

@@ -214,6 +214,7 @@ def test_the_chat_template_of_a_real_model(smollm2: Path, tmp_path: Path) -> Non
         assert genai.load(path, device="cpu").modality.state() == model.modality.state()
 
 
+@pytest.mark.slow
 def test_an_adapter_on_a_file_of_few_bits_is_not_rounded_away(corpus: Path, tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf")
     file = write_gguf(tmp_path / "a.gguf", kind=gguf.GGMLQuantizationType.Q4_1)

@@ -58,7 +58,7 @@ def sample_bytes(model: Any) -> list[bytes]:
 
 @pytest.mark.parametrize(
     "words",
-    [kind if kind in ("text", "audio") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+    [kind if kind == "text" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
     indirect=True,
 )
 def test_an_adapter_resumes_bit_equal_and_leaves_its_base(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

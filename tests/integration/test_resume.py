@@ -112,7 +112,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     ("each", "case"),
     cases(
         *((kind, "between") for kind in ("text", "audio")),
-        *(("text", "at once"), ("image", "workers"), ("text", "accumulate"), ("gan", "accumulate")),
+        *(("text", "at once"), ("image", "workers"), ("gan", "accumulate")),
     ),
     indirect=["each"],
 )

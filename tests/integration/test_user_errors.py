@@ -216,6 +216,7 @@ def test_the_command_exits_with_two_and_says_it_on_standard_error(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_traceback_comes_back(tmp_path: Path, command: Command) -> None:
     done = command("train", "steps=0", cwd=tmp_path, env={"GENAI_DEBUG": "1"})
     assert done.returncode == 2
