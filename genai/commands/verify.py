@@ -47,6 +47,7 @@ def main() -> None:
 
 def verify(words: list[str]) -> None:
     """Print what is known of files, and end with the exit code for it. Raises ``UserError``."""
+    from genai.core.progress import ProgressBar
     from genai.trust.certificates import has_c2pa
     from genai.trust.verify import exit_code, report, verify_file
 
@@ -69,11 +70,14 @@ def verify(words: list[str]) -> None:
     checkpoints = known_checkpoints(Path(options["runs"]).expanduser())
     tokenizers = _tokenizers(options["ckpt"], Path(options["runs"]).expanduser())
     results, errors = list["Provenance"](), list[UserError]()
-    for file in expand_folders(files):
-        try:
-            results.append(verify_file(file, checkpoints, tokenizers))
-        except UserError as error:
-            errors.append(error)
+    paths = expand_folders(files)
+    with ProgressBar("files", len(paths)) as bar:
+        for path in paths:
+            try:
+                results.append(verify_file(path, checkpoints, tokenizers))
+            except UserError as error:
+                errors.append(error)
+            bar.step()
     if results:
         print(report(results, options["json"] == "true"), flush=True)
     if errors:

@@ -29,10 +29,7 @@ def read_video(path: Path, fps: float | None, short_side: int | None) -> tuple[P
 
     check_file(path)
     try:
-        # "file:" keeps a file name from being read as a protocol
-        with av.open(
-            f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS}, metadata_errors="replace"
-        ) as container:
+        with _open_container(path) as container:
             stream = _video_stream(path, container)
             declared_fps = stream.average_rate or stream.guessed_rate
             seconds = container_seconds(container)
@@ -54,14 +51,20 @@ def iterate_frames(path: Path) -> Iterator[PixelArray]:
 
     check_file(path)
     try:
-        with av.open(
-            f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS}, metadata_errors="replace"
-        ) as container:
+        with _open_container(path) as container:
             stream = _video_stream(path, container)
             size = stream.codec_context.width, stream.codec_context.height
             yield from (_to_pixels(frame, size) for frame in container.decode(stream))
     except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is not a video that can be read, or is damaged.") from error
+
+
+def _open_container(path: Path) -> Any:
+    """Open a file of FFmpeg's formats that name no other files, as a context."""
+    import av
+
+    # "file:" keeps a file name from being read as a protocol
+    return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS}, metadata_errors="replace")
 
 
 def _video_stream(path: Path, container: Any) -> Any:

@@ -1,12 +1,12 @@
 """What a caption should look like: ridge regression from words to a space of pictures."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from genai.metrics.groups import split_words
 from genai.metrics.image.picture_items import PictureItem
 
 PENALTY = 0.3
@@ -77,11 +77,6 @@ def _label_means(known: Sequence[PictureItem], pictures: Sequence[PictureItem], 
     sums = torch.zeros(len(known), vectors.shape[1], dtype=torch.float64)
     sums.index_add_(0, numbers, vectors[used].double())
     return sums / torch.bincount(numbers)[:, None]
-
-
-def split_words(text: str) -> list[str]:
-    """Return the words of a text in lower case."""
-    return re.findall(r"\w+", text.casefold())
 
 
 def _text_vector(columns: Mapping[str, int], label: str, keywords: str) -> Tensor:
