@@ -29,7 +29,7 @@ class RetrievalJudge:
 
     Attributes:
         train, val: the splits of the data.
-        space: fitted to ``train``.
+        space: fitted to ``train`` and to excluded pictures.
         references: targets of the labels that have references.
         reference_text: where they come from, for people.
         uses_captions: whether captions are used where there are too few references.
@@ -74,16 +74,15 @@ def fit_judge(context: EvalContext) -> RetrievalJudge:
     train, val = (read_items(source, split, modality) for split in (source.train, source.val))
     if not train.pictures or not val.pictures:
         raise UserError("'prompt_retrieval' compares what captions name, and these pictures have none. Leave it out.")
-    space = fit_space(train.features, train.labels, train.styles).with_styles(val.features, val.styles)
+    excluded = None if source.excluded is None else read_items(source, source.excluded, modality)
+    space = _fit_space(train, val, excluded)
     parts, text = [val], HELD_OUT
     if context.references:
         folder = reference_folder(context.references)
         parts = [read_items(folder, split, modality) for split in (folder.train, folder.val)]
         text = f"pictures of {printable(context.references.name)}"
-    elif source.excluded is not None:
-        excluded = read_items(source, source.excluded, modality)
-        if len(set(excluded.labels) & set(train.labels)) >= MIN_PICTURES:
-            parts, text = [excluded], "pictures that were left out of both splits"
+    elif excluded is not None and len(set(excluded.labels) & set(train.labels)) >= MIN_PICTURES:
+        parts, text = [excluded], "pictures that were left out of both splits"
     references = [picture for part in parts for picture in part.pictures]
     features = torch.cat([part.features for part in parts])
     used = without_copies(layouts(features), layouts(train.features))
@@ -96,6 +95,25 @@ def fit_judge(context: EvalContext) -> RetrievalJudge:
     space = space.with_styles(features, styles)
     targets = ReferenceTargets(references, space.embed(features, styles))
     return RetrievalJudge(train, val, space, targets, text, text == HELD_OUT)
+
+
+def _fit_space(train: PictureSplit, val: PictureSplit, excluded: PictureSplit | None) -> PictureSpace:
+    """Fit a space to the training pictures, and to excluded pictures of the same labels, which the model never saw.
+
+    Excluded pictures of a held-out part (column ``split``) are not used, as they may show what no training picture does.
+    """
+    features, labels, styles = [train.features], [*train.labels], [*train.styles]
+    if excluded is not None:
+        known, held_out = set(labels), {picture.part for picture in val.pictures} - {""}
+        rows = [
+            row
+            for row, picture in enumerate(excluded.pictures)
+            if picture.label in known and picture.part not in held_out
+        ]
+        features.append(excluded.features[rows])
+        labels += [excluded.labels[row] for row in rows]
+        styles += [excluded.styles[row] for row in rows]
+    return fit_space(torch.cat(features), labels, styles).with_styles(val.features, val.styles)
 
 
 def reference_folder(path: Path) -> ImageFolder:
