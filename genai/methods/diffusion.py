@@ -23,6 +23,11 @@ from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerSt
 from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims, fast_bfloat16
 
+REFINER_SHARE = 8
+"""The refiner learns from one example in so many, as pixels cost more than coefficients."""
+REFINER_NOISE = 0.3
+"""Largest standard deviation of the noise that it learns to remove: samples are not free of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionOptions(GuidanceOptions):
@@ -67,11 +72,11 @@ class NetworkInput(NetworkCall):
 
 
 class Denoiser(nn.Module):
-    """A denoising network with its prompt encoder."""
+    """A denoising network with its prompt encoder, and with what refines its samples."""
 
-    def __init__(self, network: nn.Module, prompt: nn.Module | None) -> None:
+    def __init__(self, network: nn.Module, prompt: nn.Module | None, refiner: nn.Module | None = None) -> None:
         super().__init__()
-        self.network, self.prompt = network, prompt
+        self.network, self.prompt, self.refiner = network, prompt, refiner
 
     def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
         """Return the network's output in float32.
@@ -101,10 +106,12 @@ class Diffusion(Method):
         floor: smallest time in the loss weight 1 / time^2.
         prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
         sampling: this model's own defaults for ``Options``.
+        refiner: improves what ``scaling`` expands; ``None``: nothing does.
     """
 
     Options = DiffusionOptions
     supports_interpolation = True
+    ema_module: Denoiser
 
     def __init__(
         self,
@@ -117,9 +124,10 @@ class Diffusion(Method):
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         sampling: dict[str, Any] | None = None,
+        refiner: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.ema_module = Denoiser(network, prompt)
+        self.ema_module = Denoiser(network, prompt, refiner)
         self.scaling = scaling or Scaling()
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
@@ -137,11 +145,38 @@ class Diffusion(Method):
         return predicted if self.objective == "x0" else x - t * predicted
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
+        """Return the loss of the denoiser plus that of the refiner, if there is one, and both by name."""
+        losses = self.validation_loss(batch)
+        if "refiner" not in losses:
+            return losses
+        return {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"], "refiner": losses["refiner"]}
+
+    def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss of the denoiser, and that of the refiner."""
+        x = self.scaling.scale(batch.x)
+        losses = {"loss": self._denoiser_loss(batch, x)}
+        refiner = self.ema_module.refiner
+        if refiner is not None and next(refiner.parameters()).requires_grad:
+            losses["refiner"] = self._refiner_loss(batch, x)
+        return losses
+
+    def _refiner_loss(self, batch: Batch, x: Tensor) -> Tensor:
+        """Return the mean absolute error of normalized data that are refined from a little noise."""
+        count = -(-len(x) // REFINER_SHARE)
+        std = REFINER_NOISE * torch.rand(count, *[1] * (x.ndim - 1), device=x.device)
+        output = self._expand(x[:count] + std * torch.randn_like(x[:count]))
+        return (output - self.scaling.normalize(batch.x[:count])).abs().mean()
+
+    def _expand(self, x: Tensor) -> Tensor:
+        """Convert scaled data to normalized data, refined."""
+        expanded = self.scaling.expand(x)
+        return expanded if self.ema_module.refiner is None else self.ema_module.refiner(expanded, x)
+
+    def _denoiser_loss(self, batch: Batch, x: Tensor) -> Tensor:
         """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
 
         This is the squared error of the velocity with a bounded weight.
         """
-        x = self.scaling.scale(batch.x)
         time, mask = self._sample_times(self._time_shape(x), x.device)
         prompts = list(batch.prompts) or [""] * len(x)
         if self.training:
@@ -153,7 +188,7 @@ class Diffusion(Method):
         error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
-        return {"loss": (error * mask).sum() / mask.sum().clamp(min=1)}
+        return (error * mask).sum() / mask.sum().clamp(min=1)
 
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
@@ -214,6 +249,11 @@ class Diffusion(Method):
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]
 
+    def _decode(self, x: Tensor) -> Tensor:
+        """Convert scaled data to stored data, refined."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)):
+            return self.scaling.denormalize(self._expand(x).float())
+
     def _stack(self, items: Sequence[Tensor] | None) -> Tensor | None:
         return None if items is None else torch.stack([*items]).to(self.device)
 
@@ -231,8 +271,8 @@ class Diffusion(Method):
         Where ``mask`` is true the samples are ``init``, bit for bit.
         """
 
-        def stored(x: Tensor) -> Tensor:
-            output = self.scaling.unscale(check_output(x))
+        def stored(x: Tensor, is_last: bool = True) -> Tensor:
+            output = self._decode(check_output(x)) if is_last else self.scaling.unscale(check_output(x))
             return (torch.where(mask, init, output) if mask is not None and init is not None else output).cpu()
 
         times, x = self.times(options), noise
@@ -249,7 +289,7 @@ class Diffusion(Method):
             time, x_t, predicted = step
             if data is not None and mask is not None:  # in place, because the sampler continues from x_t
                 x_t.copy_(self.scaling.blend(x_t, (1 - time) * data + time * noise, mask))
-            return next(numbers) / (len(times) - 1), stored(predicted if time else x_t)
+            return next(numbers) / (len(times) - 1), stored(predicted if time else x_t, not time)
 
         yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)
 

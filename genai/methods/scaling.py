@@ -23,14 +23,30 @@ class Scaling:
     std: Annotated[float, Gt(0)] = 1.0
 
     def scale(self, x: Tensor) -> Tensor:
-        """Convert stored data to zero mean and unit variance. Raises ``TypeError`` for integers."""
+        """Convert stored data to what networks see: zero mean, unit variance. Raises ``TypeError`` for integers."""
+        return self.compress(self.normalize(x))
+
+    def unscale(self, x: Tensor) -> Tensor:
+        """Invert ``scale``."""
+        return self.denormalize(self.expand(x))
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Convert stored data to zero mean and unit variance, in their own shape."""
         if not x.is_floating_point():
             raise TypeError(f"data of type {x.dtype} needs a scaling of its own, such as PixelScaling")
         return (x.float() - self.mean) / self.std
 
-    def unscale(self, x: Tensor) -> Tensor:
-        """Invert ``scale``."""
+    def denormalize(self, x: Tensor) -> Tensor:
+        """Invert ``normalize``."""
         return x * self.std + self.mean
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Convert normalized data to fewer numbers, if a codec does that."""
+        return x
+
+    def expand(self, x: Tensor) -> Tensor:
+        """Convert what ``compress`` returns to normalized data."""
+        return x
 
     def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape that ``scale`` makes of ``shape``."""
@@ -52,11 +68,11 @@ class PixelScaling(Scaling):
     mean: float = 0.0
     std: Annotated[float, Gt(0)] = 0.5
 
-    def scale(self, x: Tensor) -> Tensor:
+    def normalize(self, x: Tensor) -> Tensor:
         return (x.float() / 127.5 - 1 - self.mean) / self.std
 
-    def unscale(self, x: Tensor) -> Tensor:
-        """Invert ``scale``, rounded and clipped."""
+    def denormalize(self, x: Tensor) -> Tensor:
+        """Invert ``normalize``, rounded and clipped."""
         return ((x * self.std + self.mean + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -76,13 +92,13 @@ class PatchScaling(PixelScaling):
     centers: Sequence[float] = ()
     scales: Sequence[float] = ()
 
-    def scale(self, x: Tensor) -> Tensor:
+    def compress(self, x: Tensor) -> Tensor:
         """Convert pixels (..., channels, height, width) to (..., coefficients, height / patch, width / patch)."""
-        return (self._project(super().scale(x)) - self._column(self.centers, x)) / self._column(self.scales, x)
+        return (self._project(x) - self._column(self.centers, x)) / self._column(self.scales, x)
 
-    def unscale(self, x: Tensor) -> Tensor:
+    def expand(self, x: Tensor) -> Tensor:
         """Return the pixels that are nearest to what has these coefficients."""
-        return super().unscale(self._combine(x * self._column(self.scales, x) + self._column(self.centers, x)))
+        return self._combine(x * self._column(self.scales, x) + self._column(self.centers, x))
 
     def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         count, _, patch, _ = self._filters.shape
@@ -100,12 +116,14 @@ class PatchScaling(PixelScaling):
 
     def _project(self, pixels: Tensor) -> Tensor:
         filters = self._filters.to(pixels.device)
-        output = F.conv2d(pixels.flatten(0, -4), filters, stride=filters.shape[-1])
+        with torch.autocast(pixels.device.type, enabled=False):  # 8 bits of bfloat16 would change pixels
+            output = F.conv2d(pixels.float().flatten(0, -4), filters, stride=filters.shape[-1])
         return output.unflatten(0, pixels.shape[:-3])
 
     def _combine(self, coefficients: Tensor) -> Tensor:
         filters = self._filters.to(coefficients.device)
-        output = F.conv_transpose2d(coefficients.float().flatten(0, -4), filters, stride=filters.shape[-1])
+        with torch.autocast(coefficients.device.type, enabled=False):
+            output = F.conv_transpose2d(coefficients.float().flatten(0, -4), filters, stride=filters.shape[-1])
         return output.unflatten(0, coefficients.shape[:-3])
 
     def _column(self, values: Sequence[float], like: Tensor) -> Tensor:

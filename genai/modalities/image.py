@@ -113,7 +113,8 @@ class Image(Modality):
         shape = (len(self.codec_state["centers"]), height // PATCH, width // PATCH)
         values = {name: value.tolist() for name, value in self.codec_state.items()}
         scaling = {"_target_": "genai.methods.scaling.PatchScaling", **values}
-        return {"shape": shape, "patch": 1, **sizes, "scaling": scaling}
+        refiner = {"_target_": "genai.networks.refiner.Refiner", "channels": self.channels, "coefficients": shape[0]}
+        return {"shape": shape, "patch": 1, **sizes, "scaling": scaling, "refiner": refiner | {"stride": PATCH}}
 
     def fit(self, split: Split, cache: Path) -> None:
         """Compute mean and standard deviation of the training pixels in [-1, 1], and the basis of the codec."""

@@ -100,7 +100,7 @@ def fit_judge(context: EvalContext) -> RetrievalJudge:
 def _fit_space(train: PictureSplit, val: PictureSplit, excluded: PictureSplit | None) -> PictureSpace:
     """Fit a space to the training pictures, and to excluded pictures of the same labels, which the model never saw.
 
-    Excluded pictures of a held-out part (column ``split``) are not used, as they may show what no training picture does.
+    Excluded pictures of a held-out part (column ``split``) may show what no training picture shows, and are not used.
     """
     features, labels, styles = [train.features], [*train.labels], [*train.styles]
     if excluded is not None:
