@@ -30,6 +30,8 @@ from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 
 Side = Annotated[int, Ge(4), Le(4096)]
+MIN_CODEC_SIDE = 64
+"""In pixels, from which ``codec=auto`` is ``pca``."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Image(Modality):
         resize: how pictures of other shapes are fitted: ``crop`` keeps the middle, ``pad`` adds white, ``stretch``
             distorts.
         codec: what the network works on: pixels (``None``), or coefficients of patches of 8 x 8 pixels (``pca``).
+            ``auto``: ``pca`` if both sides are multiples of 16 and at least 64 pixels.
     """
 
     media = Picture
@@ -78,9 +81,13 @@ class Image(Modality):
         channels: Literal[1, 3] = 3,
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
-        codec: Literal["pca"] | None = None,
+        codec: Literal["auto", "pca"] | None = None,
     ) -> None:
-        self.size, self.channels, self.flip, self.resize, self.codec = size, channels, flip, resize, codec
+        self.size, self.channels, self.flip, self.resize = size, channels, flip, resize
+        if codec == "auto":
+            is_large = all(side >= MIN_CODEC_SIDE and side % (2 * PATCH) == 0 for side in self.shape[1:])
+            codec = "pca" if is_large else None
+        self.codec = codec
         self.mean, self.std = 0.0, 0.5
         self.codec_state = default_basis(channels) if codec else {}
         if codec and any(side % PATCH for side in self.shape[1:]):

@@ -104,3 +104,10 @@ def test_sides_that_are_no_multiples_are_named() -> None:
 
 def test_pixels_have_no_codec() -> None:
     assert Image(32).interface["shape"] == (3, 32, 32) and "patch" not in Image(32).interface
+
+
+@pytest.mark.parametrize(
+    ("size", "codec"), [(64, "pca"), ([64, 96], "pca"), (32, None), ([64, 32], None), (72, None), (128, "pca")]
+)
+def test_auto_is_for_large_pictures(size: Any, codec: str | None) -> None:
+    assert Image(size, codec="auto").codec == codec
