@@ -1,6 +1,7 @@
 """Prompt accuracy of models of toy pictures: the image oracle checks each sample exactly."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,28 @@ def _attribute_results(
     answers, real_answers = (
         [match_scene(*pair) for pair in zip(scenes, detections, strict=True)] for detections in (samples, real)
     )
-    return attribute_results(answers, real_answers, {"binding": "share with each color on its own shape"})
+    results = attribute_results(answers, real_answers, {"binding": "share with each color on its own shape"})
+    return results | _relation_results(scenes, samples, real) if "relation" in results else results
+
+
+def _relation_results(
+    scenes: Sequence[Scene], samples: Sequence[SceneDetection], real: Sequence[SceneDetection]
+) -> dict[str, Result]:
+    """Return the share with the right relation among samples that show both things, and that for shuffled prompts."""
+
+    def answers(detections: Sequence[SceneDetection], shift: int = 0) -> list[bool]:
+        return [
+            match_scene(replace(scene, relation=scenes[(number + shift) % len(scenes)].relation), detection)["relation"]
+            for number, (scene, detection) in enumerate(zip(scenes, detections, strict=True))
+            if match_scene(scene, detection)["binding"]
+        ]
+
+    hits = answers(samples)
+    description = f"share with the relation right, of the {len(hits)} samples that show both things"
+    return {
+        "relation": proportion_result(hits, description, answers(real)),
+        "relation_shuffled": proportion_result(answers(samples, 1), "the same for the relation of another prompt"),
+    }
 
 
 def _place_spread(

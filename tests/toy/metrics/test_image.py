@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from genai.modalities.image import Image
 from genai.toy.data.image import ToyImages
 from genai.toy.metrics.image import ScenePromptAccuracy
 from genai.toy.world.draw import render_scenes
-from genai.toy.world.scene import Scene, parse_scene
+from genai.toy.world.scene import COLORS, Scene, parse_scene
 from tests.stubs import StubModel
 
 
@@ -28,14 +29,18 @@ def context(
 @pytest.mark.parametrize("things", [1, 2])
 def test_perfect_model(things: int) -> None:
     results = ScenePromptAccuracy().compute(context(ToyImages(items=40, things=things)))
-    shares = {name: result.value for name, result in results.items() if name != "place_spread"}
+    shares = {
+        name: result.value for name, result in results.items() if name not in ("place_spread", "relation_shuffled")
+    }
     attributes = (
         {"shape", "color", "size", "place"} if things == 1 else {"shape", "color", "size", "binding", "relation"}
     )
     assert shares.keys() == {"fulfilment", "fulfilment_held_out", "strict", "strict_held_out"} | attributes
     assert all(value is not None and value >= 0.97 for value in shares.values()), shares
-    assert all((result.reference or 0) >= 0.5 for result in results.values())
-    if things == 1:
+    assert all((result.reference or 0) >= 0.5 for name, result in results.items() if name != "relation_shuffled")
+    if things == 2:
+        assert results["relation_shuffled"].value == pytest.approx(1 / 4, abs=0.15)
+    else:
         assert results["place_spread"].value == pytest.approx(results["place_spread"].reference, rel=0.25)
         assert results["place_spread"].value == pytest.approx(0.06 * 32 / 12**0.5, rel=0.15)  # uniform in +-0.03
 
@@ -59,8 +64,6 @@ def test_model_without_jitter_has_no_spread() -> None:
 
 def test_swapped_colors_break_only_binding() -> None:
     def swapped(scenes: list[Scene]) -> list[Scene]:
-        from dataclasses import replace
-
         pairs = [(s.things[0], s.things[1]) for s in scenes]
         return [
             Scene((replace(a, color=b.color), replace(b, color=a.color)), s.relation)
@@ -70,6 +73,25 @@ def test_swapped_colors_break_only_binding() -> None:
     results = ScenePromptAccuracy().compute(context(ToyImages(items=40, things=2), swapped))
     assert min(results[name].value or 0 for name in ("shape", "color")) > 0.95
     assert (results["binding"].value or 0) < 0.4  # two equal colors or shapes are bound rightly all the same
+
+
+def test_the_relation_is_counted_where_both_things_are_shown() -> None:
+    def changed(scenes: list[Scene]) -> list[Scene]:
+        """Every second picture shows the wrong relation, every third one other colors."""
+        inverse = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+        result = []
+        for number, scene in enumerate(scenes):
+            a, b = scene.things
+            relation = inverse[scene.relation or ""] if number % 2 else scene.relation
+            a = replace(a, color=next(c for c in COLORS if c not in (a.color, b.color))) if number % 3 == 0 else a
+            result.append(Scene((a, b), relation))
+        return result
+
+    results = ScenePromptAccuracy().compute(context(ToyImages(items=40, things=2), changed, n=120))
+    assert results["binding"].value == pytest.approx(2 / 3, abs=0.05)
+    assert results["relation"].value == pytest.approx(1 / 2, abs=0.1)
+    count = round((results["binding"].value or 0) * 120)
+    assert f"of the {count} samples" in results["relation"].description
 
 
 def test_other_data_have_no_held_out_results() -> None:
