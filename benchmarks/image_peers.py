@@ -25,7 +25,7 @@ class TrainedModel:
     Attributes:
         parameters: number of parameters.
         steps, num_images, train_seconds: optimizer steps, training images, CPU seconds.
-        pixels: samples (images, 1, 28, 28) uint8.
+        pixels: samples (images, channels, height, width) uint8.
         sample_seconds: CPU seconds of sampling.
         prompts: of the samples, if any.
     """
@@ -43,13 +43,19 @@ def lucidrains(pixels: Tensor, seconds: float, learning_rate: float, count: int 
     """Train Unet and GaussianDiffusion, with Adam, clipping and the averaging of its Trainer; sample 50 steps of DDIM.
 
     The resolution is halved twice, since 28 pixels do not allow a third time.
+
+    Args:
+        pixels: (images, channels, side, side) uint8.
+        seconds: of CPU time.
+        learning_rate: of Adam.
+        count: number of samples.
     """
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
     from ema_pytorch import EMA
 
     torch.manual_seed(0)
-    network = Unet(32, dim_mults=(1, 2, 4), channels=1)
-    diffusion = GaussianDiffusion(network, image_size=SIDE, timesteps=1000, sampling_timesteps=50)
+    network = Unet(32, dim_mults=(1, 2, 4), channels=pixels.shape[1])
+    diffusion = GaussianDiffusion(network, image_size=pixels.shape[-1], timesteps=1000, sampling_timesteps=50)
     optimizer = torch.optim.Adam(diffusion.parameters(), learning_rate, betas=(0.9, 0.99))
     average = EMA(diffusion, beta=0.995, update_every=10)
 
