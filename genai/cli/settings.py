@@ -141,7 +141,7 @@ class ExportSettings:
     ckpt: str | None
     adapter: str | None
     out: str
-    format: Literal["genai", "hf", "gguf", "peft"]
+    format: Literal["genai", "hf", "gguf", "peft", "onnx"]
     weights: Literal["ema", "raw"]
     license: str | None
     runs: str
