@@ -118,6 +118,15 @@ def _write_onnx(model: "Model", folder: Path, settings: "ExportSettings") -> str
     return export_onnx(model.modality, model.method, folder, _label(model), prompts, model_card(model, "onnx"))
 
 
+def _write_web(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.web_export import export_web
+    from genai.inference.card import model_card
+    from genai.inference.card_usage import example_prompts
+
+    prompts, card = example_prompts(model), model_card(model, "web")
+    return export_web(model.modality, model.method, folder, _label(model), prompts, card, settings.ort)
+
+
 def _label(model: "Model") -> "Label":
     """Return what pictures say that others make with the model."""
     from genai.inference.labels import model_name
@@ -133,6 +142,7 @@ FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {
     "gguf": _write_gguf,
     "peft": _write_peft,
     "onnx": _write_onnx,
+    "web": _write_web,
 }
 """What writes each ``format=`` into an empty folder, and describes it for people."""
 USAGES = {
@@ -141,6 +151,7 @@ USAGES = {
     "gguf": "llama-cli -m {0}/model.gguf",
     "peft": "PeftModel.from_pretrained(base, '{0}')",
     "onnx": "python {0}/sample.py",
+    "web": "{0}/index.html in a browser",
 }
 """How each is opened."""
 

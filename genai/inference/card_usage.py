@@ -70,11 +70,9 @@ def _onnx_lines(prompt: str) -> Iterator[str]:
 
 
 def _web_lines(prompt: str) -> Iterator[str]:
-    yield from (
-        "The folder is a page that draws in the browser. Nothing is sent anywhere. Any server of files shows it:",
-        "",
-    )
-    yield from ("```sh", f"python -m http.server --directory {FILES}", "```", "", "Then open http://localhost:8000.")
+    yield "Open `index.html` in a browser: it draws there, and sends nothing anywhere. Any server of files can show it,"
+    yield "such as this one, at http://localhost:8000:"
+    yield from ("", "```sh", f"python -m http.server --directory {FILES}", "```")
 
 
 def _diffusers_lines(prompt: str) -> Iterator[str]:
