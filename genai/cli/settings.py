@@ -141,7 +141,7 @@ class ExportSettings:
     ckpt: str | None
     adapter: str | None
     out: str
-    format: Literal["genai", "hf", "gguf", "peft", "onnx", "web"]
+    format: Literal["genai", "hf", "gguf", "peft", "onnx", "web", "diffusers"]
     weights: Literal["ema", "raw"]
     license: str | None
     ort: str | None

@@ -127,6 +127,14 @@ def _write_web(model: "Model", folder: Path, settings: "ExportSettings") -> str:
     return export_web(model.modality, model.method, folder, _label(model), prompts, card, settings.ort)
 
 
+def _write_diffusers(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.diffusers_export import export_diffusers
+    from genai.inference.card import model_card
+
+    node = model.header.model if model.header else None
+    return export_diffusers(model.modality, model.method, node or {}, folder, model_card(model, "diffusers"))
+
+
 def _label(model: "Model") -> "Label":
     """Return what pictures say that others make with the model."""
     from genai.inference.labels import model_name
@@ -143,6 +151,7 @@ FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {
     "peft": _write_peft,
     "onnx": _write_onnx,
     "web": _write_web,
+    "diffusers": _write_diffusers,
 }
 """What writes each ``format=`` into an empty folder, and describes it for people."""
 USAGES = {
@@ -152,6 +161,7 @@ USAGES = {
     "peft": "PeftModel.from_pretrained(base, '{0}')",
     "onnx": "python {0}/sample.py",
     "web": "{0}/index.html in a browser",
+    "diffusers": "DiffusionPipeline.from_pretrained('{0}', trust_remote_code=True), which runs the code in it",
 }
 """How each is opened."""
 

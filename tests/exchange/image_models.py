@@ -31,11 +31,14 @@ SIZES = {
 square, without prompts."""
 
 
+def words_of(kind: str) -> list[str]:
+    """Return the words of a command line that describe a model."""
+    return ["modality=image", *["model.network.width=16"] * (kind != "gan"), *SIZES[kind]]
+
+
 def random_model(kind: str) -> Model:
     """Return a model whose layers all do something, also those that start at zero."""
-    width = ["model.network.width=16"] * (kind != "gan")
-    words = ["modality=image", *width, *SIZES[kind]]
-    config = compose("train", words).values
+    config = compose("train", words_of(kind)).values
     modality = instantiate(config["modality"], Modality, "modality")
     torch.manual_seed(0)
     method = build_method(config["model"], modality)
