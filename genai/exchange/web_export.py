@@ -89,8 +89,8 @@ def export_web(
         for file in files:
             _write_data(folder, file.stem, file.read_bytes())
     for name, file_name in DATA.items():
-        _write_data(folder, name, _read(source / file_name))
-    write_file(folder / RUNTIME, _read(source / RUNTIME))
+        _write_data(folder, name, read_runtime(source / file_name))
+    write_file(folder / RUNTIME, read_runtime(source / RUNTIME))
     shape = list(model.method.scaling.scaled_shape(model.image.shape))
     _write_config(folder, {**config, "data_shape": shape, "files": [file.stem for file in files]})
     for file in PAGE.iterdir():
@@ -129,7 +129,8 @@ def _version(source: Path) -> str:
     return one_line(str(content.get("version", ""))) if isinstance(content, dict) else ""
 
 
-def _read(path: Path) -> bytes:
+def read_runtime(path: Path) -> bytes:
+    """Read a file of onnxruntime-web. Raises ``UserError`` if it is no regular file, or too large."""
     with open_file(path, MAX_BYTES) as file:
         return file.read()
 

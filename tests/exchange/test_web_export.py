@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genai.core.errors import UserError
-from genai.exchange.web_export import DATA, PAGE, RUNTIME, export_web, find_runtime
+from genai.exchange.web_export import DATA, PAGE, RUNTIME, export_web, find_runtime, read_runtime
 from tests.exchange.image_models import LABEL, random_model
 
 
@@ -54,6 +54,18 @@ def test_it_is_found_above_the_current_folder(modules: Path, monkeypatch: pytest
     (below := modules.parent / "a" / "b").mkdir(parents=True)
     monkeypatch.chdir(below)
     assert find_runtime(None) == modules / "onnxruntime-web" / "dist"
+
+
+def test_a_damaged_package_is_refused(modules: Path, tmp_path: Path) -> None:
+    model = random_model("gray")
+    (tmp_path / "page").mkdir()
+    (modules / "onnxruntime-web" / "package.json").write_text("[" * 9_999)
+    with pytest.raises(UserError, match=r"package\.json"):
+        export_web(model.modality, model.method, tmp_path / "page", LABEL, [], "card", str(modules))
+    with (modules / "onnxruntime-web" / "dist" / RUNTIME).open("wb") as file:
+        file.truncate(65 * 2**20)
+    with pytest.raises(UserError, match=f"{RUNTIME} has 68,157,440 bytes, more than"):
+        read_runtime(modules / "onnxruntime-web" / "dist" / RUNTIME)
 
 
 def test_without_it_a_line_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,10 @@ def test_a_server_of_files_is_enough(browser: Any, tmp_path: Path) -> None:
         file = draw(page, seed=7, guidance=1)
         expected = pixels(model, prompts[1], seed=7, guidance=1.0)[0]
         assert np.abs(expected - np.asarray(Picture.read(file).image)).max() <= MAX_DIFFERENCE
+        page.click("#another")
+        page.wait_for_selector("#status:text-matches('Drawing')")
+        page.wait_for_selector("#status:text-matches('Drawn in')")
+        assert page.input_value("#seed") == "8" and page.get_attribute("#save", "download") == "a-b-blue-b-ring-8.png"
         server.shutdown()
         axe = pytest.importorskip("axe_playwright_python.sync_playwright")
         violations = axe.Axe().run(page).response["violations"]

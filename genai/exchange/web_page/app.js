@@ -54,7 +54,7 @@ async function offer(prompt, seed, options) {
 
 function setBusy(isBusy) {
   find("form").setAttribute("aria-busy", String(isBusy));
-  find("draw").disabled = isBusy;
+  for (const id of ["draw", "another"]) find(id).disabled = isBusy;
   find("stop").hidden = !isBusy;
 }
 
@@ -64,6 +64,7 @@ async function draw(event) {
   stopped = false;
   setBusy(true);
   find("save").hidden = true;
+  canvas.scrollIntoView({ block: "nearest" });
   const start = performance.now();
   try {
     for await (const { progress, pixels } of model.draw(prompt, seed, options)) {
@@ -97,11 +98,15 @@ async function begin() {
   for (const [name, field] of Object.entries(FIELDS)) addField(name, field);
   find("form").onsubmit = draw;
   find("stop").onclick = () => (stopped = true);
+  find("another").onclick = () => {
+    find("seed").value = Number(find("seed").value) + 1;
+    find("form").requestSubmit();
+  };
   try {
     await model.load((fraction) => (find("progress").value = fraction));
     find("progress").value = 0;
     find("status").textContent = "Ready";
-    find("draw").disabled = false;
+    setBusy(false);
   } catch (error) {
     find("status").textContent = `The model cannot be loaded: ${error.message ?? error}`;
   }
