@@ -16,6 +16,8 @@ from genai.core.errors import RunError, UserError, short_text
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 17
 """Version of ONNX's operators; onnxruntime reads it since 1.12, of 2022."""
+MAX_BYTES = 2_000_000_000
+"""Largest weights of one file (protobuf, 2 GiB)."""
 MAX_DIFFERENCE = 1e-3
 """Largest difference of outputs near 1; measured ones are below 1e-5. The numbers 0 to 255 may differ by 1."""
 
@@ -46,9 +48,14 @@ def write_graph(
         free: names of the leading dimensions of inputs and outputs that may have any size.
 
     Raises:
-        UserError: ONNX has no operator for a part of the module.
+        UserError: ONNX has no operator for a part of the module, or it is too large.
         RunError: the graph computes something else.
     """
+    size = sum(x.nbytes for x in (*module.parameters(), *module.buffers()))
+    if size > MAX_BYTES:
+        raise UserError(
+            f"{path.name} would have {size:,} bytes, and a graph has {MAX_BYTES:,} at most. Use format=genai."
+        )
     module.eval()
     with torch.no_grad(), own_operators(), quiet():
         try:

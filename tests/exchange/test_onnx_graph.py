@@ -45,6 +45,11 @@ def test_another_result_is_an_error(tmp_path: Path) -> None:
         write_graph(Counter(), X, ["y"], tmp_path / "a.onnx", FREE)
 
 
+def test_a_size_that_no_file_has_is_refused(tmp_path: Path) -> None:
+    with torch.device("meta"), pytest.raises(UserError, match=r"a\.onnx would have 4,000,000,000 bytes, and a graph"):
+        write_graph(nn.Linear(1_000_000, 1_000, bias=False), X, ["y"], tmp_path / "a.onnx", FREE)
+
+
 def test_a_missing_operator_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be exported: .*i1e"):
         write_graph(Unknown(), X, ["y"], tmp_path / "a.onnx", FREE)
