@@ -64,9 +64,10 @@ def find_image_model(modality: Modality, method: Method, name: str, allows_gan: 
     assert isinstance(method, Diffusion | Adversarial)
     part = method.ema_module
     assert isinstance(part, Denoiser | GANNetwork)
-    if part.prompt is not None and not isinstance(part.prompt, PromptEncoder):
+    prompt = part.prompt if type(part.prompt) is PromptEncoder else None
+    if part.prompt is not prompt:
         raise UserError(f"format={name} knows PromptEncoder alone, not {type(part.prompt).__name__}. Use format=genai.")
-    return ImageModel(modality, method, part.prompt)
+    return ImageModel(modality, method, prompt)
 
 
 class TextEncoderGraph(nn.Module):

@@ -14,6 +14,7 @@ from genai.core.errors import UserError
 from genai.exchange.onnx_export import export_onnx
 from genai.exchange.onnx_sample import ImageSampler
 from genai.media.picture import Picture
+from genai.networks.text_encoder import PromptEncoder
 from tests.exchange.image_models import LABEL, PROMPT, SIZES, pixels, random_model
 
 GUIDED = {"guidance": 4.0, "guidance_until": 0.3, "guidance_rescale": 0.7, "early_guidance": 0.0, "shift": 2.0}
@@ -71,4 +72,11 @@ def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: p
     model = random_model("gray")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=r"needs onnx and onnxruntime: pip install 'genai\[onnx\]'"):
+        export_onnx(model.modality, model.method, tmp_path, LABEL, [], "card")
+
+
+def test_a_prompt_encoder_of_another_class_is_refused(tmp_path: Path) -> None:
+    model = random_model("pixels")
+    model.method.ema_module.prompt.__class__ = type("OwnEncoder", (PromptEncoder,), {})
+    with pytest.raises(UserError, match="format=onnx knows PromptEncoder alone, not OwnEncoder"):
         export_onnx(model.modality, model.method, tmp_path, LABEL, [], "card")
