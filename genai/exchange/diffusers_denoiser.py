@@ -1,6 +1,7 @@
 """The network of an image model as a component of diffusers.
 
 ``python -m genai export format=diffusers`` writes this file with all of genai that it needs, see ``source_bundle``.
+It is a part of genai, MIT License, Copyright (c) genai contributors.
 """
 
 import torch

@@ -1,4 +1,7 @@
-"""Text to picture, with a scheduler of diffusers: a prompt becomes vectors, noise becomes a picture."""
+"""Text to picture, with a scheduler of diffusers: a prompt becomes vectors, noise becomes a picture.
+
+This file is a part of genai, MIT License, Copyright (c) genai contributors.
+"""
 
 import numpy as np
 import torch

@@ -3,6 +3,7 @@
     python sample.py "a red circle" --n 4 --seed 0
 
 ``genai`` makes the same pictures from the same prompt, seed and options: noise is computed as ``torch.randn`` does.
+This script is a part of genai, MIT License, Copyright (c) genai contributors.
 """
 
 import argparse

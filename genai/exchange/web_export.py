@@ -32,6 +32,8 @@ DATA = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.wa
 MAX_BYTES = 64 * MIB
 """Largest file of onnxruntime-web that is read; the largest of ``VERSION`` has 14 MB."""
 NOTICE = """\
+The page is a part of genai, MIT License, Copyright (c) genai contributors.
+
 ort.wasm.min.js, data/glue.js and data/wasm.js are onnxruntime-web {version}, https://onnxruntime.ai
 
 MIT License
