@@ -141,9 +141,10 @@ class ExportSettings:
     ckpt: str | None
     adapter: str | None
     out: str
-    format: Literal["genai", "hf", "gguf", "peft"]
+    format: Literal["genai", "hf", "gguf", "peft", "onnx", "web", "diffusers"]
     weights: Literal["ema", "raw"]
     license: str | None
+    ort: str | None
     runs: str
     plugins: Sequence[str]
 

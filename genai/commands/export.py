@@ -14,6 +14,7 @@ from genai.core.terminal import one_line
 if TYPE_CHECKING:
     from genai.cli.settings import ExportSettings
     from genai.inference.model import Model
+    from genai.trust.label import Label
 
 
 def main() -> None:
@@ -108,11 +109,49 @@ def _write_peft(model: "Model", folder: Path, settings: "ExportSettings") -> str
     return "adapter"
 
 
+def _write_onnx(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.onnx_export import export_onnx
+    from genai.inference.card import model_card
+    from genai.inference.card_usage import example_prompts
+
+    prompts = example_prompts(model)
+    return export_onnx(model.modality, model.method, folder, _label(model), prompts, model_card(model, "onnx"))
+
+
+def _write_web(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.web_export import export_web
+    from genai.inference.card import model_card
+    from genai.inference.card_usage import example_prompts
+
+    prompts, card = example_prompts(model), model_card(model, "web")
+    return export_web(model.modality, model.method, folder, _label(model), prompts, card, settings.ort)
+
+
+def _write_diffusers(model: "Model", folder: Path, settings: "ExportSettings") -> str:
+    from genai.exchange.diffusers_export import export_diffusers
+    from genai.inference.card import model_card
+
+    node = model.header.model if model.header else None
+    return export_diffusers(model.modality, model.method, node or {}, folder, model_card(model, "diffusers"))
+
+
+def _label(model: "Model") -> "Label":
+    """Return what pictures say that others make with the model."""
+    from genai.inference.labels import model_name
+    from genai.trust.label import Label
+    from genai.version import __version__
+
+    return Label(model_name(model), __version__, model.digest)
+
+
 FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {
     "genai": _write_package,
     "hf": _write_transformers,
     "gguf": _write_gguf,
     "peft": _write_peft,
+    "onnx": _write_onnx,
+    "web": _write_web,
+    "diffusers": _write_diffusers,
 }
 """What writes each ``format=`` into an empty folder, and describes it for people."""
 USAGES = {
@@ -120,6 +159,9 @@ USAGES = {
     "hf": "AutoModelForCausalLM.from_pretrained('{0}')",
     "gguf": "llama-cli -m {0}/model.gguf",
     "peft": "PeftModel.from_pretrained(base, '{0}')",
+    "onnx": "python {0}/sample.py",
+    "web": "{0}/index.html in a browser",
+    "diffusers": "DiffusionPipeline.from_pretrained('{0}', trust_remote_code=True), which runs the code in it",
 }
 """How each is opened."""
 

@@ -1,16 +1,14 @@
 """The model card: what a model is, how to use it, how good it is, its data, and what is not known of it."""
 
-import json
 import re
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from genai.core.card_metadata import BASE_KEY, format_metadata
-from genai.core.errors import short_text
 from genai.inference.card_record import card_record, model_license, public_record
 from genai.inference.card_results import copying_lines, group_lines, score_lines
 from genai.inference.card_training import FILES, label_lines, license_lines, training_lines
+from genai.inference.card_usage import OTHER_USAGES, usage_lines
 from genai.inference.data_summary import data_lines, read_data_summary
 from genai.inference.known_prompts import prompt_encoder
 from genai.inference.labels import model_name
@@ -40,14 +38,6 @@ HUB_LICENSES = frozenset(
     "zlib".split()
 )
 """Licenses by their names on the hub; others are ``other`` with a name."""
-TRANSFORMERS = {"model": "ModelForCausalLM", "tokenizer": "Tokenizer"}
-LOAD_ARGUMENTS = {
-    "gguf": f'"{FILES}/model.gguf"',
-    "peft": f'"path/to/the/base", adapter="{FILES}"',
-}
-"""Arguments of ``genai.load`` by the library of a card; of the others it is the folder."""
-LOAD_WORDS = {"gguf": f"ckpt={FILES}/model.gguf", "peft": f"ckpt=path/to/the/base adapter={FILES}"}
-"""The same for the command line."""
 HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 LISTED_PROMPTS = 4
 SMALL_PARAMETERS = 1_000_000_000
@@ -59,14 +49,14 @@ def model_card(model: Model, library_name: str = "genai") -> str:
 
     Args:
         model: the model.
-        library_name: the library that opens the folder, as the hub calls it.
+        library_name: what opens the folder: a library, as the hub calls it, or ``web``, a browser.
 
     Raises:
         UserError: the model's record cannot be read.
     """
     record = card_record(model)
     sections = {
-        "Use it": _usage_lines(model, record, library_name),
+        "Use it": usage_lines(model, record, library_name),
         "What it is for, and its limits": _limit_lines(model, record),
         "Scores": score_lines(record),
         "Groups": group_lines(read_groups(record.groups)),
@@ -80,7 +70,8 @@ def model_card(model: Model, library_name: str = "genai") -> str:
     lines = [format_metadata(_metadata(model, record, library_name)), title, "", *_summary_lines(model, record)]
     for name, section in sections.items():
         lines += ["", f"## {name}", "", *section]
-    return "\n".join([*lines, ""])
+    text = "\n".join([*lines, ""])
+    return text.replace(f"ckpt={FILES}", "ckpt=path/to/the/run") if library_name in OTHER_USAGES else text
 
 
 def _metadata(model: Model, record: RunRecord, library_name: str) -> dict[str, Any]:
@@ -101,7 +92,7 @@ def _metadata(model: Model, record: RunRecord, library_name: str) -> dict[str, A
         "base_model": base.name if base and HUB_ID.fullmatch(base.name) else "",
         BASE_KEY: base.name if base else "",
         "datasets": [_data_id(record)] if _data_id(record) else [],
-        "library_name": library_name,
+        "library_name": "onnx" if library_name == "web" else library_name,
         "pipeline_tag": task,
         "tags": ["genai"],
         "model-index": [{"name": model_name(model), "results": [result]}] if metrics else [],
@@ -136,47 +127,6 @@ def _summary_lines(model: Model, record: RunRecord) -> Iterator[str]:
         yield from ("", "**Warning:** it copies its training data, see below.")
     elif record.copying and record.copying.has_possible_copies:
         yield from ("", "**Warning:** copies of its training data were found, which could not be tested, see below.")
-
-
-# ------------------------------------------------------------------------------------------------------------- usage
-
-
-def _usage_lines(model: Model, record: RunRecord, library_name: str) -> Iterator[str]:
-    """Yield how to open the folder, and how to sample."""
-    nodes = [model.header.model, model.header.modality] if model.header else []
-    packages = sorted({name for node in nodes for name in _packages(node)})
-    plugins = f", plugins={packages}" if packages else ""
-    option, prompt = required_option(model.modality), _example_prompt(model, record)
-    arguments = f'{option}="FILE"' if option else json.dumps(prompt, ensure_ascii=False) if prompt else ""
-    words = [LOAD_WORDS.get(library_name, f"ckpt={FILES}")]
-    words += [f"plugins='[{','.join(packages)}]'"] * bool(packages)
-    words += [f"{option}=FILE" if option else f"prompt={shlex.quote(prompt)}"] * bool(option or prompt)
-    place = LOAD_ARGUMENTS.get(library_name, f'"{FILES}"')
-    yield from ("```python", "import genai", "")
-    yield from (f"model = genai.load({place}{plugins})", f"sample = model.sample({arguments})[0]", "```")
-    yield from ("", "```sh", f"python -m genai.sample {' '.join(words)}", "```")
-    if library_name == "transformers":
-        yield from ("", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "")
-        yield from (f'{name} = Auto{cls}.from_pretrained("{FILES}")' for name, cls in TRANSFORMERS.items())
-        yield "```"
-
-
-def _example_prompt(model: Model, record: RunRecord) -> str:
-    """Return a prompt that the model knows; "" if prompts change nothing."""
-    known = record.known_prompts
-    prompts = known.prompts if known and known.prompts and prompt_encoder(model) else record.prompts
-    has_prompts = prompt_encoder(model) is None or known is None or known.count > 0
-    return short_text(next(filter(None, prompts), "")) if has_prompts else ""
-
-
-def _packages(node: Any) -> Iterator[str]:
-    """Yield the packages besides genai of the classes that a config node names."""
-    if isinstance(node, Mapping):
-        target = str(node.get("_target_", "genai."))
-        if not target.startswith("genai."):
-            yield target.rsplit(".", 2)[0]
-        for part in node.values():
-            yield from _packages(part)
 
 
 # ------------------------------------------------------------------------------------------------------------- limits

@@ -6,10 +6,10 @@ are functions of a denoiser.
 """
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -21,7 +21,7 @@ from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms,
 from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
-from genai.networks.layers import append_dims, fast_bfloat16
+from genai.networks.layers import PromptEmbedding, append_dims, fast_bfloat16
 
 REFINER_SHARE = 8
 """The refiner learns from one example in so many, as pixels cost more than coefficients."""
@@ -87,7 +87,10 @@ class Denoiser(nn.Module):
             prompts: one per row.
             conditioning: further inputs of the network.
         """
-        embedding = embed_prompts(self.prompt, prompts)
+        return self.predict(x, time, embed_prompts(self.prompt, prompts), *conditioning)
+
+    def predict(self, x: Tensor, time: Tensor, embedding: PromptEmbedding | None, *conditioning: Tensor) -> Tensor:
+        """Return what ``forward`` does, from encoded prompts."""
         pooled = None if embedding is None else embedding.pooled
         words = {"words": embedding} if getattr(self.network, "word_width", 0) else {}
         return self.network(x, time, pooled, *conditioning, **words).float()
@@ -140,8 +143,17 @@ class Diffusion(Method):
 
     def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
         """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x."""
+        return self._denoise(x, time, lambda scaled: self.ema_module(scaled, time, prompts, *conditioning))
+
+    def denoise_embedded(self, x: Tensor, time: Tensor, embedding: PromptEmbedding | None) -> Tensor:
+        """Predict the data like ``denoise``, from encoded prompts."""
+        denoiser = cast(Denoiser, self.ema_module)
+        return self._denoise(x, time, lambda scaled: denoiser.predict(scaled, time, embedding))
+
+    def _denoise(self, x: Tensor, time: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
+        """Predict the data with a function of the network's input, which has unit variance at each time."""
         t = append_dims(time, x.ndim)
-        predicted = self.ema_module(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, *conditioning)
+        predicted = predict(x / ((1 - t) ** 2 + t**2).sqrt())
         return predicted if self.objective == "x0" else x - t * predicted
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:

@@ -60,8 +60,12 @@ class PromptEncoder(nn.Module):
 
     def forward(self, prompts: list[str]) -> PromptEmbedding:
         """Encode prompts; "" is the null prompt of classifier-free guidance."""
-        rows, mask = self._rows(prompts)
-        embedded: list[Tensor] = [table(ids) for table, ids in zip(self.words, rows, strict=True)]
+        return self.encode(self.tokenize(prompts))
+
+    def encode(self, ids: Tensor) -> PromptEmbedding:
+        """Encode what ``tokenize`` returns."""
+        mask = ids[..., 0] != self.rows
+        embedded: list[Tensor] = [table(ids[..., column]) for column, table in enumerate(self.words)]
         words = (embedded[0] + embedded[1]) * mask[..., None]
         total = words.sum(1) / mask.sum(1, keepdim=True).clamp(min=1).sqrt()  # bag of words
         x = words + self.places.weight[: words.shape[1]]  # learned positions
@@ -76,23 +80,18 @@ class PromptEncoder(nn.Module):
         """Return the words of a prompt, also those after the first ``max_words``."""
         return split_words(prompt, self.segmentation)
 
-    def _rows(self, prompts: list[str]) -> tuple[list[Tensor], Tensor]:
-        """Return the row of each word in both tables, (batch, words) each, and the mask; "" is the begin token."""
-        words = [["", *self.split(prompt)[: self.max_words]] for prompt in prompts]
-        length = max(map(len, words))
-        device = self.places.weight.device
-        padded = [[*line, *[None] * (length - len(line))] for line in words]
-        rows = [
-            torch.tensor(
-                [
-                    [self.rows if word is None else crc32(salt + word.encode()) % self.rows for word in line]
-                    for line in padded
-                ],
-                device=device,
-            )
-            for salt in (b"", b"again ")
-        ]
-        return rows, torch.tensor([[word is not None for word in line] for line in padded], device=device)
+    def tokenize(self, prompts: list[str]) -> Tensor:
+        """Return the row of each word in both tables, (batch, words, 2): first that of the begin token "".
+
+        Prompts are padded with row ``rows``.
+        """
+        lines = [["", *self.split(prompt)[: self.max_words]] for prompt in prompts]
+        length = max(map(len, lines))
+        prefixes = (b"", b"again ")
+        ids = [[[crc32(prefix + word.encode()) % self.rows for prefix in prefixes] for word in line] for line in lines]
+        padding = [self.rows] * len(prefixes)
+        padded = [[*line, *[padding] * (length - len(line))] for line in ids]
+        return torch.tensor(padded, device=self.places.weight.device)
 
 
 class WordBlock(nn.Module):

@@ -85,7 +85,8 @@ class UNet(nn.Module):
         for level, out in enumerate(widths):
             use_attention = level >= len(widths) - attention
             positions = nn.Parameter(torch.empty(1, current, map_height >> level, map_width >> level))
-            self.positions.append(nn.init.normal_(positions, std=0.3))
+            nn.init.normal_(positions, std=0.3)  # returns nothing where a library skips initialization
+            self.positions.append(positions)
             if is_video:
                 self.pyramid.append(TemporalPyramid(channels, patch << level, current))
             stage = nn.ModuleList()

@@ -80,7 +80,7 @@ def test_a_model_without_a_class_there_is_exit_code_2(
 ) -> None:
     code, text = run(f"ckpt={trained('image')}")
     assert code == 2 and "format=hf is for text models" in text and not (tmp_path / "exported").exists()
-    assert run("format=onnx")[0] == 2
+    assert run("format=onxx")[0] == 2
 
 
 @pytest.mark.peers

@@ -23,6 +23,7 @@ from genai.commands.sample import sample
 from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare
 from genai.exchange.hf_export import export_folder
+from genai.exchange.web_export import DATA, RUNTIME
 from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.metrics.text.code_problems import OWN_PROBLEMS
@@ -156,6 +157,9 @@ def place(
     shutil.copy(pairs, folder / "preferences.jsonl")
     shutil.copy(talks, folder / "talks.jsonl")
     (folder / "my_rewards.py").write_text("def short_words(prompt, sample):\n    return len(sample) < 9\n")
+    (runtime := folder / "node_modules" / "onnxruntime-web" / "dist").mkdir(parents=True)
+    for name in (RUNTIME, *DATA.values()):
+        (runtime / name).write_text("a file of onnxruntime-web")
     (folder / "talk.json").write_text('[{"role": "user", "content": "Hi"}]')
     for kind in ("llama", "infill"):
         shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")
@@ -171,6 +175,7 @@ def place(
     for run, name in {
         0: "30/12-00-00-audio-enhancer",
         1: "30/12-00-00-audio-wavenet",
+        4: "30/12-00-00-image-diffusion",
         5: "31/12-00-00-text-gpt",
     }.items():
         runs[run] = runs[run].rename(folder / "runs" / f"2026-01-{name}")
