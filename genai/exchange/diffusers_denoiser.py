@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genai.methods.scaling import PatchScaling, PixelScaling
 from genai.networks.layers import PromptEmbedding, append_dims
+from genai.networks.refiner import Refiner
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 
@@ -25,6 +26,7 @@ class PictureDenoiser(ModelMixin, ConfigMixin):
         mean, std: of pixels in [-1, 1].
         input_shape: (channels, height, width) of the network's input.
         codec_shape: (coefficients, channels, patch, patch), if that input is coefficients of patches; ``None``: pixels.
+        refiner_config: arguments of ``Refiner``, for coefficients.
         num_train_timesteps: time of pure noise, as the scheduler counts.
     """
 
@@ -38,11 +40,13 @@ class PictureDenoiser(ModelMixin, ConfigMixin):
         std: float,
         input_shape: list[int],
         codec_shape: list[int] | None = None,
+        refiner_config: dict | None = None,
         num_train_timesteps: int = 1000,
     ) -> None:
         super().__init__()
         self.network = UNet(**network_config)
         self.prompt = PromptEncoder(**prompt_config) if prompt_config else None
+        self.refiner = Refiner(**refiner_config) if refiner_config else None
         if codec_shape:
             self.register_buffer("basis", torch.empty(codec_shape))
             self.register_buffer("centers", torch.empty(codec_shape[0]))
@@ -72,5 +76,6 @@ class PictureDenoiser(ModelMixin, ConfigMixin):
         mean, std = self.config.mean, self.config.std
         if not self.config.codec_shape:
             return PixelScaling(mean, std).unscale(sample)
-        state = (self.basis.tolist(), self.centers.tolist(), self.scales.tolist())
-        return PatchScaling(mean, std, *state).unscale(sample)
+        scaling = PatchScaling(mean, std, self.basis.tolist(), self.centers.tolist(), self.scales.tolist())
+        pixels = scaling.expand(sample)
+        return scaling.denormalize(pixels if self.refiner is None else self.refiner(pixels, sample))

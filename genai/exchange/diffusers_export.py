@@ -106,6 +106,7 @@ def describe_denoiser(model: ImageModel, node: Mapping[str, Any]) -> tuple[dict[
         "std": scaling.std,
         "input_shape": list(model.input_shape),
         "codec_shape": list(image.codec_state["basis"].shape) if image.codec else None,
+        "refiner_config": _without_target(image.interface["refiner"]) if image.codec else None,
         "num_train_timesteps": TIMESTEPS,
     }
     return config, tensors

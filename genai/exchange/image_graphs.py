@@ -8,7 +8,6 @@ from genai.core.errors import UserError
 from genai.methods.adversarial import Adversarial, GANNetwork
 from genai.methods.base import Method
 from genai.methods.diffusion import Denoiser, Diffusion
-from genai.methods.scaling import Scaling
 from genai.modalities.base import Modality
 from genai.modalities.image import Image
 from genai.networks.layers import PromptEmbedding
@@ -124,10 +123,10 @@ class GeneratorGraph(nn.Module):
 class DecoderGraph(nn.Module):
     """Scaled data, pixels or coefficients of patches -> pixels (batch, channels, height, width), uint8."""
 
-    def __init__(self, scaling: Scaling) -> None:
+    def __init__(self, method: Diffusion | Adversarial) -> None:
         super().__init__()
-        self.scaling = scaling
+        self.method = method
 
     def forward(self, x: Tensor) -> Tensor:
         """Decode a picture."""
-        return self.scaling.unscale(x)
+        return self.method.decode(x) if isinstance(self.method, Diffusion) else self.method.scaling.unscale(x)

@@ -80,7 +80,7 @@ def write_graphs(model: ImageModel, folder: Path, label: Label, prompts: list[st
     x = torch.randn(len(EXAMPLE_PROMPTS), *model.input_shape, generator=torch.Generator().manual_seed(0))
     data = _write_network(model, x, embedding, folder)
     write_graph(
-        DecoderGraph(model.method.scaling),
+        DecoderGraph(model.method),
         {"x": data},
         ["pixels"],
         folder / "decoder.onnx",

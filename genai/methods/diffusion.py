@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -147,8 +147,7 @@ class Diffusion(Method):
 
     def denoise_embedded(self, x: Tensor, time: Tensor, embedding: PromptEmbedding | None) -> Tensor:
         """Predict the data like ``denoise``, from encoded prompts."""
-        denoiser = cast(Denoiser, self.ema_module)
-        return self._denoise(x, time, lambda scaled: denoiser.predict(scaled, time, embedding))
+        return self._denoise(x, time, lambda scaled: self.ema_module.predict(scaled, time, embedding))
 
     def _denoise(self, x: Tensor, time: Tensor, predict: Callable[[Tensor], Tensor]) -> Tensor:
         """Predict the data with a function of the network's input, which has unit variance at each time."""
@@ -261,10 +260,9 @@ class Diffusion(Method):
         even = [1 - step / steps for step in range(steps + 1)]
         return [shift * t / (1 + (shift - 1) * t) for t in even]
 
-    def _decode(self, x: Tensor) -> Tensor:
+    def decode(self, x: Tensor) -> Tensor:
         """Convert scaled data to stored data, refined."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)):
-            return self.scaling.denormalize(self._expand(x).float())
+        return self.scaling.denormalize(self._expand(x).float())
 
     def _stack(self, items: Sequence[Tensor] | None) -> Tensor | None:
         return None if items is None else torch.stack([*items]).to(self.device)
@@ -284,7 +282,8 @@ class Diffusion(Method):
         """
 
         def stored(x: Tensor, is_last: bool = True) -> Tensor:
-            output = self._decode(check_output(x)) if is_last else self.scaling.unscale(check_output(x))
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)):
+                output = self.decode(check_output(x)) if is_last else self.scaling.unscale(check_output(x))
             return (torch.where(mask, init, output) if mask is not None and init is not None else output).cpu()
 
         times, x = self.times(options), noise

@@ -31,7 +31,7 @@ def test_training_makes_decoded_pictures_better_and_leaves_the_denoiser_alone(mo
 
     def error() -> float:
         with torch.no_grad():
-            return float((method._decode(coefficients).float() - pixels).abs().mean())
+            return float((method.decode(coefficients).float() - pixels).abs().mean())
 
     first = error()
     assert set(method.loss(Batch(pixels), "model")) == {"loss", "denoiser", "refiner"}
