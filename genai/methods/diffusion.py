@@ -21,6 +21,14 @@ from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms,
 from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
+from genai.methods.shortcut import (
+    MAX_STEPS,
+    StepTriples,
+    num_consistency_rows,
+    sample_triples,
+    shift_time,
+    two_step_target,
+)
 from genai.networks.layers import append_dims, fast_bfloat16
 
 
@@ -53,12 +61,14 @@ class NetworkInput(NetworkCall):
         time: noise levels, of the leading dimensions of x.
         prompts: one per row.
         conditioning: further inputs of the network, (rows, ...).
+        step_size: (rows,) if the network knows the size of a step.
     """
 
     x: Tensor
     time: Tensor
     prompts: Sequence[Prompt]
     conditioning: tuple[Tensor, ...] = ()
+    step_size: Tensor | None = None
 
     @property
     def shapes(self) -> tuple[Any, ...]:
@@ -73,7 +83,14 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network, self.prompt = network, prompt
 
-    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        prompts: Sequence[Prompt],
+        *conditioning: Tensor,
+        step_size: Tensor | None = None,
+    ) -> Tensor:
         """Return the network's output in float32.
 
         Args:
@@ -81,11 +98,14 @@ class Denoiser(nn.Module):
             time: noise levels, of the leading dimensions of x.
             prompts: one per row.
             conditioning: further inputs of the network.
+            step_size: (batch,) for a network that knows the size of a step.
         """
         embedding = embed_prompts(self.prompt, prompts)
         pooled = None if embedding is None else embedding.pooled
-        words = {"words": embedding} if getattr(self.network, "word_width", 0) else {}
-        return self.network(x, time, pooled, *conditioning, **words).float()
+        named: dict[str, Any] = {"words": embedding} if getattr(self.network, "word_width", 0) else {}
+        if step_size is not None:
+            named["step_size"] = step_size
+        return self.network(x, time, pooled, *conditioning, **named).float()
 
 
 class Diffusion(Method):
@@ -101,6 +121,11 @@ class Diffusion(Method):
         floor: smallest time in the loss weight 1 / time^2.
         prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
         sampling: this model's own defaults for ``Options``.
+        shortcut: the network also learns large steps (arXiv:2410.12557), for samples in 1 to 8 ``euler`` steps. They
+            have the ``guidance`` of ``sampling`` in them.
+
+    Raises:
+        ValueError: ``shortcut`` with a network that cannot know the size of a step, or without guidance.
     """
 
     Options = DiffusionOptions
@@ -117,29 +142,64 @@ class Diffusion(Method):
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         sampling: dict[str, Any] | None = None,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
+        if shortcut:
+            add_step_size(network)
         self.ema_module = Denoiser(network, prompt)
         self.scaling = scaling or Scaling()
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
+        self.shortcut = shortcut
+        self.step_guidance = float(self.sampling.get("guidance", self.Options.guidance)) if prompt else 1.0
+        if shortcut and not self.step_guidance > 0:
+            raise ValueError("shortcut=true learns steps with sampling.guidance, which has to be above 0.")
+        self._average: tuple[nn.Module, ...] = ()  # a tuple, so that it is no part of this module
 
-    def unused_options(self, request: Request) -> dict[str, str]:
-        """``strength`` is the noise of an image that is changed as a whole."""
+    @property
+    def uses_average(self) -> bool:
+        return self.shortcut
+
+    def set_average(self, average: nn.Module) -> None:
+        self._average = (average,)
+
+    def unused_options(self, request: Request, options: DiffusionOptions) -> dict[str, str]:
+        """``strength`` is the noise of an image that is changed as a whole; learned steps are those of ``euler``."""
+        unused = {"sampler": f"up to {MAX_STEPS} steps have a learned size"} if self._has_learned_steps(options) else {}
         if request.init is None:
-            return {"strength": "there is no init="}
-        return {"strength": "what is not kept is generated from noise"} if request.init_mask else {}
+            return unused | {"strength": "there is no init="}
+        return unused | ({"strength": "what is not kept is generated from noise"} if request.init_mask else {})
 
-    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
-        """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x."""
+    def _has_learned_steps(self, options: DiffusionOptions) -> bool:
+        return self.shortcut and options.steps <= MAX_STEPS
+
+    def denoise(
+        self,
+        x: Tensor,
+        time: Tensor,
+        prompts: Sequence[Prompt],
+        *conditioning: Tensor,
+        step_size: Tensor | None = None,
+        module: nn.Module | None = None,
+    ) -> Tensor:
+        """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x.
+
+        Args:
+            step_size: (batch,), see ``Denoise``, for a network that knows it.
+            module: the ``Denoiser``; ``None``: the one that is trained.
+        """
         t = append_dims(time, x.ndim)
-        predicted = self.ema_module(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, *conditioning)
+        named = {} if step_size is None else {"step_size": step_size}
+        module = module or self.ema_module
+        predicted = module(x / ((1 - t) ** 2 + t**2).sqrt(), time, prompts, *conditioning, **named)
         return predicted if self.objective == "x0" else x - t * predicted
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
 
-        This is the squared error of the velocity with a bounded weight.
+        This is the squared error of the velocity with a bounded weight. With ``shortcut``, a part of the batch learns
+        large steps while training.
         """
         x = self.scaling.scale(batch.x)
         time, mask = self._sample_times(self._time_shape(x), x.device)
@@ -147,13 +207,46 @@ class Diffusion(Method):
         if self.training:
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
+        noise = torch.randn_like(x)
+        steps = self._sample_steps(x) if self.shortcut and self.training else None
+        if steps is not None:
+            time = torch.cat([steps.start, time[len(steps.start) :]])
         t = append_dims(time, x.ndim)
-        noisy = (1 - t) * x + t * torch.randn_like(x)
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch))
-        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
+        noisy, target, sizes = (1 - t) * x + t * noise, x, None
+        if steps is not None:
+            rows = len(steps.start)
+            target = torch.cat([self._step_target(noisy[:rows], prompts[:rows], steps), x[rows:]])
+            sizes = torch.cat([steps.size, torch.zeros_like(time[rows:])])
+        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch), step_size=sizes)
+        error = (predicted - target).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
         return {"loss": (error * mask).sum() / mask.sum().clamp(min=1)}
+
+    def _sample_steps(self, x: Tensor) -> StepTriples | None:
+        """Draw the large steps that the first examples of ``x`` (batch, ...) learn; ``None``: there are none."""
+        rows, shift = num_consistency_rows(len(x)), self.sampling.get("shift")
+        return sample_triples(rows, math.exp(self.logit_mean) if shift is None else shift, x.device) if rows else None
+
+    @torch.no_grad()
+    def _step_target(self, x: Tensor, prompts: Sequence[Prompt], steps: StepTriples) -> Tensor:
+        """Return what large steps from ``x`` (rows, ...) should predict, by the averaged network.
+
+        Only the smallest steps are guided: larger ones learn from them.
+        """
+        (module,) = self._average or (self.ema_module,)
+        guided = steps.is_smallest & torch.tensor([prompt != "" for prompt in prompts], device=x.device)
+        rows = guided.nonzero()[:, 0] if self.step_guidance != 1 else torch.empty(0, dtype=torch.long, device=x.device)
+
+        def predict(x: Tensor, time: Tensor, step_size: Tensor) -> Tensor:
+            inputs = (torch.cat([each, each[rows]]) for each in (x, time, step_size))
+            noisy, times, sizes = inputs
+            all_prompts = [*prompts, *[""] * len(rows)]
+            predicted = self.denoise(noisy, times, all_prompts, step_size=sizes, module=module)
+            output, unconditional = predicted[: len(x)], predicted[len(x) :]
+            return output.index_copy(0, rows, torch.lerp(unconditional, output[rows], self.step_guidance))
+
+        return two_step_target(predict, x, steps)
 
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
@@ -194,11 +287,13 @@ class Diffusion(Method):
             x, time = torch.cat([part.x for part in parts]), torch.cat([part.time for part in parts])
             prompts = [prompt for part in parts for prompt in part.prompts]
             conditioning = [torch.cat(each) for each in zip(*(part.conditioning for part in parts), strict=True)]
+            sizes = [part.step_size for part in parts if part.step_size is not None]
+            step_size = torch.cat(sizes) if sizes else None
             with (
                 torch.inference_mode(),
                 torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)),
             ):
-                predicted = self.denoise(x, time, prompts, *conditioning)
+                predicted = self.denoise(x, time, prompts, *conditioning, step_size=step_size)
             outputs.update(zip(numbers, predicted.split([len(part.x) for part in parts]), strict=True))
         return [outputs[number] for number in range(len(inputs))]
 
@@ -211,8 +306,7 @@ class Diffusion(Method):
     def times(self, options: DiffusionOptions) -> list[float]:
         """Return the sampler's times from 1 to 0, one more than steps."""
         shift, steps = math.exp(self.logit_mean) if options.shift is None else options.shift, options.steps
-        even = [1 - step / steps for step in range(steps + 1)]
-        return [shift * t / (1 + (shift - 1) * t) for t in even]
+        return [shift_time(1 - step / steps, shift) for step in range(steps + 1)]
 
     def _stack(self, items: Sequence[Tensor] | None) -> Tensor | None:
         return None if items is None else torch.stack([*items]).to(self.device)
@@ -251,15 +345,20 @@ class Diffusion(Method):
                 x_t.copy_(self.scaling.blend(x_t, (1 - time) * data + time * noise, mask))
             return next(numbers) / (len(times) - 1), stored(predicted if time else x_t)
 
-        yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)
+        sampler = get_sampler("euler" if self._has_learned_steps(options) else options.sampler, sample_noise)
+        yield from map_steps(sampler(denoise, x, times), output)
 
     def _guided_denoiser(self, prompts: Sequence[Prompt], options: DiffusionOptions) -> Denoise:
-        """Return a denoiser with guidance by ``prompts``."""
+        """Return a denoiser with guidance by ``prompts``, which learned steps already have."""
+        is_learned = self._has_learned_steps(options)
 
-        def denoise(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
+        def denoise(x: Tensor, t: float, step_size: float) -> Generator[Any, Any, Tensor]:
             time = torch.full(self._time_shape(x), t, device=x.device)
-            terms = guidance_terms(self._prompt_scale(options, t))
-            return (yield from self._guided_prediction(terms, [(x, time)] * len(terms), prompts, options))
+            size = step_size if is_learned else 0.0
+            terms = guidance_terms(self._prompt_scale(options, t) / (self.step_guidance if size else 1.0))
+            sizes = torch.full_like(time, size) if self.shortcut else None
+            inputs = [(x, time)] * len(terms)
+            return (yield from self._guided_prediction(terms, inputs, prompts, options, step_size=sizes))
 
         return denoise
 
@@ -273,6 +372,7 @@ class Diffusion(Method):
         prompts: Sequence[Prompt],
         options: DiffusionOptions,
         *conditioning: Tensor,
+        step_size: Tensor | None = None,
     ) -> Generator[Any, Any, Tensor]:
         """Combine the predictions of all terms, made in one network call from ``inputs``, an (x, time) per term."""
         x, time = (torch.cat(part) for part in zip(*inputs, strict=True))
@@ -280,5 +380,14 @@ class Diffusion(Method):
             prompt for _, use_prompt, _ in terms for prompt in (prompts if use_prompt else [""] * len(prompts))
         ]
         repeated = tuple(each.repeat(len(terms), 1) for each in conditioning)
-        predicted = yield NetworkInput(x, time, term_prompts, repeated)
+        sizes = None if step_size is None else step_size.repeat(len(terms))
+        predicted = yield NetworkInput(x, time, term_prompts, repeated, sizes)
         return combine_terms(terms, predicted.chunk(len(terms)), options.guidance_rescale, time.ndim)
+
+
+def add_step_size(network: nn.Module) -> None:
+    """Let a network know the size of a step. Raises ``ValueError`` if it cannot."""
+    add = getattr(network, "add_step_size", None)
+    if add is None:
+        raise ValueError(f"shortcut=true: {type(network).__name__} cannot know the size of a step (add_step_size).")
+    add()
