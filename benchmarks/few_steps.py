@@ -2,9 +2,11 @@
 
     python benchmarks/few_steps.py [--data ROOT] [--seconds 100] [--n 1000] [--json OUT] [words ...]
 
-Both models are trained for the same CPU seconds of one thread. Captions that each name many pictures: combinations of
-the toy world and, with ``--data`` (a folder with ``FashionMNIST/raw``), the ten classes of Fashion-MNIST. A picture in
-few steps can look right and lack variety, so each row has a quality and a spread.
+Both models are trained for the same CPU seconds of one thread: the steps of the second follow from those of the first
+and from the time that a step of each takes, measured in turns, because a busy machine changes it. Captions that each
+name many pictures: combinations of the toy world and, with ``--data`` (a folder with ``FashionMNIST/raw``), the ten
+classes of Fashion-MNIST. A picture in few steps can look right and lack variety, so each row has a quality and a
+spread.
 
 toy world: share of samples of held-out combinations that are drawn cleanly (``strict``), and the standard deviation of
 their places in pixels; 160 prompts. Fashion-MNIST: Frechet distance to test images in the features of a classifier,
@@ -12,6 +14,8 @@ precision and recall (``image_scores.py``). Both: root mean square difference of
 """
 
 import argparse
+import copy
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,8 +28,15 @@ from image_quality import load_splits, write_idx_files
 from image_scores import ImageScores
 from image_world import score
 
+from genai.cli.compose import compose
+from genai.core.batch import Batch
 from genai.core.errors import UserError
+from genai.core.instantiate import instantiate
+from genai.inference.build import build_method
+from genai.methods.diffusion import Diffusion
 from genai.metrics.image.picture_texture import flat_share, pixel_distances
+from genai.modalities.base import Modality
+from genai.networks.layers import fast_bfloat16
 
 STEPS = (1, 2, 4, 8, 25)
 NUM_PAIRS = 128
@@ -63,12 +74,38 @@ def score_world(model: Any, words: list[str], n: int, steps: int) -> Sampled:
     return {name: results.get(name) for name in names} | {"rms": spread, "rate": rate}
 
 
+def step_method(words: list[str]) -> tuple[Diffusion, Batch]:
+    """Return an untrained method, and random examples."""
+    values = compose("train", words).values
+    modality = instantiate(values["modality"], Modality, "modality")  # type: ignore[type-abstract]
+    method: Any = build_method(values["model"], modality).train()
+    if method.uses_average:
+        method.set_average(copy.deepcopy(method.ema_module).requires_grad_(False))
+    pixels = torch.randint(0, 256, (values["batch"], *modality.shape)).to(torch.uint8)  # type: ignore[attr-defined]
+    return method, Batch(pixels, ["a"] * len(pixels))
+
+
+def relative_cost(words: list[str], others: list[str], repeats: int = 12) -> float:
+    """Return how many times longer a loss and its gradient take with ``others`` than with ``words``."""
+    pairs, times = [step_method(words), step_method(others)], [[], []]
+    for _ in range(repeats + 2):
+        for (method, batch), each in zip(pairs, times, strict=True):
+            start = time.process_time()
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16("cpu")):
+                loss = method.loss(batch)["loss"]
+            loss.backward()
+            each.append(time.process_time() - start)
+    first, second = (statistics.median(each[2:]) for each in times)
+    return second / first
+
+
 def compare(name: str, words: list[str], seconds: float, evaluate: Callable[[Any, int], Sampled]) -> dict[str, Any]:
     """Train each model for the same CPU seconds; print and return its scores at each number of steps."""
     results: dict[str, Any] = {}
+    steps_of_plain = steps_for(seconds, words)
     for kind, more in MODELS.items():
         used = [*words, *more]
-        model = train(*used, f"steps={steps_for(seconds, used)}")
+        model = train(*used, f"steps={round(steps_of_plain / (relative_cost(words, used) if more else 1))}")
         record = model.record
         print(f"{name}, {kind}: {record['steps']} steps, {record['cpu_seconds']:.0f} CPU s", flush=True)
         results[kind] = {"steps": record["steps"], "cpu_seconds": record["cpu_seconds"]}

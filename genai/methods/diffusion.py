@@ -121,7 +121,7 @@ class Diffusion(Method):
         floor: smallest time in the loss weight 1 / time^2.
         prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
         sampling: this model's own defaults for ``Options``.
-        shortcut: the network also learns large steps (arXiv:2410.12557), for samples in 1 to 8 ``euler`` steps. They
+        shortcut: the network also learns large steps (arXiv:2410.12557), for samples in 1 to 4 steps. They
             have the ``guidance`` of ``sampling`` in them.
 
     Raises:

@@ -18,7 +18,7 @@ T = TypeVar("T", float, Tensor)
 
 SELF_CONSISTENCY = 0.25
 """Fraction of a batch that learns large steps (k in the paper)."""
-LEVELS = 4
+LEVELS = 3
 """Doublings from the smallest learned step, of a grid of ``2**(LEVELS - 1)`` steps, to a single one."""
 MAX_STEPS = 2 ** (LEVELS - 1)
 """Number of a sampler's steps up to which they have a learned size; more steps follow the velocity."""

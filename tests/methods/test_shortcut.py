@@ -98,14 +98,20 @@ def test_mean_velocities_agree_with_their_own_targets(shift: float) -> None:
 
 def test_steps_are_those_of_the_sampler() -> None:
     torch.manual_seed(0)
-    steps, of_sampler = sample_triples(400, 7.0, torch.device("cpu")), Diffusion(nn.Identity())
-    spans = {(round(float(start), 5), round(float(end), 5)) for start, end in zip(steps.start, steps.end, strict=True)}
-    expected = set()
-    for count in (2**level for level in range(LEVELS)):
-        times = [round(time, 5) for time in of_sampler.times(DiffusionOptions(steps=count, shift=7.0))]
-        expected |= set(pairwise(times))
-    assert spans == expected
-    assert int(steps.is_smallest.sum()) == 100 and bool((steps.size[steps.is_smallest] <= 1 / 2).all())
+    steps, of_sampler = sample_triples(300, 7.0, torch.device("cpu")), Diffusion(nn.Identity())
+
+    def grid(count: int) -> set[tuple[float, float]]:
+        times = of_sampler.times(DiffusionOptions(steps=count, shift=7.0))
+        return {(round(start, 5), round(end, 5)) for start, end in pairwise(times)}
+
+    def spans(first: Tensor, last: Tensor) -> set[tuple[float, float]]:
+        return {(round(float(a), 5), round(float(b), 5)) for a, b in zip(first, last, strict=True)}
+
+    assert spans(steps.start, steps.end) == set.union(*(grid(2**level) for level in range(LEVELS)))
+    smallest = steps.is_smallest
+    assert int(smallest.sum()) == 100 and spans(steps.start[smallest], steps.end[smallest]) == grid(MAX_STEPS)
+    halves = spans(steps.start[smallest], steps.middle[smallest]) | spans(steps.middle[smallest], steps.end[smallest])
+    assert halves == grid(2 * MAX_STEPS)
 
 
 def test_a_quarter_of_the_batch_learns_large_steps() -> None:
