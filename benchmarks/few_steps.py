@@ -8,9 +8,10 @@ name many pictures: combinations of the toy world and, with ``--data`` (a folder
 classes of Fashion-MNIST. A picture in few steps can look right and lack variety, so each row has a quality and a
 spread.
 
-toy world: share of samples of held-out combinations that are drawn cleanly (``strict``), and the standard deviation of
-their places in pixels; 160 prompts. Fashion-MNIST: Frechet distance to test images in the features of a classifier,
-precision and recall (``image_scores.py``). Both: root mean square difference of two seeds of a prompt, in 0..1.
+toy world, 16 x 16 pixels: share of samples of held-out combinations that are drawn cleanly (``strict``), and the
+standard deviation of their places in pixels; 160 prompts. Fashion-MNIST: Frechet distance to test images in the
+features of a classifier, precision and recall (``image_scores.py``). Both: root mean square difference of two seeds of
+a prompt, in 0..1.
 """
 
 import argparse
@@ -130,7 +131,7 @@ def main() -> None:
     shared = ["trainer=cpu", "trainer.threads=1", *args.words]
     results: dict[str, Any] = {}
     if args.only != "Fashion-MNIST":
-        words = ["modality=image", *shared]
+        words = ["modality=image", "modality.size=16", *shared]
         results["toy world"] = compare(
             "toy world", words, args.seconds, lambda model, steps: score_world(model, words, 160, steps)
         )

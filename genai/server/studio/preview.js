@@ -1,6 +1,6 @@
 /** A small picture of the form as it is, drawn again while an option changes. Of several changes the newest one counts. */
 
-import { html, useEffect, useState } from "./htm-preact.js";
+import { html, useEffect, useRef, useState } from "./htm-preact.js";
 import { request } from "./api.js";
 import { isOver, newJob, runJob } from "./takes.js";
 import { ErrorLine } from "./ui.js";
@@ -99,11 +99,17 @@ export function Preview({ previewer, model, onSeed }) {
     setPreview(previewer.shown);
     return () => previewer.onChange === setPreview && (previewer.onChange = () => {});
   }, []);
+  const isFirst = useRef(true);
+  /** Scroll to the first picture; later ones stay where people have put them. */
+  const reveal = (event) => {
+    if (isFirst.current) event.target.closest("figure").scrollIntoView({ block: "nearest" });
+    isFirst.current = false;
+  };
   if (!preview) return null;
   const { src, body, isDone, error } = preview;
   const steps = body?.options.steps ?? model.options.find((option) => option.name === "steps")?.default;
   return html`<figure class="preview" aria-label="preview" aria-busy=${!isDone}>
-    ${src && html`<img src=${src} alt=${`preview, seed ${body.seed}`} class="pixels" />`}
+    ${src && html`<img src=${src} alt=${`preview, seed ${body.seed}`} class="pixels" onLoad=${reveal} />`}
     ${body && html`<figcaption>
       <span>preview${steps ? `, ${steps} ${steps === 1 ? "step" : "steps"}` : ""}</span>
       <button type="button" class="quiet" title=${`seed ${body.seed}`} onClick=${() => onSeed(String(body.seed))}>keep its seed</button>
