@@ -7,7 +7,7 @@ are functions of a denoiser.
 
 import math
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
-from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
+from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler, without_step_size
 from genai.methods.scaling import Scaling
 from genai.methods.shortcut import (
     MAX_STEPS,
@@ -166,13 +166,16 @@ class Diffusion(Method):
 
     def unused_options(self, request: Request, options: DiffusionOptions) -> dict[str, str]:
         """``strength`` is the noise of an image that is changed as a whole; learned steps are those of ``euler``."""
-        unused = {"sampler": f"up to {MAX_STEPS} steps have a learned size"} if self._has_learned_steps(options) else {}
+        is_learned = self._has_learned_steps(request, options)
+        unused = {"sampler": f"up to {MAX_STEPS} steps have a learned size"} if is_learned else {}
         if request.init is None:
             return unused | {"strength": "there is no init="}
         return unused | ({"strength": "what is not kept is generated from noise"} if request.init_mask else {})
 
-    def _has_learned_steps(self, options: DiffusionOptions) -> bool:
-        return self.shortcut and options.steps <= MAX_STEPS
+    def _has_learned_steps(self, request: Request, options: DiffusionOptions) -> bool:
+        """Return whether steps go between times that large steps were learned for; ``strength`` is another time."""
+        is_varied = request.init is not None and request.init_mask is None
+        return self.shortcut and options.steps <= MAX_STEPS and not is_varied
 
     def denoise(
         self,
@@ -212,12 +215,12 @@ class Diffusion(Method):
         if steps is not None:
             time = torch.cat([steps.start, time[len(steps.start) :]])
         t = append_dims(time, x.ndim)
-        noisy, target, sizes = (1 - t) * x + t * noise, x, None
+        noisy, target, named = (1 - t) * x + t * noise, x, dict[str, Any]()
         if steps is not None:
             rows = len(steps.start)
             target = torch.cat([self._step_target(noisy[:rows], prompts[:rows], steps), x[rows:]])
-            sizes = torch.cat([steps.size, torch.zeros_like(time[rows:])])
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch), step_size=sizes)
+            named["step_size"] = torch.cat([steps.size, torch.zeros_like(time[rows:])])
+        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch), **named)
         error = (predicted - target).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
@@ -273,6 +276,10 @@ class Diffusion(Method):
         noise = initial_noise(request, self.scaling.scaled_shape(request.size)).to(self.device)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         denoise = self._guided_denoiser(interpolated_prompts(request), options)
+        if self._has_learned_steps(request, options):
+            options = replace(options, sampler="euler")
+        elif self.shortcut:
+            denoise = without_step_size(denoise)
         loop = self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request))
         yield from map_steps(loop, lambda step: Chunk(0, step[1], step[0]))
 
@@ -288,12 +295,12 @@ class Diffusion(Method):
             prompts = [prompt for part in parts for prompt in part.prompts]
             conditioning = [torch.cat(each) for each in zip(*(part.conditioning for part in parts), strict=True)]
             sizes = [part.step_size for part in parts if part.step_size is not None]
-            step_size = torch.cat(sizes) if sizes else None
+            named: dict[str, Any] = {"step_size": torch.cat(sizes)} if sizes else {}
             with (
                 torch.inference_mode(),
                 torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)),
             ):
-                predicted = self.denoise(x, time, prompts, *conditioning, step_size=step_size)
+                predicted = self.denoise(x, time, prompts, *conditioning, **named)
             outputs.update(zip(numbers, predicted.split([len(part.x) for part in parts]), strict=True))
         return [outputs[number] for number in range(len(inputs))]
 
@@ -345,16 +352,14 @@ class Diffusion(Method):
                 x_t.copy_(self.scaling.blend(x_t, (1 - time) * data + time * noise, mask))
             return next(numbers) / (len(times) - 1), stored(predicted if time else x_t)
 
-        sampler = get_sampler("euler" if self._has_learned_steps(options) else options.sampler, sample_noise)
-        yield from map_steps(sampler(denoise, x, times), output)
+        yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)
 
     def _guided_denoiser(self, prompts: Sequence[Prompt], options: DiffusionOptions) -> Denoise:
         """Return a denoiser with guidance by ``prompts``, which learned steps already have."""
-        is_learned = self._has_learned_steps(options)
 
         def denoise(x: Tensor, t: float, step_size: float) -> Generator[Any, Any, Tensor]:
             time = torch.full(self._time_shape(x), t, device=x.device)
-            size = step_size if is_learned else 0.0
+            size = step_size if self.shortcut else 0.0
             terms = guidance_terms(self._prompt_scale(options, t) / (self.step_guidance if size else 1.0))
             sizes = torch.full_like(time, size) if self.shortcut else None
             inputs = [(x, time)] * len(terms)

@@ -40,6 +40,11 @@ def as_generator(denoise: Callable[[Tensor, float], Tensor]) -> Denoise:
     return generator
 
 
+def without_step_size(denoise: Denoise) -> Denoise:
+    """Return a denoiser that follows the velocity in steps of any size."""
+    return lambda x, t, step_size: denoise(x, t, 0.0)
+
+
 def euler(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
     """Euler steps along the velocity; a denoiser that knows the size of a step may give its mean."""
     for start, end in pairwise(times):

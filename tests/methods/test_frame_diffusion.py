@@ -85,7 +85,7 @@ def test_no_frame_has_a_time_that_was_not_trained_on(fps: float, frames: int) ->
     earliest, latest = list[float](), list[float]()
     inner = method.denoise
 
-    def watched(x: Tensor, time: Tensor, prompts: Sequence[Any], *conditioning: Tensor, **others: Any) -> Tensor:
+    def watched(x: Tensor, time: Tensor, prompts: Sequence[Any], *conditioning: Tensor) -> Tensor:
         (seconds,) = conditioning
         earliest.append(float(seconds.min()))
         latest.append(float(seconds.max()))
@@ -133,7 +133,7 @@ def test_what_is_padding_costs_nothing() -> None:
 
     def loss(x: Tensor, valid: Tensor) -> float:
         torch.manual_seed(1)
-        method.denoise = lambda x, *others, **named: x  # type: ignore[method-assign, assignment, misc]
+        method.denoise = lambda x, *others: x  # type: ignore[method-assign, assignment, misc]
         return float(method.loss(Batch(x, ["a", "b"], valid, local))["loss"])
 
     changed = x.clone()

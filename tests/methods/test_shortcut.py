@@ -205,6 +205,24 @@ def test_exact_mean_velocities_make_exact_samples(steps: int) -> None:
     assert "sampler" not in exact.unused_options(request, DiffusionOptions(steps=MAX_STEPS + 1))
 
 
+def test_variations_of_a_picture_follow_the_velocity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They begin at a time for which no large step was learned; a mask changes no times."""
+    learned, sizes = method().eval(), []
+    original = Diffusion.denoise
+
+    def denoise(self: Diffusion, *inputs: Any, step_size: Tensor) -> Tensor:
+        sizes.append(float(step_size.max()))
+        return original(self, *inputs, step_size=step_size)
+
+    monkeypatch.setattr(Diffusion, "denoise", denoise)
+    for mask, is_learned in ((None, False), ([torch.ones(SHAPE, dtype=torch.bool)], True)):
+        sizes.clear()
+        request, options = Request(["a"], [0], SHAPE, init=[noise(*SHAPE)], init_mask=mask), DiffusionOptions(steps=4)
+        learned.sample(request, options)
+        assert all((size > 0) == is_learned for size in sizes) and sizes
+        assert ("sampler" in learned.unused_options(request, options)) == is_learned
+
+
 def test_learned_steps_have_their_guidance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guidance of the training needs one prediction a step, any other two; more steps are guided as ever."""
     learned, calls = method(sampling={"guidance": 3.0}).eval(), []
