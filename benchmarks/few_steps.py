@@ -2,11 +2,13 @@
 
     python benchmarks/few_steps.py [--data ROOT] [--seconds 100] [--n 1000] [--json OUT] [words ...]
 
-Both models are trained for the same CPU seconds of one thread: the steps of the second follow from those of the first
-and from the time that a step of each takes, measured in turns, because a busy machine changes it. Captions that each
-name many pictures: combinations of the toy world and, with ``--data`` (a folder with ``FashionMNIST/raw``), the ten
-classes of Fashion-MNIST. A picture in few steps can look right and lack variety, so each row has a quality and a
-spread.
+Three models are trained for the same CPU seconds of one thread: ``plain``, ``shortcut``, and ``further``, which is a
+plain one that was trained further with shortcut for the last 40 % of the time. Numbers of steps follow from that of the
+first and from the CPU seconds that a step takes longer, measured in turns, because a busy machine changes them.
+
+Captions that each name many pictures: combinations of the toy world and, with ``--data`` (a folder with
+``FashionMNIST/raw``), the ten classes of Fashion-MNIST. A picture in few steps can look right and lack variety, so each
+row has a quality and a spread.
 
 toy world, 16 x 16 pixels: share of samples of held-out combinations that are drawn cleanly (``strict``), and the
 standard deviation of their places in pixels; 160 prompts. Fashion-MNIST: Frechet distance to test images in the
@@ -19,16 +21,17 @@ import copy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import save, steps_for, train
+from common import QUIET, save, steps_for, train
 from image_quality import load_splits, write_idx_files
 from image_scores import ImageScores
 from image_world import score
 
+import genai
 from genai.cli.compose import compose
 from genai.core.batch import Batch
 from genai.core.errors import UserError
@@ -42,7 +45,9 @@ from genai.networks.layers import fast_bfloat16
 STEPS = (1, 2, 4, 8, 25)
 NUM_PAIRS = 128
 """Prompts that are sampled with two seeds."""
-MODELS = {"plain": [], "shortcut": ["model.shortcut=true"]}
+SHORTCUT = "model.shortcut=true"
+FIRST_PART = 0.6
+"""Part of the time in which ``further`` is trained as a plain model."""
 Sampled = dict[str, Any]
 
 
@@ -86,9 +91,9 @@ def step_method(words: list[str]) -> tuple[Diffusion, Batch]:
     return method, Batch(pixels, ["a"] * len(pixels))
 
 
-def relative_cost(words: list[str], others: list[str], repeats: int = 12) -> float:
-    """Return how many times longer a loss and its gradient take with ``others`` than with ``words``."""
-    pairs, times = [step_method(words), step_method(others)], [[], []]
+def extra_seconds(words: list[str], repeats: int = 12) -> float:
+    """Return how many CPU seconds longer a loss and its gradient take with shortcut."""
+    pairs, times = [step_method(words), step_method([*words, SHORTCUT])], [[], []]
     for _ in range(repeats + 2):
         for (method, batch), each in zip(pairs, times, strict=True):
             start = time.process_time()
@@ -97,21 +102,37 @@ def relative_cost(words: list[str], others: list[str], repeats: int = 12) -> flo
             loss.backward()
             each.append(time.process_time() - start)
     first, second = (statistics.median(each[2:]) for each in times)
-    return second / first
+    return second - first
+
+
+def train_further(words: list[str], first_steps: int, steps: int) -> tuple[Any, float]:
+    """Train a plain model, then the same with shortcut; return it and all CPU seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        shared = [*words, *QUIET, f"runs={folder}"]
+        first = genai.fit(*shared, f"steps={first_steps}")
+        model = genai.fit(*shared, SHORTCUT, f"init_from={first.run.folder}", f"steps={steps}")
+    return model, first.record["cpu_seconds"] + model.record["cpu_seconds"]
+
+
+def train_all(words: list[str], seconds: float) -> Iterator[tuple[str, Any, float]]:
+    """Yield the name, the model and the CPU seconds of each training."""
+    plain_steps = steps_for(seconds, words)
+    shortcut_steps = seconds / (seconds / plain_steps + extra_seconds(words))
+    for name, more, steps in (("plain", [], plain_steps), ("shortcut", [SHORTCUT], round(shortcut_steps))):
+        model = train(*words, *more, f"steps={steps}")
+        yield name, model, model.record["cpu_seconds"]
+    parts = round(FIRST_PART * plain_steps), round((1 - FIRST_PART) * shortcut_steps)
+    yield "further", *train_further(words, *parts)
 
 
 def compare(name: str, words: list[str], seconds: float, evaluate: Callable[[Any, int], Sampled]) -> dict[str, Any]:
     """Train each model for the same CPU seconds; print and return its scores at each number of steps."""
     results: dict[str, Any] = {}
-    steps_of_plain = steps_for(seconds, words)
-    for kind, more in MODELS.items():
-        used = [*words, *more]
-        model = train(*used, f"steps={round(steps_of_plain / (relative_cost(words, used) if more else 1))}")
-        record = model.record
-        print(f"{name}, {kind}: {record['steps']} steps, {record['cpu_seconds']:.0f} CPU s", flush=True)
-        results[kind] = {"steps": record["steps"], "cpu_seconds": record["cpu_seconds"]}
+    for kind, model, cpu_seconds in train_all(words, seconds):
+        trained = results[kind] = {"steps": model.record["steps"], "cpu_seconds": cpu_seconds}
+        print(f"{name}, {kind}: {trained['steps']} steps, {cpu_seconds:.0f} CPU s", flush=True)
         for steps in STEPS:
-            scores = results[kind][f"{steps} steps"] = evaluate(model, steps)
+            scores = trained[f"{steps} steps"] = evaluate(model, steps)
             line = "  ".join(f"{key} {value:.3f}" for key, value in scores.items() if value is not None)
             print(f"  {steps:>2} steps  {line}", flush=True)
     return results
