@@ -174,8 +174,8 @@ class Diffusion(Method):
 
     def _has_learned_steps(self, request: Request, options: DiffusionOptions) -> bool:
         """Return whether steps go between times that large steps were learned for; ``strength`` is another time."""
-        is_varied = request.init is not None and request.init_mask is None
-        return self.shortcut and options.steps <= MAX_STEPS and not is_varied
+        is_variation = request.init is not None and request.init_mask is None
+        return self.shortcut and options.steps <= MAX_STEPS and not is_variation
 
     def denoise(
         self,
