@@ -333,6 +333,7 @@ WORDS = {
     "infill": (*SMALL, "data.path={corpus}", "modality.block=32", "modality.infill=0.5"),
     "llama": (*SMALL_LLAMA, "data.path={corpus}"),
     "image": SMALL_IMAGE,
+    "shortcut": (*SMALL_IMAGE, "model.shortcut=true"),
     "gan": SMALL_GAN,
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),

@@ -108,7 +108,16 @@ class Method(nn.Module, ABC):
         """Return the networks that are trained in turns, by name; each has its own optimizer."""
         return {"model": self.ema_module}
 
-    def unused_options(self, request: Request) -> dict[str, str]:
+    @property
+    def uses_average(self) -> bool:
+        """Whether the loss compares the network with the moving average of ``ema_module``."""
+        return False
+
+    def set_average(self, average: nn.Module) -> None:
+        """Take the moving average of ``ema_module``, if ``uses_average``."""
+        raise NotImplementedError
+
+    def unused_options(self, request: Request, options: Any) -> dict[str, str]:
         """Return the options that change nothing in this request, with the reason."""
         return {}
 

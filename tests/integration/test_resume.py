@@ -23,7 +23,7 @@ from genai.training.run import train
 from tests.conftest import ROOT
 
 STEPS = 12
-KINDS = ("text", "image", "gan", "audio", "video")
+KINDS = ("text", "image", "shortcut", "gan", "audio", "video")
 
 
 def cases(*quick: tuple[str, Any]) -> list[Any]:
@@ -113,6 +113,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     cases(
         *((kind, "between") for kind in ("text", "audio")),
         *(("text", "at once"), ("image", "workers"), ("gan", "accumulate")),
+        ("shortcut", "accumulate"),
     ),
     indirect=["each"],
 )
