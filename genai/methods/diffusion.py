@@ -15,10 +15,12 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
+from genai.adapters.lora import without_adapters
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
+from genai.methods.preservation import Preservation
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims, fast_bfloat16
@@ -121,6 +123,7 @@ class Diffusion(Method):
         super().__init__()
         self.ema_module = Denoiser(network, prompt)
         self.scaling = scaling or Scaling()
+        self.preservation: Preservation | None = None
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
 
@@ -139,21 +142,39 @@ class Diffusion(Method):
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
 
-        This is the squared error of the velocity with a bounded weight.
+        This is the squared error of the velocity with a bounded weight. In training with a ``Preservation`` each noisy
+        item is denoised twice: with its prompt, ``subject_loss``, and with one without the new words, whose target is
+        the prediction of the model without its adapter, ``preservation_loss``.
         """
         x = self.scaling.scale(batch.x)
         time, mask = self._sample_times(self._time_shape(x), x.device)
         prompts = list(batch.prompts) or [""] * len(x)
-        if self.training:
+        preservation = self.preservation if self.training else None
+        if self.training and not preservation:  # which keeps what "" generates
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
         t = append_dims(time, x.ndim)
         noisy = (1 - t) * x + t * torch.randn_like(x)
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch))
-        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
-        return {"loss": (error * mask).sum() / mask.sum().clamp(min=1)}
+        if not preservation:
+            return {"loss": self._error(self.denoise(noisy, time, prompts, *self._conditioning(batch)), x, time, mask)}
+        others = preservation.draw(prompts)
+        conditioning = self._conditioning(batch)
+        with torch.no_grad(), without_adapters(self.ema_module):
+            before = self.denoise(noisy, time, others, *conditioning)
+        noisy, times, *twice = (torch.cat([each, each]) for each in (noisy, time, *conditioning))
+        learned, preserved = self.denoise(noisy, times, [*prompts, *others], *twice).chunk(2)
+        subject, drift = self._error(learned, x, time, mask), self._error(preserved, before, time, mask)
+        return {"loss": subject + preservation.weight * drift, "subject_loss": subject, "preservation_loss": drift}
+
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        self.preservation = preservation
+
+    def _error(self, predicted: Tensor, x: Tensor, time: Tensor, mask: Tensor) -> Tensor:
+        """Return the mean squared error of predicted data (batch, ...), weighted by ``time``, where ``mask`` is 1."""
+        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
+        return (error * mask).sum() / mask.sum().clamp(min=1)
 
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""

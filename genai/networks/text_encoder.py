@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from zlib import crc32
 
@@ -14,6 +15,8 @@ from genai.networks.layers import PromptEmbedding, attention, choose_num_heads, 
 
 Count = Annotated[int, Ge(1), Le(65_536)]
 Segmentation = Literal["spaces", "unicode"]
+PREFIXES = (b"", b"again ")
+"""What is hashed before a word, for each table."""
 
 
 class PromptEncoder(nn.Module):
@@ -76,23 +79,21 @@ class PromptEncoder(nn.Module):
         """Return the words of a prompt, also those after the first ``max_words``."""
         return split_words(prompt, self.segmentation)
 
+    def word_rows(self, words: Sequence[str]) -> list[list[int]]:
+        """Return the row of each word in both tables."""
+        return [[crc32(prefix + word.encode()) % self.rows for word in words] for prefix in PREFIXES]
+
     def _rows(self, prompts: list[str]) -> tuple[list[Tensor], Tensor]:
         """Return the row of each word in both tables, (batch, words) each, and the mask; "" is the begin token."""
         words = [["", *self.split(prompt)[: self.max_words]] for prompt in prompts]
         length = max(map(len, words))
         device = self.places.weight.device
-        padded = [[*line, *[None] * (length - len(line))] for line in words]
+        tables = zip(*(self.word_rows(line) for line in words), strict=True)
         rows = [
-            torch.tensor(
-                [
-                    [self.rows if word is None else crc32(salt + word.encode()) % self.rows for word in line]
-                    for line in padded
-                ],
-                device=device,
-            )
-            for salt in (b"", b"again ")
+            torch.tensor([[*line, *[self.rows] * (length - len(line))] for line in table], device=device)
+            for table in tables
         ]
-        return rows, torch.tensor([[word is not None for word in line] for line in padded], device=device)
+        return rows, torch.tensor([[place < len(line) for place in range(length)] for line in words], device=device)
 
 
 class WordBlock(nn.Module):
