@@ -1,4 +1,4 @@
-"""A subject of one's own: an adapter with a new word, exact resume, mixing, and the metric that compares with the base."""
+"""A subject of one's own: an adapter with a new word, exact resume, mixing, a metric that compares with the base."""
 
 import re
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from genai.inference.known_prompts import prompt_notes, split_prompts
 from genai.runs.checkpoint import load_checkpoint
 from genai.runs.run import Run, all_runs
 from genai.training.run import train
+from genai.training.setup import prepare_training
 from tests.conftest import SMALL_IMAGE, copy_run
 from tests.integration.test_resume import STEPS, assert_same_state, go_on, run_to, stopped_at
 
@@ -71,10 +72,11 @@ def test_a_subject_resumes_bit_equal_with_the_same_prompts(words: Words, monkeyp
         assert_same_state(whole, go_on(broken))
     finally:
         (folder / "record.json").write_text(record, encoding="utf-8")
-    assert prompt_notes(genai.load(whole.folder), ["zwx circle", "blue"]) == []
 
 
-def test_new_words_have_a_rate_of_their_own_and_stand_in_the_file(words: Words, base: Path) -> None:
+def test_new_words_have_a_rate_of_their_own_and_others_stay_bit_for_bit(
+    words: Words, base: Path, inside: Any, tmp_path: Path
+) -> None:
     run = run_to(words("optimizer.lr=0", "optimizer.embedding_lr=0.1", "ema=0"))
     names = [name for name in load_checkpoint(run.last)["state_dict"] if name.endswith("lora.rows.weight")]
     assert sorted(name.split(".")[0] for name in names) == ["ema", "ema", "method", "method"]
@@ -83,15 +85,20 @@ def test_new_words_have_a_rate_of_their_own_and_stand_in_the_file(words: Words, 
     assert {name: count for name, count in changed.items() if count} == {
         f"ema_module.prompt.words.{table}.weight": 1 for table in (0, 1)
     }
+    assert prompt_notes(genai.load(run.folder), ["zwx circle", "blue"]) == []
+    result = inside("evaluate", f"ckpt={run.folder}", "metrics=[subject]", "n=4", "steps=2", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^subject_similarity +-?\d.*\nsubject_drift +0\.0000", result.stdout, re.MULTILINE)
+    refused = inside("evaluate", f"ckpt={base}", "metrics=[subject]", cwd=tmp_path)
+    assert refused.returncode == 2 and "compares the run of an adapter with its base" in refused.stderr
 
 
 def test_two_subjects_are_mixed_with_factors_and_another_base_is_refused(
-    words: Words, base: Path, trained: Callable[[str], Path], tmp_path: Path
+    words: Words, base: Path, trained: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second = (
-        run_to(words(f"subject.word={word}", "optimizer.lr=0.05", "optimizer.embedding_lr=0.05")).folder
-        for word in ("zwx", "qpf")
-    )
+    rates = ("optimizer.lr=0.05", "optimizer.embedding_lr=0.05", "steps=2")
+    first, second = (run_to(words(f"subject.word={word}", *rates)).folder for word in ("zwx", "circle"))
+    assert capsys.readouterr().err.count("the base has learned the word 'circle'") == 1
     plain, alone, other = weights_of(base), weights_of(first), weights_of(second)
     both = weights_of(base, adapter=f"{{{first}: 0.7, {second}: 0.4}}")
     for name, x in plain.items():
@@ -123,24 +130,10 @@ def test_a_base_without_prompts_and_other_methods_are_named(
     Run(silent).write_record(known_prompts=None)
     with pytest.raises(UserError, match=r"did not record any\. Give some: adapter\.prompts="):
         run_to(words(f"init_from={silent}"))
-    run = run_to(words(f"init_from={silent}", "adapter.prompts=[a red circle]"))
-    assert run.read_config()["adapter"]["prompts"] == ["a red circle"]
-    with pytest.raises(UserError, match="adapter.preserve= is for diffusion models"):
+    setup = prepare_training(compose("train", words(f"init_from={silent}", "adapter.prompts=[a red circle]")))
+    assert setup.method.preservation.prompts == ["a red circle"]  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"adapter\.preserve= is for diffusion models"):
         run_to(words(f"init_from={trained('gan')}", "optimizer=adamw_gan", "adapter.prompts=[a]"))
-
-
-def test_a_word_that_the_base_knows_is_noted(words: Words, capsys: pytest.CaptureFixture[str]) -> None:
-    run_to(words("subject.word=circle"))
-    assert "the base has learned the word 'circle'" in capsys.readouterr().err
-
-
-def test_the_metric_compares_with_the_base(words: Words, inside: Any, base: Path, tmp_path: Path) -> None:
-    run = run_to(words("optimizer.lr=0", "optimizer.embedding_lr=0"))
-    result = inside("evaluate", f"ckpt={run.folder}", "metrics=[subject]", "n=4", "steps=2", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert re.search(r"^subject_similarity +-?\d.*\nsubject_drift +0\.0000", result.stdout, re.MULTILINE)
-    refused = inside("evaluate", f"ckpt={base}", "metrics=[subject]", cwd=tmp_path)
-    assert refused.returncode == 2 and "compares the run of an adapter with its base" in refused.stderr
 
 
 def test_some_prompts_are_left_for_the_metric(base: Path) -> None:

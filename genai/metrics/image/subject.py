@@ -45,12 +45,12 @@ class Subject(Metric):
         )
         real_similarity = (pictures @ pictures.T).fill_diagonal_(-1).amax(1)
         difference = pixel_distances(base_other, base_other.roll(1, 0)).mean()
-        similar = "cosine to the nearest picture of the subject, from what the base draws for other prompts; base: "
+        similar = "cosine to the nearest picture of the subject; 0: as other pictures of the base, which itself has "
         return {
             "subject_similarity": _mean(similarity, f"{similar}{base_similarity.mean():.2f}", real_similarity),
             "subject_drift": _mean(
                 pixel_distances(other, base_other),
-                f"RMS change of samples of the base's own prompts, in 0..1; two prompts differ by {difference:.3f}",
+                f"RMS change of the pictures of other prompts, in 0..1; two prompts differ by {difference:.3f}",
             ),
         }
 
