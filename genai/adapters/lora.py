@@ -108,7 +108,8 @@ class LoRA:
             linear layers and convolutions but readouts. Embeddings and readouts are adapted if they are named.
         dropout: of the inputs of A in training, in linear layers that are called as such.
         words: new words of prompts, whose rows in the tables of a ``PromptEncoder`` are trained, too.
-        preserve: weight of the loss that keeps the answers to other prompts, see ``methods.preservation``; 0: none.
+        preserve: weight of the loss that keeps the answers to other prompts, see ``methods.preservation``; ``None``: there is
+            none.
         prompts: those prompts; ``None``: a run takes them from the run of its base.
     """
 
@@ -119,7 +120,7 @@ class LoRA:
         targets: Sequence[str] | None = None,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
         words: Annotated[list[Annotated[str, Len(1, 100)]], Len(1, MAX_WORDS)] | None = None,
-        preserve: Annotated[float, Ge(0), Le(1000)] = 0.0,
+        preserve: Annotated[float, Gt(0), Le(1000)] | None = None,
         prompts: Annotated[list[str], Len(1, MAX_PROMPTS)] | None = None,
     ) -> None:
         self.rank, self.alpha, self.targets, self.dropout = rank, alpha, targets, dropout

@@ -15,6 +15,7 @@ from genai.cli.overrides import with_base_words
 from genai.core.errors import UserError
 from genai.inference.known_prompts import prompt_notes, split_prompts
 from genai.runs.checkpoint import load_checkpoint
+from genai.runs.record import config_differences
 from genai.runs.run import Run, all_runs
 from genai.training.run import train
 from genai.training.setup import prepare_training
@@ -114,7 +115,7 @@ def test_two_subjects_are_mixed_with_factors_and_another_base_is_refused(
     [
         (["data.default_caption=dog"], r"adapter\.words: 'zwx' is in no caption.*data\.default_caption="),
         (["subject.word=zwx-dog"], r"'zwx-dog' should be one word"),
-        (["adapter.preserve=-1"], r"adapter\.preserve=-1"),
+        (["adapter.preserve=0"], r"adapter\.preserve=0"),
     ],
 )
 def test_what_does_not_fit_is_named(more: list[str], message: str, words: Words, tmp_path: Path) -> None:
@@ -134,6 +135,20 @@ def test_a_base_without_prompts_and_other_methods_are_named(
     assert setup.method.preservation.prompts == ["a red circle"]  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"adapter\.preserve= is for diffusion models"):
         run_to(words(f"init_from={trained('gan')}", "optimizer=adamw_gan", "adapter.prompts=[a]"))
+
+
+@pytest.mark.slow
+def test_clips_learn_new_words_too(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    own = [f"init_from={trained('video')}", "adapter=lora", "adapter.words=[red]", "adapter.preserve=3", "data.items=20"]
+    small = ["batch=2", "val_items=4", "trainer=cpu", "trainer.threads=1", f"runs={tmp_path}"]
+    run = run_to(with_base_words([*own, *small]), "steps=2")
+    assert "preservation_loss" in (run.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_an_adapter_of_before_new_words_is_resumed() -> None:
+    values = compose("train", ["adapter=lora"]).values["adapter"]
+    before = {name: values[name] for name in ("_target_", "rank", "alpha", "targets", "dropout")}
+    assert not config_differences(before, values)
 
 
 def test_some_prompts_are_left_for_the_metric(base: Path) -> None:
