@@ -108,8 +108,8 @@ class LoRA:
             linear layers and convolutions but readouts. Embeddings and readouts are adapted if they are named.
         dropout: of the inputs of A in training, in linear layers that are called as such.
         words: new words of prompts, whose rows in the tables of a ``PromptEncoder`` are trained, too.
-        preserve: weight of the loss that keeps the answers to other prompts, see ``methods.preservation``; ``None``: there is
-            none.
+        preserve: weight of the loss that keeps the answers to other prompts, see ``methods.preservation``; ``None``:
+            none of them is kept.
         prompts: those prompts; ``None``: a run takes them from the run of its base.
     """
 

@@ -27,19 +27,19 @@ def count_prompts(prompts: Iterable[str]) -> PromptsRecord:
             words[word] += count
     return PromptsRecord(
         len(counts),
-        [prompt[:MAX_LENGTH] for prompt in _most_frequent(counts)],
+        [prompt[:MAX_LENGTH] for prompt in _top_prompts(counts)],
         len(words),
         " ".join(word[:MAX_LENGTH] for word, _ in words.most_common(MAX_WORDS)),
     )
 
 
-def _most_frequent(counts: Counter[str]) -> list[str]:
+def _top_prompts(counts: Counter[str]) -> list[str]:
     """Return up to ``MAX_PROMPTS`` prompts; of those that are equally frequent, some at even distances."""
     ranked = counts.most_common()
     least = ranked[:MAX_PROMPTS][-1][1] if ranked else 0
-    frequent = [prompt for prompt, count in ranked if count > least]
+    top = [prompt for prompt, count in ranked if count > least]
     others = [prompt for prompt, count in ranked if count == least]
-    return frequent + [others[index] for index in spaced_indices(len(others), MAX_PROMPTS - len(frequent))]
+    return top + [others[index] for index in spaced_indices(len(others), MAX_PROMPTS - len(top))]
 
 
 def known_prompts(model: Model) -> PromptsRecord | None:

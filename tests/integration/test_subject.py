@@ -139,7 +139,13 @@ def test_a_base_without_prompts_and_other_methods_are_named(
 
 @pytest.mark.slow
 def test_clips_learn_new_words_too(trained: Callable[[str], Path], tmp_path: Path) -> None:
-    own = [f"init_from={trained('video')}", "adapter=lora", "adapter.words=[red]", "adapter.preserve=3", "data.items=20"]
+    own = [
+        f"init_from={trained('video')}",
+        "adapter=lora",
+        "adapter.words=[red]",
+        "adapter.preserve=3",
+        "data.items=20",
+    ]
     small = ["batch=2", "val_items=4", "trainer=cpu", "trainer.threads=1", f"runs={tmp_path}"]
     run = run_to(with_base_words([*own, *small]), "steps=2")
     assert "preservation_loss" in (run.folder / "metrics.csv").read_text(encoding="utf-8").splitlines()[0]
