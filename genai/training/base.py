@@ -67,6 +67,8 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
     """
     has_adapter, has_method = (config.values.get(key) is not None for key in ("adapter", "method"))
     record = resumed.record.base if resumed else None
+    if has_adapter and "_target_" not in config.values["adapter"]:
+        raise UserError("adapter= is missing for what is set below it, as experiment=subject does: add adapter=lora.")
     if has_adapter and not (settings.init_from or record):
         raise UserError("adapter= needs init_from=, the model that it changes.")
     if has_method and not (settings.init_from or record):

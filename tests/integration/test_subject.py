@@ -124,6 +124,11 @@ def test_what_does_not_fit_is_named(more: list[str], message: str, words: Words,
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_kind_of_adapter_is_not_guessed(words: Words) -> None:
+    with pytest.raises(UserError, match=r"as experiment=subject does: add adapter=lora\."):
+        run_to([word for word in words() if word != "adapter=lora"])
+
+
 def test_a_base_without_prompts_and_other_methods_are_named(
     words: Words, base: Path, trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
