@@ -47,7 +47,8 @@ class Folder(SplitSource):
     ``genai.data.caption_table``), else the name of its sub-folder with spaces for underscores, else "". With
     ``caption="name"`` it is the name of the file, without its suffix and a number at its end. With ``captions`` it is
     drawn in each epoch from these columns of the table; lists in ``KEYWORD_COLUMNS`` are keywords, of which some are
-    drawn. Files with a value of ``exclude`` in a column are in neither split.
+    drawn. ``default_caption`` is the prompt of files that have none. Files with a value of ``exclude`` in a column are
+    in neither split.
 
     Top-level sub-folders ``train`` and ``val`` (or ``validation``, ``valid``, ``test``) are the two splits, and not
     prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content. A single file, or
@@ -74,7 +75,9 @@ class Folder(SplitSource):
         license: str = "",
         captions: CaptionColumns | None = None,
         exclude: ExcludedValues | None = None,
+        default_caption: str = "",
     ) -> None:
+        self.default_caption = " ".join(default_caption.split())
         self.license = license or self.license
         self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
         self.captions, self.exclude = captions or (), exclude or {}
@@ -205,7 +208,7 @@ class Folder(SplitSource):
         items = [
             Item(
                 file,
-                caption_of(file, folder),
+                caption_of(file, folder) or self.default_caption,
                 is_val[folder],
                 columns=captions.columns_of(file, folder),
                 captions=captions.choices_of(file),
@@ -214,7 +217,8 @@ class Folder(SplitSource):
             if folder in is_val
         ]
         items, self.excluded_items, self.exclude_note = exclude_items(items, self.exclude)
-        origins = [captions.origin_of(item.file, folder_of[item.file]) for item in items]
+        default = "data.default_caption" if self.default_caption else ""
+        origins = [captions.origin_of(item.file, folder_of[item.file]) or default for item in items]
         self.layout_note = self._describe_layout(folders, origins)
         return root, items, notes
 

@@ -38,6 +38,7 @@ class ImageFolder(Folder):
         license: of the files, for records and cards.
         captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
         exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
+        default_caption: prompt of pictures without a caption.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -58,8 +59,9 @@ class ImageFolder(Folder):
         license: str = "",
         captions: CaptionColumns | None = None,
         exclude: ExcludedValues | None = None,
+        default_caption: str = "",
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude, default_caption)
         self.size = 0 if size is None else size if isinstance(size, int) else max(size)
         self.load_options = 2 * self.size or None
         self.min_crop_side = max(self.size, MIN_CROP_SIDE)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.core.errors import NonFiniteOutput
+from genai.core.errors import NonFiniteOutput, UserError
+from genai.methods.preservation import Preservation
 
 
 class NetworkCall:
@@ -161,6 +162,10 @@ class Method(nn.Module, ABC):
         """Return a number that is lower for items that the method remembers, as the mean over the batch; ``None``: it
         has none. By default ``validation_loss``."""
         return self.validation_loss(batch)["loss"]
+
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        """Keep the answers to other prompts while an adapter is trained. Raises ``UserError`` if it cannot."""
+        raise UserError("adapter.preserve= is for diffusion models. Leave it out.")
 
     def degrade(self, x: Tensor) -> Tensor | None:
         """Return ``x`` (batch, ...) with the degradation that the method learns to remove, or ``None``."""

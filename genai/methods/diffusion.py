@@ -15,11 +15,13 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
+from genai.adapters.lora import without_adapters
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.denoiser import Denoiser, NetworkInput, add_step_size
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler
+from genai.methods.preservation import Preservation
 from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler, without_step_size
 from genai.methods.scaling import Scaling
 from genai.methods.shortcut import (
@@ -102,6 +104,7 @@ class Diffusion(Method):
             add_step_size(network)
         self.ema_module = Denoiser(network, prompt, refiner)
         self.scaling = scaling or Scaling()
+        self.preservation: Preservation | None = None
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
         self.shortcut = shortcut
@@ -162,16 +165,16 @@ class Diffusion(Method):
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the loss of the denoiser plus that of the refiner, if there is one, and both by name."""
         losses = self.validation_loss(batch)
-        if "refiner" not in losses:
-            return losses
-        return {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"], "refiner": losses["refiner"]}
+        if "refiner" in losses:
+            losses |= {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"]}
+        return losses
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss of the denoiser, and that of the refiner."""
         x = self.scaling.scale(batch.x)
-        losses = {"loss": self._denoiser_loss(batch, x)}
+        losses = self._denoiser_losses(batch, x)
         refiner = self.ema_module.refiner
-        if refiner is not None and next(refiner.parameters()).requires_grad:
+        if refiner is not None and any(parameter.requires_grad for parameter in refiner.parameters()):
             losses["refiner"] = self._refiner_loss(batch, x)
         return losses
 
@@ -187,31 +190,50 @@ class Diffusion(Method):
         expanded = self.scaling.expand(x)
         return expanded if self.ema_module.refiner is None else self.ema_module.refiner(expanded, x)
 
-    def _denoiser_loss(self, batch: Batch, x: Tensor) -> Tensor:
+    def _denoiser_losses(self, batch: Batch, x: Tensor) -> dict[str, Tensor]:
         """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
 
         This is the squared error of the velocity with a bounded weight. With ``shortcut``, a part of the batch learns
-        large steps while training.
+        large steps while training. With a ``Preservation`` each noisy item is denoised twice while training: with its
+        prompt, ``subject_loss``, and with one without the new words, whose target is the prediction of the model
+        without its adapter, ``preservation_loss``.
         """
         time, mask = self._sample_times(self._time_shape(x), x.device)
         prompts = list(batch.prompts) or [""] * len(x)
-        if self.training:
+        preservation = self.preservation if self.training else None
+        if self.training and not preservation:  # which keeps what "" generates
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
         noise = torch.randn_like(x)
-        steps = self._sample_steps(x) if self.shortcut and self.training else None
+        steps = self._sample_steps(x) if self.shortcut and self.training and not preservation else None
         if steps is not None:
             time = torch.cat([steps.start, time[len(steps.start) :]])
         t = append_dims(time, x.ndim)
         noisy, target, named = (1 - t) * x + t * noise, x, dict[str, Any]()
+        conditioning = self._conditioning(batch)
+        if batch.valid is not None:
+            mask = mask * batch.valid
+        if preservation:
+            others = preservation.draw(prompts)
+            with torch.no_grad(), without_adapters(self.ema_module):
+                before = self.denoise(noisy, time, others, *conditioning)
+            noisy, times, *twice = (torch.cat([each, each]) for each in (noisy, time, *conditioning))
+            learned, preserved = self.denoise(noisy, times, [*prompts, *others], *twice).chunk(2)
+            subject, drift = self._error(learned, x, time, mask), self._error(preserved, before, time, mask)
+            return {"loss": subject + preservation.weight * drift, "subject_loss": subject, "preservation_loss": drift}
         if steps is not None:
             rows = len(steps.start)
             target = torch.cat([self._step_target(noisy[:rows], prompts[:rows], steps), x[rows:]])
             named["step_size"] = torch.cat([steps.size, torch.zeros_like(time[rows:])])
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch), **named)
-        error = (predicted - target).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
-        if batch.valid is not None:
-            mask = mask * batch.valid
+        predicted = self.denoise(noisy, time, prompts, *conditioning, **named)
+        return {"loss": self._error(predicted, target, time, mask)}
+
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        self.preservation = preservation
+
+    def _error(self, predicted: Tensor, x: Tensor, time: Tensor, mask: Tensor) -> Tensor:
+        """Return the mean squared error of predicted data (batch, ...), weighted by ``time``, where ``mask`` is 1."""
+        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         return (error * mask).sum() / mask.sum().clamp(min=1)
 
     def _sample_steps(self, x: Tensor) -> StepTriples | None:

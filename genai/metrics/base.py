@@ -44,6 +44,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.audio.nearest.NearestSound",
         "genai.metrics.video.nearest.NearestClip",
     ),
+    "subject": ("genai.metrics.image.subject.Subject",),
     "prompt_retrieval": ("genai.metrics.image.prompt_retrieval.PromptRetrieval",),
     "copying": (
         "genai.metrics.text.copying.CopiedTexts",

@@ -20,6 +20,7 @@ from genai.data.registry import compatible_data, source_classes
 from genai.inference.build import SkipInit
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.training.adapter import attach_adapter
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger
@@ -119,7 +120,7 @@ def build_on_meta(parts: TrainingParts, config: CommandConfig) -> Method:
         with torch.device("meta"), SkipInit():
             method = parts.build_method()
             if parts.adapter:
-                parts.adapter.attach(method)
+                attach_adapter(parts.adapter, method)
     except UserError as error:
         name, kind = config.choices.get("model"), config.choices.get("modality")
         names = _fitting_models(config, parts.settings)

@@ -26,6 +26,7 @@ from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
+from genai.training.adapter import attach_adapter, check_new_words, with_base_prompts
 from genai.training.base import Base, find_base, reload_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
 from genai.training.config import TrainSettings
@@ -88,7 +89,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         UserError: the config is wrong or its parts do not fit.
     """
     base = find_base(config, TrainSettings.parse(config.settings), resumed)
-    config = with_base_nodes(config, base, resumed)
+    config = with_base_prompts(with_base_nodes(config, base, resumed), base, resumed)
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
@@ -180,6 +181,8 @@ def _build_method_and_data(
     train, val = _pack_data(modality, source, settings, uses_rewards)
     method = _build_method(parts, base, weights)
     _check_batches(method, train, values)
+    if parts.adapter:
+        check_new_words(parts.adapter, train, base.prompts if base else None)
     prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
     policy = method if uses_rewards and isinstance(method, HasAnswerRewards) else None
     attach_rewards(policy, modality, source, settings, parts.hardware, prompts)
@@ -204,7 +207,7 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
     if base:
         base.assign_weights(method)
     if parts.adapter:
-        parts.adapter.attach(method)
+        attach_adapter(parts.adapter, method)
     if weights is not None:
         load_initial_weights(method, weights, parts.settings.init_from or "")
     return method
