@@ -25,8 +25,8 @@ from genai.networks.layers import append_dims, fast_bfloat16
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionOptions(GuidanceOptions):
-    """Options of sampling, with those of ``GuidanceOptions``.
+class SamplerOptions:
+    """Options of the steps from noise to data.
 
     Attributes:
         steps: number of sampler steps from noise to data.
@@ -34,13 +34,22 @@ class DiffusionOptions(GuidanceOptions):
             more improves the layout, less the details; ``None``: like the training times.
         sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two network calls per step;
             ``dpmpp_2m`` (arXiv:2211.01095).
-        strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
-            white areas are generated from noise.
     """
 
     steps: Annotated[int, Ge(1), Le(1000)] = 10
     shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
     sampler: SamplerName = "euler"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionOptions(SamplerOptions, GuidanceOptions):
+    """Options of sampling, with those of ``SamplerOptions`` and ``GuidanceOptions``.
+
+    Attributes:
+        strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
+            white areas are generated from noise.
+    """
+
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
 
 
@@ -141,7 +150,7 @@ class Diffusion(Method):
 
         This is the squared error of the velocity with a bounded weight.
         """
-        x = self.scaling.scale(batch.x)
+        x, conditioning = self._inputs(batch)
         time, mask = self._sample_times(self._time_shape(x), x.device)
         prompts = list(batch.prompts) or [""] * len(x)
         if self.training:
@@ -149,7 +158,7 @@ class Diffusion(Method):
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
         t = append_dims(time, x.ndim)
         noisy = (1 - t) * x + t * torch.randn_like(x)
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch))
+        predicted = self.denoise(noisy, time, prompts, *conditioning)
         error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
@@ -158,6 +167,10 @@ class Diffusion(Method):
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
         return x.shape[:1]
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the data as the network sees them without noise, and its further inputs."""
+        return self.scaling.scale(batch.x), self._conditioning(batch)
 
     def _conditioning(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return further inputs of the network, after the pooled prompts."""
@@ -208,7 +221,7 @@ class Diffusion(Method):
             x = chunk.x
         return list(x)
 
-    def times(self, options: DiffusionOptions) -> list[float]:
+    def times(self, options: SamplerOptions) -> list[float]:
         """Return the sampler's times from 1 to 0, one more than steps."""
         shift, steps = math.exp(self.logit_mean) if options.shift is None else options.shift, options.steps
         even = [1 - step / steps for step in range(steps + 1)]

@@ -19,17 +19,18 @@ from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.core.instantiate import read_dataclass
 from genai.media.base import FileName
-from genai.media.picture import DenoisingAnimation, Picture, contact_sheet, open_picture
+from genai.media.picture import Picture, open_picture
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.image_preview import ImagePreview
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
 from genai.modalities.packed_captions import PackedCaptions, pack_prompt
 from genai.modalities.patch_codec import PATCH, default_basis, fit_patch_basis, restore_codec
-from genai.modalities.preview import Preview, PromptSamples
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 
 Side = Annotated[int, Ge(4), Le(4096)]
+STEPS_NOTE = "steps=1 makes the mean of what it can be (highest PSNR), more steps draw one of them (sharper)"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PixelStatistics:
 
 
 class Image(Modality):
-    """Images of one size.
+    """Images of one size; with ``upscale``, images made from smaller ones of any size.
 
     Args:
         size: side of a square, or height and width, in pixels.
@@ -66,6 +67,7 @@ class Image(Modality):
         resize: how pictures of other shapes are fitted: ``crop`` keeps the middle, ``pad`` adds white, ``stretch``
             distorts.
         codec: what the network works on: pixels (``None``), or coefficients of patches of 8 x 8 pixels (``pca``).
+        upscale: samples have so many times the sides of ``init``, which they need; ``None``: they have ``size``.
     """
 
     media = Picture
@@ -79,14 +81,20 @@ class Image(Modality):
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
         codec: Literal["pca"] | None = None,
+        upscale: Literal[2, 4] | None = None,
     ) -> None:
         self.size, self.channels, self.flip, self.resize, self.codec = size, channels, flip, resize, codec
+        self.upscale, self.required_option = upscale, "init" if upscale else ""
         self.mean, self.std = 0.0, 0.5
         self.codec_state = default_basis(channels) if codec else {}
         if codec and any(side % PATCH for side in self.shape[1:]):
             raise ValueError(
                 f"codec={codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
             )
+        if codec and upscale:
+            raise ValueError(f"codec={codec} drops the detail that upscale={upscale} should learn: codec=null.")
+        if upscale and any(side % upscale for side in self.shape[1:]):
+            raise ValueError(f"upscale={upscale} needs sides that are multiples of it, and size={size} is not.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -97,7 +105,8 @@ class Image(Modality):
     @property
     def description(self) -> str:
         _, height, width = self.shape
-        return f"{width} x {height} pixels{', gray' * (self.channels == 1)}"
+        size = f"{width} x {height} pixels{', gray' * (self.channels == 1)}"
+        return f"pictures of {self.upscale} times the sides of init=, as learned from {size}" if self.upscale else size
 
     @property
     def fitting(self) -> str:
@@ -107,6 +116,8 @@ class Image(Modality):
     @property
     def interface(self) -> dict[str, Any]:
         sizes: dict[str, Any] = {"mean": self.mean, "std": self.std}
+        if self.upscale:
+            sizes["upscale"] = self.upscale
         if not self.codec:
             return {"shape": self.shape, **sizes, "scaling": {"_target_": "genai.methods.scaling.PixelScaling"}}
         _, height, width = self.shape
@@ -133,12 +144,12 @@ class Image(Modality):
 
     def encode(self, media: Any) -> Tensor:
         """Convert a picture of any size to (channels, height, width) uint8."""
-        image: Pillow.Image = media.image.convert("L" if self.channels == 1 else "RGB")
+        image = self._convert(media)
         _, height, width = self.shape
-        if image.size != (width, height):
-            image = _resize(image, width, height, self.resize)
-        pixels = np.asarray(image).reshape(height, width, self.channels)
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        return _to_tensor(image if image.size == (width, height) else _resize(image, width, height, self.resize))
+
+    def _convert(self, picture: Picture) -> Pillow.Image:
+        return picture.image.convert("L" if self.channels == 1 else "RGB")
 
     def decode(self, x: Tensor) -> Picture:
         return Picture(x.permute(1, 2, 0).contiguous().numpy())
@@ -160,11 +171,9 @@ class Image(Modality):
         return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
-        if options.watermark and min(self.shape[1:]) < MIN_SIDE:
-            raise UserError(
-                f"watermark=true: pictures below {MIN_SIDE} x {MIN_SIDE} pixels hold none, and these have "
-                f"{_size_text(self.shape[:0:-1])}. Leave it out."
-            )
+        if self.upscale:
+            return self._upscale_request(prompts, seeds, init, options)
+        _check_watermark(options, self.shape)
         if options.mask is not None and init is None:
             raise UserError("mask= selects a part of an image to generate: give init= as well.")
         if options.outpaint is not None and init is None:
@@ -183,8 +192,24 @@ class Image(Modality):
             init_mask = [keep_mask.expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
+    def _upscale_request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
+        """Build a request that enlarges ``init`` as it is. Raises ``UserError``."""
+        if init is None:
+            raise UserError("this model enlarges pictures: give one with init=FILE, or then=RUN to another model.")
+        for name in ("mask", "outpaint"):
+            if getattr(options, name) is not None:
+                raise UserError(f"{name}= paints a part of a picture, and this model enlarges all of it. Leave it out.")
+        small = _to_tensor(self._convert(init))
+        size = (self.channels, *(self.upscale * side for side in small.shape[1:]))  # type: ignore[operator]
+        _check_watermark(options, size)
+        return Request(prompts, seeds, size, init=[small] * len(prompts))
+
     def request_notes(self, init: Any, options: ImageOptions) -> list[str]:
         """Return notes about how ``init`` and the mask are fitted."""
+        if self.upscale and init is not None:
+            width, height = init.image.size
+            sizes = f"{_size_text(init.image.size)} becomes {self.upscale * width} x {self.upscale * height}"
+            return [f"init= of {sizes}; {STEPS_NOTE}"]
         if init is None or options.outpaint is not None:
             return []
         notes = [note] if (note := self.fitting_note(init.image.size)) else []
@@ -205,20 +230,8 @@ class Image(Modality):
         changed = "" if same_shape else steps[self.resize]
         return f"init= of {_size_text(size)} is {changed}resized to {_size_text(model_size)}"
 
-    def preview(self) -> Preview:
-        return ImagePreview()
-
-
-class ImagePreview(Preview):
-    """Presents pictures, side by side."""
-
-    animation_class = DenoisingAnimation
-
-    def contact_sheet(self, samples: PromptSamples) -> Picture:
-        return contact_sheet(samples)
-
-    def interpolation_strip(self, samples: PromptSamples) -> Picture:
-        return contact_sheet(samples, min_width=96, columns=len(samples))
+    def preview(self) -> ImagePreview:
+        return ImagePreview(self if self.upscale else None)
 
 
 class ImageDecoder:
@@ -258,6 +271,21 @@ class PackedImages(MemmapDataset):
             flip = random.uniform(purpose="flip")[:, 0] < 0.5
             pixels[flip] = pixels[flip, ..., ::-1]
         return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), self.prompts.draw(indices, random))
+
+
+def _to_tensor(image: Pillow.Image) -> Tensor:
+    """Return an image as (channels, height, width) uint8."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+def _check_watermark(options: ImageOptions, size: tuple[int, ...]) -> None:
+    """Raise ``UserError`` if samples of (channels, height, width) are too small for a watermark."""
+    if options.watermark and min(size[1:]) < MIN_SIDE:
+        raise UserError(
+            f"watermark=true: pictures below {MIN_SIDE} x {MIN_SIDE} pixels hold none, and these have "
+            f"{_size_text((size[2], size[1]))}. Leave it out."
+        )
 
 
 def _size_text(size: tuple[int, int]) -> str:

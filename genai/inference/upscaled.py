@@ -1,0 +1,99 @@
+"""Enlarged pictures: a model of pictures and a second one that enlarges its samples (``then=``)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from genai.core.errors import UserError
+from genai.inference.known_prompts import describe_model
+from genai.inference.model import Model, Stream, load
+from genai.media.picture import Picture
+from genai.methods.upscale import Upscale
+
+FINAL_OPTIONS = ("watermark",)
+"""Options of a request that the last model applies, because it makes the file."""
+
+
+class UpscaledModel(Model):
+    """A model of pictures whose samples are enlarged, which depends only on the sample and its seed.
+
+    Args:
+        model: makes the small pictures.
+        upscale_model: enlarges each, with its own default options.
+    """
+
+    def __init__(self, model: Model, upscale_model: Model) -> None:
+        vars(self).update(vars(model))
+        self.parts = {**model.parts, "then": upscale_model}
+
+    def open_stream(
+        self,
+        prompts: list[str],
+        seeds: list[int],
+        init: Any,
+        options: Mapping[str, Any],
+        interpolation: Any = None,
+    ) -> Stream:
+        return UpscaledStream(self, prompts, seeds, init, options, interpolation)
+
+
+class UpscaledStream(Stream):
+    """Small pictures in progress; the results are enlarged."""
+
+    def __init__(
+        self,
+        model: UpscaledModel,
+        prompts: list[str],
+        seeds: list[int],
+        init: Any,
+        options: Mapping[str, Any],
+        interpolation: Any = None,
+    ) -> None:
+        first = {name: value for name, value in options.items() if name not in FINAL_OPTIONS}
+        super().__init__(model, prompts, seeds, init, first, interpolation)
+        self.upscale_model = model.parts["then"]
+        self.last_options = {name: value for name, value in options.items() if name in FINAL_OPTIONS}
+        self._enlarge(self.decoders[0].initial, seeds[0])  # refuses options before anything is made
+
+    def iter_results(self, items: Sequence[int] | None = None) -> Iterator[Picture]:
+        items = range(len(self.seeds)) if items is None else items
+        for item, picture in zip(items, super().iter_results(items), strict=True):
+            stream = self._enlarge(picture, self.seeds[item])
+            for _ in stream:
+                pass
+            yield from stream.results()
+
+    def _enlarge(self, picture: Picture, seed: int) -> Stream:
+        """Return a stream that enlarges a picture. Raises ``UserError``."""
+        return self.upscale_model.open_stream([""], [seed], picture, self.last_options)
+
+
+def with_upscaling(
+    model: Model,
+    source: str | None,
+    *,
+    device: str = "auto",
+    runs_folder: str = "runs",
+    plugins: Sequence[str] = (),
+) -> Model:
+    """Compose ``model`` with the model ``source``, a run folder or a checkpoint file; ``None``: leave it.
+
+    Raises:
+        UserError: there is no such run; it does not enlarge pictures; ``model`` makes none.
+    """
+    if source is None:
+        return model
+    if not issubclass(model.modality.media, Picture):
+        kind = type(model.modality).__name__.lower()
+        raise UserError(f"then= enlarges pictures, and this model makes {kind}. Leave it out, or give another ckpt=.")
+    try:
+        upscale_model = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
+    except UserError as error:
+        raise type(error)(f"then=: {error}") from error
+    if not isinstance(upscale_model.method, Upscale):
+        raise UserError(
+            f"then={source} makes {describe_model(upscale_model)}: it should be a run of model=upscale, which enlarges."
+        )
+    first, last = (getattr(each.modality, "channels", 3) for each in (model, upscale_model))
+    if last < first:
+        raise UserError(f"then={source} makes gray pictures, and this model makes pictures in color.")
+    return UpscaledModel(model, upscale_model)
