@@ -76,6 +76,9 @@ class Method(nn.Module, ABC):
     supports_init: bool = True
     """Whether it can start from given media or continue them (``init``)."""
 
+    supports_masks: bool = False
+    """Whether its loss is weighted by ``Batch.loss_mask``."""
+
     restores_init: bool = False
     """Whether it makes a better version of given media (``init``), without which it makes nothing."""
 

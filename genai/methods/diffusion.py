@@ -114,6 +114,7 @@ class Diffusion(Method):
 
     Options = DiffusionOptions
     supports_interpolation = True
+    supports_masks = True
 
     def __init__(
         self,
@@ -148,7 +149,7 @@ class Diffusion(Method):
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
 
-        This is the squared error of the velocity with a bounded weight.
+        This is the squared error of the velocity with a bounded weight. ``batch.loss_mask`` weights pixels.
         """
         x, conditioning = self._inputs(batch)
         time, mask = self._sample_times(self._time_shape(x), x.device)
@@ -159,7 +160,10 @@ class Diffusion(Method):
         t = append_dims(time, x.ndim)
         noisy = (1 - t) * x + t * torch.randn_like(x)
         predicted = self.denoise(noisy, time, prompts, *conditioning)
-        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
+        squares = (predicted - x).square()
+        if batch.loss_mask is not None:
+            squares = squares * self.scaling.scale_mask(batch.loss_mask)
+        error = squares.flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
         if batch.valid is not None:
             mask = mask * batch.valid
         return {"loss": (error * mask).sum() / mask.sum().clamp(min=1)}

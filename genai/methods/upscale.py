@@ -167,7 +167,7 @@ class Upscale(Diffusion):
             rows = zip(x, corners, strict=True)
             return torch.stack([row[..., top : top + side, left : left + side] for row, (top, left) in rows])
 
-        return replace(batch, x=cut(batch.x))
+        return replace(batch, x=cut(batch.x), loss_mask=None if batch.loss_mask is None else cut(batch.loss_mask))
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss; ``psnr`` in dB of what one step gives, which is a mean; ``psnr_bicubic`` for comparison."""

@@ -1,6 +1,7 @@
 """The image modality: pictures as uint8 tensors of one size."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
+from genai.core.caption_choice import TagDropout
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.core.instantiate import read_dataclass
@@ -30,6 +32,8 @@ from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 
 Side = Annotated[int, Ge(4), Le(4096)]
+MASKS = ".masks"
+"""Suffix of the file with the masks of a packed split."""
 STEPS_NOTE = "steps=1 makes the mean of what it can be (highest PSNR), more steps draw one of them (sharper)"
 
 
@@ -159,16 +163,28 @@ class Image(Modality):
 
     def pack(self, split: Split, cache: Path) -> "PackedImages":
         key = cache_key(split.content_hash, "images", self.shape, self.resize)
+        has_masks = split.unmasked_weight is not None
 
         def write(path: Path) -> None:
             prompts = []
-            with path.open("wb") as file:
+            masks = path.with_suffix(MASKS).open("wb") if has_masks else nullcontext()
+            with path.open("wb") as file, masks as mask_file:
                 for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(pack_prompt(example))
+                    if mask_file:
+                        mask_file.write(self._encode_mask(example.mask).numpy().tobytes())
             write_json(path.with_suffix(".json"), prompts)
 
-        return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
+        path = cached_file(cache / f"{key}.u1", write, ".json", *[MASKS] * has_masks)
+        return PackedImages(path, self.shape, self.flip, split.unmasked_weight, split.tag_dropout)
+
+    def _encode_mask(self, mask: Picture | None) -> Tensor:
+        """Fit a gray picture as the picture that it belongs to, with black where that is padded; ``None``: white."""
+        if mask is None:
+            return torch.full(self.shape[1:], 255, dtype=torch.uint8)
+        negative = Picture.from_pil(ImageOps.invert(mask.image.convert("L")))  # padding is white
+        return 255 - Image(self.size, 1, resize=self.resize).encode(negative)[0]
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
         if self.upscale:
@@ -187,8 +203,7 @@ class Image(Modality):
         encoded = None if init is None else [self.encode(init)] * len(prompts)
         init_mask = None
         if mask is not None:
-            negative = Picture.from_pil(ImageOps.invert(mask.image.convert("L")))  # padding is white, so it is kept
-            keep_mask = Image(self.size, 1, resize=self.resize).encode(negative) >= 128
+            keep_mask = (self._encode_mask(mask) < 128)[None]  # also the padding
             init_mask = [keep_mask.expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
@@ -254,23 +269,44 @@ class ImageDecoder:
 
 
 class PackedImages(MemmapDataset):
-    """A split as one memory-mapped array (items, channels, height, width), and its prompts."""
+    """A split as one memory-mapped array (items, channels, height, width), its prompts, and masks if there are any.
 
-    def __init__(self, path: Path, shape: tuple[int, int, int], flip: bool) -> None:
-        super().__init__(path, shape, flip)
-        self.flip, self.pixels = flip, self.memmap(np.uint8, shape)
-        self.prompts = PackedCaptions(self.read_index())
+    Args:
+        path: of the pixels.
+        shape: (channels, height, width)
+        flip: mirror half of the items in training.
+        unmasked_weight: weight of the loss where masks, (items, height, width), are black; ``None``: there are none.
+        tag_dropout: of the prompts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, int, int],
+        flip: bool,
+        unmasked_weight: float | None = None,
+        tag_dropout: TagDropout | None = None,
+    ) -> None:
+        super().__init__(path, shape, flip, unmasked_weight, tag_dropout)
+        self.flip, self.pixels, self.unmasked_weight = flip, self.memmap(np.uint8, shape), unmasked_weight
+        self.masks = None if unmasked_weight is None else self.memmap(np.uint8, shape[1:], MASKS)
+        self.prompts = PackedCaptions(self.read_index(), tag_dropout)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts."""
-        pixels = self.pixels[np.asarray(indices)]
+        """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts and ``loss_mask``."""
+        planes = [self.pixels, *([] if self.masks is None else [self.masks[:, None]])]
+        planes = [plane[np.asarray(indices)] for plane in planes]
         if self.flip and random is not None:
             flip = random.uniform(purpose="flip")[:, 0] < 0.5
-            pixels[flip] = pixels[flip, ..., ::-1]
-        return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), self.prompts.draw(indices, random))
+            for plane in planes:
+                plane[flip] = plane[flip, ..., ::-1]
+        pixels, *masks = (torch.from_numpy(np.ascontiguousarray(plane)) for plane in planes)
+        low = self.unmasked_weight or 0.0
+        loss_mask = low + (1 - low) / 255 * masks[0].float() if masks else None
+        return Batch(pixels, self.prompts.draw(indices, random), loss_mask=loss_mask)
 
 
 def _to_tensor(image: Pillow.Image) -> Tensor:
