@@ -94,7 +94,10 @@ class ImageFolder(Folder):
     def note(self) -> str:
         count = sum(item.file in self.masks for entries in self._partition[:2] for item, _ in entries)
         masks = f"; {count:,} with masks, whose black parts have the weight {self.unmasked_weight:g}" if count else ""
-        return f"{super().note}{masks}"
+        dropout = self.tag_dropout
+        first = f"but the first {dropout.keep_tokens} " if dropout and dropout.keep_tokens else ""
+        tags = f"; tags {first}are dropped with the probability {dropout.rate:g}" if dropout else ""
+        return f"{super().note}{masks}{tags}"
 
     def _make_split(self, name: str, entries: Sequence[Entry]) -> Split:
         split = replace(super()._make_split(name, entries), tag_dropout=self.tag_dropout)

@@ -70,6 +70,6 @@ class ImagePreview(Preview):
         return [
             ("small", resize(Pillow.Resampling.NEAREST)),
             ("bicubic", resize(Pillow.Resampling.BICUBIC)),
-            (prompt, picture),
+            ("enlarged", picture),
             ("real", real),
         ]

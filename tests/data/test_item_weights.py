@@ -63,3 +63,4 @@ def test_tags_and_weights_are_told_to_a_run(pictures: Path) -> None:
     source = instantiate(data, ImageFolder, "data")
     assert source.train.tag_dropout == TagDropout(0.2, 2)
     assert {*source.train.weights} == {3.0, 0.5}
+    assert "tags but the first 2 are dropped with the probability 0.2" in source.description
