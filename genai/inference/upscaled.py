@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from genai.core.errors import UserError
 from genai.inference.known_prompts import describe_model
 from genai.inference.model import Model, Stream, load
@@ -52,7 +54,8 @@ class UpscaledStream(Stream):
         super().__init__(model, prompts, seeds, init, first, interpolation)
         self.upscale_model = model.parts["then"]
         self.last_options = {name: value for name, value in options.items() if name in FINAL_OPTIONS}
-        self._enlarge(self.decoders[0].initial, seeds[0])  # refuses options before anything is made
+        blank = model.modality.decode(torch.zeros(self._request.size, dtype=torch.uint8))
+        self._enlarge(blank, seeds[0])  # refuses options before anything is made
 
     def iter_results(self, items: Sequence[int] | None = None) -> Iterator[Picture]:
         items = range(len(self.seeds)) if items is None else items
@@ -62,7 +65,7 @@ class UpscaledStream(Stream):
                 pass
             yield from stream.results()
 
-    def _enlarge(self, picture: Picture, seed: int) -> Stream:
+    def _enlarge(self, picture: Any, seed: int) -> Stream:
         """Return a stream that enlarges a picture. Raises ``UserError``."""
         return self.upscale_model.open_stream([""], [seed], picture, self.last_options)
 
