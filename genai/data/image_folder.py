@@ -86,7 +86,7 @@ class ImageFolder(Folder):
     def files(self) -> tuple[list[Path], list[Path], list[str]]:
         """Find the pictures, and the masks beside them, which are no pictures of their own."""
         media, files, errors = super().files()
-        media, masks, notes = pair_masks(media)
+        media, masks, notes = pair_masks(media, files)
         self.masks = masks if self.unmasked_weight < 1 else {}
         return media, files, [*errors, *notes]
 

@@ -14,13 +14,19 @@ MASK_SUFFIX, MASK_TYPE = "-masklabel", ".png"
 """End of the name of a mask, without and with its type."""
 
 
-def pair_masks(media: Sequence[Path]) -> tuple[list[Path], dict[Path, Path], list[str]]:
-    """Return the pictures that are no masks, the masks of pictures, and a line about each mask without a picture."""
-    masks = {file for file in media if file.suffix.lower() == MASK_TYPE and file.stem.endswith(MASK_SUFFIX)}
+def pair_masks(media: Sequence[Path], files: Sequence[Path]) -> tuple[list[Path], dict[Path, Path], list[str]]:
+    """Return the pictures that are no masks, the masks of pictures, and a line about each mask without a picture.
+
+    Args:
+        media: pictures and masks.
+        files: all files of their folders.
+    """
+    masks = {file for file in (*media, *files) if file.suffix.lower() == MASK_TYPE and file.stem.endswith(MASK_SUFFIX)}
     pictures = [file for file in media if file not in masks]
     by_name = {(file.parent, file.stem.removesuffix(MASK_SUFFIX)): file for file in masks}
     pairs = {file: mask for file in pictures if (mask := by_name.get((file.parent, file.stem)))}
-    unused = sorted(masks - {*pairs.values()})
+    others = {(file.parent, file.stem) for file in files if file not in masks}  # also those that a glob leaves out
+    unused = sorted(file for name, file in by_name.items() if name not in others)
     return pictures, pairs, [f"{file} is a mask without a picture." for file in unused]
 
 

@@ -114,6 +114,16 @@ def test_a_mask_is_fitted_as_its_picture(tmp_path: Path, resize: Any, columns: l
     np.testing.assert_allclose(found[SIDE // 2, [1, 6, 9, 14]], columns, atol=0.02)  # padding is background
 
 
+def test_a_glob_finds_masks_that_it_does_not_name(folder: Path) -> None:
+    for number in range(8):
+        with Pillow.open(folder / f"{number}.png") as image:
+            image.save(folder / f"{number}.bmp")
+        (folder / f"{number}.png").unlink()
+    source = ImageFolder(f"{folder}/*.bmp")
+    assert "4 with masks" in source.description and not source.skipped
+    assert not ImageFolder(f"{folder}/[0-4].bmp").skipped
+
+
 def test_a_mask_of_another_size_is_an_error_that_names_both(folder: Path) -> None:
     write_mask(folder / "2-masklabel.png", SIDE, SIDE + 1)
     with pytest.raises(UserError, match=r"2-masklabel\.png has 16 x 17 pixels, and .*2\.png 16 x 16"):
