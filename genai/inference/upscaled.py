@@ -1,18 +1,34 @@
 """Enlarged pictures: a model of pictures and a second one that enlarges its samples (``then=``)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from copy import copy
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 
 from genai.core.errors import UserError
 from genai.inference.known_prompts import describe_model
 from genai.inference.model import Model, Stream, load
 from genai.media.picture import Picture
 from genai.methods.upscale import Upscale
+from genai.modalities.image import Image, ImageOptions
 
-FINAL_OPTIONS = ("watermark",)
-"""Options of a request that the last model applies, because it makes the file."""
+FINAL_OPTIONS = ("watermark", "noise_level")
+"""Options of a request that the last model applies."""
+
+
+@dataclass(frozen=True)
+class UpscaledOptions(ImageOptions):
+    """Options of a request for enlarged images, with those of ``ImageOptions``.
+
+    Attributes:
+        noise_level: noise that is added to the small picture before it is enlarged, as a fraction of the largest in
+            training; ``None``: the default of the model that enlarges.
+    """
+
+    noise_level: Annotated[float, Ge(0), Le(1)] | None = None
 
 
 class UpscaledModel(Model):
@@ -25,6 +41,8 @@ class UpscaledModel(Model):
 
     def __init__(self, model: Model, upscale_model: Model) -> None:
         vars(self).update(vars(model))
+        self.modality = copy(model.modality)
+        self.modality.Options = UpscaledOptions  # type: ignore[misc]
         self.parts = {**model.parts, "then": upscale_model}
 
     def open_stream(
@@ -53,7 +71,8 @@ class UpscaledStream(Stream):
         first = {name: value for name, value in options.items() if name not in FINAL_OPTIONS}
         super().__init__(model, prompts, seeds, init, first, interpolation)
         self.upscale_model = model.parts["then"]
-        self.last_options = {name: value for name, value in options.items() if name in FINAL_OPTIONS}
+        last = {name: options.get(name) for name in FINAL_OPTIONS}
+        self.last_options = {name: value for name, value in last.items() if value is not None}
         blank = model.modality.decode(torch.zeros(self._request.size, dtype=torch.uint8))
         self._enlarge(blank, seeds[0])  # refuses options before anything is made
 
@@ -85,7 +104,7 @@ def with_upscaling(
     """
     if source is None:
         return model
-    if not issubclass(model.modality.media, Picture):
+    if not isinstance(model.modality, Image):
         kind = type(model.modality).__name__.lower()
         raise UserError(f"then= enlarges pictures, and this model makes {kind}. Leave it out, or give another ckpt=.")
     try:
@@ -96,7 +115,6 @@ def with_upscaling(
         raise UserError(
             f"then={source} makes {describe_model(upscale_model)}: it should be a run of model=upscale, which enlarges."
         )
-    first, last = (getattr(each.modality, "channels", 3) for each in (model, upscale_model))
-    if last < first:
+    if getattr(upscale_model.modality, "channels", 3) < model.modality.channels:
         raise UserError(f"then={source} makes gray pictures, and this model makes pictures in color.")
     return UpscaledModel(model, upscale_model)

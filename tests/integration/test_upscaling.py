@@ -57,12 +57,12 @@ def test_samples_of_another_run_are_enlarged(
 ) -> None:
     words = (f"ckpt={trained('image')}", "prompt=a red circle", "n=2", "steps=2")
     then = f"then={enlarger.file}"
-    for out, more in (("small", ()), ("large", (then,))):
+    for out, more in (("small", ()), ("large", (then, "noise_level=0.5"))):
         process = inside("sample", *words, *more, f"out={out}", cwd=tmp_path)
         assert process.returncode == 0, process.stderr
     for number in ("000", "001"):
         small = Picture.read(tmp_path / "small" / f"{number}.png")
-        large = enlarger.sample(init=small, seed=int(number))[0]
+        large = enlarger.sample(init=small, seed=int(number), noise_level=0.5)[0]
         assert np.array_equal(Picture.read(tmp_path / "large" / f"{number}.png").pixels, large.pixels)
     assert large.image.size == (32, 32) and f"then {enlarger.file}" in process.stderr
     recipe = json.loads((tmp_path / "large" / "001.json").read_text())
@@ -99,6 +99,7 @@ def test_the_label_tells_both_models_and_the_server_no_folders(
         ("image", ["then={upscale}", "watermark=true"], "below 256 x 256 pixels hold none, and these have 32 x 32"),
         ("image", ["then={upscale}", "interpolate=true"], "interpolate=true and then=: give one of them"),
         ("image", ["noise_level=0.5"], "There is no option 'noise_level'"),
+        ("image", ["then={upscale}", "noise_level=2"], "noise_level='2': it should be less than or equal to 1"),
         ("upscale", [], "this model enlarges pictures: give one with init=FILE"),
         ("upscale", ["init={photo}", "mask={photo}"], "mask= paints a part of a picture"),
         ("upscale", ["init={photo}", "guidance=2"], "There is no option 'guidance'"),
