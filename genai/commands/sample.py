@@ -136,6 +136,7 @@ def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[
     """Return ``n`` samples of each prompt to make. Raises ``UserError`` before there is a folder."""
     from genai.inference.known_prompts import prompt_notes
     from genai.inference.model import expand_prompts
+    from genai.inference.upscaled import upscale_notes
     from genai.modalities.optional import request_notes
 
     options = recipes.with_absolute_files(model, options)
@@ -151,7 +152,7 @@ def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[
     notes = request_notes(model.modality, prompts, first.init, modality_options)
     if all(each is None for each in (settings.prompt, settings.prompts_file, settings.messages)) and any(prompts):
         notes.insert(0, "the prompts are those of the run's previews; prompt= gives your own")
-    return _Request(prompts, seeds, init, options, [*prompt_notes(model, prompts), *notes])
+    return _Request(prompts, seeds, init, options, [*prompt_notes(model, prompts), *notes, *upscale_notes(model)])
 
 
 def _write_samples(model: "Model", settings: SampleSettings, request: _Request, labeler: Labeler, place: Place) -> None:

@@ -13,7 +13,7 @@ from genai.inference.known_prompts import describe_model
 from genai.inference.model import Model, Stream, load
 from genai.media.picture import Picture
 from genai.methods.upscale import Upscale
-from genai.modalities.image import Image, ImageOptions
+from genai.modalities.image import STEPS_NOTE, Image, ImageOptions
 
 FINAL_OPTIONS = ("watermark", "noise_level")
 """Options of a request that the last model applies."""
@@ -87,6 +87,14 @@ class UpscaledStream(Stream):
     def _enlarge(self, picture: Any, seed: int) -> Stream:
         """Return a stream that enlarges a picture. Raises ``UserError``."""
         return self.upscale_model.open_stream([""], [seed], picture, self.last_options)
+
+
+def upscale_notes(model: Model) -> list[str]:
+    """Return a line for people about how samples are enlarged; none if they are not."""
+    if "then" not in model.parts:
+        return []
+    _, options = model.parts["then"].build_options({})
+    return [f"then= enlarges in {options.steps} step{'s' * (options.steps > 1)}: {STEPS_NOTE}"]
 
 
 def with_upscaling(

@@ -64,6 +64,7 @@ def test_samples_of_another_run_are_enlarged(
         small = Picture.read(tmp_path / "small" / f"{number}.png")
         large = enlarger.sample(init=small, seed=int(number), noise_level=0.5)[0]
         assert np.array_equal(Picture.read(tmp_path / "large" / f"{number}.png").pixels, large.pixels)
+    assert "then= enlarges in 1 step: steps=1 makes the mean" in process.stderr
     assert large.image.size == (32, 32) and f"then {enlarger.file}" in process.stderr
     recipe = json.loads((tmp_path / "large" / "001.json").read_text())
     assert recipe["then"]["checkpoint_sha256"] == enlarger.digest and recipe["prompt"] == "a red circle"
