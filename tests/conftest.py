@@ -283,6 +283,19 @@ SMALL_GAN = (
 """The same for images, with two networks."""
 
 
+SMALL_UPSCALE = (
+    "modality=image",
+    "model=upscale",
+    "modality.size=16",
+    "data.items=40",
+    "model.network.width=8",
+    "model.network.blocks=1",
+    "val_items=4",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for a model that enlarges images from 8 to 16 pixels."""
+
+
 SMALL_AUDIO = (
     "modality=audio",
     "data.items=30",
@@ -335,6 +348,7 @@ WORDS = {
     "image": SMALL_IMAGE,
     "shortcut": (*SMALL_IMAGE, "model.shortcut=true"),
     "gan": SMALL_GAN,
+    "upscale": SMALL_UPSCALE,
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
     "soundtrack": SMALL_SOUNDTRACK,

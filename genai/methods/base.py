@@ -77,6 +77,12 @@ class Method(nn.Module, ABC):
     supports_init: bool = True
     """Whether it can start from given media or continue them (``init``)."""
 
+    supports_masks: bool = False
+    """Whether its loss is weighted by ``Batch.loss_mask``."""
+
+    restores_init: bool = False
+    """Whether it makes a better version of given media (``init``), without which it makes nothing."""
+
     is_iterative: bool = True
     """Whether it samples in several steps, each of which shows the sample so far."""
 
@@ -174,6 +180,10 @@ class Method(nn.Module, ABC):
     def health_warning(self, losses: Mapping[str, float]) -> str | None:
         """Return a one-line warning about the mean ``validation_loss`` values, or ``None``."""
         return None
+
+    def validation_summary(self, losses: Mapping[str, float]) -> str:
+        """Return a line for people about the mean ``validation_loss`` values; "": the loss says it all."""
+        return ""
 
     def step_warnings(self, metrics: Mapping[str, float]) -> list[str]:
         """Return one-line warnings about the numbers of a training step. A run calls it after each step."""

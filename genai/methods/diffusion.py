@@ -8,6 +8,7 @@ are functions of a denoiser.
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Annotated, Any, Literal
 
@@ -15,23 +16,23 @@ import torch
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
-from genai.adapters.lora import without_adapters
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.denoiser import Denoiser, NetworkInput, add_step_size
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler
+from genai.methods.noisy_batch import NoisyBatch
 from genai.methods.preservation import Preservation
-from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler, without_step_size
-from genai.methods.scaling import Scaling
-from genai.methods.shortcut import (
-    MAX_STEPS,
-    StepTriples,
-    num_consistency_rows,
-    sample_triples,
-    shift_time,
-    two_step_target,
+from genai.methods.samplers import (
+    Denoise,
+    NoiseSampler,
+    SamplerOptions,
+    SamplerStep,
+    get_sampler,
+    without_step_size,
 )
+from genai.methods.scaling import Scaling
+from genai.methods.shortcut import MAX_STEPS, guided_target, num_consistency_rows, sample_triples, shift_time
 from genai.networks.layers import PromptEmbedding, append_dims, fast_bfloat16
 
 REFINER_SHARE = 8
@@ -41,22 +42,14 @@ REFINER_NOISE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionOptions(GuidanceOptions):
-    """Options of sampling, with those of ``GuidanceOptions``.
+class DiffusionOptions(SamplerOptions, GuidanceOptions):
+    """Options of sampling, with those of ``SamplerOptions`` and ``GuidanceOptions``.
 
     Attributes:
-        steps: number of sampler steps from noise to data.
-        shift: shift of the steps toward noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
-            more improves the layout, less the details; ``None``: like the training times.
-        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two network calls per step;
-            ``dpmpp_2m`` (arXiv:2211.01095).
         strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
             white areas are generated from noise.
     """
 
-    steps: Annotated[int, Ge(1), Le(1000)] = 10
-    shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
-    sampler: SamplerName = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
 
 
@@ -83,6 +76,7 @@ class Diffusion(Method):
 
     Options = DiffusionOptions
     supports_interpolation = True
+    supports_masks = True
     ema_module: Denoiser
 
     def __init__(
@@ -164,19 +158,59 @@ class Diffusion(Method):
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the loss of the denoiser plus that of the refiner, if there is one, and both by name."""
-        losses = self.validation_loss(batch)
+        losses = self.data_losses(batch)
         if "refiner" in losses:
             losses |= {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"]}
         return losses
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of the denoiser, and that of the refiner."""
-        x = self.scaling.scale(batch.x)
-        losses = self._denoiser_losses(batch, x)
+        return self.data_losses(batch)
+
+    def data_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss of the denoiser with its parts, and that of the refiner if it is trained.
+
+        With ``shortcut``, a part of the batch learns large steps while training. With a ``Preservation`` each noisy
+        item is denoised twice while training.
+        """
+        noisy = self.add_noise(batch)
+        if self.training and self.preservation:
+            losses = self.preservation.losses(noisy, self.denoise, self.ema_module)
+        elif self.training and self.shortcut:
+            losses = {"loss": self._shortcut_loss(noisy)}
+        else:
+            losses = {"loss": noisy.loss(self.denoise(noisy.x, noisy.time, noisy.prompts, *noisy.conditioning))}
         refiner = self.ema_module.refiner
         if refiner is not None and any(parameter.requires_grad for parameter in refiner.parameters()):
-            losses["refiner"] = self._refiner_loss(batch, x)
+            losses["refiner"] = self._refiner_loss(batch, noisy.data)
         return losses
+
+    def add_noise(self, batch: Batch) -> NoisyBatch:
+        """Draw times and noise for a batch; in training some prompts are dropped."""
+        x, conditioning = self._inputs(batch)
+        time, mask = self._sample_times(self._time_shape(x), x.device)
+        prompts = list(batch.prompts) or [""] * len(x)
+        if self.training and not self.preservation:  # which keeps what "" generates
+            dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
+            prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
+        if batch.valid is not None:
+            mask = mask * batch.valid
+        loss_mask = None if batch.loss_mask is None else self.scaling.scale_mask(batch.loss_mask)
+        return NoisyBatch(x, torch.randn_like(x), time, prompts, conditioning, mask, loss_mask, self.floor)
+
+    def _shortcut_loss(self, noisy: NoisyBatch) -> Tensor:
+        """Return the loss of a batch of which the first rows learn large steps."""
+        rows, shift = num_consistency_rows(len(noisy.data)), self.sampling.get("shift")
+        shift = math.exp(self.logit_mean) if shift is None else shift
+        steps = sample_triples(rows, shift, noisy.data.device)
+        noisy = noisy.with_start_times(steps.start)
+        denoise = partial(self.denoise, module=next(iter(self._average), self.ema_module))
+        target = guided_target(denoise, noisy.x[:rows], noisy.prompts[:rows], steps, self.step_guidance)
+        size = torch.cat([steps.size, torch.zeros_like(noisy.time[rows:])])
+        predicted = self.denoise(noisy.x, noisy.time, noisy.prompts, *noisy.conditioning, step_size=size)
+        return noisy.loss(predicted, torch.cat([target, noisy.data[rows:]]))
+
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        self.preservation = preservation
 
     def _refiner_loss(self, batch: Batch, x: Tensor) -> Tensor:
         """Return the mean absolute error of normalized data that are refined from a little noise."""
@@ -190,80 +224,13 @@ class Diffusion(Method):
         expanded = self.scaling.expand(x)
         return expanded if self.ema_module.refiner is None else self.ema_module.refiner(expanded, x)
 
-    def _denoiser_losses(self, batch: Batch, x: Tensor) -> dict[str, Tensor]:
-        """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
-
-        This is the squared error of the velocity with a bounded weight. With ``shortcut``, a part of the batch learns
-        large steps while training. With a ``Preservation`` each noisy item is denoised twice while training: with its
-        prompt, ``subject_loss``, and with one without the new words, whose target is the prediction of the model
-        without its adapter, ``preservation_loss``.
-        """
-        time, mask = self._sample_times(self._time_shape(x), x.device)
-        prompts = list(batch.prompts) or [""] * len(x)
-        preservation = self.preservation if self.training else None
-        if self.training and not preservation:  # which keeps what "" generates
-            dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
-            prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
-        noise = torch.randn_like(x)
-        steps = self._sample_steps(x) if self.shortcut and self.training and not preservation else None
-        if steps is not None:
-            time = torch.cat([steps.start, time[len(steps.start) :]])
-        t = append_dims(time, x.ndim)
-        noisy, target, named = (1 - t) * x + t * noise, x, dict[str, Any]()
-        conditioning = self._conditioning(batch)
-        if batch.valid is not None:
-            mask = mask * batch.valid
-        if preservation:
-            others = preservation.draw(prompts)
-            with torch.no_grad(), without_adapters(self.ema_module):
-                before = self.denoise(noisy, time, others, *conditioning)
-            noisy, times, *twice = (torch.cat([each, each]) for each in (noisy, time, *conditioning))
-            learned, preserved = self.denoise(noisy, times, [*prompts, *others], *twice).chunk(2)
-            subject, drift = self._error(learned, x, time, mask), self._error(preserved, before, time, mask)
-            return {"loss": subject + preservation.weight * drift, "subject_loss": subject, "preservation_loss": drift}
-        if steps is not None:
-            rows = len(steps.start)
-            target = torch.cat([self._step_target(noisy[:rows], prompts[:rows], steps), x[rows:]])
-            named["step_size"] = torch.cat([steps.size, torch.zeros_like(time[rows:])])
-        predicted = self.denoise(noisy, time, prompts, *conditioning, **named)
-        return {"loss": self._error(predicted, target, time, mask)}
-
-    def preserve_outputs(self, preservation: Preservation) -> None:
-        self.preservation = preservation
-
-    def _error(self, predicted: Tensor, x: Tensor, time: Tensor, mask: Tensor) -> Tensor:
-        """Return the mean squared error of predicted data (batch, ...), weighted by ``time``, where ``mask`` is 1."""
-        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
-        return (error * mask).sum() / mask.sum().clamp(min=1)
-
-    def _sample_steps(self, x: Tensor) -> StepTriples | None:
-        """Draw the large steps that the first examples of ``x`` (batch, ...) learn; ``None``: there are none."""
-        rows, shift = num_consistency_rows(len(x)), self.sampling.get("shift")
-        return sample_triples(rows, math.exp(self.logit_mean) if shift is None else shift, x.device) if rows else None
-
-    @torch.no_grad()
-    def _step_target(self, x: Tensor, prompts: Sequence[Prompt], steps: StepTriples) -> Tensor:
-        """Return what large steps from ``x`` (rows, ...) should predict, by the averaged network.
-
-        Only the smallest steps are guided: larger ones learn from them.
-        """
-        (module,) = self._average or (self.ema_module,)
-        guided = steps.is_smallest & torch.tensor([prompt != "" for prompt in prompts], device=x.device)
-        rows = guided.nonzero()[:, 0] if self.step_guidance != 1 else torch.empty(0, dtype=torch.long, device=x.device)
-
-        def predict(x: Tensor, time: Tensor, step_size: Tensor) -> Tensor:
-            inputs = (torch.cat([each, each[rows]]) for each in (x, time, step_size))
-            noisy, times, sizes = inputs
-            all_prompts = [*prompts, *[""] * len(rows)]
-            predicted = self.denoise(noisy, times, all_prompts, step_size=sizes, module=module)
-            output, unconditional = predicted[: len(x)], predicted[len(x) :]
-            return output.index_copy(0, rows, torch.lerp(unconditional, output[rows], self.step_guidance))
-
-        return two_step_target(predict, x, steps)
-
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
         return x.shape[:1]
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the data as the network sees them without noise, and its further inputs."""
+        return self.scaling.scale(batch.x), self._conditioning(batch)
 
     def _conditioning(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return further inputs of the network, after the pooled prompts."""
@@ -320,7 +287,7 @@ class Diffusion(Method):
             x = chunk.x
         return list(x)
 
-    def times(self, options: DiffusionOptions) -> list[float]:
+    def times(self, options: SamplerOptions) -> list[float]:
         """Return the sampler's times from 1 to 0, one more than steps."""
         shift, steps = math.exp(self.logit_mean) if options.shift is None else options.shift, options.steps
         return [shift_time(1 - step / steps, shift) for step in range(steps + 1)]

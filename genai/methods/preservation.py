@@ -5,10 +5,14 @@ The target of a prompt without the new words is what the model predicts without 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+
+from genai.adapters.lora import without_adapters
+from genai.methods.noisy_batch import NoisyBatch
 
 EMPTY_SHARE, OWN_SHARE = 1 / 8, 1 / 4
 """Shares of the empty prompt, and of the captions themselves without their new words."""
@@ -27,6 +31,22 @@ class Preservation:
     weight: float
     words: Sequence[str]
     prompts: Sequence[str]
+
+    def losses(self, noisy: NoisyBatch, denoise: Callable[..., Tensor], module: nn.Module) -> dict[str, Tensor]:
+        """Return ``subject_loss``, of the prompts; ``preservation_loss``, of others drawn; and their weighted sum.
+
+        Args:
+            noisy: a batch.
+            denoise: (x_t, times, prompts, *conditioning) -> the predicted data.
+            module: the network with the adapter.
+        """
+        others = self.draw([str(prompt) for prompt in noisy.prompts])
+        with torch.no_grad(), without_adapters(module):
+            before = denoise(noisy.x, noisy.time, others, *noisy.conditioning)
+        x, time, *conditioning = (torch.cat([each, each]) for each in (noisy.x, noisy.time, *noisy.conditioning))
+        learned, preserved = denoise(x, time, [*noisy.prompts, *others], *conditioning).chunk(2)
+        subject, drift = noisy.loss(learned), noisy.loss(preserved, before)
+        return {"loss": subject + self.weight * drift, "subject_loss": subject, "preservation_loss": drift}
 
     def draw(self, captions: Sequence[str]) -> list[str]:
         """Draw a prompt without new words for each caption, by torch's random numbers."""

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 Denoise = Callable[[Tensor, float, float], Generator[Any, Any, Tensor]]
@@ -28,6 +30,23 @@ SamplerName = Literal["euler", "euler_ancestral", "heun", "dpmpp_2m"]
 
 MIN_LOG_RATIO = -7.0
 """Log ratio of data to noise at t = 1; its limit, minus infinity, could not be extrapolated from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerOptions:
+    """Options of the steps from noise to data.
+
+    Attributes:
+        steps: number of sampler steps from noise to data.
+        shift: shift of the steps toward noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
+            more improves the layout, less the details; ``None``: like the training times.
+        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two network calls per step;
+            ``dpmpp_2m`` (arXiv:2211.01095).
+    """
+
+    steps: Annotated[int, Ge(1), Le(1000)] = 10
+    shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
+    sampler: SamplerName = "euler"
 
 
 def as_generator(denoise: Callable[[Tensor, float], Tensor]) -> Denoise:

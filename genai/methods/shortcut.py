@@ -5,13 +5,14 @@ target of a large step is two steps of half its size with the averaged weights; 
 itself (step size 0), guided by the prompt. So a large step has the guidance in it and needs no second prediction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from genai.methods.interpolation import Prompt
 from genai.networks.layers import append_dims
 
 T = TypeVar("T", float, Tensor)
@@ -78,3 +79,31 @@ def two_step_target(predict: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tens
     x_middle = x + (middle - start) * (x - predict(x, steps.start, first)) / start
     x_end = x_middle + (end - middle) * (x_middle - predict(x_middle, steps.middle, second)) / middle
     return x - start * (x - x_end) / (start - end)
+
+
+@torch.no_grad()
+def guided_target(
+    denoise: Callable[..., Tensor], x: Tensor, prompts: Sequence[Prompt], steps: StepTriples, guidance: float
+) -> Tensor:
+    """Return what large steps from ``x`` (rows, ...) should predict.
+
+    Only the smallest steps are guided: larger ones learn from them.
+
+    Args:
+        denoise: (x_t, times, prompts, step_size=) -> the predicted data, by the averaged network.
+        x: noisy data at ``steps.start``.
+        prompts: one per row.
+        steps: times of the two steps.
+        guidance: guidance scale of rows with a prompt.
+    """
+    guided = steps.is_smallest & torch.tensor([prompt != "" for prompt in prompts], device=x.device, dtype=torch.bool)
+    rows = guided.nonzero()[:, 0] if guidance != 1 else torch.empty(0, dtype=torch.long, device=x.device)
+    all_prompts = [*prompts, *[""] * len(rows)]
+
+    def predict(x: Tensor, time: Tensor, step_size: Tensor) -> Tensor:
+        noisy, times, sizes = (torch.cat([each, each[rows]]) for each in (x, time, step_size))
+        predicted = denoise(noisy, times, all_prompts, step_size=sizes)
+        output, unconditional = predicted[: len(x)], predicted[len(x) :]
+        return output.index_copy(0, rows, torch.lerp(unconditional, output[rows], guidance))
+
+    return two_step_target(predict, x, steps)

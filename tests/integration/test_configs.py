@@ -15,6 +15,7 @@ import genai
 from genai.cli.compose import compose
 from genai.core.paths import config_dir
 from genai.media.clip import Clip
+from genai.media.picture import Picture
 from genai.training.run import train
 
 TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
@@ -26,7 +27,7 @@ MEMBERS = {
     },
     "image": {
         "data": ["world", "image_folder", "torchvision", "arrays", "webdataset", "parquet", "prepared"],
-        "model": ["diffusion", "video_diffusion", "gan"],
+        "model": ["diffusion", "video_diffusion", "gan", "upscale"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
@@ -98,6 +99,7 @@ METHODS = [
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
     "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
+    "upscale": ["model.network.blocks=1", "model.network.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
 }
 """Instead of the modality's, for models that are built otherwise."""
@@ -161,8 +163,8 @@ def test_config_trains_samples_and_saves(
     told = [word.format(**places) for word in asked]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
-    mends = composed.choices["model"] == "enhancer"
-    given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
+    mends, enlarges = (composed.choices["model"] == name for name in ("enhancer", "upscale"))
+    given = " init=FILE" if mends or enlarges else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
     scores = "method=reward" in words
     out = capfd.readouterr().out
     names = [name for name in ("genai.sample", "genai chat") if f"{name} ckpt={run.folder}{given}\n" in out]
@@ -179,6 +181,8 @@ def test_config_trains_samples_and_saves(
         options: dict[str, Any] = {**OPTIONS.get(composed.choices["model"], OPTIONS[composed.choices["modality"]])}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
+        elif enlarges:
+            options = {"init": Picture(np.zeros((5, 7, 3), np.uint8))}
         elif chosen["data"] == "world_soundtrack":
             options = {"clip": Clip(np.zeros((2, 32, 32, 3), np.uint8), 8)}
         samples = [media.to_bytes() for media in model.sample("a", n=2, seed=3, **options)]

@@ -1,5 +1,6 @@
 """Shortcut models: targets of large steps, the network's step size, and samples in few steps."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,15 @@ from genai.core.batch import Batch, Request
 from genai.core.errors import UserError
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.frame_diffusion import FrameDiffusion
-from genai.methods.shortcut import LEVELS, MAX_STEPS, StepTriples, num_consistency_rows, sample_triples, two_step_target
+from genai.methods.shortcut import (
+    LEVELS,
+    MAX_STEPS,
+    StepTriples,
+    guided_target,
+    num_consistency_rows,
+    sample_triples,
+    two_step_target,
+)
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 
@@ -123,6 +132,7 @@ def test_a_quarter_of_the_batch_learns_large_steps() -> None:
 def test_targets_are_of_the_average_and_guided_at_the_smallest_steps() -> None:
     trained, average = method(0, sampling={"guidance": 3.0}), method(1)
     trained.set_average(average.ema_module)
+    denoise = partial(trained.denoise, module=average.ema_module)
     assert not any(name.startswith("_average") for name, _ in trained.named_parameters())
     start, middle, end = torch.tensor([[1.0, 0.5, 0.5], [0.75, 0.25, 0.25], [0.5, 0.0, 0.0]])
     steps = StepTriples(start, middle, end, torch.tensor([False, True, True]))
@@ -135,9 +145,8 @@ def test_targets_are_of_the_average_and_guided_at_the_smallest_steps() -> None:
         return torch.stack([plain[0], guided[1], plain[2]])
 
     expected = two_step_target(predict, x, steps)
-    torch.testing.assert_close(trained._step_target(x, prompts, steps), expected)
-    trained._average = ()
-    assert not torch.allclose(trained._step_target(x, prompts, steps), expected, atol=1e-3)
+    torch.testing.assert_close(guided_target(denoise, x, prompts, steps, trained.step_guidance), expected)
+    assert not torch.allclose(guided_target(trained.denoise, x, prompts, steps, 3.0), expected, atol=1e-3)
 
 
 def test_the_loss_is_that_of_the_flow_and_of_the_targets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +159,9 @@ def test_the_loss_is_that_of_the_flow_and_of_the_targets(monkeypatch: pytest.Mon
         return calls[-1][-1]
 
     monkeypatch.setattr(Diffusion, "denoise", denoise)
-    monkeypatch.setattr(Diffusion, "_step_target", lambda self, x, prompts, steps: 2 * data[: len(x)])
+    monkeypatch.setattr(
+        "genai.methods.diffusion.guided_target", lambda denoise, x, prompts, steps, guidance: 2 * data[: len(x)]
+    )
     loss = trained.train().loss(Batch(data, ["a"] * 8))["loss"].detach()
     ((time, sizes, predicted),) = calls
     assert bool((sizes[:2] > 0).all()) and not sizes[2:].any()
