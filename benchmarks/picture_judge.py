@@ -91,22 +91,12 @@ def main() -> None:
         print(f"captions: {time.process_time() - start:.1f} CPU s")
         for kind, fitted in (("", KnownCaptions(**vars(captions))), (" of other families", captions)):
             show(f"{name}{kind}", queries, vectors, CaptionTargets([*queries, *trained], fitted))
+    pictures, all_vectors = [*known, *held_out], torch.cat([known_vectors, vectors])
     for style in sorted({each.style for each in known} - {""}):
-        left_out = [each.style == style for each in known]
-        rows = torch.tensor(left_out)
-        rest = [each for each in known if each.style != style]
-        strict = fit_space(known_features[~rows], [each.label for each in rest], [each.style for each in rest])
-        drawings = [each for each in [*known, *held_out] if each.style == style]
-        features = torch.cat([known_features, held_out_features])[
-            torch.tensor([*left_out, *(each.style == style for each in held_out)])
-        ]
-        strict = strict.with_styles(features, [style] * len(drawings))
-        targets = ReferenceTargets(drawings, embed(strict, drawings, features))
-        queries = [*rest, *(each for each in held_out if each.style != style)]
-        query_features = torch.cat(
-            [known_features[~rows], held_out_features[torch.tensor([each.style != style for each in held_out])]]
-        )
-        show(f"{style} alone, which was left out", queries, embed(strict, queries, query_features), targets)
+        is_reference = torch.tensor([each.style == style for each in pictures])
+        drawings, queries = ([each for each in pictures if (each.style == style) == wanted] for wanted in (True, False))
+        targets = ReferenceTargets(drawings, all_vectors[is_reference])
+        show(f"{style} alone, which no generator saw", queries, all_vectors[~is_reference], targets)
 
 
 if __name__ == "__main__":
