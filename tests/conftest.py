@@ -334,6 +334,7 @@ WORDS = {
     "llama": (*SMALL_LLAMA, "data.path={corpus}"),
     "image": SMALL_IMAGE,
     "gan": SMALL_GAN,
+    "autoencoder": (*SMALL_IMAGE, "model=autoencoder", "model.network.width=8"),
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
     "soundtrack": SMALL_SOUNDTRACK,

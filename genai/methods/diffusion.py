@@ -132,6 +132,7 @@ class Diffusion(Method):
         super().__init__()
         self.ema_module = Denoiser(network, prompt, refiner)
         self.scaling = scaling or Scaling()
+        self.codec = self.scaling.network  # it is saved with the model, and moves with it
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
 

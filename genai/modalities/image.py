@@ -1,6 +1,6 @@
 """The image modality: pictures as uint8 tensors of one size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,8 @@ from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 Side = Annotated[int, Ge(4), Le(4096)]
 MIN_CODEC_SIDE = 64
 """In pixels, from which ``codec=auto`` is ``pca``."""
+
+PAIR_TITLES = ("held out", "given back")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Image(Modality):
         resize: how pictures of other shapes are fitted: ``crop`` keeps the middle, ``pad`` adds white, ``stretch``
             distorts.
         codec: what the network works on: pixels (``None``), or coefficients of patches of 8 x 8 pixels (``pca``).
-            ``auto``: ``pca`` if both sides are multiples of 16 and at least 64 pixels.
+            ``auto``: ``pca`` if both sides are multiples of 16 and at least 64 pixels. A mapping: latents of an
+            ``Autoencoder`` with these arguments, whose weights are in the method.
     """
 
     media = Picture
@@ -81,18 +84,21 @@ class Image(Modality):
         channels: Literal[1, 3] = 3,
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
-        codec: Literal["auto", "pca"] | None = None,
+        codec: Literal["auto", "pca"] | dict[str, int] | None = None,
     ) -> None:
         self.size, self.channels, self.flip, self.resize = size, channels, flip, resize
         if codec == "auto":
             is_large = all(side >= MIN_CODEC_SIDE and side % (2 * PATCH) == 0 for side in self.shape[1:])
             codec = "pca" if is_large else None
-        self.codec = codec
+        self.autoencoder = codec if isinstance(codec, dict) else {}
+        self.codec = "learned" if isinstance(codec, dict) else codec
         self.mean, self.std = 0.0, 0.5
-        self.codec_state = default_basis(channels) if codec else {}
+        self.codec_state = default_basis(channels) if codec == "pca" else {}
+        if self.codec == "learned" and "latents" not in self.autoencoder:
+            raise ValueError("codec.latents is missing")
         if codec and any(side % PATCH for side in self.shape[1:]):
             raise ValueError(
-                f"codec={codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
+                f"codec={self.codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
             )
 
     @property
@@ -113,11 +119,16 @@ class Image(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        sizes: dict[str, Any] = {"mean": self.mean, "std": self.std}
+        sizes: dict[str, Any] = {"mean": self.mean, "std": self.std, "color_channels": self.channels}
         if not self.codec:
             return {"shape": self.shape, **sizes, "scaling": {"_target_": "genai.methods.scaling.PixelScaling"}}
         _, height, width = self.shape
-        shape = (len(self.codec_state["centers"]), height // PATCH, width // PATCH)
+        positions = (height // PATCH, width // PATCH)
+        if self.autoencoder:
+            network = {**self.autoencoder, "_target_": "genai.networks.autoencoder.Autoencoder"}
+            scaling = {"_target_": "genai.methods.scaling.LearnedScaling", "autoencoder": network}
+            return {"shape": (self.autoencoder["latents"], *positions), "patch": 1, **sizes, "scaling": scaling}
+        shape = (len(self.codec_state["centers"]), *positions)
         values = {name: value.tolist() for name, value in self.codec_state.items()}
         scaling = {"_target_": "genai.methods.scaling.PatchScaling", **values}
         refiner = {"_target_": "genai.networks.refiner.Refiner", "channels": self.channels, "coefficients": shape[0]}
@@ -127,16 +138,16 @@ class Image(Modality):
         """Compute mean and standard deviation of the training pixels in [-1, 1], and the basis of the codec."""
         pixels = self.pack(split, cache).pixels
         self.mean, self.std = pixel_mean_std(pixels)
-        if self.codec:
+        if self.codec_state:
             self.codec_state = fit_patch_basis(pixels, self.mean, self.std)
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "std": self.std, **({"codec": self.codec_state} if self.codec else {})}
+        return {"mean": self.mean, "std": self.std, **({"codec": self.codec_state} if self.codec_state else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         statistics = read_dataclass(PixelStatistics, state)
         self.mean, self.std = statistics.mean, statistics.std
-        if self.codec:
+        if self.codec_state:
             self.codec_state = restore_codec(state.get("codec"), self.channels)
 
     def encode(self, media: Any) -> Tensor:
@@ -214,16 +225,45 @@ class Image(Modality):
         return f"init= of {_size_text(size)} is {changed}resized to {_size_text(model_size)}"
 
     def preview(self) -> Preview:
-        return ImagePreview()
+        return ImagePreview(self)
 
 
 class ImagePreview(Preview):
-    """Presents pictures, side by side."""
+    """Presents pictures, side by side; those that are given back, beside the held-out ones.
+
+    Args:
+        image: converts pictures.
+    """
 
     animation_class = DenoisingAnimation
 
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.references: list[Picture] = []
+        self.originals: list[Picture] = []
+
+    def prompts(self, split: Split) -> list[str]:
+        """Choose a few prompts, and keep as many held-out pictures."""
+        prompts = super().prompts(split)
+        self.references = [split[number * len(split) // len(prompts)].media for number in range(len(prompts))]
+        return prompts
+
+    def inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Picture] | None:
+        """Return held-out pictures for a method that gives pictures back, and keep them to be shown."""
+        pixels = [self.image.encode(picture) for picture in self.references]
+        inputs = degrade(torch.stack(pixels))
+        if inputs is None:
+            return None
+        originals = [self.image.decode(x) for x in inputs]
+        self.originals = [originals[number % len(originals)] for number in range(len(prompts))]
+        return self.originals
+
     def contact_sheet(self, samples: PromptSamples) -> Picture:
-        return contact_sheet(samples)
+        """Return all samples; those of ``inits`` to the right of what they are made from."""
+        if not self.originals:
+            return contact_sheet(samples)
+        pairs = zip(self.originals, (picture for _, picture in samples), strict=True)
+        return contact_sheet([each for pair in pairs for each in zip(PAIR_TITLES, pair, strict=True)])
 
     def interpolation_strip(self, samples: PromptSamples) -> Picture:
         return contact_sheet(samples, min_width=96, columns=len(samples))

@@ -28,6 +28,7 @@ from genai.runs.record import BaseRecord
 from genai.runs.run import Run
 from genai.training.base import Base, find_base, reload_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
+from genai.training.codec import with_codec
 from genai.training.config import TrainSettings
 from genai.training.loggers import Logger
 from genai.training.optimizers import MuonAdamW
@@ -88,7 +89,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         UserError: the config is wrong or its parts do not fit.
     """
     base = find_base(config, TrainSettings.parse(config.settings), resumed)
-    config = with_base_nodes(config, base, resumed)
+    config, codec = with_codec(with_base_nodes(config, base, resumed), resumed)
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
@@ -112,6 +113,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     weights = start["state_dict"] if start and not resumed else None
     base_record = base.record if base else resumed.record.base if resumed else None
     method, train, val = _build_method_and_data(parts, config.values, source, base, base_record, weights)
+    if codec:
+        codec.assign(method, train)
     optimizers = parts.build_optimizers(method)
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:

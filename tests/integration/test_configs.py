@@ -15,6 +15,7 @@ import genai
 from genai.cli.compose import compose
 from genai.core.paths import config_dir
 from genai.media.clip import Clip
+from genai.media.picture import Picture
 from genai.training.run import train
 
 TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
@@ -26,7 +27,7 @@ MEMBERS = {
     },
     "image": {
         "data": ["world", "image_folder", "torchvision", "arrays", "webdataset", "parquet", "prepared"],
-        "model": ["diffusion", "video_diffusion", "gan"],
+        "model": ["diffusion", "video_diffusion", "gan", "autoencoder"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
@@ -96,6 +97,7 @@ METHODS = [
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
     "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
+    "autoencoder": ["model.network.blocks=1", "model.network.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
 }
 """Instead of the modality's, for models that are built otherwise."""
@@ -156,10 +158,10 @@ def test_config_trains_samples_and_saves(
     run = train(composed)
     mends = composed.choices["model"] == "enhancer"
     given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
-    scores = "method=reward" in words
+    scores, gives_back = "method=reward" in words, composed.choices["model"] == "autoencoder"
     out = capfd.readouterr().out
     names = [name for name in ("genai.sample", "genai chat") if f"{name} ckpt={run.folder}{given}\n" in out]
-    assert len(names) == (0 if scores else 1)
+    assert len(names) == (0 if scores or gives_back else 1)
     assert {item.name for item in run.folder.iterdir()} >= {
         "config.yaml", "record.json", "metrics.csv", "checkpoints", "tensorboard", *(() if scores else ("previews",)),
     }  # fmt: skip
@@ -174,6 +176,8 @@ def test_config_trains_samples_and_saves(
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
         elif chosen["data"] == "world_soundtrack":
             options = {"clip": Clip(np.zeros((2, 32, 32, 3), np.uint8), 8)}
+        elif gives_back:
+            options = {"init": Picture(np.zeros((16, 16, 3), np.uint8))}
         samples = [media.to_bytes() for media in model.sample("a", n=2, seed=3, **options)]
         assert len(samples) == 2
         if name == "last":
