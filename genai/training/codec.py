@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from genai.cli.compose import CommandConfig, override_key
+from genai.cli.overrides import NAMES
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError, short_text
 from genai.inference.model import load
@@ -15,8 +16,6 @@ from genai.networks.autoencoder import MIN_STD, Autoencoder
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 
-NAMES = ("auto", "pca")
-"""Values of ``codec=`` that name no run."""
 MAX_PICTURES = 512
 """Training pictures whose latents are measured."""
 PICTURES_AT_ONCE = 16
@@ -80,11 +79,13 @@ def with_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfi
     is_typed = any(override_key(word).startswith("modality.codec") for word in config.overrides)
     if isinstance(source, Mapping) and is_typed:
         raise UserError("modality.codec= takes no arguments: codec= is null, auto, pca, or a run of model=autoencoder.")
-    if not isinstance(source, str) or source in NAMES:
+    if not isinstance(source, str) or source in NAMES["codec"]:
         return config, None
-    run_config = resumed.read_config() if resumed else {}
-    arguments = (run_config.get("modality") or {}).get("codec")
-    if resumed and isinstance(arguments, Mapping):
+    if resumed:
+        run_config = resumed.read_config()
+        arguments = (run_config.get("modality") or {}).get("codec")
+        if not isinstance(arguments, Mapping) or run_config.get("codec") != source:
+            raise UserError(f"codec={source}: a resumed run keeps its codec. Leave codec= out.")
         return _with_arguments(config, arguments), None
     codec = find_codec(source, TrainSettings.parse(config.settings))
     return _with_arguments(config, codec.network.settings), codec

@@ -57,6 +57,8 @@ def test_it_is_stored_once_and_needs_no_run_to_go_on(autoencoder: Path, tmp_path
     words = (*WORDS, f"codec={source}", "checkpoint_every=2")
     part = genai.fit(*words, "steps=2", f"runs={tmp_path / 'part'}", "schedule.cooldown=0")
     longer = genai.fit(*words, "steps=4", f"runs={tmp_path / 'longer'}", "schedule.cooldown=0")
+    with pytest.raises(UserError, match="a resumed run keeps its codec"):
+        genai.fit(f"resume={part.run.folder}", f"codec={autoencoder}", "steps=4")
     shutil.rmtree(source)
     resumed = genai.fit(f"resume={part.run.folder}", "steps=4")  # type: ignore[union-attr]
     assert all(torch.equal(value, state_of(longer)[name]) for name, value in state_of(resumed).items())
@@ -99,7 +101,7 @@ def test_a_position_is_known_if_all_its_pixels_are() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["codec=nothing"], r"codec=nothing: there is no run .* null, auto, pca, or a run of model=autoencoder"),
+        (["codec=nothing"], r"codec=.*nothing: there is no run .* null, auto, pca, or a run of"),
         (["codec={image}"], r"codec=.* is Image Diffusion: give a run of model=autoencoder"),
         (["codec={autoencoder}", "modality.channels=1"], r"for pictures of 3 channels; these have 1"),
         (["codec={autoencoder}", "modality.size=20"], r"codec=learned needs sides that are multiples of 8"),
