@@ -283,6 +283,19 @@ SMALL_GAN = (
 """The same for images, with two networks."""
 
 
+SMALL_UPSCALE = (
+    "modality=image",
+    "model=upscale",
+    "modality.size=16",
+    "data.items=40",
+    "model.network.width=8",
+    "model.network.blocks=1",
+    "val_items=4",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for a model that enlarges images from 8 to 16 pixels."""
+
+
 SMALL_AUDIO = (
     "modality=audio",
     "data.items=30",
@@ -333,8 +346,10 @@ WORDS = {
     "infill": (*SMALL, "data.path={corpus}", "modality.block=32", "modality.infill=0.5"),
     "llama": (*SMALL_LLAMA, "data.path={corpus}"),
     "image": SMALL_IMAGE,
+    "shortcut": (*SMALL_IMAGE, "model.shortcut=true"),
     "gan": SMALL_GAN,
     "autoencoder": (*SMALL_IMAGE, "model=autoencoder", "model.network.width=8"),
+    "upscale": SMALL_UPSCALE,
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
     "soundtrack": SMALL_SOUNDTRACK,

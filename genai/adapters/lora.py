@@ -7,17 +7,22 @@ of a linear layer adds the low-rank product to the output instead, so no gradien
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genai.adapters.word_rows import WordRows, word_tables
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.networks.layers import Readout
+
+MAX_WORDS, MAX_PROMPTS = 32, 1_000
+"""New words of an adapter, and prompts whose answers it keeps."""
 
 TargetLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Embedding
 
@@ -29,7 +34,10 @@ class LowRank(nn.Module):
         A, B: (rank, inputs) and (outputs, rank); inputs of a convolution include its kernel, those of an embedding are
             its rows.
         scale: of the product, alpha / rank.
+        enabled: whether the layer uses it.
     """
+
+    enabled = True
 
     def __init__(self, layer: TargetLayer, rank: int, alpha: float, dropout: float = 0.0) -> None:
         super().__init__()
@@ -62,7 +70,8 @@ class AdaptedLayer:
     def weight(self) -> Tensor:
         """The sum of the frozen weight and of its change."""
         layer: Any = self
-        return layer._parameters["weight"] + layer.lora.delta(layer)
+        weight: Tensor = layer._parameters["weight"]
+        return weight + layer.lora.delta(layer) if layer.lora.enabled else weight
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer with the changed weight."""
@@ -73,7 +82,7 @@ class AdaptedLayer:
         weight = layer._parameters["weight"]
         is_linear = plain is nn.Linear
         output = F.linear(x, weight, layer.bias) if is_linear else F.embedding(x, weight, layer.padding_idx)
-        return output + layer.lora(layer, x)
+        return output + layer.lora(layer, x) if layer.lora.enabled else output
 
 
 def _plain_class(cls: type) -> type | None:
@@ -98,6 +107,10 @@ class LoRA:
         targets: ends of the names of the layers, such as ``qkv``, or patterns such as ``*.blocks.0.*``; ``None``: all
             linear layers and convolutions but readouts. Embeddings and readouts are adapted if they are named.
         dropout: of the inputs of A in training, in linear layers that are called as such.
+        words: new words of prompts, whose rows in the tables of a ``PromptEncoder`` are trained, too.
+        preserve: weight of the loss that keeps the answers to other prompts, see ``methods.preservation``; ``None``:
+            none of them is kept.
+        prompts: those prompts; ``None``: a run takes them from the run of its base.
     """
 
     def __init__(
@@ -106,20 +119,27 @@ class LoRA:
         alpha: Annotated[float, Gt(0), Le(10_000)] = 16.0,
         targets: Sequence[str] | None = None,
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        words: Annotated[list[Annotated[str, Len(1, 100)]], Len(1, MAX_WORDS)] | None = None,
+        preserve: Annotated[float, Gt(0), Le(1000)] | None = None,
+        prompts: Annotated[list[str], Len(1, MAX_PROMPTS)] | None = None,
     ) -> None:
         self.rank, self.alpha, self.targets, self.dropout = rank, alpha, targets, dropout
+        self.words, self.preserve, self.prompts = words or [], preserve, prompts or []
 
     def attach(self, module: nn.Module) -> None:
-        """Freeze all parameters of ``module``, and give its target layers low-rank ones.
+        """Freeze all parameters of ``module``, and give its target layers low-rank ones, and its new words rows.
 
         Raises:
-            UserError: a target names no layer, or one that shares its weight.
+            UserError: a target names no layer, or one that shares its weight; the module has no prompts of words.
         """
-        layers = self._target_layers(module)
+        layers, tables = self._target_layers(module), word_tables(module, self.words)
         module.requires_grad_(False)
         for layer in layers:
-            layer.lora = LowRank(layer, self.rank, self.alpha, self.dropout)
-            layer.__class__ = _adapted_class(type(layer))  # type: ignore[arg-type]
+            _adapt(layer, LowRank(layer, self.rank, self.alpha, self.dropout))
+        for table, rows in tables:
+            if isinstance(table, AdaptedLayer):
+                raise UserError("adapter.words and adapter.targets: both change the tables of words. Give one of them.")
+            _adapt(table, WordRows(table, rows))
 
     def _target_layers(self, module: nn.Module) -> list[Any]:
         frozen = {id(x) for part in module.modules() if getattr(part, "is_frozen", False) for x in part.modules()}
@@ -154,6 +174,19 @@ def adapted_layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, layer) for name, layer in module.named_modules() if isinstance(layer, AdaptedLayer))
 
 
+@contextmanager
+def without_adapters(module: nn.Module) -> Iterator[None]:
+    """Context in which the layers of ``module`` are those that the adapter changes, bit for bit."""
+    adapters = [layer.lora for _, layer in adapted_layers(module)]
+    for adapter in adapters:
+        adapter.enabled = False
+    try:
+        yield
+    finally:
+        for adapter in adapters:
+            adapter.enabled = True
+
+
 def merge_adapters(module: nn.Module, factor: float = 1.0) -> None:
     """Add ``factor`` times the change of each adapted layer to its weight, and make it a plain layer again."""
     with torch.no_grad():
@@ -162,6 +195,11 @@ def merge_adapters(module: nn.Module, factor: float = 1.0) -> None:
             del layer.lora
             layer.__class__ = type(layer).__mro__[2]
     module.requires_grad_(True)
+
+
+def _adapt(layer: nn.Module, adapter: LowRank | WordRows) -> None:
+    layer.lora = adapter
+    layer.__class__ = _adapted_class(type(layer))  # type: ignore[arg-type]
 
 
 def _is_target_type(layer: nn.Module) -> bool:

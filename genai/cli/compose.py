@@ -38,7 +38,7 @@ MULTIRUN_FLAGS = ("-m", "--multirun")
 
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "train": ("data.path", "data.val_path", "data.license", "resume", "init_from", "codec", "runs", "name"),
-    "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "out", "from", "runs"),
+    "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "then", "out", "from", "runs"),
     "evaluate": ("ckpt", "adapter", "soundtrack", "problems", "references", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
     "export": ("ckpt", "adapter", "out", "license", "ort", "runs"),

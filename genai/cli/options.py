@@ -49,9 +49,10 @@ def load_model(settings: "LoadSettings") -> "Model":
     """Load the model that the settings select, composed with a second one if they name it. Raises ``UserError``."""
     from genai.inference.model import load
     from genai.inference.soundtrack import with_soundtracks
+    from genai.inference.upscaled import with_upscaling
 
     device, runs, plugins = settings.device, settings.runs, settings.plugins
-    soundtrack, modality = (getattr(settings, name, None) for name in ("soundtrack", "modality"))
+    soundtrack, then, modality = (getattr(settings, name, None) for name in ("soundtrack", "then", "modality"))
     model = load(
         settings.ckpt,
         modality=modality,
@@ -63,7 +64,8 @@ def load_model(settings: "LoadSettings") -> "Model":
         dtype=settings.dtype,
         quantize=settings.quantize,
     )
-    return with_soundtracks(model, soundtrack, device=device, runs_folder=runs, plugins=plugins)
+    model = with_soundtracks(model, soundtrack, device=device, runs_folder=runs, plugins=plugins)
+    return with_upscaling(model, then, device=device, runs_folder=runs, plugins=plugins)
 
 
 def report_checkpoints(model: "Model") -> None:

@@ -67,14 +67,15 @@ class SampleSettings(ModelSettings, LabelOptions):
     messages: str | None
     system: str | None
     init: str | None
+    then: str | None
     recipe_file: str | None
     animate: bool
     interpolate: bool
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        keys = {"init": self.init, "soundtrack": self.soundtrack, "from": self.recipe_file, "animate": self.animate}
-        conflicts = [key for key, value in keys.items() if value]
+        keys = {"init": self.init, "soundtrack": self.soundtrack, "then": self.then, "from": self.recipe_file}
+        conflicts = [key for key, value in (keys | {"animate": self.animate}).items() if value]
         if self.interpolate and conflicts:
             raise UserError(f"interpolate=true and {conflicts[0]}=: give one of them.")
         sources = [key for key in ("prompt", "prompts_file", "messages") if getattr(self, key) is not None]

@@ -136,6 +136,7 @@ def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[
     """Return ``n`` samples of each prompt to make. Raises ``UserError`` before there is a folder."""
     from genai.inference.known_prompts import prompt_notes
     from genai.inference.model import expand_prompts
+    from genai.inference.upscaled import upscale_notes
     from genai.modalities.optional import request_notes
 
     options = recipes.with_absolute_files(model, options)
@@ -151,7 +152,7 @@ def _prepare_request(model: "Model", settings: SampleSettings, options: Mapping[
     notes = request_notes(model.modality, prompts, first.init, modality_options)
     if all(each is None for each in (settings.prompt, settings.prompts_file, settings.messages)) and any(prompts):
         notes.insert(0, "the prompts are those of the run's previews; prompt= gives your own")
-    return _Request(prompts, seeds, init, options, [*prompt_notes(model, prompts), *notes])
+    return _Request(prompts, seeds, init, options, [*prompt_notes(model, prompts), *notes, *upscale_notes(model)])
 
 
 def _write_samples(model: "Model", settings: SampleSettings, request: _Request, labeler: Labeler, place: Place) -> None:
@@ -335,8 +336,9 @@ def _read_recipe(
         raise UserError(f"from={settings.recipe_file} repeats a sample exactly: leave out {', '.join(conflicts)}.")
     recipe = recipes.read_verified_recipe(Path(str(settings.recipe_file)).expanduser())
     check_samples(len(recipe.batch), f"the batch of from={settings.recipe_file}", settings.yes)
-    if settings.soundtrack is not None and "soundtrack" not in recipe.origins:
-        raise UserError(f"from={settings.recipe_file} repeats a sample that has no soundtrack: leave out soundtrack.")
+    for key in ("soundtrack", "then"):
+        if getattr(settings, key) is not None and key not in recipe.origins:
+            raise UserError(f"from={settings.recipe_file} repeats a sample that was made without {key}=: leave it out.")
     return recipe
 
 

@@ -20,6 +20,7 @@ class Batch:
         span: (batch, 2), for parts of clips: index of the first frame of x, number of frames of the whole clip.
         segments: (batch, ...) int64, where a row of x holds several texts: the number of the text that each element
             belongs to, rising from left to right. ``None``: a row is one text.
+        loss_mask: (batch, 1, height, width) in [0, 1], weight of the loss of each pixel. ``None``: 1 everywhere.
     """
 
     x: Tensor
@@ -28,6 +29,7 @@ class Batch:
     local: Tensor | None = None
     span: Tensor | None = None
     segments: Tensor | None = None
+    loss_mask: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

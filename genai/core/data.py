@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genai.core.batch import Batch, batch_ranges
-from genai.core.caption_choice import Caption
+from genai.core.caption_choice import Caption, TagDropout
 from genai.core.errors import UserError
 from genai.core.personal_record import PersonalRecord
 from genai.core.prefetch import prefetch_map
@@ -31,12 +31,14 @@ class Example:
         prompt: its description; "" if there is none.
         conditioning: input that the media follows, such as the clip of a soundtrack.
         captions: of which one is drawn in each epoch, ``prompt`` is the first; empty: it is always ``prompt``.
+        mask: a gray picture of the size of ``media``: white is learned with full weight; ``None``: all of it is.
     """
 
     media: Any
     prompt: str = ""
     conditioning: Any = None
     captions: Sequence[Caption] = ()
+    mask: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str):
@@ -56,6 +58,9 @@ class Split:
         threads: number of threads for loading; more than one for examples that are read from files.
         shards: the examples as tensors that were prepared; ``None``: ``Modality.pack`` makes them.
         captions: those of the first examples, if the source knows them without loading the media; see ``Example``.
+        weights: of the examples, in proportion to which training draws them; empty: all alike.
+        unmasked_weight: weight of the loss where masks are black; ``None``: no example has a mask.
+        tag_dropout: how tags of captions are dropped in training; ``None``: they are not.
     """
 
     name: str
@@ -66,6 +71,9 @@ class Split:
     threads: int = 1
     shards: "PreparedShards | None" = None
     captions: Sequence[Sequence[Caption]] = ()
+    weights: Sequence[float] = ()
+    unmasked_weight: float | None = None
+    tag_dropout: TagDropout | None = None
 
     def __len__(self) -> int:
         return self.count

@@ -2,7 +2,7 @@
 
 The order does not depend on workers, restarts or the number of processes. Position ``p`` of the endless stream is item
 ``p % n`` of the permutation of epoch ``p // n``; step ``s`` takes the next ``world_size * batch_size`` positions. Data
-in shards have an order of their own, ``genai.core.shard_order``.
+in shards have an order of their own, ``genai.core.shard_order``, as have weighted items, ``genai.core.weighted_order``.
 """
 
 import itertools
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from genai.core.batch import Batch, batch_ranges
 from genai.core.data import ItemRandom, PackedDataset
 from genai.core.shard_order import ShardOrder
+from genai.core.weighted_order import WeightedOrder
 
 
 class TrainBatches(Dataset[Batch]):
@@ -39,7 +40,9 @@ class TrainBatches(Dataset[Batch]):
         indices = self._order.indices(positions).tolist()
         if isinstance(self._order, ShardOrder):
             self.dataset.prefetch(self._order.window_shards(start))  # type: ignore[attr-defined]
-        return self.dataset.batch(indices, ItemRandom(self.seed, epochs, indices))
+        is_weighted = isinstance(self._order, WeightedOrder)  # an item can be several times in an epoch
+        random_indices = self._order.random_indices(positions).tolist() if is_weighted else indices  # type: ignore[attr-defined]
+        return self.dataset.batch(indices, ItemRandom(self.seed, epochs, random_indices))
 
     @cached_property
     def _order(self) -> "ItemOrder":

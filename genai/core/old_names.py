@@ -364,6 +364,7 @@ NEWER_KEYS: dict[str, Any] = {
     "profile": False,
     "label": None,
     "codec": None,
+    "subject": None,
     "copying_check": True,
     "adapter": None,
     "logger": {"_target_": "genai.training.loggers.TensorBoardLogger"},

@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from genai.data.exclude import ExcludedValues
 from genai.data.folder import CaptionColumns, CaptionKind
+from genai.data.item_weights import ItemWeights
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalMode
 from genai.data.timed_folder import TimedFolder
@@ -30,6 +31,7 @@ class AudioFolder(TimedFolder):
         license: of the files, for records and cards.
         captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
         exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
+        weights: by columns and values, how many times as often training draws them: ``{"folder": {"dogs": 3}}``.
 
     Raises:
         UserError: there are no sounds, or too few that can be used.
@@ -51,8 +53,9 @@ class AudioFolder(TimedFolder):
         license: str = "",
         captions: CaptionColumns | None = None,
         exclude: ExcludedValues | None = None,
+        weights: ItemWeights | None = None,
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude, weights)
         self.sample_rate = self.load_options = sample_rate
 
     def load(self, file: Path) -> Sound:

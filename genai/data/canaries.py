@@ -114,6 +114,7 @@ class WithCanaries(Source):
             count=count + num_canaries,
             load=lambda index: split.load(index) if index < count else canaries[index - count],
             content_hash=cache_key(split.content_hash, "canaries", VERSION, num_canaries),
+            weights=[*split.weights, *[1.0] * num_canaries] if split.weights else (),
             prompts=None if split.prompts is None else [*split.prompts, *canaries.prompts[:num_canaries]],
         )
 

@@ -23,6 +23,7 @@ from genai.data.file_index import NUM_THREADS, index_files
 from genai.data.file_table import FileInfo
 from genai.data.find_files import expand_glob, walk_folder
 from genai.data.item import Item, filter_items
+from genai.data.item_weights import ItemWeights, describe_weights, item_weights
 from genai.data.last_loaded import LastLoaded
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalFilter, PersonalMode
@@ -47,7 +48,8 @@ class Folder(SplitSource):
     ``genai.data.caption_table``), else the name of its sub-folder with spaces for underscores, else "". With
     ``caption="name"`` it is the name of the file, without its suffix and a number at its end. With ``captions`` it is
     drawn in each epoch from these columns of the table; lists in ``KEYWORD_COLUMNS`` are keywords, of which some are
-    drawn. Files with a value of ``exclude`` in a column are in neither split.
+    drawn. ``default_caption`` is the prompt of files that have none. Files with a value of ``exclude`` in a column are
+    in neither split; training draws those with a value of ``weights`` in a column so many times as often.
 
     Top-level sub-folders ``train`` and ``val`` (or ``validation``, ``valid``, ``test``) are the two splits, and not
     prompts. Otherwise ``val_fraction`` of the files are validation data, selected by their content. A single file, or
@@ -74,10 +76,13 @@ class Folder(SplitSource):
         license: str = "",
         captions: CaptionColumns | None = None,
         exclude: ExcludedValues | None = None,
+        weights: ItemWeights | None = None,
+        default_caption: str = "",
     ) -> None:
+        self.default_caption = " ".join(default_caption.split())
         self.license = license or self.license
         self.path, self.val_fraction, self.caption, self.personal = path, val_fraction, caption, personal
-        self.captions, self.exclude = captions or (), exclude or {}
+        self.captions, self.exclude, self.weights = captions or (), exclude or {}, weights or {}
         if self.captions and caption == "name":
             raise ValueError("captions=[...] are columns of a table, so it does not go with caption=name")
         self.skipped = ()
@@ -120,7 +125,10 @@ class Folder(SplitSource):
         captions = f"{describe_prompts(prompts)}{self._choice_note}{hint}"
         excluded = f", {self.exclude_note}" if self.exclude_note else ""
         personal = f"; {self.personal_record}" if self.personal_record else ""
-        return f"{one_line(self.path)}: {counts}{skipped}{excluded}{unused}, {captions}{self.note}{personal}"
+        items = [item for item, _ in self._partition[0]]
+        weights = describe_weights(items, self.train.weights[: len(items)], self.weights)
+        weights = f"; {weights}" if weights else ""
+        return f"{one_line(self.path)}: {counts}{skipped}{excluded}{unused}, {captions}{self.note}{weights}{personal}"
 
     @property
     def _choice_note(self) -> str:
@@ -205,7 +213,7 @@ class Folder(SplitSource):
         items = [
             Item(
                 file,
-                caption_of(file, folder),
+                caption_of(file, folder) or self.default_caption,
                 is_val[folder],
                 columns=captions.columns_of(file, folder),
                 captions=captions.choices_of(file),
@@ -214,7 +222,8 @@ class Folder(SplitSource):
             if folder in is_val
         ]
         items, self.excluded_items, self.exclude_note = exclude_items(items, self.exclude)
-        origins = [captions.origin_of(item.file, folder_of[item.file]) for item in items]
+        default = "data.default_caption" if self.default_caption else ""
+        origins = [captions.origin_of(item.file, folder_of[item.file]) or default for item in items]
         self.layout_note = self._describe_layout(folders, origins)
         return root, items, notes
 
@@ -334,7 +343,8 @@ class Folder(SplitSource):
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
         train, val, _ = self._partition
-        return self._make_split("train", train), self._make_split("val", val)
+        weights = item_weights([item for item, _ in train], self.weights)
+        return replace(self._make_split("train", train), weights=weights), self._make_split("val", val)
 
     def _make_split(self, name: str, entries: Sequence[Entry]) -> Split:
         prompts = [item.prompt for item, _ in entries]

@@ -1,18 +1,25 @@
 """Pictures from a folder, with captions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge, Gt, Len, Lt
+from annotated_types import Ge, Gt, Le, Len, Lt
 from PIL import Image as Pillow
 
 from genai.core.cache import cache_dir, cache_key, cached_json
+from genai.core.caption_choice import TagDropout
+from genai.core.data import Example, Split
+from genai.core.errors import UserError
 from genai.data.dedup import group_similar
 from genai.data.exclude import ExcludedValues
+from genai.data.file_index import index_files
 from genai.data.file_table import FileInfo
-from genai.data.folder import CaptionColumns, CaptionKind, Folder
+from genai.data.folder import CaptionColumns, CaptionKind, Entry, Folder
+from genai.data.item_weights import ItemWeights
+from genai.data.masks import check_mask_sizes, inspect_mask, pair_masks, read_mask
 from genai.data.parts import MIN_CROP_SIDE, MIN_CROPS_PER_SIDE, Part, split_area
 from genai.data.personal_filter import PersonalMode
 from genai.media.picture import Picture
@@ -38,6 +45,12 @@ class ImageFolder(Folder):
         license: of the files, for records and cards.
         captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
         exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
+        default_caption: prompt of pictures without a caption.
+        weights: by columns and values, how many times as often training draws them: ``{"folder": {"dogs": 3}}``.
+        unmasked_weight: weight of the loss where the mask of a picture, ``NAME-masklabel.png``, is black; 1: masks are
+            not used.
+        tag_dropout: probability that a tag, of captions with commas, is dropped each time that it is drawn.
+        keep_tokens: number of tags at the beginning of a caption that are never dropped.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -58,12 +71,56 @@ class ImageFolder(Folder):
         license: str = "",
         captions: CaptionColumns | None = None,
         exclude: ExcludedValues | None = None,
+        weights: ItemWeights | None = None,
+        default_caption: str = "",
+        unmasked_weight: Annotated[float, Ge(0), Le(1)] = 0.1,
+        tag_dropout: Annotated[float, Ge(0), Le(1)] = 0.0,
+        keep_tokens: Annotated[int, Ge(0)] = 1,
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude, weights, default_caption)
+        self.unmasked_weight, self.masks = unmasked_weight, dict[Path, Path]()
+        self.tag_dropout = TagDropout(tag_dropout, keep_tokens) if tag_dropout else None
         self.size = 0 if size is None else size if isinstance(size, int) else max(size)
         self.load_options = 2 * self.size or None
         self.min_crop_side = max(self.size, MIN_CROP_SIDE)
         self.enough = f"{MIN_CROPS_PER_SIDE * self.min_crop_side} x {self.min_crop_side} pixels"
+
+    def files(self) -> tuple[list[Path], list[Path], list[str]]:
+        """Find the pictures, and the masks beside them, which are no pictures of their own."""
+        media, files, errors = super().files()
+        media, masks, notes = pair_masks(media, files)
+        self.masks = masks if self.unmasked_weight < 1 else {}
+        return media, files, [*errors, *notes]
+
+    @property
+    def note(self) -> str:
+        count = sum(item.file in self.masks for entries in self._partition[:2] for item, _ in entries)
+        masks = f"; {count:,} with masks, whose black parts have the weight {self.unmasked_weight:g}" if count else ""
+        dropout = self.tag_dropout
+        first = f"but the first {dropout.keep_tokens} " if dropout and dropout.keep_tokens else ""
+        tags = f"; tags {first}are dropped with the probability {dropout.rate:g}" if dropout else ""
+        return f"{super().note}{masks}{tags}"
+
+    def _make_split(self, name: str, entries: Sequence[Entry]) -> Split:
+        split = replace(super()._make_split(name, entries), tag_dropout=self.tag_dropout)
+        masks = {item.file: self.masks[item.file] for item, _ in entries if item.file in self.masks}
+        if not masks:
+            return split
+        check_mask_sizes(masks)
+        infos = dict(zip(masks, index_files(self.root, [*masks.values()], "masks", inspect_mask), strict=True))
+        if errors := [info.error for info in infos.values() if info.error]:
+            raise UserError(errors[0])
+        hashes = [infos[item.file].content_hash if item.file in masks else "" for item, _ in entries]
+        key = cache_key(split.content_hash, "masks", self.unmasked_weight, hashes)
+
+        def load(index: int) -> Example:
+            item, example = entries[index][0], split.load(index)
+            if item.file not in masks:
+                return example
+            mask = read_mask(masks[item.file])
+            return replace(example, mask=self.take_part(mask, item.part) if item.part else mask)
+
+        return replace(split, load=load, content_hash=key, unmasked_weight=self.unmasked_weight)
 
     def load(self, file: Path) -> Picture:
         return Picture.read(file, self.load_options)

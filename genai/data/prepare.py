@@ -95,6 +95,11 @@ def _check_source(source: Source, modality: Modality) -> None:
     """Raise ``UserError`` for data of which shards cannot be opened again by the modality alone."""
     if source.media is not modality.media:
         raise UserError(f"data of type {source.media.__name__} are not prepared: train on them as they are.")
+    splits = () if isinstance(source, IterableSource) else (source.train, source.val)
+    if any(split.unmasked_weight is not None or split.weights or split.tag_dropout for split in splits):
+        raise UserError(
+            "masks, data.weights= and data.tag_dropout= do not fit into prepared data: train on the folder as it is."
+        )
     if type(modality).__module__.partition(".")[0] != "genai":
         raise UserError(
             f"{type(modality).__name__} is of a plugin, whose data are not prepared: train on them as they are."

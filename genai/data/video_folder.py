@@ -10,6 +10,7 @@ from genai.core.errors import UserError
 from genai.data.exclude import ExcludedValues
 from genai.data.file_table import FileInfo
 from genai.data.folder import CaptionColumns, CaptionKind
+from genai.data.item_weights import ItemWeights
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalMode
 from genai.data.scenes import detect_cuts, split_scenes
@@ -42,6 +43,7 @@ class VideoFolder(TimedFolder):
         license: of the files, for records and cards.
         captions: columns of the table of captions, of which one is drawn in each epoch, see ``Folder``.
         exclude: values of columns whose files are left out of both splits, such as ``{"style": "openmoji"}``.
+        weights: by columns and values, how many times as often training draws them: ``{"folder": {"dogs": 3}}``.
 
     Raises:
         UserError: there are no clips, or too few that can be used.
@@ -65,8 +67,9 @@ class VideoFolder(TimedFolder):
         license: str = "",
         captions: CaptionColumns | None = None,
         exclude: ExcludedValues | None = None,
+        weights: ItemWeights | None = None,
     ) -> None:
-        super().__init__(path, val_fraction, caption, personal, license, captions, exclude)
+        super().__init__(path, val_fraction, caption, personal, license, captions, exclude, weights)
         self.fps, self.size, self.scenes = fps, size, scenes
         self.num_cuts, self.num_short_scenes = 0, 0
         self.load_options = [fps, size]

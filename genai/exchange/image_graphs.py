@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from genai.core.errors import UserError
 from genai.methods.adversarial import Adversarial, GANNetwork
 from genai.methods.base import Method
-from genai.methods.diffusion import Denoiser, Diffusion
+from genai.methods.denoiser import Denoiser
+from genai.methods.diffusion import Diffusion
 from genai.modalities.base import Modality
 from genai.modalities.image import Image
 from genai.networks.layers import PromptEmbedding
@@ -61,6 +62,8 @@ def find_image_model(modality: Modality, method: Method, name: str, allows_gan: 
             f"{type(modality).__name__} {type(method).__name__}. Use format=genai."
         )
     assert isinstance(method, Diffusion | Adversarial)
+    if isinstance(method, Diffusion) and method.shortcut:
+        raise UserError(f"format={name} has no learned steps (model.shortcut=true). Use format=genai.")
     part = method.ema_module
     assert isinstance(part, Denoiser | GANNetwork)
     prompt = part.prompt if type(part.prompt) is PromptEncoder else None

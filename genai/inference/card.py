@@ -27,6 +27,8 @@ TASKS = {
     "Clip": ("text-to-video", ""),
 }
 """The hub's name of a task, with and without prompts, by the class of the media."""
+INIT_TASKS = {"Picture": "image-to-image", "Sound": "audio-to-audio"}
+"""The same for models that make a better version of a file."""
 PRODUCTS = {"Document": "texts", "Picture": "pictures", "Sound": "sounds", "Clip": "clips"}
 """Media in a sentence, by their class."""
 HUB_LICENSES = frozenset(
@@ -107,7 +109,7 @@ def _data_id(record: RunRecord) -> str:
 def _task(model: Model, record: RunRecord) -> str:
     """Return the hub's name of what the model does; "" if it has none."""
     if option := required_option(model.modality):
-        return "audio-to-audio" if option == "init" else ""
+        return INIT_TASKS.get(model.modality.media.__name__, "") if option == "init" else ""
     has_prompts = bool(prompt_encoder(model)) and (record.known_prompts is None or record.known_prompts.count > 0)
     return TASKS.get(model.modality.media.__name__, ("", ""))[not has_prompts]
 

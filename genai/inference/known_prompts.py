@@ -3,16 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from genai.core.batch import spaced_indices
 from genai.core.errors import short_text
 from genai.inference.model import Model
 from genai.networks.text_encoder import PromptEncoder, split_words
 from genai.runs.record import PromptsRecord, parse_record
 
-MAX_PROMPTS, MAX_WORDS = 64, 5_000
+MAX_PROMPTS, MAX_WORDS = 256, 5_000
 """The most frequent prompts and words that a record holds."""
 MAX_LENGTH = 1_000
 """Characters of a prompt or a word in a record; longer ones are cut."""
 LISTED_PROMPTS, LISTED_WORDS = 12, 8
+TEST_INTERVAL = 8
+"""Of so many recorded prompts one is not trained on where an adapter keeps the answers to them."""
 
 
 def count_prompts(prompts: Iterable[str]) -> PromptsRecord:
@@ -24,10 +27,19 @@ def count_prompts(prompts: Iterable[str]) -> PromptsRecord:
             words[word] += count
     return PromptsRecord(
         len(counts),
-        [prompt[:MAX_LENGTH] for prompt, _ in counts.most_common(MAX_PROMPTS)],
+        [prompt[:MAX_LENGTH] for prompt in _top_prompts(counts)],
         len(words),
         " ".join(word[:MAX_LENGTH] for word, _ in words.most_common(MAX_WORDS)),
     )
+
+
+def _top_prompts(counts: Counter[str]) -> list[str]:
+    """Return up to ``MAX_PROMPTS`` prompts; of those that are equally frequent, some at even distances."""
+    ranked = counts.most_common()
+    least = ranked[:MAX_PROMPTS][-1][1] if ranked else 0
+    top = [prompt for prompt, count in ranked if count > least]
+    others = [prompt for prompt, count in ranked if count == least]
+    return top + [others[index] for index in spaced_indices(len(others), MAX_PROMPTS - len(top))]
 
 
 def known_prompts(model: Model) -> PromptsRecord | None:
@@ -37,6 +49,14 @@ def known_prompts(model: Model) -> PromptsRecord | None:
         if model.file
         else None
     )
+
+
+def split_prompts(known: PromptsRecord | None) -> tuple[list[str], list[str]]:
+    """Return the prompts whose answers an adapter learns to keep, and those that show whether it does."""
+    prompts = list(known.prompts) if known else []
+    if len(prompts) < 2 * TEST_INTERVAL:
+        return prompts, prompts
+    return [x for index, x in enumerate(prompts) if index % TEST_INTERVAL], prompts[::TEST_INTERVAL]
 
 
 def describe_model(model: Model) -> str:
@@ -77,8 +97,8 @@ def prompt_notes(model: Model, prompts: Sequence[str]) -> list[str]:
     for prompt in prompts:
         if (length := len(encoder.split(prompt))) > encoder.max_words:
             notes.append(f"only the first {encoder.max_words} of {length:,} words count: {short_text(prompt)}")
-    if model.adapters:
-        return notes  # the base does not know what they have learned
+    if model.adapters or (model.header and model.header.base):
+        return notes  # neither the base nor an adapter knows what the other one has learned
     if known and not known.count:
         notes.append("this model was trained without prompts: prompt= changes next to nothing")
     elif known and known.num_words <= MAX_WORDS:

@@ -36,6 +36,7 @@ OTHER_FIELDS = (
     "files",
     "init",
     "sound",
+    "then",
     "adapters",
     "checkpoint_sha256",
     "version",
@@ -155,8 +156,9 @@ def _print_once(line: str) -> None:
 
 
 def model_name(model: "Model") -> str:
-    """Return the name of a model that labels tell: its modality and its method, no name that a person chose."""
-    return f"{type(model.modality).__name__} {type(model.method).__name__}"
+    """Return the name of a model that labels tell: modality and method of its parts, no name that a person chose."""
+    names = (f"{type(part.modality).__name__} {type(part.method).__name__}" for part in model.parts.values())
+    return ", ".join(names)
 
 
 def public_values(recipe: Mapping[str, Any], with_prompt: bool) -> dict[str, Any]:

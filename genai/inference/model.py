@@ -255,7 +255,7 @@ class Stream:
             init = modality.media.read(Path(init).expanduser())
         self.init = init
         request: Request = modality.request(prompts, seeds, init, modality_options)
-        self.unused_options = model.method.unused_options(request)
+        self.unused_options = model.method.unused_options(request, method_options)
         request = replace(request, interpolation=interpolation)
         self.num_values = math.prod(request.size)
         check_batch(len(prompts), self.num_values)

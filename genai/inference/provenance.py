@@ -54,6 +54,7 @@ class SampleRecipe:
         dtype, quantize: format of the weights, if it was not that of the file.
         rung: how a text model generated.
         sound: checkpoint of the model that generated the soundtrack.
+        then: checkpoint of the model that enlarged the sample.
         version: of genai.
         item: number of the sample in ``batch``.
         batch: the whole batch, because floating-point results depend on it.
@@ -78,6 +79,7 @@ class SampleRecipe:
     quantize: str | None = None
     rung: str = ""
     sound: CheckpointOrigin | None = None
+    then: CheckpointOrigin | None = None
     version: str = ""
     item: Annotated[int, Ge(0)]
     batch: list[RecipeItem]
@@ -90,7 +92,8 @@ class SampleRecipe:
     def origins(self) -> dict[str, CheckpointOrigin]:
         """The checkpoints of the model's parts, by the keys that name them on the command line."""
         origin = CheckpointOrigin(self.checkpoint, self.checkpoint_sha256, self.step)
-        return {"ckpt": origin} | ({"soundtrack": self.sound} if self.sound else {})
+        others = {"soundtrack": self.sound, "then": self.then}
+        return {"ckpt": origin, **{key: each for key, each in others.items() if each}}
 
 
 def make_recipe(
@@ -119,7 +122,8 @@ def make_recipe(
         dtype=model.parts["ckpt"].dtype,
         quantize=model.parts["ckpt"].quantize,
         rung=model.rung,
-        sound=_sound_origin(model),
+        sound=_part_origin(model, "soundtrack"),
+        then=_part_origin(model, "then"),
         version=__version__,
         item=item,
         batch=list(batch),
@@ -135,13 +139,13 @@ def checkpoint_origin(model: "Model") -> CheckpointOrigin:
 
 def origin_entries(model: "Model") -> dict[str, Any]:
     """Return the entries of a report that name the checkpoints of a model's parts."""
-    sound = _sound_origin(model)
+    sound = _part_origin(model, "soundtrack")
     adapters = {"adapters": [asdict(adapter) for adapter in model.adapters]} if model.adapters else {}
     return {**asdict(checkpoint_origin(model)), **adapters, "sound": sound and asdict(sound)}
 
 
-def _sound_origin(model: "Model") -> CheckpointOrigin | None:
-    part = model.parts.get("soundtrack")
+def _part_origin(model: "Model", key: str) -> CheckpointOrigin | None:
+    part = model.parts.get(key)
     return checkpoint_origin(part) if part else None
 
 

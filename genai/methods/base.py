@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
-from genai.core.errors import NonFiniteOutput
+from genai.core.errors import NonFiniteOutput, UserError
+from genai.methods.preservation import Preservation
 
 
 class NetworkCall:
@@ -76,6 +77,12 @@ class Method(nn.Module, ABC):
     supports_init: bool = True
     """Whether it can start from given media or continue them (``init``)."""
 
+    supports_masks: bool = False
+    """Whether its loss is weighted by ``Batch.loss_mask``."""
+
+    restores_init: bool = False
+    """Whether it makes a better version of given media (``init``), without which it makes nothing."""
+
     is_iterative: bool = True
     """Whether it samples in several steps, each of which shows the sample so far."""
 
@@ -113,7 +120,16 @@ class Method(nn.Module, ABC):
         """Return the networks that are trained in turns, by name; each has its own optimizer."""
         return {"model": self.ema_module}
 
-    def unused_options(self, request: Request) -> dict[str, str]:
+    @property
+    def uses_average(self) -> bool:
+        """Whether the loss compares the network with the moving average of ``ema_module``."""
+        return False
+
+    def set_average(self, average: nn.Module) -> None:
+        """Take the moving average of ``ema_module``, if ``uses_average``."""
+        raise NotImplementedError
+
+    def unused_options(self, request: Request, options: Any) -> dict[str, str]:
         """Return the options that change nothing in this request, with the reason."""
         return {}
 
@@ -158,6 +174,10 @@ class Method(nn.Module, ABC):
         has none. By default ``validation_loss``."""
         return self.validation_loss(batch)["loss"]
 
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        """Keep the answers to other prompts while an adapter is trained. Raises ``UserError`` if it cannot."""
+        raise UserError("adapter.preserve= is for diffusion models. Leave it out.")
+
     def degrade(self, x: Tensor) -> Tensor | None:
         """Return ``x`` (batch, ...) with the degradation that the method learns to remove, or ``None``."""
         return None
@@ -165,6 +185,10 @@ class Method(nn.Module, ABC):
     def health_warning(self, losses: Mapping[str, float]) -> str | None:
         """Return a one-line warning about the mean ``validation_loss`` values, or ``None``."""
         return None
+
+    def validation_summary(self, losses: Mapping[str, float]) -> str:
+        """Return a line for people about the mean ``validation_loss`` values; "": the loss says it all."""
+        return ""
 
     def step_warnings(self, metrics: Mapping[str, float]) -> list[str]:
         """Return one-line warnings about the numbers of a training step. A run calls it after each step."""

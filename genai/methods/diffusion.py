@@ -7,7 +7,8 @@ are functions of a denoiser.
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Annotated, Any, Literal
 
@@ -17,10 +18,21 @@ from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
+from genai.methods.denoiser import Denoiser, NetworkInput, add_step_size
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
-from genai.methods.interpolation import Prompt, embed_prompts, initial_noise, interpolated_prompts, noise_sampler
-from genai.methods.samplers import Denoise, NoiseSampler, SamplerName, SamplerStep, get_sampler
+from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, noise_sampler
+from genai.methods.noisy_batch import NoisyBatch
+from genai.methods.preservation import Preservation
+from genai.methods.samplers import (
+    Denoise,
+    NoiseSampler,
+    SamplerOptions,
+    SamplerStep,
+    get_sampler,
+    without_step_size,
+)
 from genai.methods.scaling import Scaling
+from genai.methods.shortcut import MAX_STEPS, guided_target, num_consistency_rows, sample_triples, shift_time
 from genai.networks.layers import PromptEmbedding, append_dims, fast_bfloat16
 
 REFINER_SHARE = 8
@@ -30,70 +42,15 @@ REFINER_NOISE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionOptions(GuidanceOptions):
-    """Options of sampling, with those of ``GuidanceOptions``.
+class DiffusionOptions(SamplerOptions, GuidanceOptions):
+    """Options of sampling, with those of ``SamplerOptions`` and ``GuidanceOptions``.
 
     Attributes:
-        steps: number of sampler steps from noise to data.
-        shift: shift of the steps toward noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
-            more improves the layout, less the details; ``None``: like the training times.
-        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two network calls per step;
-            ``dpmpp_2m`` (arXiv:2211.01095).
         strength: noise level of ``init``: 0 leaves it unchanged, 1 ignores it. It has no effect with a mask, where
             white areas are generated from noise.
     """
 
-    steps: Annotated[int, Ge(1), Le(1000)] = 10
-    shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
-    sampler: SamplerName = "euler"
     strength: Annotated[float, Ge(0), Le(1)] = 0.6
-
-
-@dataclass(frozen=True)
-class NetworkInput(NetworkCall):
-    """Input of the denoiser.
-
-    Attributes:
-        x: (rows, ...), noisy data.
-        time: noise levels, of the leading dimensions of x.
-        prompts: one per row.
-        conditioning: further inputs of the network, (rows, ...).
-    """
-
-    x: Tensor
-    time: Tensor
-    prompts: Sequence[Prompt]
-    conditioning: tuple[Tensor, ...] = ()
-
-    @property
-    def shapes(self) -> tuple[Any, ...]:
-        """What has to be equal in a batch."""
-        return tuple(each.shape[1:] for each in (self.x, self.time, *self.conditioning))
-
-
-class Denoiser(nn.Module):
-    """A denoising network with its prompt encoder, and with what refines its samples."""
-
-    def __init__(self, network: nn.Module, prompt: nn.Module | None, refiner: nn.Module | None = None) -> None:
-        super().__init__()
-        self.network, self.prompt, self.refiner = network, prompt, refiner
-
-    def forward(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
-        """Return the network's output in float32.
-
-        Args:
-            x: (batch, ...).
-            time: noise levels, of the leading dimensions of x.
-            prompts: one per row.
-            conditioning: further inputs of the network.
-        """
-        return self.predict(x, time, embed_prompts(self.prompt, prompts), *conditioning)
-
-    def predict(self, x: Tensor, time: Tensor, embedding: PromptEmbedding | None, *conditioning: Tensor) -> Tensor:
-        """Return what ``forward`` does, from encoded prompts."""
-        pooled = None if embedding is None else embedding.pooled
-        words = {"words": embedding} if getattr(self.network, "word_width", 0) else {}
-        return self.network(x, time, pooled, *conditioning, **words).float()
 
 
 class Diffusion(Method):
@@ -109,11 +66,17 @@ class Diffusion(Method):
         floor: smallest time in the loss weight 1 / time^2.
         prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
         sampling: this model's own defaults for ``Options``.
+        shortcut: the network also learns large steps (arXiv:2410.12557), for samples in 1 to 4 steps. They
+            have the ``guidance`` of ``sampling`` in them.
         refiner: improves what ``scaling`` expands; ``None``: nothing does.
+
+    Raises:
+        ValueError: ``shortcut`` with a network that cannot know the size of a step, or without guidance.
     """
 
     Options = DiffusionOptions
     supports_interpolation = True
+    supports_masks = True
     ema_module: Denoiser
 
     def __init__(
@@ -127,24 +90,62 @@ class Diffusion(Method):
         floor: Annotated[float, Gt(0), Le(1)] = 0.1,
         prompt_drop: Annotated[float, Ge(0), Le(1)] = 0.1,
         sampling: dict[str, Any] | None = None,
+        shortcut: bool = False,
         refiner: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if shortcut:
+            add_step_size(network)
         self.ema_module = Denoiser(network, prompt, refiner)
         self.scaling = scaling or Scaling()
         self.codec = self.scaling.network  # it is saved with the model, and moves with it
+        self.preservation: Preservation | None = None
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}
+        self.shortcut = shortcut
+        self.step_guidance = float(self.sampling.get("guidance", self.Options.guidance)) if prompt else 1.0
+        if shortcut and not self.step_guidance > 0:
+            raise ValueError("shortcut=true learns steps with sampling.guidance, which has to be above 0.")
+        self._average: tuple[nn.Module, ...] = ()  # a tuple, so that it is no part of this module
 
-    def unused_options(self, request: Request) -> dict[str, str]:
-        """``strength`` is the noise of an image that is changed as a whole."""
+    @property
+    def uses_average(self) -> bool:
+        return self.shortcut
+
+    def set_average(self, average: nn.Module) -> None:
+        self._average = (average,)
+
+    def unused_options(self, request: Request, options: DiffusionOptions) -> dict[str, str]:
+        """``strength`` is the noise of an image that is changed as a whole; learned steps are those of ``euler``."""
+        is_learned = self._has_learned_steps(request, options)
+        unused = {"sampler": f"up to {MAX_STEPS} steps have a learned size"} if is_learned else {}
         if request.init is None:
-            return {"strength": "there is no init="}
-        return {"strength": "what is not kept is generated from noise"} if request.init_mask else {}
+            return unused | {"strength": "there is no init="}
+        return unused | ({"strength": "what is not kept is generated from noise"} if request.init_mask else {})
 
-    def denoise(self, x: Tensor, time: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor) -> Tensor:
-        """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x."""
-        return self._denoise(x, time, lambda scaled: self.ema_module(scaled, time, prompts, *conditioning))
+    def _has_learned_steps(self, request: Request, options: DiffusionOptions) -> bool:
+        """Return whether steps go between times that large steps were learned for; ``strength`` is another time."""
+        is_variation = request.init is not None and request.init_mask is None
+        return self.shortcut and options.steps <= MAX_STEPS and not is_variation
+
+    def denoise(
+        self,
+        x: Tensor,
+        time: Tensor,
+        prompts: Sequence[Prompt],
+        *conditioning: Tensor,
+        step_size: Tensor | None = None,
+        module: nn.Module | None = None,
+    ) -> Tensor:
+        """Predict the data from ``x`` (batch, ...) at ``time``, of the leading dimensions of x.
+
+        Args:
+            step_size: (batch,), see ``Denoise``, for a network that knows it.
+            module: the ``Denoiser``; ``None``: the one that is trained.
+        """
+        named = {} if step_size is None else {"step_size": step_size}
+        module = module or self.ema_module
+        return self._denoise(x, time, lambda scaled: module(scaled, time, prompts, *conditioning, **named))
 
     def denoise_embedded(self, x: Tensor, time: Tensor, embedding: PromptEmbedding | None) -> Tensor:
         """Predict the data like ``denoise``, from encoded prompts."""
@@ -158,19 +159,59 @@ class Diffusion(Method):
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the loss of the denoiser plus that of the refiner, if there is one, and both by name."""
-        losses = self.validation_loss(batch)
-        if "refiner" not in losses:
-            return losses
-        return {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"], "refiner": losses["refiner"]}
+        losses = self.data_losses(batch)
+        if "refiner" in losses:
+            losses |= {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"]}
+        return losses
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of the denoiser, and that of the refiner."""
-        x = self.scaling.scale(batch.x)
-        losses = {"loss": self._denoiser_loss(batch, x)}
+        return self.data_losses(batch)
+
+    def data_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss of the denoiser with its parts, and that of the refiner if it is trained.
+
+        With ``shortcut``, a part of the batch learns large steps while training. With a ``Preservation`` each noisy
+        item is denoised twice while training.
+        """
+        noisy = self.add_noise(batch)
+        if self.training and self.preservation:
+            losses = self.preservation.losses(noisy, self.denoise, self.ema_module)
+        elif self.training and self.shortcut:
+            losses = {"loss": self._shortcut_loss(noisy)}
+        else:
+            losses = {"loss": noisy.loss(self.denoise(noisy.x, noisy.time, noisy.prompts, *noisy.conditioning))}
         refiner = self.ema_module.refiner
-        if refiner is not None and next(refiner.parameters()).requires_grad:
-            losses["refiner"] = self._refiner_loss(batch, x)
+        if refiner is not None and any(parameter.requires_grad for parameter in refiner.parameters()):
+            losses["refiner"] = self._refiner_loss(batch, noisy.data)
         return losses
+
+    def add_noise(self, batch: Batch) -> NoisyBatch:
+        """Draw times and noise for a batch; in training some prompts are dropped."""
+        x, conditioning = self._inputs(batch)
+        time, mask = self._sample_times(self._time_shape(x), x.device)
+        prompts = list(batch.prompts) or [""] * len(x)
+        if self.training and not self.preservation:  # which keeps what "" generates
+            dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
+            prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
+        if batch.valid is not None:
+            mask = mask * batch.valid
+        loss_mask = None if batch.loss_mask is None else self.scaling.scale_mask(batch.loss_mask)
+        return NoisyBatch(x, torch.randn_like(x), time, prompts, conditioning, mask, loss_mask, self.floor)
+
+    def _shortcut_loss(self, noisy: NoisyBatch) -> Tensor:
+        """Return the loss of a batch of which the first rows learn large steps."""
+        rows, shift = num_consistency_rows(len(noisy.data)), self.sampling.get("shift")
+        shift = math.exp(self.logit_mean) if shift is None else shift
+        steps = sample_triples(rows, shift, noisy.data.device)
+        noisy = noisy.with_start_times(steps.start)
+        denoise = partial(self.denoise, module=next(iter(self._average), self.ema_module))
+        target = guided_target(denoise, noisy.x[:rows], noisy.prompts[:rows], steps, self.step_guidance)
+        size = torch.cat([steps.size, torch.zeros_like(noisy.time[rows:])])
+        predicted = self.denoise(noisy.x, noisy.time, noisy.prompts, *noisy.conditioning, step_size=size)
+        return noisy.loss(predicted, torch.cat([target, noisy.data[rows:]]))
+
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        self.preservation = preservation
 
     def _refiner_loss(self, batch: Batch, x: Tensor) -> Tensor:
         """Return the mean absolute error of normalized data that are refined from a little noise."""
@@ -184,27 +225,13 @@ class Diffusion(Method):
         expanded = self.scaling.expand(x)
         return expanded if self.ema_module.refiner is None else self.ema_module.refiner(expanded, x)
 
-    def _denoiser_loss(self, batch: Batch, x: Tensor) -> Tensor:
-        """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
-
-        This is the squared error of the velocity with a bounded weight.
-        """
-        time, mask = self._sample_times(self._time_shape(x), x.device)
-        prompts = list(batch.prompts) or [""] * len(x)
-        if self.training:
-            dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
-            prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
-        t = append_dims(time, x.ndim)
-        noisy = (1 - t) * x + t * torch.randn_like(x)
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch))
-        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
-        if batch.valid is not None:
-            mask = mask * batch.valid
-        return (error * mask).sum() / mask.sum().clamp(min=1)
-
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
         return x.shape[:1]
+
+    def _inputs(self, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return the data as the network sees them without noise, and its further inputs."""
+        return self.scaling.scale(batch.x), self._conditioning(batch)
 
     def _conditioning(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return further inputs of the network, after the pooled prompts."""
@@ -227,6 +254,10 @@ class Diffusion(Method):
         noise = initial_noise(request, self.scaling.scaled_shape(request.size)).to(self.device)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         denoise = self._guided_denoiser(interpolated_prompts(request), options)
+        if self._has_learned_steps(request, options):
+            options = replace(options, sampler="euler")
+        elif self.shortcut:
+            denoise = without_step_size(denoise)
         loop = self._denoise_loop(denoise, noise, init, mask, options, noise_sampler(request))
         yield from map_steps(loop, lambda step: Chunk(0, step[1], step[0]))
 
@@ -241,11 +272,13 @@ class Diffusion(Method):
             x, time = torch.cat([part.x for part in parts]), torch.cat([part.time for part in parts])
             prompts = [prompt for part in parts for prompt in part.prompts]
             conditioning = [torch.cat(each) for each in zip(*(part.conditioning for part in parts), strict=True)]
+            sizes = [part.step_size for part in parts if part.step_size is not None]
+            named: dict[str, Any] = {"step_size": torch.cat(sizes)} if sizes else {}
             with (
                 torch.inference_mode(),
                 torch.autocast(x.device.type, torch.bfloat16, enabled=fast_bfloat16(x.device.type)),
             ):
-                predicted = self.denoise(x, time, prompts, *conditioning)
+                predicted = self.denoise(x, time, prompts, *conditioning, **named)
             outputs.update(zip(numbers, predicted.split([len(part.x) for part in parts]), strict=True))
         return [outputs[number] for number in range(len(inputs))]
 
@@ -255,11 +288,10 @@ class Diffusion(Method):
             x = chunk.x
         return list(x)
 
-    def times(self, options: DiffusionOptions) -> list[float]:
+    def times(self, options: SamplerOptions) -> list[float]:
         """Return the sampler's times from 1 to 0, one more than steps."""
         shift, steps = math.exp(self.logit_mean) if options.shift is None else options.shift, options.steps
-        even = [1 - step / steps for step in range(steps + 1)]
-        return [shift * t / (1 + (shift - 1) * t) for t in even]
+        return [shift_time(1 - step / steps, shift) for step in range(steps + 1)]
 
     def decode(self, x: Tensor) -> Tensor:
         """Convert scaled data to stored data, refined."""
@@ -306,12 +338,15 @@ class Diffusion(Method):
         yield from map_steps(get_sampler(options.sampler, sample_noise)(denoise, x, times), output)
 
     def _guided_denoiser(self, prompts: Sequence[Prompt], options: DiffusionOptions) -> Denoise:
-        """Return a denoiser with guidance by ``prompts``."""
+        """Return a denoiser with guidance by ``prompts``, which learned steps already have."""
 
-        def denoise(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
+        def denoise(x: Tensor, t: float, step_size: float) -> Generator[Any, Any, Tensor]:
             time = torch.full(self._time_shape(x), t, device=x.device)
-            terms = guidance_terms(self._prompt_scale(options, t))
-            return (yield from self._guided_prediction(terms, [(x, time)] * len(terms), prompts, options))
+            size = step_size if self.shortcut else 0.0
+            terms = guidance_terms(self._prompt_scale(options, t) / (self.step_guidance if size else 1.0))
+            sizes = torch.full_like(time, size) if self.shortcut else None
+            inputs = [(x, time)] * len(terms)
+            return (yield from self._guided_prediction(terms, inputs, prompts, options, step_size=sizes))
 
         return denoise
 
@@ -325,6 +360,7 @@ class Diffusion(Method):
         prompts: Sequence[Prompt],
         options: DiffusionOptions,
         *conditioning: Tensor,
+        step_size: Tensor | None = None,
     ) -> Generator[Any, Any, Tensor]:
         """Combine the predictions of all terms, made in one network call from ``inputs``, an (x, time) per term."""
         x, time = (torch.cat(part) for part in zip(*inputs, strict=True))
@@ -332,5 +368,6 @@ class Diffusion(Method):
             prompt for _, use_prompt, _ in terms for prompt in (prompts if use_prompt else [""] * len(prompts))
         ]
         repeated = tuple(each.repeat(len(terms), 1) for each in conditioning)
-        predicted = yield NetworkInput(x, time, term_prompts, repeated)
+        sizes = None if step_size is None else step_size.repeat(len(terms))
+        predicted = yield NetworkInput(x, time, term_prompts, repeated, sizes)
         return combine_terms(terms, predicted.chunk(len(terms)), options.guidance_rescale, time.ndim)

@@ -172,7 +172,7 @@ class FrameDiffusion(Diffusion):
         data, mask, noise = context
         known, known_frames = (1 - CONTEXT_TIME) * data + CONTEXT_TIME * noise, mask.flatten(-3).all(-1)
 
-        def denoise(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
+        def denoise(x: Tensor, t: float, step_size: float) -> Generator[Any, Any, Tensor]:
             time = torch.full(self._time_shape(x), t, device=x.device)
             with_context = torch.where(mask, known, x), torch.where(known_frames, CONTEXT_TIME, time)
             terms = guidance_terms(self._prompt_scale(options, t), options.context_guidance)

@@ -66,6 +66,7 @@ class Regression(Method):
 
     Options = RegressionOptions
     metrics = ("val_loss", "enhancement")
+    restores_init = True
 
     def __init__(
         self,

@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-Denoise = Callable[[Tensor, float], Generator[Any, Any, Tensor]]
-"""(x_t, t) -> predicted data x, returned by a generator that may yield network calls (``methods.base``)."""
+Denoise = Callable[[Tensor, float, float], Generator[Any, Any, Tensor]]
+"""(x_t, t, step size) -> predicted data x, returned by a generator that may yield network calls (``methods.base``).
+
+The prediction is that of the velocity (x_t - x) / t, at the time t or, for a step size above 0, as the mean of a step.
+"""
 
 SamplerStep = tuple[float, Tensor, Tensor]
 """(time after the step, x_t at that time, predicted data)"""
@@ -27,20 +32,42 @@ MIN_LOG_RATIO = -7.0
 """Log ratio of data to noise at t = 1; its limit, minus infinity, could not be extrapolated from."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SamplerOptions:
+    """Options of the steps from noise to data.
+
+    Attributes:
+        steps: number of sampler steps from noise to data.
+        shift: shift of the steps toward noise (Esser et al. 2024, arXiv:2403.03206, eq. 23): 1 spaces them evenly,
+            more improves the layout, less the details; ``None``: like the training times.
+        sampler: ``euler``; ``euler_ancestral``, with new noise at each step; ``heun``, two network calls per step;
+            ``dpmpp_2m`` (arXiv:2211.01095).
+    """
+
+    steps: Annotated[int, Ge(1), Le(1000)] = 10
+    shift: Annotated[float, Ge(0.001), Le(1000)] | None = None
+    sampler: SamplerName = "euler"
+
+
 def as_generator(denoise: Callable[[Tensor, float], Tensor]) -> Denoise:
     """Return a function (x_t, t) -> predicted data as a ``Denoise`` that yields nothing."""
 
-    def generator(x: Tensor, t: float) -> Generator[Any, Any, Tensor]:
+    def generator(x: Tensor, t: float, step_size: float) -> Generator[Any, Any, Tensor]:
         return denoise(x, t)
         yield
 
     return generator
 
 
+def without_step_size(denoise: Denoise) -> Denoise:
+    """Return a denoiser that follows the velocity in steps of any size."""
+    return lambda x, t, step_size: denoise(x, t, 0.0)
+
+
 def euler(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
-    """Euler steps along the velocity."""
+    """Euler steps along the velocity; a denoiser that knows the size of a step may give its mean."""
     for start, end in pairwise(times):
-        predicted = yield from denoise(x, start)
+        predicted = yield from denoise(x, start, start - end)
         x = x + (end - start) * (x - predicted) / start
         yield end, x, predicted
 
@@ -55,7 +82,7 @@ def euler_ancestral(
     mean and the variance of the posterior q(x_s | x_t, d), and r n + sqrt(1 - r^2) n' has those of noise.
     """
     for start, end in pairwise(times):
-        predicted = yield from denoise(x, start)
+        predicted = yield from denoise(x, start, 0.0)
         ratio = end * (1 - start) / (start * (1 - end))
         noise = ratio * (x - (1 - start) * predicted) / start
         if end > 0:
@@ -67,11 +94,11 @@ def euler_ancestral(
 def heun(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[Any, Any, None]:
     """Heun steps, with the mean velocity of both ends of a step (Karras et al. 2022, arXiv:2206.00364, algorithm 1)."""
     for start, end in pairwise(times):
-        predicted = yield from denoise(x, start)
+        predicted = yield from denoise(x, start, 0.0)
         velocity = (x - predicted) / start
         x_end = x + (end - start) * velocity
         if end > 0:
-            predicted_end = yield from denoise(x_end, end)
+            predicted_end = yield from denoise(x_end, end, 0.0)
             velocity = (velocity + (x_end - predicted_end) / end) / 2
         x = x + (end - start) * velocity
         yield end, x, predicted
@@ -86,7 +113,7 @@ def dpmpp_2m(denoise: Denoise, x: Tensor, times: Sequence[float]) -> Generator[A
     previous: Tensor | None = None
     previous_width = 0.0
     for start, end in pairwise(times):
-        predicted = yield from denoise(x, start)
+        predicted = yield from denoise(x, start, 0.0)
         blend = predicted
         if end > 0:  # the last step is of first order, as its width is infinite
             width = log_ratio(end) - log_ratio(start)

@@ -60,6 +60,10 @@ class Scaling:
         """Return the shape that ``scale`` makes of ``shape``."""
         return tuple(shape)
 
+    def scale_mask(self, mask: Tensor) -> Tensor:
+        """Return weights of pixels (..., 1, height, width) as weights of what ``scale`` makes of them."""
+        return mask
+
     def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
         """Replace scaled data ``x`` by ``known`` where ``mask``, in the shape of stored data, is true."""
         return torch.where(mask, known, x)
@@ -111,6 +115,10 @@ class PatchScaling(PixelScaling):
     def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         count, _, patch, _ = self._filters.shape
         return (*shape[:-3], count, shape[-2] // patch, shape[-1] // patch)
+
+    def scale_mask(self, mask: Tensor) -> Tensor:
+        """Average the weights of the pixels of each patch."""
+        return F.avg_pool2d(mask, self._filters.shape[-1])
 
     def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
         """Replace pixels: a patch of which a part is known keeps the other part."""

@@ -44,6 +44,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.audio.nearest.NearestSound",
         "genai.metrics.video.nearest.NearestClip",
     ),
+    "subject": ("genai.metrics.image.subject.Subject",),
     "prompt_retrieval": ("genai.metrics.image.prompt_retrieval.PromptRetrieval",),
     "copying": (
         "genai.metrics.text.copying.CopiedTexts",
@@ -51,6 +52,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
         "genai.metrics.audio.copying.CopiedSounds",
         "genai.metrics.video.copying.CopiedClips",
     ),
+    "upscaling": ("genai.metrics.image.upscaling.Upscaling",),
     "classification_accuracy": ("genai.metrics.image.classification_accuracy.ClassificationAccuracy",),
     "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
     "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.PromptAccuracy",),

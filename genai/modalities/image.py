@@ -1,6 +1,7 @@
 """The image modality: pictures as uint8 tensors of one size."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,25 +16,28 @@ from torch import Tensor
 
 from genai.core.batch import Batch, Request
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
+from genai.core.caption_choice import TagDropout
 from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.core.instantiate import read_dataclass
 from genai.media.base import FileName
-from genai.media.picture import DenoisingAnimation, Picture, contact_sheet, open_picture
+from genai.media.picture import Picture, open_picture
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.image_preview import ImagePreview
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
 from genai.modalities.packed_captions import PackedCaptions, pack_prompt
+from genai.modalities.pair_preview import PairPreview
 from genai.modalities.patch_codec import PATCH, default_basis, fit_patch_basis, restore_codec
-from genai.modalities.preview import Preview, PromptSamples
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 
 Side = Annotated[int, Ge(4), Le(4096)]
 MIN_CODEC_SIDE = 64
 """In pixels, from which ``codec=auto`` is ``pca``."""
-
-PAIR_TITLES = ("held out", "given back")
+MASKS = ".masks"
+"""Suffix of the file with the masks of a packed split."""
+STEPS_NOTE = "steps=1 makes the mean of what it can be (highest PSNR), more steps draw one of them (sharper)"
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class PixelStatistics:
 
 
 class Image(Modality):
-    """Images of one size.
+    """Images of one size; with ``upscale``, images made from smaller ones of any size.
 
     Args:
         size: side of a square, or height and width, in pixels.
@@ -72,6 +76,7 @@ class Image(Modality):
         codec: what the network works on: pixels (``None``), or coefficients of patches of 8 x 8 pixels (``pca``).
             ``auto``: ``pca`` if both sides are multiples of 16 and at least 64 pixels. A mapping: latents of an
             ``Autoencoder`` with these arguments, whose weights are in the method.
+        upscale: samples have so many times the sides of ``init``, which they need; ``None``: they have ``size``.
     """
 
     media = Picture
@@ -85,13 +90,15 @@ class Image(Modality):
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
         codec: Literal["auto", "pca"] | dict[str, int] | None = None,
+        upscale: Literal[2, 4] | None = None,
     ) -> None:
         self.size, self.channels, self.flip, self.resize = size, channels, flip, resize
         if codec == "auto":
             is_large = all(side >= MIN_CODEC_SIDE and side % (2 * PATCH) == 0 for side in self.shape[1:])
-            codec = "pca" if is_large else None
+            codec = "pca" if is_large and not upscale else None
         self.autoencoder = codec if isinstance(codec, dict) else {}
         self.codec = "learned" if isinstance(codec, dict) else codec
+        self.upscale, self.required_option = upscale, "init" if upscale else ""
         self.mean, self.std = 0.0, 0.5
         self.codec_state = default_basis(channels) if codec == "pca" else {}
         if self.codec == "learned" and "latents" not in self.autoencoder:
@@ -100,6 +107,10 @@ class Image(Modality):
             raise ValueError(
                 f"codec={self.codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
             )
+        if codec and upscale:
+            raise ValueError(f"codec={self.codec} drops the detail that upscale={upscale} should learn: codec=null.")
+        if upscale and any(side % upscale for side in self.shape[1:]):
+            raise ValueError(f"upscale={upscale} needs sides that are multiples of it, and size={size} is not.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -110,7 +121,8 @@ class Image(Modality):
     @property
     def description(self) -> str:
         _, height, width = self.shape
-        return f"{width} x {height} pixels{', gray' * (self.channels == 1)}"
+        size = f"{width} x {height} pixels{', gray' * (self.channels == 1)}"
+        return f"pictures of {self.upscale} times the sides of init=, as learned from {size}" if self.upscale else size
 
     @property
     def fitting(self) -> str:
@@ -120,6 +132,8 @@ class Image(Modality):
     @property
     def interface(self) -> dict[str, Any]:
         sizes: dict[str, Any] = {"mean": self.mean, "std": self.std, "color_channels": self.channels}
+        if self.upscale:
+            sizes["upscale"] = self.upscale
         if not self.codec:
             return {"shape": self.shape, **sizes, "scaling": {"_target_": "genai.methods.scaling.PixelScaling"}}
         _, height, width = self.shape
@@ -152,12 +166,12 @@ class Image(Modality):
 
     def encode(self, media: Any) -> Tensor:
         """Convert a picture of any size to (channels, height, width) uint8."""
-        image: Pillow.Image = media.image.convert("L" if self.channels == 1 else "RGB")
+        image = self._convert(media)
         _, height, width = self.shape
-        if image.size != (width, height):
-            image = _resize(image, width, height, self.resize)
-        pixels = np.asarray(image).reshape(height, width, self.channels)
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        return _to_tensor(image if image.size == (width, height) else _resize(image, width, height, self.resize))
+
+    def _convert(self, picture: Picture) -> Pillow.Image:
+        return picture.image.convert("L" if self.channels == 1 else "RGB")
 
     def decode(self, x: Tensor) -> Picture:
         return Picture(x.permute(1, 2, 0).contiguous().numpy())
@@ -167,23 +181,33 @@ class Image(Modality):
 
     def pack(self, split: Split, cache: Path) -> "PackedImages":
         key = cache_key(split.content_hash, "images", self.shape, self.resize)
+        has_masks = split.unmasked_weight is not None
 
         def write(path: Path) -> None:
             prompts = []
-            with path.open("wb") as file:
+            masks = path.with_suffix(MASKS).open("wb") if has_masks else nullcontext()
+            with path.open("wb") as file, masks as mask_file:
                 for example in track_progress(split, f"reading images ({split.name})", len(split)):
                     file.write(self.encode(example.media).numpy().tobytes())
                     prompts.append(pack_prompt(example))
+                    if mask_file:
+                        mask_file.write(self._encode_mask(example.mask).numpy().tobytes())
             write_json(path.with_suffix(".json"), prompts)
 
-        return PackedImages(cached_file(cache / f"{key}.u1", write, ".json"), self.shape, self.flip)
+        path = cached_file(cache / f"{key}.u1", write, ".json", *[MASKS] * has_masks)
+        return PackedImages(path, self.shape, self.flip, split.unmasked_weight, split.tag_dropout)
+
+    def _encode_mask(self, mask: Picture | None) -> Tensor:
+        """Fit a gray picture as the picture that it belongs to, with black where that is padded; ``None``: white."""
+        if mask is None:
+            return torch.full(self.shape[1:], 255, dtype=torch.uint8)
+        negative = Picture.from_pil(ImageOps.invert(mask.image.convert("L")))  # padding is white
+        return 255 - Image(self.size, 1, resize=self.resize).encode(negative)[0]
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
-        if options.watermark and min(self.shape[1:]) < MIN_SIDE:
-            raise UserError(
-                f"watermark=true: pictures below {MIN_SIDE} x {MIN_SIDE} pixels hold none, and these have "
-                f"{_size_text(self.shape[:0:-1])}. Leave it out."
-            )
+        if self.upscale:
+            return self._upscale_request(prompts, seeds, init, options)
+        _check_watermark(options, self.shape)
         if options.mask is not None and init is None:
             raise UserError("mask= selects a part of an image to generate: give init= as well.")
         if options.outpaint is not None and init is None:
@@ -197,13 +221,28 @@ class Image(Modality):
         encoded = None if init is None else [self.encode(init)] * len(prompts)
         init_mask = None
         if mask is not None:
-            negative = Picture.from_pil(ImageOps.invert(mask.image.convert("L")))  # padding is white, so it is kept
-            keep_mask = Image(self.size, 1, resize=self.resize).encode(negative) >= 128
+            keep_mask = (self._encode_mask(mask) < 128)[None]  # also the padding
             init_mask = [keep_mask.expand(self.shape)] * len(prompts)
         return Request(prompts, seeds, self.shape, init=encoded, init_mask=init_mask)
 
+    def _upscale_request(self, prompts: list[str], seeds: list[int], init: Any, options: ImageOptions) -> Request:
+        """Build a request that enlarges ``init`` as it is. Raises ``UserError``."""
+        if init is None:
+            raise UserError("this model enlarges pictures: give one with init=FILE, or then=RUN to another model.")
+        for name in ("mask", "outpaint"):
+            if getattr(options, name) is not None:
+                raise UserError(f"{name}= paints a part of a picture, and this model enlarges all of it. Leave it out.")
+        small = _to_tensor(self._convert(init))
+        size = (self.channels, *(self.upscale * side for side in small.shape[1:]))  # type: ignore[operator]
+        _check_watermark(options, size)
+        return Request(prompts, seeds, size, init=[small] * len(prompts))
+
     def request_notes(self, init: Any, options: ImageOptions) -> list[str]:
         """Return notes about how ``init`` and the mask are fitted."""
+        if self.upscale and init is not None:
+            width, height = init.image.size
+            sizes = f"{_size_text(init.image.size)} becomes {self.upscale * width} x {self.upscale * height}"
+            return [f"init= of {sizes}; {STEPS_NOTE}"]
         if init is None or options.outpaint is not None:
             return []
         notes = [note] if (note := self.fitting_note(init.image.size)) else []
@@ -224,49 +263,8 @@ class Image(Modality):
         changed = "" if same_shape else steps[self.resize]
         return f"init= of {_size_text(size)} is {changed}resized to {_size_text(model_size)}"
 
-    def preview(self) -> Preview:
-        return ImagePreview(self)
-
-
-class ImagePreview(Preview):
-    """Presents pictures, side by side; those that are given back, beside the held-out ones.
-
-    Args:
-        image: converts pictures.
-    """
-
-    animation_class = DenoisingAnimation
-
-    def __init__(self, image: Image) -> None:
-        self.image = image
-        self.references: list[Picture] = []
-        self.originals: list[Picture] = []
-
-    def prompts(self, split: Split) -> list[str]:
-        """Choose a few prompts, and keep as many held-out pictures."""
-        prompts = super().prompts(split)
-        self.references = [split[number * len(split) // len(prompts)].media for number in range(len(prompts))]
-        return prompts
-
-    def inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Picture] | None:
-        """Return held-out pictures for a method that gives pictures back, and keep them to be shown."""
-        pixels = [self.image.encode(picture) for picture in self.references]
-        inputs = degrade(torch.stack(pixels))
-        if inputs is None:
-            return None
-        originals = [self.image.decode(x) for x in inputs]
-        self.originals = [originals[number % len(originals)] for number in range(len(prompts))]
-        return self.originals
-
-    def contact_sheet(self, samples: PromptSamples) -> Picture:
-        """Return all samples; those of ``inits`` to the right of what they are made from."""
-        if not self.originals:
-            return contact_sheet(samples)
-        pairs = zip(self.originals, (picture for _, picture in samples), strict=True)
-        return contact_sheet([each for pair in pairs for each in zip(PAIR_TITLES, pair, strict=True)])
-
-    def interpolation_strip(self, samples: PromptSamples) -> Picture:
-        return contact_sheet(samples, min_width=96, columns=len(samples))
+    def preview(self) -> ImagePreview:
+        return ImagePreview(self) if self.upscale else PairPreview(self)
 
 
 class ImageDecoder:
@@ -289,23 +287,59 @@ class ImageDecoder:
 
 
 class PackedImages(MemmapDataset):
-    """A split as one memory-mapped array (items, channels, height, width), and its prompts."""
+    """A split as one memory-mapped array (items, channels, height, width), its prompts, and masks if there are any.
 
-    def __init__(self, path: Path, shape: tuple[int, int, int], flip: bool) -> None:
-        super().__init__(path, shape, flip)
-        self.flip, self.pixels = flip, self.memmap(np.uint8, shape)
-        self.prompts = PackedCaptions(self.read_index())
+    Args:
+        path: of the pixels.
+        shape: (channels, height, width)
+        flip: mirror half of the items in training.
+        unmasked_weight: weight of the loss where masks, (items, height, width), are black; ``None``: there are none.
+        tag_dropout: of the prompts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, int, int],
+        flip: bool,
+        unmasked_weight: float | None = None,
+        tag_dropout: TagDropout | None = None,
+    ) -> None:
+        super().__init__(path, shape, flip, unmasked_weight, tag_dropout)
+        self.flip, self.pixels, self.unmasked_weight = flip, self.memmap(np.uint8, shape), unmasked_weight
+        self.masks = None if unmasked_weight is None else self.memmap(np.uint8, shape[1:], MASKS)
+        self.prompts = PackedCaptions(self.read_index(), tag_dropout)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts."""
-        pixels = self.pixels[np.asarray(indices)]
+        """Return a batch whose ``x`` is (batch, channels, height, width) uint8, with prompts and ``loss_mask``."""
+        planes = [self.pixels, *([] if self.masks is None else [self.masks[:, None]])]
+        planes = [plane[np.asarray(indices)] for plane in planes]
         if self.flip and random is not None:
             flip = random.uniform(purpose="flip")[:, 0] < 0.5
-            pixels[flip] = pixels[flip, ..., ::-1]
-        return Batch(torch.from_numpy(np.ascontiguousarray(pixels)), self.prompts.draw(indices, random))
+            for plane in planes:
+                plane[flip] = plane[flip, ..., ::-1]
+        pixels, *masks = (torch.from_numpy(np.ascontiguousarray(plane)) for plane in planes)
+        low = self.unmasked_weight or 0.0
+        loss_mask = low + (1 - low) / 255 * masks[0].float() if masks else None
+        return Batch(pixels, self.prompts.draw(indices, random), loss_mask=loss_mask)
+
+
+def _to_tensor(image: Pillow.Image) -> Tensor:
+    """Return an image as (channels, height, width) uint8."""
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+
+def _check_watermark(options: ImageOptions, size: tuple[int, ...]) -> None:
+    """Raise ``UserError`` if samples of (channels, height, width) are too small for a watermark."""
+    if options.watermark and min(size[1:]) < MIN_SIDE:
+        raise UserError(
+            f"watermark=true: pictures below {MIN_SIDE} x {MIN_SIDE} pixels hold none, and these have "
+            f"{_size_text((size[2], size[1]))}. Leave it out."
+        )
 
 
 def _size_text(size: tuple[int, int]) -> str:

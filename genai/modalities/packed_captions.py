@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from genai.core.caption_choice import Caption, draw_caption, whole_text
+from genai.core.caption_choice import Caption, TagDropout, draw_caption, whole_text
 from genai.core.data import Example, ItemRandom
 
 
@@ -12,10 +12,12 @@ class PackedCaptions(list[str]):
 
     Args:
         entries: of the index of a packed data set, as ``pack_prompt`` returns them.
+        tag_dropout: drops tags of the captions that are drawn; ``None``: nothing is dropped.
     """
 
-    def __init__(self, entries: Iterable[Any]) -> None:
+    def __init__(self, entries: Iterable[Any], tag_dropout: TagDropout | None = None) -> None:
         super().__init__()
+        self.tag_dropout = tag_dropout
         self._choices: dict[int, list[Caption]] = {}
         for index, entry in enumerate(entries):
             if _is_choice(entry):
@@ -36,11 +38,11 @@ class PackedCaptions(list[str]):
             items: one, or the same number of them, for each index of ``random``.
             random: what draws them.
         """
-        if random is None or not self._choices:
+        if random is None or not (self._choices or self.tag_dropout):
             return [self[item] for item in items]
         numbers = random.uniform(2 * (len(items) // len(random.indices)), "caption").reshape(-1, 2)
         return [
-            draw_caption(self._choices[item], row) if item in self._choices else self[item]
+            draw_caption(self._choices.get(item) or [self[item]], row, self.tag_dropout)
             for item, row in zip(items, numbers, strict=True)
         ]
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from zlib import crc32
 
@@ -14,6 +15,8 @@ from genai.networks.layers import PromptEmbedding, attention, choose_num_heads, 
 
 Count = Annotated[int, Ge(1), Le(65_536)]
 Segmentation = Literal["spaces", "unicode"]
+PREFIXES = (b"", b"again ")
+"""What is hashed before a word, for each table."""
 
 
 class PromptEncoder(nn.Module):
@@ -80,6 +83,10 @@ class PromptEncoder(nn.Module):
         """Return the words of a prompt, also those after the first ``max_words``."""
         return split_words(prompt, self.segmentation)
 
+    def word_rows(self, words: Sequence[str]) -> list[list[int]]:
+        """Return the row of each word in both tables."""
+        return [[crc32(prefix + word.encode()) % self.rows for word in words] for prefix in PREFIXES]
+
     def tokenize(self, prompts: list[str]) -> Tensor:
         """Return the row of each word in both tables, (batch, words, 2): first that of the begin token "".
 
@@ -87,9 +94,8 @@ class PromptEncoder(nn.Module):
         """
         lines = [["", *self.split(prompt)[: self.max_words]] for prompt in prompts]
         length = max(map(len, lines))
-        prefixes = (b"", b"again ")
-        ids = [[[crc32(prefix + word.encode()) % self.rows for prefix in prefixes] for word in line] for line in lines]
-        padding = [self.rows] * len(prefixes)
+        padding = [self.rows] * len(PREFIXES)
+        ids = [[*map(list, zip(*self.word_rows(line), strict=True))] for line in lines]
         padded = [[*line, *[padding] * (length - len(line))] for line in ids]
         return torch.tensor(padded, device=self.places.weight.device)
 

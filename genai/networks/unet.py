@@ -69,7 +69,7 @@ class UNet(nn.Module):
         map_height, map_width = (side // patch for side in sides)
         widths = [width * multiplier for multiplier in multipliers]
         condition = 4 * width
-        self.patch = patch
+        self.patch, self.condition_width = patch, condition
         is_video = frames > 1
         self.time = nn.Sequential(
             FourierFeatures(condition), nn.Linear(condition, condition), nn.SiLU(), nn.Linear(condition, condition)
@@ -110,6 +110,13 @@ class UNet(nn.Module):
             self.up.append(stage)
         self.norm = group_norm(current)
         self.out = zero_module(nn.Conv2d(current, channels * patch**2, 3, padding=1))
+        self.step_size: nn.Module | None = None
+
+    def add_step_size(self) -> None:
+        """Add the input ``step_size``, which changes nothing until it is trained."""
+        width = self.condition_width
+        out = zero_module(nn.Linear(width, width))
+        self.step_size = nn.Sequential(FourierFeatures(width), nn.Linear(width, width), nn.SiLU(), out)
 
     def forward(
         self,
@@ -118,6 +125,7 @@ class UNet(nn.Module):
         pooled: Tensor | None = None,
         seconds: Tensor | None = None,
         words: PromptEmbedding | None = None,
+        step_size: Tensor | None = None,
     ) -> Tensor:
         """Return a prediction of the shape of ``x``.
 
@@ -127,18 +135,28 @@ class UNet(nn.Module):
             pooled: (batch, context), pooled prompt embeddings.
             seconds: (batch, frames), the time of each frame in the clip; ``None``: ``x`` holds images.
             words: the prompts word by word, for ``word_width``.
+            step_size: (batch,), for images after ``add_step_size``: the time of a step whose mean is predicted; 0 or
+                ``None``: at ``time`` itself.
         """
         if seconds is None:
-            return self._forward_frames(x, time, pooled, time[:, None], words)
+            return self._forward_frames(x, time, pooled, time[:, None], words, step_size)
         return self._forward_frames(x.flatten(0, 1), time.flatten(), pooled, seconds, words).view_as(x)
 
     def _forward_frames(
-        self, x: Tensor, time: Tensor, pooled: Tensor | None, seconds: Tensor, words: PromptEmbedding | None
+        self,
+        x: Tensor,
+        time: Tensor,
+        pooled: Tensor | None,
+        seconds: Tensor,
+        words: PromptEmbedding | None,
+        step_size: Tensor | None = None,
     ) -> Tensor:
         """Process ``x`` (batch * frames, channels, height, width) with ``seconds`` (batch, frames)."""
         frames = seconds.shape[1]
         words = words and repeat_words(words, frames)
         condition = self.time(time)
+        if self.step_size is not None:
+            condition = condition + self.step_size(torch.zeros_like(time) if step_size is None else step_size)
         if self.prompt is not None and pooled is not None:
             condition = condition + self.prompt(pooled).repeat_interleave(frames, 0)
         if self.moment is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from genai.inference.provenance import CheckpointOrigin, SampleRecipe
+from genai.inference.provenance import SampleRecipe
 
 
 def with_file_paths(recipe: SampleRecipe, paths: Mapping[str, str]) -> SampleRecipe:
@@ -23,11 +23,13 @@ def public_recipe(recipe: SampleRecipe, names: Mapping[str, str]) -> SampleRecip
         recipe: of a sample.
         names: names of files by their paths; others have the last part of their paths.
     """
-    sound = recipe.sound and CheckpointOrigin(
-        Path(recipe.sound.checkpoint).name, recipe.sound.checkpoint_sha256, recipe.sound.step
-    )
+    others = {"sound": recipe.sound, "then": recipe.then}
+    others = {key: each and replace(each, checkpoint=Path(each.checkpoint).name) for key, each in others.items()}
     adapters = [replace(each, checkpoint=Path(each.checkpoint).name) for each in recipe.adapters]
     names = {path: names.get(path, Path(path).name) for path in recipe.files}
     return replace(
-        with_file_paths(recipe, names), checkpoint=Path(recipe.checkpoint).name, adapters=adapters, sound=sound
+        with_file_paths(recipe, names),
+        checkpoint=Path(recipe.checkpoint).name,
+        adapters=adapters,
+        **others,  # type: ignore[arg-type]
     )

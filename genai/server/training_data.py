@@ -160,14 +160,14 @@ class Experiment:
 
 @cache
 def experiments() -> dict[str, Experiment]:
-    """Return the experiments by name, without those whose method changes a trained model, ``init_from=``."""
+    """Return the experiments by name, without those that change a trained model, ``init_from=``."""
     found = {}
     for path in sorted((config_dir() / "experiment").glob("*.yaml")):
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         groups = {
             key: name for each in values.get("defaults", []) if isinstance(each, dict) for key, name in each.items()
         }
-        if "override /method" not in groups:
+        if "override /method" not in groups and "adapter" not in values:
             needs_data = _needs_path(str(groups.get("override /data", "")), values.get("data") or {})
             modality = str(groups.get("override /modality", ""))
             found[path.stem] = Experiment(path.stem, modality, _first_comment(path), needs_data)

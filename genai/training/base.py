@@ -14,10 +14,11 @@ from genai.core.renamed import current_node
 from genai.data.registry import modality_classes
 from genai.inference.base import describe_base
 from genai.inference.build import assign_weights
+from genai.inference.known_prompts import known_prompts
 from genai.inference.model import load
 from genai.inference.stored_model import is_exported_path, is_pretrained_path
 from genai.methods.base import Method
-from genai.runs.record import BaseRecord
+from genai.runs.record import BaseRecord, PromptsRecord
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 
@@ -34,6 +35,7 @@ class Base:
         modality_state: tokenizer or statistics.
         kind, choice: its modality and its model, as words: ``text``, ``llama``.
         method: with averaged weights.
+        prompts: what its run recorded of the prompts of its training data; ``None`` if it did not.
     """
 
     record: BaseRecord
@@ -42,6 +44,7 @@ class Base:
     kind: str
     choice: str
     method: Method
+    prompts: PromptsRecord | None = None
 
     def assign_weights(self, method: Method) -> None:
         """Replace the weights of a run's method by those of the base: they share memory, and what is tied stays tied.
@@ -64,6 +67,8 @@ def find_base(config: CommandConfig, settings: TrainSettings, resumed: Run | Non
     """
     has_adapter, has_method = (config.values.get(key) is not None for key in ("adapter", "method"))
     record = resumed.record.base if resumed else None
+    if has_adapter and "_target_" not in config.values["adapter"]:
+        raise UserError("adapter= is missing for what is set below it, as experiment=subject does: add adapter=lora.")
     if has_adapter and not (settings.init_from or record):
         raise UserError("adapter= needs init_from=, the model that it changes.")
     if has_method and not (settings.init_from or record):
@@ -101,7 +106,8 @@ def _load_base(source: str, settings: TrainSettings) -> Base:
     classes = modality_classes(tuple(settings.plugins)).items()
     kind = next((name for name, cls in classes if type(model.modality) is cls), model.record.get("modality") or "?")
     choice = model.record.get("model") or type(model.method).__name__.lower()
-    return Base(record, nodes, model.header.modality_state, short_text(kind), short_text(choice), model.method)
+    state, prompts = model.header.modality_state, known_prompts(model)
+    return Base(record, nodes, state, short_text(kind), short_text(choice), model.method, prompts)
 
 
 def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | None) -> CommandConfig:

@@ -228,9 +228,11 @@ class TrainingLoop(Callback):
             self._preview(trainer, module)
 
     def _print_health_warning(self, module: TrainingModule, metrics: dict[str, float]) -> None:
-        """Print the method's warning about its validation losses, unless the previous validation had one too."""
+        """Print the method's summary of its validation losses, and its warning, unless the previous had one too."""
         losses = {name.removeprefix("val_"): value for name, value in metrics.items()}
         warning = module.method.health_warning(losses)
+        if summary := module.method.validation_summary(losses):
+            self.progress.print_line(f"step {module.step}: {summary}")
         if warning and not self.has_warned:
             self._warn(f"step {module.step}: {warning}")
         self.has_warned = warning is not None

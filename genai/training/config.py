@@ -45,6 +45,7 @@ class TrainSettings:
     profile: bool = False
     label: bool | None = None
     codec: str | None = None
+    subject: Mapping[str, str] | None = None
     copying_check: bool = True
 
     @classmethod

@@ -68,6 +68,8 @@ class TrainingModule(LightningModule):
         self.strict_loading = header.adapter is None  # a checkpoint of an adapter has no weights of its base
         self.method = method
         self.ema = create_ema(method.ema_module, settings.ema)
+        if method.uses_average:
+            method.set_average(self.ema.module)
         self.lr_schedule, self.settings, self.header = lr_schedule, settings, header
         self.step, self.best_val_loss = 0, float("inf")
         self.previous_seconds = self.previous_cpu_seconds = self._cpu_seconds_of_others = 0.0
@@ -111,7 +113,8 @@ class TrainingModule(LightningModule):
         self.step_metrics, self._loss_names = {}, set()
         for (network_name, _), optimizer in zip(self._optimizers.items(), self._lightning_optimizers(), strict=True):
             network = self.method.networks()[network_name]
-            with self._freeze_others(network):
+            average = gather_weights(self.ema.module) if self.method.uses_average else nullcontext()
+            with self._freeze_others(network), average:
                 if isinstance(batch, list):
                     losses = self._backward_in_order(batch, network_name)
                 else:

@@ -20,6 +20,8 @@ from genai.data.registry import compatible_data, source_classes
 from genai.inference.build import SkipInit
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import required_option
+from genai.training.adapter import attach_adapter
 from genai.training.config import TrainSettings
 from genai.training.interval import Interval
 from genai.training.loggers import Logger
@@ -119,7 +121,7 @@ def build_on_meta(parts: TrainingParts, config: CommandConfig) -> Method:
         with torch.device("meta"), SkipInit():
             method = parts.build_method()
             if parts.adapter:
-                parts.adapter.attach(method)
+                attach_adapter(parts.adapter, method)
     except UserError as error:
         name, kind = config.choices.get("model"), config.choices.get("modality")
         names = _fitting_models(config, parts.settings)
@@ -127,6 +129,7 @@ def build_on_meta(parts: TrainingParts, config: CommandConfig) -> Method:
             raise
         allowed = f"For it there are: {', '.join(names)}."
         raise UserError(f"model={name} does not fit modality={kind}. {allowed}\n{error}") from error
+    _check_init(parts.modality, method)
     names = list(method.networks())
     if unknown := next((name for name in parts.optimizers if name not in ("", *names)), None):
         raise UserError(
@@ -138,6 +141,15 @@ def build_on_meta(parts: TrainingParts, config: CommandConfig) -> Method:
             "trainer=fsdp needs losses that use all parameters, but this model has losses that do not. Use ddp."
         )
     return method
+
+
+def _check_init(modality: Modality, method: Method) -> None:
+    """Raise ``UserError`` if only one of both is for samples that are made from other media."""
+    needs_init = required_option(modality) == "init"
+    if method.restores_init and not needs_init:
+        raise UserError("this model restores media: add modality.upscale=2 or 4, or take another model=.")
+    if needs_init and not method.restores_init:
+        raise UserError("modality.upscale= is for models that restore pictures: add model=upscale, or leave it out.")
 
 
 def _fitting_models(config: CommandConfig, settings: TrainSettings) -> list[str]:

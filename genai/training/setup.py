@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from genai.cli.compose import CommandConfig
@@ -18,6 +19,7 @@ from genai.core.energy import co2_factor
 from genai.core.errors import UserError
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_memory
+from genai.core.weighted_order import WeightedItems
 from genai.inference.build import SkipInit
 from genai.inference.reference import add_reference
 from genai.methods.base import Method
@@ -26,6 +28,7 @@ from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
+from genai.training.adapter import attach_adapter, check_new_words, with_base_prompts
 from genai.training.base import Base, find_base, reload_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
 from genai.training.codec import with_codec
@@ -89,7 +92,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         UserError: the config is wrong or its parts do not fit.
     """
     base = find_base(config, TrainSettings.parse(config.settings), resumed)
-    config, codec = with_codec(with_base_nodes(config, base, resumed), resumed)
+    config = with_base_prompts(with_base_nodes(config, base, resumed), base, resumed)
+    config, codec = with_codec(config, resumed)
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
@@ -183,6 +187,8 @@ def _build_method_and_data(
     train, val = _pack_data(modality, source, settings, uses_rewards)
     method = _build_method(parts, base, weights)
     _check_batches(method, train, values)
+    if parts.adapter:
+        check_new_words(parts.adapter, train, base.prompts if base else None)
     prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
     policy = method if uses_rewards and isinstance(method, HasAnswerRewards) else None
     attach_rewards(policy, modality, source, settings, parts.hardware, prompts)
@@ -207,7 +213,7 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
     if base:
         base.assign_weights(method)
     if parts.adapter:
-        parts.adapter.attach(method)
+        attach_adapter(parts.adapter, method)
     if weights is not None:
         load_initial_weights(method, weights, parts.settings.init_from or "")
     return method
@@ -216,16 +222,29 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
 def _pack_data(
     modality: Modality, source: Source, settings: TrainSettings, as_prompts: bool
 ) -> tuple[PackedDataset, PackedDataset]:
-    """Return both splits as tensors, or as prompts. Raises ``UserError`` if a batch does not fit into the memory."""
+    """Return both splits as tensors, or as prompts; training items are drawn by their weights.
+
+    Raises:
+        UserError: a batch does not fit into the memory, or weights do not fit the items.
+    """
     pack = pack_function(modality) if as_prompts else modality.pack_split
     train, val = pack(source.train, cache_dir()), pack(source.val, cache_dir())
     check_memory(settings.batch * train.batch([0], None).x.nbytes, f"batch={settings.batch:,}")
+    if weights := source.train.weights:
+        if len(weights) != len(train):
+            raise UserError("data.weights=: this modality joins or divides the files, which have no weights then.")
+        train = WeightedItems(train, np.array(weights))
     return train, val
 
 
 def _check_batches(method: Method, train: PackedDataset, values: Mapping[str, Any]) -> None:
-    """Raise ``UserError`` if the method does not train on such data, or ``method=`` is for others."""
-    batch_type = type(train.batch([0], None))
+    """Raise ``UserError`` if the method does not train on such data, or with masks, or ``method=`` is for others."""
+    batch = train.batch([0], None)
+    if batch.loss_mask is not None and not method.supports_masks:
+        raise UserError(
+            "the data have masks, and this model has no loss per pixel: data.unmasked_weight=1 ignores them."
+        )
+    batch_type = type(batch)
     allowed = method.batch_types[:1] if values.get("method") is not None else method.batch_types
     if batch_type in allowed:
         return

@@ -96,6 +96,15 @@ def test_a_sub_folder_is_a_prompt_where_nothing_else_is(folder: Path) -> None:
     assert prompts(ImageFolder(str(folder))) == ["", "", "große Katze", "maple tree"]
 
 
+def test_a_default_caption_is_for_pictures_that_have_none(folder: Path) -> None:
+    (folder / "one.txt").write_text("a zwx dog on grass")
+    put(folder / "my_cat" / "1.jpg", 3)
+    source = ImageFolder(str(folder), default_caption=" zwx   dog ")
+    assert prompts(source) == ["a zwx dog on grass", "my cat", "zwx dog"]
+    assert "1 from data.default_caption" in source.layout_note
+    assert source.val.content_hash != ImageFolder(str(folder), default_caption="zwx").val.content_hash
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

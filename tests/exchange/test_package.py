@@ -54,7 +54,7 @@ def test_samples_are_those_of_the_run(kind: str, weights: str, trained: Trained,
     assert {file.suffix for file in folder.iterdir()} <= {".safetensors", ".json", ".md"}
 
 
-@pytest.mark.parametrize("kind", ["enhancer", pytest.param("soundtrack", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["enhancer", "upscale", pytest.param("soundtrack", marks=pytest.mark.slow)])
 def test_models_that_need_a_file_are_opened_too(kind: str, trained: Trained, tmp_path: Path) -> None:
     model = load(exported(trained(kind), tmp_path / "out"), device="cpu")
     state, expected = model.method.state_dict(), load(trained(kind), device="cpu").method.state_dict()

@@ -82,6 +82,7 @@ def test_it_names_no_folder_of_this_machine(trained: Trained, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("kind", "task"),
     [("text", "text-generation"), ("audio", "text-to-audio"), ("enhancer", "audio-to-audio"), ("soundtrack", None),
+     ("upscale", "image-to-image"),
      ("video", "text-to-video"), ("gan", "text-to-image")],
 )  # fmt: skip
 def test_the_hub_knows_its_task(kind: str, task: str | None, trained: Trained) -> None:

@@ -1,12 +1,13 @@
 """What a model says that it knows, and what it says of prompts that it does not."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import genai
-from genai.inference.known_prompts import count_prompts, describe_model, prompt_notes
+from genai.inference.known_prompts import MAX_PROMPTS, count_prompts, describe_model, prompt_notes
 from genai.inference.model import Model
 from genai.runs.record import PromptsRecord
 
@@ -24,6 +25,14 @@ def with_prompts(model: Model, *prompts: str) -> Model:
 def test_prompts_and_words_are_counted_the_most_frequent_first() -> None:
     assert count_prompts(["a cat", "the cat", "a cat", ""]) == PromptsRecord(2, ["a cat", "the cat"], 3, "cat a the")
     assert count_prompts(["", ""]) == PromptsRecord(0, [], 0, "")
+
+
+def test_of_equally_frequent_prompts_some_at_even_distances_are_recorded() -> None:
+    prompts = [f"cat {number:04}" for number in range(2 * MAX_PROMPTS)]
+    recorded = count_prompts([*prompts, *prompts[-2:]]).prompts
+    assert recorded[:2] == prompts[-2:] and len(recorded) == MAX_PROMPTS
+    distances = {int(b[4:]) - int(a[4:]) for a, b in pairwise(recorded[2:])}
+    assert distances <= {2, 3}
 
 
 def test_a_run_records_the_prompts_of_its_training_data(trained: Callable[[str], Path]) -> None:

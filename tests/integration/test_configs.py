@@ -27,7 +27,7 @@ MEMBERS = {
     },
     "image": {
         "data": ["world", "image_folder", "torchvision", "arrays", "webdataset", "parquet", "prepared"],
-        "model": ["diffusion", "video_diffusion", "gan", "autoencoder"],
+        "model": ["diffusion", "video_diffusion", "gan", "upscale", "autoencoder"],
         "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
     },
     "audio": {
@@ -71,6 +71,7 @@ DATA = {
     "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
     "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
     "experiment=grpo": ["data.items=20", "data.val_items=5", "init_from={text_run}"],
+    "experiment=subject": ["data.path={pictures}", "init_from={image_run}", "adapter.words=[sky]"],
     "experiment=emoji": ["data.path={emoji}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
@@ -87,17 +88,19 @@ DATA = {
     ],
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
-PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "tars", "tables", "prepared")
+PLACES = ("corpus", "talks", "pairs", "text_run", "image_run", "pictures", "tars", "tables", "prepared")
 PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),
     ("experiment=grpo", "method=grpo"),
+    ("experiment=subject", "adapter=lora"),
 ]
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
     "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
     "autoencoder": ["model.network.blocks=1", "model.network.width=8", "modality.size=16"],
+    "upscale": ["model.network.blocks=1", "model.network.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],
 }
 """Instead of the modality's, for models that are built otherwise."""
@@ -113,6 +116,11 @@ OPTIONS: dict[str, dict[str, float]] = {
 @pytest.fixture
 def text_run(trained: Callable[[str], Path]) -> Path:
     return trained("text")
+
+
+@pytest.fixture
+def image_run(trained: Callable[[str], Path]) -> Path:
+    return trained("image")
 
 
 def names(group: str) -> list[str]:
@@ -156,8 +164,8 @@ def test_config_trains_samples_and_saves(
     told = [word.format(**places) for word in asked]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
-    mends = composed.choices["model"] == "enhancer"
-    given = " init=FILE" if mends else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
+    mends, enlarges = (composed.choices["model"] == name for name in ("enhancer", "upscale"))
+    given = " init=FILE" if mends or enlarges else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
     scores, gives_back = "method=reward" in words, composed.choices["model"] == "autoencoder"
     out = capfd.readouterr().out
     names = [name for name in ("genai.sample", "genai chat") if f"{name} ckpt={run.folder}{given}\n" in out]
@@ -174,6 +182,8 @@ def test_config_trains_samples_and_saves(
         options: dict[str, Any] = {**OPTIONS.get(composed.choices["model"], OPTIONS[composed.choices["modality"]])}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
+        elif enlarges:
+            options = {"init": Picture(np.zeros((5, 7, 3), np.uint8))}
         elif chosen["data"] == "world_soundtrack":
             options = {"clip": Clip(np.zeros((2, 32, 32, 3), np.uint8), 8)}
         elif gives_back:

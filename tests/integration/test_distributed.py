@@ -96,7 +96,7 @@ def sharded(*words: str, processes: int = 2) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "tolerance"), [("adamw", 1e-5), ("muon", 2e-3)])
-@pytest.mark.parametrize("each", ["text", "image"], indirect=True)
+@pytest.mark.parametrize("each", ["text", "image", "shortcut"], indirect=True)
 def test_virtual_ranks_of_shards_have_the_same_bits(
     each: list[str], optimizer: str, tolerance: float, tmp_path: Path
 ) -> None:

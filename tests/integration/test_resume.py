@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -23,7 +25,7 @@ from genai.training.run import train
 from tests.conftest import ROOT
 
 STEPS = 12
-KINDS = ("text", "image", "gan", "audio", "video")
+KINDS = ("text", "image", "shortcut", "gan", "audio", "video")
 
 
 def cases(*quick: tuple[str, Any]) -> list[Any]:
@@ -113,6 +115,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     cases(
         *((kind, "between") for kind in ("text", "audio")),
         *(("text", "at once"), ("image", "workers"), ("gan", "accumulate")),
+        ("shortcut", "accumulate"),
     ),
     indirect=["each"],
 )
@@ -136,6 +139,28 @@ def test_killed_and_resumed_is_bit_equal(case: str, each: list[str], monkeypatch
     assert rows(whole) == rows(resumed)
     assert scalar_steps(resumed, trained_tag(each)) == list(range(1, STEPS + 1))
     assert scalar_steps(resumed, "loss/val") == scalar_steps(whole, "loss/val")
+
+
+@pytest.mark.slow
+def test_weights_tags_and_masks_are_as_if_the_run_had_not_stopped(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    for file in folder.glob("sky/*.png"):
+        with Image.open(file) as image:
+            Image.linear_gradient("L").resize(image.size).save(file.with_name(f"{file.stem}-masklabel.png"))
+        file.with_suffix(".txt").write_text("sky, blue, wide, high", encoding="utf-8")
+    tiny = ["model.network.width=16", "model.network.blocks=1", "modality.size=16", "batch=4", "trainer=cpu"]
+    words = ["modality=image", "data=image_folder", f"data.path={folder}", *tiny, "modality.flip=true"]
+    words += ["val_every=6", "preview_every=100", f"runs={tmp_path}", "data.tag_dropout=0.5"]
+    words.append("data.weights={folder: {sky: 3}}")
+    whole = run_to(words, f"steps={STEPS}", "checkpoint_every=5")
+    resumed = go_on(stopped_at(7, [*words, "workers=2"], monkeypatch))
+    assert_same_state(whole, resumed)
+    losses = [[row["loss"] for row in rows(whole)]]
+    for other in ("data.tag_dropout=0", "data.weights={folder: {sky: 2}}", "data.unmasked_weight=1"):
+        losses.append([row["loss"] for row in rows(run_to([*words, other], f"steps={STEPS}"))])
+    assert all(each != losses[0] for each in losses[1:])
 
 
 @pytest.mark.slow

@@ -111,9 +111,10 @@ def test_what_is_known_comes_back_bit_for_bit(image: Tensor) -> None:
 def test_strength_changes_nothing_without_an_image_and_with_a_mask(image: Tensor) -> None:
     method = Diffusion(UNet(SHAPE, 0, width=16, blocks=1), None, PixelScaling())
     mask = torch.zeros(SHAPE, dtype=torch.bool)
-    assert method.unused_options(request(1)) == {"strength": "there is no init="}
-    assert method.unused_options(request(1, init=[image])) == {}
-    assert list(method.unused_options(request(1, init=[image], init_mask=[mask]))) == ["strength"]
+    assert method.unused_options(request(1), DiffusionOptions()) == {"strength": "there is no init="}
+    assert method.unused_options(request(1, init=[image]), DiffusionOptions()) == {}
+    masked = request(1, init=[image], init_mask=[mask])
+    assert list(method.unused_options(masked, DiffusionOptions())) == ["strength"]
 
 
 def test_strength_goes_from_all_of_init_to_none(image: Tensor) -> None:
@@ -166,7 +167,7 @@ def test_guidance_reaches_beyond_the_prompt() -> None:
     x = torch.randn(1, *SHAPE)
     time = torch.full((1,), 0.5)
     prompted, free = method.denoise(x, time, ["a"]), method.denoise(x, time, [""])
-    guided = prediction(method, method._guided_denoiser(["a"], DiffusionOptions(guidance=3.0))(x, 0.5))
+    guided = prediction(method, method._guided_denoiser(["a"], DiffusionOptions(guidance=3.0))(x, 0.5, 0.1))
     torch.testing.assert_close(guided, free + 3 * (prompted - free), rtol=1e-4, atol=1e-4)
 
 

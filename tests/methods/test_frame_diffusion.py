@@ -150,7 +150,7 @@ def test_guidance_by_known_frames_goes_beyond_them() -> None:
 
     def guided(**options: float) -> Tensor:
         denoise = method._guided_denoiser(["a"], FrameDiffusionOptions(**options), seconds, (data, known, noise))  # type: ignore[arg-type]
-        return prediction(method, denoise(x, 0.5))
+        return prediction(method, denoise(x, 0.5, 0.1))
 
     time = torch.full((1, 6), 0.5)
     free = method.denoise(x, time, [""], seconds)

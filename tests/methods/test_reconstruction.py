@@ -28,6 +28,7 @@ class Halves(nn.Module):
         return self.decode(self.encode(pixels))
 
 
+@torch.no_grad()
 def test_loss_and_psnr_by_hand() -> None:
     white = Batch(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8))
     losses = Reconstruction(Halves(), (3, 8, 8), noise=0.0, penalty=0.25).loss(white)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from genai.core.caption_choice import Caption
+from genai.core.caption_choice import Caption, TagDropout
 from genai.core.data import Example, ItemRandom, Split, packed_captions
 from genai.core.loader import TrainBatches
 from genai.media.clip import Clip
@@ -88,3 +88,14 @@ def test_without_choices_nothing_changes(tmp_path: Path) -> None:
 def test_what_is_no_caption_stays_for_the_check_of_shards(entry: Any) -> None:
     prompts = PackedCaptions(["a", entry])
     assert prompts[1] == entry and not isinstance(prompts[1], str)
+
+
+def test_tags_of_a_prompt_are_dropped_in_training_alone() -> None:
+    packed = PackedCaptions(["a, b, c, d, e, f", "one sentence", ["x, y, z", ["k", "l"]]], TagDropout(0.5))
+    assert packed.draw([0, 1, 2], None) == ["a, b, c, d, e, f", "one sentence", "x, y, z"]
+    drawn = [packed.draw([0, 1, 2], _random(epoch, [0, 1, 2])) for epoch in range(20)]
+    assert len({first for first, _, _ in drawn}) > 10 and {second for _, second, _ in drawn} == {"one sentence"}
+    assert all(first.startswith("a") for first, _, _ in drawn)
+    assert drawn[7] == packed.draw([0, 1, 2], _random(7, [0, 1, 2]))
+    assert packed.draw([2], _random(7, [2])) == drawn[7][2:]  # whatever else is in the batch
+    assert packed.captions == ["a, b, c, d, e, f", "one sentence", "x, y, z", "k, l"]

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,87 @@ def test_a_request_can_be_canceled(page: Any) -> None:
     make(page, "", 64, is_waiting=False)
     page.click(".job >> text=cancel")
     page.wait_for_selector(".job >> text=canceled")
+
+
+WATCH_JOBS = """() => {
+    window.jobs = [];
+    const original = window.fetch;
+    window.fetch = async (path, options = {}) => {
+        const method = options.method ?? "GET";
+        if (method === "GET" || !String(path).startsWith("/api/jobs")) return original(path, options);
+        const entry = { method, time: performance.now(), body: method === "POST" && JSON.parse(options.body) };
+        window.jobs.push(entry);
+        const response = await original(path, options);
+        if (method === "POST") entry.id = (await response.clone().json()).id;
+        return response;
+    };
+}"""
+"""Record the jobs that the page begins and cancels."""
+
+
+def previews(page: Any) -> list[dict[str, Any]]:
+    """The jobs that the page began, when the last one is over."""
+    page.wait_for_selector(".preview[aria-busy=false] img")
+    return [each for each in page.evaluate("window.jobs") if each["method"] == "POST"]
+
+
+def test_a_slider_redraws_a_preview_while_it_moves(page: Any, studio: tuple[str, Path]) -> None:
+    """By keyboard and by mouse; one request at a time, the newest counts, and nothing is saved."""
+    choose(page, "image")
+    page.evaluate(WATCH_JOBS)
+    page.click(".chip >> nth=0")
+    prompt, saved = page.input_value("#prompt"), len(list(studio[1].glob("**/00*.json")))
+    slider = page.locator("#option-steps")
+    slider.focus()
+    start = page.evaluate("performance.now()")
+    before = int(slider.input_value())
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(30)
+    page.wait_for_selector(f".preview >> text=preview, {before + 12} steps")
+    jobs = previews(page)
+    elapsed = page.evaluate("performance.now()") - start
+    assert 1 <= len(jobs) <= elapsed / 150 + 1 and len(jobs) < 12
+    assert jobs[-1]["body"]["options"]["steps"] == before + 12
+    assert {(each["body"]["prompt"], each["body"]["n"], each["body"].get("save")) for each in jobs} == {
+        (prompt, 1, None)
+    }
+    assert len({each["body"]["seed"] for each in jobs}) == 1
+    assert all(late["time"] - early["time"] > 140 for early, late in pairwise(jobs))
+
+    page.evaluate("window.jobs = []")
+    page.locator("#option-guidance").scroll_into_view_if_needed()
+    box = page.locator("#option-guidance").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for part in range(10):
+        page.mouse.move(box["x"] + box["width"] * (0.3 + part / 20), box["y"] + box["height"] / 2)
+        page.wait_for_timeout(60)
+    page.mouse.up()
+    page.wait_for_selector(".preview >> text=preview, 4 steps")
+    page.wait_for_timeout(300)
+    jobs = previews(page)
+    guidance = float(page.input_value("#option-guidance"))
+    assert len(jobs) > 1 and jobs[-1]["body"]["options"] == {"steps": 4, "guidance": guidance}
+    page.click("text=keep its seed")
+    assert page.input_value("#seed") == str(jobs[-1]["body"]["seed"])
+    assert len(list(studio[1].glob("**/00*.json"))) == saved
+
+
+def test_a_preview_that_is_outdated_is_canceled(page: Any) -> None:
+    choose(page, "image")
+    page.evaluate(WATCH_JOBS)
+    set_option(page, "steps", "250")
+    page.wait_for_function("() => window.jobs.some((job) => job.id)")
+    set_option(page, "steps", "2")
+    page.wait_for_selector(".preview[aria-busy=false] >> text=preview, 2 steps")
+    methods = [each["method"] for each in page.evaluate("window.jobs")]
+    assert methods == ["POST", "DELETE", "POST"]
+    slow = page.evaluate("window.jobs[0].id")
+    assert page.request.get(f"/api/jobs/{slow}").json()["state"] == "canceled"
+    choose(page, "text")
+    set_option(page, "length", "20")
+    assert page.locator(".preview").count() == 0 and len(page.evaluate("window.jobs")) == 3
 
 
 def test_two_prompts_with_one_seed_stand_side_by_side(page: Any) -> None:

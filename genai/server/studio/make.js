@@ -6,6 +6,7 @@ import { FileInput, inputFile, newInput } from "./inputs.js";
 import { maskFile, strokesOfMask } from "./mask.js";
 import { KINDS } from "./media.js";
 import { isFile, OptionFields } from "./options.js";
+import { Preview, Previewer, previewOptions } from "./preview.js";
 import { newJob, runJob, Take } from "./takes.js";
 import { Empty, ErrorLine, useModel, useModelId } from "./ui.js";
 
@@ -23,10 +24,14 @@ export function Make({ models, draft, isShown }) {
   const [n, setN] = useState(4);
   const [seed, setSeed] = useState("");
   const [values, setValues] = useState({});
+  const [changed, setChanged] = useState(null);
   const [takes, setTakes] = useState([]);
   const [error, setError] = useState(null);
   const [model, loadError] = useModel(modelId);
   const { inputs, setInput, loadInputs, note } = useInputs(model, isShown);
+  const [previewer] = useState(() => new Previewer());
+  const previewSeed = useRef(randomSeed());
+  useEffect(() => (previewer.clear(), setChanged(null)), [modelId]);
   useEffect(() => {
     if (!draft) return;
     if (draft.model) setModelId(draft.model);
@@ -48,8 +53,20 @@ export function Make({ models, draft, isShown }) {
     setTimeout(() => document.querySelector(".take")?.scrollIntoView({ block: "nearest" }));
     for (const job of jobs) runJob(job, changeJob(take.key, job.key));
   };
+  /** Change an option, and show what it does to a picture. */
+  const setOption = (name, value) => {
+    const newValues = withValue(values, name, value);
+    setValues(newValues);
+    setChanged(name);
+    if (kindOfModel(model) !== "image") return;
+    const options = previewOptions(usableOptions(newValues, inputs, model), name, model);
+    const prompt = model.takes_prompt ? prompts[0] : "";
+    const body = { model: modelId, prompt, n: 1, options, seed: seed === "" ? previewSeed.current : Number(seed) };
+    previewer.ask(async () => ({ body, files: await requestFiles(inputs, model) }));
+  };
   const send = async () => {
     setError(null);
+    previewer.stop();
     try {
       const files = await requestFiles(inputs, model);
       const options = usableOptions(values, inputs, model);
@@ -93,7 +110,9 @@ export function Make({ models, draft, isShown }) {
         <${NumberFields} n=${n} seed=${seed} onCount=${setN} onSeed=${setSeed} />
         <${InputFields} model=${model} inputs=${inputs} note=${note} onChange=${setInput} />
         <${OptionFields} options=${model.options} values=${values} hidden=${hiddenOptions(inputs)}
-          onChange=${(name, value) => setValues((all) => withValue(all, name, value))} />
+          onChange=${setOption} below=${changed}>
+          <${Preview} previewer=${previewer} model=${model} onSeed=${setSeed} />
+        <//>
         <${ErrorLine} error=${error} />
         <button type="submit" class="primary">Make</button>`}
     </form>

@@ -11,11 +11,15 @@ const SLIDER_SPAN = 4;
 
 export const isFile = (option) => option.format === "binary";
 
-/** Show the options. `values` holds those that were changed; `onChange(name, value)`, undefined: the default. */
-export function OptionFields({ options, values, onChange, hidden }) {
+/**
+ * Show the options. `values` holds those that were changed; `onChange(name, value)`, undefined: the default. Children are
+ * shown below the option of the name `below`.
+ */
+export function OptionFields({ options, values, onChange, hidden, below, children }) {
   const fields = options.filter((option) => !isFile(option) && !hidden.has(option.name));
   const field = (option) => html`<${Field} key=${option.name} option=${option} value=${values[option.name]}
-    onChange=${(value) => onChange(option.name, value)} />`;
+    onChange=${(value) => onChange(option.name, value)} />
+    ${option.name === below && children}`;
   const isMain = (option) => fields.length <= FEW || MAIN.has(option.name);
   const others = fields.filter((option) => !isMain(option));
   const changed = others.filter((option) => isChanged(option, values[option.name])).length;

@@ -1,0 +1,70 @@
+"""Differential output preservation: an adapter learns a new word, and prompts without it keep their answers.
+
+The target of a prompt without the new words is what the model predicts without its adapter from the same noisy data
+(kohya-ss/sd-scripts, pull request 1710; Nerogar/OneTrainer, pull request 505). It needs no pictures of other things.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from genai.adapters.lora import without_adapters
+from genai.methods.noisy_batch import NoisyBatch
+
+EMPTY_SHARE, OWN_SHARE = 1 / 8, 1 / 4
+"""Shares of the empty prompt, and of the captions themselves without their new words."""
+
+
+@dataclass(frozen=True)
+class Preservation:
+    """Prompts whose answers stay as they are.
+
+    Attributes:
+        weight: of the squared change of these answers, beside the squared error of what is learned.
+        words: new words, which these prompts do not have.
+        prompts: what the base was trained on, or a part of it.
+    """
+
+    weight: float
+    words: Sequence[str]
+    prompts: Sequence[str]
+
+    def losses(self, noisy: NoisyBatch, denoise: Callable[..., Tensor], module: nn.Module) -> dict[str, Tensor]:
+        """Return ``subject_loss``, of the prompts; ``preservation_loss``, of others drawn; and their weighted sum.
+
+        Args:
+            noisy: a batch.
+            denoise: (x_t, times, prompts, *conditioning) -> the predicted data.
+            module: the network with the adapter.
+        """
+        others = self.draw([str(prompt) for prompt in noisy.prompts])
+        with torch.no_grad(), without_adapters(module):
+            before = denoise(noisy.x, noisy.time, others, *noisy.conditioning)
+        x, time, *conditioning = (torch.cat([each, each]) for each in (noisy.x, noisy.time, *noisy.conditioning))
+        learned, preserved = denoise(x, time, [*noisy.prompts, *others], *conditioning).chunk(2)
+        subject, drift = noisy.loss(learned), noisy.loss(preserved, before)
+        return {"loss": subject + self.weight * drift, "subject_loss": subject, "preservation_loss": drift}
+
+    def draw(self, captions: Sequence[str]) -> list[str]:
+        """Draw a prompt without new words for each caption, by torch's random numbers."""
+        numbers = torch.rand(len(captions), 2).tolist()
+        return [self._choose(caption, kind, place) for caption, (kind, place) in zip(captions, numbers, strict=True)]
+
+    def _choose(self, caption: str, kind: float, place: float) -> str:
+        if kind < EMPTY_SHARE:
+            return ""
+        own = self.without_words(caption)
+        if kind < EMPTY_SHARE + OWN_SHARE and own and own != caption:
+            return own
+        return self.prompts[int(place * len(self.prompts))]
+
+    def without_words(self, caption: str) -> str:
+        """Return a caption without its new words: "dog" for "zwx dog", "red apple" for "red apple, zwx"."""
+        pattern = "|".join(map(re.escape, self.words))
+        if not pattern:
+            return caption
+        rest = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "", caption, flags=re.IGNORECASE)
+        return re.sub(r"\s*,(?:\s*,)+", ",", " ".join(rest.split())).strip(" ,")
