@@ -348,6 +348,7 @@ WORDS = {
     "image": SMALL_IMAGE,
     "shortcut": (*SMALL_IMAGE, "model.shortcut=true"),
     "gan": SMALL_GAN,
+    "autoencoder": (*SMALL_IMAGE, "model=autoencoder", "model.network.width=8"),
     "upscale": SMALL_UPSCALE,
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),

@@ -142,7 +142,9 @@ class LoRA:
             _adapt(table, WordRows(table, rows))
 
     def _target_layers(self, module: nn.Module) -> list[Any]:
-        layers = {name: layer for name, layer in module.named_modules() if _is_target_type(layer)}
+        frozen = {id(x) for part in module.modules() if getattr(part, "is_frozen", False) for x in part.modules()}
+        targets = ((name, x) for name, x in module.named_modules() if id(x) not in frozen)
+        layers = {name: layer for name, layer in targets if _is_target_type(layer)}
         if self.targets is None:
             found = {name: x for name, x in layers.items() if not isinstance(x, Readout | nn.Embedding)}
         else:

@@ -26,8 +26,10 @@ from genai.core.renamed import current_config, current_node, current_words, with
 from genai.core.terminal import one_line
 from genai.runs.run import Run, all_runs, find_run
 
-PATH_KEYS = ("data.path", "data.val_path", "init_from")
+PATH_KEYS = ("data.path", "data.val_path", "init_from", "codec")
 """Keys that are paths. They are recorded as absolute paths, so that a run does not depend on the working folder."""
+NAMES = {"codec": ("auto", "pca")}
+"""Their values that are none."""
 UNTRUSTED_KEYS = ("resume", "init_from", "plugins", "data.download", "workers", "fast_dev_run", "profile")
 """Keys that are ignored in a run's record: which code runs, what is downloaded, how many processes start."""
 ADDRESS_KEYS = ("logger.tracking_uri",)
@@ -50,7 +52,9 @@ def with_absolute_paths(words: Sequence[str]) -> list[str]:
     parts = [word.partition("=") for word in words]
     return [
         f"{key}={Path(value).expanduser().absolute()}"
-        if override_key(key) in PATH_KEYS and value not in ("", "null") and not is_address(value)
+        if override_key(key) in PATH_KEYS
+        and value not in ("", "null", *NAMES.get(override_key(key), ()))
+        and not is_address(value)
         else word
         for word, (key, _, value) in zip(words, parts, strict=True)
     ]

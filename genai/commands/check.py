@@ -52,12 +52,13 @@ def check_word(word: str) -> None:
 def check(config: CommandConfig, folder: Path) -> None:
     """Print the report on the data of a training run. Raises ``UserError`` if nothing can be used."""
     from genai.training.base import find_base, with_base_nodes
+    from genai.training.codec import with_codec
     from genai.training.config import TrainSettings
     from genai.training.data_report import DataReport
     from genai.training.parts import TrainingParts
 
     base = find_base(config, TrainSettings.parse(config.settings), None)
-    parts = TrainingParts.parse(with_base_nodes(config, base, None))
+    parts = TrainingParts.parse(with_codec(with_base_nodes(config, base, None), None)[0])
     if base:
         parts.modality.restore(base.modality_state)
     report = DataReport(parts.build_source(), parts.modality, needs_fit=base is None)

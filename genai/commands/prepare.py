@@ -70,9 +70,11 @@ def prepare_data(config: CommandConfig, folder: Path, processes: int) -> None:
     """Prepare the data of a training run, and say what they are. Raises ``UserError`` if they cannot be used."""
     from genai.data.partition_writer import DataNodes
     from genai.data.prepare import prepare
+    from genai.training.codec import with_codec
     from genai.training.config import TrainSettings
     from genai.training.parts import TrainingParts
 
+    config, _ = with_codec(config, None)
     TrainingParts.parse(config)
     nodes = DataNodes(config.values["data"], config.values["modality"], TrainSettings.parse(config.settings).plugins)
     index = prepare(nodes, folder, processes)

@@ -9,7 +9,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from genai.methods.scaling import PatchScaling, PixelScaling
+from genai.methods.scaling import LearnedScaling, PatchScaling, PixelScaling
+from genai.networks.autoencoder import Autoencoder
 from genai.networks.layers import PromptEmbedding, append_dims
 from genai.networks.refiner import Refiner
 from genai.networks.text_encoder import PromptEncoder
@@ -27,6 +28,7 @@ class PictureDenoiser(ModelMixin, ConfigMixin):
         input_shape: (channels, height, width) of the network's input.
         codec_shape: (coefficients, channels, patch, patch), if that input is coefficients of patches; ``None``: pixels.
         refiner_config: arguments of ``Refiner``, for coefficients.
+        autoencoder_config: arguments of ``Autoencoder``, if the input is its latents.
         num_train_timesteps: time of pure noise, as the scheduler counts.
     """
 
@@ -41,12 +43,14 @@ class PictureDenoiser(ModelMixin, ConfigMixin):
         input_shape: list[int],
         codec_shape: list[int] | None = None,
         refiner_config: dict | None = None,
+        autoencoder_config: dict | None = None,
         num_train_timesteps: int = 1000,
     ) -> None:
         super().__init__()
         self.network = UNet(**network_config)
         self.prompt = PromptEncoder(**prompt_config) if prompt_config else None
         self.refiner = Refiner(**refiner_config) if refiner_config else None
+        self.autoencoder = Autoencoder(**autoencoder_config) if autoencoder_config else None
         if codec_shape:
             self.register_buffer("basis", torch.empty(codec_shape))
             self.register_buffer("centers", torch.empty(codec_shape[0]))
@@ -74,6 +78,8 @@ class PictureDenoiser(ModelMixin, ConfigMixin):
     def decode(self, sample: Tensor) -> Tensor:
         """Return pixels (batch, channels, height, width), uint8."""
         mean, std = self.config.mean, self.config.std
+        if self.autoencoder is not None:
+            return LearnedScaling(mean, std, autoencoder=self.autoencoder).unscale(sample)
         if not self.config.codec_shape:
             return PixelScaling(mean, std).unscale(sample)
         scaling = PatchScaling(mean, std, self.basis.tolist(), self.centers.tolist(), self.scales.tolist())

@@ -25,7 +25,7 @@ from genai.exchange.image_graphs import ImageModel, find_image_model
 from genai.exchange.source_bundle import bundle
 from genai.methods.base import Method
 from genai.methods.diffusion import Diffusion, DiffusionOptions
-from genai.methods.scaling import PatchScaling
+from genai.methods.scaling import LearnedScaling, PatchScaling
 from genai.modalities.base import Modality
 from genai.networks.unet import UNet
 
@@ -97,6 +97,10 @@ def describe_denoiser(model: ImageModel, node: Mapping[str, Any]) -> tuple[dict[
     scaling = method.scaling
     if isinstance(scaling, PatchScaling):
         tensors |= {name: image.codec_state[name].contiguous() for name in ("basis", "centers", "scales")}
+    autoencoder = None
+    if isinstance(scaling, LearnedScaling):
+        tensors |= {f"autoencoder.{name}": x.contiguous() for name, x in scaling.network.state_dict().items()}
+        autoencoder = {"color_channels": image.channels, **image.autoencoder}
     config = {
         "_class_name": "PictureDenoiser",
         "network_config": {**arguments, **_without_target(node["network"])},
@@ -105,8 +109,9 @@ def describe_denoiser(model: ImageModel, node: Mapping[str, Any]) -> tuple[dict[
         "mean": scaling.mean,
         "std": scaling.std,
         "input_shape": list(model.input_shape),
-        "codec_shape": list(image.codec_state["basis"].shape) if image.codec else None,
-        "refiner_config": _without_target(image.interface["refiner"]) if image.codec else None,
+        "codec_shape": list(image.codec_state["basis"].shape) if image.codec_state else None,
+        "refiner_config": _without_target(image.interface["refiner"]) if image.codec_state else None,
+        "autoencoder_config": autoencoder,
         "num_train_timesteps": TIMESTEPS,
     }
     return config, tensors

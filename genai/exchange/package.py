@@ -151,7 +151,7 @@ def _stored_tensors(method: Method) -> tuple[dict[str, Tensor], dict[str, str]]:
         first_names.setdefault(id(state[name]), name)
     aliases = {name: first_names[id(tensor)] for name, tensor in state.items() if first_names[id(tensor)] != name}
     tensors = {name: state[name].detach().cpu().contiguous() for name in first_names.values()}
-    needed = {name: tensor for name, tensor in tensors.items() if name.startswith("ema_module.")}
+    needed = {name: tensor for name, tensor in tensors.items() if name.startswith(("ema_module.", "codec."))}
     num_elements = sum(tensor.numel() for tensor in (*method.parameters(), *method.buffers()))
     is_enough = num_elements <= sum(tensor.nbytes for tensor in needed.values())
     return (needed if is_enough else tensors), aliases

@@ -17,7 +17,7 @@ from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.runs.checkpoint import CheckpointHeader
 
-SAMPLING_PREFIXES = ("method.ema_module.", "ema.module.")
+SAMPLING_PREFIXES = ("method.ema_module.", "ema.module.", "method.codec.")
 """Start of the names of weights that sampling needs."""
 MAX_PARAMETERS = 5_000
 """Tensors of a model that a checkpoint describes."""

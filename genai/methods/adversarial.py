@@ -124,6 +124,7 @@ class Adversarial(Method):
         self.discriminator = GANNetwork(discriminator, copy.deepcopy(prompt))
         self.latent = cast(int, generator.latent)
         self.scaling = scaling or PixelScaling()
+        self.codec = self.scaling.network  # it is saved with the model, and moves with it
         self.penalty, self.penalty_fraction, self.mismatch, self.energy = penalty, penalty_fraction, mismatch, energy
         self.prompt_drop, self.augment, self.sampling = prompt_drop, tuple(augment), sampling or {}
 

@@ -102,6 +102,11 @@ class Method(nn.Module, ABC):
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 
+    @property
+    def has_previews(self) -> bool:
+        """Whether a run shows what the method makes, as samples or of held-out data."""
+        return self.can_sample
+
     batch_types: tuple[type[Batch], ...] = (Batch,)
     """Classes of batches that ``loss`` takes; the first is the one that it is for."""
 

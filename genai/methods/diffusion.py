@@ -98,6 +98,7 @@ class Diffusion(Method):
             add_step_size(network)
         self.ema_module = Denoiser(network, prompt, refiner)
         self.scaling = scaling or Scaling()
+        self.codec = self.scaling.network  # it is saved with the model, and moves with it
         self.preservation: Preservation | None = None
         self.objective, self.logit_mean, self.logit_std = objective, logit_mean, logit_std
         self.floor, self.prompt_drop, self.sampling = floor, prompt_drop, sampling or {}

@@ -1,14 +1,17 @@
 """Scaling between stored data and the zero-mean, unit-variance inputs of networks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Gt
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+LATENT_STRIDE = 8
+"""Pixels per side of a position of latents."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,11 @@ class Scaling:
 
     mean: float = 0.0
     std: Annotated[float, Gt(0)] = 1.0
+
+    @property
+    def network(self) -> nn.Module | None:
+        """The frozen network of a learned codec, which a method keeps among its modules."""
+        return None
 
     def scale(self, x: Tensor) -> Tensor:
         """Convert stored data to what networks see: zero mean, unit variance. Raises ``TypeError`` for integers."""
@@ -136,3 +144,45 @@ class PatchScaling(PixelScaling):
 
     def _column(self, values: Sequence[float], like: Tensor) -> Tensor:
         return torch.tensor(values, device=like.device)[:, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedScaling(PixelScaling):
+    """Scaling of uint8 pixels to the latents of a frozen autoencoder, which are normalized by channel.
+
+    Attributes:
+        mean, std: mean and standard deviation of the pixels in [-1, 1].
+        autoencoder: ``encode`` and ``decode`` of pixels in [-1, 1], for 8 x 8 pixels a position.
+    """
+
+    autoencoder: nn.Module = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        self._codec.freeze()
+
+    @property
+    def network(self) -> nn.Module:
+        return self.autoencoder
+
+    @property
+    def _codec(self) -> Any:
+        return self.autoencoder
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Convert pixels (..., channels, height, width) to latents (..., latents, height / 8, width / 8)."""
+        with torch.no_grad():
+            latents: Tensor = self._codec.encode((x * self.std + self.mean).flatten(0, -4))
+        return latents.unflatten(0, x.shape[:-3])
+
+    def expand(self, x: Tensor) -> Tensor:
+        """Return the normalized pixels that are decoded from latents."""
+        pixels: Tensor = self._codec.decode(x.flatten(0, -4))
+        return ((pixels - self.mean) / self.std).unflatten(0, x.shape[:-3])
+
+    def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (*shape[:-3], len(self._codec.means), shape[-2] // LATENT_STRIDE, shape[-1] // LATENT_STRIDE)
+
+    def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
+        """Replace latents of which all pixels are known."""
+        unknown = F.max_pool2d((~mask).float().amax(-3, keepdim=True).flatten(0, -4), LATENT_STRIDE)
+        return torch.where(unknown.unflatten(0, mask.shape[:-3]) > 0, x, known)

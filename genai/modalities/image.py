@@ -27,6 +27,7 @@ from genai.modalities.image_preview import ImagePreview
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
 from genai.modalities.packed_captions import PackedCaptions, pack_prompt
+from genai.modalities.pair_preview import PairPreview
 from genai.modalities.patch_codec import PATCH, default_basis, fit_patch_basis, restore_codec
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
@@ -73,7 +74,8 @@ class Image(Modality):
         resize: how pictures of other shapes are fitted: ``crop`` keeps the middle, ``pad`` adds white, ``stretch``
             distorts.
         codec: what the network works on: pixels (``None``), or coefficients of patches of 8 x 8 pixels (``pca``).
-            ``auto``: ``pca`` if both sides are multiples of 16 and at least 64 pixels.
+            ``auto``: ``pca`` if both sides are multiples of 16 and at least 64 pixels. A mapping: latents of an
+            ``Autoencoder`` with these arguments, whose weights are in the method.
         upscale: samples have so many times the sides of ``init``, which they need; ``None``: they have ``size``.
     """
 
@@ -87,22 +89,26 @@ class Image(Modality):
         channels: Literal[1, 3] = 3,
         flip: bool = False,
         resize: Literal["crop", "pad", "stretch"] = "crop",
-        codec: Literal["auto", "pca"] | None = None,
+        codec: Literal["auto", "pca"] | dict[str, int] | None = None,
         upscale: Literal[2, 4] | None = None,
     ) -> None:
         self.size, self.channels, self.flip, self.resize = size, channels, flip, resize
         if codec == "auto":
             is_large = all(side >= MIN_CODEC_SIDE and side % (2 * PATCH) == 0 for side in self.shape[1:])
             codec = "pca" if is_large and not upscale else None
-        self.codec, self.upscale, self.required_option = codec, upscale, "init" if upscale else ""
+        self.autoencoder = codec if isinstance(codec, dict) else {}
+        self.codec = "learned" if isinstance(codec, dict) else codec
+        self.upscale, self.required_option = upscale, "init" if upscale else ""
         self.mean, self.std = 0.0, 0.5
-        self.codec_state = default_basis(channels) if codec else {}
+        self.codec_state = default_basis(channels) if codec == "pca" else {}
+        if self.codec == "learned" and "latents" not in self.autoencoder:
+            raise ValueError("codec.latents is missing")
         if codec and any(side % PATCH for side in self.shape[1:]):
             raise ValueError(
-                f"codec={codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
+                f"codec={self.codec} needs sides that are multiples of {PATCH}, and {self.description} are not."
             )
         if codec and upscale:
-            raise ValueError(f"codec={codec} drops the detail that upscale={upscale} should learn: codec=null.")
+            raise ValueError(f"codec={self.codec} drops the detail that upscale={upscale} should learn: codec=null.")
         if upscale and any(side % upscale for side in self.shape[1:]):
             raise ValueError(f"upscale={upscale} needs sides that are multiples of it, and size={size} is not.")
 
@@ -125,13 +131,18 @@ class Image(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        sizes: dict[str, Any] = {"mean": self.mean, "std": self.std}
+        sizes: dict[str, Any] = {"mean": self.mean, "std": self.std, "color_channels": self.channels}
         if self.upscale:
             sizes["upscale"] = self.upscale
         if not self.codec:
             return {"shape": self.shape, **sizes, "scaling": {"_target_": "genai.methods.scaling.PixelScaling"}}
         _, height, width = self.shape
-        shape = (len(self.codec_state["centers"]), height // PATCH, width // PATCH)
+        positions = (height // PATCH, width // PATCH)
+        if self.autoencoder:
+            network = {**self.autoencoder, "_target_": "genai.networks.autoencoder.Autoencoder"}
+            scaling = {"_target_": "genai.methods.scaling.LearnedScaling", "autoencoder": network}
+            return {"shape": (self.autoencoder["latents"], *positions), "patch": 1, **sizes, "scaling": scaling}
+        shape = (len(self.codec_state["centers"]), *positions)
         values = {name: value.tolist() for name, value in self.codec_state.items()}
         scaling = {"_target_": "genai.methods.scaling.PatchScaling", **values}
         refiner = {"_target_": "genai.networks.refiner.Refiner", "channels": self.channels, "coefficients": shape[0]}
@@ -141,16 +152,16 @@ class Image(Modality):
         """Compute mean and standard deviation of the training pixels in [-1, 1], and the basis of the codec."""
         pixels = self.pack(split, cache).pixels
         self.mean, self.std = pixel_mean_std(pixels)
-        if self.codec:
+        if self.codec_state:
             self.codec_state = fit_patch_basis(pixels, self.mean, self.std)
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "std": self.std, **({"codec": self.codec_state} if self.codec else {})}
+        return {"mean": self.mean, "std": self.std, **({"codec": self.codec_state} if self.codec_state else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         statistics = read_dataclass(PixelStatistics, state)
         self.mean, self.std = statistics.mean, statistics.std
-        if self.codec:
+        if self.codec_state:
             self.codec_state = restore_codec(state.get("codec"), self.channels)
 
     def encode(self, media: Any) -> Tensor:
@@ -253,7 +264,7 @@ class Image(Modality):
         return f"init= of {_size_text(size)} is {changed}resized to {_size_text(model_size)}"
 
     def preview(self) -> ImagePreview:
-        return ImagePreview(self if self.upscale else None)
+        return ImagePreview(self) if self.upscale else PairPreview(self)
 
 
 class ImageDecoder:

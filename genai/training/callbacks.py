@@ -260,7 +260,7 @@ class TrainingLoop(Callback):
 
         Files are of the averaged weights; a logger that shows samples gets those of the current weights, too.
         """
-        if self.last_preview_step == module.step or not module.method.can_sample:
+        if self.last_preview_step == module.step or not module.method.has_previews:
             return
         self.progress.set_status("preview")
         self.last_preview_step = module.step

@@ -31,6 +31,7 @@ from genai.runs.run import Run
 from genai.training.adapter import attach_adapter, check_new_words, with_base_prompts
 from genai.training.base import Base, find_base, reload_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
+from genai.training.codec import with_codec
 from genai.training.config import TrainSettings
 from genai.training.loggers import Logger
 from genai.training.optimizers import MuonAdamW
@@ -92,6 +93,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     """
     base = find_base(config, TrainSettings.parse(config.settings), resumed)
     config = with_base_prompts(with_base_nodes(config, base, resumed), base, resumed)
+    config, codec = with_codec(config, resumed)
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
@@ -115,6 +117,8 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     weights = start["state_dict"] if start and not resumed else None
     base_record = base.record if base else resumed.record.base if resumed else None
     method, train, val = _build_method_and_data(parts, config.values, source, base, base_record, weights)
+    if codec:
+        codec.assign(method, train)
     optimizers = parts.build_optimizers(method)
     lr_schedule = create_lr_schedule(settings, parts.schedule, header if resumed else None)
     if resumed and header:

@@ -25,10 +25,11 @@ SIZES = {
     ),
     "frames": ("model=video_diffusion", "modality.size=16"),
     "words": ("modality.size=32", "codec=pca", "model.network.width=16", "model.network.word_width=64"),
+    "learned": ("modality.size=16", "modality.codec={latents: 4, width: 8, blocks: 1}"),
     "gray": ("modality.size=[8,16]", "modality.channels=1", "model.prompt=null", "model.network.context=0"),
 }
-"""Kinds of models: of pixels; a GAN; of the method for clips; of coefficients, with attention to words; gray, not
-square, without prompts."""
+"""Kinds of models: of pixels; a GAN; of the method for clips; of coefficients, with attention to words; of an
+autoencoder's latents; gray, not square, without prompts."""
 
 
 def words_of(kind: str) -> list[str]:

@@ -26,7 +26,7 @@ def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("genai.methods.diffusion.fast_bfloat16", lambda device: False)
 
 
-@pytest.mark.parametrize("kind", ["pixels", "words", "gray", "gan"])
+@pytest.mark.parametrize("kind", ["pixels", "words", "learned", "gray", "gan"])
 def test_the_script_makes_the_same_pictures(kind: str, tmp_path: Path) -> None:
     model = random_model(kind)
     export_onnx(model.modality, model.method, tmp_path, LABEL, [], "card")

@@ -28,6 +28,7 @@ from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.metrics.text.code_problems import OWN_PROBLEMS
 from genai.training.base import find_base, with_base_nodes
+from genai.training.codec import with_codec
 from genai.training.config import TrainSettings
 from genai.training.parts import TrainingParts, build_on_meta
 from genai.trust.certificates import read_signer
@@ -163,6 +164,7 @@ def place(
     (folder / "talk.json").write_text('[{"role": "user", "content": "Hi"}]')
     for kind in ("llama", "infill"):
         shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")
+    shutil.copytree(trained("autoencoder"), folder / "runs" / "2026-01-30" / "11-00-00-image-autoencoder")
     for kind in ("text-gpt", "text-llama"):
         base, name = trained("text" if kind == "text-gpt" else "llama"), f"13-00-00-{kind}-my_texts"
         words = [f"init_from={base}", "adapter=lora", "data=text_folder", f"data.path={corpus}", *TRAIN]
@@ -220,7 +222,8 @@ def test_training_of_a_page_is_built(line: str, place: Path, monkeypatch: pytest
     words = [word for word in words if not word.startswith("resume=")]
     config = compose("train", words)
     base = find_base(config, TrainSettings.parse(config.settings), None)
-    build_on_meta(TrainingParts.parse(with_base_nodes(config, base, None)), config)
+    config, _ = with_codec(with_base_nodes(config, base, None), None)
+    build_on_meta(TrainingParts.parse(config), config)
 
 
 @pytest.mark.parametrize("line", with_slow_trainings())
