@@ -28,7 +28,7 @@ from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.outpainting import OutpaintSide, place_on_canvas
 from genai.modalities.packed_captions import PackedCaptions, pack_prompt
 from genai.modalities.pair_preview import PairPreview
-from genai.modalities.patch_codec import PATCH, default_basis, fit_patch_basis, restore_codec
+from genai.modalities.patch_codec import PATCH, default_basis, fit_patch_basis, plain_codec, restore_codec
 from genai.trust.watermarks.key import WatermarkKey, read_key
 from genai.trust.watermarks.pictures import MIN_SIDE, add_to_picture
 
@@ -156,7 +156,11 @@ class Image(Modality):
             self.codec_state = fit_patch_basis(pixels, self.mean, self.std)
 
     def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "std": self.std, **({"codec": self.codec_state} if self.codec_state else {})}
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            **({"codec": plain_codec(self.codec_state)} if self.codec_state else {}),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         statistics = read_dataclass(PixelStatistics, state)

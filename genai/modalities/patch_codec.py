@@ -65,16 +65,25 @@ def codec_state(
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in values.items()}
 
 
+def plain_codec(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the state as lists of numbers, for files."""
+    return {name: value.tolist() for name, value in state.items()}
+
+
 def restore_codec(state: Any, channels: int) -> dict[str, Tensor]:
-    """Return the state in a checkpoint. Raises ``ValueError`` if it does not fit."""
+    """Return the state in a file. Raises ``ValueError`` if it does not fit."""
     count = NUM_COEFFICIENTS[channels]
     shapes = {"basis": (count, channels, PATCH, PATCH), "centers": (count,), "scales": (count,)}
     if not isinstance(state, Mapping):
         raise ValueError("the state of its codec is missing")
+    tensors = dict[str, Tensor]()
     for name, shape in shapes.items():
-        value = state.get(name)
-        if not isinstance(value, Tensor) or tuple(value.shape) != shape or not bool(value.isfinite().all()):
+        try:
+            tensors[name] = torch.as_tensor(state.get(name), dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            tensors[name] = torch.empty(0)
+        if tuple(tensors[name].shape) != shape or not bool(tensors[name].isfinite().all()):
             raise ValueError(f"codec.{name} should be finite numbers of shape {shape}")
-    if bool((state["scales"] <= 0).any()):
+    if bool((tensors["scales"] <= 0).any()):
         raise ValueError("codec.scales should be above 0")
-    return {name: state[name].float() for name in shapes}
+    return tensors
