@@ -157,13 +157,16 @@ class Diffusion(Method):
 
     def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
         """Return the loss of the denoiser plus that of the refiner, if there is one, and both by name."""
-        losses = self.validation_loss(batch)
+        losses = self.data_losses(batch)
         if "refiner" not in losses:
             return losses
         return {"loss": losses["loss"] + losses["refiner"], "denoiser": losses["loss"], "refiner": losses["refiner"]}
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss of the denoiser, and that of the refiner."""
+        return self.data_losses(batch)
+
+    def data_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss of the denoiser, and that of the refiner if it is trained."""
         x = self.scaling.scale(batch.x)
         losses = {"loss": self._denoiser_loss(batch, x)}
         refiner = self.ema_module.refiner
@@ -184,22 +187,27 @@ class Diffusion(Method):
         return expanded if self.ema_module.refiner is None else self.ema_module.refiner(expanded, x)
 
     def _denoiser_loss(self, batch: Batch, x: Tensor) -> Tensor:
-        """Return the squared error of the predicted data, weighted by ``1 / max(t, floor)^2``.
-
-        This is the squared error of the velocity with a bounded weight.
-        """
+        """Return the mean of ``_denoising_error`` at random times."""
         time, mask = self._sample_times(self._time_shape(x), x.device)
         prompts = list(batch.prompts) or [""] * len(x)
         if self.training:
             dropped = (torch.rand(len(x)) < self.prompt_drop).tolist()
             prompts = ["" if drop else prompt for drop, prompt in zip(dropped, prompts, strict=True)]
-        t = append_dims(time, x.ndim)
-        noisy = (1 - t) * x + t * torch.randn_like(x)
-        predicted = self.denoise(noisy, time, prompts, *self._conditioning(batch))
-        error = (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
+        error = self._denoising_error(x, time, torch.randn_like(x), prompts, *self._conditioning(batch))
         if batch.valid is not None:
             mask = mask * batch.valid
         return (error * mask).sum() / mask.sum().clamp(min=1)
+
+    def _denoising_error(
+        self, x: Tensor, time: Tensor, noise: Tensor, prompts: Sequence[Prompt], *conditioning: Tensor
+    ) -> Tensor:
+        """Return the squared error of the data predicted at ``time``, in the shape of ``time``.
+
+        Its weight is ``1 / max(t, floor)^2``: this is the squared error of the velocity with a bounded weight.
+        """
+        t = append_dims(time, x.ndim)
+        predicted = self.denoise((1 - t) * x + t * noise, time, prompts, *conditioning)
+        return (predicted - x).square().flatten(time.ndim).mean(-1) / time.clamp(min=self.floor) ** 2
 
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""
