@@ -18,5 +18,5 @@ def group_diversity(groups: Tensor, real: Tensor) -> Tensor:
         real: (prompts, ...), data of the same prompts.
     """
     repeated = real.unsqueeze(1).expand_as(groups)
-    between = rms_distance(groups.flatten(0, 1), groups.roll(1, 1).flatten(0, 1)).mean()
-    return between / rms_distance(groups.flatten(0, 1), repeated.flatten(0, 1)).mean().clamp(min=1e-6)
+    distance = rms_distance(groups.flatten(0, 1), groups.roll(1, 1).flatten(0, 1)).mean()
+    return distance / rms_distance(groups.flatten(0, 1), repeated.flatten(0, 1)).mean().clamp(min=1e-6)

@@ -1,6 +1,6 @@
 """DiffusionNFT on a tiny network: the gradient, what is learned, and what is reported."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from genai.methods.nft import DiffusionNFT
 from genai.methods.scaling import PixelScaling
 from genai.networks.layers import append_dims
 from genai.networks.text_encoder import PromptEncoder
+from tests.stubs import StubSampleRewards
 
 SHAPE = (1, 2, 2)
 
@@ -26,19 +27,6 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, pooled: Tensor) -> Tensor:
         return self.dropout(self.layer(torch.cat([x.flatten(1), time[:, None], pooled], 1))).view_as(x)
-
-
-class StubSampleRewards:
-    """Rewards of samples by a function of their pixels."""
-
-    def __init__(self, function: Callable[[Tensor], float]) -> None:
-        self.function = function
-        self.prompts: list[str] = []
-
-    def __call__(self, prompts: Sequence[str], samples: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        self.prompts = list(prompts)
-        values = torch.tensor([float(self.function(sample.float())) for sample in samples])
-        return values, {"mine": 2 * values}
 
 
 def brightness(sample: Tensor) -> float:

@@ -1,6 +1,7 @@
 """Pictures of the toy world: rendered scenes with captions."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -36,7 +37,7 @@ class ToyImages(ToySource):
     chunk_examples = 256
     content_version = ("world", 2)
     metrics = ("val_loss", "toy_image", "nearest")
-    rewards: ClassVar[Mapping[str, float]] = {"strict": 1.0}
+    rewards = MappingProxyType({"strict": 1.0})
     own_rewards: ClassVar[Mapping[str, str]] = {
         "fulfilment": "genai.toy.rewards.image.Fulfilment",
         "strict": "genai.toy.rewards.image.Strict",
