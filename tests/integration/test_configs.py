@@ -70,6 +70,7 @@ DATA = {
     "torchvision_video": ["data.path={films}/UCF-101", "data.name=UCF101"],
     "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
     "experiment=grpo": ["data.items=20", "data.val_items=5", "init_from={text_run}"],
+    "experiment=nft": ["data.items=40", "method.group=2", "method.steps=2", "init_from={image_run}"],
     "experiment=emoji": ["data.path={emoji}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
@@ -86,12 +87,13 @@ DATA = {
     ],
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
-PLACES = ("corpus", "talks", "pairs", "text_run", "pictures", "tars", "tables", "prepared")
+PLACES = ("corpus", "talks", "pairs", "text_run", "image_run", "pictures", "tars", "tables", "prepared")
 PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),
     ("experiment=grpo", "method=grpo"),
+    ("experiment=nft", "method=nft"),
 ]
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
@@ -111,6 +113,11 @@ OPTIONS: dict[str, dict[str, float]] = {
 @pytest.fixture
 def text_run(trained: Callable[[str], Path]) -> Path:
     return trained("text")
+
+
+@pytest.fixture
+def image_run(trained: Callable[[str], Path]) -> Path:
+    return trained("image")
 
 
 def names(group: str) -> list[str]:

@@ -37,7 +37,7 @@ class ToyImages(ToySource):
     chunk_examples = 256
     content_version = ("world", 2)
     metrics = ("val_loss", "toy_image", "nearest")
-    rewards = MappingProxyType({"strict": 1.0})
+    rewards = MappingProxyType({"attributes": 1.0, "strict": 0.0})
     own_rewards: ClassVar[Mapping[str, str]] = {
         "fulfilment": "genai.toy.rewards.image.Fulfilment",
         "strict": "genai.toy.rewards.image.Strict",

@@ -62,4 +62,5 @@ def test_prompts_of_other_data_are_refused() -> None:
 def test_rewards_of_texts_are_not_offered() -> None:
     with pytest.raises(UserError, match=r"no reward 'exact'\. There are: attributes, binding, fulfilment"):
         parse_rewards(["exact"], ToyImages(items=40))
-    assert [reward.name for reward in parse_rewards(ToyImages(items=40).rewards, ToyImages(items=40))] == ["strict"]
+    default = parse_rewards(ToyImages(items=40).rewards, ToyImages(items=40))
+    assert [(reward.name, reward.weight) for reward in default] == [("attributes", 1), ("strict", 0)]
