@@ -88,7 +88,7 @@ class DiffusionNFT(Diffusion):
         steps: Annotated[int, Ge(1), Le(1000)] = 5,
         guidance: Annotated[float, Ge(0), Le(100)] = 1.0,
         noise_levels: Annotated[int, Ge(1), Le(100)] = 2,
-        data_weight: Annotated[float, Ge(0), Le(1000)] = 0.1,
+        data_weight: Annotated[float, Ge(0), Le(1000)] = 0.02,
         val_samples: Annotated[int, Ge(2), Le(1024)] = 4,
     ) -> None:
         super().__init__(
