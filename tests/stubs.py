@@ -111,6 +111,19 @@ class StubRewards:
         return values, {"mine": values}
 
 
+class StubSampleRewards:
+    """Rewards of samples by a function of their pixels."""
+
+    def __init__(self, function: Callable[[Tensor], float]) -> None:
+        self.function = function
+        self.prompts: list[str] = []
+
+    def __call__(self, prompts: Sequence[str], samples: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        self.prompts = list(prompts)
+        values = torch.tensor([float(self.function(sample.float())) for sample in samples])
+        return values, {"mine": 2 * values}
+
+
 # ----------------------------------------------------------------------------------------------------------- sounds
 
 

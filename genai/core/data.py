@@ -121,10 +121,13 @@ class Source(ABC):
     """Default metrics of ``genai.evaluate``: names in ``genai.metrics.base`` or ``own_metrics``."""
 
     rewards: Mapping[str, float] = MappingProxyType({"exact": 1.0})
-    """Weights of the default rewards of answers, by names in ``genai.rewards.base``."""
+    """Weights of the default rewards of samples, by names in ``genai.rewards.base`` or ``own_rewards``."""
 
     own_metrics: ClassVar[Mapping[str, str]] = {}
     """Metric classes of this source alone, or replacements of general ones, by name: ``package.module.Class``."""
+
+    own_rewards: ClassVar[Mapping[str, str]] = {}
+    """Rewards of samples that this source alone can judge, by name: ``package.module.function`` or ``...Class``."""
 
     @property
     @abstractmethod

@@ -36,6 +36,7 @@ from torch.nn import functional as F
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.augment import Augmentation, augment_images
 from genai.methods.base import Method, check_output
+from genai.methods.diversity import rms_distance
 from genai.methods.interpolation import Prompt, initial_noise, interpolated_prompts, pool_prompts
 from genai.methods.scaling import PixelScaling, Scaling
 
@@ -270,8 +271,3 @@ class Adversarial(Method):
 
     def sample(self, request: Request, options: AdversarialOptions) -> list[Tensor]:
         return list(next(self.stream(request, options)).x)
-
-
-def rms_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Return the root mean square differences (batch,) of items."""
-    return (x - y).square().flatten(1).mean(1).clamp(min=1e-12).sqrt()  # sqrt has an infinite gradient at 0

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -111,7 +112,8 @@ class Method(nn.Module, ABC):
     """Classes of batches that ``loss`` takes; the first is the one that it is for."""
 
     replaces: "type[Method] | None" = None
-    """Class of the methods whose network it trains further (``method=``); ``None``: it trains networks of its own."""
+    """Class of the methods whose network it trains further (``method=``), and subclasses with the same ``Options``;
+    ``None``: it trains networks of its own."""
 
     ema_module: nn.Module
     """The module that samples; its weights are averaged over training."""
@@ -155,6 +157,16 @@ class Method(nn.Module, ABC):
     def matching_modules(self, base: "Method") -> tuple[nn.Module, nn.Module]:
         """Return the part of this method that begins with weights of ``base``, and that part of ``base``."""
         return self, base
+
+    @contextmanager
+    def evaluation_mode(self) -> Iterator[None]:
+        """Disable dropout."""
+        is_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(is_training)
 
     @property
     def device(self) -> torch.device:

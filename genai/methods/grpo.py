@@ -1,7 +1,6 @@
 """GRPO: a language model learns from rewards of answers that it samples itself."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from typing import Annotated, Any, Protocol
@@ -100,7 +99,7 @@ class GRPO(Autoregressive):
         """
         if not isinstance(batch, PromptBatch):
             return super().loss(batch, network_name)
-        with self._evaluation_mode():
+        with self.evaluation_mode():
             roll_out = self.roll_out(batch, self.group)
         advantages, is_live = group_advantages(roll_out.rewards.unflatten(0, (-1, self.group)))
         is_used = is_live.repeat_interleave(self.group)
@@ -199,13 +198,3 @@ class GRPO(Autoregressive):
             return logits
         all_logits: Tensor = self.ema_module(x)
         return all_logits[mask]
-
-    @contextmanager
-    def _evaluation_mode(self) -> Any:
-        """Disable dropout."""
-        is_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(is_training)

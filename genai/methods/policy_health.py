@@ -1,5 +1,6 @@
 """Signs that training with rewards goes wrong, each with one line."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 
@@ -7,19 +8,16 @@ WINDOW, MIN_STEPS = 20, 10
 """Latest steps that are judged together, and steps before the first judgment."""
 MAX_TRUNCATED, MAX_DEAD, MIN_ENTROPY = 0.9, 0.8, 0.1
 """Shares of answers that do not end and of dead groups, and nats per token, beyond which a line is printed."""
+MIN_DIVERSITY = 0.5
+"""Diversity of samples, as a fraction of that of the first steps, below which a line is printed."""
 MAX_DROP = 0.1
 """Drop of the held-out reward below its best, as a fraction of it, beyond which it is named."""
 
 
-class PolicyHealth:
-    """Judges the numbers of the latest steps. It begins anew in a resumed run.
+class RewardHealth(ABC):
+    """Judges the numbers of the latest steps. It begins anew in a resumed run."""
 
-    Args:
-        length: maximum number of tokens of an answer, for messages.
-    """
-
-    def __init__(self, length: int) -> None:
-        self.length = length
+    def __init__(self) -> None:
         self.steps = deque[Mapping[str, float]](maxlen=WINDOW)
         self.reported = set[str]()
         self.best: tuple[float, float] | None = None  # rewards on held-out prompts and in training
@@ -31,7 +29,7 @@ class PolicyHealth:
         self.steps.append(metrics)
         if len(self.steps) < MIN_STEPS:
             return []
-        new = {name: line for name, line in self._lines().items() if line and name not in self.reported}
+        new = {name: line for name, line in self.lines().items() if line and name not in self.reported}
         self.reported |= set(new)
         return list(new.values())
 
@@ -51,8 +49,26 @@ class PolicyHealth:
             "highest; more prompts, a smaller optimizer.lr=, or a shorter run, helps"
         )
 
-    def _lines(self) -> dict[str, str]:
+    @abstractmethod
+    def lines(self) -> dict[str, str]:
         """Return what is wrong by its name; "": nothing."""
+
+    def _mean(self, name: str) -> float:
+        return sum(step[name] for step in self.steps) / len(self.steps)
+
+
+class PolicyHealth(RewardHealth):
+    """Judges training on answers.
+
+    Args:
+        length: maximum number of tokens of an answer, for messages.
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def lines(self) -> dict[str, str]:
         truncated, dead, entropy = map(self._mean, ("truncated", "dead_groups", "entropy"))
         no_end = (
             f"{truncated:.0%} of the answers do not end within method.length={self.length}, so they get no reward: "
@@ -74,5 +90,28 @@ class PolicyHealth:
             "entropy": low_entropy * (entropy < MIN_ENTROPY and is_low),
         }
 
-    def _mean(self, name: str) -> float:
-        return sum(step[name] for step in self.steps) / len(self.steps)
+
+class DiffusionHealth(RewardHealth):
+    """Judges training on samples of diffusion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first_diversity: float | None = None
+
+    def lines(self) -> dict[str, str]:
+        dead, diversity, is_low = self._mean("dead_groups"), self._mean("diversity"), self._mean("reward") < 0.5
+        if self.first_diversity is None:
+            self.first_diversity = diversity
+        advice = "method.group= larger, a reward with more steps, or more training without rewards, helps"
+        dead_line = (
+            f"{dead:.0%} of the groups are dead: all samples of a prompt have the same reward, so they teach nothing. "
+            f"The prompts are too {'hard' if is_low else 'easy'}; {advice if is_low else 'harder ones help'}"
+        )
+        collapse = (
+            f"the diversity is {diversity:.2f}, it was {self.first_diversity:.2f}: the samples of a prompt become "
+            "equal. Stop here, or begin again with a smaller optimizer.lr= or a larger method.data_weight="
+        )
+        return {
+            "dead": dead_line * (dead > MAX_DEAD),
+            "diversity": collapse * (diversity < MIN_DIVERSITY * self.first_diversity),
+        }

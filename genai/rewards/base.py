@@ -1,8 +1,9 @@
-"""Rewards of answers by name, with weights: functions ``reward(prompt, sample) -> float``.
+"""Rewards of samples by name, with weights: functions ``reward(prompt, sample) -> float``.
 
-A prompt is a ``media.chat.Question``: the text of the last message, with its conversation as ``chat`` and the answers
-that the data have to it as ``answers``. A sample is the text of the model's answer. Further parameters of a function
-are its options; one that is called ``source`` gets the data source. A reward of a plugin is named by its function,
+For language models a prompt is a ``media.chat.Question``: the text of the last message, with its conversation as
+``chat`` and the answers that the data have to it as ``answers``, and a sample is the text of the model's answer. For
+other models a prompt is a text and a sample the medium, such as a ``Picture``. Further parameters of a function are its
+options; one that is called ``source`` gets the data source. A reward of a plugin is named by its function,
 ``mypackage.rewards.mine``.
 """
 
@@ -17,7 +18,8 @@ from typing import Any, get_type_hints
 from genai.core.data import Source
 from genai.core.errors import RunError, UserError, did_you_mean, join_names, short_repr, short_text
 from genai.core.instantiate import validate_value
-from genai.media.chat import Question
+from genai.media.chat import Chat
+from genai.media.text import Document
 from genai.rewards.time_limit import CallTimeout, call_within
 
 REGISTRY = {
@@ -29,7 +31,7 @@ REGISTRY = {
     "passes": "genai.rewards.passes.Passes",
     "reward_model": "genai.rewards.reward_model.RewardModel",
 }
-"""Functions, or subclasses of ``BatchReward``, by name."""
+"""Functions, or subclasses of ``BatchReward``, of texts by name. ``Source.own_rewards`` has those of one source."""
 MAX_SECONDS = 10.0
 """Longest time of one call of a function."""
 
@@ -37,13 +39,13 @@ RewardFunction = Callable[..., float]
 
 
 class BatchReward(ABC):
-    """A reward of many answers at once. Its arguments are its options; ``source`` gets the data source."""
+    """A reward of many samples at once. Its arguments are its options; ``source`` gets the data source."""
 
     @abstractmethod
-    def scores(self, prompts: Sequence[Question], samples: Sequence[str]) -> Sequence[float]:
-        """Return the reward of each answer."""
+    def scores(self, prompts: Sequence[Any], samples: Sequence[Any]) -> Sequence[float]:
+        """Return the reward of each sample."""
 
-    def check(self, prompts: Sequence[Question]) -> None:
+    def check(self, prompts: Sequence[Any]) -> None:
         """Raise ``UserError`` if a prompt has no reward. A run calls it with all prompts before it begins."""
         return
 
@@ -76,14 +78,14 @@ class Rewards:
     def __init__(self, rewards: Sequence[WeightedReward], max_seconds: float = MAX_SECONDS) -> None:
         self.rewards, self.max_seconds = rewards, max_seconds
 
-    def check(self, prompts: Sequence[Question]) -> None:
+    def check(self, prompts: Sequence[str]) -> None:
         """Raise ``UserError`` if a prompt has no reward."""
         for reward in self.rewards:
             if isinstance(reward.function, BatchReward):
                 reward.function.check(prompts)
 
-    def score(self, prompts: Sequence[Question], samples: Sequence[str]) -> tuple[list[float], dict[str, list[float]]]:
-        """Return the reward of each answer, and its parts by name, without their weights.
+    def score(self, prompts: Sequence[str], samples: Sequence[Any]) -> tuple[list[float], dict[str, list[float]]]:
+        """Return the reward of each sample, and its parts by name, without their weights.
 
         Equal answers to a prompt are scored once. Answers to one prompt share its object: prompts of different
         conversations may have the same text.
@@ -102,25 +104,25 @@ class Rewards:
         weighted = [[reward.weight * value for value in parts[reward.name]] for reward in self.rewards]
         return [math.fsum(values) for values in zip(*weighted, strict=True)], parts
 
-    def _values(self, reward: WeightedReward, pairs: Sequence[tuple[Question, str]]) -> list[float]:
+    def _values(self, reward: WeightedReward, pairs: Sequence[tuple[str, Any]]) -> list[float]:
         """Return one reward of different answers."""
         function = reward.function
         if isinstance(function, BatchReward):
             values = self._call_batch(reward, function, pairs)
             if len(values) != len(pairs):
-                raise RunError(f"the reward {reward.name} returns {len(values)} values for {len(pairs)} answers.")
+                raise RunError(f"the reward {reward.name} returns {len(values)} values for {len(pairs)} samples.")
             return [_check_number(reward.name, *each) for each in zip(pairs, values, strict=True)]
         return [_check_number(reward.name, pair, self._call(reward, function, pair)) for pair in pairs]
 
     def _call_batch(
-        self, reward: WeightedReward, function: BatchReward, pairs: Sequence[tuple[Question, str]]
+        self, reward: WeightedReward, function: BatchReward, pairs: Sequence[tuple[str, Any]]
     ) -> list[float]:
         prompts, samples = [prompt for prompt, _ in pairs], [sample for _, sample in pairs]
-        what = f"{len(pairs)} answers, the first of which is {_describe(pairs[0])}"
+        what = f"{len(pairs)} samples, the first of which is {_describe(pairs[0])}"
         seconds = self.max_seconds * len(pairs)
         return _call_named(reward.name, what, seconds, lambda: list(function.scores(prompts, samples)), (UserError,))
 
-    def _call(self, reward: WeightedReward, function: RewardFunction, pair: tuple[Question, str]) -> Any:
+    def _call(self, reward: WeightedReward, function: RewardFunction, pair: tuple[str, Any]) -> Any:
         return _call_named(reward.name, _describe(pair), self.max_seconds, lambda: function(*pair, **reward.options))
 
 
@@ -150,7 +152,7 @@ def _call_named(
         raise RunError(f"the reward {name} raises {reason} for {what}.") from error
 
 
-def _check_number(name: str, pair: tuple[Question, str], value: Any) -> float:
+def _check_number(name: str, pair: tuple[str, Any], value: Any) -> float:
     """Return a reward as a number. Raises ``RunError``."""
     try:
         number = float(value)
@@ -161,8 +163,10 @@ def _check_number(name: str, pair: tuple[Question, str], value: Any) -> float:
     return number
 
 
-def _describe(pair: tuple[Question, str]) -> str:
+def _describe(pair: tuple[str, Any]) -> str:
     prompt, sample = pair
+    if not isinstance(sample, str):
+        return f"a {type(sample).__name__.lower()} of {short_repr(prompt)}"
     return f"the answer {short_repr(sample)} to {short_repr(str(prompt))}"
 
 
@@ -181,7 +185,7 @@ def parse_rewards(
     """
     entries = dict(value) if isinstance(value, Mapping) else dict.fromkeys(value, 1.0)
     if not entries:
-        raise UserError(f"rewards=: name at least one. There are: {join_names(REGISTRY)}.")
+        raise UserError(f"rewards=: name at least one. {_list_rewards(available_rewards(source))}")
     rewards = []
     for name, entry in entries.items():
         options = dict(entry) if isinstance(entry, Mapping) else {"weight": entry}
@@ -192,10 +196,22 @@ def parse_rewards(
     return rewards
 
 
+def available_rewards(source: Source) -> Mapping[str, str]:
+    """Return the rewards by name that fit the media of a source: those of texts, and its own."""
+    has_texts = issubclass(source.media, (Chat, Document))
+    return {**(REGISTRY if has_texts else {}), **source.own_rewards}
+
+
+def _list_rewards(available: Mapping[str, str]) -> str:
+    if available:
+        return f"There are: {join_names(available)}."
+    return "For these data there are none: name a function of a plugin, rewards=[mypackage.reward] plugins=[mypackage]."
+
+
 def _create(
     name: str, weight: float, options: dict[str, Any], source: Source, plugins: Sequence[str]
 ) -> WeightedReward:
-    function = _import_reward(name, plugins)
+    function = _import_reward(name, available_rewards(source), plugins)
     parameters = list(inspect.signature(function).parameters.values())
     names = [p.name for p in parameters[0 if isinstance(function, type) else 2 :] if p.kind is not p.VAR_KEYWORD]
     hints = get_type_hints(function.__init__ if isinstance(function, type) else function, include_extras=True)  # type: ignore[misc]
@@ -221,15 +237,15 @@ def _create(
     return WeightedReward(name, weight, function, options)
 
 
-def _import_reward(name: str, plugins: Sequence[str]) -> Any:
+def _import_reward(name: str, available: Mapping[str, str], plugins: Sequence[str]) -> Any:
     """Return a function, or a subclass of ``BatchReward``, of genai or a plugin. Raises ``UserError``."""
-    if name not in REGISTRY and "." not in name:
+    if name not in available and "." not in name:
         raise UserError(
-            f"There is no reward '{short_text(name)}'.{did_you_mean(name, REGISTRY)} There are: {join_names(REGISTRY)}."
+            f"There is no reward '{short_text(name)}'.{did_you_mean(name, available)} {_list_rewards(available)}"
         )
-    target = REGISTRY.get(name, name)
+    target = available.get(name, name)
     module_name, _, attribute = target.rpartition(".")
-    packages = ("genai.rewards", *plugins)
+    packages = ("genai.rewards", *plugins, *([module_name] if name in available else []))
     if len(target) > 200 or not any(f"{module_name}.".startswith(f"{package}.") for package in packages):
         raise UserError(f"rewards: refused {short_repr(name)}: name its package in plugins=[...] too.")
     try:

@@ -148,10 +148,11 @@ def _with_method(model: Any, config: CommandConfig, base: Base | None) -> dict[s
     cls = Factory.parse(method, Method, "method", plugins).cls  # type: ignore[type-abstract]
     old = import_class(str((model or {}).get("_target_")), Method, "model", plugins)  # type: ignore[type-abstract]
     old = type(base.method) if base else old
-    if cls.replaces is None or not issubclass(old, (cls.replaces, cls)):
-        fits = f", which trains models of {cls.replaces.__name__}" if cls.replaces else ""
+    fits = cls.replaces is not None and issubclass(old, cls.replaces) and old.Options is cls.replaces.Options
+    if not fits and not issubclass(old, cls):
+        kind = f", which trains models of {cls.replaces.__name__}" if cls.replaces else ""
         choice = config.choices.get("method") or cls.__name__.lower()
-        raise UserError(f"method={choice}{fits}: it is not for the model of init_from=, {old.__name__}.")
+        raise UserError(f"method={choice}{kind}: it is not for the model of init_from=, {old.__name__}.")
     names = signature(cls).parameters
     return {**{name: value for name, value in model.items() if name in names}, **method}
 

@@ -13,7 +13,7 @@ import torch
 from genai.cli.compose import CommandConfig
 from genai.core.batch import PairBatch, PromptBatch
 from genai.core.cache import cache_dir
-from genai.core.data import FirstItems, PackedDataset, Source
+from genai.core.data import FirstItems, PackedDataset, Source, packed_captions
 from genai.core.device import DeviceConfig
 from genai.core.energy import co2_factor
 from genai.core.errors import UserError
@@ -48,7 +48,7 @@ from genai.training.resume import (
     print_rate_change,
     restore_modality,
 )
-from genai.training.rewards import HasAnswerRewards, attach_rewards, pack_function
+from genai.training.rewards import attach_rewards, pack_function
 from genai.training.schedule import LRSchedule
 
 
@@ -183,15 +183,16 @@ def _build_method_and_data(
         UserError: the parts do not fit.
     """
     modality, settings = parts.modality, parts.settings
-    uses_rewards = values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
-    train, val = _pack_data(modality, source, settings, uses_rewards)
+    has_questions = values.get("method") is not None and parts.model.cls.batch_types[0] is PromptBatch
+    train, val = _pack_data(modality, source, settings, has_questions)
     method = _build_method(parts, base, weights)
     _check_batches(method, train, values)
     if parts.adapter:
         check_new_words(parts.adapter, train, base.prompts if base else None)
-    prompts = [question for split in (train, val) for question in getattr(split, "questions", ())]
-    policy = method if uses_rewards and isinstance(method, HasAnswerRewards) else None
-    attach_rewards(policy, modality, source, settings, parts.hardware, prompts)
+    questions = [question for split in (train, val) for question in getattr(split, "questions", ())]
+    prompts = questions or sorted({*packed_captions(train), *packed_captions(val)})
+    chosen = method if values.get("method") is not None else None
+    attach_rewards(chosen, modality, source, settings, parts.hardware, prompts)
     if method.needs_reference and isinstance(train.batch([0], None), PairBatch):
         initial = method if base else None
         train, val = (_with_reference(split, initial, base_record, parts, values["model"]) for split in (train, val))

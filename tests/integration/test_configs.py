@@ -72,6 +72,7 @@ DATA = {
     "experiment=dpo": ["data.path={pairs}", "init_from={text_run}"],
     "experiment=grpo": ["data.items=20", "data.val_items=5", "init_from={text_run}"],
     "experiment=subject": ["data.path={pictures}", "init_from={image_run}", "adapter.words=[sky]"],
+    "experiment=nft": ["data.items=40", "method.group=2", "method.steps=2", "init_from={image_run}"],
     "experiment=emoji": ["data.path={emoji}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
@@ -95,6 +96,7 @@ METHODS = [
     ("experiment=dpo", "method=reward"),
     ("experiment=grpo", "method=grpo"),
     ("experiment=subject", "adapter=lora"),
+    ("experiment=nft", "method=nft"),
 ]
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {

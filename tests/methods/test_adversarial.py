@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.batch import Batch, Interpolation, Request
-from genai.methods.adversarial import Adversarial, AdversarialOptions, rms_distance
+from genai.methods.adversarial import Adversarial, AdversarialOptions
+from genai.methods.diversity import rms_distance
 from genai.methods.scaling import PixelScaling
 from genai.networks.gan import Discriminator, Generator
 from genai.networks.text_encoder import PromptEncoder

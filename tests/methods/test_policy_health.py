@@ -1,6 +1,6 @@
 """Lines about training with rewards that goes wrong."""
 
-from genai.methods.policy_health import WINDOW, PolicyHealth
+from genai.methods.policy_health import WINDOW, DiffusionHealth, PolicyHealth
 
 GOOD = {"reward": 0.4, "truncated": 0.1, "dead_groups": 0.3, "entropy": 0.5}
 
@@ -58,3 +58,22 @@ def test_a_held_out_reward_that_falls_while_the_other_rises_is_named() -> None:
     for _ in range(WINDOW):
         health.update({**GOOD, "reward": 0.3})
     assert health.check_held_out(0.4) is None  # both fall
+
+
+def sample_lines(steps: int, **numbers: float) -> list[str]:
+    health = DiffusionHealth()
+    first = [{"reward": 0.4, "dead_groups": 0.3, "diversity": 0.8}] * 20
+    later = [{**first[0], **numbers}] * steps
+    return [line for step in (*first, *later) for line in health.update(step)]
+
+
+def test_samples_that_become_equal_are_named_once() -> None:
+    assert sample_lines(60) == sample_lines(60, diversity=0.5) == []
+    (line,) = sample_lines(60, diversity=0.1)
+    assert line.startswith("the diversity is 0.38, it was 0.80")
+
+
+def test_dead_groups_of_samples_are_named() -> None:
+    (hard,) = sample_lines(60, dead_groups=0.95, reward=0.02)
+    (easy,) = sample_lines(60, dead_groups=0.95, reward=0.98)
+    assert "too hard" in hard and "too easy" in easy

@@ -57,9 +57,9 @@ def test_a_batch_reward_that_fails_or_hangs_is_named() -> None:
             time.sleep(60)
             return []
 
-    with pytest.raises(RunError, match="the reward mine raises KeyError: 'a' for 2 answers, the first of which is"):
+    with pytest.raises(RunError, match="the reward mine raises KeyError: 'a' for 2 samples, the first of which is"):
         rewards_of(Fails()).score([PROMPT] * 2, ["a", "b"])
-    with pytest.raises(RunError, match=r"the reward mine takes more than 0.2 seconds for 2 answers"):
+    with pytest.raises(RunError, match=r"the reward mine takes more than 0.2 seconds for 2 samples"):
         rewards_of(Hangs(), max_seconds=0.1).score([PROMPT] * 2, ["a", "b"])
 
 
@@ -73,7 +73,7 @@ def test_batch_rewards_score_many_answers_at_once() -> None:
             return []
 
     assert rewards_of(Lengths()).score([PROMPT] * 3, ["a", "bb", "a"])[0] == [1, 2, 1]
-    with pytest.raises(RunError, match="mine returns 0 values for 1 answers"):
+    with pytest.raises(RunError, match="mine returns 0 values for 1 samples"):
         rewards_of(TooFew()).score([PROMPT], ["a"])
 
 

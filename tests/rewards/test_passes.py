@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from genai.core.errors import UserError
+from genai.data.tasks import Tasks
 from genai.metrics.text.code_problems import Problem
 from genai.rewards.base import Rewards, parse_rewards
 from genai.rewards.passes import program_text
@@ -34,7 +35,7 @@ def test_the_program_of_an_answer() -> None:
 def test_answers_run_in_the_sandbox(tmp_path: Path) -> None:
     file = tmp_path / "problems.jsonl"
     file.write_text(json.dumps(vars(PROBLEM)))
-    rewards = Rewards(parse_rewards({"passes": {"problems": str(file)}}, None))  # type: ignore[arg-type]
+    rewards = Rewards(parse_rewards({"passes": {"problems": str(file)}}, Tasks()))
     prompt = question("Please complete:\ndef one():", "x")
     answers = ["def one():\n    return 1", "def one():\n    return 2", "def one(:", "\n    while True: pass"]
     assert rewards.score([prompt] * 4, answers)[0] == [1, 0, 0, 0]

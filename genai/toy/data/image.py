@@ -1,6 +1,7 @@
 """Pictures of the toy world: rendered scenes with captions."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -36,6 +37,13 @@ class ToyImages(ToySource):
     chunk_examples = 256
     content_version = ("world", 2)
     metrics = ("val_loss", "toy_image", "nearest")
+    rewards = MappingProxyType({"attributes": 1.0, "strict": 0.0})
+    own_rewards: ClassVar[Mapping[str, str]] = {
+        "fulfilment": "genai.toy.rewards.image.Fulfilment",
+        "strict": "genai.toy.rewards.image.Strict",
+        "binding": "genai.toy.rewards.image.Binding",
+        "attributes": "genai.toy.rewards.image.Attributes",
+    }
     own_metrics: ClassVar[Mapping[str, str]] = {"toy_image": "genai.toy.metrics.image.ScenePromptAccuracy"}
 
     def __init__(
