@@ -142,8 +142,13 @@ class LoRA:
             _adapt(table, WordRows(table, rows))
 
     def _target_layers(self, module: nn.Module) -> list[Any]:
-        frozen = {id(x) for part in module.modules() if getattr(part, "is_frozen", False) for x in part.modules()}
-        targets = ((name, x) for name, x in module.named_modules() if id(x) not in frozen)
+        left_out = {
+            id(x)
+            for part in module.modules()
+            if getattr(part, "is_frozen", False) or not getattr(part, "takes_adapters", True)
+            for x in part.modules()
+        }
+        targets = ((name, x) for name, x in module.named_modules() if id(x) not in left_out)
         layers = {name: layer for name, layer in targets if _is_target_type(layer)}
         if self.targets is None:
             found = {name: x for name, x in layers.items() if not isinstance(x, Readout | nn.Embedding)}

@@ -104,7 +104,7 @@ def with_base_words(words: Sequence[str]) -> list[str]:
 
 
 def modality_words(node: Any, plugins: Sequence[str] = ()) -> list[str]:
-    """Return the name of the modality that a config node describes, and its numbers, as words.
+    """Return the name of the modality that a config node describes, its numbers, and that it has no codec, as words.
 
     Data sources take sizes from them: ``modality=image``, ``modality.size=16``. The node may be a stranger's.
     """
@@ -115,6 +115,7 @@ def modality_words(node: Any, plugins: Sequence[str] = ()) -> list[str]:
     name = classes.get(str(node.get("_target_")))
     numbers = {key: value for key, value in node.items() if isinstance(value, int | float) and str(key).isidentifier()}
     words = [f"modality.{key}={str(value).lower()}" for key, value in numbers.items()]
+    words += ["codec=null"] * (node.get("codec", "") is None)  # a preset may choose one
     return ([f"modality={name}"] if name else []) + words[:MAX_VALUES]
 
 
@@ -206,7 +207,8 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
             words += _flat_words(key, {**defaults, **node})
     keys = ("modality", "model") if {"data", "data._target_"} & replaced_keys else ("modality", "model", "data")
     nodes = {key: current_node(config.get(key)) for key in keys}
-    return words + [word for key, node in nodes.items() for word in _newer_words(key, node)]
+    words += [word for key, node in nodes.items() for word in _newer_words(key, node)]
+    return ["codec=null" if word == "modality.codec=null" else word for word in words]
 
 
 def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:
@@ -215,7 +217,10 @@ def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:
         return []
     names = [name for name in node if isinstance(name, str) and name.isidentifier()][:MAX_VALUES]
     newer = NEWER_ARGUMENTS.get(str(node.get("_target_")), {})
-    words = [word for name in names if name in newer for word in _flat_words(f"{path}.{name}", node[name])]
+    plain = [
+        name for name in names if name in newer and not isinstance(node[name], Mapping)
+    ]  # else it is a learned codec
+    words = [word for name in plain for word in _flat_words(f"{path}.{name}", node[name])]
     words += [f"{path}.{name}={old}" for name, old in newer.items() if isinstance(old, str) and node.get(name) == old]
     return words + [word for name in names for word in _newer_words(f"{path}.{name}", node[name], depth - 1)]
 

@@ -344,6 +344,9 @@ NEWER_ARGUMENTS: dict[str, dict[str, Any]] = {
     "genai.modalities.text.Text": {
         "reserved": 0,
     },
+    "genai.modalities.image.Image": {
+        "codec": None,
+    },
     "genai.networks.text_encoder.PromptEncoder": {
         "segmentation": "spaces",
     },

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from genai.core.batch import Batch, Chunk, Request
+from genai.core.errors import UserError
 from genai.methods.base import Method, NetworkCall, call_each, check_output, map_steps
 from genai.methods.denoiser import Denoiser, NetworkInput, add_step_size
 from genai.methods.guidance import GuidanceOptions, GuidanceTerm, combine_terms, guidance_terms
@@ -32,7 +33,7 @@ from genai.methods.samplers import (
     without_step_size,
 )
 from genai.methods.scaling import Scaling
-from genai.methods.shortcut import MAX_STEPS, guided_target, num_consistency_rows, sample_triples, shift_time
+from genai.methods.shortcut import LEARNED_STEPS, guided_target, num_consistency_rows, sample_triples, shift_time
 from genai.networks.layers import PromptEmbedding, append_dims, fast_bfloat16
 
 REFINER_SHARE = 8
@@ -66,7 +67,7 @@ class Diffusion(Method):
         floor: smallest time in the loss weight 1 / time^2.
         prompt_drop: fraction of prompts that are replaced by ""; needed for guidance.
         sampling: this model's own defaults for ``Options``.
-        shortcut: the network also learns large steps (arXiv:2410.12557), for samples in 1 to 4 steps. They
+        shortcut: the network also learns large steps (arXiv:2410.12557), for samples in 1, 2 or 4 steps. They
             have the ``guidance`` of ``sampling`` in them.
         refiner: improves what ``scaling`` expands; ``None``: nothing does.
 
@@ -118,7 +119,7 @@ class Diffusion(Method):
     def unused_options(self, request: Request, options: DiffusionOptions) -> dict[str, str]:
         """``strength`` is the noise of an image that is changed as a whole; learned steps are those of ``euler``."""
         is_learned = self._has_learned_steps(request, options)
-        unused = {"sampler": f"up to {MAX_STEPS} steps have a learned size"} if is_learned else {}
+        unused = {"sampler": "1, 2 and 4 steps have a learned size"} if is_learned else {}
         if request.init is None:
             return unused | {"strength": "there is no init="}
         return unused | ({"strength": "what is not kept is generated from noise"} if request.init_mask else {})
@@ -126,7 +127,9 @@ class Diffusion(Method):
     def _has_learned_steps(self, request: Request, options: DiffusionOptions) -> bool:
         """Return whether steps go between times that large steps were learned for; ``strength`` is another time."""
         is_variation = request.init is not None and request.init_mask is None
-        return self.shortcut and options.steps <= MAX_STEPS and not is_variation
+        shift = self.sampling.get("shift")
+        is_grid = options.steps in LEARNED_STEPS and options.shift in (None, shift)
+        return self.shortcut and is_grid and not is_variation
 
     def denoise(
         self,
@@ -204,13 +207,22 @@ class Diffusion(Method):
         shift = math.exp(self.logit_mean) if shift is None else shift
         steps = sample_triples(rows, shift, noisy.data.device)
         noisy = noisy.with_start_times(steps.start)
-        denoise = partial(self.denoise, module=next(iter(self._average), self.ema_module))
-        target = guided_target(denoise, noisy.x[:rows], noisy.prompts[:rows], steps, self.step_guidance)
+        target = noisy.data
+        if rows:
+            denoise = partial(self.denoise, module=next(iter(self._average), self.ema_module))
+            large = guided_target(denoise, noisy.x[:rows], noisy.prompts[:rows], steps, self.step_guidance)
+            target = torch.cat([large, noisy.data[rows:]])
         size = torch.cat([steps.size, torch.zeros_like(noisy.time[rows:])])
         predicted = self.denoise(noisy.x, noisy.time, noisy.prompts, *noisy.conditioning, step_size=size)
-        return noisy.loss(predicted, torch.cat([target, noisy.data[rows:]]))
+        return noisy.loss(predicted, target)
 
     def preserve_outputs(self, preservation: Preservation) -> None:
+        if self.ema_module.prompt is None:
+            raise UserError("adapter.preserve= keeps the answers to other prompts, and this model takes none: null.")
+        if self.shortcut:
+            raise UserError(
+                "adapter.preserve= does not know the learned steps of model.shortcut=true: give another base, or null."
+            )
         self.preservation = preservation
 
     def _refiner_loss(self, batch: Batch, x: Tensor) -> Tensor:
@@ -325,8 +337,8 @@ class Diffusion(Method):
             start = [options.strength] if options.strength > 0 else []
             times = [*start, *(time for time in times if time < options.strength)] or [0.0]
             x = (1 - times[0]) * data + times[0] * noise
-        if len(times) == 1:
-            yield 1.0, stored(x)
+        if len(times) == 1 and init is not None:  # strength=0: not even a codec changes it
+            yield 1.0, init.cpu()
         numbers = count(1)
 
         def output(step: SamplerStep) -> tuple[float, Tensor]:

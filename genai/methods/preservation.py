@@ -6,7 +6,7 @@ The target of a prompt without the new words is what the model predicts without 
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,8 @@ class Preservation:
             before = denoise(noisy.x, noisy.time, others, *noisy.conditioning)
         x, time, *conditioning = (torch.cat([each, each]) for each in (noisy.x, noisy.time, *noisy.conditioning))
         learned, preserved = denoise(x, time, [*noisy.prompts, *others], *conditioning).chunk(2)
-        subject, drift = noisy.loss(learned), noisy.loss(preserved, before)
+        subject = noisy.loss(learned)
+        drift = replace(noisy, loss_mask=None).loss(preserved, before)
         return {"loss": subject + self.weight * drift, "subject_loss": subject, "preservation_loss": drift}
 
     def draw(self, captions: Sequence[str]) -> list[str]:

@@ -182,6 +182,10 @@ class LearnedScaling(PixelScaling):
     def scaled_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         return (*shape[:-3], len(self._codec.means), shape[-2] // LATENT_STRIDE, shape[-1] // LATENT_STRIDE)
 
+    def scale_mask(self, mask: Tensor) -> Tensor:
+        """Average the weights of the pixels of each position."""
+        return F.avg_pool2d(mask, LATENT_STRIDE)
+
     def blend(self, x: Tensor, known: Tensor, mask: Tensor) -> Tensor:
         """Replace latents of which all pixels are known."""
         unknown = F.max_pool2d((~mask).float().amax(-3, keepdim=True).flatten(0, -4), LATENT_STRIDE)

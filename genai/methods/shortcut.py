@@ -21,8 +21,8 @@ SELF_CONSISTENCY = 0.25
 """Fraction of a batch that learns large steps (k in the paper)."""
 LEVELS = 3
 """Doublings from the smallest learned step, of a grid of ``2**(LEVELS - 1)`` steps, to a single one."""
-MAX_STEPS = 2 ** (LEVELS - 1)
-"""Number of a sampler's steps up to which they have a learned size; more steps follow the velocity."""
+LEARNED_STEPS = tuple(2**level for level in range(LEVELS))
+"""Numbers of a sampler's steps that have a learned size; others follow the velocity."""
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def restore_codec(state: Any, channels: int) -> dict[str, Tensor]:
     count = NUM_COEFFICIENTS[channels]
     shapes = {"basis": (count, channels, PATCH, PATCH), "centers": (count,), "scales": (count,)}
     if not isinstance(state, Mapping):
-        raise ValueError("the state of its codec is missing")
+        raise ValueError("it works on pixels, so add codec=null")
     tensors = dict[str, Tensor]()
     for name, shape in shapes.items():
         try:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MultipleOf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +15,8 @@ FOLD = 2
 class Refiner(nn.Module):
     """Residual blocks at half of the sides, which begin as the identity.
 
+    Adapters leave them alone, because no prompt reaches them.
+
     Args:
         channels: of the pictures.
         coefficients: numbers of a patch.
@@ -23,16 +25,18 @@ class Refiner(nn.Module):
         blocks: number of residual blocks.
     """
 
+    takes_adapters = False
+
     def __init__(
         self,
         channels: Annotated[int, Ge(1), Le(64)],
         coefficients: Annotated[int, Ge(1), Le(4096)],
-        stride: Annotated[int, Ge(2), Le(256)],
+        stride: Annotated[int, Ge(2), Le(256), MultipleOf(FOLD)],
         width: Annotated[int, Ge(4), Le(1024)] = 48,
         blocks: Annotated[int, Ge(0), Le(64)] = 2,
     ) -> None:
         super().__init__()
-        self.enlarge = stride // FOLD
+        self.scale_factor = stride // FOLD
         self.stem = nn.Conv2d(channels * FOLD**2, width, 3, padding=1)
         self.patch_stem = nn.Conv2d(coefficients, width, 3, padding=1)
         self.blocks = nn.ModuleList(
@@ -51,7 +55,7 @@ class Refiner(nn.Module):
             x: (batch, coefficients, height / stride, width / stride).
         """
         h = self.stem(F.pixel_unshuffle(pixels, FOLD))  # (B, width, H / 2, W / 2)
-        h = h + F.interpolate(self.patch_stem(x), scale_factor=float(self.enlarge))
+        h = h + F.interpolate(self.patch_stem(x), scale_factor=float(self.scale_factor))
         for block in self.blocks:
             h = h + block(h)
         return pixels + F.pixel_shuffle(self.out(F.silu(h)), FOLD).float()

@@ -37,6 +37,8 @@ def with_base_prompts(config: CommandConfig, base: Base | None, resumed: Run | N
         prompts = (resumed.read_config().get("adapter") or {}).get("prompts")
     else:
         prompts = split_prompts(base.prompts if base else None)[0]
+        words = Preservation(0.0, node.get("words") or [], [])
+        prompts = [prompt for prompt in prompts if words.without_words(prompt) == prompt]
     if not prompts:
         raise UserError(
             "adapter.preserve= keeps the answers to prompts of the base, and its run did not record any. Give some: "

@@ -1,4 +1,4 @@
-"""The autoencoder of ``codec=RUN``: its arguments go into the config of a run, its weights into the model."""
+"""The codec of a run: the name that ``auto`` stands for, or an autoencoder, whose arguments go into the config."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +10,15 @@ from genai.cli.compose import CommandConfig, override_key
 from genai.cli.overrides import NAMES
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError, short_text
+from genai.core.instantiate import instantiate
 from genai.inference.model import load
 from genai.methods.base import Method
+from genai.modalities.base import Modality
 from genai.networks.autoencoder import MIN_STD, Autoencoder
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 
+AUTO = "auto"
 MAX_PICTURES = 512
 """Training pictures whose latents are measured."""
 PICTURES_AT_ONCE = 16
@@ -67,7 +70,7 @@ def measure_latents(codec: Autoencoder, train: PackedDataset) -> None:
 
 
 def with_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfig, Codec | None]:
-    """Return the config with the arguments of the autoencoder in place of the run, and the autoencoder.
+    """Return the config with a name in place of ``auto``, or the autoencoder's arguments in place of a run, and it.
 
     A resumed run has both already: the arguments in its ``config.yaml``, the weights in its checkpoint.
 
@@ -79,6 +82,8 @@ def with_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfi
     is_typed = any(override_key(word).startswith("modality.codec") for word in config.overrides)
     if isinstance(source, Mapping) and is_typed:
         raise UserError("modality.codec= takes no arguments: codec= is null, auto, pca, or a run of model=autoencoder.")
+    if source == AUTO:
+        return _with_value(config, automatic_codec(modality)), None
     if not isinstance(source, str) or source in NAMES["codec"]:
         return config, None
     if resumed:
@@ -86,13 +91,20 @@ def with_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfi
         arguments = (run_config.get("modality") or {}).get("codec")
         if not isinstance(arguments, Mapping) or run_config.get("codec") != source:
             raise UserError(f"codec={source}: a resumed run keeps its codec. Leave codec= out.")
-        return _with_arguments(config, arguments), None
+        return _with_value(config, dict(arguments)), None
     codec = find_codec(source, TrainSettings.parse(config.settings))
-    return _with_arguments(config, codec.network.settings), codec
+    return _with_value(config, dict(codec.network.settings)), codec
 
 
-def _with_arguments(config: CommandConfig, arguments: Mapping[str, Any]) -> CommandConfig:
-    modality = {**config.values["modality"], "codec": dict(arguments)}
+def automatic_codec(node: Mapping[str, Any]) -> str | None:
+    """Return the name that ``auto`` stands for in the config of a modality. Raises ``UserError``."""
+    modality: Modality = instantiate(node, Modality, "modality")  # type: ignore[type-abstract]
+    codec: str | None = getattr(modality, "codec", None)
+    return codec
+
+
+def _with_value(config: CommandConfig, codec: Any) -> CommandConfig:
+    modality = {**config.values["modality"], "codec": codec}
     return replace(config, values={**config.values, "modality": modality})
 
 

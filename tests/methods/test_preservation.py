@@ -94,3 +94,23 @@ def test_held_out_pictures_have_the_plain_loss() -> None:
 def test_other_methods_cannot() -> None:
     with pytest.raises(UserError, match="for diffusion models"):
         Regression.preserve_outputs(diffusion(0.0), Preservation(1, [], ["a"]))  # type: ignore[arg-type]
+
+
+def test_masks_of_the_subject_do_not_weight_what_is_kept() -> None:
+    method, batch = diffusion(1.0), Batch(torch.ones(6, 4), ["zwx cat"] * 6, loss_mask=torch.zeros(6, 4))
+    for parameter in method.parameters():
+        if parameter.requires_grad:
+            nn.init.normal_(parameter)
+    torch.manual_seed(1)
+    masked, plain = method.loss(batch, "model"), losses(method)
+    assert masked["subject_loss"] == 0 < plain["subject_loss"]
+    assert masked["preservation_loss"] == plain["preservation_loss"] > 0
+
+
+def test_models_without_prompts_and_with_learned_steps_are_refused() -> None:
+    with pytest.raises(UserError, match="takes none"):
+        Diffusion(Linear()).preserve_outputs(Preservation(1, ["zwx"], ["a"]))
+    method = diffusion(0.0)
+    method.shortcut = True
+    with pytest.raises(UserError, match="shortcut"):
+        method.preserve_outputs(Preservation(1, ["zwx"], ["a"]))

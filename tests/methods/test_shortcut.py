@@ -14,8 +14,8 @@ from genai.core.errors import UserError
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.frame_diffusion import FrameDiffusion
 from genai.methods.shortcut import (
+    LEARNED_STEPS,
     LEVELS,
-    MAX_STEPS,
     StepTriples,
     guided_target,
     num_consistency_rows,
@@ -118,9 +118,9 @@ def test_steps_are_those_of_the_sampler() -> None:
 
     assert spans(steps.start, steps.end) == set.union(*(grid(2**level) for level in range(LEVELS)))
     smallest = steps.is_smallest
-    assert int(smallest.sum()) == 100 and spans(steps.start[smallest], steps.end[smallest]) == grid(MAX_STEPS)
+    assert int(smallest.sum()) == 100 and spans(steps.start[smallest], steps.end[smallest]) == grid(max(LEARNED_STEPS))
     halves = spans(steps.start[smallest], steps.middle[smallest]) | spans(steps.middle[smallest], steps.end[smallest])
-    assert halves == grid(2 * MAX_STEPS)
+    assert halves == grid(2 * max(LEARNED_STEPS))
 
 
 def test_a_quarter_of_the_batch_learns_large_steps() -> None:
@@ -202,7 +202,7 @@ def test_the_step_size_changes_nothing_until_it_is_trained() -> None:
     assert not any("step_size" in name for name in plain.state_dict())
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, MAX_STEPS])
+@pytest.mark.parametrize("steps", LEARNED_STEPS)
 def test_exact_mean_velocities_make_exact_samples(steps: int) -> None:
     exact = Diffusion(MeanVelocity(0.5), shortcut=True).eval()
     request = Request(["", ""], [0, 1], SHAPE)
@@ -213,7 +213,7 @@ def test_exact_mean_velocities_make_exact_samples(steps: int) -> None:
         (*_, other) = exact.stream(request, DiffusionOptions(steps=steps, sampler=sampler))
         assert torch.equal(other.x, last.x)
         assert "sampler" in exact.unused_options(request, DiffusionOptions(steps=steps))
-    assert "sampler" not in exact.unused_options(request, DiffusionOptions(steps=MAX_STEPS + 1))
+    assert "sampler" not in exact.unused_options(request, DiffusionOptions(steps=max(LEARNED_STEPS) + 1))
 
 
 def test_variations_of_a_picture_follow_the_velocity(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +255,7 @@ def test_learned_steps_have_their_guidance(monkeypatch: pytest.MonkeyPatch) -> N
     last(2, 1.0)
     assert [prompts for prompts, _ in calls] == [["a", ""]] * 2 and calls[0][1] == calls[0][1][:1] * 2
     assert calls[0][1][0] > 0
-    last(MAX_STEPS + 1, 3.0)
+    last(max(LEARNED_STEPS) + 1, 3.0)
     assert calls[0] == (["a", ""], [0.0, 0.0])
     with_prompt, without, half = last(1, 3.0), last(1, 0.0), last(1, 1.5)
     torch.testing.assert_close(half, (with_prompt + without) / 2, rtol=1e-4, atol=1e-4)
@@ -270,3 +270,16 @@ def test_what_cannot_learn_steps_is_refused(tmp_path: Any) -> None:
         FrameDiffusion(nn.Identity(), shortcut=True)  # type: ignore[call-arg]
     with pytest.raises(UserError, match=r"model\.shortcut: FrameDiffusion has no such option"):
         genai.fit("modality=video", "model.shortcut=true", "steps=1", f"runs={tmp_path}")
+
+
+def test_a_batch_without_large_steps_learns_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.methods.diffusion.num_consistency_rows", lambda count: 0)
+    assert method().train().loss(Batch(noise(1, *SHAPE), ["a"]), "model")["loss"].isfinite()
+
+
+def test_steps_that_were_not_learned_follow_the_flow() -> None:
+    request = Request(["a"], [0], SHAPE)
+    options = [DiffusionOptions(steps=steps) for steps in range(1, 9)]
+    learned = [each.steps for each in options if "sampler" in method().unused_options(request, each)]
+    assert learned == [1, 2, 4]
+    assert "sampler" not in method().unused_options(request, DiffusionOptions(steps=2, shift=3.0))

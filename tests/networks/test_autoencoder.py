@@ -44,3 +44,11 @@ def test_a_part_of_another_model_is_neither_trained_nor_adapted() -> None:
     LoRA(rank=2).attach(method)
     names = [name for name, _ in adapted_layers(method)]
     assert names and not any(name.startswith("codec") for name in names)
+
+
+def test_weights_of_pixels_become_those_of_positions() -> None:
+    scaling = LearnedScaling(autoencoder=Autoencoder(3, latents=4, width=8))
+    mask = torch.zeros(2, 1, 16, 16)
+    mask[..., :8] = 1
+    mask[..., 8:12] = 1
+    assert scaling.scale_mask(mask).tolist() == [[[[1.0, 0.5], [1.0, 0.5]]]] * 2

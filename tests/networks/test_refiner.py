@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from genai.adapters.lora import LoRA
 from genai.core.batch import Batch
 from genai.methods.diffusion import Diffusion
 from genai.networks.refiner import Refiner
@@ -51,3 +52,11 @@ def test_a_refiner_that_is_not_trained_has_no_loss() -> None:
     refiner = Refiner(3, 32, 8, width=16).requires_grad_(requires_grad=False)
     losses = Diffusion(network, scaling=scaling, refiner=refiner).loss(Batch(torch.from_numpy(pictures())), "model")
     assert set(losses) == {"loss"}
+
+
+def test_adapters_leave_it_alone() -> None:
+    network = UNet((32, 4, 4), width=8, patch=1, multipliers=(1,), attention=0)
+    method = Diffusion(network, refiner=Refiner(3, 32, 8, width=16))
+    LoRA(rank=2).attach(method)
+    names = [name for name, parameter in method.named_parameters() if parameter.requires_grad]
+    assert names and not any("refiner" in name for name in names)

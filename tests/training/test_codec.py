@@ -11,11 +11,15 @@ import torch
 import yaml
 
 import genai
+from genai.cli.compose import compose
+from genai.cli.overrides import recorded_overrides
 from genai.core.errors import CorruptCheckpoint, UserError
 from genai.inference.model import Model
 from genai.media.picture import Picture
 from genai.methods.scaling import LearnedScaling
 from genai.networks.autoencoder import Autoencoder
+from genai.runs.run import Run
+from genai.training.codec import with_codec
 from tests.conftest import SMALL_IMAGE
 
 WORDS = (*SMALL_IMAGE, "model.network.blocks=1")
@@ -156,3 +160,18 @@ def test_previews_show_pictures_beside_what_is_given_back(autoencoder: Path) -> 
     sheet = Picture.read(folder / "sheet.png")
     assert len(list(folder.glob("0*.png"))) == 4
     assert sheet.image.width > 4 * 128  # two pairs in a row, each enlarged to 128 pixels
+
+
+@pytest.mark.parametrize(("size", "codec"), [("32", None), ("64", "pca"), ("[64,96]", "pca")])
+def test_auto_is_recorded_as_what_it_stands_for(size: str, codec: str | None) -> None:
+    config, learned = with_codec(compose("train", ["modality=image", f"modality.size={size}"]), None)
+    assert config.values["modality"]["codec"] == codec and learned is None
+    assert config.values["codec"] == "auto"
+
+
+def test_a_run_of_before_goes_on_without_a_codec(trained: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained("image"), tmp_path / "run"))
+    values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    del values["modality"]["codec"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert "codec=null" in recorded_overrides(Run(folder))
