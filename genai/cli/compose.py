@@ -37,7 +37,10 @@ NODE_KEYS = ("modality", "data", "model", "optimizer", "schedule", "trainer", "l
 MULTIRUN_FLAGS = ("-m", "--multirun")
 
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
-    "train": ("data.path", "data.val_path", "data.license", "resume", "init_from", "codec", "runs", "name"),
+    "train": (
+        *("data.path", "data.val_path", "data.license", "data.default_caption"),
+        *("resume", "init_from", "codec", "runs", "name"),
+    ),
     "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "then", "out", "from", "runs"),
     "evaluate": ("ckpt", "adapter", "soundtrack", "problems", "references", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),

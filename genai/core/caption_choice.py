@@ -21,7 +21,7 @@ class TagDropout:
 
     Attributes:
         rate: probability that a tag is dropped.
-        keep_tokens: number of tags at the beginning that are never dropped.
+        keep_tokens: number of tags, not tokens, at the beginning that are never dropped; the name of kohya's scripts.
     """
 
     rate: float

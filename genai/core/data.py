@@ -270,19 +270,32 @@ class SplitSource(Source):
 
 @dataclass(frozen=True)
 class ItemRandom:
-    """Random numbers that depend only on (seed, epoch, index), not on the worker, the rank or the batch."""
+    """Random numbers that depend only on (seed, epoch, index, repeat), not on the worker, the rank or the batch.
+
+    Attributes:
+        seed: of the run.
+        epochs, indices: of the items.
+        repeats: how many times each item was in its epoch before; empty if never.
+    """
 
     seed: int
     epochs: Sequence[int]
     indices: Sequence[int]
+    repeats: Sequence[int] = ()
+
+    def select(self, rows: Sequence[int]) -> "ItemRandom":
+        """Return the random numbers of some of the items."""
+        columns = ([column[row] for row in rows if column] for column in (self.epochs, self.indices, self.repeats))
+        return ItemRandom(self.seed, *columns)
 
     def uniform(self, draws: int = 1, purpose: str = "") -> NDArray[np.float64]:
         """Draw (items, draws) numbers in [0, 1): the same at every call, independent for each ``purpose`` ("flip")."""
-        counter = [0, 0, 0, crc32(purpose.encode())]
-        rows = [
-            np.random.Generator(np.random.Philox(counter=counter, key=[self.seed, (epoch << 40) ^ index])).random(draws)
-            for epoch, index in zip(self.epochs, self.indices, strict=True)
+        repeats = self.repeats or [0] * len(self.indices)
+        generators = [
+            np.random.Philox(counter=[0, 0, repeat, crc32(purpose.encode())], key=[self.seed, (epoch << 40) ^ index])
+            for epoch, index, repeat in zip(self.epochs, self.indices, repeats, strict=True)
         ]
+        rows = [np.random.Generator(generator).random(draws) for generator in generators]
         return np.stack(rows) if rows else np.empty((0, draws))
 
 

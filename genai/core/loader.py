@@ -41,8 +41,8 @@ class TrainBatches(Dataset[Batch]):
         if isinstance(self._order, ShardOrder):
             self.dataset.prefetch(self._order.window_shards(start))  # type: ignore[attr-defined]
         is_weighted = isinstance(self._order, WeightedOrder)  # an item can be several times in an epoch
-        random_indices = self._order.random_indices(positions).tolist() if is_weighted else indices  # type: ignore[attr-defined]
-        return self.dataset.batch(indices, ItemRandom(self.seed, epochs, random_indices))
+        repeats = self._order.repeats(positions).tolist() if is_weighted else ()  # type: ignore[attr-defined]
+        return self.dataset.batch(indices, ItemRandom(self.seed, epochs, indices, repeats))
 
     @cached_property
     def _order(self) -> "ItemOrder":

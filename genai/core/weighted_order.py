@@ -12,8 +12,6 @@ from genai.core.data import ItemRandom, PackedDataset, packed_prompts
 
 MAX_EPOCHS = 2
 """Epochs whose order is held in memory."""
-REPEAT_BITS = 32
-"""Bits of a random index that hold the item; the others hold how many times it was in the epoch before."""
 
 
 class WeightedOrder:
@@ -35,10 +33,9 @@ class WeightedOrder:
         """Return the items at ``positions``: (positions,)."""
         return self._lookup(positions)[0]
 
-    def random_indices(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return what the randomness of the items depends on: another number for each time in an epoch."""
-        items, repeats = self._lookup(positions)
-        return items + (repeats << REPEAT_BITS)
+    def repeats(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many times the items at ``positions`` were in their epoch before: (positions,)."""
+        return self._lookup(positions)[1]
 
     def _lookup(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         epochs, offsets = np.divmod(positions, len(self.weights))

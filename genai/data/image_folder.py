@@ -19,6 +19,7 @@ from genai.data.file_index import index_files
 from genai.data.file_table import FileInfo
 from genai.data.folder import CaptionColumns, CaptionKind, Entry, Folder
 from genai.data.item_weights import ItemWeights
+from genai.data.last_loaded import LastLoaded
 from genai.data.masks import check_mask_sizes, inspect_mask, pair_masks, read_mask
 from genai.data.parts import MIN_CROP_SIDE, MIN_CROPS_PER_SIDE, Part, split_area
 from genai.data.personal_filter import PersonalMode
@@ -50,7 +51,7 @@ class ImageFolder(Folder):
         unmasked_weight: weight of the loss where the mask of a picture, ``NAME-masklabel.png``, is black; 1: masks are
             not used.
         tag_dropout: probability that a tag, of captions with commas, is dropped each time that it is drawn.
-        keep_tokens: number of tags at the beginning of a caption that are never dropped.
+        keep_tokens: number of tags, not tokens, at the beginning of a caption that are never dropped; kohya's name.
 
     Raises:
         UserError: there are no pictures, or too few that can be used.
@@ -88,7 +89,7 @@ class ImageFolder(Folder):
     def files(self) -> tuple[list[Path], list[Path], list[str]]:
         """Find the pictures, and the masks beside them, which are no pictures of their own."""
         media, files, errors = super().files()
-        media, masks, notes = pair_masks(media, files)
+        media, masks, notes = pair_masks(media, files, self.suffixes)
         self.masks = masks if self.unmasked_weight < 1 else {}
         return media, files, [*errors, *notes]
 
@@ -112,13 +113,17 @@ class ImageFolder(Folder):
             raise UserError(errors[0])
         hashes = [infos[item.file].content_hash if item.file in masks else "" for item, _ in entries]
         key = cache_key(split.content_hash, "masks", self.unmasked_weight, hashes)
+        last_mask = LastLoaded(read_mask)
 
         def load(index: int) -> Example:
             item, example = entries[index][0], split.load(index)
             if item.file not in masks:
                 return example
-            mask = read_mask(masks[item.file])
-            return replace(example, mask=self.take_part(mask, item.part) if item.part else mask)
+            if item.part is None:
+                return replace(example, mask=read_mask(masks[item.file]))
+            is_last = hashes[index + 1 : index + 2] != [hashes[index]]
+            mask = last_mask.get(masks[item.file], hashes[index], is_last)
+            return replace(example, mask=self.take_part(mask, item.part))
 
         return replace(split, load=load, content_hash=key, unmasked_weight=self.unmasked_weight)
 

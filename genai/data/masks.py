@@ -1,32 +1,39 @@
 """Masks beside pictures: ``cat-masklabel.png`` says which parts of ``cat.png`` are learned (the rule of OneTrainer)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from os import SEEK_CUR
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageOps
+from PIL import ExifTags
 
 from genai.core.errors import UserError
 from genai.core.terminal import one_line
 from genai.media.picture import Picture, open_picture
 
 MASK_SUFFIX, MASK_TYPE = "-masklabel", ".png"
-"""End of the name of a mask, without and with its type."""
+"""End of the name of a mask, and its type."""
+EXIF_CHUNKS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+"""Types of the parts of a PNG in which Pillow looks for EXIF."""
 
 
-def pair_masks(media: Sequence[Path], files: Sequence[Path]) -> tuple[list[Path], dict[Path, Path], list[str]]:
+def pair_masks(
+    media: Sequence[Path], files: Sequence[Path], suffixes: Collection[str]
+) -> tuple[list[Path], dict[Path, Path], list[str]]:
     """Return the pictures that are no masks, the masks of pictures, and a line about each mask without a picture.
 
     Args:
         media: pictures and masks.
         files: all files of their folders.
+        suffixes: of pictures, in lower case.
     """
     masks = {file for file in (*media, *files) if file.suffix.lower() == MASK_TYPE and file.stem.endswith(MASK_SUFFIX)}
     pictures = [file for file in media if file not in masks]
     by_name = {(file.parent, file.stem.removesuffix(MASK_SUFFIX)): file for file in masks}
     pairs = {file: mask for file in pictures if (mask := by_name.get((file.parent, file.stem)))}
-    others = {(file.parent, file.stem) for file in files if file not in masks}  # also those that a glob leaves out
-    unused = sorted(file for name, file in by_name.items() if name not in others)
+    all_pictures = {file for file in files if file.suffix.lower() in suffixes} - masks  # also those not in a glob
+    names = {(file.parent, file.stem) for file in all_pictures}
+    unused = sorted(file for name, file in by_name.items() if name not in names)
     return pictures, pairs, [f"{file} is a mask without a picture." for file in unused]
 
 
@@ -52,6 +59,21 @@ def check_mask_sizes(masks: Mapping[Path, Path]) -> None:
 
 
 def _rotated_size(file: Path) -> tuple[int, int]:
-    """Return (width, height) of a picture after it is turned upright."""
+    """Return (width, height) of a picture after it is turned upright. Its pixels are not decoded, if possible."""
     with open_picture(file) as image:
-        return ImageOps.exif_transpose(image).size
+        width, height = image.size
+        is_upright = image.format == "TIFF" or (image.format == "PNG" and not _can_have_exif(file))
+        if is_upright or image.getexif().get(ExifTags.Base.Orientation) not in (5, 6, 7, 8):
+            return width, height
+        return height, width
+
+
+def _can_have_exif(file: Path) -> bool:
+    """Return whether a PNG has ``EXIF_CHUNKS``. If not, Pillow would decode all to find that out."""
+    with file.open("rb") as png:
+        png.seek(len(b"\x89PNG\r\n\x1a\n"))
+        while len(head := png.read(8)) == 8:  # length of the data, and type; a checksum of 4 bytes follows the data
+            if head[4:] in EXIF_CHUNKS:
+                return True
+            png.seek(int.from_bytes(head[:4], "big") + 4, SEEK_CUR)
+    return False

@@ -21,14 +21,13 @@ from genai.methods.base import NetworkCall, check_output, map_steps
 from genai.methods.denoiser import NetworkInput
 from genai.methods.diffusion import Diffusion
 from genai.methods.interpolation import Prompt, initial_noise, noise_sampler
+from genai.methods.psnr import psnr
 from genai.methods.samplers import Denoise, SamplerOptions, SamplerStep, get_sampler
 from genai.methods.scaling import Scaling
 from genai.networks.layers import append_dims
 
 TILE_SIDE = 256
 """Side in pixels of the parts of a large picture that the network sees at once, without what is around them."""
-MIN_ERROR = 0.01
-"""Mean squared error, of 255, below which PSNR does not rise: 68 dB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,12 +226,6 @@ class Upscale(Diffusion):
             return predicted
 
         return denoise
-
-
-def psnr(x: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of pictures (batch, ...) uint8, over all pixels and channels: (batch,)."""
-    error = (x.float() - target.float()).square().flatten(1).mean(1)
-    return 10 * torch.log10(255**2 / error.clamp(min=MIN_ERROR))
 
 
 def tiles(sides: Sequence[int], side: int) -> Iterator[tuple[slice, slice]]:

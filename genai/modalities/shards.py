@@ -157,9 +157,7 @@ class ShardedDataset:
             selected = np.flatnonzero(numbers == number).tolist()
             start = int(self.ends[number] - self.counts[number])
             local = [indices[row] - start for row in selected]
-            part_random = random and ItemRandom(
-                random.seed, [random.epochs[row] for row in selected], [random.indices[row] for row in selected]
-            )
+            part_random = random and random.select(selected)
             with _name_file(self._path(number)):
                 parts.append(self._shard(number).batch(local, part_random))
             rows += selected

@@ -204,7 +204,7 @@ class TrainingLoop(Callback):
                 metrics = module.validate(before_batch=lambda: self._raise_on_signal(trainer))
         except SignalReceived:
             self._stop(trainer, module)
-        self._print_health_warning(module, metrics)
+        self._print_validation_lines(module, metrics)
         self._print_overfit(module, metrics["val_loss"])
         self.val_loss = metrics["val_loss"]
         if metrics["val_loss"] < module.best_val_loss:
@@ -227,8 +227,8 @@ class TrainingLoop(Callback):
         if self.preview.shows_base:
             self._preview(trainer, module)
 
-    def _print_health_warning(self, module: TrainingModule, metrics: dict[str, float]) -> None:
-        """Print the method's summary of its validation losses, and its warning, unless the previous had one too."""
+    def _print_validation_lines(self, module: TrainingModule, metrics: dict[str, float]) -> None:
+        """Print the method's summary of its validation losses. Warn, unless the previous validation had a warning."""
         losses = {name.removeprefix("val_"): value for name, value in metrics.items()}
         warning = module.method.health_warning(losses)
         if summary := module.method.validation_summary(losses):

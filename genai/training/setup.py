@@ -234,6 +234,8 @@ def _pack_data(
     if weights := source.train.weights:
         if len(weights) != len(train):
             raise UserError("data.weights=: this modality joins or divides the files, which have no weights then.")
+        if settings.overfit_items:
+            raise UserError("overfit_items= takes the first items, each equally often: leave out data.weights=.")
         train = WeightedItems(train, np.array(weights))
     return train, val
 

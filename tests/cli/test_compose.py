@@ -76,6 +76,27 @@ def test_any_path_arrives(path: str) -> None:
     assert (values["data"]["path"], values["runs"]) == (path, path)
 
 
+@pytest.mark.parametrize("text", [*NASTY, "red apple, zwx"])
+def test_any_caption_arrives(text: str) -> None:
+    values = compose("train", ["modality=image", "data=image_folder", f"data.default_caption={text}"]).values
+    assert values["data"]["default_caption"] == (None if text == "null" else text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("dog-._/+%?:@* 2", "dog-._/+%?:@* 2"),
+        ("'dog (brown)'", "dog (brown)"),
+        ("'café'", "café"),
+        ('"cat\'s"', "cat's"),
+    ],
+)
+def test_signs_of_what_a_subject_is(text: str, kind: str) -> None:
+    """Those that docs/image.md allows, and others in quotes."""
+    values = compose("train", ["experiment=subject", "subject.word=zwx", f"subject.kind={text}"]).values
+    assert (values["subject"]["kind"], values["data"]["default_caption"]) == (kind, f"zwx {kind}")
+
+
 def test_texts_that_look_carried_are_left_alone() -> None:
     assert compose("train", ['prompts=["text:", "text:6162"]']).values["prompts"] == ["text:", "text:6162"]
 

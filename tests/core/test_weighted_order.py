@@ -12,6 +12,8 @@ from genai.core.loader import TrainBatches
 from genai.core.weighted_order import WeightedItems, WeightedOrder, draw_epoch
 
 WEIGHTS = np.array([1.0, 1, 1, 1, 3, 3, 0.5, 0.5])
+FLIPS = [0.9244399471817533, 0.7475738099005471, 0.807317983038768]
+"""Random numbers of runs without weights, which stay: a run that is resumed has them."""
 
 
 class NumberedItems:
@@ -50,6 +52,23 @@ def test_any_position_is_known_without_the_others() -> None:
         assert (WeightedOrder(WEIGHTS, 3).indices(positions[start:]) == whole[start:]).all()
     assert (WeightedOrder(WEIGHTS, 4).indices(positions) != whole).any()
     assert (pickle.loads(pickle.dumps(order)).indices(positions) == whole).all()
+
+
+def test_no_repeat_has_the_random_numbers_of_another_epoch() -> None:
+    weights = np.ones(1000)
+    weights[0] = 1000
+    order, epochs = WeightedOrder(weights, 0), np.arange(2000) // 1000
+    items, repeats = order.indices(np.arange(2000)), order.repeats(np.arange(2000))
+    numbers = ItemRandom(0, epochs.tolist(), items.tolist(), repeats.tolist()).uniform(purpose="flip")[:, 0]
+    assert repeats.max() > 400 and len(set(numbers)) == 2000
+
+
+def test_without_repeats_the_random_numbers_are_those_of_the_first_time() -> None:
+    random = ItemRandom(3, [0, 1, 1], [5, 5, 6], [0, 0, 2])
+    without = ItemRandom(3, [0, 1, 1], [5, 5, 6]).uniform(purpose="flip")
+    assert (random.uniform(purpose="flip")[:2] == without[:2]).all() and random.uniform()[2] != without[2]
+    assert (random.select([2, 0]).uniform() == random.uniform()[[2, 0]]).all()
+    assert without[:, 0].tolist() == FLIPS
 
 
 @pytest.mark.parametrize("world_size", [1, 2])

@@ -51,6 +51,13 @@ def test_what_is_no_weight_is_refused(pictures: Path, word: str, tmp_path: Path)
         train(compose("train", words))
 
 
+def test_weights_do_not_go_with_overfit_items(pictures: Path, tmp_path: Path) -> None:
+    words = ["modality=image", "modality.size=16", "data=image_folder", f"data.path={pictures}", "overfit_items=2"]
+    with pytest.raises(UserError, match=r"overfit_items= takes the first items.*leave out data\.weights="):
+        train(compose("train", [*words, "data.weights={folder: {sky: 3}}", f"runs={tmp_path / 'runs'}"]))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_tags_and_weights_are_told_to_a_run(pictures: Path) -> None:
     words = [
         "modality=image",

@@ -1,5 +1,6 @@
 """Masks beside pictures: which files are masks, how they are fitted, flipped and averaged, what is refused."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import ExifTags, ImageFile
 from PIL import Image as Pillow
 
 from genai.cli.compose import compose
@@ -14,9 +16,11 @@ from genai.core.batch import Batch
 from genai.core.cache import cache_dir
 from genai.core.data import ItemRandom
 from genai.core.errors import UserError
-from genai.data.image_folder import ImageFolder
+from genai.data.image_folder import SUFFIXES, ImageFolder
+from genai.data.masks import check_mask_sizes, pair_masks
 from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare
+from genai.media.picture import Picture
 from genai.methods.diffusion import Diffusion
 from genai.methods.scaling import PixelScaling
 from genai.modalities.image import Image, PackedImages
@@ -128,6 +132,68 @@ def test_a_mask_of_another_size_is_an_error_that_names_both(folder: Path) -> Non
     write_mask(folder / "2-masklabel.png", SIDE, SIDE + 1)
     with pytest.raises(UserError, match=r"2-masklabel\.png has 16 x 17 pixels, and .*2\.png 16 x 16"):
         ImageFolder(str(folder)).train  # noqa: B018
+
+
+@pytest.mark.parametrize("orientation", [None, 3, 6, 8])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff"])
+def test_sizes_of_turned_pictures_are_known(tmp_path: Path, suffix: str, orientation: int | None) -> None:
+    file, exif = tmp_path / f"a{suffix}", Pillow.Exif()
+    if orientation:
+        exif[ExifTags.Base.Orientation] = orientation
+    Pillow.new("RGB", (24, 16)).save(file, exif=exif)
+    width, height = (16, 24) if orientation in (6, 8) else (24, 16)
+    assert Picture.read(file).pixels.shape == (height, width, 3)
+    write_mask(tmp_path / "a-masklabel.png", width, height)
+    check_mask_sizes({file: tmp_path / "a-masklabel.png"})
+    write_mask(tmp_path / "a-masklabel.png", height, width)
+    with pytest.raises(UserError, match=f"{height} x {width} pixels, and .* {width} x {height}"):
+        check_mask_sizes({file: tmp_path / "a-masklabel.png"})
+
+
+def test_exif_behind_the_pixels_of_a_png_counts(tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = tmp_path / "a.png"
+    Pillow.new("RGB", (24, 16)).save(file)
+    data, content = exif.tobytes().removeprefix(b"Exif\0\0"), file.read_bytes()
+    chunk = len(data).to_bytes(4, "big") + b"eXIf" + data + zlib.crc32(b"eXIf" + data).to_bytes(4, "big")
+    file.write_bytes(content[:-12] + chunk + content[-12:])  # before the empty chunk at the end
+    write_mask(tmp_path / "a-masklabel.png", 16, 24)
+    assert Picture.read(file).pixels.shape == (24, 16, 3)
+    check_mask_sizes({file: tmp_path / "a-masklabel.png"})
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_sizes_are_compared_without_decoding(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Pillow.new("RGB", (24, 16)).save(tmp_path / f"a{suffix}")
+    write_mask(tmp_path / "a-masklabel.png", 24, 16)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    check_mask_sizes({tmp_path / f"a{suffix}": tmp_path / "a-masklabel.png"})
+
+
+def test_a_mask_of_many_parts_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (128, 400, 3), np.uint8)
+    Pillow.fromarray(noise).save(tmp_path / "a.png")
+    write_mask(tmp_path / "a-masklabel.png", 400, 128)
+    train, read = ImageFolder(str(tmp_path), size=SIDE).train, list[Path]()
+    original = Picture.read
+
+    def count(file: Path, *arguments: Any) -> Picture:
+        read.append(file)
+        return original(file, *arguments)
+
+    monkeypatch.setattr(Picture, "read", count)
+    found = [train.load(index).mask for index in range(len(train))]
+    assert len(found) > 2 and read.count(tmp_path / "a-masklabel.png") == 1
+    assert len({mask.pixels.tobytes() for mask in found if mask}) > 1
+
+
+@pytest.mark.parametrize(("name", "is_named"), [("99.txt", True), ("99.JPG", False)])
+def test_only_a_picture_is_the_picture_of_a_mask(folder: Path, name: str, is_named: bool) -> None:
+    (folder / "99-masklabel.png").write_bytes((folder / "0-masklabel.png").read_bytes())
+    (folder / name).write_bytes(b"99")
+    _, _, notes = pair_masks([folder / "0.png"], sorted(folder.iterdir()), SUFFIXES)
+    assert any("99-masklabel.png is a mask without a picture" in note for note in notes) == is_named
 
 
 def test_a_mask_that_cannot_be_read_is_an_error_and_one_without_a_picture_is_named(folder: Path) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from genai.core.batch import Request, spaced_indices
 from genai.core.progress import ProgressBar
 from genai.media.picture import Picture
-from genai.methods.upscale import Upscale, psnr
+from genai.methods.psnr import psnr
+from genai.methods.upscale import Upscale
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.image.picture_texture import gradient_energy
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.media.clip import Clip
+from genai.methods.psnr import psnr
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.video.clips import ClipDataset, check_frame_rate, long_clip_indices, real_clips, stack_clips
 
@@ -47,8 +48,8 @@ class ClipPrediction(Metric):
         target = clips[:, num_given : num_given + predicted.shape[1]]
         repeated = clips[:, num_given - 1 : num_given].expand_as(target)
         frames = f"of {target.shape[1]} frames after the {num_given} given ones of {len(clips)} held-out clips"
-        psnr = _psnr(predicted, target), _psnr(repeated, target)
-        results = {"prediction_psnr": _score_result(*psnr, f"PSNR in dB {frames}")}
+        scores = _frame_psnr(predicted, target), _frame_psnr(repeated, target)
+        results = {"prediction_psnr": _score_result(*scores, f"PSNR in dB {frames}")}
         if min(clips.shape[-2:]) >= SSIM_WINDOW_PIXELS:
             ssim = _ssim(predicted, target), _ssim(repeated, target)
             results["prediction_ssim"] = _score_result(*ssim, f"SSIM {frames}")
@@ -75,11 +76,9 @@ def _continue_clips(context: EvalContext, clips: Tensor, prompts: list[str], num
     return predicted
 
 
-def _psnr(predicted: Tensor, target: Tensor) -> Tensor:
-    """PSNR in dB, averaged over frames: (clips,). Its limit is the PSNR of an error of one level in one pixel."""
-    min_error = 1 / predicted[0, 0].numel()
-    squared_errors = (predicted.double() - target.double()).square().mean((2, 3, 4)).clamp(min=min_error)
-    return (10 * torch.log10(255**2 / squared_errors)).mean(1)
+def _frame_psnr(predicted: Tensor, target: Tensor) -> Tensor:
+    """PSNR in dB, averaged over frames: (clips,)."""
+    return torch.stack([psnr(*pair).mean() for pair in zip(predicted, target, strict=True)])
 
 
 def _ssim(predicted: Tensor, target: Tensor) -> Tensor:
