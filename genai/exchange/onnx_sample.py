@@ -10,6 +10,7 @@ import argparse
 import html
 import json
 import math
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
 
 Array = NDArray[Any]
 Denoise = Callable[[Array, float], Array]
@@ -240,14 +242,39 @@ SAMPLERS = {"euler": euler, "euler_ancestral": euler_ancestral, "heun": heun, "d
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def save(picture: Array, path: Path, xmp: str, recipe: dict[str, Any]) -> None:
-    """Write a PNG whose metadata say that a model made it, and from which seed and options."""
-    from PIL import Image, PngImagePlugin
+def save(picture: Array, folder: Path, xmp: str, recipe: dict[str, Any]) -> Path:
+    """Write a PNG whose metadata say that a model made it, and from which seed and options.
 
+    It is whole or not there, and takes the number after the highest one of the folder: nothing is overwritten.
+
+    Returns:
+        Its path.
+    """
     metadata = PngImagePlugin.PngInfo()
     value = html.escape(json.dumps(recipe))
     metadata.add_itxt("XML:com.adobe.xmp", xmp.replace("/></rdf:RDF>", f' genai:Recipe="{value}"/></rdf:RDF>'))
-    Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(path, pnginfo=metadata)
+    partial = folder / f".{os.getpid()}.partial"
+    image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+    try:
+        image.save(partial, format="PNG", pnginfo=metadata)
+        path = reserve(folder)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def reserve(folder: Path) -> Path:
+    """Return the next picture of a folder, as an empty file that no other process gets."""
+    number = 1 + max((int(file.stem) for file in folder.glob("*.png") if file.stem.isdecimal()), default=-1)
+    while True:
+        path = folder / f"{number:03}.png"
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
 
 
 def main() -> None:
@@ -258,7 +285,7 @@ def main() -> None:
     parser.add_argument("prompt", nargs="?", default="")
     parser.add_argument("--n", type=int, default=1, help="number of pictures")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next has the next one")
-    parser.add_argument("--out", type=Path, default=Path("samples"), help="folder of the pictures")
+    parser.add_argument("--out", type=Path, default=Path("samples"), help="folder of the pictures; those in it stay")
     parser.add_argument("--threads", type=int, default=0, help="of onnxruntime; 0: all cores")
     for name, value in config["options"].items():
         kind = {"sampler": str, "steps": int}.get(name, float)
@@ -269,12 +296,10 @@ def main() -> None:
     if values["n"] < 1 or values["seed"] < 0 or options.get("steps", 1) < 1:
         parser.error("--n and --steps are 1 or more, --seed is 0 or more")
     seeds = [values["seed"] + index for index in range(values["n"])]
-    pictures = ImageSampler(folder, values["threads"]).sample([values["prompt"]] * len(seeds), seeds, **options)
     values["out"].mkdir(parents=True, exist_ok=True)
-    for index, (seed, picture) in enumerate(zip(seeds, pictures, strict=True)):
-        path = values["out"] / f"{index:03}.png"
-        save(picture, path, config["xmp"], {"seed": seed, "options": options})
-        print(path)
+    pictures = ImageSampler(folder, values["threads"]).sample([values["prompt"]] * len(seeds), seeds, **options)
+    for seed, picture in zip(seeds, pictures, strict=True):
+        print(save(picture, values["out"], config["xmp"], {"seed": seed, "options": options}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ in scripts: compressed by gzip, in base64.
 
 import base64
 import gzip
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -24,11 +25,17 @@ from genai.modalities.base import Modality
 from genai.trust.label import Label
 
 PAGE = Path(__file__).with_name("web_page")
-VERSION = "1.30.0"
-"""Of onnxruntime-web, with which the page is tested."""
+PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+"""The package of npm with which the page is tested."""
 RUNTIME = "ort.wasm.min.js"
 DATA = {"glue": "ort-wasm-simd-threaded.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
 """Files of onnxruntime-web besides ``RUNTIME``, by their names in the folder ``data``."""
+SHA256 = {
+    RUNTIME: "faece07e84faa9001f5104bbe4e5c70861d06cb2376a0dea1fa0ad33a67adc81",
+    DATA["glue"]: "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
+    DATA["wasm"]: "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+}
+"""Of the files of ``VERSION``: others are not handed on."""
 MAX_BYTES = 64 * MIB
 """Largest file of onnxruntime-web that is read; the largest of ``VERSION`` has 14 MB."""
 NOTICE = """\
@@ -72,18 +79,18 @@ def export_web(
         label: what pictures say of the model.
         prompts: examples of what it knows.
         card: content of ``README.md``.
-        runtime: folder of onnxruntime-web; ``None``: that in ``node_modules`` of the current folder or one above.
+        runtime: folder of onnxruntime-web; ``None``: that in ``node_modules`` of the current folder.
 
     Returns:
         What was written, for people.
 
     Raises:
-        UserError: it is no such model, or something is missing that is needed.
+        UserError: it is no such model, or something is missing that is needed or is not what was tested.
     """
     model = find_image_model(modality, method, "web")
     source = find_runtime(runtime)
+    scripts = read_runtime(source)
     check_packages("web")
-    version = _version(source)
     make_folder(folder / "data")
     with TemporaryDirectory() as graphs:
         config = write_graphs(model, Path(graphs), label, prompts)
@@ -91,50 +98,60 @@ def export_web(
         for file in files:
             _write_data(folder, file.stem, file.read_bytes())
     for name, file_name in DATA.items():
-        _write_data(folder, name, read_runtime(source / file_name))
-    write_file(folder / RUNTIME, read_runtime(source / RUNTIME))
+        _write_data(folder, name, scripts[file_name])
+    write_file(folder / RUNTIME, scripts[RUNTIME])
     shape = list(model.method.scaling.scaled_shape(model.image.shape))
     _write_config(folder, {**config, "data_shape": shape, "files": [file.stem for file in files]})
     for file in PAGE.iterdir():
         shutil.copyfile(file, folder / file.name)
-    write_file(folder / "THIRD_PARTY.txt", NOTICE.format(version=version))
+    write_file(folder / "THIRD_PARTY.txt", NOTICE.format(version=VERSION))
     write_file(folder / "README.md", card)
-    return f"{config['name']} as a page"
+    return f"{config['name']} as a page, with {PACKAGE} {VERSION} of {one_line(str(source))}"
 
 
 def find_runtime(folder: str | None) -> Path:
-    """Return the folder ``dist`` of onnxruntime-web.
+    """Return the folder ``dist`` of onnxruntime-web. No other folder is looked into, since its code is handed on.
 
     Args:
-        folder: that folder, its package or a ``node_modules``; ``None``: that of the current folder or one above.
+        folder: that folder, its package or a ``node_modules``; ``None``: that of the current folder.
 
     Raises:
         UserError: it is not there.
     """
-    here = Path.cwd()
-    places = [Path(folder).expanduser()] if folder else [parent / "node_modules" for parent in (here, *here.parents)]
-    for place in places:
-        for candidate in (place, place / "dist", place / "onnxruntime-web" / "dist"):
-            if all((candidate / name).is_file() for name in (RUNTIME, *DATA.values())):
-                return candidate
+    place = Path(folder).expanduser() if folder else Path.cwd() / "node_modules"
+    for candidate in (place, place / "dist", place / PACKAGE / "dist"):
+        if all((candidate / name).is_file() for name in SHA256):
+            return candidate
     where = f"ort={one_line(folder)} does not have" if folder else "format=web needs"
     raise UserError(
-        f"{where} onnxruntime-web, a package of npm: run npm install onnxruntime-web@{VERSION}, or name its folder, "
+        f"{where} {PACKAGE}, a package of npm: run npm install {PACKAGE}@{VERSION} in this folder, or name its folder, "
         "ort=FOLDER."
     )
 
 
-def _version(source: Path) -> str:
-    """Return the version of a package of npm, as it says; "" if it says nothing."""
-    file = source.parent / "package.json"
-    content = parse_json(read_text(file, "record"), str(file)) if file.is_file() else {}
-    return one_line(str(content.get("version", ""))) if isinstance(content, dict) else ""
+def read_runtime(source: Path) -> dict[str, bytes]:
+    """Read the files of onnxruntime-web that the page needs, by their names.
 
+    Args:
+        source: its folder ``dist``.
 
-def read_runtime(path: Path) -> bytes:
-    """Read a file of onnxruntime-web. Raises ``UserError`` if it is no regular file, or too large."""
-    with open_file(path, MAX_BYTES) as file:
-        return file.read()
+    Raises:
+        UserError: it is another package or version, or a file is not the one of that version.
+    """
+    record = source.parent / "package.json"
+    content = parse_json(read_text(record, "record"), str(record)) if record.is_file() else {}
+    found = [content.get(key) for key in ("name", "version")] if isinstance(content, dict) else []
+    hint = f"format=web is tested with {PACKAGE} {VERSION} alone: run npm install {PACKAGE}@{VERSION}."
+    if found != [PACKAGE, VERSION]:
+        description = " ".join(one_line(str(each)) for each in found if each) or "nothing"
+        raise UserError(f"{one_line(str(record))} says {description}. {hint}")
+    contents = {}
+    for name, digest in SHA256.items():
+        with open_file(source / name, MAX_BYTES) as file:
+            contents[name] = file.read()
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise UserError(f"{one_line(str(source / name))} is not the file of {PACKAGE} {VERSION}. {hint}")
+    return contents
 
 
 def _write_data(folder: Path, name: str, content: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from genai.core.errors import short_text
+from genai.exchange.diffusers_export import VERSION as DIFFUSERS_VERSION
 from genai.inference.card_record import card_record
 from genai.inference.card_training import FILES
 from genai.inference.known_prompts import prompt_encoder
@@ -81,7 +82,8 @@ def _diffusers_lines(prompt: str) -> Iterator[str]:
     yield from ("", "```python", "from diffusers import DiffusionPipeline", "")
     yield f'pipeline = DiffusionPipeline.from_pretrained("{FILES}", trust_remote_code=True)'
     yield from (f"picture = pipeline({json.dumps(prompt, ensure_ascii=False)}).images[0]", "```", "")
-    yield "Tested with diffusers 0.42.1, which refuses the folder without that argument. Older versions may not ask."
+    yield f"Tested with diffusers {DIFFUSERS_VERSION}, which refuses the folder without that argument."
+    yield "Older versions may not ask."
 
 
 OTHER_USAGES = {"onnx": _onnx_lines, "web": _web_lines, "diffusers": _diffusers_lines}

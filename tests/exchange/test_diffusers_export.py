@@ -1,6 +1,7 @@
 """Image models in diffusers: its own scheduler and our network make the pictures of ``genai.sample``."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import torch
 import genai
 from genai.cli.compose import compose
 from genai.core.errors import UserError
-from genai.exchange.diffusers_export import export_diffusers
+from genai.exchange.diffusers_export import VERSION, export_diffusers
+from genai.inference.card_usage import OTHER_USAGES
+from tests.conftest import ROOT
 from tests.exchange.image_models import PROMPT, SIZES, pixels, random_model, words_of
 
 
@@ -93,3 +96,14 @@ def test_it_opens_without_genai(trained: Callable[[str], Path], inside: Callable
     expected = np.asarray(genai.load(trained("image"), device="cpu").sample("a red circle", seed=5)[0].image)
     found = np.asarray(genai.load(trained("image"), device="cpu").modality.media.read(tmp_path / "a.png").image)
     assert np.abs(found.astype(int) - expected).max() <= 4  # bfloat16 in genai, where the processor is fast at it
+
+
+@pytest.mark.parametrize("path", ["constraints.txt", "docs/image.md", "benchmarks/image_quality.py"])
+def test_documents_name_the_version_that_is_tested(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert set(re.findall(r"diffusers(?:==| )(\d[\d.]*\d)", text)) == {VERSION}
+
+
+def test_the_card_names_the_version_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genai.inference.card_usage.DIFFUSERS_VERSION", "7.8.9")
+    assert "diffusers 7.8.9, which refuses" in "\n".join(OTHER_USAGES["diffusers"]("a cat"))

@@ -14,6 +14,7 @@ from genai.core.errors import UserError
 from genai.exchange.onnx_export import export_onnx
 from genai.exchange.onnx_sample import ImageSampler
 from genai.media.picture import Picture
+from genai.methods.upscale import Upscale
 from genai.networks.text_encoder import PromptEncoder
 from tests.exchange.image_models import LABEL, PROMPT, SIZES, pixels, random_model
 
@@ -54,6 +55,10 @@ def test_the_script_needs_neither_genai_nor_torch(tmp_path: Path) -> None:
     assert done.returncode == 0 and done.stdout.split() == [str(out / "000.png"), str(out / "001.png")], done.stderr
     written = np.stack([np.asarray(Picture.read(file).image) for file in sorted(out.iterdir())])
     assert np.abs(pixels(model, n=2, steps=2) - written).max() <= 1
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    again = subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+    assert again.stdout.split() == [str(out / "002.png"), str(out / "003.png")], again.stderr
+    assert before == {name: (out / name).read_bytes() for name in before} and len(list(out.iterdir())) == 4
     result = genai.provenance(out / "001.png")
     assert result.status == "unsigned" and result.is_synthetic and result.recipe["seed"] == 4
     assert json.loads((tmp_path / "config.json").read_text())["examples"] == [PROMPT]
@@ -79,4 +84,15 @@ def test_a_prompt_encoder_of_another_class_is_refused(tmp_path: Path) -> None:
     model = random_model("pixels")
     model.method.ema_module.prompt.__class__ = type("OwnEncoder", (PromptEncoder,), {})
     with pytest.raises(UserError, match="format=onnx knows PromptEncoder alone, not OwnEncoder"):
+        export_onnx(model.modality, model.method, tmp_path, LABEL, [], "card")
+
+
+def test_learned_steps_and_upscaling_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("gray")
+    with monkeypatch.context() as patch:
+        patch.setattr(model.method, "shortcut", True)
+        with pytest.raises(UserError, match=r"format=onnx has no learned steps \(model\.shortcut=true\)"):
+            export_onnx(model.modality, model.method, tmp_path, LABEL, [], "card")
+    model.method.__class__ = Upscale
+    with pytest.raises(UserError, match="and this one is Image Upscale"):
         export_onnx(model.modality, model.method, tmp_path, LABEL, [], "card")

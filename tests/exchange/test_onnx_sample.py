@@ -1,14 +1,19 @@
 """What the script of a folder of ONNX computes as torch and genai do."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from genai.core.batch import Request
 from genai.exchange import onnx_sample
-from genai.exchange.onnx_sample import generator, normal, word_ids
+from genai.exchange.onnx_sample import generator, normal, save, word_ids
 from genai.methods.interpolation import initial_noise, noise_sampler
 from genai.networks.text_encoder import PromptEncoder
 
@@ -50,3 +55,33 @@ def test_any_words_have_the_ids_of_the_encoder(prompt: str) -> None:
 
 
 ENCODERS = [PromptEncoder(8, 8, 1, 50, 7, "spaces"), PromptEncoder(8, 8, 1, 50, 7, "unicode")]
+
+
+PICTURE, XMP = np.zeros((2, 2, 1), np.uint8), "<x/></rdf:RDF>"
+
+
+def test_pictures_that_are_there_stay(tmp_path: Path) -> None:
+    first = save(PICTURE, tmp_path, XMP, {"seed": 1})
+    before = first.read_bytes()
+    (tmp_path / "007.png").write_text("another picture")
+    (tmp_path / "²x.png").write_text("no number")
+    paths = [save(PICTURE, tmp_path, XMP, {"seed": seed}) for seed in (2, 3)]
+    assert [path.name for path in (first, *paths)] == ["000.png", "008.png", "009.png"]
+    assert first.read_bytes() == before and (tmp_path / "007.png").read_text() == "another picture"
+
+
+def test_a_picture_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_disk(image: Image.Image, path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Image.Image, "save", fill_disk)
+    with pytest.raises(OSError, match="no space"):
+        save(PICTURE, tmp_path, XMP, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_pillow_shows_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match="PIL"):
+        runpy.run_path(onnx_sample.__file__)

@@ -23,7 +23,6 @@ from genai.commands.sample import sample
 from genai.data.partition_writer import DataNodes
 from genai.data.prepare import prepare
 from genai.exchange.hf_export import export_folder
-from genai.exchange.web_export import DATA, RUNTIME
 from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.metrics.text.code_problems import OWN_PROBLEMS
@@ -36,6 +35,7 @@ from genai.trust.embed import add_label
 from genai.trust.label import Label
 from tests.conftest import ROOT, copy_run
 from tests.conftest import SMALL as TEST_RUN
+from tests.exchange.web_runtime import WEB_RUNTIME, write_web_runtime
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 TRAIN = ("minutes=null", "steps=2", "val_items=4", "batch=2", "trainer.threads=1")
@@ -158,9 +158,7 @@ def place(
     shutil.copy(pairs, folder / "preferences.jsonl")
     shutil.copy(talks, folder / "talks.jsonl")
     (folder / "my_rewards.py").write_text("def short_words(prompt, sample):\n    return len(sample) < 9\n")
-    (runtime := folder / "node_modules" / "onnxruntime-web" / "dist").mkdir(parents=True)
-    for name in (RUNTIME, *DATA.values()):
-        (runtime / name).write_text("a file of onnxruntime-web")
+    write_web_runtime(folder / "node_modules")
     (folder / "talk.json").write_text('[{"role": "user", "content": "Hi"}]')
     for kind in ("llama", "infill"):
         shutil.copytree(trained(kind), folder / "runs" / "2026-01-31" / f"12-00-00-text-{kind}")
@@ -229,6 +227,7 @@ def test_training_of_a_page_is_built(line: str, place: Path, monkeypatch: pytest
 @pytest.mark.parametrize("line", with_slow_trainings())
 def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(place)  # as python -m does
+    monkeypatch.setattr("genai.exchange.web_export.SHA256", WEB_RUNTIME)
     check(line, place, inside, tmp_path)
 
 

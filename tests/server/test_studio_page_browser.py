@@ -268,6 +268,46 @@ def test_a_preview_that_is_outdated_is_canceled(page: Any) -> None:
     assert page.locator(".preview").count() == 0 and len(page.evaluate("window.jobs")) == 3
 
 
+SLOW_ANSWERS = """() => {
+    const watched = window.fetch;
+    const answers = new Promise((resolve) => (window.release = resolve));
+    window.fetch = async (...request) => {
+        const response = await watched(...request);
+        if (request[1]?.method === "POST") await answers;
+        return response;
+    };
+}"""
+"""Hold back the answers to new jobs until ``release()``."""
+STOP_WHILE_BUILDING = """async (name) => {
+    const { Previewer } = await import("/studio/preview.js");
+    const previewer = new Previewer();
+    let finish;
+    previewer.ask(() => new Promise((resolve) => (finish = resolve)));
+    previewer[name]();
+    finish({ body: { model: "image", prompt: "", n: 1, options: {} }, files: {} });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return [window.jobs.length, previewer.shown];
+}"""
+
+
+def test_a_preview_of_another_model_is_canceled_before_its_first_event(page: Any) -> None:
+    choose(page, "image")
+    page.evaluate(WATCH_JOBS)
+    page.evaluate(SLOW_ANSWERS)
+    set_option(page, "steps", "250")
+    page.wait_for_function("() => window.jobs.length")
+    choose(page, "text")
+    page.evaluate("window.release()")
+    page.wait_for_function("() => window.jobs.some((job) => job.method === 'DELETE')", timeout=5_000)
+    assert page.locator(".preview").count() == 0
+
+
+@pytest.mark.parametrize("name", ["stop", "clear"])
+def test_a_preview_that_is_stopped_while_it_is_built_is_not_sent(page: Any, name: str) -> None:
+    page.evaluate(WATCH_JOBS)
+    assert page.evaluate(STOP_WHILE_BUILDING, name) == [0, None]
+
+
 def test_two_prompts_with_one_seed_stand_side_by_side(page: Any) -> None:
     choose(page, "image")
     page.fill("#prompt", "one")

@@ -15,6 +15,7 @@ const [INTERVAL, FEW_STEPS] = [150, 4];
 export class Previewer {
   #build = null;
   #job = null;
+  #generation = 0;
   #isRunning = false;
   shown = null;
   onChange = () => {};
@@ -26,28 +27,32 @@ export class Previewer {
 
   /** Ask for a picture; `build` makes {body, files}. */
   ask(build) {
+    this.#forget();
     this.#build = build;
-    this.#cancel();
     if (!this.#isRunning) this.#run();
   }
 
   /** Ask for no more pictures. */
   stop() {
-    this.#build = null;
-    this.#cancel();
+    this.#forget();
   }
 
   /** The same, and show none. */
   clear() {
-    this.stop();
+    this.#forget();
     this.#job = null;
     this.#show(null);
   }
 
-  /** Cancel the request that runs; before its first event, which a job that is forgotten does not send, wait for that. */
-  #cancel() {
-    const job = this.#job;
-    if (!job) return;
+  /** Let what was asked for so far be outdated: built, sent or running. */
+  #forget() {
+    this.#generation++;
+    this.#build = null;
+    if (this.#job) this.#cancel(this.#job);
+  }
+
+  /** Cancel a request; before its first event, which a job that is forgotten does not send, wait for that. */
+  #cancel(job) {
     job.isOutdated = true;
     if (!job.isFollowed || job.isCanceled || isOver(job)) return;
     job.isCanceled = true;
@@ -57,13 +62,14 @@ export class Previewer {
   async #run() {
     this.#isRunning = true;
     while (this.#build) {
-      const build = this.#build;
+      const [build, generation] = [this.#build, this.#generation];
       this.#build = null;
       const pause = new Promise((resolve) => setTimeout(resolve, INTERVAL));
       try {
-        await this.#draw(await build());
+        const asked = await build();
+        if (generation === this.#generation) await this.#draw(asked);
       } catch (error) {
-        this.#show({ isDone: true, error });
+        if (generation === this.#generation) this.#show({ isDone: true, error });
       }
       await pause;
     }
@@ -75,7 +81,7 @@ export class Previewer {
     return new Promise((resolve) => runJob(job, (changes) => {
       Object.assign(job, changes);
       job.isFollowed ||= changes.progress !== undefined;
-      if (job.isOutdated) this.#cancel();
+      if (job.isOutdated) this.#cancel(job);
       const src = job.items[0]?.src;
       if (src && !job.isCanceled && this.#job === job) this.#show({ src, body, isDone: isOver(job), error: job.error });
       else if (job.error && !job.isOutdated) this.#show({ body, isDone: true, error: job.error });
