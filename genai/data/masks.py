@@ -13,7 +13,7 @@ from genai.media.picture import Picture, open_picture
 
 MASK_SUFFIX, MASK_TYPE = "-masklabel", ".png"
 """End of the name of a mask, and its type."""
-EXIF_CHUNKS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+ROTATION_CHUNKS = frozenset((b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
 """Types of the parts of a PNG in which Pillow looks for EXIF."""
 
 
@@ -62,18 +62,18 @@ def _rotated_size(file: Path) -> tuple[int, int]:
     """Return (width, height) of a picture after it is turned upright. Its pixels are not decoded, if possible."""
     with open_picture(file) as image:
         width, height = image.size
-        is_upright = image.format == "TIFF" or (image.format == "PNG" and not _can_have_exif(file))
-        if is_upright or image.getexif().get(ExifTags.Base.Orientation) not in (5, 6, 7, 8):
+        if image.format == "TIFF" or (image.format == "PNG" and not _can_be_rotated(file)):  # Pillow turns TIFF itself
             return width, height
-        return height, width
+        is_rotated = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (height, width) if is_rotated else (width, height)
 
 
-def _can_have_exif(file: Path) -> bool:
-    """Return whether a PNG has ``EXIF_CHUNKS``. If not, Pillow would decode all to find that out."""
+def _can_be_rotated(file: Path) -> bool:
+    """Return whether a PNG has ``ROTATION_CHUNKS``. If not, Pillow would decode all to find that out."""
     with file.open("rb") as png:
         png.seek(len(b"\x89PNG\r\n\x1a\n"))
         while len(head := png.read(8)) == 8:  # length of the data, and type; a checksum of 4 bytes follows the data
-            if head[4:] in EXIF_CHUNKS:
+            if head[4:] in ROTATION_CHUNKS:
                 return True
             png.seek(int.from_bytes(head[:4], "big") + 4, SEEK_CUR)
     return False
