@@ -25,20 +25,21 @@ class PairPreview(ImagePreview):
     def __init__(self, image: Modality) -> None:
         super().__init__()
         self.image = image
-        self.pictures: list[Picture] = []
+        self.split: Split | None = None
         self.originals: list[Picture] = []
 
     def prompts(self, split: Split) -> list[str]:
-        """Choose a few prompts, and keep as many held-out pictures."""
-        prompts = super().prompts(split)
-        self.pictures = [split[number * len(split) // len(prompts)].media for number in range(len(prompts))]
-        return prompts
+        """Choose a few prompts; pictures of the split are read when a method needs them."""
+        self.split = split
+        return super().prompts(split)
 
     def inits(self, prompts: list[str], degrade: Callable[[Tensor], Tensor | None]) -> list[Picture] | None:
         """Return held-out pictures for a method that gives pictures back, and keep them to be shown."""
-        inputs = degrade(torch.stack([self.image.encode(picture) for picture in self.pictures]))
-        if inputs is None:
+        if self.split is None or degrade(torch.zeros(1, *self.image.interface["shape"], dtype=torch.uint8)) is None:
             return None
+        places = [number * len(self.split) // len(prompts) for number in range(len(prompts))]
+        inputs = degrade(torch.stack([self.image.encode(self.split[place].media) for place in places]))
+        assert inputs is not None
         originals = [cast(Picture, self.image.decode(x)) for x in inputs]
         self.originals = [originals[number % len(originals)] for number in range(len(prompts))]
         return self.originals
