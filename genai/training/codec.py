@@ -97,8 +97,11 @@ def with_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfi
 
 
 def automatic_codec(node: Mapping[str, Any]) -> str | None:
-    """Return the name that ``auto`` stands for in the config of a modality. Raises ``UserError``."""
-    modality: Modality = instantiate(node, Modality, "modality")  # type: ignore[type-abstract]
+    """Return the name that ``auto`` stands for in the config of a modality; a wrong config keeps ``auto``."""
+    try:
+        modality: Modality = instantiate(node, Modality, "modality")  # type: ignore[type-abstract]
+    except UserError:
+        return AUTO  # what is wrong is said where the config is checked
     codec: str | None = getattr(modality, "codec", None)
     return codec
 

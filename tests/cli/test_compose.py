@@ -201,6 +201,7 @@ def test_nasty_prompts_through_the_real_command_line(place: Path, command: Comma
         assert (place / "nasty" / f"{number:03d}.txt").read_bytes().decode().startswith(prompt)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes_and_one_sample_comes_again(
     place: Path, command: Command, inside: Command
 ) -> None:

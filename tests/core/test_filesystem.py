@@ -206,6 +206,7 @@ def test_a_folder_that_cannot_be_written_has_no_lock(tmp_path: Path, monkeypatch
         lock_file(tmp_path / ".lock")
 
 
+@pytest.mark.slow
 def test_the_package_works_without_the_modules_of_posix(tmp_path: Path) -> None:
     """Windows has no fcntl and no resource, and its os and signal lack what is deleted here."""
     code = (

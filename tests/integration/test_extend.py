@@ -146,7 +146,7 @@ def test_the_parts_of_the_page_resume_exactly(place: Path) -> None:
             ["plugins=[mypackage, mypackge]", NETWORK + "mypackge.Net"],
             "refused 'mypackge.Net': there is no module 'mypackge'.",
         ),
-        ([NETWORK + "wrong.Hidden"], "needs hidden; this modality gives mean, scaling, shape, std."),
+        ([NETWORK + "wrong.Hidden"], "needs hidden; this modality gives color_channels, mean, scaling, shape, std."),
         (["model.network=mypackage.network.ConvNet"], "it should be an instance of Module."),
         ([NETWORK + "wrong.TwoInputs"], "forward() takes 3 positional arguments but 4 were given"),
         ([NETWORK + "wrong.Smaller"], "The size of tensor a (16) must match the size of tensor b (14)"),

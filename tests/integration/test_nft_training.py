@@ -81,6 +81,7 @@ def test_a_reward_that_fails_is_named(words: list[str]) -> None:
         fit(words, "steps=1", "rewards=[picture_rewards.fail]", "val_every=100")
 
 
+@pytest.mark.slow
 def test_other_models_are_refused(words: list[str], trained: Callable[[str], Path]) -> None:
     with pytest.raises(UserError, match=r"method=nft, which trains models of Diffusion: .* init_from=, Frame"):
         fit(words, "steps=1", f"init_from={trained('video')}", BRIGHT)

@@ -75,6 +75,7 @@ def test_a_subject_resumes_bit_equal_with_the_same_prompts(words: Words, monkeyp
         (folder / "record.json").write_text(record, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_new_words_have_a_rate_of_their_own_and_others_stay_bit_for_bit(
     words: Words, base: Path, inside: Any, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_new_words_have_a_rate_of_their_own_and_others_stay_bit_for_bit(
     assert refused.returncode == 2 and "compares the run of an adapter with its base" in refused.stderr
 
 
+@pytest.mark.slow
 def test_two_subjects_are_mixed_with_factors_and_another_base_is_refused(
     words: Words, base: Path, trained: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
