@@ -90,7 +90,8 @@ def test_an_option_of_other_data_of_the_same_media_is_pointed_to(word: str, has:
         (["modality.channels=2"], "modality.channels=2: it should be 1 or 3"),
         (
             ["model=gpt"],
-            "model=gpt does not fit modality=image. For it there are: autoencoder, diffusion, gan, upscale, video_diffusion.\nmodel",
+            "model=gpt does not fit modality=image. For it there are: autoencoder, diffusion, gan, upscale, "
+            "video_diffusion.\nmodel",
         ),
         (["model.objective=x"], "model.objective='x': it should be 'x0' or 'velocity'"),
         (["model.sampling={guidance: -1}"], "model.sampling.guidance=-1"),
