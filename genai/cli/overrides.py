@@ -208,7 +208,7 @@ def _recorded_values(run: Run, replaced_keys: set[str]) -> list[str]:
     keys = ("modality", "model") if {"data", "data._target_"} & replaced_keys else ("modality", "model", "data")
     nodes = {key: current_node(config.get(key)) for key in keys}
     words += [word for key, node in nodes.items() for word in _newer_words(key, node)]
-    return ["codec=null" if word == "modality.codec=null" else word for word in words]
+    return ["codec=null" if word == "modality.codec=null" else word for word in words]  # modality.codec follows codec
 
 
 def _newer_words(path: str, node: Any, depth: int = 3) -> list[str]:

@@ -57,15 +57,24 @@ class Preservation:
     def _choose(self, caption: str, kind: float, place: float) -> str:
         if kind < EMPTY_SHARE:
             return ""
-        own = self.without_words(caption)
+        own = remove_words(caption, self.words)
         if kind < EMPTY_SHARE + OWN_SHARE and own and own != caption:
             return own
         return self.prompts[int(place * len(self.prompts))]
 
-    def without_words(self, caption: str) -> str:
-        """Return a caption without its new words: "dog" for "zwx dog", "red apple" for "red apple, zwx"."""
-        pattern = "|".join(map(re.escape, self.words))
-        if not pattern:
-            return caption
-        rest = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", "", caption, flags=re.IGNORECASE)
-        return re.sub(r"\s*,(?:\s*,)+", ",", " ".join(rest.split())).strip(" ,")
+
+def has_words(caption: str, words: Sequence[str]) -> bool:
+    """Return whether one of ``words`` is in a caption, in letters of any case."""
+    return bool(words) and re.search(_pattern(words), caption, re.IGNORECASE) is not None
+
+
+def remove_words(caption: str, words: Sequence[str]) -> str:
+    """Return a caption without ``words``: "dog" for "zwx dog", "red apple" for "red apple, zwx"."""
+    if not has_words(caption, words):
+        return caption
+    rest = re.sub(_pattern(words), "", caption, flags=re.IGNORECASE)
+    return re.sub(r"\s*,(?:\s*,)+", ",", " ".join(rest.split())).strip(" ,")
+
+
+def _pattern(words: Sequence[str]) -> str:
+    return rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)"

@@ -10,7 +10,7 @@ from genai.core.errors import UserError, short_repr
 from genai.core.terminal import one_line
 from genai.inference.known_prompts import split_prompts
 from genai.methods.base import Method
-from genai.methods.preservation import Preservation
+from genai.methods.preservation import Preservation, has_words
 from genai.networks.text_encoder import split_words
 from genai.runs.record import PromptsRecord
 from genai.runs.run import Run
@@ -28,17 +28,21 @@ def with_base_prompts(config: CommandConfig, base: Base | None, resumed: Run | N
     """Return the config with the prompts whose answers an adapter keeps: those of the base, or of the resumed run.
 
     Raises:
-        UserError: it keeps answers, and no prompts are known.
+        UserError: it keeps answers, and no prompts are known, or those that are given have a new word.
     """
     node = config.values.get("adapter")
-    if not node or not node.get("preserve") or node.get("prompts"):
+    if not node or not node.get("preserve"):
+        return config
+    words = node.get("words") or []
+    if node.get("prompts"):
+        if known := next((prompt for prompt in node["prompts"] if has_words(str(prompt), words)), None):
+            raise UserError(f"adapter.prompts: {short_repr(known)} has a new word, whose answers change. Leave it out.")
         return config
     if resumed:
         prompts = (resumed.read_config().get("adapter") or {}).get("prompts")
     else:
         prompts = split_prompts(base.prompts if base else None)[0]
-        words = Preservation(0.0, node.get("words") or [], [])
-        prompts = [prompt for prompt in prompts if words.without_words(prompt) == prompt]
+        prompts = [prompt for prompt in prompts if not has_words(prompt, words)]
     if not prompts:
         raise UserError(
             "adapter.preserve= keeps the answers to prompts of the base, and its run did not record any. Give some: "

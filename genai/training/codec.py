@@ -8,6 +8,7 @@ import torch
 
 from genai.cli.compose import CommandConfig, override_key
 from genai.cli.overrides import NAMES
+from genai.core.cache import track_progress
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError, short_text
 from genai.core.instantiate import instantiate
@@ -60,9 +61,10 @@ def measure_latents(codec: Autoencoder, train: PackedDataset) -> None:
     """Set mean and standard deviation of the latents of ``codec`` from up to ``MAX_PICTURES`` training pictures."""
     count = min(len(train), MAX_PICTURES)
     indices = [number * len(train) // count for number in range(count)]
-    batches = [train.batch(indices[i : i + PICTURES_AT_ONCE], None).x for i in range(0, count, PICTURES_AT_ONCE)]
+    starts = track_progress(range(0, count, PICTURES_AT_ONCE), "measuring latents", -(-count // PICTURES_AT_ONCE))
     codec.means.zero_()
     codec.stds.fill_(1.0)
+    batches = (train.batch(indices[start : start + PICTURES_AT_ONCE], None).x for start in starts)
     latents = torch.cat([codec.encode(x.float() / 127.5 - 1) for x in batches])
     std, mean = torch.std_mean(latents, (0, 2, 3), correction=0)
     codec.means.copy_(mean)
