@@ -8,7 +8,7 @@ distance to the held-out drawings, in the first 32 dimensions of the judge of ``
 is that of as many training drawings. ``words`` are further settings of ours.
 
     pip install --no-deps denoising-diffusion-pytorch==2.3.4 ema-pytorch accelerate
-    pip install einops psutil
+    pip install einops psutil scipy tqdm
 """
 
 import argparse
