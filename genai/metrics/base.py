@@ -309,6 +309,12 @@ def proportion_result(hits: Sequence[bool], description: str, reference: Sequenc
     return Result(value, description, math.sqrt(value * (1 - value) / len(hits)), reference_value)
 
 
+def mean_result(values: Tensor, description: str, reference: Tensor | None = None) -> Result:
+    """Return the mean of ``values`` (items,) with its standard error, and that of ``reference``."""
+    error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
+    return Result(float(values.mean()), description, error, None if reference is None else float(reference.mean()))
+
+
 def attribute_results(
     answers: Sequence[Mapping[str, bool]],
     reference_answers: Sequence[Mapping[str, bool]],

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genai.core.errors import UserError
 from genai.media.picture import Picture
-from genai.metrics.base import EvalContext, Metric, Result, proportion_result
+from genai.metrics.base import EvalContext, Metric, Result, mean_result, proportion_result
 from genai.metrics.frechet import frechet_result
 from genai.metrics.image.nearest import nearest_picture_distances
 from genai.metrics.image.picture_features import picture_features
@@ -270,8 +270,8 @@ def _picture_results(part: RetrievalPart, context: EvalContext, judge: Retrieval
     results = {
         "_nearest": _nearest_result(samples, context, judge),
         "_spread": _spread_result(part),
-        "_gradient": _mean_result(energy[0], "mean squared step between neighboring pixels, of 0..1: grain", energy[1]),
-        "_flat": _mean_result(flat[0], "share of neighboring pixels that differ by 4 of 255 or less", flat[1]),
+        "_gradient": mean_result(energy[0], "mean squared step between neighboring pixels, of 0..1: grain", energy[1]),
+        "_flat": mean_result(flat[0], "share of neighboring pixels that differ by 4 of 255 or less", flat[1]),
     }
     if part.split is judge.val:
         real = judge.space.embed(judge.val.features, judge.val.styles)
@@ -291,7 +291,7 @@ def _nearest_result(samples: Tensor, context: EvalContext, judge: RetrievalJudge
         nearest_picture_distances(torch.cat([samples, real]), judge.train.packed, context.model.method.device, flip)
     )
     description = "mean distance to the nearest training picture, RMS in 0..1"
-    return _mean_result(distances[: len(samples)], description, distances[len(samples) :])
+    return mean_result(distances[: len(samples)], description, distances[len(samples) :])
 
 
 def _spread_result(part: RetrievalPart) -> Result:
@@ -304,7 +304,7 @@ def _spread_result(part: RetrievalPart) -> Result:
     if not pairs:
         description += "; no two real pictures have one caption"
     real = pixel_distances(*(part.split.pixels(numbers) for numbers in zip(*pairs, strict=True))) if pairs else None
-    return _mean_result(pixel_distances(part.samples[: len(repeats)], repeats), description, real)
+    return mean_result(pixel_distances(part.samples[: len(repeats)], repeats), description, real)
 
 
 def _caption_pairs(split: PictureSplit) -> list[tuple[int, int]]:
@@ -318,8 +318,3 @@ def _caption_pairs(split: PictureSplit) -> list[tuple[int, int]]:
             pairs.append((last[key], number))
         last[key] = number
     return pairs[:: max(1, len(pairs) // MAX_PAIRS)][:MAX_PAIRS]
-
-
-def _mean_result(values: Tensor, description: str, real: Tensor | None) -> Result:
-    error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    return Result(float(values.mean()), description, error, None if real is None else float(real.mean()))

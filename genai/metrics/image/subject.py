@@ -9,7 +9,7 @@ from genai.core.errors import UserError, short_text
 from genai.inference.known_prompts import known_prompts, split_prompts
 from genai.inference.model import Model, load
 from genai.media.picture import Picture
-from genai.metrics.base import EvalContext, Metric, Result
+from genai.metrics.base import EvalContext, Metric, Result, mean_result
 from genai.metrics.image.picture_features import picture_features
 from genai.metrics.image.picture_items import read_items
 from genai.metrics.image.picture_texture import pixel_distances
@@ -47,8 +47,8 @@ class Subject(Metric):
         difference = pixel_distances(base_other, base_other.roll(1, 0)).mean()
         similar = "cosine to the nearest picture of the subject; 0: as other pictures of the base, which itself has "
         return {
-            "subject_similarity": _mean(similarity, f"{similar}{base_similarity.mean():.2f}", real_similarity),
-            "subject_drift": _mean(
+            "subject_similarity": mean_result(similarity, f"{similar}{base_similarity.mean():.2f}", real_similarity),
+            "subject_drift": mean_result(
                 pixel_distances(other, base_other),
                 f"RMS change of the pictures of other prompts, in 0..1; two prompts differ by {difference:.3f}",
             ),
@@ -77,8 +77,3 @@ def load_base(context: EvalContext) -> Model:
 
 def _features(pixels: Tensor) -> Tensor:
     return picture_features(lambda rows: pixels[rows.start : rows.stop], len(pixels), "features")
-
-
-def _mean(values: Tensor, description: str, real: Tensor | None = None) -> Result:
-    error = float(values.std() / len(values) ** 0.5) if len(values) > 1 else None
-    return Result(float(values.mean()), description, error, None if real is None else float(real.mean()))
