@@ -21,6 +21,7 @@ FLOORS = {
     "media": "text, picture, sound, clip: files of every kind",
     "trust": "what files say of where they come from",
     "runs": "run folders, checkpoints",
+    "speech": "text to phones, phones to times",
     "networks": "GPT, U-Net, GAN, WaveNet: plain modules",
     "adapters": "small changes of a network's weights",
     "methods": "how networks learn and sample",
