@@ -98,7 +98,7 @@ def test_it_opens_without_genai(trained: Callable[[str], Path], inside: Callable
     assert np.abs(found.astype(int) - expected).max() <= 4  # bfloat16 in genai, where the processor is fast at it
 
 
-@pytest.mark.parametrize("path", ["constraints.txt", "docs/image.md", "benchmarks/image_quality.py"])
+@pytest.mark.parametrize("path", ["constraints.txt", "docs/image_export.md", "benchmarks/image_quality.py"])
 def test_documents_name_the_version_that_is_tested(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
     assert set(re.findall(r"diffusers(?:==| )(\d[\d.]*\d)", text)) == {VERSION}

@@ -82,7 +82,7 @@ def test_a_changed_file_is_refused(name: str, modules: Path) -> None:
         read_runtime(dist)
 
 
-@pytest.mark.parametrize("path", ["CONTRIBUTING.md", "configs/hydra/help/export.yaml", "docs/image.md"])
+@pytest.mark.parametrize("path", ["CONTRIBUTING.md", "configs/hydra/help/export.yaml", "docs/image_export.md"])
 def test_documents_name_the_version_that_is_taken(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
     assert set(re.findall(r"onnxruntime-web[@ -](\d[\d.]*\d)|Only version (\d[\d.]*\d)", text)) <= {
