@@ -102,7 +102,7 @@ def read_captions(
             if file.name in TABLE_NAMES:
                 _add_table(captions, file, names)
             elif file.suffix.lower() in (*CAPTION_SUFFIXES, *readers) and not caption_columns:
-                if (stem := _stem(file)) in stems:
+                if _stem(file) in stems:
                     _add_file(captions, file, readers)
                 else:
                     captions.notes.append(f"{file} is a caption without a {item_name.removesuffix('s')}.")

@@ -159,4 +159,4 @@ def _format_part(part: Part) -> str:
 
 
 def _format_ms(milliseconds: int) -> str:
-    return f"{milliseconds / 1000:g}" if milliseconds < 100_000 else f"{milliseconds / 1000:.3f}"
+    return f"{milliseconds / 1000:.3f}".rstrip("0").rstrip(".")
