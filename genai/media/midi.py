@@ -75,11 +75,11 @@ def midi_to_prompt(path: Path) -> str:
 def _read_parts(file: Any) -> list[Part]:
     """Return one part for each program, in the order of their first notes."""
     time, programs = 0.0, defaultdict[int, int](int)
-    held: dict[tuple[int, int], tuple[int, float]] = {}  # by channel and pitch: program, start
+    active: dict[tuple[int, int], tuple[int, float]] = {}  # by channel and pitch: program, start
     notes, velocities = defaultdict[int, list[Note]](list), defaultdict[int, list[int]](list)
 
     def release(channel: int, pitch: int) -> None:
-        program, start = held.pop((channel, pitch), (0, time))
+        program, start = active.pop((channel, pitch), (0, time))
         if time > start and MIN_PITCH <= pitch <= MAX_PITCH:
             notes[program].append(Note(pitch, start, time))
 
@@ -91,9 +91,9 @@ def _read_parts(file: Any) -> list[Part]:
             release(message.channel, message.note)
             if message.type == "note_on" and message.velocity:
                 program = programs[message.channel]
-                held[message.channel, message.note] = program, time
+                active[message.channel, message.note] = program, time
                 velocities[program].append(message.velocity)
-    for channel, pitch in list(held):
+    for channel, pitch in list(active):
         release(channel, pitch)
     by_start = sorted(notes.items(), key=lambda item: min(note.start for note in item[1]))
     return [Part(tuple(each), INSTRUMENTS[program], _loudness(velocities[program])) for program, each in by_start]

@@ -116,15 +116,15 @@ class Notes(PromptFeatures):
         start, end = _interval(note)
         fade = round(RELEASE_SECONDS * PromptFeatures.FRAME_RATE)
         fade = next(iter(np.flatnonzero(gate[end : end + fade])), fade)
-        held, fading, whole = features[start:end], features[end : end + fade], features[start : end + fade]
-        time = np.arange(len(held), dtype=np.float32)
-        held[:, _COLUMNS["gate"]] = 1
-        held[:1, _COLUMNS["onset"]] = 1
-        held[:, _COLUMNS["time"]] = np.minimum(MAX_TIME, time / (PromptFeatures.FRAME_RATE / 2))
+        sounding, fading, whole = features[start:end], features[end : end + fade], features[start : end + fade]
+        time = np.arange(len(sounding), dtype=np.float32)
+        sounding[:, _COLUMNS["gate"]] = 1
+        sounding[:1, _COLUMNS["onset"]] = 1
+        sounding[:, _COLUMNS["time"]] = np.minimum(MAX_TIME, time / (PromptFeatures.FRAME_RATE / 2))
         remaining = end - start - time
         for name, distance, scales in (("decay", time, DECAY_FRAMES), ("remaining", remaining, REMAINING_FRAMES)):
             for frames in scales:
-                column = held[:, _COLUMNS[f"{name} {frames:g}"]]
+                column = sounding[:, _COLUMNS[f"{name} {frames:g}"]]
                 np.maximum(column, np.exp(-distance / frames), out=column)
         fading[:, _COLUMNS["end"]] = 1
         for frames in RELEASE_FRAMES:
