@@ -25,10 +25,12 @@ MAX_TIME = 8.0
 """Latest time in a note that is told apart, in units of 0.5 s."""
 LISTED_INSTRUMENTS = 8
 
-_NAMES = ("score", "loudness", "gate", "onset", "time", "end")
-_NAMES += tuple(f"decay {frames:g}" for frames in DECAY_FRAMES)
-_NAMES += tuple(f"remaining {frames:g}" for frames in REMAINING_FRAMES)
-_NAMES += tuple(f"release {frames:g}" for frames in RELEASE_FRAMES)
+_NAMES = (
+    *("score", "loudness", "gate", "onset", "time", "end"),
+    *(f"decay {frames:g}" for frames in DECAY_FRAMES),
+    *(f"remaining {frames:g}" for frames in REMAINING_FRAMES),
+    *(f"release {frames:g}" for frames in RELEASE_FRAMES),
+)
 _COLUMNS = {name: column for column, name in enumerate(_NAMES)}
 Seconds = Annotated[float, Gt(0), Le(60)]
 InstrumentNames = Annotated[list[Annotated[str, Len(1, 1000)]], Len(0, 1024)]
@@ -115,7 +117,7 @@ class Notes(PromptFeatures):
         them only until another one begins."""
         start, end = _interval(note)
         fade = round(RELEASE_SECONDS * PromptFeatures.FRAME_RATE)
-        fade = next(iter(np.flatnonzero(gate[end : end + fade])), fade)
+        fade = next(map(int, np.flatnonzero(gate[end : end + fade])), fade)
         sounding, fading, whole = features[start:end], features[end : end + fade], features[start : end + fade]
         time = np.arange(len(sounding), dtype=np.float32)
         sounding[:, _COLUMNS["gate"]] = 1
