@@ -353,26 +353,6 @@ def packed_captions(packed: PackedDataset) -> Sequence[str]:
     return captions
 
 
-@dataclass(frozen=True)
-class FirstItems:
-    """The first ``count`` items of a packed data set."""
-
-    packed: PackedDataset
-    count: int
-
-    def __len__(self) -> int:
-        return min(self.count, len(self.packed))
-
-    @property
-    def prompts(self) -> Sequence[str]:
-        """One prompt for each item; empty if there are none."""
-        return packed_prompts(self.packed)[: self.count]
-
-    def batch(self, indices: Sequence[int], random: ItemRandom | None) -> Batch:
-        """Return items ``indices``, as the whole data set does."""
-        return self.packed.batch(indices, random)
-
-
 class PromptFeatures(ABC):
     """Time-aligned features read from a prompt, such as notes. A data source passes one to its modality."""
 
