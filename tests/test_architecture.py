@@ -29,6 +29,7 @@ SPECIALISTS = {
     "omegaconf": {"cli", "commands", "top"},
     "numba": {"networks"},
     "av": {"media"},
+    "mido": {"media"},
     "soundfile": {"media"},
     "fastapi": {"server"},
     "starlette": {"server"},

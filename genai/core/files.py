@@ -28,6 +28,7 @@ MAX_BYTES = {
     "record": 8 * MIB,
     "recipe": 4 * MIB,
     "caption": MIB,
+    "midi": 512 * KIB,
     "prompts": 64 * MIB,
     "problems": 64 * MIB,
     "sample": 64 * MIB,

@@ -1,16 +1,19 @@
 """Sounds from a folder, with captions."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from genai.data.captions import CaptionReaders
 from genai.data.exclude import ExcludedValues
 from genai.data.folder import CaptionColumns, CaptionKind
 from genai.data.item_weights import ItemWeights
 from genai.data.parts import Part
 from genai.data.personal_filter import PersonalMode
 from genai.data.timed_folder import TimedFolder
+from genai.media.midi import MIDI_SUFFIXES, midi_to_prompt
 from genai.media.sound import SAMPLE_RATES, Sound
 
 SUFFIXES = frozenset(
@@ -21,6 +24,8 @@ SUFFIXES = frozenset(
 
 class AudioFolder(TimedFolder):
     """Sounds of any type and length from a folder and its sub-folders; prompts and splits as in ``Folder``.
+
+    A MIDI file of the same name is a prompt, too: its notes as ``genai.media.notes`` writes them.
 
     Args:
         path: a folder (searched for ``SUFFIXES``, without hidden files) or a glob such as ``birds/**/*.wav``.
@@ -41,6 +46,7 @@ class AudioFolder(TimedFolder):
     metrics = ("val_loss", "bits_per_sample", "prompt_accuracy", "nearest")
     suffixes = SUFFIXES
     item_name = "sounds"
+    caption_readers: ClassVar[CaptionReaders] = MappingProxyType(dict.fromkeys(MIDI_SUFFIXES, midi_to_prompt))
     min_seconds, enough = 1.0, "3 seconds"
 
     def __init__(

@@ -3,10 +3,11 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from genai.core.caption_choice import Caption
 from genai.core.errors import UserError, did_you_mean, join_names
@@ -15,6 +16,8 @@ from genai.data.caption_table import TABLE_NAMES, normalize_column, read_table
 from genai.media.text import Document
 
 CAPTION_SUFFIXES = (".txt", ".caption")
+CaptionReaders = Mapping[str, Callable[[Path], str]]
+"""Functions that read captions from files of other formats, by suffix in lower case. They raise ``UserError``."""
 _COUNTER = re.compile(r"(?<=.)(?:[ _-]+\d+| *\(\d+\))$")
 """The number at the end of ``red_ball_01``, ``red ball-2`` or ``red ball (3)``."""
 
@@ -24,7 +27,7 @@ class Captions:
     """Captions of files.
 
     Attributes:
-        by_stem: captions from text files, by their path without suffix.
+        by_stem: captions from text files, or files of other formats, by their path without suffix.
         by_name: captions from tables, by the path of the file.
         columns: what tables say besides, by the path of the file: values by the names of columns.
         choices: captions of which one is drawn in each epoch, by the path of the file.
@@ -78,11 +81,15 @@ class Captions:
 
 
 def read_captions(
-    files: Sequence[Path], media: Sequence[Path], item_name: str, caption_columns: Sequence[str] = ()
+    files: Sequence[Path],
+    media: Sequence[Path],
+    item_name: str,
+    caption_columns: Sequence[str] = (),
+    readers: CaptionReaders = MappingProxyType({}),
 ) -> Captions:
     """Read the captions among ``files``. A caption without one of ``media``, called ``item_name``, adds a note.
 
-    With ``caption_columns``, captions are in these columns of tables alone.
+    With ``caption_columns``, captions are in these columns of tables alone. A text file wins over one of ``readers``.
 
     Raises:
         UserError: no table has one of these columns.
@@ -94,9 +101,9 @@ def read_captions(
         try:
             if file.name in TABLE_NAMES:
                 _add_table(captions, file, names)
-            elif file.suffix.lower() in CAPTION_SUFFIXES and not caption_columns:
-                if (stem := _stem(file)) in stems:
-                    captions.by_stem[stem] = " ".join(Document.read(file, "caption").split())
+            elif file.suffix.lower() in (*CAPTION_SUFFIXES, *readers) and not caption_columns:
+                if _stem(file) in stems:
+                    _add_file(captions, file, readers)
                 else:
                     captions.notes.append(f"{file} is a caption without a {item_name.removesuffix('s')}.")
                     captions.num_unused += 1
@@ -125,6 +132,14 @@ def describe_prompts(prompts: Sequence[str]) -> str:
         return "no captions found: nothing to ask for"
     without = f" ({num_empty:,} without)" if num_empty else ""
     return f"{count:,} different prompts{without}" if count > 1 else f"1 prompt{without}"
+
+
+def _add_file(captions: Captions, file: Path, readers: CaptionReaders) -> None:
+    """Add the caption in ``file``; a text file replaces that of another format. Raises ``UserError``."""
+    if read := readers.get(file.suffix.lower()):
+        captions.by_stem.setdefault(_stem(file), read(file))
+    else:
+        captions.by_stem[_stem(file)] = " ".join(Document.read(file, "caption").split())
 
 
 def _add_table(captions: Captions, file: Path, names: set[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt, Len, Lt
@@ -16,7 +17,7 @@ from genai.core.data import Example, Split, SplitSource
 from genai.core.errors import UserError, short_text
 from genai.core.filesystem import sort_paths
 from genai.core.terminal import one_line, printable
-from genai.data.captions import Captions, describe_prompts, name_caption, read_captions
+from genai.data.captions import CaptionReaders, Captions, describe_prompts, name_caption, read_captions
 from genai.data.dedup import describe_copies, select_val_indices
 from genai.data.exclude import ExcludedValues, exclude_items
 from genai.data.file_index import NUM_THREADS, index_files
@@ -64,6 +65,8 @@ class Folder(SplitSource):
     """Plural noun for the items in messages, such as ``pictures``."""
     enough: str
     """What a single file needs to be cut in two, for a message."""
+    caption_readers: ClassVar[CaptionReaders] = MappingProxyType({})
+    """Functions that read captions from files beside the media, besides text files, by suffix."""
     load_options: Any = None
     """Options of ``load`` as plain values, for the content hash."""
 
@@ -200,7 +203,7 @@ class Folder(SplitSource):
         captions = Captions()
         if self.caption == "auto":
             named = [*media, *filter(self._has_suffix, files)]
-            captions = read_captions(files, named, self.item_name, self.captions)
+            captions = read_captions(files, named, self.item_name, self.captions, self.caption_readers)
         caption_of = captions.caption_of if self.caption == "auto" else lambda file, _: name_caption(file)
         notes = [*errors, *captions.notes]
         self.num_unused_captions = captions.num_unused

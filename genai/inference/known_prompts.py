@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from genai.core.batch import spaced_indices
 from genai.core.errors import short_text
 from genai.inference.model import Model
+from genai.modalities.optional import prompt_words
 from genai.networks.text_encoder import PromptEncoder, split_words
 from genai.runs.record import PromptsRecord, parse_record
 
@@ -90,7 +91,8 @@ def takes_prompt(model: Model) -> bool:
 def prompt_notes(model: Model, prompts: Sequence[str]) -> list[str]:
     """Return a line about each thing in ``prompts`` that the model cannot know."""
     encoder, known = prompt_encoder(model), known_prompts(model)
-    prompts = [prompt for prompt in dict.fromkeys(prompts) if prompt]
+    texts = [prompt_words(model.modality, prompt) for prompt in prompts if isinstance(prompt, str)]
+    prompts = [prompt for prompt in dict.fromkeys(texts) if prompt]
     if not encoder or not prompts:
         return []
     notes = []

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file
-from genai.core.data import PromptFeatures, Split
+from genai.core.data import PromptFeatures, Split, packed_captions
 from genai.core.errors import UserError, short_repr
 from genai.core.instantiate import validate_value
 from genai.media.base import FileName
 from genai.media.clip import Clip
+from genai.media.midi import midi_to_prompt
 from genai.media.sound import Sound
 from genai.media.wav_stream import WavWriter
 from genai.modalities.audio_dataset import MAX_ITEM_FRAMES, PackedAudio, SoundLayout, write_packed_audio
@@ -35,14 +36,16 @@ class AudioOptions:
     """Options of a request for sounds.
 
     Attributes:
-        seconds: length of the new sound. Default: the median length of the training sounds, up to ten seconds. A
-            soundtrack is as long as its clip.
+        seconds: length of the new sound. Default: what the notes of the prompt need; without notes the median length of
+            the training sounds, up to ten seconds. A soundtrack is as long as its clip.
+        midi: MIDI file with the notes to play, in place of a prompt, for models that were trained on notes.
         clip: the clip to make a soundtrack for: a file or a value.
         format: of the files.
         watermark: change levels by 1 dB so that ``genai verify`` finds a watermark in sounds of some seconds.
     """
 
     seconds: Annotated[float, Gt(0), Le(3600)] | None = None
+    midi: FileName | Path | None = None
     clip: FileName | Path | InstanceOf[Clip] | None = None
     format: Literal["wav", "flac", "ogg"] = "wav"
     watermark: bool = False
@@ -113,15 +116,22 @@ class Audio(Modality):
         }
 
     def fit(self, split: Split, cache: Path) -> None:
-        """Set ``typical_seconds`` to the median length of the training sounds."""
-        lengths = [sound.length for sound in self.pack(split, cache).sounds]
+        """Set ``typical_seconds`` to the median length of the training sounds; fit the features of prompts."""
+        packed = self.pack(split, cache)
+        lengths = [sound.length for sound in packed.sounds]
         self.typical_seconds = round(float(np.median(lengths)) / self.sample_rate, 4)
+        if self.prompt_features:
+            self.prompt_features.fit(packed_captions(packed))
 
     def state(self) -> dict[str, Any]:
-        return {"typical": self.typical_seconds}
+        fitted = self.prompt_features.state() if self.prompt_features else {}
+        return {"typical": self.typical_seconds, **({"prompt_features": fitted} if fitted else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.typical_seconds = validate_value(state["typical"], Annotated[float, Gt(0), Le(1e7)], "typical")
+        if self.prompt_features:
+            fitted = validate_value(state.get("prompt_features", {}), Mapping[str, Any], "prompt_features")
+            self.prompt_features.restore(fitted)
 
     def encode(self, media: Any) -> Tensor:
         """Convert a sound of any sample rate to (time,) uint8 or int16 classes; without classes, float32 samples."""
@@ -158,7 +168,7 @@ class Audio(Modality):
             UserError: ``init`` or a clip is missing or not supported; a length is given though another one determines
                 it.
         """
-        clip = self._soundtrack_clip(options)
+        prompts, clip = self._score_prompts(prompts, options), self._soundtrack_clip(options)
         if self.required_option == "init":
             if init is None:
                 raise UserError(
@@ -171,7 +181,8 @@ class Audio(Modality):
             noisy = self.encode(init)
             return Request(prompts, seeds, (len(noisy),), init=[noisy] * len(prompts))
         begin = self.encode(init) if init is not None else torch.zeros(0, dtype=self._storage)
-        new = max(1, round((options.seconds or min(self.typical_seconds, DEFAULT_MAX_SECONDS)) * self.sample_rate))
+        seconds = options.seconds or self._default_seconds(prompts, len(begin) / self.sample_rate)
+        new = max(1, round(seconds * self.sample_rate))
         if clip is not None and (new := round(clip.seconds * self.sample_rate) - len(begin)) < 1:
             raise UserError(f"clip= has {clip.seconds:g} s, and init= is not shorter: nothing is left to generate.")
         frames = -(-(len(begin) + new) // self.hop_length)
@@ -179,7 +190,7 @@ class Audio(Modality):
         if clip is not None:
             visual = cast(VisualOnsets, self.clip_features).frames(clip, frames)
         return Request(
-            prompts,
+            self.layout.words(prompts),
             seeds,
             (new,),
             init=[torch.cat([self.silence, begin])] * len(prompts),
@@ -187,6 +198,23 @@ class Audio(Modality):
                 torch.from_numpy(np.concatenate([self.layout.frames(prompt, frames), visual], 1)) for prompt in prompts
             ],
         )
+
+    def _score_prompts(self, prompts: list[str], options: AudioOptions) -> list[str]:
+        """Return ``prompts``, or the notes of ``options.midi`` in their place. Raises ``UserError``."""
+        if options.midi is None:
+            return prompts
+        if self.prompt_features is None:
+            raise UserError("midi=: this model was not trained on notes. Leave it out.")
+        if any(prompts):
+            raise UserError("midi= stands in place of a prompt: leave out prompt= or midi=.")
+        return [midi_to_prompt(Path(options.midi).expanduser())] * len(prompts)
+
+    def _default_seconds(self, prompts: Sequence[str], begin_seconds: float) -> float:
+        """Return the length of a new sound: the rest of the longest score, else that of the training sounds."""
+        features = self.prompt_features
+        ends = [end for prompt in prompts if features and (end := features.seconds(prompt))]
+        rest = max(ends, default=0.0) - begin_seconds
+        return rest if rest > 0 else min(self.typical_seconds, DEFAULT_MAX_SECONDS)
 
     def _soundtrack_clip(self, options: AudioOptions) -> Clip | None:
         """Return the clip of a soundtrack model; ``None`` for other models. Raises ``UserError``."""
@@ -212,8 +240,13 @@ class Audio(Modality):
         """Return notes about prompts without features."""
         if self.prompt_features is None or self.required_option == "init":
             return []
+        prompts = self._score_prompts(list(prompts), options) if options else prompts
         warnings = {prompt: self.prompt_features.warning(prompt) for prompt in prompts if prompt}
-        return [f"prompt {prompt!r} is {warning}" for prompt, warning in warnings.items() if warning]
+        return [f"prompt {short_repr(prompt)} is {warning}" for prompt, warning in warnings.items() if warning]
+
+    def prompt_words(self, prompt: str) -> str:
+        """Return the prompt without what its features say, such as notes."""
+        return self.layout.words([prompt])[0]
 
     def sample_notes(self, samples: Sequence[Sound]) -> list[str]:
         """Return a note about samples in which hardly anything can be heard."""
@@ -223,7 +256,8 @@ class Audio(Modality):
         return [f"{num_quiet} of {len(samples)} samples are almost silent: {advice}"]
 
     def preview(self) -> AudioPreview:
-        return AudioPreview(self, is_enhanced=self.required_option == "init", has_clips=self.required_option == "clip")
+        is_enhanced, has_clips = self.required_option == "init", self.required_option == "clip"
+        return AudioPreview(self, is_enhanced, has_clips, self.prompt_features)
 
     @property
     def silence(self) -> Tensor:

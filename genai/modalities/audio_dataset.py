@@ -1,9 +1,9 @@
 """Packed data sets of sounds: one memory-mapped array of samples, and batches of random crops."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from genai.modalities.visual_onsets import VisualOnsets
 
 MAX_ITEM_FRAMES = 400
 """Frames per item; longer sounds are split into several items."""
+MAX_FEATURE_BYTES = 2**28
+"""Memory for features of prompts, for each packed data set in each process that loads batches."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,30 @@ class SoundLayout:
         """Return the features of a prompt for ``count`` frames: (count, features)."""
         return self.prompt_features.frames(prompt, count) if self.prompt_features else np.zeros((count, 0), np.float32)
 
+    def words(self, prompts: Sequence[str]) -> list[str]:
+        """Return the prompts without what their features say."""
+        return [self.prompt_features.words(prompt) for prompt in prompts] if self.prompt_features else list(prompts)
+
+
+class PromptFrames:
+    """The features of a prompt, kept for those that were used last."""
+
+    def __init__(self, layout: SoundLayout) -> None:
+        self.layout, self.num_bytes = layout, 0
+        self.arrays: OrderedDict[tuple[str, int], NDArray[np.float32]] = OrderedDict()
+
+    def __call__(self, prompt: str, count: int) -> NDArray[np.float32]:
+        """Return the features of the first ``count`` frames: (count, features)."""
+        key = prompt, count
+        if key in self.arrays:
+            self.arrays.move_to_end(key)
+            return self.arrays[key]
+        frames = self.arrays[key] = self.layout.frames(prompt, count)
+        self.num_bytes += frames.nbytes
+        while self.num_bytes > MAX_FEATURE_BYTES and len(self.arrays) > 1:
+            self.num_bytes -= self.arrays.popitem(last=False)[1].nbytes
+        return frames
+
 
 class PackedAudio(MemmapDataset):
     """A split as one memory-mapped array of 16-bit samples.
@@ -87,7 +113,7 @@ class PackedAudio(MemmapDataset):
             for _ in range(0, sound.length, item_length)
         )
         self.max_length = min(item_length, max(sound.length for sound in self.sounds))
-        self._prompt_frames = lru_cache(maxsize=8192)(layout.frames)
+        self._prompt_frames = PromptFrames(layout)
         self.clip_frames: NDArray[Any] = np.zeros((int(frames.sum()), 0), np.float16)  # (frames, features)
         if layout.clip_features:
             self.clip_frames = self.memmap(np.float16, (layout.clip_features.features,), ".f2")
@@ -130,7 +156,7 @@ class PackedAudio(MemmapDataset):
         ]
         return Batch(
             torch.from_numpy(self._encode(samples)),
-            prompts,
+            self.layout.words(prompts),
             valid=None if valid.all() else torch.from_numpy(valid),
             local=torch.from_numpy(np.stack(local)),
             span=torch.from_numpy(np.stack([first, totals], 1)),

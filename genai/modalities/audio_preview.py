@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genai.core.data import Split
+from genai.core.data import PromptFeatures, Split
 from genai.media import spectrogram
 from genai.media.clip import Clip
 from genai.media.picture import Picture
@@ -31,10 +31,18 @@ class AudioPreview(Preview):
         modality: converts sounds.
         is_enhanced: samples are enhanced sounds.
         has_clips: samples are soundtracks of clips.
+        prompt_features: says how long the sounds of prompts are; ``None``: prompts do not say.
     """
 
-    def __init__(self, modality: Modality, is_enhanced: bool, has_clips: bool) -> None:
+    def __init__(
+        self,
+        modality: Modality,
+        is_enhanced: bool,
+        has_clips: bool,
+        prompt_features: PromptFeatures | None = None,
+    ) -> None:
         self.modality, self.is_enhanced, self.has_clips = modality, is_enhanced, has_clips
+        self.prompt_features = prompt_features
         self.references: dict[str, Sound] = {}
         self.noisy: dict[str, Sound] = {}
         self.clips: dict[str, Clip] = {}
@@ -54,9 +62,12 @@ class AudioPreview(Preview):
         return list(examples)
 
     def options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
-        """Return the clips of the references in turn, also for other prompts."""
+        """Return the clips of the references in turn, also for other prompts; for a long score a shorter length."""
         if not self.clips:
-            return None
+            features = self.prompt_features
+            lengths = [features.seconds(prompt) or 0.0 if features else 0.0 for prompt in prompts]
+            is_long = max(lengths, default=0.0) > DEFAULT_MAX_SECONDS and not self.is_enhanced
+            return [{"seconds": min(length, DEFAULT_MAX_SECONDS) or None} for length in lengths] if is_long else None
         for prompt, name in zip(prompts, cycle(list(self.clips)), strict=False):
             self.clips.setdefault(prompt, self.clips[name])
             self.references.setdefault(prompt, self.references[name])

@@ -75,6 +75,13 @@ class HasPromptNotes(Protocol):
 
 
 @runtime_checkable
+class HasPromptWords(Protocol):
+    """Its networks read some parts of prompts, such as notes, otherwise than as words."""
+
+    def prompt_words(self, prompt: str) -> str: ...
+
+
+@runtime_checkable
 class HasSampleNotes(Protocol):
     """It has notes about finished samples."""
 
@@ -152,6 +159,11 @@ def request_notes(modality: Modality, prompts: Sequence[str], init: Any, options
     """Return notes for the user about these prompts, the media ``init`` and ``Options``, a line each."""
     notes = modality.prompt_notes(prompts, options) if isinstance(modality, HasPromptNotes) else []
     return notes + (modality.request_notes(init, options) if isinstance(modality, HasRequestNotes) else [])
+
+
+def prompt_words(modality: Modality, prompt: str) -> str:
+    """Return the part of a prompt that the prompt encoder reads."""
+    return modality.prompt_words(prompt) if isinstance(modality, HasPromptWords) else prompt
 
 
 def sample_notes(modality: Modality, samples: Sequence[Any]) -> list[str]:

@@ -13,10 +13,11 @@ import torch
 from genai.cli.compose import CommandConfig
 from genai.core.batch import PairBatch, PromptBatch
 from genai.core.cache import cache_dir
-from genai.core.data import FirstItems, PackedDataset, Source, packed_captions
+from genai.core.data import PackedDataset, Source, packed_captions
 from genai.core.device import DeviceConfig
 from genai.core.energy import co2_factor
 from genai.core.errors import UserError
+from genai.core.first_items import FirstItems
 from genai.core.instantiate import parse_dataclass
 from genai.core.limits import check_memory
 from genai.core.weighted_order import WeightedItems

@@ -250,3 +250,17 @@ def test_fingerprints_follow_content_captions_and_rate(folder: Path) -> None:
     assert not hashes(sample_rate=16_000) & first
     (folder / "two.txt").write_text("a caption")
     assert len(hashes() - first) == 1
+
+
+def test_a_midi_file_is_a_caption(tmp_path: Path) -> None:
+    mido = pytest.importorskip("mido")
+    messages = [mido.Message(kind, note=60, time=ticks) for kind, ticks in (("note_on", 0), ("note_off", 960))]
+    for number in range(4):
+        (tmp_path / f"{number}.wav").write_bytes(Sound(np.full(2000, 0.1 * number, np.float32), 8000).to_bytes())
+        mido.MidiFile(tracks=[mido.MidiTrack(messages)]).save(tmp_path / f"{number}.MID")
+    (tmp_path / "2.txt").write_text("a harp plays C4")
+    (tmp_path / "3.MID").write_bytes(b"MThd")
+    source = AudioFolder(str(tmp_path))
+    prompts = sorted([*(source.train.prompts or ()), *(source.val.prompts or ())])
+    assert prompts == ["", "a harp plays C4", "piano: C4:1", "piano: C4:1"]
+    assert [line for line in source.skipped if "3.MID" in line and "not a MIDI file" in line]

@@ -48,6 +48,7 @@ EXPERIMENTS = {
     "world_two": "image",
     "world_64": "image",
     "fsdd": "audio",
+    "instruments": "audio",
     "fashion_mnist": "image",
     "emoji": "image",
     "moving_mnist": "video",

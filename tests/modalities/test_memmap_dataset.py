@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from genai.core.data import FirstItems, ItemRandom, PackedDataset, Source
+from genai.core.data import ItemRandom, PackedDataset, Source
+from genai.core.first_items import FirstItems
 from genai.core.loader import TrainBatches
 from genai.data.text import Stdlib
 from genai.modalities.audio import Audio
