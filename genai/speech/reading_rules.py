@@ -45,12 +45,14 @@ RULES = {
         decimal_mark=".",
         abbreviations={
             "dr": "doctor", "mr": "mister", "mrs": "missus", "ms": "miz", "prof": "professor", "st": "saint",
-            "jr": "junior", "sr": "senior", "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is",
+            "jr": "junior", "sr": "senior", "vs": "versus", "etc": "et cetera", "e.g": "for example",
+            "i.e": "that is",
             "approx": "approximately", "dept": "department", "inc": "incorporated", "ltd": "limited",
         },
         number_signs={"no": "number", "nos": "numbers", "vol": "volume", "fig": "figure", "p": "page", "pp": "pages"},
         symbols={
-            "&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "°": "degrees", "×": "times", "÷": "divided by",
+            "&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "°": "degrees", "×": "times",
+            "÷": "divided by",
             "⁄": "over", "$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "₽": "rubles",
         },
         lone_symbols={"*": "star", "#": "pound"},
@@ -68,7 +70,8 @@ RULES = {
         },
         number_signs={"núm": "número", "no": "número", "n": "número", "pág": "página"},
         symbols={
-            "&": "y", "%": "por ciento", "@": "arroba", "+": "más", "=": "igual a", "°": "grados", "×": "por", "⁄": "partido por",
+            "&": "y", "%": "por ciento", "@": "arroba", "+": "más", "=": "igual a", "°": "grados", "×": "por",
+            "⁄": "partido por",
         },
         lone_symbols={"*": "asterisco", "#": "almohadilla"},
         ordinal_endings="er|\\.?[oa]",
@@ -84,7 +87,8 @@ RULES = {
         },
         number_signs={"no": "numéro", "n": "numéro", "p": "page"},
         symbols={
-            "&": "et", "%": "pour cent", "@": "arobase", "+": "plus", "=": "égale", "°": "degrés", "×": "fois", "⁄": "sur",
+            "&": "et", "%": "pour cent", "@": "arobase", "+": "plus", "=": "égale", "°": "degrés", "×": "fois",
+            "⁄": "sur",
         },
         lone_symbols={"*": "étoile", "#": "dièse"},
         ordinal_endings="er|re|ère|ème|eme|e",
@@ -101,7 +105,8 @@ RULES = {
         },
         number_signs={"n": "numero", "no": "numero", "pag": "pagina"},
         symbols={
-            "&": "e", "%": "per cento", "@": "chiocciola", "+": "più", "=": "uguale", "°": "gradi", "×": "per", "⁄": "su",
+            "&": "e", "%": "per cento", "@": "chiocciola", "+": "più", "=": "uguale", "°": "gradi", "×": "per",
+            "⁄": "su",
         },
         lone_symbols={"*": "asterisco", "#": "cancelletto"},
         ordinal_endings="[oa]",
@@ -112,13 +117,15 @@ RULES = {
     ),
     "de": ReadingRules(
         abbreviations={
-            "dr": "Doktor", "hr": "Herr", "fr": "Frau", "prof": "Professor", "z.b": "zum Beispiel", "d.h": "das heißt",
+            "dr": "Doktor", "hr": "Herr", "fr": "Frau", "prof": "Professor", "z.b": "zum Beispiel",
+            "d.h": "das heißt",
             "u.a": "unter anderem", "usw": "und so weiter", "bzw": "beziehungsweise", "ca": "circa", "str": "Straße",
             "etc": "et cetera", "vgl": "vergleiche", "evtl": "eventuell",
         },
         number_signs={"nr": "Nummer", "no": "Nummer", "s": "Seite", "abs": "Absatz"},
         symbols={
-            "&": "und", "%": "Prozent", "@": "at", "+": "plus", "=": "gleich", "°": "Grad", "×": "mal", "⁄": "durch", "§": "Paragraf",
+            "&": "und", "%": "Prozent", "@": "at", "+": "plus", "=": "gleich", "°": "Grad", "×": "mal",
+            "⁄": "durch", "§": "Paragraf",
         },
         lone_symbols={"*": "Stern", "#": "Raute"},
         cents_joint="und",
@@ -128,12 +135,14 @@ RULES = {
     ),
     "ru": ReadingRules(
         abbreviations={
-            "т.д": "так далее", "т.п": "тому подобное", "т.е": "то есть", "т.к": "так как", "г": "город", "ул": "улица",
+            "т.д": "так далее", "т.п": "тому подобное", "т.е": "то есть", "т.к": "так как", "г": "город",
+            "ул": "улица",
             "др": "другие", "см": "смотри", "им": "имени", "руб": "рублей",
         },
         number_signs={"no": "номер", "стр": "страница"},
         symbols={
-            "&": "и", "%": "процентов", "@": "собака", "+": "плюс", "=": "равно", "°": "градусов", "£": "фунтов", "¥": "иен", "×": "на", "⁄": "на",
+            "&": "и", "%": "процентов", "@": "собака", "+": "плюс", "=": "равно", "°": "градусов",
+            "£": "фунтов", "¥": "иен", "×": "на", "⁄": "на",
         },
         lone_symbols={"*": "звёздочка", "#": "решётка"},
         ordinal_endings="-?(?:й|ый|ой)",

@@ -112,7 +112,7 @@ class TextToPhones:
                 items.append(_given_phones(piece))
                 continue
             if "[[" in piece or "]]" in piece:
-                raise UserError("a text has '[[' without ']]', or the reverse: [[h ə l ˈoʊ]] gives the phones of a word.")
+                raise UserError("a text has '[[' without ']]': [[h ə l ˈoʊ]] gives the phones of a word.")
             first = piece.lstrip()[:1]
             if items and first in _PAUSES:  # the pause after ]]
                 items[-1] = replace(items[-1], pause=_PAUSES[first])
@@ -120,12 +120,11 @@ class TextToPhones:
         return items
 
     def _read(self, piece: str) -> list[_Item]:
-        # capitals that the lexicon knows are a word, not spelled
-        piece = re.sub(
-            r"\b[^\W\d_]{2,}\b",
-            lambda match: lexicon_key(match[0]) if match[0].isupper() and lexicon_key(match[0]) in self.lexicon else match[0],
-            piece,
-        )
+        def lexicon_word(match: re.Match[str]) -> str:
+            key = lexicon_key(match[0])
+            return key if key in self.lexicon else match[0]
+
+        piece = re.sub(r"\b[^\W\d_]{2,}\b", lexicon_word, piece)  # NASA is not spelled if the lexicon knows it
         items = []
         for token in normalize(piece, self.language).split():
             word = token.rstrip(PAUSE_MARKS)
