@@ -16,7 +16,7 @@ class ReadingRules:
         abbreviations: without the last dot, in small letters: ``"dr"``, ``"e.g"``.
         number_signs: abbreviations that are read so only before a number: ``"no"``.
         symbols: read wherever they stand.
-        lone_symbols: read only where they stand alone: ``*`` within text is an ornament.
+        standalone_symbols: read only where they stand alone: ``*`` within text is an ornament.
         ordinal_endings: of digits, as a regular expression: ``2nd``; "" if there are none.
         one_letter_words: letters that are words, not names of letters, when they are capitals.
         cents_joint: word between dollars and cents.
@@ -30,7 +30,7 @@ class ReadingRules:
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     number_signs: Mapping[str, str] = field(default_factory=dict)
     symbols: Mapping[str, str] = field(default_factory=dict)
-    lone_symbols: Mapping[str, str] = field(default_factory=dict)
+    standalone_symbols: Mapping[str, str] = field(default_factory=dict)
     ordinal_endings: str = ""
     one_letter_words: str = ""
     cents_joint: str = ""
@@ -55,7 +55,7 @@ RULES = {
             "÷": "divided by",
             "⁄": "over", "$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "₽": "rubles",
         },
-        lone_symbols={"*": "star", "#": "pound"},
+        standalone_symbols={"*": "star", "#": "pound"},
         ordinal_endings="st|nd|rd|th",
         one_letter_words="AI",
         cents_joint="and",
@@ -73,7 +73,7 @@ RULES = {
             "&": "y", "%": "por ciento", "@": "arroba", "+": "más", "=": "igual a", "°": "grados", "×": "por",
             "⁄": "partido por",
         },
-        lone_symbols={"*": "asterisco", "#": "almohadilla"},
+        standalone_symbols={"*": "asterisco", "#": "almohadilla"},
         ordinal_endings="er|\\.?[oa]",
         one_letter_words="AEOUY",
         cents_joint="con",
@@ -90,7 +90,7 @@ RULES = {
             "&": "et", "%": "pour cent", "@": "arobase", "+": "plus", "=": "égale", "°": "degrés", "×": "fois",
             "⁄": "sur",
         },
-        lone_symbols={"*": "étoile", "#": "dièse"},
+        standalone_symbols={"*": "étoile", "#": "dièse"},
         ordinal_endings="er|re|ère|ème|eme|e",
         one_letter_words="AÀYÔ",
         cents_joint="et",
@@ -108,7 +108,7 @@ RULES = {
             "&": "e", "%": "per cento", "@": "chiocciola", "+": "più", "=": "uguale", "°": "gradi", "×": "per",
             "⁄": "su",
         },
-        lone_symbols={"*": "asterisco", "#": "cancelletto"},
+        standalone_symbols={"*": "asterisco", "#": "cancelletto"},
         ordinal_endings="[oa]",
         one_letter_words="AEÈIO",
         cents_joint="e",
@@ -127,7 +127,7 @@ RULES = {
             "&": "und", "%": "Prozent", "@": "at", "+": "plus", "=": "gleich", "°": "Grad", "×": "mal",
             "⁄": "durch", "§": "Paragraf",
         },
-        lone_symbols={"*": "Stern", "#": "Raute"},
+        standalone_symbols={"*": "Stern", "#": "Raute"},
         cents_joint="und",
         dot="Punkt",
         hour="{hour} Uhr",
@@ -144,7 +144,7 @@ RULES = {
             "&": "и", "%": "процентов", "@": "собака", "+": "плюс", "=": "равно", "°": "градусов",
             "£": "фунтов", "¥": "иен", "×": "на", "⁄": "на",
         },
-        lone_symbols={"*": "звёздочка", "#": "решётка"},
+        standalone_symbols={"*": "звёздочка", "#": "решётка"},
         ordinal_endings="-?(?:й|ый|ой)",
         one_letter_words="АВИКОСУЯ",
         dot="точка",
