@@ -28,7 +28,7 @@ _CHARACTERS = str.maketrans({
 })  # fmt: skip
 _GROUP_SPACE = re.compile("(?<=\\d)[\u00a0\u2007\u2009\u202f](?=\\d{3}(?!\\d))")
 
-_BEFORE_NOON, _END = re.compile(r"\s*[AP]M"), re.compile(r"\s*\Z")
+_AM_PM, _END = re.compile(r"\s*[AP]M"), re.compile(r"\s*\Z")
 
 
 def normalize(text: str, language: str = "en") -> str:
@@ -123,7 +123,7 @@ def _read_times(text: str, rules: ReadingRules, language: str) -> str:
     def read_time(m: re.Match[str]) -> str:
         hour, minute = (number_words(str(int(m[index])), "", language) for index in (1, 2))
         if int(m[2]) == 0:
-            return f" {hour} " if _BEFORE_NOON.match(m.string, m.end()) else f" {rules.hour.format(hour=hour)} "
+            return f" {hour} " if _AM_PM.match(m.string, m.end()) else f" {rules.hour.format(hour=hour)} "
         zero = f"{rules.minute_zero} " if rules.minute_zero and int(m[2]) < 10 else ""
         return f" {rules.time.format(hour=hour, minute=zero + minute)} "
 
