@@ -11,7 +11,7 @@ MAX_LINE = 42
 """Longest line of subtitles, in characters, unless a word is longer."""
 MIN_BREAK = 0.3
 """Pause that ends a line of subtitles, in seconds."""
-DIGITS = 4
+DIGITS = 5
 """Digits of seconds after the point: a frame is 0.0125 s, and half of it 0.00625 s."""
 
 

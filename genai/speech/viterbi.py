@@ -29,18 +29,21 @@ def frame_likelihoods(features: Floats, states: Indices, means: Floats, precisio
     return result
 
 
-def best_path(likelihoods: Floats, columns: Indices, optional: NDArray[np.bool_]) -> tuple[Indices, float]:
+def best_path(
+    likelihoods: Floats, columns: Indices, optional: NDArray[np.bool_], penalties: Floats
+) -> tuple[Indices, float]:
     """Find the most likely places of frames in a chain of states, each of which takes one frame or more.
 
     Args:
         likelihoods: (frames, columns).
         columns: (chain,), where in ``likelihoods`` each state of the chain is.
         optional: (chain,), states that may be left out.
+        penalties: (chain,), taken from the log-likelihood when a path enters the state, not where it begins.
 
     Returns:
         (frames,), the place of each frame in the chain; the log-likelihood, ``IMPOSSIBLE`` if there are too few frames.
     """
-    path, score = _compiled(_best_path)(likelihoods, columns, optional)
+    path, score = _compiled(_best_path)(likelihoods, columns, optional, penalties)
     return path, float(score)
 
 
@@ -74,7 +77,7 @@ def _frame_likelihoods(features: Any, states: Any, means: Any, precisions: Any, 
     return result
 
 
-def _best_path(likelihoods: Any, columns: Any, optional: Any) -> Any:
+def _best_path(likelihoods: Any, columns: Any, optional: Any, penalties: Any) -> Any:
     frames, length = len(likelihoods), len(columns)
     scores = np.full(length, IMPOSSIBLE)
     steps = np.zeros((frames, length), np.int8)  # places to go back from each place in each frame
@@ -85,10 +88,10 @@ def _best_path(likelihoods: Any, columns: Any, optional: Any) -> Any:
     for t in range(1, frames):
         for place in range(length - 1, -1, -1):  # backwards: the places before still have the scores of frame t - 1
             best, step = scores[place], 0
-            previous = place - 1
+            previous, penalty = place - 1, penalties[place]
             while previous >= 0:
-                if scores[previous] > best:
-                    best, step = scores[previous], place - previous
+                if scores[previous] - penalty > best:
+                    best, step = scores[previous] - penalty, place - previous
                 if not optional[previous]:
                     break
                 previous -= 1

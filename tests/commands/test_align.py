@@ -99,5 +99,5 @@ def test_mistakes_write_nothing(run: Command, voice: Path, tmp_path: Path) -> No
 
 
 def test_the_compiled_loop_knows_when_a_text_is_too_long() -> None:
-    _, score = best_path(np.zeros((2, 1)), np.zeros(3, np.int64), np.zeros(3, bool))
+    _, score = best_path(np.zeros((2, 1)), np.zeros(3, np.int64), np.zeros(3, bool), np.zeros(3))
     assert score == -1e300
