@@ -146,7 +146,7 @@ def _report(
     alignments: "Sequence[Alignment | None]",
 ) -> list[str]:
     """Return what was aligned, what was not, and which texts seem to be wrong."""
-    from genai.speech.suspects import find_suspects
+    from genai.speech.outlier_scores import low_outliers
 
     aligned = [index for index, alignment in enumerate(alignments) if alignment]
     symbols = {phone.symbol for text in words for word in text for phone in word.phones}
@@ -159,7 +159,7 @@ def _report(
             notes.append(f"{recording.name}: {reason}: {short_text(recording.text)}")
     lines += _limited("not used", notes)
     scores = [alignments[index].score for index in aligned]  # type: ignore[union-attr]
-    places, rule = find_suspects(scores)
+    places, rule = low_outliers(scores)
     lines.append(f"suspects   {len(places):,} of {len(aligned):,}: {rule}")
     found = (recordings[aligned[place]] for place in places)
     named = [f"{scores[place]:.2f}  {r.name}  {short_text(r.text)}" for place, r in zip(places, found, strict=True)]

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from genai.core.errors import UserError
 from genai.speech.phones import PAUSE, Alignment, Word
-from genai.speech.viterbi import IMPOSSIBLE, Floats, Indices, add_statistics, best_path, frame_likelihoods
+from genai.speech.viterbi import LOG_ZERO, Floats, Indices, add_statistics, best_path, frame_log_probs
 from genai.speech.voice_frames import VoiceFrames
 
 NUM_CEPSTRA = 13
 DELTA_WEIGHT, VOICING_WEIGHT = 0.7, 0.7
-"""Weights of the log-likelihoods of slopes and voicing; those of cepstra have 1."""
+"""Weights of the log-log_probs of slopes and voicing; those of cepstra have 1."""
 QUIET = 6.5, 7.5
 """How far a frame is below the loudest one, as log power, beyond which it starts as a pause: at the ends, within."""
 PRIOR_FRAMES = 8.0
 """Frames of the average sound that are added to each state, so that rare sounds are not fitted to a few frames."""
 MIN_VARIANCE = 0.15
 """Lowest variance of a feature in a state; that of all frames is 1."""
-PAUSE_PENALTY = 25.0
+PAUSE_COST = 25.0
 """Log-likelihood that a pause between words has to gain: the closure of a stop, as in "p", is silent, but no pause."""
 MAX_CELLS = 500_000_000
 """Largest product of the frames of a recording and the states of its text; half a GB of memory, about ten minutes."""
@@ -38,7 +38,7 @@ class Chain:
     Attributes:
         states: (chain,), of the model.
         optional: (chain,), states that may be left out.
-        penalties: (chain,), log-likelihood that entering a state costs.
+        costs: (chain,), log-likelihood that entering a state costs.
         symbols: (symbols,), phones and pauses.
         words: (symbols,), index of each symbol's word; -1 for a pause.
         owners: (chain,), the symbol of each state.
@@ -46,7 +46,7 @@ class Chain:
 
     states: Indices
     optional: NDArray[np.bool_]
-    penalties: Floats
+    costs: Floats
     symbols: tuple[str, ...]
     words: tuple[int, ...]
     owners: Indices
@@ -139,11 +139,9 @@ class Aligner:
             states += new
             owners += [position] * len(new)
             optional += [symbol == PAUSE or i >= max(1, min_frames) for i in range(len(new))]
-        penalties = np.where(np.array(states) == 0, PAUSE_PENALTY, 0.0)
-        penalties[-1] = 0.0  # silence at the end is no pause between words
-        return Chain(
-            np.array(states), np.array(optional), penalties, tuple(symbols), tuple(word_indices), np.array(owners)
-        )
+        costs = np.where(np.array(states) == 0, PAUSE_COST, 0.0)
+        costs[-1] = 0.0  # silence at the end is no pause between words
+        return Chain(np.array(states), np.array(optional), costs, tuple(symbols), tuple(word_indices), np.array(owners))
 
     def _fit_states(self, features: Sequence[Floats], paths: Sequence[Indices]) -> None:
         """Fit the Gaussian of each state to its frames; the last states stand for unknown phones."""
@@ -162,9 +160,9 @@ class Aligner:
     def _best_path(self, features: Floats, chain: Chain) -> tuple[Indices, float]:
         """Return the place of each frame in the chain, and the mean log-likelihood of a frame."""
         states, columns = np.unique(chain.states, return_inverse=True)
-        likelihoods = frame_likelihoods(features, states, self.means, self.precisions, self.offsets)
-        path, total = best_path(likelihoods, columns, chain.optional, chain.penalties)
-        assert total > IMPOSSIBLE
+        log_probs = frame_log_probs(features, states, self.means, self.precisions, self.offsets)
+        path, total = best_path(log_probs, columns, chain.optional, chain.costs)
+        assert total > LOG_ZERO
         return path, total / len(features)
 
 
@@ -200,10 +198,10 @@ def _flat_start(frames: VoiceFrames, chain: Chain) -> Indices:
 
 def _to_alignment(chain: Chain, path: Indices, score: float) -> Alignment:
     frames = np.bincount(chain.owners[path], minlength=len(chain.symbols))
-    kept = np.flatnonzero(frames)
+    used = np.flatnonzero(frames)
     return Alignment(
-        tuple(chain.symbols[i] for i in kept),
-        tuple(chain.words[i] for i in kept),
-        tuple(int(frames[i]) for i in kept),
+        tuple(chain.symbols[i] for i in used),
+        tuple(chain.words[i] for i in used),
+        tuple(int(frames[i]) for i in used),
         score,
     )

@@ -67,7 +67,7 @@ class Times:
     def to_srt(self) -> str:
         """Return subtitles: lines that end at sentences and pauses."""
         blocks = (
-            f"{number}\n{_clock(line[0].begin)} --> {_clock(line[-1].end)}\n{' '.join(word.text for word in line)}\n"
+            f"{number}\n{_srt_time(line[0].begin)} --> {_srt_time(line[-1].end)}\n{' '.join(word.text for word in line)}\n"
             for number, line in enumerate(self._lines(), 1)
         )
         return "\n".join(blocks)
@@ -122,8 +122,8 @@ def _with_gaps(spans: Sequence[Span], seconds: float) -> Iterator[Span]:
         yield Span("", end, seconds)
 
 
-def _clock(seconds: float) -> str:
+def _srt_time(seconds: float) -> str:
     """Format a time as SRT does: ``00:01:02,345``."""
-    milliseconds = round(1000 * seconds)
-    minutes, rest = divmod(milliseconds, 60_000)
+    total = round(1000 * seconds)
+    minutes, rest = divmod(total, 60_000)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d},{rest % 1000:03d}"

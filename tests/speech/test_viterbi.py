@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from genai.speech.viterbi import IMPOSSIBLE, add_statistics, best_path, frame_likelihoods
+from genai.speech.viterbi import LOG_ZERO, add_statistics, best_path, frame_log_probs
 
 SURE = np.array([[0.0, -9, -9], [0, -9, -9], [-9, 0, -9], [-9, -9, 0], [-9, -9, 0]])
 """Log-likelihoods (frames, columns) of two frames of state 0, one of state 1, two of state 2."""
 ORDER = np.arange(3)
 
 
-def path(likelihoods: np.ndarray, optional: list[int], penalty: float = 0.0) -> tuple[list[int], float]:
+def path(log_probs: np.ndarray, optional: list[int], cost: float = 0.0) -> tuple[list[int], float]:
     is_optional = np.isin(ORDER, optional)
-    places, score = best_path(likelihoods, ORDER, is_optional, np.where(is_optional, penalty, 0.0))
+    places, score = best_path(log_probs, ORDER, is_optional, np.where(is_optional, cost, 0.0))
     return places.tolist(), score
 
 
@@ -34,13 +34,13 @@ def test_an_optional_state_has_to_gain_its_penalty() -> None:
 
 
 def test_too_few_frames() -> None:
-    assert path(SURE[:2], [])[1] == IMPOSSIBLE
+    assert path(SURE[:2], [])[1] == LOG_ZERO
 
 
 def test_likelihoods_and_statistics() -> None:
     features, states = np.array([[1.0, 2], [3, 4]]), np.array([1, 0])
     means, precisions, offsets = np.array([[0.0, 0], [1, 1]]), np.array([[1.0, 1], [0.5, 2]]), np.array([0.0, 10])
-    result = frame_likelihoods(features, states, means, precisions, offsets)
+    result = frame_log_probs(features, states, means, precisions, offsets)
     np.testing.assert_allclose(result, [[10 - 2, -5], [10 - 2 - 18, -25]])
     counts, sums, squares = np.zeros(2), np.zeros((2, 2)), np.zeros((2, 2))
     add_statistics(features, np.array([1, 1]), counts, sums, squares)
