@@ -18,7 +18,7 @@ from genai.speech.voice_frames import VoiceFrames
 
 NUM_CEPSTRA = 13
 DELTA_WEIGHT, VOICING_WEIGHT = 0.7, 0.7
-"""Weights of the log-log_probs of slopes and voicing; those of cepstra have 1."""
+"""Weights of the log-likelihoods of slopes and voicing; those of cepstra have 1."""
 QUIET = 6.5, 7.5
 """How far a frame is below the loudest one, as log power, beyond which it starts as a pause: at the ends, within."""
 PRIOR_FRAMES = 8.0

@@ -66,10 +66,10 @@ class Times:
 
     def to_srt(self) -> str:
         """Return subtitles: lines that end at sentences and pauses."""
-        blocks = (
-            f"{number}\n{_srt_time(line[0].begin)} --> {_srt_time(line[-1].end)}\n{' '.join(word.text for word in line)}\n"
-            for number, line in enumerate(self._lines(), 1)
-        )
+        blocks = []
+        for number, line in enumerate(self._lines(), 1):
+            text = " ".join(word.text for word in line)
+            blocks.append(f"{number}\n{_srt_time(line[0].begin)} --> {_srt_time(line[-1].end)}\n{text}\n")
         return "\n".join(blocks)
 
     def to_text_grid(self) -> str:
