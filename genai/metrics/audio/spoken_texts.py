@@ -47,11 +47,11 @@ def held_out_texts(context: EvalContext) -> list[SpokenText]:
     return [texts[index] for index in sorted(order.tolist())]
 
 
-def recorded_texts(context: EvalContext, split: Split) -> list[SpokenText]:
+def recorded_texts(context: EvalContext, split: Split, any_speaker: bool = False) -> list[SpokenText]:
     """Return the captions of a split with their clips: of the judged language and, with ``speaker=``, that speaker."""
     prompts = split.prompts if split.prompts is not None else [split.prompt(index) for index in range(len(split))]
     speakers, languages = (column(context, split, name) for name in (SPEAKER, LANGUAGE))
-    wanted = context.options.get(SPEAKER)
+    wanted = None if any_speaker else context.options.get(SPEAKER)
     return [
         SpokenText(prompt, speaker, partial(_load_sound, split, index))
         for index, (prompt, speaker, language) in enumerate(zip(prompts, speakers, languages, strict=False))
