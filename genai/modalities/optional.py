@@ -172,15 +172,3 @@ def watermark_tokenizer(modality: Modality) -> Callable[[str], Sequence[int]] | 
 def target_parts(modality: Modality, media: Any) -> list[tuple[str, bool]] | None:
     """Return the parts of ``media`` as texts, and whether they are learned; ``None``: all of it is learned."""
     return modality.target_parts(media) if isinstance(modality, HasTargets) else None
-
-
-@runtime_checkable
-class HasVocoder(Protocol):
-    """Its samples are made by a vocoder, which can also copy a recording: the best that a model may reach."""
-
-    def copy_synthesis(self, sound: Any) -> Any: ...
-
-
-def copy_synthesis(modality: Modality, media: Any) -> Any:
-    """Return media as the vocoder of the modality makes them again; ``None`` if it has none."""
-    return modality.copy_synthesis(media) if isinstance(modality, HasVocoder) else None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from genai.media.sound import Sound
 from genai.metrics.base import EvalContext
 
 SPEAKER, LANGUAGE = "speaker", "language"
-"""Columns of the data; the first is also an option of models with several voices."""
+"""Columns of the data, and options of models with several voices."""
 MAX_SENTENCES = 2_000
 """Longest list of sentences."""
 
@@ -30,11 +30,13 @@ class SpokenText:
     Attributes:
         text: as a prompt.
         speaker: who reads it; "" if it is not known.
+        language: as the data name it; "" if they do not.
         recording: loads a real recording of it; ``None``: there is none.
     """
 
     text: str
     speaker: str = ""
+    language: str = ""
     recording: Callable[[], Sound] | None = None
 
 
@@ -53,12 +55,17 @@ def recorded_texts(context: EvalContext, split: Split, any_speaker: bool = False
     speakers, languages = (column(context, split, name) for name in (SPEAKER, LANGUAGE))
     wanted = None if any_speaker else context.options.get(SPEAKER)
     return [
-        SpokenText(prompt, speaker, partial(_load_sound, split, index))
+        SpokenText(prompt, speaker, language, partial(_load_sound, split, index))
         for index, (prompt, speaker, language) in enumerate(zip(prompts, speakers, languages, strict=False))
         if re.search(r"\w", prompt)
-        and language in ("", context.judge.language)
+        and (not language or _base(language) == _base(context.judge.language))
         and (wanted is None or speaker in ("", str(wanted)))
     ]
+
+
+def _base(language: str) -> str:
+    """Return "en" for "en-US"."""
+    return language.replace("_", "-").partition("-")[0].casefold()
 
 
 def column(context: EvalContext, split: Split, name: str) -> Sequence[str]:
@@ -90,8 +97,7 @@ def listed_texts(context: EvalContext, words: Callable[[str], Any]) -> dict[str,
     for name, texts in read_sentences(Path(context.judge.sentences or "").expanduser()).items():
         found = [recordings.get(words(text)) for text in texts]
         lists[name] = [
-            SpokenText(text, each.speaker if each else "", each.recording if each else None)
-            for text, each in zip(texts, found, strict=True)
+            replace(each, text=text) if each else SpokenText(text) for text, each in zip(texts, found, strict=True)
         ]
         if context.own_data and (count := sum(words(text) in trained for text in texts)):
             context.note(f"{count} of {len(texts)} sentences of {name} are in the training data")
@@ -128,16 +134,21 @@ def list_key(name: str) -> str:
 
 
 def read_aloud(context: EvalContext, texts: Sequence[SpokenText]) -> list[Sound]:
-    """Return a sample of the model for each text; a model of several voices reads it with that of its speaker."""
+    """Return a sample of the model for each text; one of several voices reads it with that of its speaker."""
     parts = (context.model.modality, context.model.method)
     names = {field.name for part in parts if hasattr(part, "Options") for field in fields(part.Options)}
-    if SPEAKER not in names or SPEAKER in context.options:
-        return context.samples([each.text for each in texts])
+    options = [
+        {
+            name: value
+            for name, value in ((SPEAKER, each.speaker), (LANGUAGE, each.language))
+            if value and name in names and not {SPEAKER, LANGUAGE} & context.options.keys()
+        }
+        for each in texts
+    ]
     samples: list[Any] = [None] * len(texts)
-    for speaker in dict.fromkeys(each.speaker for each in texts):
-        rows = [index for index, each in enumerate(texts) if each.speaker == speaker]
-        options = {SPEAKER: speaker} if speaker else {}
-        for row, sample in zip(rows, context.samples([texts[row].text for row in rows], **options), strict=True):
+    for voice in {str(each): each for each in options}.values():
+        rows = [index for index, each in enumerate(options) if each == voice]
+        for row, sample in zip(rows, context.samples([texts[row].text for row in rows], **voice), strict=True):
             samples[row] = sample
     return samples
 

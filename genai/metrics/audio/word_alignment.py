@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-MAX_JOINED = 3
-"""Words that may be written as one: "voice mail" equals "voicemail"."""
+MAX_JOINED = 5
+"""Words that may be written as one: "voice mail" equals "voicemail", "P I N" equals "pin"."""
 
 
 @dataclass(frozen=True)

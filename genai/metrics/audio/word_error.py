@@ -24,7 +24,6 @@ from genai.metrics.audio.spoken_words import word_readings
 from genai.metrics.audio.word_alignment import WordComparison, closest_comparison, most_common_edits
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.intervals import bootstrap_ratio
-from genai.modalities.optional import copy_synthesis
 
 CACHE_VERSION = 1
 """Changes when the judge would write down something else."""
@@ -89,8 +88,8 @@ class WordError(Metric):
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``word_error``, with the names of lists ``word_error_<list>``, and those of comparisons.
 
-        ``..._espeak`` is that of espeak-ng, where it is installed, and ``..._copy`` that of recordings that went
-        through the vocoder of the model, if it has one.
+        ``..._espeak`` is that of espeak-ng, where it is installed, and ``..._copy`` that of recordings that were
+        encoded and decoded by the modality, by its vocoder if it has one: no model can be better.
         """
         recognizer = self.recognizer = load_recognizer(context.judge, "word_error")
         language = context.judge.language
@@ -147,7 +146,7 @@ def list_results(judged: JudgedList, seed: int, judge: str) -> dict[str, Result]
 
 
 def _what(kind: str) -> str:
-    return {SAMPLES: "samples", COPIES: "vocoder copies of recordings", ESPEAK: "texts read by espeak-ng"}[kind]
+    return {SAMPLES: "samples", COPIES: "recordings, encoded and decoded", ESPEAK: "texts read by espeak-ng"}[kind]
 
 
 def mistake_lines(judged: JudgedList) -> list[str]:
@@ -163,17 +162,13 @@ def mistake_lines(judged: JudgedList) -> list[str]:
     return [f"{title}: {counts}", *common]
 
 
-def _readings(context: EvalContext, texts: Sequence[SpokenText]) -> dict[str, Callable[[], list[Sound] | None]]:
+def _readings(context: EvalContext, texts: Sequence[SpokenText]) -> dict[str, Callable[[], list[Any] | None]]:
     """Return what loads or makes the sounds of each kind of reading; some are ``None`` or empty."""
-
-    def copies() -> list[Sound] | None:
-        sounds = [copy_synthesis(context.model.modality, sound) for sound in load_recordings(texts)]
-        return None if any(sound is None for sound in sounds) else sounds
-
+    modality = context.model.modality
     return {
         SAMPLES: lambda: read_aloud(context, texts),
         RECORDINGS: lambda: load_recordings(texts),
-        COPIES: copies,
+        COPIES: lambda: [modality.decode(modality.encode(sound)) for sound in load_recordings(texts)],
         ESPEAK: lambda: read_by_espeak([each.text for each in texts], context.judge.language),
     }
 
