@@ -169,8 +169,8 @@ def _prepare(
     metrics = supported_metrics(metrics, model, settings.metrics is None)
     check_parts(metrics, model)
     judge, uses_judge = settings.judge_options, not settings.judge_options.is_default
-    given = {"problems": settings.problems, "references": settings.references, "judge": uses_judge}
-    check_files_are_used(metrics, given)
+    files = {"problems": settings.problems, "references": settings.references, "judge": uses_judge}
+    check_files_are_used(metrics, files)
     problems, references = (
         Path(name).expanduser() if name else None for name in (settings.problems, settings.references)
     )

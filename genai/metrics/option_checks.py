@@ -17,10 +17,10 @@ def check_parts(metrics: Mapping[str, Metric], model: Model) -> None:
         raise UserError(f"'{required[key]}' needs a {key} model: {key}=RUN.")
 
 
-def check_files_are_used(metrics: Mapping[str, Metric], given: Mapping[str, Any]) -> None:
+def check_files_are_used(metrics: Mapping[str, Metric], options: Mapping[str, Any]) -> None:
     """Raise ``UserError`` if an option is given, by name, that none of the metrics uses."""
     users = {"problems": "passes", "references": "prompt_retrieval", "judge": "word_error"}
-    for name, value in given.items():
+    for name, value in options.items():
         if value and not any(getattr(metric, f"uses_{name}") for metric in metrics.values()):
             raise UserError(
                 f"{name}=: none of these metrics uses it. Add metrics=[{users[name]}], or leave out {name}."

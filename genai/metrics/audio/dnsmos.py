@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
-from genai.metrics.audio.spoken_texts import held_out_texts, load_recordings, read_aloud
+from genai.metrics.audio.spoken_texts import held_out_texts, load_recordings, sample_speech
 from genai.metrics.audio.voice_encoder import package_file
 from genai.metrics.base import EvalContext, Metric, Result, mean_result
 from genai.runs.checkpoint_files import file_hash
@@ -42,8 +42,8 @@ class SpeechQuality(Metric):
         """Return ``dnsmos_signal``, ``dnsmos_background`` and ``dnsmos_overall``."""
         session, digest = load_session(), file_hash(dnsmos_weights())
         texts = held_out_texts(context)
-        samples = opinion_scores(session, read_aloud(context, texts), "samples")
-        real = opinion_scores(session, load_recordings(texts), "held-out clips")
+        samples = quality_scores(session, sample_speech(context, texts), "samples")
+        real = quality_scores(session, load_recordings(texts), "held-out clips")
         description = f"opinion score from 1 to 5, by DNSMOS (sha256 {digest[:12]}), which does not hear prosody"
         return {
             f"dnsmos_{name}": mean_result(samples[:, column], description, real[:, column])
@@ -69,7 +69,7 @@ def load_session() -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def opinion_scores(session: Any, sounds: Sequence[Sound], label: str) -> torch.Tensor:
+def quality_scores(session: Any, sounds: Sequence[Sound], label: str) -> torch.Tensor:
     """Return the scores of each sound in the order of ``SCALES``, (sounds, 3)."""
     rows = []
     with ProgressBar(f"quality of {label}", len(sounds)) as bar:

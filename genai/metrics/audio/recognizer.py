@@ -24,8 +24,8 @@ TOKENS_PER_SECOND, MIN_TOKENS, MAX_TOKENS = 10, 20, 200
 """Limits on what is written down: a judge that hears noise repeats itself without end."""
 FILES = ("model.bin", "config.json", "tokenizer.json")
 """Files of a folder of weights, besides the vocabulary."""
-VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-GIVE_WEIGHTS = "give Whisper's weights with judge.weights=FOLDER (docs/voice.md says where they come from)"
+VOCABULARY_FILES = ("vocabulary.json", "vocabulary.txt")
+WEIGHTS_HINT = "give Whisper's weights with judge.weights=FOLDER (docs/voice.md says where they come from)"
 
 
 class Recognizer(Protocol):
@@ -56,15 +56,15 @@ def check_recognizer(options: JudgeOptions, metric: str) -> Path:
     if find_spec("faster_whisper") is None:
         raise UserError(f"'{metric}' needs faster-whisper: pip install 'genai[judge]'.")
     if options.weights is None:
-        raise UserError(f"'{metric}': {GIVE_WEIGHTS}.")
+        raise UserError(f"'{metric}': {WEIGHTS_HINT}.")
     folder = Path(options.weights).expanduser()
-    names = set(FILES) if any((folder / name).exists() for name in VOCABULARIES) else {*FILES, VOCABULARIES[0]}
+    names = set(FILES) if any((folder / name).exists() for name in VOCABULARY_FILES) else {*FILES, VOCABULARY_FILES[0]}
     missing = sorted(name for name in names if not (folder / name).exists())
     if missing:
         problem = "there is no such folder" if not folder.is_dir() else f"it has no {', '.join(missing)}"
         raise UserError(f"judge.weights={short_text(str(folder))}: {problem}.\nIt should be a folder of CTranslate2: "
-                        f"{', '.join(FILES)}, {VOCABULARIES[0]} or .txt.")  # fmt: skip
-    for name in {*FILES, *VOCABULARIES} & {path.name for path in folder.iterdir()}:
+                        f"{', '.join(FILES)}, {VOCABULARY_FILES[0]} or .txt.")  # fmt: skip
+    for name in {*FILES, *VOCABULARY_FILES} & {path.name for path in folder.iterdir()}:
         check_file(folder / name)
     config = parse_json(read_text(folder / "config.json", "config"), str(folder / "config.json"))
     if not isinstance(config, dict) or "suppress_ids" not in config:

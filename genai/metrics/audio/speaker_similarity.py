@@ -16,8 +16,8 @@ from genai.metrics.audio.spoken_texts import (
     held_out_texts,
     list_key,
     load_recordings,
-    read_aloud,
     recorded_texts,
+    sample_speech,
 )
 from genai.metrics.audio.voice_encoder import VoiceEncoder, encoder_weights, load_encoder
 from genai.metrics.base import EvalContext, Metric, Result, mean_result, proportion_result
@@ -90,7 +90,7 @@ class SpeakerSimilarity(Metric):
         voices = Voices(
             centers,
             torch.tensor([names.index(each.speaker) for each in texts]),
-            encoder.embed_all(read_aloud(context, texts), "samples"),
+            encoder.embed_all(sample_speech(context, texts), "samples"),
             encoder.embed_all(load_recordings(texts), "held-out clips"),
         )
         judge = f"by Resemblyzer (sha256 {self.sha256[:12]})"

@@ -53,13 +53,13 @@ def recorded_texts(context: EvalContext, split: Split, any_speaker: bool = False
     """Return the captions of a split with their clips: of the judged language and, with ``speaker=``, that speaker."""
     prompts = split.prompts if split.prompts is not None else [split.prompt(index) for index in range(len(split))]
     speakers, languages = (column(context, split, name) for name in (SPEAKER, LANGUAGE))
-    wanted = None if any_speaker else context.options.get(SPEAKER)
+    selected = None if any_speaker else context.options.get(SPEAKER)
     return [
         SpokenText(prompt, speaker, language, partial(_load_sound, split, index))
         for index, (prompt, speaker, language) in enumerate(zip(prompts, speakers, languages, strict=False))
         if re.search(r"\w", prompt)
         and (not language or _base(language) == _base(context.judge.language))
-        and (wanted is None or speaker in ("", str(wanted)))
+        and (selected is None or speaker in ("", str(selected)))
     ]
 
 
@@ -133,7 +133,7 @@ def list_key(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_")
 
 
-def read_aloud(context: EvalContext, texts: Sequence[SpokenText]) -> list[Sound]:
+def sample_speech(context: EvalContext, texts: Sequence[SpokenText]) -> list[Sound]:
     """Return a sample of the model for each text; one of several voices reads it with that of its speaker."""
     parts = (context.model.modality, context.model.method)
     names = {field.name for part in parts if hasattr(part, "Options") for field in fields(part.Options)}

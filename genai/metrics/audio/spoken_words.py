@@ -9,7 +9,7 @@ from genai.speech.normalize import normalize
 
 MAX_READINGS = 16
 """Readings of a text with several numbers that are compared."""
-OTHER_SPELLINGS = {"en": (r"\bo\.?k\b\.?", "okay")}
+SAME_WORDS = {"en": (r"\bo\.?k\b\.?", "okay")}
 """Pattern of a word that is spelled in two ways, and the way that is compared, by language."""
 _LONG_NUMBER = re.compile(r"(?<![\d.,:$€£¥])\d{2,12}(?!\d|[.,:]\d|st\b|nd\b|rd\b|th\b)")
 
@@ -28,7 +28,7 @@ def word_readings(text: str, language: str = "en") -> list[list[str]]:
         UserError: the text has digits, and num2words is missing or does not know the language.
     """
     text = re.sub(r"(?<=\d)-(?=\d)", " ", unicodedata.normalize("NFKC", text))
-    if spelling := OTHER_SPELLINGS.get(language.partition("-")[0]):
+    if spelling := SAME_WORDS.get(language.partition("-")[0]):
         text = re.sub(*spelling, text, flags=re.IGNORECASE)
     parts, numbers = _LONG_NUMBER.split(text), _LONG_NUMBER.findall(text)
     readings: list[list[str]] = []

@@ -14,72 +14,72 @@ class WordEdit:
     """A difference between a text and what was recognized.
 
     Attributes:
-        expected: word of the text; "" if a word was inserted.
-        recognized: word that was recognized; "" if a word was deleted.
+        reference: word of the text; "" if a word was inserted.
+        hypothesis: word that was recognized; "" if a word was deleted.
     """
 
-    expected: str
-    recognized: str
+    reference: str
+    hypothesis: str
 
     def __str__(self) -> str:
-        if not self.recognized:
-            return f'"{self.expected}" deleted'
-        if not self.expected:
-            return f'"{self.recognized}" inserted'
-        return f'"{self.expected}" as "{self.recognized}"'
+        if not self.hypothesis:
+            return f'"{self.reference}" deleted'
+        if not self.reference:
+            return f'"{self.hypothesis}" inserted'
+        return f'"{self.reference}" as "{self.hypothesis}"'
 
 
 @dataclass(frozen=True)
-class WordComparison:
+class WordAlignment:
     """A text beside what was recognized.
 
     Attributes:
-        expected: words of the text.
-        recognized: words that were recognized.
+        reference: words of the text.
+        hypothesis: words that were recognized.
     """
 
-    expected: tuple[str, ...]
-    recognized: tuple[str, ...]
+    reference: tuple[str, ...]
+    hypothesis: tuple[str, ...]
 
     @cached_property
     def edits(self) -> list[WordEdit]:
         """The fewest edits, in the order of the text."""
-        return word_edits(self.expected, self.recognized)
+        return word_edits(self.reference, self.hypothesis)
 
 
-def word_edits(expected: Sequence[str], recognized: Sequence[str]) -> list[WordEdit]:
+def word_edits(reference: Sequence[str], hypothesis: Sequence[str]) -> list[WordEdit]:
     """Return the fewest edits (Levenshtein 1966) between two lists of words.
 
     Words that are only joined or split ("key pad", "keypad") are equal.
     """
-    rows, columns = len(expected) + 1, len(recognized) + 1
+    rows, columns = len(reference) + 1, len(hypothesis) + 1
     costs = [[0] * columns for _ in range(rows)]
     steps: list[list[tuple[int, int]]] = [[(0, 0)] * columns for _ in range(rows)]
     for i in range(rows):
         for j in range(columns):
             if i or j:
                 costs[i][j], steps[i][j] = min(
-                    _predecessors(costs, expected, recognized, i, j), key=lambda each: each[0]
+                    _previous_costs(costs, reference, hypothesis, i, j), key=lambda each: each[0]
                 )
-    edits, i, j = list[WordEdit](), len(expected), len(recognized)
+    edits, i, j = list[WordEdit](), len(reference), len(hypothesis)
     while i or j:
         back_i, back_j = steps[i][j]
         if costs[i][j] > costs[i - back_i][j - back_j]:
-            edits.append(WordEdit("".join(expected[i - back_i : i]), "".join(recognized[j - back_j : j])))
+            edits.append(WordEdit("".join(reference[i - back_i : i]), "".join(hypothesis[j - back_j : j])))
         i, j = i - back_i, j - back_j
     return edits[::-1]
 
 
-def _predecessors(
-    costs: Sequence[Sequence[int]], expected: Sequence[str], recognized: Sequence[str], i: int, j: int
+def _previous_costs(
+    costs: Sequence[Sequence[int]], reference: Sequence[str], hypothesis: Sequence[str], i: int, j: int
 ) -> Iterable[tuple[int, tuple[int, int]]]:
     """Yield the costs of the ways to (i, j), with the numbers of words that each way consumes; matches first."""
     if i and j:
-        yield costs[i - 1][j - 1] + (expected[i - 1] != recognized[j - 1]), (1, 1)
+        yield costs[i - 1][j - 1] + (reference[i - 1] != hypothesis[j - 1]), (1, 1)
         for count in range(2, MAX_JOINED + 1):
-            if i >= count and "".join(expected[i - count : i]) == recognized[j - 1]:
+            if i >= count and "".join(reference[i - count : i]) == hypothesis[j - 1]:
                 yield costs[i - count][j - 1], (count, 1)
-            if j >= count and "".join(recognized[j - count : j]) == expected[i - 1]:
+            if j >= count and "".join(hypothesis[j - count : j]) == reference[i - 1]:
                 yield costs[i - 1][j - count], (1, count)
     if i:
         yield costs[i - 1][j] + 1, (1, 0)
@@ -87,15 +87,15 @@ def _predecessors(
         yield costs[i][j - 1] + 1, (0, 1)
 
 
-def closest_comparison(
-    expected_readings: Iterable[Sequence[str]], recognized_readings: Iterable[Sequence[str]]
-) -> WordComparison:
+def closest_alignment(
+    reference_readings: Iterable[Sequence[str]], hypothesis_readings: Iterable[Sequence[str]]
+) -> WordAlignment:
     """Return the pair of readings with the fewest edits; of equally good ones the first."""
-    recognized = [tuple(words) for words in recognized_readings]
-    pairs = [WordComparison(tuple(words), other) for words in expected_readings for other in recognized]
+    hypothesis = [tuple(words) for words in hypothesis_readings]
+    pairs = [WordAlignment(tuple(words), other) for words in reference_readings for other in hypothesis]
     return min(pairs, key=lambda pair: len(pair.edits))
 
 
-def most_common_edits(comparisons: Iterable[WordComparison], count: int) -> list[tuple[WordEdit, int]]:
+def most_common_edits(alignments: Iterable[WordAlignment], count: int) -> list[tuple[WordEdit, int]]:
     """Return the ``count`` most frequent edits, with how often each occurs."""
-    return Counter(edit for comparison in comparisons for edit in comparison.edits).most_common(count)
+    return Counter(edit for alignment in alignments for edit in alignment.edits).most_common(count)

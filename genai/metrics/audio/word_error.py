@@ -17,24 +17,24 @@ from genai.metrics.audio.spoken_texts import (
     list_key,
     listed_texts,
     load_recordings,
-    read_aloud,
     read_sentences,
+    sample_speech,
 )
 from genai.metrics.audio.spoken_words import word_readings
-from genai.metrics.audio.word_alignment import WordComparison, closest_comparison, most_common_edits
+from genai.metrics.audio.word_alignment import WordAlignment, closest_alignment, most_common_edits
 from genai.metrics.base import EvalContext, Metric, Result
 from genai.metrics.intervals import bootstrap_ratio
 
 CACHE_VERSION = 1
 """Changes when the judge would write down something else."""
-NUM_MISTAKES = 10
+NUM_EDITS = 10
 """Most frequent mistakes that are printed."""
 SAMPLES, RECORDINGS, COPIES, ESPEAK = "samples", "recordings", "copies", "espeak-ng"
 """Kinds of readings of a text."""
 
 
 @dataclass
-class JudgedList:
+class TranscriptList:
     """What the judge heard of a list of texts.
 
     Attributes:
@@ -51,7 +51,7 @@ class JudgedList:
     transcripts: dict[str, list[str]] = field(default_factory=dict)
 
     @cached_property
-    def comparisons(self) -> dict[str, list[WordComparison]]:
+    def alignments(self) -> dict[str, list[WordAlignment]]:
         """Texts and transcripts word by word, by the kind of reading."""
         with_recording = [each.text for each in self.texts if each.recording]
         texts = {kind: with_recording if kind in (RECORDINGS, COPIES) else self._all for kind in self.transcripts}
@@ -76,7 +76,7 @@ class WordError(Metric):
     uses_judge = True
 
     def __init__(self) -> None:
-        self.judged: list[JudgedList] = []
+        self.lists: list[TranscriptList] = []
         self.recognizer: Recognizer | None = None
 
     def check(self, context: EvalContext) -> None:
@@ -86,7 +86,7 @@ class WordError(Metric):
             read_sentences(Path(context.judge.sentences).expanduser())
 
     def compute(self, context: EvalContext) -> dict[str, Result]:
-        """Return ``word_error``, with the names of lists ``word_error_<list>``, and those of comparisons.
+        """Return ``word_error``, with the names of lists ``word_error_<list>``, and those of other readings.
 
         ``..._espeak`` is that of espeak-ng, where it is installed, and ``..._copy`` that of recordings that were
         encoded and decoded by the modality, by its vocoder if it has one: no model can be better.
@@ -96,19 +96,19 @@ class WordError(Metric):
         lists = {"": held_out_texts(context)} if not context.judge.sentences else listed_texts(context, _key(language))
         results: dict[str, Result] = {}
         for name, texts in lists.items():
-            judged = JudgedList(name, texts, language)
+            part = TranscriptList(name, texts, language)
             for kind, read in _readings(context, texts).items():
                 if sounds := read():
-                    listen = _cached_transcripts if kind in (RECORDINGS, ESPEAK) else transcribe
-                    judged.transcripts[kind] = listen(recognizer, sounds, f"{kind} {name}".strip())
-            self.judged.append(judged)
-            results |= list_results(judged, context.seed, recognizer.description)
+                    transcribe_all = _cached_transcripts if kind in (RECORDINGS, ESPEAK) else transcribe
+                    part.transcripts[kind] = transcribe_all(recognizer, sounds, f"{kind} {name}".strip())
+            self.lists.append(part)
+            results |= list_results(part, context.seed, recognizer.description)
         return results
 
     def lines(self, context: EvalContext) -> list[str]:
         lines = []
-        for judged in self.judged:
-            lines += mistake_lines(judged)
+        for part in self.lists:
+            lines += edit_lines(part)
         weights = [f"judged by model.bin of sha256 {self.recognizer.sha256}"] if self.recognizer else []
         return lines + weights
 
@@ -116,27 +116,27 @@ class WordError(Metric):
         """Return what the judge heard of each text, for the results file."""
         if self.recognizer is None:
             return {}
-        transcripts = {judged.name or "held_out": _transcript_table(judged) for judged in self.judged}
+        transcripts = {part.name or "held_out": _transcript_table(part) for part in self.lists}
         return {"word_error": {"weights_sha256": self.recognizer.sha256, "transcripts": transcripts}}
 
 
-def compare(text: str, transcript: str, language: str) -> WordComparison:
+def compare(text: str, transcript: str, language: str) -> WordAlignment:
     """Compare a text with what was heard, in the readings of their numbers that are closest."""
-    return closest_comparison(word_readings(text, language), word_readings(transcript, language))
+    return closest_alignment(word_readings(text, language), word_readings(transcript, language))
 
 
-def list_results(judged: JudgedList, seed: int, judge: str) -> dict[str, Result]:
+def list_results(part: TranscriptList, seed: int, judge: str) -> dict[str, Result]:
     """Return the word error of samples of a list, beside recordings, and those of copies and of espeak-ng."""
-    suffix = f"_{list_key(judged.name)}" if judged.name else ""
-    rates = {kind: _error_rate(rows) for kind, rows in judged.comparisons.items()}
+    suffix = f"_{list_key(part.name)}" if part.name else ""
+    rates = {kind: _error_rate(rows) for kind, rows in part.alignments.items()}
     names = {SAMPLES: "", COPIES: "_copy", ESPEAK: "_espeak"}
     results = {}
     for kind, name in names.items():
         if kind not in rates:
             continue
-        rows = judged.comparisons[kind]
+        rows = part.alignments[kind]
         low, high, error = bootstrap_ratio(_edit_counts(rows), _word_counts(rows), seed)
-        num_real = f"; real: {len(judged.comparisons[RECORDINGS])} clips" if RECORDINGS in rates else ""
+        num_real = f"; real: {len(part.alignments[RECORDINGS])} clips" if RECORDINGS in rates else ""
         description = (
             f"share of {sum(_word_counts(rows))} words of {len(rows)} {_what(kind)} misheard, 95 % interval "
             f"{low:.4f} to {high:.4f}{num_real}; {judge}"
@@ -149,16 +149,16 @@ def _what(kind: str) -> str:
     return {SAMPLES: "samples", COPIES: "recordings, encoded and decoded", ESPEAK: "texts read by espeak-ng"}[kind]
 
 
-def mistake_lines(judged: JudgedList) -> list[str]:
+def edit_lines(part: TranscriptList) -> list[str]:
     """Return the most frequent mistakes in samples of a list, as lines for people."""
-    rows = judged.comparisons.get(SAMPLES, [])
+    rows = part.alignments.get(SAMPLES, [])
     edits = [edit for row in rows for edit in row.edits]
-    title = f"words of {judged.name or 'held-out texts'} that the judge misheard in samples"
+    title = f"words of {part.name or 'held-out texts'} that the judge misheard in samples"
     if not edits:
         return [f"{title}: none"]
-    deleted, inserted = (sum(not getattr(edit, name) for edit in edits) for name in ("recognized", "expected"))
-    counts = f"{len(edits) - deleted - inserted} substituted, {deleted} deleted, {inserted} inserted"
-    common = [f"  {count:3} x {edit}" for edit, count in most_common_edits(rows, NUM_MISTAKES)]
+    deletions, insertions = (sum(not getattr(edit, name) for edit in edits) for name in ("hypothesis", "reference"))
+    counts = f"{len(edits) - deletions - insertions} substituted, {deletions} deleted, {insertions} inserted"
+    common = [f"  {count:3} x {edit}" for edit, count in most_common_edits(rows, NUM_EDITS)]
     return [f"{title}: {counts}", *common]
 
 
@@ -166,7 +166,7 @@ def _readings(context: EvalContext, texts: Sequence[SpokenText]) -> dict[str, Ca
     """Return what loads or makes the sounds of each kind of reading; some are ``None`` or empty."""
     modality = context.model.modality
     return {
-        SAMPLES: lambda: read_aloud(context, texts),
+        SAMPLES: lambda: sample_speech(context, texts),
         RECORDINGS: lambda: load_recordings(texts),
         COPIES: lambda: [modality.decode(modality.encode(sound)) for sound in load_recordings(texts)],
         ESPEAK: lambda: read_by_espeak([each.text for each in texts], context.judge.language),
@@ -187,24 +187,24 @@ def _key(language: str) -> Callable[[str], tuple[str, ...]]:
     return lambda text: tuple(word_readings(text, language)[0])
 
 
-def _edit_counts(rows: Sequence[WordComparison]) -> list[int]:
+def _edit_counts(rows: Sequence[WordAlignment]) -> list[int]:
     return [len(row.edits) for row in rows]
 
 
-def _word_counts(rows: Sequence[WordComparison]) -> list[int]:
-    return [len(row.expected) for row in rows]
+def _word_counts(rows: Sequence[WordAlignment]) -> list[int]:
+    return [len(row.reference) for row in rows]
 
 
-def _error_rate(rows: Sequence[WordComparison]) -> float | None:
+def _error_rate(rows: Sequence[WordAlignment]) -> float | None:
     words = sum(_word_counts(rows))
     return sum(_edit_counts(rows)) / words if words else None
 
 
-def _transcript_table(judged: JudgedList) -> list[dict[str, str]]:
+def _transcript_table(part: TranscriptList) -> list[dict[str, str]]:
     """Return each text with what was heard of each kind of reading."""
-    table = [{"text": each.text} for each in judged.texts]
-    recorded = [row for row, each in zip(table, judged.texts, strict=True) if each.recording]
-    for kind, heard in judged.transcripts.items():
-        for row, transcript in zip(recorded if kind in (RECORDINGS, COPIES) else table, heard, strict=True):
+    table = [{"text": each.text} for each in part.texts]
+    with_recording = [row for row, each in zip(table, part.texts, strict=True) if each.recording]
+    for kind, heard in part.transcripts.items():
+        for row, transcript in zip(with_recording if kind in (RECORDINGS, COPIES) else table, heard, strict=True):
             row[kind] = transcript
     return table

@@ -1,16 +1,16 @@
 import pytest
 
 from genai.metrics.audio.word_alignment import (
-    WordComparison,
+    WordAlignment,
     WordEdit,
-    closest_comparison,
+    closest_alignment,
     most_common_edits,
     word_edits,
 )
 
 
 @pytest.mark.parametrize(
-    ("expected", "recognized", "edits"),
+    ("reference", "hypothesis", "edits"),
     [
         ("press six", "press six", []),
         ("press six", "", ["press/", "six/"]),
@@ -25,24 +25,24 @@ from genai.metrics.audio.word_alignment import (
         ("voice mail", "voice male", ["mail/male"]),
     ],
 )
-def test_fewest_edits(expected: str, recognized: str, edits: list[str]) -> None:
-    found = word_edits(expected.split(), recognized.split())
-    assert [f"{edit.expected}/{edit.recognized}" for edit in found] == edits
+def test_fewest_edits(reference: str, hypothesis: str, edits: list[str]) -> None:
+    found = word_edits(reference.split(), hypothesis.split())
+    assert [f"{edit.reference}/{edit.hypothesis}" for edit in found] == edits
 
 
 def test_the_reading_with_the_fewest_edits_is_compared() -> None:
     as_words = [["three", "four", "seven", "nine"]]
-    found = closest_comparison(as_words, [["three", "thousand"], ["three", "four", "seven", "nine"]])
+    found = closest_alignment(as_words, [["three", "thousand"], ["three", "four", "seven", "nine"]])
     assert not found.edits
-    first = closest_comparison([["a"], ["b"]], [["c"]])
-    assert first.expected == ("a",)  # both have one
+    first = closest_alignment([["a"], ["b"]], [["c"]])
+    assert first.reference == ("a",)  # both have one
 
 
 def test_mistakes_are_counted() -> None:
     rows = [
-        WordComparison(("the", "glue"), ("the", "blue")),
-        WordComparison(("glue",), ("blue",)),
-        WordComparison(("a",), ()),
+        WordAlignment(("the", "glue"), ("the", "blue")),
+        WordAlignment(("glue",), ("blue",)),
+        WordAlignment(("a",), ()),
     ]
     assert most_common_edits(rows, 1) == [(WordEdit("glue", "blue"), 2)]
     assert [str(edit) for edit, _ in most_common_edits(rows, 9)] == ['"glue" as "blue"', '"a" deleted']
