@@ -146,7 +146,7 @@ def list_results(part: TranscriptList, seed: int, judge: str) -> dict[str, Resul
 
 
 def _what(kind: str) -> str:
-    return {SAMPLES: "samples", COPIES: "recordings, encoded and decoded", ESPEAK: "texts read by espeak-ng"}[kind]
+    return {SAMPLES: "samples", COPIES: "encoded and decoded recordings", ESPEAK: "texts read by espeak-ng"}[kind]
 
 
 def edit_lines(part: TranscriptList) -> list[str]:
