@@ -1,8 +1,8 @@
 """Types and ranges of the keys of ``configs/NAME.yaml`` of the commands, but of ``train.yaml``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Le, Len, Lt
 
@@ -10,6 +10,9 @@ from genai.cli.compose import CommandConfig
 from genai.core.errors import UserError, did_you_mean, short_text
 from genai.core.paths import config_dirs
 from genai.inference.labels import LabelOptions
+
+if TYPE_CHECKING:
+    from genai.metrics.judge_options import JudgeOptions
 
 Count = Annotated[int, Ge(1)]
 FIELD_NAMES = {"from": "recipe_file"}
@@ -91,6 +94,15 @@ class EvaluateSettings(ModelSettings):
     problems: str | None
     references: str | None
     audit_group: str | int | Sequence[str | int] | None
+    judge: Mapping[str, Any]
+
+    @property
+    def judge_options(self) -> "JudgeOptions":
+        """``judge`` with its types checked. Raises ``UserError``."""
+        from genai.core.instantiate import parse_dataclass
+        from genai.metrics.judge_options import JudgeOptions
+
+        return parse_dataclass(JudgeOptions, self.judge, "judge")
 
     @property
     def group_names(self) -> str | list[str] | None:

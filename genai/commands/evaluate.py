@@ -126,6 +126,8 @@ def evaluate(config: CommandConfig, data: Sequence[str], options: Mapping[str, s
         if run and context.own_data and "val_loss" in results:
             _report_val_items(run, len(context.val))
         report = _make_report(context, settings.weights, results)
+        for metric in metrics.values():
+            report |= metric.report_entries(context)
         if "watermark_key" in report:
             print(f"with watermark=true, key {report['watermark_key']}", flush=True)
         if grouping:
@@ -154,7 +156,8 @@ def _prepare(
     Raises:
         UserError: something does not fit.
     """
-    from genai.metrics.base import EvalContext, check_parts, select_metrics, supported_metrics
+    from genai.metrics.base import EvalContext, select_metrics, supported_metrics
+    from genai.metrics.option_checks import check_files_are_used, check_parts
 
     check_samples(settings.n, f"n={settings.n:,}", settings.yes)
     model = load_model(settings)
@@ -165,12 +168,9 @@ def _prepare(
     metrics, omitted = select_metrics(settings.metrics, source, own_data, settings.plugins, model.metrics)
     metrics = supported_metrics(metrics, model, settings.metrics is None)
     check_parts(metrics, model)
-    if settings.problems and not any(metric.uses_problems for metric in metrics.values()):
-        raise UserError("problems=: none of these metrics uses it. Add metrics=[passes], or leave out problems.")
-    if settings.references and not any(metric.uses_references for metric in metrics.values()):
-        raise UserError(
-            "references=: none of these metrics uses it. Add metrics=[prompt_retrieval], or leave out references."
-        )
+    judge, uses_judge = settings.judge_options, not settings.judge_options.is_default
+    files = {"problems": settings.problems, "references": settings.references, "judge": uses_judge}
+    check_files_are_used(metrics, files)
     problems, references = (
         Path(name).expanduser() if name else None for name in (settings.problems, settings.references)
     )
@@ -185,6 +185,7 @@ def _prepare(
         problems,
         references,
         settings.plugins,
+        judge,
     )
     for metric in metrics.values():
         metric.check(context)

@@ -25,6 +25,7 @@ from genai.core.terminal import one_line
 from genai.inference.model import Model
 from genai.inference.reference import with_stored_reference
 from genai.inference.validation import validation_batch_size, validation_losses
+from genai.metrics.judge_options import JudgeOptions
 from genai.metrics.sample_judge import Judge
 
 REGISTRY: dict[str, tuple[str, ...]] = {
@@ -55,6 +56,9 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "upscaling": ("genai.metrics.image.upscaling.Upscaling",),
     "classification_accuracy": ("genai.metrics.image.classification_accuracy.ClassificationAccuracy",),
     "bits_per_sample": ("genai.metrics.audio.bits_per_sample.BitsPerSample",),
+    "word_error": ("genai.metrics.audio.word_error.WordError",),
+    "speaker_similarity": ("genai.metrics.audio.speaker_similarity.SpeakerSimilarity",),
+    "dnsmos": ("genai.metrics.audio.dnsmos.SpeechQuality",),
     "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.PromptAccuracy",),
     "enhancement": ("genai.metrics.audio.enhancement.Enhancement",),
     "motion": ("genai.metrics.video.motion.MotionStatistics",),
@@ -105,6 +109,7 @@ class EvalContext:
         problems: file of programming problems; ``None``: those of genai.
         references: folder of captioned pictures that the model was not trained on; ``None``: held-out items.
         plugins: packages besides genai whose classes are allowed.
+        judge: weights and sentences for metrics of speech.
         notes: what ``note`` has printed.
         place: of this process among those that share the samples.
         sampling_energy: what ``samples`` has used, in all processes.
@@ -120,6 +125,7 @@ class EvalContext:
     problems: Path | None = None
     references: Path | None = None
     plugins: Sequence[str] = ()
+    judge: JudgeOptions = field(default_factory=JudgeOptions)
     notes: list[str] = field(default_factory=list)
     place: Place = field(default_factory=find_place)
     sampling_energy: Energy = field(default_factory=Energy)
@@ -217,6 +223,9 @@ class Metric(ABC):
     uses_references: ClassVar[bool] = False
     """Whether it uses ``EvalContext.references``."""
 
+    uses_judge: ClassVar[bool] = False
+    """Whether it uses ``EvalContext.judge``."""
+
     def check(self, context: EvalContext) -> None:
         """Check what it needs before anything is computed. Raises ``UserError``."""
         return
@@ -232,6 +241,10 @@ class Metric(ABC):
     def lines(self, context: EvalContext) -> list[str]:
         """Return lines that people read below the table, such as samples, after ``compute``."""
         return []
+
+    def report_entries(self, context: EvalContext) -> dict[str, Any]:
+        """Return entries for the results file besides the results, after ``compute``."""
+        return {}
 
     def judge(self, context: EvalContext) -> Judge | None:
         """Return what tells of a single sample whether it is as prompted, for groups; ``None``: it cannot."""
@@ -289,15 +302,6 @@ def supported_metrics(metrics: Mapping[str, Metric], model: Model, are_default: 
         name, reason = next(iter(reasons.items()))
         raise UserError(f"metrics: '{name}' does not fit, because {reason}. Leave it out.")
     return {name: metric for name, metric in metrics.items() if name not in reasons}
-
-
-def check_parts(metrics: Mapping[str, Metric], model: Model) -> None:
-    """Raise ``UserError`` if a metric needs a part that the model does not have, or a part is not used."""
-    required = {metric.required_part: name for name, metric in metrics.items() if metric.required_part}
-    for key in model.parts.keys() - {"ckpt", *required}:
-        raise UserError(f"{key}=: none of these metrics uses it. Add {', '.join(model.metrics)}, or leave out {key}.")
-    for key in required.keys() - model.parts.keys():
-        raise UserError(f"'{required[key]}' needs a {key} model: {key}=RUN.")
 
 
 def proportion_result(hits: Sequence[bool], description: str, reference: Sequence[bool] | None = None) -> Result:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 NUM_DRAWS = 100_000
 """Draws of each score from which the interval of a ratio is computed."""
+NUM_RESAMPLES = 10_000
+"""Resampled sets of items of a bootstrap interval."""
 MIN_BEST_PART = 0.01
 """Part of the best score that its draws are at least: the mean of a few uncertain losses could be below 0."""
 
@@ -106,3 +108,16 @@ def worst_to_best(estimates: Mapping[str, Estimate], lower_is_better: bool = Fal
     low, high = np.quantile(ratios, [tail, 1 - tail]).tolist()
     value = worst.value / best.value
     return Ratio(value, min(low, value), max(high, value), names[0], names[-1])
+
+
+def bootstrap_ratio(parts: Sequence[float], totals: Sequence[float], seed: int) -> tuple[float, float, float]:
+    """Return the interval of ``sum(parts) / sum(totals)`` over random items, and its standard error.
+
+    The items are drawn again with replacement (Efron 1979). If all parts are 0, the upper end is that of Wilson for
+    ``sum(totals)`` answers.
+    """
+    pairs, rng = np.array([parts, totals], float), np.random.default_rng(seed)
+    sums = np.array([pairs[:, rng.integers(len(parts), size=len(parts))].sum(1) for _ in range(NUM_RESAMPLES)])
+    ratios = sums[:, 0] / sums[:, 1]
+    low, high = np.quantile(ratios, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
+    return low, high if any(parts) else wilson_interval(0.0, sum(totals))[1], float(ratios.std())

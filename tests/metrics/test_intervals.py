@@ -6,6 +6,7 @@ import pytest
 from genai.metrics import intervals
 from genai.metrics.intervals import (
     Estimate,
+    bootstrap_ratio,
     mean_estimate,
     proportion_estimate,
     share_estimate,
@@ -117,3 +118,18 @@ def test_wilson_interval_has_the_values_of_the_literature() -> None:
     assert wilson_interval(1.0, 10) == pytest.approx((0.7225, 1), abs=1e-4)
     estimate = share_estimate(0.3, 12, np.random.default_rng(0), 2.0)
     assert (estimate.low / 2, estimate.high / 2) == wilson_interval(0.3, 12)
+
+
+def test_bootstrap_interval_of_a_ratio() -> None:
+    rng = np.random.default_rng(0)
+    totals = rng.integers(4, 12, 400)
+    errors = rng.binomial(totals, 0.1)
+    low, high, error = bootstrap_ratio(errors.tolist(), totals.tolist(), 0)
+    value = errors.sum() / totals.sum()
+    assert low < value < high and (high - low) / 4 == pytest.approx(error, rel=0.1)
+    assert error == pytest.approx((0.1 * 0.9 / totals.sum()) ** 0.5, rel=0.15)
+
+
+def test_no_errors_are_not_certain() -> None:
+    low, high, error = bootstrap_ratio([0, 0], [10, 10], 0)
+    assert low == error == 0 and 0.1 < high < 0.3
