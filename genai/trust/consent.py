@@ -16,6 +16,7 @@ from typing import Any, Literal
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
 from genai.core.files import open_file, read_text
 from genai.core.plain_data import parse_yaml
+from genai.trust.consent_template import consent_template
 from genai.trust.notices import CONSENT
 from genai.trust.revocations import CONSENT_ID, SHA256, check_not_revoked
 
@@ -314,8 +315,6 @@ def _digests(value: Any, where: str) -> dict[str, str]:
 
 
 def _missing_message(folder: Path, needed_by: str) -> str:
-    from genai.trust.consent_template import consent_template
-
     return (
         f"{folder} has no {CONSENT}, which {needed_by} needs: who agreed to what. This prints one with the hashes, to "
         f"fill in:\npython -m genai consent data.path={_shell_path(folder)} > {_shell_path(folder / CONSENT)}\n\n"
