@@ -40,9 +40,12 @@ def main() -> None:
 def page(config: CommandConfig) -> Path:
     """Write the page and return its path. Raises ``UserError``, ``RunError``."""
     from genai.report.html import render_page
+    from genai.runs.voices import check_voices
 
     settings = parse_settings(PageSettings, config)
     runs = _find_runs(settings)
+    for run in runs:
+        check_voices(run.record.consent, run.folder)
     folders = _find_samples(Path(settings.samples).expanduser())
     root = Path(settings.samples).expanduser()
     sections = [_make_section(run, folders, root, tuple(settings.plugins)) for run in runs]
