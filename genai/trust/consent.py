@@ -111,9 +111,7 @@ def check_recordings(
     return used
 
 
-def check_reference(
-    path: Path, records: Sequence[ConsentRecord], purpose: Purpose = "clone"
-) -> list[ConsentRecord]:
+def check_reference(path: Path, records: Sequence[ConsentRecord], purpose: Purpose = "clone") -> list[ConsentRecord]:
     """Return the records that cover a recording whose voice is to be imitated.
 
     Args:
@@ -128,8 +126,8 @@ def check_reference(
     used = covering_records(path, digest, records)
     if not used:
         raise UserError(
-            f"{path} is refused: its sha256 {digest[:12]}... is in no {CONSENT}. For a recording of a consenting person:"
-            f"\npython -m genai consent data.path={path} prints a record to fill in, and to put beside it."
+            f"{path} is refused: no record covers its sha256, {digest[:12]}... If the person agreed:\n"
+            f"python -m genai consent data.path={_shell_path(path)} prints a record for a {CONSENT} beside it."
         )
     check_not_revoked((record.id for record in used), {digest: path.name})
     for record in used:
@@ -238,9 +236,7 @@ def _read_public(entry: Any, where: str, folder: Path) -> ConsentRecord:
     name = f"public-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
     consent_id = _id(values["id"], where) if values.get("id") else name
     speakers = _speakers(values.get("speakers"), where)
-    return ConsentRecord(
-        consent_id, PURPOSES, license, folder, speakers=speakers, source=source, statement=statement
-    )
+    return ConsentRecord(consent_id, PURPOSES, license, folder, speakers=speakers, source=source, statement=statement)
 
 
 def _checked_keys(entry: Any, where: str, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:

@@ -75,9 +75,9 @@ def _pages(content: bytes) -> Iterator[_Page]:
 
 def _header_packets(pages: Sequence[_Page], num_packets: int) -> tuple[list[bytes], int]:
     """Return the packets after the first page, and the number of their pages, after which sound begins."""
-    packets, part = list[bytes](), b""
-    for count, page in enumerate(pages[1:], 1):
-        place = 0
+    packets, part, count = list[bytes](), b"", 0
+    for page in pages[1:]:
+        place, count = 0, count + 1
         for size in page.sizes:
             part, place = part + page.body[place : place + size], place + size
             if size < MAX_SEGMENT:
