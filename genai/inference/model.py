@@ -190,7 +190,7 @@ class Model:
         interpolation: list[Interpolation] | None = None,
     ) -> "Stream":
         """Start one batch, with a prompt and a seed for each sample. Raises ``UserError``."""
-        check_voices(self.voices, self.file or "this model")  # a consent may be revoked while a server runs
+        check_voices(self.voices, "this model")  # a consent may be revoked while a server runs
         return Stream(self, prompts, seeds, init, options, interpolation)
 
     @property

@@ -134,5 +134,5 @@ def _describe(what: str, revocation: Revocation) -> str:
     reason = f" ({short_text(revocation.reason)})" if revocation.reason else ""
     return (
         f"{what} is refused: '{short_text(revocation.id)}' was revoked on {short_text(revocation.revoked_on)}{reason}."
-        f"\nRevocations are in {revocations_file()}: python -m genai consent list=true"
+        "\npython -m genai consent list=true lists revocations."
     )
