@@ -110,7 +110,7 @@ def _check_folder(path: str) -> None:
         names = [relative_name(file, folder) for file in uncovered]
         print(terminal_text(consent_template({name: hashes[name] for name in names})), end="", flush=True)
     if not records:
-        print(f"a record for {len(files):,} recordings, to fill in", file=sys.stderr, flush=True)
+        print(f"a record for {len(files):,} recording{'s' * (len(files) > 1)}, to fill in", file=sys.stderr, flush=True)
         return
     used = check_recordings(folder, files, needed_by="a model of voices")
     for record in used:

@@ -201,8 +201,8 @@ def read_consent(folder: Path) -> list[ConsentRecord]:
         return []
     if not isinstance(values, dict) or not {"records", "public"} & set(map(str, values)):
         raise UserError(f"{file}: it has neither 'records' nor 'public'. python -m genai consent prints a template.")
-    if unknown := next((key for key in values if key not in ("records", "public")), None):
-        raise UserError(f"{file}: there is no {short_repr(unknown)}. There are: records, public.")
+    if unknown := [key for key in values if key not in ("records", "public")]:
+        raise UserError(f"{file}: there is no {short_repr(unknown[0])}. There are: records, public.")
     entries = values.get("records") or []
     if not isinstance(entries, list):
         raise UserError(f"{file}: records should be a list, not a {type(entries).__name__}.")
@@ -244,9 +244,9 @@ def _checked_keys(entry: Any, where: str, required: Sequence[str], optional: Seq
     if not isinstance(entry, dict):
         raise UserError(f"{where} should have {join_names(required)}, and is a {type(entry).__name__}.")
     allowed = (*required, *optional)
-    if unknown := next((key for key in entry if key not in allowed), None):
-        hint = did_you_mean(unknown, allowed)
-        raise UserError(f"{where} has no {short_repr(unknown)}.{hint} There are: {', '.join(allowed)}.")
+    if unknown := [key for key in entry if key not in allowed]:
+        hint = did_you_mean(unknown[0], allowed)
+        raise UserError(f"{where} has no {short_repr(unknown[0])}.{hint} There are: {', '.join(allowed)}.")
     if missing := next((key for key in required if entry.get(key) in (None, "", [], {})), None):
         meaning = f": {HINTS[missing]}" if missing in HINTS else ": a short name, such as anna-2026"
         raise UserError(f"{where}: {missing} is empty{meaning}.")
