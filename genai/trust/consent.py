@@ -25,7 +25,9 @@ PURPOSES: tuple[Purpose, ...] = ("train", "clone", "publish")
 VERBS: Mapping[Purpose, str] = {"train": "to train a model", "clone": "to clone the voice", "publish": "to publish it"}
 REQUIRED = ("id", "who", "given_by", "given_on", "to", "license", "withdrawal", "files")
 PUBLIC_REQUIRED = ("source", "license", "statement")
-OPTIONAL, PUBLIC_OPTIONAL = ("speakers",), ("id", "speakers")
+OPTIONAL, PUBLIC_OPTIONAL = ("speakers",), ("id", "to", "speakers")
+PUBLIC_PURPOSES: tuple[Purpose, ...] = ("train", "publish")
+"""Of a public set by default: a license of recordings is no consent of a person to be imitated."""
 MAX_CHARACTERS, MAX_SPEAKERS = 500, 1_000
 """Of a text of a record, and speakers of it."""
 MAX_LISTED = 3
@@ -49,7 +51,7 @@ class ConsentRecord:
 
     Attributes:
         id: short name, which labels and cards say.
-        to: what was agreed to; of a public set everything.
+        to: what was agreed to; of a public set by default ``PUBLIC_PURPOSES``.
         license: of the recordings.
         folder: with the file of the record.
         who: whose voice it is: a name or a pseudonym; "" of a public set.
@@ -235,8 +237,9 @@ def _read_public(entry: Any, where: str, folder: Path) -> ConsentRecord:
     source, license, statement = (_text(values, name, where) for name in PUBLIC_REQUIRED)
     name = f"public-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
     consent_id = _id(values["id"], where) if values.get("id") else name
+    to = _purposes(values["to"], where) if values.get("to") else PUBLIC_PURPOSES
     speakers = _speakers(values.get("speakers"), where)
-    return ConsentRecord(consent_id, PURPOSES, license, folder, speakers=speakers, source=source, statement=statement)
+    return ConsentRecord(consent_id, to, license, folder, speakers=speakers, source=source, statement=statement)
 
 
 def _checked_keys(entry: Any, where: str, required: Sequence[str], optional: Sequence[str]) -> dict[str, Any]:

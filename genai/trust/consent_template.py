@@ -24,6 +24,7 @@ PUBLIC = """\
 #   source: ""     # where it is published
 #   license: ""    # its license there
 #   statement: ""  # the sentence that states it
+#   to: [train, publish]
 """
 
 

@@ -81,7 +81,7 @@ def test_a_record_can_stand_in_a_sub_folder(folder: Path) -> None:
     write(folder / "b", public=PUBLIC)
     found = check_recordings(folder, recordings(folder))
     assert [each.is_public for each in found] == [False, True]
-    assert found[1].id.startswith("public-") and found[1].to == ("train", "clone", "publish")
+    assert found[1].id.startswith("public-") and found[1].to == ("train", "publish")
     write(folder / "b", record(folder / "b", "1.wav", "2.wav"))
     assert "two records have the id 'anna-2026'" in refused(folder)
 
@@ -139,6 +139,11 @@ def test_a_reference_needs_a_record(folder: Path) -> None:
     assert [each.id for each in check_reference(folder / "a.wav", records)] == ["anna-2026"]
     with pytest.raises(UserError, match=r"2\.wav is refused: no record covers its sha256"):
         check_reference(folder / "b" / "2.wav", records)
+    write(folder, public=PUBLIC)
+    with pytest.raises(UserError, match="was not given to clone the voice"):
+        check_reference(folder / "a.wav", find_records(folder))
+    write(folder, public={**PUBLIC, "to": ["clone"]})
+    assert check_reference(folder / "a.wav", find_records(folder))[0].is_public
     write(folder, record(folder, "a.wav", to=["train"]))
     with pytest.raises(UserError, match="was not given to clone the voice"):
         check_reference(folder / "a.wav", find_records(folder))
