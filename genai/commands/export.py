@@ -26,6 +26,7 @@ def export(config: CommandConfig) -> None:
     """Write the folder, whole or not at all. Raises ``UserError``, ``RunError``."""
     from genai.cli.settings import ExportSettings, parse_settings
     from genai.inference.model import load
+    from genai.runs.voices import check_publishable
 
     settings = parse_settings(ExportSettings, config)
     if settings.format == "peft" and settings.adapter:
@@ -41,6 +42,7 @@ def export(config: CommandConfig) -> None:
         plugins=settings.plugins,
         adapter=settings.adapter,
     )
+    check_publishable(model.voices)
     if settings.license:
         model.record["license"] = settings.license
     try:
@@ -137,11 +139,12 @@ def _write_diffusers(model: "Model", folder: Path, settings: "ExportSettings") -
 
 def _label(model: "Model") -> "Label":
     """Return what pictures say that others make with the model."""
-    from genai.inference.labels import model_name
+    from genai.inference.labels import describe_consent, model_name
     from genai.trust.label import Label
     from genai.version import __version__
 
-    return Label(model_name(model), __version__, model.digest)
+    consent = describe_consent(model)
+    return Label(model_name(model), __version__, model.digest, consent=consent, is_voice=model.makes_voices)
 
 
 FORMATS: Mapping[str, Callable[["Model", Path, "ExportSettings"], str]] = {

@@ -42,7 +42,7 @@ def page(config: CommandConfig) -> Path:
     from genai.report.html import render_page
 
     settings = parse_settings(PageSettings, config)
-    runs = _find_runs(settings)
+    runs = _without_revoked(_find_runs(settings), is_named=settings.ckpt is not None)
     folders = _find_samples(Path(settings.samples).expanduser())
     root = Path(settings.samples).expanduser()
     sections = [_make_section(run, folders, root, tuple(settings.plugins)) for run in runs]
@@ -58,6 +58,22 @@ def _find_runs(settings: PageSettings) -> "list[Run]":
     if settings.ckpt is not None:
         return [_open_package(Path(name).expanduser()) or find_run(name) for name in parse_prompts(settings.ckpt)]
     return latest_run_per_modality(Path(settings.runs))
+
+
+def _without_revoked(runs: "Sequence[Run]", is_named: bool) -> "list[Run]":
+    """Return the runs without those with a voice whose consent was revoked; raise ``UserError`` if they are named."""
+    from genai.runs.voices import check_voices
+
+    usable = []
+    for run in runs:
+        try:
+            check_voices(run.record.consent, run.folder)
+            usable.append(run)
+        except UserError as error:
+            if is_named or len(runs) == 1:
+                raise
+            print(one_line(f"{error} It is skipped."), file=sys.stderr)
+    return usable
 
 
 def _open_package(folder: Path) -> "Run | None":

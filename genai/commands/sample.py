@@ -233,7 +233,7 @@ def _write_batch(
     stream = model.open_stream(prompts, seeds, request.init, request.options)
     names = [f"{number:03d}" for number in rows]
     with ExitStack() as stack:
-        writers = open_stream_writers(model, stream, folder, names, stack)
+        writers = open_stream_writers(model, stream, folder, names, stack, labeler.wav_info())
         try:
             steps = show_stream(stream, None, rows.start, settings.animate, writers)
         except KeyboardInterrupt:

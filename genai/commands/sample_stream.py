@@ -78,12 +78,14 @@ def _with_progress(stream: "Stream") -> Iterator[list[Any]]:
 
 
 def open_stream_writers(
-    model: "Model", stream: "Stream", folder: Path, names: Sequence[str], stack: ExitStack
+    model: "Model", stream: "Stream", folder: Path, names: Sequence[str], stack: ExitStack, label: bytes = b""
 ) -> list[Any]:
     """Open files that are written while samples are generated, if the media support it; final files replace them.
 
-    Recipes with the same names are deleted first, because they describe other samples.
+    Recipes with the same names are deleted first, because they describe other samples. A WAV begins with the chunk
+    ``label``, so what a stopped process leaves has it too.
     """
+    from genai.media.wav_stream import WavWriter
     from genai.modalities.optional import stream_writer
 
     writers = []
@@ -93,6 +95,8 @@ def open_stream_writers(
             writer = stream_writer(model.modality, path, decoder.initial)
             if writer is not None:
                 writers.append(stack.enter_context(writer))
+                if label and isinstance(writer, WavWriter):
+                    writer.insert_chunk(label)
                 path.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror}.") from error

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 from zlib import crc32
@@ -172,6 +173,10 @@ class Source(ABC):
         """Draw ``count`` prompts of the kind that ``split`` has; by default those of random examples."""
         indices = np.random.default_rng(seed).integers(len(split), size=count)
         return [split[int(index)].prompt for index in indices]
+
+    def media_files(self) -> tuple[Path, Sequence[Path]] | None:
+        """Return a folder and the files in it that both splits are read from; ``None``: they are not in a folder."""
+        return None
 
     @property
     def column_names(self) -> Sequence[str]:

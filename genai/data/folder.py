@@ -191,6 +191,10 @@ class Folder(SplitSource):
             raise UserError(f"data.path={printable(self.path)}: no {self.item_name}. Looked for {suffixes}.")
         return media, files, errors
 
+    def media_files(self) -> tuple[Path, Sequence[Path]]:
+        files = [item.file for entries in self._partition[:2] for item, _ in entries]
+        return next(filter(Path.is_dir, (Path(self.path).expanduser(), self.root))), files
+
     def find_media(self, folder: Path, files: Sequence[Path]) -> list[Path]:
         """Return the files with media among ``files``, all files of ``folder``, in order."""
         return [file for file in files if self._has_suffix(file)]

@@ -39,12 +39,12 @@ NAMES = (CARD, CONFIG, TOKENIZER, WEIGHTS)
 """Files of a package besides its manifest."""
 LIBRARY = {"library_name": "genai"}
 """Entry of ``CONFIG`` and ``MANIFEST`` by which a package is recognized."""
-HEADER_KEYS = ("version", "format", "step", "model", "modality", "interface")
+HEADER_KEYS = ("version", "format", "step", "model", "modality", "interface", "consent")
 """Entries of a checkpoint's header that a package has as they are."""
 RECORD_KEYS = (
     "modality", "model", "method", "data", "data_card", "prompts", "known_prompts", "parameters", "best", "steps",
     "seconds", "seed", "device", "devices", "threads", "precision", "versions", "hardware", "energy", "license", "base",
-    "scores", "evaluation", "groups", "copying", "adapters", "sampling_energy",
+    "scores", "evaluation", "groups", "copying", "adapters", "sampling_energy", "consent",
 )  # fmt: skip
 """Entries of a run's record that a package has: none tells of the machine or the person."""
 MAX_HEADER_BYTES, MAX_TENSORS = 8 * MIB, 20_000

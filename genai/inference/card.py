@@ -7,7 +7,7 @@ from typing import Any
 from genai.core.card_metadata import BASE_KEY, format_metadata
 from genai.inference.card_record import card_record, model_license, public_record
 from genai.inference.card_results import copying_lines, group_lines, score_lines
-from genai.inference.card_training import FILES, label_lines, license_lines, training_lines
+from genai.inference.card_training import FILES, label_lines, license_lines, training_lines, voice_lines
 from genai.inference.card_usage import OTHER_USAGES, usage_lines
 from genai.inference.data_summary import data_lines, read_data_summary
 from genai.inference.known_prompts import prompt_encoder
@@ -66,7 +66,7 @@ def model_card(model: Model, library_name: str = "genai") -> str:
         "Data": data_lines(record, read_data_summary(record, None)),
         "Training": training_lines(model, record),
         "Licenses": license_lines(record, LICENSE_HINT),
-        "Labels": label_lines(),
+        "Labels": label_lines(model),
     }
     title = f"# {model_name(model)}, {count_parameters(model.method):,} parameters"
     lines = [format_metadata(_metadata(model, record, library_name)), title, "", *_summary_lines(model, record)]
@@ -143,6 +143,8 @@ def _limit_lines(model: Model, record: RunRecord) -> Iterator[str]:
     yield f"- **{'Small' if small else 'Size'}:** {count:,} parameters{small}."
     yield f"- **Output:** {markdown_text(model.modality.description)}."
     yield f"- **Prompts:** {_describe_prompts(model, record.known_prompts)}"
+    if model.makes_voices or model.modality.has_voices:
+        yield from voice_lines(model)
     if record.base:
         name = markdown_text(record.base.name)
         yield f"- **Base:** it began from {name}, and the limits of that model are its own, too."

@@ -51,6 +51,7 @@ def public_record(model: Model) -> dict[str, Any]:
         "steps": model.step,
         "base": record.base and {name: getattr(record.base, name) for name in ("name", "digest", "license")},
         "license": model_license(record),
+        "consent": [asdict(voice) for voice in model.voices],
         "scores": [asdict(score) for score in record.scores],
         "evaluation": _counts(record.evaluation or {}),
         "groups": _plain(read_groups(record.groups)),

@@ -12,6 +12,8 @@ FILES = "path/to/this/folder"
 """Place of the model in commands of a card."""
 WEIGHTS = {"ema": "averaged over training", "raw": "of the last step"}
 UNKNOWN = "not recorded"
+MAX_VOICES = 20
+"""Consent records that a card names."""
 VERSIONS = ("genai", "torch", "python")
 
 
@@ -77,9 +79,23 @@ def _describe_adapter(adapter: AdapterRecord) -> str:
     )
 
 
-def label_lines() -> Iterator[str]:
+def voice_lines(model: Model) -> Iterator[str]:
+    """Yield what is known of the consent for the voices in a model."""
+    if not model.voices:
+        yield "- **Voices:** consent not stated: nothing records whether the people in its data agreed."
+        return
+    names = "; ".join(markdown_text(str(voice)) for voice in model.voices[:MAX_VOICES])
+    more = f" and {len(model.voices) - MAX_VOICES:,} more" * (len(model.voices) > MAX_VOICES)
+    yield f"- **Voices:** synthetic voices, with consent {names}{more}. genai checked the records, not their truth."
+
+
+def label_lines(model: Model) -> Iterator[str]:
     """Yield the section on labels."""
     yield "- By default, files of `genai.sample` and `genai serve` say in their metadata that a model made them:"
     yield "  Content Credentials, signed if c2pa-python is installed, and XMP. `python -m genai verify` reads them."
-    yield "- `label=false` leaves them out. Saving a file again removes them. Other tools write none."
+    if model.makes_voices:
+        yield "- Each file says `synthetic voice`, the model and the ids of the consent; `label=false` is refused."
+        yield "- Saving a file again removes the label. Other tools write none."
+    else:
+        yield "- `label=false` leaves them out. Saving a file again removes them. Other tools write none."
     yield "- `watermark=true` puts a mark into texts, sounds, clips and large pictures; by default there is none."

@@ -142,6 +142,7 @@ def data_lines(record: RunRecord, summary: DataSummary | None) -> Iterator[str]:
         "license": data.license or "not stated (data.license= of the training states it)",
         "items": counts,
         **(_summary_rows(summary) if summary else {"data card": "none: this run has no data_card.json"}),
+        **({"consent": "; ".join(map(str, record.consent[:MAX_NAMES]))} if record.consent else {}),
         "hash, training": data.hash or UNKNOWN,
         "hash, held out": data.hash_val or UNKNOWN,
     }

@@ -23,6 +23,7 @@ from genai.trust.certificates import (
 )
 from genai.trust.embed import add_label
 from genai.trust.label import Label, media_hash
+from genai.trust.xmp import wav_info
 from genai.version import __version__
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "GENAI_LABEL"
 """Environment variable with the default of ``label=``."""
+MAX_VOICES = 20
+"""Consent records that a label names."""
 PROMPT_FIELDS = ("prompt", "batch")
 OTHER_FIELDS = (
     "checkpoint",
@@ -77,6 +80,9 @@ class Labeler:
         model: name of the model.
         checkpoint_sha256: of its checkpoint.
         with_prompt: whether a label tells the prompt.
+        consent: for the voices of the model, see ``genai.trust.label.Label``.
+        is_voice: whether the model makes synthetic voices, whose files always have a label.
+        is_refused: whether a person has refused labels, rather than the environment.
     """
 
     kind: Literal["signed", "metadata", "none"] = "none"
@@ -84,10 +90,33 @@ class Labeler:
     model: str = ""
     checkpoint_sha256: str = ""
     with_prompt: bool = False
+    consent: str = ""
+    is_voice: bool = False
+    is_refused: bool = False
 
     def of(self, model: "Model") -> "Labeler":
-        """Return one for a model."""
-        return replace(self, model=model_name(model), checkpoint_sha256=model.digest)
+        """Return one for a model. Raises ``UserError`` for ``label=false`` of a model that makes voices."""
+        own = replace(
+            self,
+            model=model_name(model),
+            checkpoint_sha256=model.digest,
+            consent=describe_consent(model),
+            is_voice=model.makes_voices,
+        )
+        if not own.is_voice or self.kind != "none":
+            return own
+        if self.is_refused:
+            raise UserError("label=false: each file of this model says that its voice is synthetic. Leave it out.")
+        return replace(own, kind="metadata")
+
+    def wav_info(self) -> bytes:
+        """Return the chunk that says in a WAV, before it is complete, that a voice is synthetic; empty for others."""
+        return wav_info(self._label({}).fields) if self.is_voice else b""
+
+    def _label(self, recipe: Mapping[str, Any]) -> Label:
+        return Label(
+            self.model, __version__, self.checkpoint_sha256, recipe, consent=self.consent, is_voice=self.is_voice
+        )
 
     def encode(self, media: Any, suffix: str | None = None, recipe: SampleRecipe | None = None) -> dict[str, bytes]:
         """Return the labeled file of media, and what stands beside it: contents by suffix.
@@ -104,16 +133,22 @@ class Labeler:
         if self.kind == "none":
             return {suffix: content}
         values = {} if recipe is None else public_values(asdict(recipe), self.with_prompt)
-        label = Label(self.model, __version__, self.checkpoint_sha256, values, *_original(recipe))
+        has_original, original, original_suffix = _original(recipe)
+        label = replace(
+            self._label(values), has_original=has_original, original=original, original_suffix=original_suffix
+        )
         return add_label(content, suffix, label, self.signer)
 
     def try_encode(self, media: Any) -> dict[str, bytes]:
-        """Return the labeled file of media; without a label, and with a line once, if it cannot be signed."""
+        """Return the labeled file of media; without a label, and with a line once, if it cannot be signed.
+
+        Of a voice it then has the metadata alone.
+        """
         try:
             return self.encode(media)
         except UserError as error:
-            _print_once(one_line(f"previews are not labeled: {error}"))
-            return Labeler().encode(media)
+            _print_once(one_line(f"previews are not {'signed' if self.is_voice else 'labeled'}: {error}"))
+            return (replace(self, kind="metadata", signer=None) if self.is_voice else Labeler()).encode(media)
 
     def describe(self, media: Any, recipe: SampleRecipe) -> SampleRecipe:
         """Return the recipe of a sample with the hash of its file before it is labeled, and the kind of label."""
@@ -130,7 +165,7 @@ def create_labeler(options: LabelOptions) -> Labeler:
         UserError: a certificate cannot be read.
     """
     if not options.is_on:
-        return Labeler()
+        return Labeler(is_refused=options.label is False)
     if not has_c2pa():
         if options.label_cert is not None:
             raise UserError("label_cert= signs labels, which needs c2pa-python: pip install 'genai[label]'.")
@@ -159,6 +194,15 @@ def model_name(model: "Model") -> str:
     """Return the name of a model that labels tell: modality and method of its parts, no name that a person chose."""
     names = (f"{type(part.modality).__name__} {type(part.method).__name__}" for part in model.parts.values())
     return ", ".join(names)
+
+
+def describe_consent(model: "Model") -> str:
+    """Return the ids of the consent records of the voices in a model; ``not stated`` if it may have voices of which
+    nothing is known; "" for other media."""
+    ids = [voice.id for voice in model.voices]
+    if ids:
+        return ", ".join(ids[:MAX_VOICES]) + f" and {len(ids) - MAX_VOICES:,} more" * (len(ids) > MAX_VOICES)
+    return "not stated" if any(part.modality.has_voices for part in model.parts.values()) else ""
 
 
 def public_values(recipe: Mapping[str, Any], with_prompt: bool) -> dict[str, Any]:

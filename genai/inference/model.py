@@ -24,8 +24,9 @@ from genai.modalities.base import Modality
 from genai.modalities.optional import length_unit, push_log_probs
 from genai.networks.native.weight_format import describe_rung, set_weight_format
 from genai.runs.checkpoint import CheckpointHeader
-from genai.runs.record import AdapterRecord
+from genai.runs.record import AdapterRecord, VoiceRecord
 from genai.runs.run import Run
+from genai.runs.voices import check_voices, read_voices
 
 ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
 """Arguments of ``Model.sample`` besides options."""
@@ -89,6 +90,17 @@ class Model:
         """The run whose checkpoint it is; ``None`` for other models, and for a checkpoint outside of its run."""
         is_checkpoint = self.file is not None and "started" in self.record
         return Run(self.file.parent.parent) if self.file and is_checkpoint else None
+
+    @property
+    def voices(self) -> list[VoiceRecord]:
+        """The voices in it and in its parts, with the consent for them."""
+        headers = [part.header for part in self.parts.values() if part.header]
+        return read_voices([entry for header in headers for entry in header.consent])
+
+    @property
+    def makes_voices(self) -> bool:
+        """Whether its files always say that their voice is synthetic."""
+        return bool(self.voices) or any(part.method.needs_consent for part in self.parts.values())
 
     @property
     def metrics(self) -> Sequence[str]:
@@ -178,6 +190,7 @@ class Model:
         interpolation: list[Interpolation] | None = None,
     ) -> "Stream":
         """Start one batch, with a prompt and a seed for each sample. Raises ``UserError``."""
+        check_voices(self.voices, "this model")  # a consent may be revoked while a server runs
         return Stream(self, prompts, seeds, init, options, interpolation)
 
     @property

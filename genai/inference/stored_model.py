@@ -16,9 +16,10 @@ from genai.modalities.base import Modality
 from genai.networks.native.weight_format import reset_weight_format
 from genai.runs.checkpoint import CheckpointHeader, load_checkpoint
 from genai.runs.checkpoint_files import file_hash
-from genai.runs.record import AdapterRecord, read_values
+from genai.runs.record import AdapterRecord, VoiceRecord, read_values
 from genai.runs.run import Run, find_run, latest_run
 from genai.runs.sharded_checkpoint import checkpoint_bytes
+from genai.runs.voices import join_voices, read_voices
 
 if TYPE_CHECKING:
     from genai.exchange.package import Package
@@ -69,9 +70,12 @@ def read_model(
         model = _checkpoint_model(source, modality, weights, runs_folder, plugins)
     if modality is not None and (own_modality := model.record.get("modality")) not in (None, modality):
         raise UserError(f"{path or model.file} is a model of {short_text(own_modality)}, not of {modality}.")
+    if model.method.needs_consent and not (model.header and model.header.consent):
+        raise UserError(f"{model.file} is refused: it makes voices, and names no consent for them.")
     if adapters:
         merged = [_merge(model, name, factor, adapter_weights, plugins) for name, factor in adapters.items()]
-        model = replace(model, weights=adapter_weights, adapters=merged)
+        voices = [voice for _, voices in merged for voice in voices]
+        model = replace(_with_voices(model, voices), weights=adapter_weights, adapters=[each for each, _ in merged])
         reset_weight_format(getattr(model.method, "network", None))
     model.method.to(torch_device).eval()
     return model
@@ -87,6 +91,14 @@ def _checkpoint_model(
         built_modality, method, header = _build(state, file, weights, plugins)
     record = read_values(Run(file.parent.parent).record_file)
     return StoredModel(built_modality, method, record, file, file_hash(file), header.step, notes, weights, header)
+
+
+def _with_voices(model: StoredModel, voices: Sequence[VoiceRecord]) -> StoredModel:
+    """Return a model in whose weights there are further voices."""
+    if not model.header or not voices:
+        return model
+    consent = join_voices(read_voices(model.header.consent), voices)
+    return replace(model, header=replace(model.header, consent=consent))
 
 
 def _package_model(package: "Package", weights: str, plugins: Sequence[str]) -> StoredModel:
@@ -158,21 +170,29 @@ def _build_adapted(
     with _errors_of(file):
         modality, method = build_on_base(header, base.method, plugins)
     merge_adapter(method, file, state, weights, plugins=plugins)
-    return modality, method, replace(header, adapter=None)
+    voices = [read_voices(each.consent) for each in (base.header, header) if each]
+    return modality, method, replace(header, adapter=None, consent=join_voices(*voices))
 
 
 def _read_base(path: str, plugins: Sequence[str]) -> StoredModel:
     return read_model(path, None, "ema", "cpu", Path("runs"), plugins)
 
 
-def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins: Sequence[str]) -> AdapterRecord:
-    """Add an adapter to the weights of a model that was read. Raises ``UserError``, ``CorruptCheckpoint``."""
+def _merge(
+    model: StoredModel, source: str, factor: float, weights: str, plugins: Sequence[str]
+) -> tuple[AdapterRecord, list[VoiceRecord]]:
+    """Add an adapter to the weights of a model that was read; return what is recorded of it, and its voices.
+
+    Raises:
+        UserError: it is no adapter, or one of another model.
+        CorruptCheckpoint: it is damaged.
+    """
     if _is_peft_folder(source):
         from genai.exchange.peft_folder import merge_peft, peft_digest
 
         folder = Path(source).expanduser().absolute()
         merge_peft(model.method, folder, factor)
-        return AdapterRecord(str(folder), peft_digest(folder), factor)
+        return AdapterRecord(str(folder), peft_digest(folder), factor), []
     if is_pretrained_path(Path(source).expanduser().absolute()):
         raise UserError(f"adapter={source}: it is a whole model, not an adapter: give it as ckpt=.")
     file, state, notes = open_checkpoint(source)
@@ -188,7 +208,8 @@ def _merge(model: StoredModel, source: str, factor: float, weights: str, plugins
         )
     merge_adapter(model.method, file, state, weights, factor, plugins)
     data = Run(file.parent.parent).record.data
-    return AdapterRecord(str(file.absolute()), file_hash(file), factor, data.name, data.license)
+    record = AdapterRecord(str(file.absolute()), file_hash(file), factor, data.name, data.license)
+    return record, read_voices(header.consent)
 
 
 def _is_peft_folder(source: str | Path) -> bool:

@@ -1,7 +1,6 @@
 """WAV files written in parts while a sound is generated; the file can be played at every moment."""
 
 import struct
-import wave
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,8 +26,7 @@ class WavWriter:
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self._file = path.open("wb")
-        self._wave = wave.Wave_write(self._file)
-        self._wave.setparams((1, 2, sample_rate, 0, "NONE", ""))
+        self._path, self._sample_rate, self._chunk, self._num_bytes = path, sample_rate, b"", 0
         try:
             self.append(Sound(np.empty(0, np.float32), sample_rate))
         except OSError:
@@ -38,12 +36,29 @@ class WavWriter:
 
     def append(self, part: Sound) -> None:
         """Append ``part``, which has the sample rate of the file."""
-        self._wave.writeframes(part.pcm.tobytes())
+        pcm = part.pcm.tobytes()
+        self._file.seek(len(self._header) + self._num_bytes)
+        self._file.write(pcm)
+        self._file.flush()
+        self._num_bytes += len(pcm)
+        self._file.seek(0)
+        self._file.write(self._header)
         self._file.flush()
 
+    def insert_chunk(self, chunk: bytes) -> None:
+        """Put a chunk of RIFF, such as a label, before the samples so far."""
+        pcm = self._path.read_bytes()[len(self._header) :]
+        self._chunk, self._num_bytes = self._chunk + chunk, len(pcm)
+        self._file.seek(0)
+        self._file.write(self._header + pcm)
+        self._file.flush()
+
+    @property
+    def _header(self) -> bytes:
+        return _wav_header(self._sample_rate, self._chunk, self._num_bytes)
+
     def close(self) -> None:
-        with self._file:
-            self._wave.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -55,8 +70,17 @@ class WavWriter:
             self.close()
 
 
-def stream_header(sample_rate: int) -> bytes:
-    """Return the header of a 16-bit mono WAV of unknown length; the bytes of ``Sound.pcm`` follow until the end."""
+def stream_header(sample_rate: int, chunk: bytes = b"") -> bytes:
+    """Return the header of a 16-bit mono WAV of unknown length; the bytes of ``Sound.pcm`` follow until the end.
+
+    Args:
+        sample_rate: in samples per second.
+        chunk: of RIFF, such as a label, before the samples.
+    """
+    return _wav_header(sample_rate, chunk, UNKNOWN_SIZE)
+
+
+def _wav_header(sample_rate: int, chunk: bytes, num_bytes: int) -> bytes:
     layout = struct.pack("<IHHIIHH", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
-    size = struct.pack("<I", UNKNOWN_SIZE)
-    return b"RIFF" + size + b"WAVEfmt " + layout + b"data" + size
+    sizes = (struct.pack("<I", min(size, UNKNOWN_SIZE)) for size in (36 + len(chunk) + num_bytes, num_bytes))
+    return b"RIFF" + next(sizes) + b"WAVEfmt " + layout + chunk + b"data" + next(sizes)

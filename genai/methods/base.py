@@ -100,6 +100,10 @@ class Method(nn.Module, ABC):
     prompt_drop: float = 0.0
     """Fraction of prompts that training drops: above 0, it learns to sample without a prompt."""
 
+    needs_consent: bool = False
+    """Whether its samples are voices of people: its data need records of their consent, and its files always say that
+    the voice is synthetic."""
+
     can_sample: bool = True
     """Whether it samples at all: a reward model does not."""
 

@@ -65,6 +65,7 @@ class Audio(Modality):
     """
 
     media = Sound
+    has_voices = True
     Options = AudioOptions
     size_options = ("crop",)
     unit = "s of sound"

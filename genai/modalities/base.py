@@ -44,6 +44,9 @@ class Modality(ABC):
 
     media: ClassVar[type[Media]]
 
+    has_voices: ClassVar[bool] = False
+    """Whether its media can be voices of people: labels and cards then say what is known of their consent."""
+
     Options: ClassVar[type]
     """A dataclass of the options of a request besides prompt and seed: ``length``, ``stop``, ``mask``, ..."""
 

@@ -25,6 +25,7 @@ from genai.runs.checkpoint_files import HashedFile, matches_hash, replace_checkp
 from genai.runs.pickle_outline import check_torch_file
 from genai.runs.sharded_checkpoint import checkpoint_bytes, is_manifest, load_shards, remove_unused_folders
 from genai.runs.tensor_tree import named_tensors
+from genai.runs.voices import check_voices, read_voices
 from genai.runs.zip_parts import read_end
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class CheckpointHeader:
         course: state of the learning-rate schedule.
         adapter: config node of the adapter whose weights these are; ``None``: those of a whole model.
         base: the model that was trained further: its ``path``, ``digest`` (sha256), ``name`` and ``license``.
+        consent: of each voice in the model, the values of a ``VoiceRecord``.
     """
 
     version: str = ""
@@ -68,6 +70,7 @@ class CheckpointHeader:
     course: dict[str, Any] = field(default_factory=dict)
     adapter: dict[str, Any] | None = None
     base: dict[str, str] | None = None
+    consent: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def read(cls, state: Mapping[str, Any]) -> "CheckpointHeader":
@@ -173,7 +176,7 @@ def check_content(state: Any, path: Path, num_bytes: int, check: Check | None = 
 
     Raises:
         CorruptCheckpoint: something is missing, of a wrong type or out of range.
-        UserError: what ``check`` raises.
+        UserError: what ``check`` raises, or the consent for a voice in it was revoked.
     """
     import torch
 
@@ -189,9 +192,10 @@ def check_content(state: Any, path: Path, num_bytes: int, check: Check | None = 
         )
     try:
         check_tree({**metadata, "modality_state": None}, "its description", others=())
-        CheckpointHeader.read(state)
+        voices = read_voices(CheckpointHeader.read(state).consent)
     except UserError as error:
         raise CorruptCheckpoint(f"{path} is not a checkpoint of genai: {error}") from error
+    check_voices(voices, path)
     if problem := describe_not_finite({"state_dict": weights}):
         raise CorruptCheckpoint(f"{path} has weights that are not numbers: {problem}.")
     nodes = {key: current_node(metadata[key]) for key in ("model", "modality") if key in metadata}

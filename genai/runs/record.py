@@ -85,6 +85,30 @@ class BaseRecord:
 
 
 @dataclass(frozen=True)
+class VoiceRecord:
+    """The consent for a voice in a model, or the license of a public set of voices; see ``genai.trust.consent``.
+
+    Attributes:
+        id: of the consent record.
+        to: what was agreed to: ``train``, ``clone``, ``publish``.
+        license: of the recordings.
+        speakers: names of the speakers, as far as they are stated.
+        source: where a public set is published; "" for a consent.
+    """
+
+    id: str
+    to: list[str] = field(default_factory=list)
+    license: str = ""
+    speakers: list[str] = field(default_factory=list)
+    source: str = ""
+
+    def __str__(self) -> str:
+        who = f"public set {self.source}" if self.source else f"given to {', '.join(self.to)}"
+        speakers = f", speakers {', '.join(self.speakers)}" if self.speakers else ""
+        return f"{self.id} ({who}, {self.license}{speakers})"
+
+
+@dataclass(frozen=True)
 class AdapterRecord:
     """An adapter in the weights of a model.
 
@@ -179,6 +203,7 @@ class RunRecord:
         devices: processes on all machines.
         job: id of the job on a cluster, which finds the run when it is started again.
         base: the model that ``init_from=`` named.
+        consent: for the voices in the model.
         energy: of training, without the preparation of its data; of all starts.
         sampling_energy: of the newest evaluation that wrote ``metrics.json``.
         copying: whether the model reproduces its training items; ``None``: the run does not look for it.
@@ -218,6 +243,7 @@ class RunRecord:
     sampling_energy: SamplingEnergyRecord | None = None
     job: str | None = None
     base: BaseRecord | None = None
+    consent: list[VoiceRecord] = field(default_factory=list)
     copying: CopyingRecord | None = None
     warnings: list[str] = field(default_factory=list)
     license: str = ""

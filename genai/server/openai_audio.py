@@ -87,7 +87,8 @@ async def _stream_wav(service: Service, request: Request, job: SamplingJob) -> A
         async for _ in job_changes(request, job):
             if item.initial is not None and not has_header:
                 has_header = True
-                yield stream_header(item.initial.sample_rate) + item.initial.pcm.tobytes()
+                header = stream_header(item.initial.sample_rate, job.labeler.wav_info())
+                yield header + item.initial.pcm.tobytes()
             parts = item.parts[num_parts:]
             num_parts += len(parts)
             for sound in parts:

@@ -1,7 +1,7 @@
 """The model that a run starts from, if the run takes its modality and its model from there too."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -18,7 +18,7 @@ from genai.inference.known_prompts import known_prompts
 from genai.inference.model import load
 from genai.inference.stored_model import is_exported_path, is_pretrained_path
 from genai.methods.base import Method
-from genai.runs.record import BaseRecord, PromptsRecord
+from genai.runs.record import BaseRecord, PromptsRecord, VoiceRecord
 from genai.runs.run import Run
 from genai.training.config import TrainSettings
 
@@ -36,6 +36,7 @@ class Base:
         kind, choice: its modality and its model, as words: ``text``, ``llama``.
         method: with averaged weights.
         prompts: what its run recorded of the prompts of its training data; ``None`` if it did not.
+        voices: in the model, with the consent for them.
     """
 
     record: BaseRecord
@@ -45,6 +46,7 @@ class Base:
     choice: str
     method: Method
     prompts: PromptsRecord | None = None
+    voices: Sequence[VoiceRecord] = ()
 
     def assign_weights(self, method: Method) -> None:
         """Replace the weights of a run's method by those of the base: they share memory, and what is tied stays tied.
@@ -107,7 +109,7 @@ def _load_base(source: str, settings: TrainSettings) -> Base:
     kind = next((name for name, cls in classes if type(model.modality) is cls), model.record.get("modality") or "?")
     choice = model.record.get("model") or type(model.method).__name__.lower()
     state, prompts = model.header.modality_state, known_prompts(model)
-    return Base(record, nodes, state, short_text(kind), short_text(choice), model.method, prompts)
+    return Base(record, nodes, state, short_text(kind), short_text(choice), model.method, prompts, model.voices)
 
 
 def with_base_nodes(config: CommandConfig, base: Base | None, resumed: Run | None) -> CommandConfig:

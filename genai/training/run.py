@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -120,7 +120,7 @@ def _fit(setup: TrainingSetup, run: Run, place: Place) -> Run:
         setup.settings,
         setup.logger,
         on_first_step,
-        labeler.of(Model(setup.modality, setup.method)),
+        labeler.of(Model(setup.modality, setup.method, header=_checkpoint_header(setup))),
         copying,
     )
     loop.install_signal_handlers()
@@ -172,6 +172,7 @@ def _checkpoint_header(setup: TrainingSetup) -> CheckpointHeader:
         step=setup.start,
         adapter=setup.config.values.get("adapter"),
         base=base_entries(setup.base),
+        consent=[asdict(voice) for voice in setup.voices],
     )
 
 

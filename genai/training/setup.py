@@ -27,13 +27,14 @@ from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
-from genai.runs.record import BaseRecord
+from genai.runs.record import BaseRecord, VoiceRecord
 from genai.runs.run import Run
 from genai.training.adapter import attach_adapter, check_new_words, with_base_prompts
 from genai.training.base import Base, find_base, reload_base, with_base_nodes
 from genai.training.checkpoint_state import check_training_state
 from genai.training.codec import with_codec
 from genai.training.config import TrainSettings
+from genai.training.consent import base_voices, check_consent, check_label_setting, needs_consent
 from genai.training.loggers import Logger
 from genai.training.optimizers import MuonAdamW
 from genai.training.parts import TrainingParts, build_on_meta
@@ -59,6 +60,7 @@ class TrainingSetup:
 
     Attributes:
         preview, prompts: which samples are previewed, and how.
+        voices: that it is trained on, with the consent for them.
         base: the model of ``init_from=``, if the run has its modality and its model.
         resumed: the run to continue.
         checkpoint: file to resume or to initialize from.
@@ -80,6 +82,7 @@ class TrainingSetup:
     preview: Preview
     prompts: list[str]
     base: BaseRecord | None
+    voices: list[VoiceRecord]
     resumed: Run | None
     checkpoint: Path | None
     start: int
@@ -106,9 +109,14 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
 
     checkpoint, start = (None, {}) if base and not resumed else load_start(settings, resumed, check_resumed)
     header = CheckpointHeader.read(start) if start else None
-    build_on_meta(parts, config)
+    outline, voices = build_on_meta(parts, config), base_voices(base, header)
+    voice_model = f"model={config.choices.get('model', '?')}" if needs_consent(outline, voices) else ""
+    if voice_model:
+        check_label_setting(settings.label, voice_model)
     is_restored = _restore_modality(modality, config, base, header, checkpoint)
     source = parts.build_source(modality.state() if is_restored else None)
+    if voice_model:
+        voices = check_consent(source, voice_model, voices)
     if resumed:
         check_same_ranks(config.values, resumed)
         check_same_data(source, resumed)
@@ -143,6 +151,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
         preview,
         list(settings.prompts) or default_prompts,
         base_record,
+        voices,
         resumed,
         checkpoint,
         header.step if resumed and header else 0,

@@ -35,7 +35,8 @@ class Credentials:
         signer: organization in the certificate.
         tool: what made the claim.
         source_type: term of IPTC of the last action that has one, without its vocabulary.
-        details: of the assertion of genai: ``model``, ``version``, ``checkpoint_sha256``; empty: it has none.
+        details: of the assertion of genai: ``model``, ``version``, ``checkpoint_sha256``, and of sounds ``consent`` and
+            ``voice``; empty: it has none.
         ingredients: titles of the files that were edited.
     """
 
@@ -113,6 +114,8 @@ def _manifest(label: Label, kind: str) -> dict[str, Any]:
         open_action = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["original"]}}
         actions = [open_action, {**action, "action": "c2pa.edited"}]
     details = {"model": label.model, "version": label.version, "checkpoint_sha256": label.checkpoint_sha256}
+    details |= {"consent": label.consent} if label.consent else {}
+    details |= {"voice": "synthetic"} if label.is_voice else {}
     return {
         "claim_generator_info": [tool],
         "title": "sample",

@@ -23,6 +23,8 @@ class Label:
         checkpoint_sha256: of the model's checkpoint.
         recipe: plain values with which the media can be made again.
         has_original: whether the media began with a file of a person.
+        consent: ids of the consent records of the voices in the model, ``not stated``, or "": it makes no voices.
+        is_voice: whether the media are a synthetic voice of a person.
         original, original_suffix: content and type of that file; ``None``: it is not there any more.
     """
 
@@ -33,6 +35,8 @@ class Label:
     has_original: bool = False
     original: bytes | None = None
     original_suffix: str = ""
+    consent: str = ""
+    is_voice: bool = False
 
     @property
     def source_type(self) -> str:
@@ -47,9 +51,18 @@ class Label:
             "CreatorTool": f"genai {self.version}",
             "Model": self.model,
             "Checkpoint": self.checkpoint_sha256,
+            "Voice": "synthetic" if self.is_voice else "",
+            "Consent": self.consent,
             "Recipe": json.dumps(self.recipe, ensure_ascii=False, separators=(",", ":")) if self.recipe else "",
         }
         return {name: value for name, value in values.items() if value}
+
+
+def comment(fields: Mapping[str, str]) -> str:
+    """Return what a comment in a file of sound says, which every player shows, from the fields of a label."""
+    term, consent = fields.get("DigitalSourceType", "").rpartition("/")[2], fields.get("Consent", "")
+    voice = ["synthetic voice", term, f"model {fields.get('Model', '')}"] if fields.get("Voice") else [term]
+    return "; ".join([*voice, *([f"consent {consent}"] if consent else [])])
 
 
 def media_hash(content: bytes) -> str:

@@ -25,7 +25,7 @@ MAX_FILE_BYTES = 2**30
 MARKS = (b"jumb", b"c2pa")
 """Bytes of which every manifest has one."""
 SIDECAR_TYPES = (".txt", ".ogg", ".webm")
-"""Types of files that genai labels in a file beside them."""
+"""Types of files whose signed label is in a file beside them."""
 SYNTHETIC = (GENERATED, EDITED, "algorithmicMedia", "compositeSynthetic")
 """Terms of IPTC that say that a model made the media, or a part of them."""
 
@@ -43,6 +43,7 @@ class Provenance:
         signer, tool: who signed, and with what; "": nobody.
         is_synthetic: whether it says that a model made it, or a part of it; ``None``: it says nothing.
         model, version, checkpoint_sha256: of the model, as far as they are told.
+        voice, consent: ``synthetic`` of a voice; ids of the consent records of the model's voices, or ``not stated``.
         known_as: run here whose checkpoint has this hash; "": none is known.
         edited_from: what was edited.
         recipe: how it was made, as far as it is told.
@@ -60,6 +61,8 @@ class Provenance:
     model: str = ""
     version: str = ""
     checkpoint_sha256: str = ""
+    voice: str = ""
+    consent: str = ""
     known_as: str = ""
     edited_from: list[str] = field(default_factory=list)
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -125,6 +128,8 @@ def _read_labels(path: Path, content: bytes, suffix: str, checkpoints: Mapping[s
         "model": short_text(fields.get("Model", "")),
         "version": short_text(fields.get("CreatorTool", "")),
         "checkpoint_sha256": short_text(fields.get("Checkpoint", "")),
+        "voice": short_text(fields.get("Voice", "")),
+        "consent": short_text(fields.get("Consent", "")),
     }
     if has_c2pa():
         known_authorities()  # if they cannot be read, that says nothing of the file
@@ -192,7 +197,7 @@ def _signed(
         "recipe": recipe,
         **model,
     }
-    origin = _describe_origin(is_synthetic, credentials.source_type, model["model"], credentials.tool, known_as)
+    origin = _describe_origin(is_synthetic, credentials.source_type, model, credentials.tool, known_as)
     if credentials.state == "invalid":
         text = f"it was changed after {credentials.signer} signed it. The signed version said: {origin}"
         return Provenance(str(path), "tampered", text, **values)
@@ -214,19 +219,21 @@ def _unsigned(
         return Provenance(str(path), "no evidence", "no evidence of where it comes from; it may be real or not")
     tool = model["version"]
     known_as = checkpoints.get(model["checkpoint_sha256"], "")
-    origin = _describe_origin(True, term, model["model"], tool, known_as)
+    origin = _describe_origin(True, term, model, tool, known_as)
     text = f"metadata alone, which anybody can write: {origin}"
     values: dict[str, Any] = {"tool": tool, "is_synthetic": True, "known_as": known_as, "recipe": recipe, **model}
     return Provenance(str(path), "unsigned", text, **values)
 
 
-def _describe_origin(is_synthetic: bool, term: str, model: str, tool: str, known_as: str) -> str:
+def _describe_origin(is_synthetic: bool, term: str, model: Mapping[str, str], tool: str, known_as: str) -> str:
     """Return what is said of how the media were made, for people."""
     if not is_synthetic:
         return "it does not say that a model made it"
     what = "edited by a model" if term == EDITED else "made by a model"
-    name = f" ({model}, {tool})" if model else f" ({tool})" if tool else ""
-    return f"{what}{name}{f', that of {known_as}' if known_as else ''}"
+    name = f" ({', '.join(filter(None, (model['model'], tool)))})" if model["model"] or tool else ""
+    consent = model["consent"] or "not stated"
+    voice = f", a synthetic voice, consent {consent}" if model["voice"] == "synthetic" else ""
+    return f"{what}{name}{f', that of {known_as}' if known_as else ''}{voice}"
 
 
 def report(results: Sequence[Provenance], as_json: bool) -> str:

@@ -1,4 +1,4 @@
-"""XMP packets (ISO 16684-1), and the places for them in files: PNG, JPEG, WebP, GIF, WAV, FLAC, MP3, MP4.
+"""XMP packets (ISO 16684-1), and the places for them in files: PNG, JPEG, WebP, GIF, WAV, FLAC, Ogg, MP3, MP4.
 
 Each function adds a part that decoders of pixels and samples pass over.
 """
@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from html import escape, unescape
 from itertools import islice
 
+from genai.trust.label import comment
+from genai.trust.ogg import add_comments
+
 NAMESPACES = {
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "xmp": "http://ns.adobe.com/xap/1.0/",
@@ -20,6 +23,8 @@ PROPERTIES = {
     "CreatorTool": "xmp",
     "Model": "genai",
     "Checkpoint": "genai",
+    "Voice": "genai",
+    "Consent": "genai",
     "Recipe": "genai",
 }
 """Properties of a packet, with the prefixes of their namespaces."""
@@ -133,12 +138,15 @@ def _add_to_gif(content: bytes, packet: bytes) -> bytes:
 
 def _add_to_wav(content: bytes, packet: bytes) -> bytes:
     """Add a list ``INFO`` and a chunk ``_PMX`` at the end (RIFF; XMP, part 3)."""
-    fields = read_xmp(packet)
-    comment = fields.get("DigitalSourceType", "").rpartition("/")[2]
-    entries = _riff_text(b"ISFT", fields.get("CreatorTool", "")) + _riff_text(b"ICMT", comment)
-    chunks = _riff_chunk(b"LIST", b"INFO" + entries) + _riff_chunk(b"_PMX", packet)
+    chunks = wav_info(read_xmp(packet)) + _riff_chunk(b"_PMX", packet)
     body = content[8:] + b"\0" * (len(content) % 2) + chunks
     return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def wav_info(fields: Mapping[str, str]) -> bytes:
+    """Return the chunk of a WAV with the properties that players show."""
+    entries = _riff_text(b"ISFT", fields.get("CreatorTool", "")) + _riff_text(b"ICMT", comment(fields))
+    return _riff_chunk(b"LIST", b"INFO" + entries)
 
 
 def _riff_text(name: bytes, text: str) -> bytes:
@@ -163,10 +171,7 @@ def _add_to_mp3(content: bytes, packet: bytes) -> bytes:
 
 def _add_to_flac(content: bytes, packet: bytes) -> bytes:
     """Add fields to the block of comments, which is made if there is none (RFC 9639, 8.6)."""
-    fields = read_xmp(packet)
-    source_type = fields.get("DigitalSourceType", "").rpartition("/")[2]
-    texts = [f"SOFTWARE={fields.get('CreatorTool', '')}", f"COMMENT={source_type}", f"XMP={packet.decode()}"]
-    comments = [struct.pack("<I", len(each)) + each for each in (text.encode() for text in texts)]
+    comments = _vorbis_comments(packet)
     place, is_last = 4, False
     while not is_last:
         is_last, kind = bool(content[place] & 0x80), content[place] & 0x7F
@@ -182,6 +187,18 @@ def _add_to_flac(content: bytes, packet: bytes) -> bytes:
     first, last = 8 + int.from_bytes(content[5:8], "big"), content[4] & 0x80
     block = bytes([4 | last]) + len(body).to_bytes(3, "big") + body
     return content[:4] + b"\0" + content[5:first] + block + content[first:]
+
+
+def _add_to_ogg(content: bytes, packet: bytes) -> bytes:
+    """Add comments to the second packet of a stream of Vorbis or Opus; other streams stay as they are."""
+    return add_comments(content, _vorbis_comments(packet))
+
+
+def _vorbis_comments(packet: bytes) -> list[bytes]:
+    """Return comments, each after its length (Ogg Vorbis I, 5; RFC 7845, 5.2; RFC 9639, 8.6)."""
+    fields = read_xmp(packet)
+    texts = (f"SOFTWARE={fields.get('CreatorTool', '')}", f"COMMENT={comment(fields)}", f"XMP={packet.decode()}")
+    return [struct.pack("<I", len(each)) + each for each in (text.encode() for text in texts)]
 
 
 def _synchsafe(value: int) -> bytes:
@@ -207,6 +224,7 @@ _PLACES: dict[str, Callable[[bytes, bytes], bytes]] = {
     ".gif": _add_to_gif,
     ".wav": _add_to_wav,
     ".flac": _add_to_flac,
+    ".ogg": _add_to_ogg,
     ".mp3": _add_to_mp3,
     ".mp4": _add_to_mp4,
 }

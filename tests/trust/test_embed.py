@@ -16,7 +16,7 @@ from genai.trust.xmp import read_xmp
 from tests.stubs import decoded
 from tests.trust.conftest import FILES, LABEL, make_file
 
-WITHOUT_XMP = (".txt", ".ogg", ".webm")
+WITHOUT_XMP = (".txt", ".webm")
 
 
 @pytest.mark.parametrize("name", FILES)
