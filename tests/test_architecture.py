@@ -117,21 +117,19 @@ def test_there_are_no_circles() -> None:
     assert not left, f"these import each other in a circle: {sorted(left)}"
 
 
-def not_described(path: Path) -> list[str]:
+def not_described(path: Path, tree: ast.Module, nodes: list[ast.AST]) -> list[str]:
     """Public things of a file without a docstring, functions without the type of a result or an argument."""
-    tree = ast.parse(path.read_text())
     found = [] if path.name == "__init__.py" or ast.get_docstring(tree) else ["the file"]
     public = [node for node in tree.body if isinstance(node, DEFINITIONS) and not node.name.startswith("_")]
     found += [node.name for node in public if not ast.get_docstring(node)]
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     found += [f"{node.name}() -> ?" for node in functions if not node.returns]
     arguments = {f"{node.name}({a.arg})": a for node in functions for a in all_arguments(node.args)}
     return found + [name for name, a in arguments.items() if not a.annotation and a.arg not in ("self", "cls")]
 
 
-def test_what_is_public_is_described_and_typed() -> None:
-    found = by_file(FILES, not_described)
-    assert not found
+def test_what_is_public_is_described_and_typed(findings: dict[str, dict[str, object]]) -> None:
+    assert not findings["not_described"]
 
 
 DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -157,28 +155,27 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from nodes(part)
 
 
-def too_long(path: Path) -> dict[str, int]:
+def too_long(path: Path, tree: ast.Module, nodes: list[ast.AST]) -> dict[str, int]:
     """Lines of a file, and of functions in it, that are too many."""
-    text = path.read_text()
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     lengths = {node.name: node.end_lineno - node.lineno for node in functions if node.end_lineno}
     found = {name: length for name, length in lengths.items() if length > 80}
-    return found | ({"the file": text.count("\n")} if text.count("\n") > 400 else {})
+    lines = path.read_text(encoding="utf-8").count("\n")
+    return found | ({"the file": lines} if lines > 400 else {})
 
 
-def test_a_file_reads_in_one_sitting() -> None:
-    found = by_file(FILES, too_long)
-    assert not found
+def test_a_file_reads_in_one_sitting(findings: dict[str, dict[str, object]]) -> None:
+    assert not findings["too_long"]
 
 
 TEXT_FILES = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile"}
 SCRIPTS = [path for folder in ("scripts", "benchmarks", "tests/plugins") for path in (ROOT / folder).rglob("*.py")]
 
 
-def opened_without_encoding(path: Path) -> list[str]:
+def opened_without_encoding(path: Path, tree: ast.Module, nodes: list[ast.AST]) -> list[str]:
     """Calls that open a text file and leave its encoding to the system."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
         if not isinstance(node, ast.Call) or name not in TEXT_FILES or ast.unparse(node.func) in OTHER_FILES:
             continue
@@ -189,9 +186,8 @@ def opened_without_encoding(path: Path) -> list[str]:
     return found
 
 
-def test_text_files_have_the_same_encoding_on_every_system() -> None:
-    found = by_file([*FILES, *SCRIPTS], opened_without_encoding)
-    assert not found
+def test_text_files_have_the_same_encoding_on_every_system(findings: dict[str, dict[str, object]]) -> None:
+    assert not findings["opened_without_encoding"]
 
 
 OTHER_FILES = {
@@ -206,6 +202,19 @@ OTHER_FILES = {
     "read_text",
 }
 """Functions of these names that open no text, or UTF-8 always (``genai.core.files.read_text``)."""
+
+
+@pytest.fixture(scope="module")
+def findings() -> dict[str, dict[str, object]]:
+    """What each rule finds in each file; a file is parsed once for all."""
+    found: dict[str, dict[str, object]] = {"not_described": {}, "too_long": {}, "opened_without_encoding": {}}
+    for path in [*FILES, *SCRIPTS]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        for rule in (not_described, too_long, opened_without_encoding):
+            if (rule is opened_without_encoding or path not in SCRIPTS) and (result := rule(path, tree, nodes)):
+                found[rule.__name__][str(path.relative_to(ROOT))] = result
+    return found
 
 
 def test_the_picture_of_the_rooms_is_up_to_date() -> None:
