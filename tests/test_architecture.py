@@ -4,7 +4,8 @@ import ast
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ _spec = importlib.util.spec_from_file_location("draw_architecture", ROOT / "scri
 assert _spec and _spec.loader
 architecture = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(architecture)
-imported_names, module_name, room_of = architecture.imported_names, architecture.module_name, architecture.room_of
+module_name, room_of = architecture.module_name, architecture.room_of
+imported_names = architecture.imported_names = cache(architecture.imported_names)
 ROOMS = list(architecture.FLOORS)
 FILES = sorted((ROOT / "genai").rglob("*.py"))
 CONFIGS = sorted(path for path in config_dir().rglob("*.yaml") if "_target_" in path.read_text())
@@ -63,6 +65,11 @@ def within(name: str, *packages: str) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
+def by_file(paths: Iterable[Path], find: Callable[[Path], object]) -> dict[str, object]:
+    """What ``find`` finds in each file, without the files in which it finds nothing."""
+    return {str(path.relative_to(ROOT)): found for path in paths if (found := find(path))}
+
+
 MODULES = {module_name(path): path for path in FILES}
 
 
@@ -71,19 +78,27 @@ def own_imports(path: Path) -> set[str]:
     return {name for name in imported_names(path) if name in MODULES and name != module_name(path) and name != "genai"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_lead_down(path: Path) -> None:
-    here = room_of(module_name(path))
-    assert not {name for name in own_imports(path) if ROOMS.index(room_of(name)) > ROOMS.index(here)}
-    assert here in ("toy", "top") or not {name for name in own_imports(path) if room_of(name) == "toy"}
+def forbidden_imports(path: Path) -> set[str]:
+    """Imports that the room of a file may not have."""
+    here, own = room_of(module_name(path)), own_imports(path)
+    found = {name for name in own if ROOMS.index(room_of(name)) > ROOMS.index(here)}
+    if here not in ("toy", "top"):
+        found |= {name for name in own if room_of(name) == "toy"}
     for library, rooms in SPECIALISTS.items():
-        assert here in rooms or not {name for name in imported_names(path) if within(name, library)}
+        if here not in rooms:
+            found |= {name for name in imported_names(path) if within(name, library)}
     if here == "networks":
-        assert not {name for name in own_imports(path) if room_of(name) != "networks"} - {"genai.core.renamed"}
+        found |= {name for name in own if room_of(name) != "networks"} - {"genai.core.renamed"}
     if here == "methods":
-        assert {name for name in own_imports(path) if room_of(name) == "networks"} <= {"genai.networks.layers"}
+        found |= {name for name in own if room_of(name) == "networks"} - {"genai.networks.layers"}
     if here in ("commands", "top", "cli"):
-        assert not {name for name in top_level_imports(path) if not within(name, *LIGHT, *ALSO_LIGHT.get(here, ()))}
+        found |= {name for name in top_level_imports(path) if not within(name, *LIGHT, *ALSO_LIGHT.get(here, ()))}
+    return found
+
+
+def test_imports_lead_down() -> None:
+    found = by_file(FILES, forbidden_imports)
+    assert not found
 
 
 ALSO_LIGHT = {"cli": ("errno", "io", "os", "re", "signal", "traceback", "genai.runs.run")}
@@ -103,16 +118,19 @@ def test_there_are_no_circles() -> None:
     assert not left, f"these import each other in a circle: {sorted(left)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_is_public_is_described_and_typed(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert path.name == "__init__.py" or ast.get_docstring(tree)
+def not_described(path: Path, tree: ast.Module, nodes: list[ast.AST]) -> list[str]:
+    """Public things of a file without a docstring, functions without the type of a result or an argument."""
+    found = [] if path.name == "__init__.py" or ast.get_docstring(tree) else ["the file"]
     public = [node for node in tree.body if isinstance(node, DEFINITIONS) and not node.name.startswith("_")]
-    assert not [node.name for node in public if not ast.get_docstring(node)]
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert not [node.name for node in functions if not node.returns]
+    found += [node.name for node in public if not ast.get_docstring(node)]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found += [f"{node.name}() -> ?" for node in functions if not node.returns]
     arguments = {f"{node.name}({a.arg})": a for node in functions for a in all_arguments(node.args)}
-    assert not [name for name, a in arguments.items() if not a.annotation and a.arg not in ("self", "cls")]
+    return found + [name for name, a in arguments.items() if not a.annotation and a.arg not in ("self", "cls")]
+
+
+def test_what_is_public_is_described_and_typed(findings: dict[str, dict[str, object]]) -> None:
+    assert not findings["not_described"]
 
 
 DEFINITIONS = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -138,24 +156,27 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from nodes(part)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_reads_in_one_sitting(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    lengths = {
-        n.name: n.end_lineno - n.lineno for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.end_lineno
-    }
-    assert path.read_text().count("\n") <= 400
-    assert not {name: length for name, length in lengths.items() if length > 80}
+def too_long(path: Path, tree: ast.Module, nodes: list[ast.AST]) -> dict[str, int]:
+    """Lines of a file, and of functions in it, that are too many."""
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    lengths = {node.name: node.end_lineno - node.lineno for node in functions if node.end_lineno}
+    found = {name: length for name, length in lengths.items() if length > 80}
+    lines = path.read_text(encoding="utf-8").count("\n")
+    return found | ({"the file": lines} if lines > 400 else {})
+
+
+def test_a_file_reads_in_one_sitting(findings: dict[str, dict[str, object]]) -> None:
+    assert not findings["too_long"]
 
 
 TEXT_FILES = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile"}
 SCRIPTS = [path for folder in ("scripts", "benchmarks", "tests/plugins") for path in (ROOT / folder).rglob("*.py")]
 
 
-@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
-def test_text_files_have_the_same_encoding_on_every_system(path: Path) -> None:
+def opened_without_encoding(path: Path, tree: ast.Module, nodes: list[ast.AST]) -> list[str]:
+    """Calls that open a text file and leave its encoding to the system."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         name = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
         if not isinstance(node, ast.Call) or name not in TEXT_FILES or ast.unparse(node.func) in OTHER_FILES:
             continue
@@ -163,7 +184,11 @@ def test_text_files_have_the_same_encoding_on_every_system(path: Path) -> None:
         is_binary = name not in ("read_text", "write_text") and any("b" in mode for mode in modes)
         if not is_binary and "encoding" not in {keyword.arg for keyword in node.keywords}:
             found.append(ast.unparse(node))
-    assert not found
+    return found
+
+
+def test_text_files_have_the_same_encoding_on_every_system(findings: dict[str, dict[str, object]]) -> None:
+    assert not findings["opened_without_encoding"]
 
 
 OTHER_FILES = {
@@ -178,6 +203,19 @@ OTHER_FILES = {
     "read_text",
 }
 """Functions of these names that open no text, or UTF-8 always (``genai.core.files.read_text``)."""
+
+
+@pytest.fixture(scope="module")
+def findings() -> dict[str, dict[str, object]]:
+    """What each rule finds in each file; a file is parsed once for all."""
+    found: dict[str, dict[str, object]] = {"not_described": {}, "too_long": {}, "opened_without_encoding": {}}
+    for path in [*FILES, *SCRIPTS]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        for rule in (not_described, too_long, opened_without_encoding):
+            if (rule is opened_without_encoding or path not in SCRIPTS) and (result := rule(path, tree, nodes)):
+                found[rule.__name__][str(path.relative_to(ROOT))] = result
+    return found
 
 
 def test_the_picture_of_the_rooms_is_up_to_date() -> None:

@@ -160,7 +160,9 @@ def test_every_config_is_tested() -> None:
 def test_config_trains_samples_and_saves(
     words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    chosen = compose("train", words).choices
+    chosen = dict(word.split("=") for word in words)
+    if not {"modality", "data"} <= chosen.keys():  # an experiment says them
+        chosen = compose("train", words).choices
     places = {name: request.getfixturevalue(name) for name in PLACES}
     kinds = (words[0], f"{chosen['modality']} {chosen['data']}", chosen["data"])
     asked = next((DATA[kind] for kind in kinds if kind in DATA), [])
@@ -180,8 +182,8 @@ def test_config_trains_samples_and_saves(
         checkpoint = run.folder / "checkpoints" / f"{name}.ckpt"
         assert checkpoint.with_name(f"{name}.ckpt.sha256").read_text().endswith(f"{name}.ckpt\n")
         model = genai.load(checkpoint)
-        if scores:
-            continue
+        if scores or name == "best":
+            continue  # its model is built as that of last.ckpt
         options: dict[str, Any] = {**OPTIONS.get(composed.choices["model"], OPTIONS[composed.choices["modality"]])}
         if mends:
             options = {"init": places["sounds"] / "low_tone" / "0.flac"}
@@ -193,8 +195,7 @@ def test_config_trains_samples_and_saves(
             options = {"init": Picture(np.zeros((16, 16, 3), np.uint8))}
         samples = [media.to_bytes() for media in model.sample("a", n=2, seed=3, **options)]
         assert len(samples) == 2
-        if name == "last":
-            assert samples == [media.to_bytes() for media in model.sample("a", n=2, seed=3, **options)]
+        assert samples == [media.to_bytes() for media in model.sample("a", n=2, seed=3, **options)]
     with (run.folder / "metrics.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0][0] == "step"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 from PIL import Image
 
 import genai
@@ -58,7 +59,7 @@ SIGNS = {
     "text": ("experiment=sft", "experiment=tasks", "modality=text", "text_folder", "shakespeare", "text-gpt", "llama"),
 }
 """What shows which kind of model a command is about; else it is the default of training, the newest of runs."""
-OPTIONS = {"text": ("length=4",), "audio": ("seconds=0.05",), "video": ("steps=2",)}
+OPTIONS = {"text": ("length=4",), "image": ("steps=2",), "audio": ("seconds=0.05",), "video": ("steps=2",)}
 RECIPES = ROOT / "docs" / "recipes.md"
 PAGES = [path for path in (ROOT / "docs").glob("*.md") if path.name not in ("extend.md", RECIPES.name)]
 """The others are run by test_extend.py and, with files of their own, below."""
@@ -96,7 +97,7 @@ def recipes() -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory,
+    shared: Path,
     corpus: Path,
     talks: Path,
     pictures: Path,
@@ -110,9 +111,34 @@ def place(
     emoji: Path,
     trained: Callable[[str], Path],
 ) -> Path:
-    """A folder with all that the documents speak of."""
-    folder = tmp_path_factory.mktemp("place")
-    (folder / "my_texts").mkdir()
+    """A folder with all that the documents speak of, made once for all processes; tests work on a copy."""
+    folder = shared / "place"
+    with FileLock(shared / "place.lock"):
+        if not (shared / "place.done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            fill_place(
+                folder, corpus, talks, pictures, fashion, sounds, yesno, films, arrays, pairs, tars, emoji, trained
+            )
+            (shared / "place.done").touch()
+    return folder
+
+
+def fill_place(
+    folder: Path,
+    corpus: Path,
+    talks: Path,
+    pictures: Path,
+    fashion: Path,
+    sounds: Path,
+    yesno: Path,
+    films: Path,
+    arrays: Path,
+    pairs: Path,
+    tars: Path,
+    emoji: Path,
+    trained: Callable[[str], Path],
+) -> None:
+    (folder / "my_texts").mkdir(parents=True)
     shutil.copy(corpus, folder / "my_texts" / "a.txt")
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
@@ -183,7 +209,6 @@ def place(
     for name in ("romeo", "names"):
         sample(compose("sample", [*known, f"out={folder / 'samples' / name}"]), options)
     shutil.copytree(runs[5], folder / "12-00-00-text-gpt")
-    return folder
 
 
 def files_of_recipes(folder: Path, corpus: Path, pictures: Path, sounds: Path) -> None:
@@ -274,10 +299,11 @@ def copy_place(place: Path, folder: Path) -> None:
 
 
 def test_python_in_the_readme_runs(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    monkeypatch.chdir(place)
+    copy_place(place, tmp_path)
+    monkeypatch.chdir(tmp_path)
     small = ", ".join(f'"{word}"' for word in (*TRAIN[1:], *SMALL["text"]))
     code = code.replace('"steps=200"', small).replace("length=100", "length=8")
     scope: dict[str, object] = {}

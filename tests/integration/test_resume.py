@@ -176,7 +176,7 @@ def test_captions_are_drawn_as_if_the_run_had_not_stopped(
     assert [row["loss"] for row in rows(first)] != [row["loss"] for row in rows(whole)]
 
 
-@pytest.mark.parametrize(("each", "case"), cases(("text", "signal"), ("gan", "signal")), indirect=["each"])
+@pytest.mark.parametrize(("each", "case"), cases(("text", "signal")), indirect=["each"])
 def test_a_signal_in_the_middle_of_a_validation_is_obeyed_at_once(
     case: str, each: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
