@@ -90,6 +90,7 @@ def test_still_and_sparse_batches_have_the_same_number_of_frames(
         batch = split.batch([3, 4], random([3, 4], epoch))
         examples_per_item = 8 // frames
         assert batch.x.shape[:2] == (2 * examples_per_item, frames)
+        assert batch.kind == {1: "single_frames", 8: "samples"}.get(frames, "sparse_clips")
         assert batch.prompts[0] == "clip 3" and batch.prompts[examples_per_item] == "clip 4"
         assert batch.local is not None
         at = (batch.local[..., 0] * 8).round().int()
