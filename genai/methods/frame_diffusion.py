@@ -55,7 +55,7 @@ class FrameDiffusion(Diffusion):
         horizon: largest time in seconds of a frame in training; ``None``: no limit.
         per_frame_prob: fraction of clips in which every frame has its own noise level.
         context_prob: fraction of clips with known frames: the first, the first few, or evenly spaced ones.
-        prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling: see ``Diffusion``.
+        prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling, refiner: see ``Diffusion``.
     """
 
     Options = FrameDiffusionOptions
@@ -76,8 +76,12 @@ class FrameDiffusion(Diffusion):
         per_frame_prob: Annotated[float, Ge(0), Le(1)] = 0.2,
         context_prob: Annotated[float, Ge(0), Le(1)] = 0.5,
         sampling: dict[str, Any] | None = None,
+        refiner: nn.Module | None = None,
     ) -> None:
-        super().__init__(network, prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling)
+        noise = {"logit_mean": logit_mean, "logit_std": logit_std, "floor": floor}
+        super().__init__(
+            network, prompt, scaling, objective, **noise, prompt_drop=prompt_drop, sampling=sampling, refiner=refiner
+        )
         self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
         self.per_frame_prob, self.context_prob = per_frame_prob, context_prob
 
@@ -117,13 +121,17 @@ class FrameDiffusion(Diffusion):
         if len(request.size) == 3:
             yield from super().steps(request, options)
             return
-        noise, prompts = initial_noise(request, request.size).to(self.device), interpolated_prompts(request)
+        noise = initial_noise(request, self.scaling.scaled_shape(request.size)).to(self.device)
+        prompts = interpolated_prompts(request)
         sample_noise = noise_sampler(request)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
-        clips = torch.zeros_like(noise, dtype=torch.uint8) if init is None else init.clone()
-        known = torch.zeros_like(noise, dtype=torch.bool) if mask is None else mask.clone()
-        known_frames = known.flatten(-3).all(-1).all(0)
+        shape = (len(noise), *request.size)
+        clips = noise.new_zeros(shape, dtype=torch.uint8) if init is None else init.clone()
+        known = noise.new_zeros(*shape[:2], 1, 1, 1, dtype=torch.bool)  # whole frames
+        if mask is not None:
+            known = mask.flatten(2).all(-1)[..., None, None, None]
+        known_frames = known.flatten(1).all(0)
         keyframes = self.keyframes if options.keyframes is None else options.keyframes
         order = generation_order(known_frames, self._window_frames(seconds[0]), keyframes, options.overlap)
         for number, (end, group) in enumerate(order):

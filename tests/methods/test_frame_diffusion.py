@@ -12,7 +12,9 @@ from genai.core.batch import Batch, Request
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.frame_diffusion import CONTEXT_TIME, FrameDiffusion, FrameDiffusionOptions
 from genai.methods.frame_schedule import clip_windows, keyframe_stages
-from genai.methods.scaling import PixelScaling
+from genai.methods.scaling import PatchScaling, PixelScaling
+from genai.modalities.patch_codec import default_basis
+from genai.networks.refiner import Refiner
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 from tests.methods.test_diffusion import prediction
@@ -39,15 +41,17 @@ def of_clips(frames: int = 6) -> FrameDiffusion:
     return method
 
 
-def clip_request(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
+def clip_request(
+    frames: int, known: Sequence[int] = (), count: int = 2, shape: tuple[int, int, int] = SHAPE
+) -> Request:
     """Clips of which frames ``known`` are given."""
-    given = torch.randint(0, 256, (frames, *SHAPE), generator=torch.Generator().manual_seed(1)).byte()
-    held = torch.zeros(frames, *SHAPE, dtype=torch.bool)
+    given = torch.randint(0, 256, (frames, *shape), generator=torch.Generator().manual_seed(1)).byte()
+    held = torch.zeros(frames, *shape, dtype=torch.bool)
     held[list(known)] = True
     return Request(
         ["a", "b"][:count],
         [3, 4][:count],
-        (frames, *SHAPE),
+        (frames, *shape),
         init=[given] * count if known else None,
         init_mask=[held] * count if known else None,
         local=[torch.arange(frames)[:, None] / 8] * count,
@@ -64,6 +68,31 @@ def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[
         for at in known:
             assert request.init is not None and torch.equal(clip[at], request.init[0][at])
     assert not torch.equal(output[0], output[1])
+
+
+@pytest.mark.parametrize("known", [(0,), (0, 1, 5)])
+def test_known_frames_come_back_bit_for_bit_from_a_codec_of_patches(known: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    state = {name: value.tolist() for name, value in default_basis(3).items()}
+    scaling, refiner = PatchScaling(std=0.5, **state), Refiner(3, 32, 8, width=8, blocks=1)  # type: ignore[arg-type]
+    network = UNet((32, 2, 2), 6, 8, width=16, patch=1)
+    method = FrameDiffusion(
+        network, PromptEncoder(8, 32), scaling, frames=6, keyframes=3, horizon=5 / 8, refiner=refiner
+    ).eval()
+    for parameter in method.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    for frames in (6, 9):  # also in the windows after the first
+        request = clip_request(frames, known, shape=(3, 16, 16))
+        output = method.sample(request, FrameDiffusionOptions(steps=2))
+        assert [clip.shape for clip in output] == [(frames, 3, 16, 16)] * 2
+        for clip in output:
+            for at in known:
+                assert request.init is not None and torch.equal(clip[at], request.init[0][at])
+        assert not torch.equal(output[0], output[1])
+    batch = Batch(torch.stack(request.init or []), ["a", "b"], local=torch.stack(request.local or []))
+    losses = method.train().loss(batch)
+    losses["loss"].backward()
+    assert losses.keys() == {"loss", "denoiser", "refiner"} and refiner.stem.weight.grad is not None
 
 
 @pytest.mark.parametrize("overlap", [None, 1, 5])

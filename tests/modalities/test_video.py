@@ -119,6 +119,20 @@ def test_fit_computes_mean_std_and_horizon(tmp_path: Path) -> None:
     assert other.interface == video.interface
 
 
+def test_fit_computes_a_codec_of_the_patches_of_frames(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    video = Video(size=16, frames=8, codec="pca")
+    video.fit(Split("train", 1, [Example(Clip(noise, 8.0), "a")].__getitem__, "codec"), tmp_path)
+    assert video.interface["shape"] == (32, 2, 2) and video.interface["patch"] == 1
+    assert video.interface["scaling"]["basis"] != Video(size=16, codec="pca").interface["scaling"]["basis"]
+    other = Video(size=16, frames=8, codec="pca")
+    other.restore(video.state())
+    assert other.interface == video.interface
+    assert Video(size=16, codec="auto").codec is None
+    with pytest.raises(ValueError, match="multiples of 8"):
+        Video(size=20, codec="pca")
+
+
 def test_fractions_above_one_are_rejected() -> None:
     with pytest.raises(ValueError, match="more than 1 in sum"):
         Video(stills=0.7, sparse=0.7)
