@@ -5,7 +5,7 @@ Diffusion Forcing, arXiv:2407.01392). A clip is generated window by window, and 
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -37,11 +37,22 @@ class FrameDiffusionOptions(DiffusionOptions):
         overlap: frames of a window that are known from the previous one, in a clip longer than the network's window;
             ``None``: half of them.
         context_guidance: guidance scale of the known frames of a clip, at all times; 1: no guidance.
+        later_guidance: guidance scale of the prompt in the windows after the first one, at all times, instead of
+            ``guidance`` and ``early_guidance``. A prompt that says how a clip begins should not be asked for again as
+            strongly where the frames before say how it goes on; 0: they alone do; ``None``: as in the first window.
     """
 
     keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
     overlap: Annotated[int, Ge(1)] | None = None
     context_guidance: Factor = 1.0
+    later_guidance: Factor | None = None
+
+    def in_window(self, start: int) -> "FrameDiffusionOptions":
+        """Return the options of the window that begins at frame ``start``."""
+        if start == 0 or self.later_guidance is None:
+            return self
+        always = {"guidance_from": 1.0, "guidance_until": 0.0, "early_guidance": None}
+        return replace(self, guidance=self.later_guidance, **always)
 
 
 class FrameDiffusion(Diffusion):
@@ -138,7 +149,7 @@ class FrameDiffusion(Diffusion):
             x, data, mask = noise[:, group], clips[:, group], known[:, group]
             group_seconds = self._seconds_in_horizon(seconds[:, group], seconds[:, end - 1 : end])
             context = self.scaling.scale(data), mask, x
-            denoise = self._guided_denoiser(prompts, options, group_seconds, context)
+            denoise = self._guided_denoiser(prompts, options.in_window(int(group[0])), group_seconds, context)
 
             def chunk(step: tuple[float, Tensor], number: int = number, end: int = end, group: Any = group) -> Chunk:
                 progress, predicted = step

@@ -52,6 +52,7 @@ EXPERIMENTS = {
     "emoji": "image",
     "moving_mnist": "video",
     "asl": "video",
+    "world_long": "video",
 }
 DATA = {
     "text_folder": ["data.path={corpus}"],

@@ -127,6 +127,41 @@ def test_no_frame_has_a_time_that_was_not_trained_on(fps: float, frames: int) ->
     assert max(latest) <= max(7 / 8, 1 / fps)  # two frames there are, however far apart
 
 
+@pytest.mark.parametrize(("horizon", "starts"), [(5 / 8, [0.0, 0.0, 0.0]), (11 / 8, [0.0, 3 / 8, 6 / 8])])
+def test_windows_of_long_training_clips_are_later_in_the_clip(horizon: float, starts: list[float]) -> None:
+    """After training on clips of one window each window seems to begin a clip, after longer ones it does not."""
+    method, seen = of_clips(), list[float]()
+    method.horizon, inner = horizon, method.denoise
+
+    def watched(x: Tensor, time: Tensor, prompts: Sequence[Any], *conditioning: Tensor) -> Tensor:
+        seen.append(float(conditioning[0].min()))
+        return inner(x, time, prompts, *conditioning)
+
+    method.denoise = watched  # type: ignore[method-assign]
+    method.sample(clip_request(15), FrameDiffusionOptions(steps=1, keyframes=0))
+    assert seen[:3] == pytest.approx(starts) and max(seen) == pytest.approx(max(starts))
+
+
+def test_the_prompt_is_guided_otherwise_in_the_windows_after_the_first() -> None:
+    method, scales = of_clips(), list[float]()
+    inner = method._prompt_scale
+
+    def watched(options: DiffusionOptions, t: float) -> float:
+        scales.append(inner(options, t))
+        return scales[-1]
+
+    method._prompt_scale = watched  # type: ignore[method-assign]
+    early = FrameDiffusionOptions(steps=2, keyframes=0, guidance=1.5, early_guidance=6.0)
+    method.sample(clip_request(9), early)
+    assert scales == [6.0, 1.5, 6.0, 1.5]
+    scales.clear()
+    method.sample(clip_request(9), replace(early, later_guidance=0.0))
+    assert scales == [6.0, 1.5, 0.0, 0.0]
+    scales.clear()
+    method.sample(clip_request(6, (0, 1)), replace(early, later_guidance=0.0))  # the first window, though it is begun
+    assert scales == [6.0, 1.5]
+
+
 def test_windows_overlap_and_end_with_the_clip() -> None:
     assert clip_windows(6, 6, None) == [(0, 6)]
     assert clip_windows(4, 6, None) == [(0, 4)]

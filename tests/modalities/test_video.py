@@ -15,6 +15,7 @@ from genai.modalities.optional import check_soundtrack
 from genai.modalities.text import Text
 from genai.modalities.video import Video, VideoOptions
 from genai.modalities.video_dataset import MAX_ITEM_WINDOWS, PackedVideo
+from genai.toy.data.video import ToyVideo
 
 
 def numbered(count: int, fps: float = 8, first: int = 0) -> Clip:
@@ -117,6 +118,20 @@ def test_fit_computes_mean_std_and_horizon(tmp_path: Path) -> None:
     other = Video(size=8, frames=8)
     other.restore(video.state())
     assert other.interface == video.interface
+
+
+def test_long_toy_clips_give_windows_before_and_after_bounces(tmp_path: Path) -> None:
+    """``experiment=world_long``: captions say how a clip begins, and the time of each frame how far it is."""
+    source = ToyVideo(items=16, frames=48)
+    video = Video(size=32)
+    video.fit(source.train, tmp_path)
+    assert video.interface["horizon"] == 47 / 8
+    split, starts = video.pack(source.train, tmp_path), set[int]()
+    for epoch in range(40):
+        batch = split.batch([0, 1, 2, 3], random([0, 1, 2, 3], epoch))
+        assert batch.local is not None
+        starts |= set((batch.local[:, 0, 0] * 8).int().tolist())
+    assert min(starts) == 0 and max(starts) > 24
 
 
 def test_fit_computes_a_codec_of_the_patches_of_frames(tmp_path: Path) -> None:
