@@ -237,8 +237,8 @@ class Diffusion(Method):
         expanded, refiner = self.scaling.expand(x), self.ema_module.refiner
         if refiner is None:
             return expanded
-        refined: Tensor = refiner(expanded.flatten(0, -4), x.flatten(0, -4))  # the frames of clips one by one
-        return refined.view_as(expanded)
+        output: Tensor = refiner(expanded.flatten(0, -4), x.flatten(0, -4))  # the frames of clips one by one
+        return output.view_as(expanded)
 
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""

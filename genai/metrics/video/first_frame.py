@@ -34,10 +34,10 @@ class FirstFrame(Metric):
             raise UserError(f"'first_frame' needs clips of 3 frames or more, not {num_frames}: frames=.")
         limit = min(context.n, MAX_CLIPS)
         clips = real_clips(context.val, num_frames, limit)
-        made = continue_clips(context, clips, clip_prompts(context.val, num_frames, limit), 1)
-        if made.shape[1] < 2:
+        predicted = continue_clips(context, clips, clip_prompts(context.val, num_frames, limit), 1)
+        if predicted.shape[1] < 2:
             raise UserError("'first_frame' needs a model that continues clips by two frames or more.")
-        samples = torch.cat([clips[:, :1], made], 1)
+        samples = torch.cat([clips[:, :1], predicted], 1)
         return first_frame_results(samples, clips[:, : samples.shape[1]], context.model.method.device)
 
 
