@@ -89,9 +89,8 @@ class FrameDiffusion(Diffusion):
         sampling: dict[str, Any] | None = None,
         refiner: nn.Module | None = None,
     ) -> None:
-        noise = {"logit_mean": logit_mean, "logit_std": logit_std, "floor": floor}
         super().__init__(
-            network, prompt, scaling, objective, **noise, prompt_drop=prompt_drop, sampling=sampling, refiner=refiner
+            network, prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling, refiner=refiner
         )
         self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
         self.per_frame_prob, self.context_prob = per_frame_prob, context_prob

@@ -74,7 +74,7 @@ def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[
 def test_known_frames_come_back_bit_for_bit_from_a_codec_of_patches(known: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     state = {name: value.tolist() for name, value in default_basis(3).items()}
-    scaling, refiner = PatchScaling(std=0.5, **state), Refiner(3, 32, 8, width=8, blocks=1)  # type: ignore[arg-type]
+    scaling, refiner = PatchScaling(std=0.5, **state), Refiner(3, 32, 8, width=8, blocks=1)
     network = UNet((32, 2, 2), 6, 8, width=16, patch=1)
     method = FrameDiffusion(
         network, PromptEncoder(8, 32), scaling, frames=6, keyframes=3, horizon=5 / 8, refiner=refiner

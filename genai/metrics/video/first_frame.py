@@ -1,5 +1,7 @@
 """Clips that start from a given first frame: whether the second one jumps or blurs, and whether they move."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
@@ -28,8 +30,8 @@ class FirstFrame(Metric):
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``first_jump_i2v``, ``detail_kept_i2v``, ``detail_later_i2v`` and ``motion_ratio_i2v``."""
         check_frame_rate(context)
-        modality: object = context.model.modality
-        num_frames = int(context.options.get("frames") or modality.frames)  # type: ignore[attr-defined]
+        modality: Any = context.model.modality
+        num_frames = int(context.options.get("frames") or modality.frames)
         if num_frames < 3:
             raise UserError(f"'first_frame' needs clips of 3 frames or more, not {num_frames}: frames=.")
         limit = min(context.n, MAX_CLIPS)
