@@ -53,7 +53,8 @@ class Batch:
     def split(self, count: int) -> list["Batch"]:
         """Split the rows, in order, into at most ``count`` batches of nearly equal length."""
         size = -(-len(self) // count)
-        values = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor | list)}
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        values: dict[str, Any] = {name: v for name, v in columns.items() if isinstance(v, Tensor | list)}
         starts = range(0, len(self), size)
         return [replace(self, **{name: v[start : start + size] for name, v in values.items()}) for start in starts]
 
