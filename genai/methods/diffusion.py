@@ -234,8 +234,11 @@ class Diffusion(Method):
 
     def _expand(self, x: Tensor) -> Tensor:
         """Convert scaled data to normalized data, refined."""
-        expanded = self.scaling.expand(x)
-        return expanded if self.ema_module.refiner is None else self.ema_module.refiner(expanded, x)
+        expanded, refiner = self.scaling.expand(x), self.ema_module.refiner
+        if refiner is None:
+            return expanded
+        output: Tensor = refiner(expanded.flatten(0, -4), x.flatten(0, -4))  # the frames of clips one by one
+        return output.view_as(expanded)
 
     def _time_shape(self, x: Tensor) -> torch.Size:
         """Return the leading dimensions of ``x`` (batch, ...) that have noise levels of their own."""

@@ -5,7 +5,7 @@ Diffusion Forcing, arXiv:2407.01392). A clip is generated window by window, and 
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -37,11 +37,22 @@ class FrameDiffusionOptions(DiffusionOptions):
         overlap: frames of a window that are known from the previous one, in a clip longer than the network's window;
             ``None``: half of them.
         context_guidance: guidance scale of the known frames of a clip, at all times; 1: no guidance.
+        later_guidance: guidance scale of the prompt in the windows after the first one, at all times, instead of
+            ``guidance`` and ``early_guidance``. A prompt that says how a clip begins should not be asked for again as
+            strongly where the frames before say how it goes on; 0: they alone do; ``None``: as in the first window.
     """
 
     keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
     overlap: Annotated[int, Ge(1)] | None = None
     context_guidance: Factor = 1.0
+    later_guidance: Factor | None = None
+
+    def in_window(self, start: int) -> "FrameDiffusionOptions":
+        """Return the options of the window that begins at frame ``start``."""
+        if start == 0 or self.later_guidance is None:
+            return self
+        always = {"guidance_from": 1.0, "guidance_until": 0.0, "early_guidance": None}
+        return replace(self, guidance=self.later_guidance, **always)
 
 
 class FrameDiffusion(Diffusion):
@@ -55,7 +66,7 @@ class FrameDiffusion(Diffusion):
         horizon: largest time in seconds of a frame in training; ``None``: no limit.
         per_frame_prob: fraction of clips in which every frame has its own noise level.
         context_prob: fraction of clips with known frames: the first, the first few, or evenly spaced ones.
-        prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling: see ``Diffusion``.
+        prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling, refiner: see ``Diffusion``.
     """
 
     Options = FrameDiffusionOptions
@@ -76,8 +87,11 @@ class FrameDiffusion(Diffusion):
         per_frame_prob: Annotated[float, Ge(0), Le(1)] = 0.2,
         context_prob: Annotated[float, Ge(0), Le(1)] = 0.5,
         sampling: dict[str, Any] | None = None,
+        refiner: nn.Module | None = None,
     ) -> None:
-        super().__init__(network, prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling)
+        super().__init__(
+            network, prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling, refiner=refiner
+        )
         self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
         self.per_frame_prob, self.context_prob = per_frame_prob, context_prob
 
@@ -117,20 +131,24 @@ class FrameDiffusion(Diffusion):
         if len(request.size) == 3:
             yield from super().steps(request, options)
             return
-        noise, prompts = initial_noise(request, request.size).to(self.device), interpolated_prompts(request)
+        noise = initial_noise(request, self.scaling.scaled_shape(request.size)).to(self.device)
+        prompts = interpolated_prompts(request)
         sample_noise = noise_sampler(request)
         init, mask = self._stack(request.init), self._stack(request.init_mask)
         seconds = torch.stack(request.local or []).to(self.device)[..., 0]
-        clips = torch.zeros_like(noise, dtype=torch.uint8) if init is None else init.clone()
-        known = torch.zeros_like(noise, dtype=torch.bool) if mask is None else mask.clone()
-        known_frames = known.flatten(-3).all(-1).all(0)
+        shape = (len(noise), *request.size)
+        clips = noise.new_zeros(shape, dtype=torch.uint8) if init is None else init.clone()
+        known = noise.new_zeros(*shape[:2], 1, 1, 1, dtype=torch.bool)  # whole frames
+        if mask is not None:
+            known = mask.flatten(2).all(-1)[..., None, None, None]
+        known_frames = known.flatten(1).all(0)
         keyframes = self.keyframes if options.keyframes is None else options.keyframes
         order = generation_order(known_frames, self._window_frames(seconds[0]), keyframes, options.overlap)
         for number, (end, group) in enumerate(order):
             x, data, mask = noise[:, group], clips[:, group], known[:, group]
             group_seconds = self._seconds_in_horizon(seconds[:, group], seconds[:, end - 1 : end])
             context = self.scaling.scale(data), mask, x
-            denoise = self._guided_denoiser(prompts, options, group_seconds, context)
+            denoise = self._guided_denoiser(prompts, options.in_window(int(group[0])), group_seconds, context)
 
             def chunk(step: tuple[float, Tensor], number: int = number, end: int = end, group: Any = group) -> Chunk:
                 progress, predicted = step

@@ -64,6 +64,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "motion": ("genai.metrics.video.motion.MotionStatistics",),
     "frechet": ("genai.metrics.video.frechet_video.FrechetVideo",),
     "prediction": ("genai.metrics.video.prediction.ClipPrediction",),
+    "first_frame": ("genai.metrics.video.first_frame.FirstFrame",),
     "drift": ("genai.metrics.video.drift.Drift",),
 }
 """Metric classes by name; several classes share a name if each is for another kind of media.

@@ -150,7 +150,10 @@ class Image(Modality):
 
     def fit(self, split: Split, cache: Path) -> None:
         """Compute mean and standard deviation of the training pixels in [-1, 1], and the basis of the codec."""
-        pixels = self.pack(split, cache).pixels
+        self.fit_pixels(self.pack(split, cache).pixels)
+
+    def fit_pixels(self, pixels: NDArray[np.uint8]) -> None:
+        """Do the same for ``pixels`` (pictures, channels, height, width)."""
         self.mean, self.std = pixel_mean_std(pixels)
         if self.codec_state:
             self.codec_state = fit_patch_basis(pixels, self.mean, self.std)

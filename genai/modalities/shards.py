@@ -215,13 +215,15 @@ class _PackedSplit(Split):
 
 
 def _join(parts: Sequence[Batch], rows: Sequence[int]) -> Batch:
-    """Join batches of the same type; row ``i`` of them all becomes row ``rows[i]``."""
+    """Join batches of the same type and kind; row ``i`` of them all becomes row ``rows[i]``."""
     order = torch.tensor(rows).argsort()
     values: dict[str, Any] = {}
     for field in fields(parts[0]):
         columns = [getattr(part, field.name) for part in parts]
         if all(column is None for column in columns):
             values[field.name] = None
+        elif isinstance(columns[0], str):
+            values[field.name] = columns[0]
         elif isinstance(columns[0], list):
             flat = [value for column in columns for value in column]
             values[field.name] = [flat[row] for row in order.tolist()] if flat else []

@@ -22,7 +22,7 @@ from genai.media.clip import SUFFIXES_WITH_SOUND, Clip, best_suffix
 from genai.media.filmstrip import animated_contact_sheet, filmstrip
 from genai.media.picture import Picture
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.image import Image, pixel_mean_std
+from genai.modalities.image import Image
 from genai.modalities.packed_captions import pack_prompt
 from genai.modalities.preview import Preview, PromptSamples
 from genai.modalities.video_dataset import ClipLayout, PackedVideo
@@ -68,6 +68,8 @@ class Video(Modality):
         sparse: fraction of the training batches that consist of ``keyframes`` frames from anywhere in a window.
         keyframes: number of frames in a sparse example, which teach motion over a whole window; sampling generates as
             many frames first.
+        codec: what the network works on: ``None`` for pixels, ``pca`` for coefficients of the patches of 8 x 8 pixels
+            of each frame; ``auto``: pixels.
     """
 
     media = Clip
@@ -85,8 +87,10 @@ class Video(Modality):
         stills: Probability = 0.4,
         sparse: Probability = 0.3,
         keyframes: Annotated[int, Ge(1), Le(1024)] = 4,
+        codec: Literal["auto", "pca"] | None = None,
     ) -> None:
-        self.image = Image(size, channels, resize=resize)
+        self.image = Image(size, channels, resize=resize, codec="pca" if codec == "pca" else None)
+        self.codec = self.image.codec
         if stills + sparse > 1:
             raise ValueError(
                 f"stills={stills:g} and sparse={sparse:g} are fractions of all batches: more than 1 in sum"
@@ -122,9 +126,9 @@ class Video(Modality):
         }
 
     def fit(self, split: Split, cache: Path) -> None:
-        """Compute mean and standard deviation of the pixels, and the latest time of a training frame in seconds."""
+        """Compute what ``Image.fit`` does from all frames, and the latest time of a training frame in seconds."""
         packed = self.pack(split, cache)
-        self.image.mean, self.image.std = pixel_mean_std(packed.pixels)
+        self.image.fit_pixels(packed.pixels)
         max_length = int(packed.lengths.max())
         self.horizon = (max(max_length, self.frames) - 1) / self.fps
 

@@ -1,7 +1,7 @@
 """Packed data sets of clips: one memory-mapped array of frames; batches of windows, single frames, and keyframes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ class PackedVideo(MemmapDataset):
         """Return a batch.
 
         Its ``x`` is (batch, time, channels, height, width) uint8; ``local`` is (batch, time, 1), the time of each frame
-        in seconds.
+        in seconds; ``kind`` is ``samples`` for whole windows, ``sparse_clips`` or ``single_frames``.
         """
         items, window = np.asarray(indices), self.layout.frames
         if random is None:
@@ -89,7 +89,8 @@ class PackedVideo(MemmapDataset):
         use_linspace = random.uniform(examples, "evenly").reshape(-1, 1) < 0.5  # as keyframes are when sampling
         linspace_frames = np.linspace(0, window - 1, count).round().astype(int)
         frames = np.where(use_linspace & (count > 1), linspace_frames, np.sort(random_frames, 1))
-        return self._batch(items, begins[:, None] + frames, self.prompts.draw(items.tolist(), random))
+        batch = self._batch(items, begins[:, None] + frames, self.prompts.draw(items.tolist(), random))
+        return batch if count == window else replace(batch, kind="single_frames" if count == 1 else "sparse_clips")
 
     def _num_frames(self, random: ItemRandom) -> int:
         """Draw the number of frames per example; the first item of a batch decides for all."""

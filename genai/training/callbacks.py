@@ -36,7 +36,7 @@ from genai.training.loggers import Logger, RunLogger
 from genai.training.module import TrainingModule
 from genai.training.progress import TrainingProgress
 from genai.training.step_decisions import SignalReceived, StepDecisions, StoppedBySignal
-from genai.training.time_left import Pause, RecentSpeed, seconds_left
+from genai.training.time_left import Pause, Speed, seconds_left
 
 MIN_INCREASE = 0.03
 """Increase of the validation loss above its lowest value, as a fraction of it, from which a run says it overfits."""
@@ -72,7 +72,7 @@ class TrainingLoop(Callback):
         self.logger, self.max_steps = logger, settings.fast_dev_run or math.inf
         self.stop_step = math.inf
         self.durations = {name: deque[float](maxlen=50) for name in ("step", "validation", "preview", "checkpoint")}
-        self.recent_speed = RecentSpeed()
+        self.speed = Speed()
         self.step_start = 0.0
         self.log_every, self.val_every = settings.log_every, settings.val_every
         self.preview_every = Interval.parse(settings.preview_every, "preview_every")
@@ -87,7 +87,6 @@ class TrainingLoop(Callback):
         self.signal: int | None = None
         self.is_saving = self.has_warned = self.has_warned_overfit = self.has_started = False
         self.handlers: dict[int, Any] = {}
-        self.times: deque[tuple[int, float]] = deque(maxlen=50)
 
     def install_signal_handlers(self) -> None:
         """Stop the run on signals, after the current step, validation batch or preview sample."""
@@ -115,7 +114,6 @@ class TrainingLoop(Callback):
             self.progress.start(module)
         self.last_saved_step = module.step
         module.best_val_loss = min(module.best_val_loss, self.run.best_saved_loss)
-        self.times.append((module.step, now))
         self.step_start, self.stop_step = now, module.step + self.max_steps
         if pending_metrics is not None:  # the run was saved during validation
             self._log(trainer, module, pending_metrics, validate=True)
@@ -125,8 +123,7 @@ class TrainingLoop(Callback):
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, module: TrainingModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        step = module.step
-        self.times.append((step, time.monotonic()))
+        step, step_end = module.step, time.monotonic()
         if self.on_first_step:
             self.on_first_step()
             self.on_first_step = None
@@ -136,15 +133,14 @@ class TrainingLoop(Callback):
         lr_schedule.update_estimate(step, decisions.seconds if lr_schedule.seconds else 0.0)
         cooldown_starts = had_no_end and lr_schedule.total is not None
         finished = step >= self.stop_step or (lr_schedule.total is not None and step >= lr_schedule.total)
-        self.durations["step"].append(self.times[-1][1] - self.step_start)
+        self.durations["step"].append(step_end - self.step_start)
+        self.speed.add(batch if isinstance(batch, list) else [batch], step_end - self.step_start, trainer.world_size)
         log_step = step % self.log_every == 0 or step == 1 or finished
         if log_step:
             module.average_step_metrics()
         metrics = self._collect_metrics(module) if log_step else {}
         self._log(trainer, module, metrics, validate=step % self.val_every == 0 or finished)
-        self.recent_speed.add(self.durations["step"][-1])
-        speed = self._samples_per_second(module.examples_per_step)
-        self.progress.update(module, speed, self._seconds_left(module))
+        self.progress.update(module, self.speed.examples_per_second, self._seconds_left(module))
         for warning in module.method.step_warnings(module.step_metrics):
             self.progress.print_line(f"step {step}: {warning}")
         if decisions.signal:
@@ -182,8 +178,7 @@ class TrainingLoop(Callback):
     # -- tasks after a step
 
     def _collect_metrics(self, module: TrainingModule) -> dict[str, float]:
-        speed = self._samples_per_second(module.examples_per_step)
-        return {**module.step_metrics, "samples_per_s": speed, "memory_mb": peak_memory_mb(module.device)}
+        return {**module.step_metrics, **self.speed.report(), "memory_mb": peak_memory_mb(module.device)}
 
     def _log(self, trainer: Trainer, module: TrainingModule, metrics: dict[str, float], validate: bool) -> None:
         """Write the metrics of a step, with those of its validation, as one row.
@@ -379,14 +374,9 @@ class TrainingLoop(Callback):
             None if total == math.inf else int(total),
             module.seconds,
             lr_schedule.seconds if self.stop_step == math.inf else None,
-            self.recent_speed.seconds_per_step,
+            self.speed.seconds_per_step,
             [Pause(intervals[name], median(values)) for name, values in durations.items()],
         )
-
-    def _samples_per_second(self, batch_size: int) -> float:
-        """Return the speed over the last steps."""
-        (first_step, start), (last_step, end) = self.times[0], self.times[-1]
-        return batch_size * (last_step - first_step) / max(1e-9, end - start)
 
     def _step_decisions(self, trainer: Trainer, module: TrainingModule) -> StepDecisions:
         """Return what all processes do after a step, in one reduction.

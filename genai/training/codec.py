@@ -74,11 +74,23 @@ def measure_latents(codec: Autoencoder, train: PackedDataset) -> None:
 def with_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfig, Codec | None]:
     """Return the config with a name in place of ``auto``, or the autoencoder's arguments in place of a run, and it.
 
-    A resumed run has both already: the arguments in its ``config.yaml``, the weights in its checkpoint.
+    A resumed run has both already: the arguments in its ``config.yaml``, the weights in its checkpoint. The patch size
+    of a network in a YAML file is for pixels, so it is left out where there is a codec.
 
     Raises:
         UserError: ``codec=`` names no autoencoder.
     """
+    config, codec = _with_named_codec(config, resumed)
+    model = config.values.get("model") or {}
+    network = model.get("network") or {}
+    is_typed = any(override_key(word).startswith("model.network.patch") for word in config.overrides)
+    if "patch" not in network or is_typed or not (config.values.get("modality") or {}).get("codec"):
+        return config, codec
+    network = {name: value for name, value in network.items() if name != "patch"}
+    return replace(config, values={**config.values, "model": {**model, "network": network}}), codec
+
+
+def _with_named_codec(config: CommandConfig, resumed: Run | None) -> tuple[CommandConfig, Codec | None]:
     modality = config.values.get("modality") or {}
     source = modality.get("codec")
     is_typed = any(override_key(word).startswith("modality.codec") for word in config.overrides)

@@ -244,6 +244,8 @@ def tensorboard_tag(name: str, networks: Sequence[str] = ()) -> str:
     """Return the tag of a metric: grouped into losses, other metrics of each network, validation, and speed."""
     if name in TENSORBOARD_TAGS:
         return TENSORBOARD_TAGS[name]
+    if name.endswith("_per_s"):
+        return f"speed/{name}"
     group = next((group for group in ("val", *networks) if name.startswith(f"{group}_")), None)
     rest = name.removeprefix(f"{group}_")
     if group is None:
@@ -254,6 +256,5 @@ def tensorboard_tag(name: str, networks: Sequence[str] = ()) -> str:
 TENSORBOARD_TAGS = {
     "loss": "loss/train",
     "val_loss": "loss/val",
-    "samples_per_s": "speed/samples_per_s",
     "memory_mb": "speed/memory_mb",
 }

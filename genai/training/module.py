@@ -323,11 +323,6 @@ class TrainingModule(LightningModule):
         is_sharded = isinstance(self.trainer.strategy, ShardedStrategy)
         return VirtualRanks(self.settings.virtual_ranks, self.global_rank, self.trainer.world_size, is_sharded)
 
-    @property
-    def examples_per_step(self) -> int:
-        """Examples of a step in all processes."""
-        return self.settings.batch * (self.trainer.world_size if self.settings.virtual_ranks == 1 else 1)
-
     def _no_sync(self) -> Any:
         """Return a context in which gradients are not reduced over processes."""
         ranks = self._virtual_ranks

@@ -1,9 +1,10 @@
-"""Time to the end of a run, from its recent steps and from the pauses between them."""
+"""Speed of a run by kind of batch, and the time to its end: from recent steps and the pauses between them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from genai.core.batch import Batch
 from genai.training.interval import Interval
 
 MEMORY_SECONDS = 30.0
@@ -13,23 +14,74 @@ MIN_STEP_FRACTION = 0.1
 
 
 @dataclass
-class RecentSpeed:
-    """Seconds per step, averaged over recent steps. The first one, which is slow, counts until there is another."""
+class KindSpeed:
+    """Speed of the steps on one kind of batch, averaged over recent ones and over those since the last report.
 
+    The first step, which is slow, counts until there is another.
+    """
+
+    steps: int = 0
+    recent_seconds: float = 0.0
+    recent_steps: float = 0.0
+    recent_examples: float = 0.0
     seconds: float = 0.0
-    steps: float = 0.0
-    count: int = 0
+    examples: int = 0
 
-    def add(self, seconds: float) -> None:
-        """Add the duration of a step."""
-        self.count += 1
-        decay = math.exp(-seconds / MEMORY_SECONDS) if self.count > 2 else 0.0
-        self.seconds, self.steps = self.seconds * decay + seconds, self.steps * decay + 1
+    def add(self, examples: int, seconds: float) -> None:
+        """Add a step with so many ``examples`` that took ``seconds``."""
+        self.steps += 1
+        decay = math.exp(-seconds / MEMORY_SECONDS) if self.steps > 2 else 0.0
+        self.recent_seconds = self.recent_seconds * decay + seconds
+        self.recent_steps = self.recent_steps * decay + 1
+        self.recent_examples = self.recent_examples * decay + examples
+        self.seconds, self.examples = self.seconds + seconds, self.examples + examples
+
+    def report(self) -> float | None:
+        """Return the examples per second since the last report; ``None`` if there was no step."""
+        rate = self.examples / max(1e-9, self.seconds) if self.examples else None
+        self.seconds, self.examples = 0.0, 0
+        return rate
+
+
+class Speed:
+    """Speed of a run. Each kind of batch has its own, because a step on another kind can take ten times as long.
+
+    Validations, previews and checkpoints do not count.
+    """
+
+    def __init__(self) -> None:
+        self.kinds = dict[str, KindSpeed]()
+
+    def add(self, batches: Sequence[Batch], seconds: float, processes: int = 1) -> None:
+        """Add a step.
+
+        Args:
+            batches: of this process; several of equal cost with virtual ranks.
+            seconds: duration of the step.
+            processes: number of processes with as many examples.
+        """
+        for kind in dict.fromkeys(batch.kind for batch in batches):
+            lengths = [len(batch) for batch in batches if batch.kind == kind]
+            share = len(lengths) / len(batches)
+            self.kinds.setdefault(kind, KindSpeed()).add(sum(lengths) * processes, seconds * share)
+
+    def report(self) -> dict[str, float]:
+        """Return ``samples_per_s``, or the like of other kinds, over the steps since the last report."""
+        rates = {f"{name}_per_s": kind.report() for name, kind in self.kinds.items()}
+        return {name: rate for name, rate in rates.items() if rate is not None}
+
+    @property
+    def examples_per_second(self) -> float:
+        """Recent speed of whole samples or, before there were any, of what there was; NaN before the first step."""
+        kind = self.kinds.get(Batch.kind) or next(iter(self.kinds.values()), None)
+        return kind.recent_examples / max(1e-9, kind.recent_seconds) if kind else math.nan
 
     @property
     def seconds_per_step(self) -> float:
-        """NaN before the first step."""
-        return self.seconds / self.steps if self.steps else math.nan
+        """Recent seconds of a step of each kind, weighted by how many there were so far; NaN before the first step."""
+        steps = sum(kind.steps for kind in self.kinds.values())
+        sums = (kind.steps * kind.recent_seconds / kind.recent_steps for kind in self.kinds.values())
+        return sum(sums) / steps if steps else math.nan
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from torch import Tensor
 
-from genai.core.data import Split
+from genai.core.data import ItemRandom, Split
 from genai.core.errors import UserError
 from genai.data.file_index import NUM_THREADS
 from genai.data.video_folder import VideoFolder
 from genai.media.clip import Clip
+from genai.modalities.video import Video
 from tests.media.test_clip import film, gray_frames, moving
 
 
@@ -317,6 +319,21 @@ def test_a_single_film_is_cut_in_time_at_a_scene_change(
     source = VideoFolder(str(scenes_film(tmp_path / "a.mkv", lengths)), fps=24)
     assert f"; one clip, split in time: {note}; cut at" in source.description
     assert (levels(source.train), levels(source.val)) == (train, val)
+
+
+def test_no_window_of_training_or_validation_goes_over_a_scene_change(tmp_path: Path) -> None:
+    source = VideoFolder(str(scenes_film(tmp_path / "a.mkv", (60, 34, 90, 130))), fps=8)
+    video = Video(size=4, frames=4, channels=1, stills=0.2)
+    assert video.description == "4 frames of 4 x 4 pixels, gray, 8 a second"
+    windows = list[Tensor]()
+    for split in (source.train, source.val):
+        packed = video.pack(split, tmp_path / "cache")
+        items = list(range(len(packed)))
+        batches = [packed.batch(items, ItemRandom(0, [epoch] * len(items), items)) for epoch in range(30)]
+        windows += [clip for batch in [packed.batch(items, None), *batches] for clip in batch.x[:, :, 0, 0, 0].int()]
+    assert {len(window) for window in windows} == {1, 4}
+    assert max(int(window.max() - window.min()) for window in windows) < 12
+    assert {int(window[0]) // 30 for window in windows} == {0, 6, 3, 5}  # all scenes are seen
 
 
 def test_mutated_files_crash_nothing(folder: Path) -> None:

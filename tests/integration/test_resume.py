@@ -70,7 +70,8 @@ def rows(run: Run) -> list[dict[str, str]]:
     """``metrics.csv`` without what depends on the clock."""
     with (run.folder / "metrics.csv").open() as file:
         return [
-            {k: v for k, v in row.items() if k not in ("samples_per_s", "memory_mb")} for row in csv.DictReader(file)
+            {k: v for k, v in row.items() if not k.endswith("_per_s") and k != "memory_mb"}
+            for row in csv.DictReader(file)
         ]
 
 

@@ -12,7 +12,9 @@ from genai.core.batch import Batch, Request
 from genai.methods.diffusion import Diffusion, DiffusionOptions
 from genai.methods.frame_diffusion import CONTEXT_TIME, FrameDiffusion, FrameDiffusionOptions
 from genai.methods.frame_schedule import clip_windows, keyframe_stages
-from genai.methods.scaling import PixelScaling
+from genai.methods.scaling import PatchScaling, PixelScaling
+from genai.modalities.patch_codec import default_basis
+from genai.networks.refiner import Refiner
 from genai.networks.text_encoder import PromptEncoder
 from genai.networks.unet import UNet
 from tests.methods.test_diffusion import prediction
@@ -39,15 +41,17 @@ def of_clips(frames: int = 6) -> FrameDiffusion:
     return method
 
 
-def clip_request(frames: int, known: Sequence[int] = (), count: int = 2) -> Request:
+def clip_request(
+    frames: int, known: Sequence[int] = (), count: int = 2, shape: tuple[int, int, int] = SHAPE
+) -> Request:
     """Clips of which frames ``known`` are given."""
-    given = torch.randint(0, 256, (frames, *SHAPE), generator=torch.Generator().manual_seed(1)).byte()
-    held = torch.zeros(frames, *SHAPE, dtype=torch.bool)
+    given = torch.randint(0, 256, (frames, *shape), generator=torch.Generator().manual_seed(1)).byte()
+    held = torch.zeros(frames, *shape, dtype=torch.bool)
     held[list(known)] = True
     return Request(
         ["a", "b"][:count],
         [3, 4][:count],
-        (frames, *SHAPE),
+        (frames, *shape),
         init=[given] * count if known else None,
         init_mask=[held] * count if known else None,
         local=[torch.arange(frames)[:, None] / 8] * count,
@@ -64,6 +68,31 @@ def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[
         for at in known:
             assert request.init is not None and torch.equal(clip[at], request.init[0][at])
     assert not torch.equal(output[0], output[1])
+
+
+@pytest.mark.parametrize("known", [(0,), (0, 1, 5)])
+def test_known_frames_come_back_bit_for_bit_from_a_codec_of_patches(known: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    state = {name: value.tolist() for name, value in default_basis(3).items()}
+    scaling, refiner = PatchScaling(std=0.5, **state), Refiner(3, 32, 8, width=8, blocks=1)
+    network = UNet((32, 2, 2), 6, 8, width=16, patch=1)
+    method = FrameDiffusion(
+        network, PromptEncoder(8, 32), scaling, frames=6, keyframes=3, horizon=5 / 8, refiner=refiner
+    ).eval()
+    for parameter in method.parameters():
+        nn.init.normal_(parameter, std=0.05)
+    for frames in (6, 9):  # also in the windows after the first
+        request = clip_request(frames, known, shape=(3, 16, 16))
+        output = method.sample(request, FrameDiffusionOptions(steps=2))
+        assert [clip.shape for clip in output] == [(frames, 3, 16, 16)] * 2
+        for clip in output:
+            for at in known:
+                assert request.init is not None and torch.equal(clip[at], request.init[0][at])
+        assert not torch.equal(output[0], output[1])
+    batch = Batch(torch.stack(request.init or []), ["a", "b"], local=torch.stack(request.local or []))
+    losses = method.train().loss(batch)
+    losses["loss"].backward()
+    assert losses.keys() == {"loss", "denoiser", "refiner"} and refiner.stem.weight.grad is not None
 
 
 @pytest.mark.parametrize("overlap", [None, 1, 5])
@@ -96,6 +125,41 @@ def test_no_frame_has_a_time_that_was_not_trained_on(fps: float, frames: int) ->
     method.sample(slow, FrameDiffusionOptions(steps=1))
     assert min(earliest) == 0
     assert max(latest) <= max(7 / 8, 1 / fps)  # two frames there are, however far apart
+
+
+@pytest.mark.parametrize(("horizon", "starts"), [(5 / 8, [0.0, 0.0, 0.0]), (11 / 8, [0.0, 3 / 8, 6 / 8])])
+def test_windows_of_long_training_clips_are_later_in_the_clip(horizon: float, starts: list[float]) -> None:
+    """After training on clips of one window each window seems to begin a clip, after longer ones it does not."""
+    method, seen = of_clips(), list[float]()
+    method.horizon, inner = horizon, method.denoise
+
+    def watched(x: Tensor, time: Tensor, prompts: Sequence[Any], *conditioning: Tensor) -> Tensor:
+        seen.append(float(conditioning[0].min()))
+        return inner(x, time, prompts, *conditioning)
+
+    method.denoise = watched  # type: ignore[method-assign]
+    method.sample(clip_request(15), FrameDiffusionOptions(steps=1, keyframes=0))
+    assert seen[:3] == pytest.approx(starts) and max(seen) == pytest.approx(max(starts))
+
+
+def test_the_prompt_is_guided_otherwise_in_the_windows_after_the_first() -> None:
+    method, scales = of_clips(), list[float]()
+    inner = method._prompt_scale
+
+    def watched(options: DiffusionOptions, t: float) -> float:
+        scales.append(inner(options, t))
+        return scales[-1]
+
+    method._prompt_scale = watched  # type: ignore[method-assign]
+    early = FrameDiffusionOptions(steps=2, keyframes=0, guidance=1.5, early_guidance=6.0)
+    method.sample(clip_request(9), early)
+    assert scales == [6.0, 1.5, 6.0, 1.5]
+    scales.clear()
+    method.sample(clip_request(9), replace(early, later_guidance=0.0))
+    assert scales == [6.0, 1.5, 0.0, 0.0]
+    scales.clear()
+    method.sample(clip_request(6, (0, 1)), replace(early, later_guidance=0.0))  # the first window, though it is begun
+    assert scales == [6.0, 1.5]
 
 
 def test_windows_overlap_and_end_with_the_clip() -> None:

@@ -15,6 +15,7 @@ from genai.modalities.optional import check_soundtrack
 from genai.modalities.text import Text
 from genai.modalities.video import Video, VideoOptions
 from genai.modalities.video_dataset import MAX_ITEM_WINDOWS, PackedVideo
+from genai.toy.data.video import ToyVideo
 
 
 def numbered(count: int, fps: float = 8, first: int = 0) -> Clip:
@@ -90,6 +91,7 @@ def test_still_and_sparse_batches_have_the_same_number_of_frames(
         batch = split.batch([3, 4], random([3, 4], epoch))
         examples_per_item = 8 // frames
         assert batch.x.shape[:2] == (2 * examples_per_item, frames)
+        assert batch.kind == {1: "single_frames", 8: "samples"}.get(frames, "sparse_clips")
         assert batch.prompts[0] == "clip 3" and batch.prompts[examples_per_item] == "clip 4"
         assert batch.local is not None
         at = (batch.local[..., 0] * 8).round().int()
@@ -116,6 +118,34 @@ def test_fit_computes_mean_std_and_horizon(tmp_path: Path) -> None:
     other = Video(size=8, frames=8)
     other.restore(video.state())
     assert other.interface == video.interface
+
+
+def test_long_toy_clips_give_windows_before_and_after_bounces(tmp_path: Path) -> None:
+    """``experiment=world_long``: captions say how a clip begins, and the time of each frame how far it is."""
+    source = ToyVideo(items=16, frames=48)
+    video = Video(size=32)
+    video.fit(source.train, tmp_path)
+    assert video.interface["horizon"] == 47 / 8
+    split, starts = video.pack(source.train, tmp_path), set[int]()
+    for epoch in range(40):
+        batch = split.batch([0, 1, 2, 3], random([0, 1, 2, 3], epoch))
+        assert batch.local is not None
+        starts |= set((batch.local[:, 0, 0] * 8).int().tolist())
+    assert min(starts) == 0 and max(starts) > 24
+
+
+def test_fit_computes_a_codec_of_the_patches_of_frames(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    video = Video(size=16, frames=8, codec="pca")
+    video.fit(Split("train", 1, [Example(Clip(noise, 8.0), "a")].__getitem__, "codec"), tmp_path)
+    assert video.interface["shape"] == (32, 2, 2) and video.interface["patch"] == 1
+    assert video.interface["scaling"]["basis"] != Video(size=16, codec="pca").interface["scaling"]["basis"]
+    other = Video(size=16, frames=8, codec="pca")
+    other.restore(video.state())
+    assert other.interface == video.interface
+    assert Video(size=16, codec="auto").codec is None
+    with pytest.raises(ValueError, match="multiples of 8"):
+        Video(size=20, codec="pca")
 
 
 def test_fractions_above_one_are_rejected() -> None:

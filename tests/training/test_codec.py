@@ -169,6 +169,14 @@ def test_auto_is_recorded_as_what_it_stands_for(size: str, codec: str | None) ->
     assert config.values["codec"] == "auto"
 
 
+@pytest.mark.parametrize(
+    ("words", "patch"), [([], 4), (["codec=pca"], None), (["codec=pca", "model.network.patch=2"], 2)]
+)
+def test_the_patches_of_a_network_for_pixels_are_left_out_with_a_codec(words: list[str], patch: int | None) -> None:
+    config, _ = with_codec(compose("train", ["modality=video", *words]), None)
+    assert config.values["model"]["network"].get("patch") == patch
+
+
 def test_a_run_of_before_goes_on_without_a_codec(trained: Callable[[str], Path], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(trained("image"), tmp_path / "run"))
     values = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))

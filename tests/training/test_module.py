@@ -100,6 +100,7 @@ def test_numbers_of_both_and_of_validation_are_written(trained: Callable[[str], 
         tensorboard_tag("discriminator_real_score", networks) == "discriminator/real_score"
         and tensorboard_tag("val_diversity") == "val/diversity"
     )
+    assert tensorboard_tag("single_frames_per_s") == "speed/single_frames_per_s"
     assert tensorboard_tag("memory_mb") == "speed/memory_mb" and tensorboard_tag("grad_norm") == "grad_norm"
 
 

@@ -2,10 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
+import torch
 
+from genai.core.batch import Batch
 from genai.training.interval import Interval
-from genai.training.time_left import Pause, RecentSpeed, seconds_left
+from genai.training.time_left import MEMORY_SECONDS, KindSpeed, Pause, Speed, seconds_left
 
 VALIDATION = Pause(Interval(steps=10), 5.0)
 PREVIEW = Pause(Interval(seconds=60.0), 15.0)
@@ -50,29 +53,74 @@ def test_a_run_that_was_finished_and_is_given_more_minutes_knows_what_is_left() 
 
 def test_without_a_speed_nothing_is_known() -> None:
     assert math.isnan(seconds_left(0, 10, 0.0, None, math.nan, []))
-    assert math.isnan(RecentSpeed().seconds_per_step)
+    assert math.isnan(Speed().seconds_per_step) and math.isnan(Speed().examples_per_second)
+    assert Speed().report() == {}
+
+
+def batch(size: int, kind: str = "samples") -> Batch:
+    return Batch(torch.zeros(size), kind=kind)
 
 
 def test_the_speed_is_that_of_recent_steps_without_the_first() -> None:
-    speed = RecentSpeed()
-    speed.add(50.0)
+    speed = Speed()
+    speed.add([batch(4)], 50.0)
     assert speed.seconds_per_step == 50.0
-    speed.add(1.0)
-    assert speed.seconds_per_step == 1.0
+    speed.add([batch(4)], 1.0)
+    assert speed.seconds_per_step == 1.0 and speed.examples_per_second == 4.0
     for _ in range(200):
-        speed.add(1.0)
+        speed.add([batch(4)], 1.0)
     assert speed.seconds_per_step == pytest.approx(1.0)
-    speed.add(10.0)  # one slow step does not double the time
+    speed.add([batch(4)], 10.0)  # one slow step does not double the time
     assert 1.0 < speed.seconds_per_step < 1.5
     for _ in range(200):
-        speed.add(2.0)
+        speed.add([batch(4)], 2.0)
     assert speed.seconds_per_step == pytest.approx(2.0, rel=0.01)
 
 
 def test_many_quick_steps_are_as_smooth_as_few_slow_ones() -> None:
-    speed = RecentSpeed()
+    speed = Speed()
     for _ in range(10_000):
-        speed.add(0.001)
+        speed.add([batch(1)], 0.001)
     for _ in range(50):
-        speed.add(0.01)
+        speed.add([batch(1)], 0.01)
     assert speed.seconds_per_step < 0.002
+
+
+def test_a_report_is_the_average_since_the_last_one() -> None:
+    speed = KindSpeed()
+    assert speed.report() is None
+    for seconds in (1.0, 3.0):
+        speed.add(8, seconds)
+    assert speed.report() == 4.0
+    assert speed.report() is None
+    speed.add(8, 4.0)
+    assert speed.report() == 2.0
+
+
+def test_clips_and_single_frames_are_counted_apart_and_the_time_left_does_not_swing() -> None:
+    """A step on single frames takes a tenth of that on clips; which comes is random."""
+    speed, random = Speed(), np.random.default_rng(0)
+    reports, seconds_per_step = list[dict[str, float]](), list[float]()
+    for step in range(1, 1001):
+        if random.random() < 0.4:
+            speed.add([batch(128, "single_frames")], 0.07)
+        else:
+            speed.add([batch(8)], 0.7)
+        if step % 10 == 0:
+            reports.append(speed.report())
+            seconds_per_step.append(speed.seconds_per_step)
+    for report in reports:
+        for name, value in {"samples_per_s": 8 / 0.7, "single_frames_per_s": 128 / 0.07}.items():
+            assert report.get(name, value) == pytest.approx(value)
+    assert sum("samples_per_s" in report for report in reports) >= len(reports) - 1
+    assert speed.examples_per_second == pytest.approx(8 / 0.7)
+    assert seconds_per_step[20:] == pytest.approx([0.6 * 0.7 + 0.4 * 0.07] * 80, rel=0.12)
+    assert MEMORY_SECONDS < 1000 * 0.4
+
+
+def test_examples_of_all_processes_count_and_virtual_ranks_share_a_step() -> None:
+    speed = Speed()
+    speed.add([batch(8)], 2.0, processes=4)
+    assert speed.report() == {"samples_per_s": 16.0}
+    speed.add([batch(8), batch(8), batch(16, "sparse_clips"), batch(8)], 4.0)
+    assert speed.report() == {"samples_per_s": 8.0, "sparse_clips_per_s": 16.0}

@@ -11,6 +11,8 @@ from torch.nn.functional import interpolate
 
 from genai.core.data import PackedDataset
 from genai.core.errors import UserError
+from genai.core.progress import ProgressBar
+from genai.media.clip import Clip
 from genai.metrics.base import EvalContext
 
 
@@ -72,6 +74,28 @@ def long_clip_indices(packed: PackedDataset, num_frames: int, limit: int | None 
         raise UserError(f"no clip of the data has {num_frames} frames, which the samples have: ask for fewer, frames=.")
     count = len(indices) if limit is None else min(limit, len(indices))
     return [indices[position * len(indices) // count] for position in range(count)]
+
+
+def clip_prompts(packed: PackedDataset, num_frames: int, limit: int | None = None) -> list[str]:
+    """Return the prompts of the clips of ``long_clip_indices``."""
+    return [cast(ClipDataset, packed).prompts[index] for index in long_clip_indices(packed, num_frames, limit)]
+
+
+def continue_clips(context: EvalContext, clips: Tensor, prompts: Sequence[str], num_given: int) -> Tensor:
+    """Continue the first ``num_given`` frames of each of ``clips``, up to the length of these.
+
+    Returns:
+        (clips, time, channels, height, width) uint8, without the given frames; no frames if the model adds none.
+    """
+    modality: Any = context.model.modality
+    options = {**context.options, "frames": clips.shape[1]}
+    samples: list[Any] = []
+    with ProgressBar("continued clips", len(clips)) as bar:
+        for index, (clip, prompt) in enumerate(zip(clips, prompts, strict=True)):
+            init = Clip(np.ascontiguousarray(clip[:num_given].permute(0, 2, 3, 1).numpy()), modality.fps)
+            samples += context.model.sample(prompt, seed=context.seed + index, init=init, **options)
+            bar.step()
+    return stack_clips(samples)[:, num_given : clips.shape[1]]
 
 
 def shrink(clips: Tensor, max_side: int) -> Tensor:

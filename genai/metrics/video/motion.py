@@ -40,7 +40,7 @@ class MotionStatistics(Metric):
         change, warp_error = change_and_warp_error(clips.to(device))
         real_change, real_warp_error = change_and_warp_error(held_out.to(device))
         return {
-            "motion_ratio": _motion_ratio(change, real_change),
+            "motion_ratio": motion_ratio(change, real_change),
             "warp_error": Result(
                 float(warp_error.mean()),
                 "difference to the next frame after block motion, as a share of the contrast",
@@ -48,9 +48,9 @@ class MotionStatistics(Metric):
                 float(real_warp_error.mean()),
             ),
             "first_jump": Result(
-                _first_jump(warp_error),
+                first_jump(warp_error),
                 "warp error of the first step over that of the others: 1 is no jump",
-                reference=_first_jump(real_warp_error),
+                reference=first_jump(real_warp_error),
             ),
         }
 
@@ -88,7 +88,7 @@ def _block_matching_error(frames: Tensor) -> Tensor:
     return best.mean((1, 2, 3)).view(len(frames), -1)
 
 
-def _motion_ratio(change: Tensor, real_change: Tensor) -> Result:
+def motion_ratio(change: Tensor, real_change: Tensor) -> Result:
     """Return the change of samples over that of real clips; the reference is the ratio of two halves of real clips."""
     description = "change from frame to frame over that of held-out clips: 1 is the same amount of motion"
     min_change = 1e-6
@@ -100,7 +100,12 @@ def _motion_ratio(change: Tensor, real_change: Tensor) -> Result:
     return Result(float(change.mean()) / scale, description, None if error is None else error / scale, reference)
 
 
-def _first_jump(warp_error: Tensor) -> float | None:
+def first_jump(warp_error: Tensor) -> float | None:
+    """Return the warp error of the first step over that of the later ones; ``None`` if these have none.
+
+    Args:
+        warp_error: (clips, time - 1).
+    """
     later_steps = float(warp_error[:, 1:].mean())
     return float(warp_error[:, 0].mean()) / later_steps if later_steps > 1e-6 else None
 

@@ -2,16 +2,14 @@
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genai.core.errors import UserError
-from genai.core.progress import ProgressBar
 from genai.media.clip import Clip
 from genai.methods.psnr import psnr
 from genai.metrics.base import EvalContext, Metric, Result
-from genai.metrics.video.clips import ClipDataset, check_frame_rate, long_clip_indices, real_clips, stack_clips
+from genai.metrics.video.clips import check_frame_rate, clip_prompts, continue_clips, real_clips
 
 INIT_DIVISOR = 4
 """One in so many frames of a clip is given to the model."""
@@ -42,9 +40,9 @@ class ClipPrediction(Metric):
             raise UserError(f"'prediction' needs clips of 2 frames or more, not {num_frames}: frames=.")
         num_given, limit = max(1, num_frames // INIT_DIVISOR), min(context.n, MAX_CLIPS)
         clips = real_clips(context.val, num_frames, limit)
-        indices = long_clip_indices(context.val, num_frames, limit)
-        prompts = [cast(ClipDataset, context.val).prompts[index] for index in indices]
-        predicted = _continue_clips(context, clips, prompts, num_given)
+        predicted = continue_clips(context, clips, clip_prompts(context.val, num_frames, limit), num_given)
+        if not predicted.shape[1]:
+            raise UserError("'prediction' needs a model that continues clips; this one adds nothing to what is given.")
         target = clips[:, num_given : num_given + predicted.shape[1]]
         repeated = clips[:, num_given - 1 : num_given].expand_as(target)
         frames = f"of {target.shape[1]} frames after the {num_given} given ones of {len(clips)} held-out clips"
@@ -54,26 +52,6 @@ class ClipPrediction(Metric):
             ssim = _ssim(predicted, target), _ssim(repeated, target)
             results["prediction_ssim"] = _score_result(*ssim, f"SSIM {frames}")
         return results
-
-
-def _continue_clips(context: EvalContext, clips: Tensor, prompts: list[str], num_given: int) -> Tensor:
-    """Generate the frames after the first ``num_given`` of each of ``clips``, up to the length of these.
-
-    Raises:
-        UserError: the model generates no such frames.
-    """
-    modality: Any = context.model.modality
-    options = {**context.options, "frames": clips.shape[1]}
-    samples: list[Any] = []
-    with ProgressBar("continued clips", len(clips)) as bar:
-        for index, (clip, prompt) in enumerate(zip(clips, prompts, strict=True)):
-            init = Clip(np.ascontiguousarray(clip[:num_given].permute(0, 2, 3, 1).numpy()), modality.fps)
-            samples += context.model.sample(prompt, seed=context.seed + index, init=init, **options)
-            bar.step()
-    predicted = stack_clips(samples)[:, num_given : clips.shape[1]]
-    if not predicted.shape[1]:
-        raise UserError("'prediction' needs a model that continues clips; this one adds nothing to what is given.")
-    return predicted
 
 
 def _frame_psnr(predicted: Tensor, target: Tensor) -> Tensor:

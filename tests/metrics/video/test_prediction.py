@@ -20,9 +20,11 @@ class ContinuationModel:
     def __init__(self, predict: Callable[[Clip, np.ndarray], np.ndarray], source: Any = SOURCE) -> None:
         self.modality, self.predict, self.packed = ClipModality(), predict, PackedClips(source.val)
         self.calls: list[tuple[str, int, int]] = []
+        self.given: list[np.ndarray] = []
 
     def sample(self, prompt: str, *, seed: int, init: Clip, frames: int) -> list[Clip]:
         self.calls.append((prompt, seed, frames))
+        self.given.append(init.frames)
         given = init.frames.transpose(0, 3, 1, 2)
         clip = next(clip for clip in self.packed.clips if np.array_equal(clip[: len(given)], given))
         return [make_clip(np.concatenate([given, self.predict(init, clip)]))]
