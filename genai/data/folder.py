@@ -366,7 +366,14 @@ class Folder(SplitSource):
         captions = [item.captions for item, _ in entries]
         threads = 1 if has_parts else NUM_THREADS
         return Split(
-            name, len(entries), load, content_hash, prompts, threads, captions=captions if any(captions) else ()
+            name,
+            len(entries),
+            load,
+            content_hash,
+            prompts,
+            threads,
+            captions=captions if any(captions) else (),
+            load_column=lambda column: [item.columns.get(column, "") for item, _ in entries],
         )
 
     def _has_suffix(self, file: Path) -> bool:

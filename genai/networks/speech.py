@@ -13,7 +13,7 @@ from genai.networks.layers import Readout
 Count = Annotated[int, Ge(1), Le(65_536)]
 GAP = 16
 """Frames between the utterances of a batch, which are computed end to end."""
-SPEAKER_WIDTH = 64
+SPEAKER_WIDTH = 32
 """Numbers of a row of the speaker table."""
 PROSODY = 3
 """Numbers of a word's prosody: mean and rise of its pitch, and its tempo."""
