@@ -35,6 +35,7 @@ MAX_BYTES = {
     "card": MIB,
     "schema": MIB,
     "tokenizer": 64 * MIB,
+    "lexicon": 16 * MIB,
     "index": 512 * MIB,
     "table": 1024 * MIB,
     "text": 4096 * MIB,
