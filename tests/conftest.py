@@ -408,7 +408,11 @@ def trained(shared: Path, corpus: Path, sounds: Path, voices: Path) -> Callable[
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(shared / "trained" / f"{kind}.lock"):
             if not (root / "done").exists():
-                genai.fit(*(w.format(corpus=corpus, sounds=sounds, voices=voices) for w in WORDS[kind]), f"runs={root}", "steps=6")
+                genai.fit(
+                    *(w.format(corpus=corpus, sounds=sounds, voices=voices) for w in WORDS[kind]),
+                    f"runs={root}",
+                    "steps=6",
+                )
                 (root / "done").touch()
         return next(all_runs(root)).folder
 

@@ -1,4 +1,4 @@
-"""Text to speech: durations of phones and frames of a vocoder are learned from aligned recordings, nothing is attended to.
+"""Text to speech: durations of phones and frames of a vocoder, learned from aligned recordings without attention.
 
 As durations are numbers that the model predicts, it cannot repeat or leave out words (FastSpeech, Ren et al. 2019,
 arXiv:1905.09263). The prosody of each word is drawn, so that another seed reads a sentence in another way.
@@ -22,7 +22,7 @@ APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
 PARTS = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing": 0.3, "duration": 0.1, "prosody": 0.05}
 """Weights of the parts of the loss."""
 MAX_PHONE_FRAMES, MAX_PAUSE_FRAMES, MIN_SENTENCE_PAUSE = 120, 40, 28
-"""Longest phone and pause, and shortest pause between sentences, in frames of 12.5 ms, before ``speed`` and ``pause``."""
+"""Longest phone and pause, and shortest pause between sentences, in frames before ``speed`` and ``pause``."""
 
 
 @dataclass(frozen=True)

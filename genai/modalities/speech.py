@@ -1,7 +1,6 @@
 """Speech: recordings of voices with what they say, as frames of a vocoder and phones, and texts to read aloud."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
-from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.batch import Request
@@ -28,7 +26,7 @@ from genai.modalities.speech_dataset import PackedSpeech, Piece, write_packed_sp
 from genai.modalities.speech_decoder import SpeechDecoder, Voice
 from genai.modalities.speech_state import SpeechState
 from genai.speech.batch import FEATURES, SpeechRequest, split_sentences
-from genai.speech.phone_table import NUM_STRESSES, ROWS, PhoneTable, make_phone_table
+from genai.speech.phone_table import NUM_STRESSES, ROWS
 from genai.speech.phones import Alignment, Word
 from genai.speech.prosody import voiced_pitch, word_prosody
 from genai.speech.recordings import Recordings, read_recordings
@@ -47,7 +45,7 @@ class SpeechOptions:
     """Options of a request to read aloud.
 
     Attributes:
-        speaker: name of the voice, a value of the column ``speaker`` of the data. Default: the one with most recordings.
+        speaker: name of the voice, a value of the column ``speaker``. Default: the one with most recordings.
         language: of the text, a value of the column ``language``. Default: the one that the speaker speaks most.
         pitch: semitones that the voice is raised by; below 0: lowered.
         format: of the files.
@@ -85,7 +83,7 @@ class Speech(Modality):
     def __init__(
         self,
         sample_rate: Annotated[int, Ge(8_000), Le(48_000)] = 16_000,
-        language: str = "en-us",
+        language: str = "en",
         phones: Literal["auto", "espeak", "letters"] = "auto",
         lexicon: FileName | None = None,
         max_seconds: Annotated[float, Gt(1), Le(60)] = 20.0,
@@ -209,18 +207,13 @@ class Speech(Modality):
     def reader(self, language: str) -> TextToPhones:
         """Return what turns texts of a language into phones, as in training. Raises ``UserError``."""
         if language not in self._readers:
-            if self.fitted is not None:
-                self._readers[language] = TextToPhones(language, self.fitted.source, self.fitted.lexicon)
-            else:
-                self._readers[language] = TextToPhones(language, self.phones, self._lexicon())
+            if self.fitted is None:
+                lexicon = None if self.lexicon is None else Path(self.lexicon).expanduser()
+                self._readers[language] = TextToPhones(language, self.phones, lexicon)
+            else:  # a file that a stranger's model names is not read
+                self._readers[language] = TextToPhones(language, self.fitted.source)
+                self._readers[language].lexicon = dict(self.fitted.lexicon)
         return self._readers[language]
-
-    def _lexicon(self) -> Any:
-        if self.lexicon is None:
-            return None
-        from genai.speech.lexicon import read_lexicon
-
-        return read_lexicon(Path(self.lexicon).expanduser())
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: SpeechOptions) -> Request:
         """Build a request to read ``prompts``. Raises ``UserError`` for an unknown speaker or language, or no words."""
@@ -304,5 +297,3 @@ def worst_alignments(alignments: Mapping[int, Alignment], fraction: float) -> li
     """Return the recordings with the lowest scores, the worst first: a fraction of all, rounded down."""
     order = sorted(alignments, key=lambda index: alignments[index].score)
     return order[: int(fraction * len(order))]
-
-

@@ -33,7 +33,7 @@ class Voice:
     deviations: NDArray[np.float32]
 
     def normalize(self, frames: VoiceFrames, pitch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return frames as a model learns them: (frames, ``FEATURES``); ``pitch``: its logarithm, also where unvoiced."""
+        """Return (frames, ``FEATURES``), as a model learns them; ``pitch``: its logarithm, also where unvoiced."""
         columns = [frames.log_envelope, frames.aperiodicity[:, None], pitch[:, None]]
         values = (np.concatenate(columns, 1) - self.means) / self.deviations
         return np.concatenate([values, (frames.f0 > 0)[:, None]], 1).astype(np.float32)

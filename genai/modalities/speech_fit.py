@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genai.core.cache import cache_key, cached_json, track_progress
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
-from genai.modalities.speech_state import SpeechState
+from genai.modalities.speech_state import STATES_PER_PHONE, SpeechState
 from genai.speech.aligner import Aligner
 from genai.speech.phone_table import make_phone_table
 from genai.speech.phones import Alignment, Word
@@ -40,10 +40,12 @@ def fit_speech(modality: "Speech", recordings: Recordings, cache: Path) -> Speec
     languages = [recordings.languages[index] or modality.language for index in used]
     names = tuple(name for name, _ in Counter(speakers).most_common())
     language_names = tuple(name for name, _ in Counter(languages).most_common())
-    spoken = [Counter(l for s, l in zip(speakers, languages, strict=True) if s == name) for name in names]
+    spoken = [Counter(language for s, language in zip(speakers, languages, strict=True) if s == name) for name in names]
     symbols = make_phone_table(utterances).symbols
     aligner, usual = _fit_aligner(recordings, utterances, used, symbols, cache)
-    means, deviations = speaker_statistics(recordings, [[i for i in used if recordings.speakers[i] == n] for n in names])
+    means, deviations = speaker_statistics(
+        recordings, [[i for i in used if recordings.speakers[i] == n] for n in names]
+    )
     reader = modality.reader(languages[0])
     return SpeechState(
         symbols,
@@ -76,7 +78,7 @@ def align_recordings(
 
 def restore_aligner(symbols: Sequence[str], arrays: Mapping[str, Any]) -> Aligner:
     """Return an aligner that was fitted before. Raises ``ValueError`` if its numbers do not fit each other."""
-    aligner = Aligner()
+    aligner = Aligner(STATES_PER_PHONE)
     aligner.symbols = {symbol: number for number, symbol in enumerate(symbols)}
     for name in ALIGNER_ARRAYS:
         setattr(aligner, name, np.ascontiguousarray(arrays[name], np.float64))
@@ -94,7 +96,7 @@ def _fit_aligner(
     texts = [utterances[index] for index in used]
 
     def fit() -> dict[str, Any]:
-        aligner = Aligner()
+        aligner = Aligner(STATES_PER_PHONE)
         with ProgressBar("aligning phones", aligner.rounds) as bar:
             alignments = aligner.fit([recordings.voice(index) for index in used], texts, lambda: bar.step(1))
         usual = usual_durations(symbols, [alignment for alignment in alignments if alignment])

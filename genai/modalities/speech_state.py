@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.cache import cache_key
+from genai.core.errors import short_repr
 from genai.core.instantiate import validate_value
 from genai.modalities.speech_decoder import Voice
+from genai.speech.aligner import NUM_CEPSTRA
 from genai.speech.phone_table import PhoneTable
-from genai.speech.phones import PAUSE
+from genai.speech.phones import PAUSE, Phone
 from genai.speech.voice_frames import NUM_BANDS
 
 MAX_SYMBOLS, MAX_SPEAKERS, MAX_LANGUAGES, MAX_WORDS = 2_000, 10_000, 500, 200_000
 Name = Annotated[str, Len(0, 200)]
 Symbols = Annotated[list[Annotated[str, Len(1, 32)]], Len(1, MAX_SYMBOLS)]
+STATES_PER_PHONE = 2
+"""Parts of a phone for the aligner."""
 LARGEST = 1e4
 """Largest number in statistics: logarithms, decibels."""
 
@@ -34,7 +38,7 @@ class SpeechState:
         speakers, languages: names; the speaker with most recordings is the first.
         speaker_languages: the language of each speaker, as its number.
         source: where phones come from.
-        lexicon: phones of words that are pronounced in another way, as texts; empty: none.
+        lexicon: phones of words that are pronounced in another way; empty: none.
         means, deviations: (speakers, ``NUM_BANDS`` + 2), see ``Voice``.
         usual_durations: (symbols,), mean logarithm of the frames of each phone.
         aligner: numbers of the aligner, by name.
@@ -45,7 +49,7 @@ class SpeechState:
     languages: tuple[str, ...]
     speaker_languages: tuple[int, ...]
     source: Literal["espeak", "letters"]
-    lexicon: Mapping[str, str]
+    lexicon: Mapping[str, tuple[Phone, ...]]
     means: NDArray[np.float32]
     deviations: NDArray[np.float32]
     usual_durations: NDArray[np.float32]
@@ -83,7 +87,7 @@ class SpeechState:
             "languages": list(self.languages),
             "speaker_languages": list(self.speaker_languages),
             "source": self.source,
-            "lexicon": dict(self.lexicon),
+            "lexicon": {word: _write_phones(phones) for word, phones in self.lexicon.items()},
             "means": torch.from_numpy(self.means.copy()),
             "deviations": torch.from_numpy(self.deviations.copy()),
             "usual_durations": torch.from_numpy(self.usual_durations.copy()),
@@ -92,7 +96,7 @@ class SpeechState:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "SpeechState":
-        """Check and read what ``to_plain`` returned, which may be a stranger's. Raises ``UserError``, ``ValueError``."""
+        """Check and read what ``to_plain`` returned, perhaps a stranger's. Raises ``UserError``, ``ValueError``."""
         symbols = validate_value(values["symbols"], Symbols, "symbols")
         speakers = validate_value(values["speakers"], Annotated[list[Name], Len(1, MAX_SPEAKERS)], "speakers")
         languages = validate_value(values["languages"], Annotated[list[Name], Len(1, MAX_LANGUAGES)], "languages")
@@ -105,7 +109,7 @@ class SpeechState:
         source = validate_value(values["source"], Literal["espeak", "letters"], "source")
         lexicon = validate_value(
             values["lexicon"],
-            Annotated[dict[Annotated[str, Len(1, 200)], Annotated[str, Len(0, 1000)]], Len(0, MAX_WORDS)],
+            Annotated[dict[Annotated[str, Len(1, 200)], Annotated[str, Len(2, 2000)]], Len(0, MAX_WORDS)],
             "lexicon",
         )
         for names in (symbols, speakers, languages):
@@ -122,18 +126,43 @@ class SpeechState:
             for name, value in values.items()
             if name.startswith("aligner_")
         }
+        _check_aligner(aligner, len(symbols))
         return cls(
             tuple(symbols),
             tuple(speakers),
             tuple(languages),
             tuple(places),
             cast(Literal["espeak", "letters"], source),
-            lexicon,
+            {word: _read_phones(text) for word, text in lexicon.items()},
             _array(values, "means", shape),
             deviations,
             _array(values, "usual_durations", (len(symbols),)),
             aligner,
         )
+
+
+def _check_aligner(arrays: Mapping[str, NDArray[Any]], num_symbols: int) -> None:
+    """Raise ``ValueError`` if the numbers of an aligner do not fit each other."""
+    features, states = 2 * NUM_CEPSTRA + 1, 1 + STATES_PER_PHONE * num_symbols
+    shapes = {"mean": (features,), "scale": (features,), "means": (states, features)}
+    shapes |= {"precisions": (states, features), "offsets": (states,)}
+    if {name: array.shape for name, array in arrays.items()} != shapes or arrays["scale"].min() <= 0:
+        raise ValueError("the numbers of the aligner do not fit each other")
+
+
+def _write_phones(phones: tuple[Phone, ...]) -> str:
+    """Return phones as a text: ``"h0 oʊ1"``."""
+    return " ".join(f"{phone.symbol}{phone.stress}" for phone in phones)
+
+
+def _read_phones(text: str) -> tuple[Phone, ...]:
+    """Read what ``_write_phones`` returned. Raises ``ValueError``."""
+    phones = []
+    for part in text.split():
+        if len(part) < 2 or part[-1] not in "012":
+            raise ValueError(f"{short_repr(part)} is no phone with its stress")
+        phones.append(Phone(part[:-1], cast(Literal[0, 1, 2], int(part[-1]))))
+    return tuple(phones)
 
 
 def _tensors(plain: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -156,7 +156,7 @@ class SpeechNetwork(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """A residual convolution with a gate, whose input a speaker scales and shifts (Perez et al. 2017, arXiv:1709.07871)."""
+    """A residual convolution with a gate, whose input a speaker scales and shifts (FiLM, arXiv:1709.07871)."""
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
