@@ -27,7 +27,7 @@ SPECIALISTS = {
     "lightning": {"training"},
     "hydra": {"cli", "commands", "top"},
     "omegaconf": {"cli", "commands", "top"},
-    "numba": {"networks"},
+    "numba": {"networks", "speech"},
     "av": {"media"},
     "soundfile": {"media"},
     "fastapi": {"server"},
