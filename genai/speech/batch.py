@@ -40,7 +40,7 @@ class SpeechBatch(Batch):
     @property
     def weight(self) -> float:
         """Number of frames: losses are means over them."""
-        return float(len(self.x) if self.valid is None else self.valid.sum())
+        return float(self.x.shape[0] * self.x.shape[1] if self.valid is None else self.valid.sum())
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def test_a_text_is_read_sentence_by_sentence(model: genai.Model) -> None:
     assert times == sorted(times) and times[-1] <= sound.seconds
     again = model.sample("Amo, emo. Imo mio!", seed=3)[0]
     np.testing.assert_array_equal(again.samples, sound.samples)
-    assert model.sample("Amo, emo. Imo mio!", seed=4)[0].words != sound.words
+    assert not np.array_equal(model.sample("Amo, emo. Imo mio!", seed=4)[0].samples[:4000], sound.samples[:4000])
 
 
 def test_speakers_are_named_and_differ(model: genai.Model) -> None:
