@@ -252,6 +252,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(folder / f"{number}.wav", np.concatenate([*parts, np.zeros(1200)]), 16_000)
         rows.append(f'{number}.wav,{speaker},"{" ".join(words).capitalize()}."')
     (folder / "metadata.csv").write_text("\n".join(rows))
+    (folder / "consent.yaml").write_text("public: {source: this test, license: CC0-1.0, statement: they are tones}\n")
     return folder
 
 
