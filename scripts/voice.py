@@ -34,7 +34,7 @@ SPEAKER, SAMPLE_RATE = "allison", 16_000
 HELD_OUT = 0.06
 """Fraction of the different texts that is held out."""
 THRESHOLD_DB, MIN_AMPLITUDE, MIN_SECONDS = -40, 40, 0.15
-"""Where a recording begins: relative to its loudest hundredth of a second, and in units of 16 bits; the shortest one."""
+"""Where a recording begins: below its loudest hundredth of a second, and in units of 16 bits; the shortest one."""
 PADDING = 0.04, 0.08
 """Seconds that are left before and after."""
 SOURCE = "https://www.asterisk.org, as packages asterisk-core-sounds-en-g722 and asterisk-core-sounds-en of Debian"
@@ -76,7 +76,7 @@ class Recording:
 
 
 def fetch_packages(folder: Path) -> list[Path]:
-    """Return the files of the packages in ``folder``, fetched if they are not there, after their sha256 were compared."""
+    """Return the files of the packages in ``folder``, fetched if they are missing, with the right sha256."""
     files = []
     for name, sha256 in PACKAGES.items():
         file = folder / f"{name.replace('=', '_')}_all.deb"
