@@ -18,7 +18,7 @@ from genai.speech.phones import Phone
 from genai.speech.word_boundaries import divide_phones
 
 PROGRAM = "espeak-ng"
-OLDEST = (1, 49)
+MIN_VERSION = (1, 49)
 """First release as espeak-ng."""
 VOICES = {"en": "en-us", "zh": "cmn", "no": "nb"}
 """Voices of languages whose voice has another name."""
@@ -54,7 +54,7 @@ class Espeak:
         self.version = program_version(program)
         self.voice = VOICES.get(language, language)
         self._answers: dict[str, tuple[tuple[Phone, ...], ...]] = {}
-        self._ask(["a"])
+        self._load_answers(["a"])
 
     def phones(self, clauses: Sequence[Sequence[str]]) -> list[list[tuple[Phone, ...]]]:
         """Return phones for each word of each clause: words between two pauses, in small letters.
@@ -63,19 +63,19 @@ class Espeak:
         ``MAX_CLAUSE_WORDS`` words, or ``MAX_CLAUSE_CHARACTERS`` characters, is asked for in parts.
         """
         parts = [_split(clause) for clause in clauses]
-        self._ask([" ".join(part) for clause in parts for part in clause])
+        self._load_answers([" ".join(part) for clause in parts for part in clause])
         joined = [part for clause in parts for part in clause if len(self._answers[" ".join(part)]) != len(part)]
-        self._ask([word for part in joined for word in part])
+        self._load_answers([word for part in joined for word in part])
         return [[word for part in clause for word in self._words(part)] for clause in parts]
 
     def _words(self, part: Sequence[str]) -> list[tuple[Phone, ...]]:
         answer = self._answers[" ".join(part)]
         if len(answer) == len(part):
             return list(answer)
-        alone = [_join(self._answers[word]) for word in part]
-        return divide_phones(_join(answer), alone)
+        separate = [_join(self._answers[word]) for word in part]
+        return divide_phones(_join(answer), separate)
 
-    def _ask(self, lines: Sequence[str]) -> None:
+    def _load_answers(self, lines: Sequence[str]) -> None:
         """Make sure that all lines have an answer."""
         if len(self._answers) > MAX_CACHE:
             self._answers.clear()
@@ -116,10 +116,10 @@ def program_version(program: str) -> str:
     """Return the version of espeak-ng. Raises ``UserError`` if it is too old, or something else."""
     output, _ = _run_program([program, "--version"], "", START_SECONDS)
     match = re.search(r"eSpeak NG\D*((\d+)\.(\d+)[\w.-]*)", output)
-    if not match or (int(match[2]), int(match[3])) < OLDEST:
-        said = short_text(output)[:80] or "nothing"
+    if not match or (int(match[2]), int(match[3])) < MIN_VERSION:
+        answer = short_text(output)[:80] or "nothing"
         raise UserError(
-            f"{program} is not espeak-ng {OLDEST[0]}.{OLDEST[1]} or later (it says: {said}): "
+            f"{program} is not espeak-ng {MIN_VERSION[0]}.{MIN_VERSION[1]} or later (it says: {answer}): "
             "install a newer one, or choose source=letters."
         )
     return match[1]
@@ -150,13 +150,13 @@ def _run_program(command: Sequence[str], text: str, seconds: float) -> tuple[str
                 if len(output) > MAX_ANSWER:
                     process.kill()
         finally:
-            late = not timer.is_alive()
+            timed_out = not timer.is_alive()
             timer.cancel()
         errors.seek(0)
         message = errors.read(1000).decode("utf-8", "replace")
-    if late or len(output) > MAX_ANSWER or (process.returncode and "voice does not exist" not in message):
+    if timed_out or len(output) > MAX_ANSWER or (process.returncode and "voice does not exist" not in message):
         reason = (
-            f"takes more than {seconds:.0f} seconds" if late
+            f"takes more than {seconds:.0f} seconds" if timed_out
             else "answers without end" if len(output) > MAX_ANSWER
             else f"fails ({short_text(message) or f'exit code {process.returncode}'})"
         )  # fmt: skip

@@ -80,7 +80,7 @@ def parse_phones(parts: Iterable[str]) -> tuple[Phone, ...]:
         phones.append(Phone(symbol, pending if is_vowel else 0))
         pending = 0 if is_vowel else pending
     if not phones:
-        raise UserError("there is a mark of stress, but no phone.")
+        raise UserError("there is no phone.")
     if pending:  # no vowel follows: the last phone has the stress
         phones[-1] = Phone(phones[-1].symbol, pending)
     return tuple(phones)

@@ -10,13 +10,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from genai.speech.number_words import minus_word, money_words, number_words, ordinal_words
+from genai.speech.number_words import amount_words, minus_word, number_words, ordinal_words
 from genai.speech.reading_rules import ReadingRules, rules_for
 
 PAUSE_MARKS = ".?!;:,"
 CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₽": "RUB", "₹": "INR"}
 SCALES = "thousand|million|billion|trillion|mil|millones|millions|milliards|milioni|miliardi|Millionen|Milliarden"
-MAX_SPELLED = 5
+MAX_CAPS = 5
 """Longest word in capitals that is spelled; longer ones are read."""
 MAX_WORD = 60
 """Longest word in characters; what is longer is read in parts."""
@@ -86,15 +86,15 @@ def _read_numbers(text: str, rules: ReadingRules, language: str) -> str:
     def whole(digits: str) -> str:
         return re.sub(r"\D", "", digits)
 
-    def money(symbol: str, digits: str, fraction: str | None, scale: str | None) -> str:
+    def read_amount(symbol: str, digits: str, fraction: str | None, scale: str | None) -> str:
         currency, joint = CURRENCIES[symbol], rules.cents_joint
         amount = number_words(whole(digits), fraction or "", language)
-        units = money_words("5", "", currency, language).removeprefix(number_words("5", "", language))
+        units = amount_words("5", "", currency, language).removeprefix(number_words("5", "", language))
         if scale or not units.strip():
             return f" {amount} {scale or ''} {units.strip() or rules.symbols.get(symbol, '')} "
-        return f" {money_words(whole(digits), fraction or '', currency, language, joint)} "
+        return f" {amount_words(whole(digits), fraction or '', currency, language, joint)} "
 
-    def clock(m: re.Match[str]) -> str:
+    def read_time(m: re.Match[str]) -> str:
         hour, minute = (number_words(str(int(m[index])), "", language) for index in (1, 2))
         if int(m[2]) == 0:
             return f" {hour} " if re.match(r"\s*[AP]M", text[m.end() :]) else f" {rules.hour.format(hour=hour)} "
@@ -105,10 +105,10 @@ def _read_numbers(text: str, rules: ReadingRules, language: str) -> str:
     text = _sub(r"\d+(?:\.\d+){2,}", lambda m: m[0].replace(".", f" {rules.dot} "), text)  # versions, addresses
     text = _sub(r"(?<![^\s,;])-(?=[" + symbols + r"]?\d)", lambda m: f" {minus_word(language)} ", text)
     text = _sub(
-        rf"(?:\bUS)?([{symbols}])\s?{number}(?:\s?({SCALES})\b)?", lambda m: money(m[1], m[2], m[3], m[4]), text
+        rf"(?:\bUS)?([{symbols}])\s?{number}(?:\s?({SCALES})\b)?", lambda m: read_amount(m[1], m[2], m[3], m[4]), text
     )
-    text = _sub(rf"{number}\s?([{symbols}])", lambda m: money(m[3], m[1], m[2], None), text)
-    text = re.sub(rf"(?<![\w:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?:\s*{after}(?!\w))?", clock, text)
+    text = _sub(rf"{number}\s?([{symbols}])", lambda m: read_amount(m[3], m[1], m[2], None), text)
+    text = re.sub(rf"(?<![\w:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?:\s*{after}(?!\w))?", read_time, text)
     text = re.sub(r"(?<=\d):(?=\d)|(?<=\b[^\W\d_])\.(?=\d)", " ", text)  # scores; H.323
     text = re.sub(r"(?<![\d/])(\d+)/(\d+)(?![\d/])", r"\1⁄\2", text)
     if rules.ordinal_endings:
@@ -118,23 +118,25 @@ def _read_numbers(text: str, rules: ReadingRules, language: str) -> str:
 
 
 def _read_symbols(text: str, rules: ReadingRules) -> str:
-    for symbol, word in rules.lone_symbols.items():
+    for symbol, word in rules.standalone_symbols.items():
         text = re.sub(rf"(?<!\S){re.escape(symbol)}(?![^\s{PAUSE_MARKS}])", f" {word} ", text)
     text = re.sub(r"(?<=[^\W\d_])\.(?=[^\W\d_A-Z])", f" {rules.dot} ", text)  # example.org
-    return text.translate(str.maketrans({symbol: f" {word} " for symbol, word in rules.symbols.items()}))
+    for symbol, word in rules.symbols.items():
+        text = text.replace(symbol, f" {word} ")
+    return text
 
 
 def _join_words(text: str, rules: ReadingRules) -> str:
     """Return words in small letters with the strongest mark between each two; spelled letters are capitals."""
     words: list[str] = []
     mark = "."
-    shouting = len(re.findall(r"\w{2,}", text)) > 1 and text == text.upper()
-    for token in re.findall(rf"[{PAUSE_MARKS}]|[^\s{PAUSE_MARKS}]+", "".join(map(_speakable, text))):
+    all_caps = len(re.findall(r"\w{2,}", text)) > 1 and text == text.upper()
+    for token in re.findall(rf"[{PAUSE_MARKS}]|[^\s{PAUSE_MARKS}]+", "".join(map(_filter_character, text))):
         if token in PAUSE_MARKS:
             if words and (not mark or PAUSE_MARKS.index(token) < PAUSE_MARKS.index(mark)):
                 mark = token
             continue
-        parts = _read_word(token.strip("'-"), bool(words) and not mark, shouting, rules)
+        parts = _read_word(token.strip("'-"), bool(words) and not mark, all_caps, rules)
         if parts and words:
             words[-1] += mark
         if parts:
@@ -143,32 +145,32 @@ def _join_words(text: str, rules: ReadingRules) -> str:
     return " ".join(words) + (mark if words else "")
 
 
-def _read_word(word: str, inside: bool, shouting: bool, rules: ReadingRules) -> list[str]:
+def _read_word(word: str, inside: bool, all_caps: bool, rules: ReadingRules) -> list[str]:
     """Return a word in small letters; its letters if it is spelled.
 
     Args:
         word: with its capitals.
         inside: whether it stands inside a sentence, where a capital says more.
-        shouting: whether all of the text is in capitals.
+        all_caps: whether all of the text is in capitals.
         rules: of the language.
     """
     if not any(character.isalpha() for character in word):
         return []
-    letters, apostrophe, rest = word.partition("'")
-    spelled = letters.isupper() and letters.isalpha() and not shouting and len(letters) <= MAX_SPELLED
+    letters, joint, rest = word.partition("'")
+    as_letters = letters.isupper() and letters.isalpha() and not all_caps and len(letters) <= MAX_CAPS
     if len(letters) == 1 and letters in rules.one_letter_words:
-        spelled = spelled and inside and not apostrophe and letters != "I"
-    if len(letters) == 1 and apostrophe:  # l'eau, D'Artagnan
-        spelled = False
-    if spelled:
+        as_letters = as_letters and inside and not joint and letters != "I"
+    if len(letters) == 1 and joint:  # l'eau, D'Artagnan
+        as_letters = False
+    if as_letters:
         parts = [*letters]
-        parts[-1] += apostrophe + rest.lower()
+        parts[-1] += joint + rest.lower()
         return parts
     word = word.lower()
     return [word[start : start + MAX_WORD] for start in range(0, len(word), MAX_WORD)]
 
 
-def _speakable(character: str) -> str:
+def _filter_character(character: str) -> str:
     """Return a character that is part of a word or a pause; a space, or nothing for those that join words."""
     if character in PAUSE_MARKS or character in "'-" or unicodedata.category(character)[0] in "LM":
         return character

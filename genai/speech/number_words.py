@@ -23,21 +23,21 @@ def number_words(whole: str, fraction: str = "", language: str = "en") -> str:
     if len(whole) > MAX_DIGITS or (len(whole) > 1 and int(whole[0]) == 0):
         words = _digit_words(whole, language)
     else:
-        words = _say(int(whole), language)
+        words = _convert(int(whole), language)
     if not fraction:
         return words
     joint = getattr(_converter(language), "pointword", None)
     if isinstance(joint, str) or len(fraction) > 3:
         return f"{words} {joint if isinstance(joint, str) else ''} {_digit_words(fraction, language)}"
-    return _say(float(f"{int(whole)}.{''.join(str(int(digit)) for digit in fraction)}"), language)
+    return _convert(float(f"{int(whole)}.{''.join(str(int(digit)) for digit in fraction)}"), language)
 
 
 def ordinal_words(whole: str, language: str) -> str:
     """Return ``"second"`` for ``"2"``; its number where the language has none. Raises as ``number_words``."""
-    return (len(whole) <= MAX_DIGITS and _say(int(whole), language, "ordinal")) or number_words(whole, "", language)
+    return (len(whole) <= MAX_DIGITS and _convert(int(whole), language, "ordinal")) or number_words(whole, "", language)
 
 
-def money_words(whole: str, fraction: str, currency: str, language: str, joint: str = "") -> str:
+def amount_words(whole: str, fraction: str, currency: str, language: str, joint: str = "") -> str:
     """Return ``"two dollars and fifty cents"``; only the number where num2words has no words for the currency.
 
     Args:
@@ -48,15 +48,15 @@ def money_words(whole: str, fraction: str, currency: str, language: str, joint: 
         joint: word between units and cents.
     """
     if len(whole) > MAX_DIGITS or len(fraction) not in (0, 2):
-        unit = money_words("5", "", currency, language).removeprefix(number_words("5", "", language))
+        unit = amount_words("5", "", currency, language).removeprefix(number_words("5", "", language))
         return number_words(whole, fraction, language) + unit
     cents = int(fraction or "0")
-    said = _say(Decimal(f"{int(whole)}.{cents:02}"), language, "currency", currency=currency, separator="|")
-    if not said and cents == 0:  # currencies without cents
-        said = _say(int(whole), language, "currency", currency=currency, separator="|")
-    if not said:
+    words = _convert(Decimal(f"{int(whole)}.{cents:02}"), language, "currency", currency=currency, separator="|")
+    if not words and cents == 0:  # currencies without cents
+        words = _convert(int(whole), language, "currency", currency=currency, separator="|")
+    if not words:
         return number_words(whole, fraction, language)
-    unit, _, rest = said.replace(" sterling", "").partition("|")
+    unit, _, rest = words.replace(" sterling", "").partition("|")
     return f"{unit} {joint} {rest}" if cents else unit
 
 
@@ -66,11 +66,11 @@ def minus_word(language: str) -> str:
 
 
 def _digit_words(digits: str, language: str) -> str:
-    return " ".join(_say(int(digit), language) for digit in digits)
+    return " ".join(_convert(int(digit), language) for digit in digits)
 
 
 @lru_cache(maxsize=10_000, typed=True)
-def _say(number: float | Decimal, language: str, kind: str = "cardinal", **options: str) -> str:
+def _convert(number: float | Decimal, language: str, kind: str = "cardinal", **options: str) -> str:
     """Return what num2words says, without commas, which are no pauses here; "" if it cannot."""
     try:
         return str(_converter(language, kind)(number, **options)).replace(",", "")

@@ -16,7 +16,7 @@ class ReadingRules:
         abbreviations: without the last dot, in small letters: ``"dr"``, ``"e.g"``.
         number_signs: abbreviations that are read so only before a number: ``"no"``.
         symbols: read wherever they stand.
-        lone_symbols: read only where they stand alone: ``*`` within text is an ornament.
+        standalone_symbols: read only where they stand alone: ``*`` within text is an ornament.
         ordinal_endings: of digits, as a regular expression: ``2nd``; "" if there are none.
         one_letter_words: letters that are words, not names of letters, when they are capitals.
         cents_joint: word between dollars and cents.
@@ -30,7 +30,7 @@ class ReadingRules:
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     number_signs: Mapping[str, str] = field(default_factory=dict)
     symbols: Mapping[str, str] = field(default_factory=dict)
-    lone_symbols: Mapping[str, str] = field(default_factory=dict)
+    standalone_symbols: Mapping[str, str] = field(default_factory=dict)
     ordinal_endings: str = ""
     one_letter_words: str = ""
     cents_joint: str = ""
@@ -45,15 +45,17 @@ RULES = {
         decimal_mark=".",
         abbreviations={
             "dr": "doctor", "mr": "mister", "mrs": "missus", "ms": "miz", "prof": "professor", "st": "saint",
-            "jr": "junior", "sr": "senior", "vs": "versus", "etc": "et cetera", "e.g": "for example", "i.e": "that is",
+            "jr": "junior", "sr": "senior", "vs": "versus", "etc": "et cetera", "e.g": "for example",
+            "i.e": "that is",
             "approx": "approximately", "dept": "department", "inc": "incorporated", "ltd": "limited",
         },
         number_signs={"no": "number", "nos": "numbers", "vol": "volume", "fig": "figure", "p": "page", "pp": "pages"},
         symbols={
-            "&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "°": "degrees", "×": "times", "÷": "divided by",
+            "&": "and", "%": "percent", "@": "at", "+": "plus", "=": "equals", "°": "degrees", "×": "times",
+            "÷": "divided by",
             "⁄": "over", "$": "dollars", "€": "euros", "£": "pounds", "¥": "yen", "₹": "rupees", "₽": "rubles",
         },
-        lone_symbols={"*": "star", "#": "pound"},
+        standalone_symbols={"*": "star", "#": "pound"},
         ordinal_endings="st|nd|rd|th",
         one_letter_words="AI",
         cents_joint="and",
@@ -68,9 +70,10 @@ RULES = {
         },
         number_signs={"núm": "número", "no": "número", "n": "número", "pág": "página"},
         symbols={
-            "&": "y", "%": "por ciento", "@": "arroba", "+": "más", "=": "igual a", "°": "grados", "×": "por", "⁄": "partido por",
+            "&": "y", "%": "por ciento", "@": "arroba", "+": "más", "=": "igual a", "°": "grados", "×": "por",
+            "⁄": "partido por",
         },
-        lone_symbols={"*": "asterisco", "#": "almohadilla"},
+        standalone_symbols={"*": "asterisco", "#": "almohadilla"},
         ordinal_endings="er|\\.?[oa]",
         one_letter_words="AEOUY",
         cents_joint="con",
@@ -84,9 +87,10 @@ RULES = {
         },
         number_signs={"no": "numéro", "n": "numéro", "p": "page"},
         symbols={
-            "&": "et", "%": "pour cent", "@": "arobase", "+": "plus", "=": "égale", "°": "degrés", "×": "fois", "⁄": "sur",
+            "&": "et", "%": "pour cent", "@": "arobase", "+": "plus", "=": "égale", "°": "degrés", "×": "fois",
+            "⁄": "sur",
         },
-        lone_symbols={"*": "étoile", "#": "dièse"},
+        standalone_symbols={"*": "étoile", "#": "dièse"},
         ordinal_endings="er|re|ère|ème|eme|e",
         one_letter_words="AÀYÔ",
         cents_joint="et",
@@ -101,9 +105,10 @@ RULES = {
         },
         number_signs={"n": "numero", "no": "numero", "pag": "pagina"},
         symbols={
-            "&": "e", "%": "per cento", "@": "chiocciola", "+": "più", "=": "uguale", "°": "gradi", "×": "per", "⁄": "su",
+            "&": "e", "%": "per cento", "@": "chiocciola", "+": "più", "=": "uguale", "°": "gradi", "×": "per",
+            "⁄": "su",
         },
-        lone_symbols={"*": "asterisco", "#": "cancelletto"},
+        standalone_symbols={"*": "asterisco", "#": "cancelletto"},
         ordinal_endings="[oa]",
         one_letter_words="AEÈIO",
         cents_joint="e",
@@ -112,15 +117,17 @@ RULES = {
     ),
     "de": ReadingRules(
         abbreviations={
-            "dr": "Doktor", "hr": "Herr", "fr": "Frau", "prof": "Professor", "z.b": "zum Beispiel", "d.h": "das heißt",
+            "dr": "Doktor", "hr": "Herr", "fr": "Frau", "prof": "Professor", "z.b": "zum Beispiel",
+            "d.h": "das heißt",
             "u.a": "unter anderem", "usw": "und so weiter", "bzw": "beziehungsweise", "ca": "circa", "str": "Straße",
             "etc": "et cetera", "vgl": "vergleiche", "evtl": "eventuell",
         },
         number_signs={"nr": "Nummer", "no": "Nummer", "s": "Seite", "abs": "Absatz"},
         symbols={
-            "&": "und", "%": "Prozent", "@": "at", "+": "plus", "=": "gleich", "°": "Grad", "×": "mal", "⁄": "durch", "§": "Paragraf",
+            "&": "und", "%": "Prozent", "@": "at", "+": "plus", "=": "gleich", "°": "Grad", "×": "mal",
+            "⁄": "durch", "§": "Paragraf",
         },
-        lone_symbols={"*": "Stern", "#": "Raute"},
+        standalone_symbols={"*": "Stern", "#": "Raute"},
         cents_joint="und",
         dot="Punkt",
         hour="{hour} Uhr",
@@ -128,14 +135,16 @@ RULES = {
     ),
     "ru": ReadingRules(
         abbreviations={
-            "т.д": "так далее", "т.п": "тому подобное", "т.е": "то есть", "т.к": "так как", "г": "город", "ул": "улица",
+            "т.д": "так далее", "т.п": "тому подобное", "т.е": "то есть", "т.к": "так как", "г": "город",
+            "ул": "улица",
             "др": "другие", "см": "смотри", "им": "имени", "руб": "рублей",
         },
         number_signs={"no": "номер", "стр": "страница"},
         symbols={
-            "&": "и", "%": "процентов", "@": "собака", "+": "плюс", "=": "равно", "°": "градусов", "£": "фунтов", "¥": "иен", "×": "на", "⁄": "на",
+            "&": "и", "%": "процентов", "@": "собака", "+": "плюс", "=": "равно", "°": "градусов",
+            "£": "фунтов", "¥": "иен", "×": "на", "⁄": "на",
         },
-        lone_symbols={"*": "звёздочка", "#": "решётка"},
+        standalone_symbols={"*": "звёздочка", "#": "решётка"},
         ordinal_endings="-?(?:й|ый|ой)",
         one_letter_words="АВИКОСУЯ",
         dot="точка",

@@ -26,13 +26,13 @@ class _Item:
         text: the word; capitals are spelled.
         pause: mark after it.
         phones: if the text or the lexicon gives them.
-        alone: whether it is no part of the clause around it: a spelled letter, given phones.
+        standalone: whether it is no part of the clause around it: a spelled letter, given phones.
     """
 
     text: str
     pause: str = ""
     phones: tuple[Phone, ...] | None = None
-    alone: bool = False
+    standalone: bool = False
 
 
 class TextToPhones:
@@ -94,13 +94,13 @@ class TextToPhones:
         if self._espeak is None:
             return [[_word(item, letter_phones(item.text)) for item in text] for text in items]
         clauses = [clause for text in items for clause in _clauses(text)]
-        spoken = [[part for item in clause for part in _spoken(item)] for clause in clauses]
-        answers = iter([phones for clause in self._espeak.phones(spoken) for phones in clause])
-        words = []
+        queries = [[part for item in clause for part in _queries(item)] for clause in clauses]
+        answers = iter([phones for clause in self._espeak.phones(queries) for phones in clause])
+        words: list[list[Word]] = []
         for text in items:
             words.append([])
             for item in text:
-                parts = [next(answers) for _ in _spoken(item)]
+                parts = [next(answers) for _ in _queries(item)]
                 words[-1].append(_word(item, tuple(phone for part in parts for phone in part)))
         return words
 
@@ -112,7 +112,7 @@ class TextToPhones:
                 items.append(_given_phones(piece))
                 continue
             if "[[" in piece or "]]" in piece:
-                raise UserError("a text has '[[' without ']]', or the reverse: [[h ə l ˈoʊ]] gives the phones of a word.")
+                raise UserError("a text has '[[' without ']]': [[h ə l ˈoʊ]] gives the phones of a word.")
             first = piece.lstrip()[:1]
             if items and first in _PAUSES:  # the pause after ]]
                 items[-1] = replace(items[-1], pause=_PAUSES[first])
@@ -120,12 +120,11 @@ class TextToPhones:
         return items
 
     def _read(self, piece: str) -> list[_Item]:
-        # capitals that the lexicon knows are a word, not spelled
-        piece = re.sub(
-            r"\b[^\W\d_]{2,}\b",
-            lambda match: lexicon_key(match[0]) if match[0].isupper() and lexicon_key(match[0]) in self.lexicon else match[0],
-            piece,
-        )
+        def lexicon_word(match: re.Match[str]) -> str:
+            key = lexicon_key(match[0])
+            return key if key in self.lexicon else match[0]
+
+        piece = re.sub(r"\b[^\W\d_]{2,}\b", lexicon_word, piece)  # NASA is not spelled if the lexicon knows it
         items = []
         for token in normalize(piece, self.language).split():
             word = token.rstrip(PAUSE_MARKS)
@@ -133,8 +132,8 @@ class TextToPhones:
             parts = [word] if word in self.lexicon else [part for part in word.split("-") if part]
             for number, part in enumerate(parts, 1):
                 phones = self.lexicon.get(part)
-                spelled = phones is None and not part.islower() and part != part.lower()
-                items.append(_Item(part, pause if number == len(parts) else "", phones, spelled))
+                is_letter = phones is None and not part.islower() and part != part.lower()
+                items.append(_Item(part, pause if number == len(parts) else "", phones, is_letter))
         return items
 
 
@@ -143,7 +142,7 @@ def _given_phones(text: str) -> _Item:
         phones = parse_phones(text.split())
     except UserError as error:
         raise UserError(f"[[{short_text(text)}]]: {error}") from error
-    return _Item("".join(phone.symbol for phone in phones), phones=phones, alone=True)
+    return _Item("".join(phone.symbol for phone in phones), phones=phones, standalone=True)
 
 
 def _clauses(items: Sequence[_Item]) -> list[list[_Item]]:
@@ -151,16 +150,16 @@ def _clauses(items: Sequence[_Item]) -> list[list[_Item]]:
     clauses: list[list[_Item]] = []
     starts = True
     for item in items:
-        if starts or item.alone:
+        if starts or item.standalone:
             clauses.append([])
         clauses[-1].append(item)
-        starts = bool(item.pause) or item.alone
+        starts = bool(item.pause) or item.standalone
     return clauses
 
 
-def _spoken(item: _Item) -> list[str]:
+def _queries(item: _Item) -> list[str]:
     """Return what espeak-ng is asked for: nothing for given phones."""
-    return [] if item.alone and item.phones is not None else item.text.split("-")
+    return [] if item.standalone and item.phones is not None else item.text.split("-")
 
 
 def _word(item: _Item, phones: tuple[Phone, ...]) -> Word:

@@ -12,27 +12,27 @@ _GAP, _SUBSTITUTION = 1.0, 1.2
 """Costs of a phone that one side lacks, and of two that differ: cheaper than two gaps."""
 
 
-def divide_phones(clause: Sequence[Phone], alone: Sequence[Sequence[Phone]]) -> list[tuple[Phone, ...]]:
+def divide_phones(clause: Sequence[Phone], separate: Sequence[Sequence[Phone]]) -> list[tuple[Phone, ...]]:
     """Divide the phones of a clause among its words.
 
     Args:
         clause: all phones, in order.
-        alone: for each word, the phones that it has alone.
+        separate: for each word, the phones that it has alone.
 
     Returns:
         phones for each word; where a word got none, each word has those that it has alone.
     """
-    owners = [index for index, phones in enumerate(alone) for _ in phones]
-    phones = [phone for word in alone for phone in word]
+    owners = [index for index, phones in enumerate(separate) for _ in phones]
+    phones = [phone for word in separate for phone in word]
     columns = len(phones) + 1
-    costs = [[_GAP * column for column in range(columns)]]  # (clause + 1, alone + 1)
+    costs = [[_GAP * column for column in range(columns)]]  # (clause + 1, separate + 1)
     for row, phone in enumerate(clause, 1):
         above, current = costs[-1], [_GAP * row]
         for column, other in enumerate(phones, 1):
             same = 0.0 if phone.symbol == other.symbol else _SUBSTITUTION
             current.append(min(above[column - 1] + same, above[column] + _GAP, current[-1] + _GAP))
         costs.append(current)
-    parts: list[list[Phone]] = [[] for _ in alone]
+    parts: list[list[Phone]] = [[] for _ in separate]
     row, column = len(clause), len(phones)
     while row:
         phone, cost = clause[row - 1], costs[row][column]
@@ -48,6 +48,6 @@ def divide_phones(clause: Sequence[Phone], alone: Sequence[Sequence[Phone]]) -> 
         row -= 1  # a phone that no word has alone: of the word before it
         if owners:
             parts[owners[max(0, column - 1)]].insert(0, phone)
-    if any(not part and word for part, word in zip(parts, alone, strict=True)):
-        return [tuple(word) for word in alone]
+    if any(not part and word for part, word in zip(parts, separate, strict=True)):
+        return [tuple(word) for word in separate]
     return [tuple(part) for part in parts]
