@@ -22,7 +22,7 @@ from genai.media.sound import Sound
 from genai.media.wav_stream import WavWriter
 from genai.modalities.audio_preview import AudioPreview
 from genai.modalities.base import Decoder, Modality
-from genai.modalities.speech_dataset import PackedSpeech, Piece, write_packed_speech
+from genai.modalities.speech_dataset import PackedSpeech, SpeechSegment, write_packed_speech
 from genai.modalities.speech_decoder import SpeechDecoder, Voice
 from genai.modalities.speech_state import SpeechState
 from genai.speech.batch import FEATURES, SpeechRequest, split_sentences
@@ -91,13 +91,13 @@ class Speech(Modality):
     ) -> None:
         self.sample_rate, self.language, self.phones = sample_rate, language, phones
         self.lexicon, self.max_seconds, self.drop = lexicon, max_seconds, drop
-        self.fitted: SpeechState | None = None
+        self.statistics: SpeechState | None = None
 
     @property
     def description(self) -> str:
-        if self.fitted is None or len(self.fitted.speakers) < 2:
+        if self.statistics is None or len(self.statistics.speakers) < 2:
             return f"speech of {self.sample_rate:,} Hz"
-        return f"speech of {self.sample_rate:,} Hz, {len(self.fitted.speakers)} speakers"
+        return f"speech of {self.sample_rate:,} Hz, {len(self.statistics.speakers)} speakers"
 
     @property
     def fitting(self) -> str:
@@ -105,7 +105,7 @@ class Speech(Modality):
 
     @property
     def interface(self) -> dict[str, Any]:
-        state = self.fitted
+        state = self.statistics
         return {
             "phones": len(state.symbols) if state else 1,
             "speakers": len(state.speakers) if state else 1,
@@ -118,14 +118,14 @@ class Speech(Modality):
         return self._state.to_plain()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.fitted = SpeechState.from_plain(state)
+        self.statistics = SpeechState.from_plain(state)
         self.__dict__.pop("_readers", None)
 
     @property
     def _state(self) -> SpeechState:
-        if self.fitted is None:
+        if self.statistics is None:
             raise UserError("this speech model was not fitted to recordings.")
-        return self.fitted
+        return self.statistics
 
     # ------------------------------------------------------------------------------------------------ recordings
 
@@ -134,11 +134,11 @@ class Speech(Modality):
         from genai.modalities.speech_fit import fit_speech
 
         load_world()
-        self.fitted = fit_speech(self, self._recordings(split, cache), cache)
+        self.statistics = fit_speech(self, self._recordings(split, cache), cache)
         self.__dict__.pop("_readers", None)
 
     def pack(self, split: Split, cache: Path) -> PackedSpeech:
-        """Return the pieces of the recordings, and say which do not fit their text."""
+        """Return the segments of the recordings, and say which do not fit their text."""
         recordings = self._recordings(split, cache)
         drop = self.drop if split.name == "train" else 0.0
         names = [*recordings.speakers, *recordings.languages]
@@ -149,13 +149,13 @@ class Speech(Modality):
 
             utterances = self.utterances(recordings)
             alignments = align_recordings(self._state, recordings, utterances, f"aligning phones ({split.name})")
-            unfit = worst_alignments(alignments, drop)
-            used = {index: each for index, each in alignments.items() if index not in unfit}
+            worst = worst_alignments(alignments, drop)
+            used = {index: each for index, each in alignments.items() if index not in worst}
             if not used:
                 raise UserError(f"data: no recording of the split '{split.name}' can be used; are their texts missing?")
-            pieces = self._pieces(recordings, utterances, used)
-            dropped = [recordings.texts[index] for index in unfit]
-            write_packed_speech(pieces, dropped, len(used), f"packing speech ({split.name})", path)
+            segments = self._segments(recordings, utterances, used)
+            dropped = [recordings.texts[index] for index in worst]
+            write_packed_speech(segments, dropped, len(used), f"packing speech ({split.name})", path)
 
         packed = PackedSpeech(cached_file(cache / f"{key}.f4", write, ".json", ".i4", ".p4"))
         if packed.dropped:
@@ -179,10 +179,10 @@ class Speech(Modality):
     def _recordings(self, split: Split, cache: Path) -> Recordings:
         return read_recordings(split, self.sample_rate, self.max_seconds, cache)
 
-    def _pieces(
+    def _segments(
         self, recordings: Recordings, utterances: Sequence[Sequence[Word]], alignments: Mapping[int, Alignment]
-    ) -> Iterator[Piece]:
-        """Yield the pieces of aligned recordings."""
+    ) -> Iterator[SpeechSegment]:
+        """Yield the segments of aligned recordings."""
         state = self._state
         for index, alignment in alignments.items():
             voice_frames, words = recordings.voice(index), utterances[index]
@@ -191,11 +191,11 @@ class Speech(Modality):
             rows = state.table.aligned(words, alignment)
             durations = np.array(alignment.frames, np.int64)
             voiced = voice_frames.f0 > 0
-            prosody = word_prosody(rows, durations, frames[:, -2], voiced, state.usual_durations)
+            prosody = word_prosody(rows, durations, frames[:, -2], voiced, state.mean_log_durations)
             phones = np.concatenate([rows, durations[:, None], np.ones_like(durations)[:, None]], 1)
             is_end = (rows[:, 0] == 0) & (rows[:, 1] > NUM_STRESSES + 1)  # a mark that ends a sentence
             language = state.language_number(recordings.languages[index] or self.language)
-            whole = Piece(recordings.texts[index], frames, phones, prosody, speaker, language)
+            whole = SpeechSegment(recordings.texts[index], frames, phones, prosody, speaker, language)
             yield from whole.cut(is_end)
 
     # ----------------------------------------------------------------------------------------------------- texts
@@ -207,12 +207,12 @@ class Speech(Modality):
     def reader(self, language: str) -> TextToPhones:
         """Return what turns texts of a language into phones, as in training. Raises ``UserError``."""
         if language not in self._readers:
-            if self.fitted is None:
+            if self.statistics is None:
                 lexicon = None if self.lexicon is None else Path(self.lexicon).expanduser()
                 self._readers[language] = TextToPhones(language, self.phones, lexicon)
             else:  # a file that a stranger's model names is not read
-                self._readers[language] = TextToPhones(language, self.fitted.source)
-                self._readers[language].lexicon = dict(self.fitted.lexicon)
+                self._readers[language] = TextToPhones(language, self.statistics.source)
+                self._readers[language].lexicon = dict(self.statistics.lexicon)
         return self._readers[language]
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: SpeechOptions) -> Request:

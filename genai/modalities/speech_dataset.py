@@ -15,14 +15,14 @@ from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.packed_captions import PackedCaptions
 from genai.speech.batch import FEATURES, PROSODY, SpeechBatch
 
-MAX_PIECE_FRAMES, MIN_CUT_FRAMES = 400, 8
+MAX_SEGMENT_FRAMES, MIN_CUT_FRAMES = 400, 8
 """Longer recordings are cut at pauses, as sentences are; shortest pause that is cut, in frames."""
 PHONE_COLUMNS = 5
 """Stored numbers of a phone: its row of ``SpeechBatch.phones``, its duration, whether the duration is learned."""
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class SpeechSegment:
     """A recording, or a part of it between pauses.
 
     Attributes:
@@ -40,8 +40,8 @@ class Piece:
     speaker: int
     language: int
 
-    def cut(self, is_end: NDArray[np.bool_]) -> "Iterator[Piece]":
-        """Yield parts of at most ``MAX_PIECE_FRAMES``, where pauses allow it; each half of a pause goes to one side.
+    def cut(self, is_end: NDArray[np.bool_]) -> "Iterator[SpeechSegment]":
+        """Yield parts of at most ``MAX_SEGMENT_FRAMES``, where pauses allow it; each half of a pause goes to one side.
 
         Args:
             is_end: (phones,), True for pauses between sentences, which are always cut.
@@ -51,7 +51,7 @@ class Piece:
         is_pause = (self.phones[:, 0] == 0) & (durations >= MIN_CUT_FRAMES)
         is_pause &= (inner > 0) & (inner < len(inner) - 1)
         ends = is_pause & is_end
-        if len(self.frames) > MAX_PIECE_FRAMES and not ends.any():
+        if len(self.frames) > MAX_SEGMENT_FRAMES and not ends.any():
             middle = durations.cumsum() - durations / 2
             distance = np.abs(middle - len(self.frames) / 2)
             ends[np.where(is_pause, distance, np.inf).argmin()] = is_pause.any()
@@ -68,7 +68,7 @@ class Piece:
             (first, self.frames[:frame], self.prosody[: at + 1], is_end[: at + 1]),
             (second, self.frames[frame:], self.prosody[at:], is_end[at:]),
         ):
-            yield from Piece(self.text, frames, phones, prosody, self.speaker, self.language).cut(is_last)
+            yield from SpeechSegment(self.text, frames, phones, prosody, self.speaker, self.language).cut(is_last)
 
 
 class PackedSpeech(MemmapDataset):
@@ -89,7 +89,7 @@ class PackedSpeech(MemmapDataset):
         return len(self.speakers)
 
     def batch(self, indices: Sequence[int], random: ItemRandom | None) -> SpeechBatch:
-        """Return whole pieces, padded."""
+        """Return whole segments, padded."""
         frames = [self.frames[_rows(self.frame_ends, index)] for index in indices]
         phones = [self.phones[_rows(self.phone_ends, index)] for index in indices]
         prosody = [self.phone_prosody[_rows(self.phone_ends, index)] for index in indices]
@@ -108,13 +108,15 @@ class PackedSpeech(MemmapDataset):
         )
 
 
-def write_packed_speech(pieces: Iterator[Piece], dropped: Sequence[str], total: int, label: str, path: Path) -> None:
-    """Write pieces to ``path``, and the other files of ``PackedSpeech`` beside it.
+def write_packed_speech(
+    segments: Iterator[SpeechSegment], dropped: Sequence[str], total: int, label: str, path: Path
+) -> None:
+    """Write segments to ``path``, and the other files of ``PackedSpeech`` beside it.
 
     Args:
-        pieces: of the recordings that are used.
+        segments: of the recordings that are used.
         dropped: texts of those that are not, as they do not fit their text.
-        total: number of pieces, approximately.
+        total: number of segments, approximately.
         label: of the progress bar.
         path: of the frames.
     """
@@ -125,15 +127,15 @@ def write_packed_speech(pieces: Iterator[Piece], dropped: Sequence[str], total: 
         path.with_suffix(".i4").open("wb") as phones,
         path.with_suffix(".p4").open("wb") as prosody,
     ):
-        for piece in track_progress(pieces, label, total):
-            frames.write(np.ascontiguousarray(piece.frames, np.float32).tobytes())
-            phones.write(piece.phones.astype(np.int32).tobytes())
-            prosody.write(piece.prosody.astype(np.float32).tobytes())
-            frame_ends.append(frame_ends[-1] + len(piece.frames))
-            phone_ends.append(phone_ends[-1] + len(piece.phones))
-            index["texts"].append(piece.text)
-            index["speakers"].append(piece.speaker)
-            index["languages"].append(piece.language)
+        for segment in track_progress(segments, label, total):
+            frames.write(np.ascontiguousarray(segment.frames, np.float32).tobytes())
+            phones.write(segment.phones.astype(np.int32).tobytes())
+            prosody.write(segment.prosody.astype(np.float32).tobytes())
+            frame_ends.append(frame_ends[-1] + len(segment.frames))
+            phone_ends.append(phone_ends[-1] + len(segment.phones))
+            index["texts"].append(segment.text)
+            index["speakers"].append(segment.speaker)
+            index["languages"].append(segment.language)
     write_json(path.with_suffix(".json"), {**index, "frame_ends": frame_ends[1:], "phone_ends": phone_ends[1:]})
 
 

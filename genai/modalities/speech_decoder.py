@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.media.sound import Sound
-from genai.media.spoken_sound import SpokenSound, TimedPhone, TimedWord
+from genai.media.speech_sound import SpeechSound, TimedPhone, TimedWord
 from genai.speech.batch import Sentence
 from genai.speech.loudness import normalize_loudness
 from genai.speech.voice_frames import FRAME_SECONDS, NUM_BANDS, VoiceFrames, synthesize
@@ -26,16 +26,16 @@ class Voice:
     """The sound of a speaker: how normalized frames become frames of the vocoder.
 
     Attributes:
-        means, deviations: (``NUM_BANDS`` + 2,), of the envelope, the aperiodicity, and the logarithm of the pitch.
+        means, stds: (``NUM_BANDS`` + 2,), of the envelope, the aperiodicity, and the logarithm of the pitch.
     """
 
     means: NDArray[np.float32]
-    deviations: NDArray[np.float32]
+    stds: NDArray[np.float32]
 
     def normalize(self, frames: VoiceFrames, pitch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (frames, ``FEATURES``), as a model learns them; ``pitch``: its logarithm, also where unvoiced."""
         columns = [frames.log_envelope, frames.aperiodicity[:, None], pitch[:, None]]
-        values = (np.concatenate(columns, 1) - self.means) / self.deviations
+        values = (np.concatenate(columns, 1) - self.means) / self.stds
         return np.concatenate([values, (frames.f0 > 0)[:, None]], 1).astype(np.float32)
 
     def frames(self, x: NDArray[np.float32], semitones: float = 0.0, post_filter: float = 1.0) -> VoiceFrames:
@@ -46,9 +46,9 @@ class Voice:
             semitones: added to the pitch.
             post_filter: factor that makes formants clearer.
         """
-        values = x[:, : NUM_BANDS + 2] * self.deviations + self.means
+        values = x[:, : NUM_BANDS + 2] * self.stds + self.means
         f0 = np.exp(values[:, -1] + semitones * np.log(2) / 12)
-        envelope = sharpen_formants(values[:, :NUM_BANDS], post_filter)
+        envelope = enhance_formants(values[:, :NUM_BANDS], post_filter)
         return VoiceFrames(envelope, values[:, NUM_BANDS], np.where(x[:, -1] > 0, f0, 0).astype(np.float32))
 
 
@@ -97,9 +97,9 @@ class SpeechDecoder:
         self.parts.append(samples)
         return Sound(samples, self.sample_rate, self.suffix)
 
-    def result(self) -> SpokenSound:
+    def result(self) -> SpeechSound:
         """Return all sentences so far, with the times of their words."""
-        sound = SpokenSound(np.concatenate(self.parts), self.sample_rate, self.suffix, words=tuple(self.words))
+        sound = SpeechSound(np.concatenate(self.parts), self.sample_rate, self.suffix, words=tuple(self.words))
         if self.key is None:
             return sound
         return replace(sound, samples=add_to_sound(sound, self.key).samples)
@@ -132,7 +132,7 @@ def _shift(word: TimedWord, seconds: float) -> TimedWord:
     return replace(word, start=word.start + seconds, end=word.end + seconds, phones=tuple(phones))
 
 
-def sharpen_formants(log_envelope: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+def enhance_formants(log_envelope: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     """Return an envelope (frames, ``NUM_BANDS``) whose cepstra ``POST_FILTER_CEPSTRA`` are multiplied by a factor."""
     cosines = _cosine_transform()
     cepstra = log_envelope @ cosines.T

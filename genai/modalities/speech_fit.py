@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALIGNER_ARRAYS = ("mean", "scale", "means", "precisions", "offsets")
 """Numbers of an ``Aligner`` that ``fit`` sets."""
-MIN_DEVIATION = 1e-3
+MIN_STD = 1e-3
 
 
 def fit_speech(modality: "Speech", recordings: Recordings, cache: Path) -> SpeechState:
@@ -40,23 +40,23 @@ def fit_speech(modality: "Speech", recordings: Recordings, cache: Path) -> Speec
     languages = [recordings.languages[index] or modality.language for index in used]
     names = tuple(name for name, _ in Counter(speakers).most_common())
     language_names = tuple(name for name, _ in Counter(languages).most_common())
-    spoken = [Counter(language for s, language in zip(speakers, languages, strict=True) if s == name) for name in names]
+    language_counts = [
+        Counter(language for s, language in zip(speakers, languages, strict=True) if s == name) for name in names
+    ]
     symbols = make_phone_table(utterances).symbols
-    aligner, usual = _fit_aligner(recordings, utterances, used, symbols, cache)
-    means, deviations = speaker_statistics(
-        recordings, [[i for i in used if recordings.speakers[i] == n] for n in names]
-    )
+    aligner, mean_log = _fit_aligner(recordings, utterances, used, symbols, cache)
+    means, stds = speaker_statistics(recordings, [[i for i in used if recordings.speakers[i] == n] for n in names])
     reader = modality.reader(languages[0])
     return SpeechState(
         symbols,
         names,
         language_names,
-        tuple(language_names.index(counts.most_common(1)[0][0]) for counts in spoken),
+        tuple(language_names.index(counts.most_common(1)[0][0]) for counts in language_counts),
         reader.source,
         reader.lexicon,
         means,
-        deviations,
-        usual,
+        stds,
+        mean_log,
         aligner,
     )
 
@@ -99,16 +99,16 @@ def _fit_aligner(
         aligner = Aligner(STATES_PER_PHONE)
         with ProgressBar("aligning phones", aligner.rounds) as bar:
             alignments = aligner.fit([recordings.voice(index) for index in used], texts, lambda: bar.step(1))
-        usual = usual_durations(symbols, [alignment for alignment in alignments if alignment])
-        return {name: getattr(aligner, name).tolist() for name in ALIGNER_ARRAYS} | {"usual": usual.tolist()}
+        mean_log = mean_log_durations(symbols, [alignment for alignment in alignments if alignment])
+        return {name: getattr(aligner, name).tolist() for name in ALIGNER_ARRAYS} | {"mean_log": mean_log.tolist()}
 
     ends = [[recordings.length(index), *map(asdict, utterances[index])] for index in used]
     sums = [float(recordings.voice(index).log_envelope.sum(dtype=np.float64)) for index in used]
     values = cached_json(cache / f"{cache_key('aligner', 1, ends, sums)}.json", fit)
-    return {name: np.array(values[name]) for name in ALIGNER_ARRAYS}, np.array(values["usual"], np.float32)
+    return {name: np.array(values[name]) for name in ALIGNER_ARRAYS}, np.array(values["mean_log"], np.float32)
 
 
-def usual_durations(symbols: Sequence[str], alignments: Sequence[Alignment]) -> NDArray[np.float32]:
+def mean_log_durations(symbols: Sequence[str], alignments: Sequence[Alignment]) -> NDArray[np.float32]:
     """Return the mean logarithm of the frames of each symbol: (symbols,)."""
     places = {symbol: number for number, symbol in enumerate(symbols)}
     sums, counts = np.zeros(len(symbols)), np.zeros(len(symbols))
@@ -123,7 +123,7 @@ def usual_durations(symbols: Sequence[str], alignments: Sequence[Alignment]) -> 
 def speaker_statistics(
     recordings: Recordings, groups: Sequence[Sequence[int]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return means and deviations, see ``Voice``, of the recordings of each speaker.
+    """Return means and stds, see ``Voice``, of the recordings of each speaker.
 
     Deviations of the envelope are those of all speakers within each, as one with few recordings has none of its own.
     """
@@ -136,7 +136,7 @@ def speaker_statistics(
         means.append([*columns.mean(0), pitch.mean()])
         spreads.append([*columns.std(0), pitch.std()])
         counts.append(len(columns))
-    deviations = np.array(spreads)
-    shared = np.sqrt(np.average(deviations[:, :-1] ** 2, axis=0, weights=counts))
-    deviations[:, :-1] = shared
-    return np.array(means, np.float32), np.maximum(deviations, MIN_DEVIATION).astype(np.float32)
+    stds = np.array(spreads)
+    shared = np.sqrt(np.average(stds[:, :-1] ** 2, axis=0, weights=counts))
+    stds[:, :-1] = shared
+    return np.array(means, np.float32), np.maximum(stds, MIN_STD).astype(np.float32)

@@ -39,8 +39,8 @@ class SpeechState:
         speaker_languages: the language of each speaker, as its number.
         source: where phones come from.
         lexicon: phones of words that are pronounced in another way; empty: none.
-        means, deviations: (speakers, ``NUM_BANDS`` + 2), see ``Voice``.
-        usual_durations: (symbols,), mean logarithm of the frames of each phone.
+        means, stds: (speakers, ``NUM_BANDS`` + 2), see ``Voice``.
+        mean_log_durations: (symbols,), mean logarithm of the frames of each phone.
         aligner: numbers of the aligner, by name.
     """
 
@@ -51,8 +51,8 @@ class SpeechState:
     source: Literal["espeak", "letters"]
     lexicon: Mapping[str, tuple[Phone, ...]]
     means: NDArray[np.float32]
-    deviations: NDArray[np.float32]
-    usual_durations: NDArray[np.float32]
+    stds: NDArray[np.float32]
+    mean_log_durations: NDArray[np.float32]
     aligner: Mapping[str, Any]
 
     @cached_property
@@ -69,7 +69,7 @@ class SpeechState:
 
     def voice(self, speaker: int) -> Voice:
         """Return the sound of a speaker, by its number."""
-        return Voice(self.means[speaker], self.deviations[speaker])
+        return Voice(self.means[speaker], self.stds[speaker])
 
     def speaker_number(self, name: str) -> int:
         """Return the number of a speaker; 0 for one that training never heard."""
@@ -89,8 +89,8 @@ class SpeechState:
             "source": self.source,
             "lexicon": {word: _write_phones(phones) for word, phones in self.lexicon.items()},
             "means": torch.from_numpy(self.means.copy()),
-            "deviations": torch.from_numpy(self.deviations.copy()),
-            "usual_durations": torch.from_numpy(self.usual_durations.copy()),
+            "stds": torch.from_numpy(self.stds.copy()),
+            "mean_log_durations": torch.from_numpy(self.mean_log_durations.copy()),
             **{f"aligner_{name}": torch.from_numpy(np.array(value)) for name, value in self.aligner.items()},
         }
 
@@ -118,9 +118,9 @@ class SpeechState:
         if symbols[0] != PAUSE:
             raise ValueError("the first phone is no pause")
         shape = (len(speakers), NUM_BANDS + 2)
-        deviations = _array(values, "deviations", shape)
-        if deviations.min() <= 0:
-            raise ValueError("deviations should be above 0")
+        stds = _array(values, "stds", shape)
+        if stds.min() <= 0:
+            raise ValueError("stds should be above 0")
         aligner = {
             name.removeprefix("aligner_"): _any_array(value, name)
             for name, value in values.items()
@@ -135,8 +135,8 @@ class SpeechState:
             cast(Literal["espeak", "letters"], source),
             {word: _read_phones(text) for word, text in lexicon.items()},
             _array(values, "means", shape),
-            deviations,
-            _array(values, "usual_durations", (len(symbols),)),
+            stds,
+            _array(values, "mean_log_durations", (len(symbols),)),
             aligner,
         )
 

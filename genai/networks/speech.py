@@ -16,7 +16,7 @@ GAP = 16
 SPEAKER_WIDTH = 32
 """Numbers of a row of the speaker table."""
 PROSODY = 3
-"""Numbers of a word's prosody: mean and rise of its pitch, and its tempo."""
+"""Numbers of a word's prosody: mean and slope of its pitch, and its tempo."""
 PITCH = -2
 """Place of the pitch among the features of a frame."""
 POSITIONS = 6
@@ -26,7 +26,7 @@ POSITIONS = 6
 class SpeechNetwork(nn.Module):
     """Gated convolutions over phones, and over frames (as FastSpeech 2, Ren et al. 2020, arXiv:2006.04558).
 
-    Each word has a prosody: mean and rise of its pitch, and its tempo. A small network predicts a Gaussian of it from
+    Each word has a prosody: mean and slope of its pitch, and its tempo. A small network predicts a Gaussian of it from
     the word and the prosody of the word before, so that it can be drawn (phone-level mixture densities of Du & Yu 2021,
     arXiv:2102.00851, here for words); durations and frames follow it. A speaker is a row of a table that scales and
     shifts the channels of every block.
@@ -115,8 +115,8 @@ class SpeechNetwork(nn.Module):
         for index in range(means.shape[1]):
             mean, log_std = self.prior(means[:, index], values[-1])
             values.append(mean + log_std.exp() * noise[:, index])
-        drawn = torch.stack([*values[1:], values[0]], 1)  # the last one is that of pauses
-        return drawn.gather(1, _word_places(words, means.shape[1])[..., None].expand(-1, -1, PROSODY))
+        values_of_words = torch.stack([*values[1:], values[0]], 1)  # the last one is that of pauses
+        return values_of_words.gather(1, _word_places(words, means.shape[1])[..., None].expand(-1, -1, PROSODY))
 
     def log_durations(self, x: Tensor, phones: Tensor, prosody: Tensor, speakers: Tensor) -> Tensor:
         """Return the logarithm of the frames of each phone: (batch, phones)."""
@@ -218,7 +218,7 @@ def _word_means(x: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pitch_lines(phones: Tensor, prosody: Tensor, durations: Tensor) -> Tensor:
-    """Return the pitch of each word as a line: its value where a phone begins, and its rise per frame.
+    """Return the pitch of each word as a line: its value where a phone begins, and its slope per frame.
 
     Returns:
         (batch, phones, 2); 0 at pauses.
@@ -230,8 +230,8 @@ def _pitch_lines(phones: Tensor, prosody: Tensor, durations: Tensor) -> Tensor:
     begins = durations.cumsum(1) - durations
     first = torch.full_like(counts, torch.iinfo(torch.long).max).scatter_reduce(1, places, begins, "amin")
     offset = (begins - first.gather(1, places)) / frames
-    mean, rise = prosody[..., 0], prosody[..., 1]
-    lines = torch.stack([mean + rise * (offset - 0.5), rise / frames], -1)
+    mean, slope = prosody[..., 0], prosody[..., 1]
+    lines = torch.stack([mean + slope * (offset - 0.5), slope / frames], -1)
     return lines * (words >= 0)[..., None]
 
 

@@ -12,7 +12,7 @@ from genai.speech.phones import Word
 FEATURES = 63
 """Numbers of a frame: 60 bands of the envelope, aperiodicity, pitch, and whether it is voiced, 0 or 1."""
 PROSODY = 3
-"""Numbers of a word's prosody: mean and rise of its pitch, and its tempo."""
+"""Numbers of a word's prosody: mean and slope of its pitch, and its tempo."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The prosody of words in recordings: mean and rise of their pitch, and their tempo."""
+"""The prosody of words in recordings: mean and slope of their pitch, and their tempo."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from genai.speech.batch import PROSODY
 
-MAX_RISE = 3.0
-"""Largest rise of the pitch in a word, in standard deviations of the speaker."""
-RISE_SHRINKAGE = 0.5
+MAX_SLOPE = 3.0
+"""Largest slope of the pitch in a word, in standard deviations of the speaker."""
+SLOPE_PRIOR = 0.5
 """Added to the sum of squared times, so that a few frames make no steep line."""
 
 
@@ -35,18 +35,18 @@ def word_prosody(
     durations: NDArray[np.int64],
     pitch: NDArray[np.float32],
     voiced: NDArray[np.bool_],
-    usual: NDArray[np.float32],
+    mean_log: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Return the prosody of each word at all of its phones: (phones, ``PROSODY``); 0 at pauses.
 
-    The rise is that of a line over the whole word, fitted to its voiced frames. The tempo is the mean logarithm of the
+    The slope is that of a line over the whole word, fitted to its voiced frames. The tempo is the mean logarithm of the
     durations over their usual ones: above 0 is slow.
 
     Args:
         rows: (phones, 3), as ``SpeechBatch.phones``.
         durations: (phones,), in frames.
         pitch, voiced: (frames,), the pitch in standard deviations.
-        usual: mean logarithm of the duration of each symbol.
+        mean_log: mean logarithm of the duration of each symbol.
     """
     values = np.zeros((len(rows), PROSODY), np.float32)
     ends = durations.cumsum()
@@ -56,8 +56,8 @@ def word_prosody(
         time = ((np.arange(stop - begin) + 0.5) / (stop - begin) - 0.5)[used]
         heights = pitch[begin:stop][used]
         centered = time - time.mean()
-        rise = float(centered @ heights / (np.square(centered).sum() + RISE_SHRINKAGE))
-        rise = min(MAX_RISE, max(-MAX_RISE, rise))
-        tempo = np.mean(np.log(durations[start:end]) - usual[rows[start:end, 0]])
-        values[start:end] = heights.mean() - rise * time.mean(), rise, tempo
+        slope = float(centered @ heights / (np.square(centered).sum() + SLOPE_PRIOR))
+        slope = min(MAX_SLOPE, max(-MAX_SLOPE, slope))
+        tempo = np.mean(np.log(durations[start:end]) - mean_log[rows[start:end, 0]])
+        values[start:end] = heights.mean() - slope * time.mean(), slope, tempo
     return values

@@ -8,8 +8,8 @@ import torch
 
 import genai
 from genai.core.errors import UserError
-from genai.modalities.speech_dataset import MIN_CUT_FRAMES, Piece
-from genai.modalities.speech_decoder import sharpen_formants
+from genai.modalities.speech_dataset import MIN_CUT_FRAMES, SpeechSegment
+from genai.modalities.speech_decoder import enhance_formants
 from genai.modalities.speech_state import SpeechState
 
 
@@ -48,11 +48,11 @@ def test_speakers_are_named_and_differ(model: genai.Model) -> None:
 
 
 def test_speed_pause_and_pitch(model: genai.Model) -> None:
-    usual = model.sample("amo. emo", variation=0)[0]
-    assert model.sample("amo. emo", variation=0, speed=2)[0].seconds < 0.7 * usual.seconds
-    assert model.sample("amo. emo", variation=0, pause=3)[0].seconds > usual.seconds
+    mean_log = model.sample("amo. emo", variation=0)[0]
+    assert model.sample("amo. emo", variation=0, speed=2)[0].seconds < 0.7 * mean_log.seconds
+    assert model.sample("amo. emo", variation=0, pause=3)[0].seconds > mean_log.seconds
     raised = model.sample("amo. emo", variation=0, pitch=5)[0]
-    assert raised.seconds == usual.seconds and not np.array_equal(raised.samples, usual.samples)
+    assert raised.seconds == mean_log.seconds and not np.array_equal(raised.samples, mean_log.samples)
 
 
 def test_a_note_names_phones_that_training_never_heard(model: genai.Model) -> None:
@@ -67,8 +67,8 @@ def test_a_state_of_strangers_is_checked(model: genai.Model) -> None:
         "speakers": ["anna", "anna"],
         "symbols": ["a", "sil"],
         "means": torch.zeros(2, 3),
-        "deviations": state["deviations"] * 0,
-        "usual_durations": state["usual_durations"] * torch.inf,
+        "stds": state["stds"] * 0,
+        "mean_log_durations": state["mean_log_durations"] * torch.inf,
         "speaker_languages": [0, 5],
         "source": "a program",
         "lexicon": {"amo": 3},
@@ -82,7 +82,7 @@ def test_a_state_of_strangers_is_checked(model: genai.Model) -> None:
 def test_recordings_are_cut_at_pauses_between_sentences() -> None:
     phones = np.array([[0, 3, 0, 4, 1], [1, 0, 1, 100, 1], [0, 5, 0, 2 * MIN_CUT_FRAMES + 1, 1], [2, 0, 1, 50, 1]])
     frames = np.arange(phones[:, 3].sum() * 63, dtype=np.float32).reshape(-1, 63)
-    whole = Piece("a b", frames, phones, np.zeros((4, 3), np.float32), 0, 0)
+    whole = SpeechSegment("a b", frames, phones, np.zeros((4, 3), np.float32), 0, 0)
     first, second = whole.cut(np.array([False, False, True, False]))
     assert first.phones[:, 3].tolist() == [4, 100, MIN_CUT_FRAMES]
     assert second.phones[:, 3].tolist() == [MIN_CUT_FRAMES + 1, 50]
@@ -93,7 +93,7 @@ def test_recordings_are_cut_at_pauses_between_sentences() -> None:
 
 def test_formants_become_clearer_and_loudness_stays() -> None:
     envelope = np.random.default_rng(0).normal(size=(3, 60)).astype(np.float32)
-    np.testing.assert_allclose(sharpen_formants(envelope, 1.0), envelope, atol=1e-5)
-    sharp = sharpen_formants(envelope, 1.2)
+    np.testing.assert_allclose(enhance_formants(envelope, 1.0), envelope, atol=1e-5)
+    sharp = enhance_formants(envelope, 1.2)
     np.testing.assert_allclose(sharp.mean(1), envelope.mean(1), atol=1e-5)
     assert (sharp.std(1) > envelope.std(1)).all()

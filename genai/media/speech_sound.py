@@ -40,7 +40,7 @@ class TimedWord:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SpokenSound(Sound):
+class SpeechSound(Sound):
     """A sound with the times of its words.
 
     Attributes:
@@ -72,11 +72,11 @@ class SpokenSound(Sound):
 
 def subtitles(words: Sequence[TimedWord]) -> str:
     """Return words as subtitles of one line, in the format SubRip."""
-    cues = []
+    blocks = []
     for number, line in enumerate(_lines(words), 1):
         text = " ".join(word.text for word in line)
-        cues.append(f"{number}\n{_srt_time(line[0].start)} --> {_srt_time(line[-1].end)}\n{text}\n")
-    return "\n".join(cues)
+        blocks.append(f"{number}\n{_srt_time(line[0].start)} --> {_srt_time(line[-1].end)}\n{text}\n")
+    return "\n".join(blocks)
 
 
 def _lines(words: Sequence[TimedWord]) -> Iterator[list[TimedWord]]:
@@ -92,6 +92,6 @@ def _lines(words: Sequence[TimedWord]) -> Iterator[list[TimedWord]]:
 
 
 def _srt_time(seconds: float) -> str:
-    milliseconds = round(1000 * seconds)
-    minutes, hours = milliseconds // 60_000 % 60, milliseconds // 3_600_000
-    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000 % 60:02d},{milliseconds % 1000:03d}"
+    ms = round(1000 * seconds)
+    minutes, hours = ms // 60_000 % 60, ms // 3_600_000
+    return f"{hours:02d}:{minutes:02d}:{ms // 1000 % 60:02d},{ms % 1000:03d}"
