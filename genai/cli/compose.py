@@ -44,6 +44,7 @@ FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "then", "out", "from", "runs"),
     "evaluate": ("ckpt", "adapter", "soundtrack", "problems", "references", "out", "runs"),
     "page": ("ckpt", "samples", "out", "runs"),
+    "align": ("data.path", "data.license", "data.default_caption", "language", "lexicon", "out"),
     "export": ("ckpt", "adapter", "out", "license", "ort", "runs"),
     "history": ("compare", "runs", "samples"),
     "serve": ("runs", "models", "samples", "data_root", "memory", "key_file", "tls_cert", "tls_key", "max_body"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Le, Len, Lt
 
 from genai.cli.compose import CommandConfig
 from genai.core.errors import UserError, did_you_mean, short_text
@@ -163,6 +163,18 @@ class CardSettings:
     plugins: Sequence[str]
 
 
+@dataclass(frozen=True)
+class AlignSettings:
+    """Settings of ``genai align``; ``configs/align.yaml`` explains each key."""
+
+    language: str
+    phones: Literal["auto", "espeak", "letters"]
+    lexicon: str | None
+    out: str
+    formats: Annotated[Sequence[Literal["json", "textgrid", "srt"]], Len(1)]
+    plugins: Sequence[str]
+
+
 S = TypeVar(
     "S",
     ModelSettings,
@@ -173,6 +185,7 @@ S = TypeVar(
     ExportSettings,
     CardSettings,
     ChatSettings,
+    AlignSettings,
 )
 
 

@@ -323,10 +323,13 @@ class Folder(SplitSource):
         """Names of the columns of tables and of ``folder``, in alphabetical order."""
         return sorted({name for entries in self._partition[:2] for item, _ in entries for name in item.columns})
 
-    def column_values(self, split: Split, name: str) -> list[str]:
+    def items_of(self, split: Split) -> list[Item]:
+        """Return the files of a split, in order."""
         train, val, _ = self._partition
-        entries = {"val": val, "excluded": self._excluded}.get(split.name, train)
-        return [item.columns.get(name, "") for item, _ in entries]
+        return [item for item, _ in {"val": val, "excluded": self._excluded}.get(split.name, train)]
+
+    def column_values(self, split: Split, name: str) -> list[str]:
+        return [item.columns.get(name, "") for item in self.items_of(split)]
 
     @cached_property
     def _excluded(self) -> list[Entry]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genai.core.errors import UserError
 from genai.speech.phones import PAUSE, Alignment, Word
-from genai.speech.viterbi import IMPOSSIBLE, Floats, Indices, add_statistics, best_path, frame_likelihoods
+from genai.speech.viterbi import LOG_ZERO, Floats, Indices, add_statistics, best_path, frame_log_probs
 from genai.speech.voice_frames import VoiceFrames
 
 NUM_CEPSTRA = 13
@@ -25,6 +25,8 @@ PRIOR_FRAMES = 8.0
 """Frames of the average sound that are added to each state, so that rare sounds are not fitted to a few frames."""
 MIN_VARIANCE = 0.15
 """Lowest variance of a feature in a state; that of all frames is 1."""
+PAUSE_COST = 25.0
+"""Log-likelihood that a pause between words has to gain: the closure of a stop, as in "p", is silent, but no pause."""
 MAX_CELLS = 500_000_000
 """Largest product of the frames of a recording and the states of its text; half a GB of memory, about ten minutes."""
 
@@ -36,6 +38,7 @@ class Chain:
     Attributes:
         states: (chain,), of the model.
         optional: (chain,), states that may be left out.
+        costs: (chain,), log-likelihood that entering a state costs.
         symbols: (symbols,), phones and pauses.
         words: (symbols,), index of each symbol's word; -1 for a pause.
         owners: (chain,), the symbol of each state.
@@ -43,6 +46,7 @@ class Chain:
 
     states: Indices
     optional: NDArray[np.bool_]
+    costs: Floats
     symbols: tuple[str, ...]
     words: tuple[int, ...]
     owners: Indices
@@ -57,11 +61,12 @@ class Aligner:
     """A model of sounds that aligns recordings with their texts.
 
     Args:
-        states_per_phone: parts of a phone, each at least a frame long.
+        states_per_phone: parts of a phone, each at least a frame long; a recording that is too short for its text has
+            fewer.
         rounds: of fitting and aligning.
     """
 
-    def __init__(self, states_per_phone: int = 2, rounds: int = 14) -> None:
+    def __init__(self, states_per_phone: int = 3, rounds: int = 14) -> None:
         self.states_per_phone, self.rounds = states_per_phone, rounds
         self.symbols: dict[str, int] = {PAUSE: 0}
         self.mean, self.scale = np.zeros(1), np.ones(1)
@@ -87,7 +92,7 @@ class Aligner:
         """
         phones = sorted({phone.symbol for words in texts for word in words for phone in word.phones} - {PAUSE})
         self.symbols = {PAUSE: 0} | {symbol: index for index, symbol in enumerate(phones, 1)}
-        chains = [self._chain(words) for words in texts]
+        chains = [self._chain(words, len(frames)) for frames, words in zip(recordings, texts, strict=True)]
         usable = [i for i, (frames, chain) in enumerate(zip(recordings, chains, strict=True)) if _fits(frames, chain)]
         if not usable:
             raise UserError("no recording can be aligned with its text: the texts are empty, or do not fit the sounds.")
@@ -114,25 +119,29 @@ class Aligner:
         Raises:
             UserError: it is too short or too long, or has no text.
         """
-        chain = self._chain(words)
+        chain = self._chain(words, len(frames))
         if not _fits(frames, chain):
             raise UserError(f"a recording of {len(frames)} frames cannot be aligned with {chain.min_frames} states.")
         return _to_alignment(chain, *self._best_path((alignment_features(frames) - self.mean) / self.scale, chain))
 
-    def _chain(self, words: Sequence[Word]) -> Chain:
+    def _chain(self, words: Sequence[Word], num_frames: int) -> Chain:
+        """Return the states of a text; those beyond what a recording has room for are optional."""
+        min_frames = min(self.states_per_phone, num_frames // max(1, sum(len(word.phones) for word in words)))
         symbols, word_indices = [PAUSE], [-1]
         for index, word in enumerate(words):
             if word.phones:
                 symbols += [*(phone.symbol for phone in word.phones), PAUSE]
                 word_indices += [*([index] * len(word.phones)), -1]
-        states, owners = list[int](), list[int]()
+        states, owners, optional = list[int](), list[int](), list[bool]()
         for position, symbol in enumerate(symbols):
             first = 1 + (self.symbols.get(symbol, len(self.symbols)) - 1) * self.states_per_phone
             new = [0] if symbol == PAUSE else range(first, first + self.states_per_phone)
             states += new
             owners += [position] * len(new)
-        optional = np.array([state == 0 for state in states])
-        return Chain(np.array(states), optional, tuple(symbols), tuple(word_indices), np.array(owners))
+            optional += [symbol == PAUSE or i >= max(1, min_frames) for i in range(len(new))]
+        costs = np.where(np.array(states) == 0, PAUSE_COST, 0.0)
+        costs[-1] = 0.0  # silence at the end is no pause between words
+        return Chain(np.array(states), np.array(optional), costs, tuple(symbols), tuple(word_indices), np.array(owners))
 
     def _fit_states(self, features: Sequence[Floats], paths: Sequence[Indices]) -> None:
         """Fit the Gaussian of each state to its frames; the last states stand for unknown phones."""
@@ -151,9 +160,9 @@ class Aligner:
     def _best_path(self, features: Floats, chain: Chain) -> tuple[Indices, float]:
         """Return the place of each frame in the chain, and the mean log-likelihood of a frame."""
         states, columns = np.unique(chain.states, return_inverse=True)
-        likelihoods = frame_likelihoods(features, states, self.means, self.precisions, self.offsets)
-        path, total = best_path(likelihoods, columns, chain.optional)
-        assert total > IMPOSSIBLE
+        log_probs = frame_log_probs(features, states, self.means, self.precisions, self.offsets)
+        path, total = best_path(log_probs, columns, chain.optional, chain.costs)
+        assert total > LOG_ZERO
         return path, total / len(features)
 
 
@@ -180,7 +189,7 @@ def _flat_start(frames: VoiceFrames, chain: Chain) -> Indices:
     loudness = frames.log_envelope.max(1)
     loud = np.flatnonzero(loudness > loudness.max() - QUIET[0])
     first, count = loud[0], loud[-1] + 1 - loud[0]
-    phones = np.flatnonzero(~chain.optional)
+    phones = np.flatnonzero(chain.states > 0)
     places = np.zeros(len(frames), np.int64)  # the chain begins with a pause
     places[first : first + count] = phones[np.arange(count) * len(phones) // count]
     places[loudness < loudness.max() - QUIET[1]] = 0
@@ -189,10 +198,10 @@ def _flat_start(frames: VoiceFrames, chain: Chain) -> Indices:
 
 def _to_alignment(chain: Chain, path: Indices, score: float) -> Alignment:
     frames = np.bincount(chain.owners[path], minlength=len(chain.symbols))
-    kept = np.flatnonzero(frames)
+    used = np.flatnonzero(frames)
     return Alignment(
-        tuple(chain.symbols[i] for i in kept),
-        tuple(chain.words[i] for i in kept),
-        tuple(int(frames[i]) for i in kept),
+        tuple(chain.symbols[i] for i in used),
+        tuple(chain.words[i] for i in used),
+        tuple(int(frames[i]) for i in used),
         score,
     )

@@ -28,6 +28,8 @@ _CHARACTERS = str.maketrans({
 })  # fmt: skip
 _GROUP_SPACE = re.compile("(?<=\\d)[\u00a0\u2007\u2009\u202f](?=\\d{3}(?!\\d))")
 
+_BEFORE_NOON, _END = re.compile(r"\s*[AP]M"), re.compile(r"\s*\Z")
+
 
 def normalize(text: str, language: str = "en") -> str:
     """Return a text as words and pauses.
@@ -60,17 +62,16 @@ def _read_abbreviations(text: str, rules: ReadingRules, language: str) -> str:
         if sign := rules.number_signs.get("no"):
             text = re.sub(r"(?<![\w#])#(?=\d)", f" {sign} ", text)
     if rules.abbreviations:
-        # at the end of a text the dot is a full stop, too
         text = _sub(
             _one_of(rules.abbreviations),
-            lambda m: _found(m, rules.abbreviations) + (". " if not text[m.end() :].strip() else ""),
+            lambda m: _found(m, rules.abbreviations) + _full_stop(m),
             text,
         )
     if language.split("-")[0].lower() == "en":
         text = re.sub(r"(?<=\d)\s*([apAP])\.?\s?[mM]\b(\.(?!\s+[A-Z]|\s*$))?", lambda m: f" {m[1].upper()}M ", text)
     return re.sub(
         r"(?<![^\W_])(?:[^\W\d_]\.){2,}(?!\w)",
-        lambda m: " " + m[0].replace(".", "").upper() + " " + (". " if not text[m.end() :].strip() else ""),
+        lambda m: " " + m[0].replace(".", "").upper() + " " + _full_stop(m),
         text,
     )
 
@@ -79,42 +80,59 @@ def _read_numbers(text: str, rules: ReadingRules, language: str) -> str:
     """Replace money, times, ordinals and all other numbers."""
     if not re.search(r"\d", text):
         return text
-    number = r"(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.(\d+))?" if rules.decimal_mark == "." else (
-        r"(\d{1,3}(?:[.' ]\d{3})+(?!\d)|\d+)(?:[.,](\d+))?"
-    )  # fmt: skip
+    groups, fraction = (",", r"\.") if rules.decimal_mark == "." else (".' ", "[.,]")
+    number = rf"(\d{{1,3}}(?:[{groups}]\d{{3}})+(?!\d)|\d+)(?:{fraction}(\d+))?"
 
-    def whole(digits: str) -> str:
-        return re.sub(r"\D", "", digits)
+    def read_dots(m: re.Match[str]) -> str:  # versions, addresses; not 1.234.567 where dots group thousands
+        grouped = "." in groups and re.fullmatch(r"\d{1,3}(\.\d{3})+", m[0])
+        return m[0] if grouped else m[0].replace(".", f" {rules.dot} ")
 
-    def read_amount(symbol: str, digits: str, fraction: str | None, scale: str | None) -> str:
-        currency, joint = CURRENCIES[symbol], rules.cents_joint
-        amount = number_words(whole(digits), fraction or "", language)
-        units = amount_words("5", "", currency, language).removeprefix(number_words("5", "", language))
-        if scale or not units.strip():
-            return f" {amount} {scale or ''} {units.strip() or rules.symbols.get(symbol, '')} "
-        return f" {amount_words(whole(digits), fraction or '', currency, language, joint)} "
+    currency = "".join(map(re.escape, CURRENCIES))
+    text = _sub(r"\d+(?:\.\d+){2,}", read_dots, text)
+    text = _sub(rf"(?<![^\s,;])-(?=[{currency}]?\d)", lambda m: f" {minus_word(language)} ", text)
+    text = _sub(
+        rf"(?:\bUS)?([{currency}])\s?{number}(?:\s?({SCALES})\b)?",
+        lambda m: _read_amount(m[1], m[2], m[3], m[4], rules, language),
+        text,
+    )
+    text = _sub(rf"{number}\s?([{currency}])", lambda m: _read_amount(m[3], m[1], m[2], None, rules, language), text)
+    text = _read_times(text, rules, language)
+    text = re.sub(r"(?<=\d):(?=\d)|(?<=\b[^\W\d_])\.(?=\d)", " ", text)  # scores; H.323
+    text = re.sub(r"(?<![\d/])(\d+)/(\d+)(?![\d/])", r"\1⁄\2", text)
+    if rules.ordinal_endings:
+        ordinal = rf"(?<![\d.,])(\d+)(?:{rules.ordinal_endings})(?!\w)"
+        text = _sub(ordinal, lambda m: f" {ordinal_words(m[1], language)} ", text)
+    return _sub(number, lambda m: f" {number_words(_digits(m[1]), m[2] or '', language)} ", text)
+
+
+def _read_amount(
+    symbol: str, whole: str, fraction: str | None, scale: str | None, rules: ReadingRules, language: str
+) -> str:
+    """Return ``$2.50`` or ``$5 million`` as words."""
+    currency, whole, fraction = CURRENCIES[symbol], _digits(whole), fraction or ""
+    units = amount_words("5", "", currency, language).removeprefix(number_words("5", "", language)).strip()
+    if scale or not units:
+        number = number_words(whole, fraction, language)
+        return f" {number} {scale or ''} {units or rules.symbols.get(symbol, '')} "
+    return f" {amount_words(whole, fraction, currency, language, rules.cents_joint)} "
+
+
+def _read_times(text: str, rules: ReadingRules, language: str) -> str:
+    """Replace ``10:30``, and the word for hours after it."""
 
     def read_time(m: re.Match[str]) -> str:
         hour, minute = (number_words(str(int(m[index])), "", language) for index in (1, 2))
         if int(m[2]) == 0:
-            return f" {hour} " if re.match(r"\s*[AP]M", text[m.end() :]) else f" {rules.hour.format(hour=hour)} "
+            return f" {hour} " if _BEFORE_NOON.match(m.string, m.end()) else f" {rules.hour.format(hour=hour)} "
         zero = f"{rules.minute_zero} " if rules.minute_zero and int(m[2]) < 10 else ""
         return f" {rules.time.format(hour=hour, minute=zero + minute)} "
 
-    symbols, after = "".join(map(re.escape, CURRENCIES)), re.escape(rules.hour.replace("{hour}", "").strip())
-    text = _sub(r"\d+(?:\.\d+){2,}", lambda m: m[0].replace(".", f" {rules.dot} "), text)  # versions, addresses
-    text = _sub(r"(?<![^\s,;])-(?=[" + symbols + r"]?\d)", lambda m: f" {minus_word(language)} ", text)
-    text = _sub(
-        rf"(?:\bUS)?([{symbols}])\s?{number}(?:\s?({SCALES})\b)?", lambda m: read_amount(m[1], m[2], m[3], m[4]), text
-    )
-    text = _sub(rf"{number}\s?([{symbols}])", lambda m: read_amount(m[3], m[1], m[2], None), text)
-    text = re.sub(rf"(?<![\w:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?:\s*{after}(?!\w))?", read_time, text)
-    text = re.sub(r"(?<=\d):(?=\d)|(?<=\b[^\W\d_])\.(?=\d)", " ", text)  # scores; H.323
-    text = re.sub(r"(?<![\d/])(\d+)/(\d+)(?![\d/])", r"\1⁄\2", text)
-    if rules.ordinal_endings:
-        ending = rf"(?<![\d.,])(\d+)(?:{rules.ordinal_endings})(?!\w)"
-        text = _sub(ending, lambda m: f" {ordinal_words(m[1], language)} ", text)
-    return _sub(number, lambda m: f" {number_words(whole(m[1]), m[2] or '', language)} ", text)
+    hours = re.escape(rules.hour.replace("{hour}", "").strip())
+    return re.sub(rf"(?<![\w:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?:\s*{hours}(?!\w))?", read_time, text)
+
+
+def _digits(number: str) -> str:
+    return re.sub(r"\D", "", number)
 
 
 def _read_symbols(text: str, rules: ReadingRules) -> str:
@@ -185,6 +203,11 @@ def _one_of(abbreviations: Mapping[str, str]) -> str:
 
 def _found(match: re.Match[str], words: Mapping[str, str]) -> str:
     return " " + words["".join(match[1].split()).lower()] + " "
+
+
+def _full_stop(match: re.Match[str]) -> str:
+    """Return the mark of an abbreviation that ends the text."""
+    return ". " if _END.match(match.string, match.end()) else ""
 
 
 def _sub(pattern: str, replace: Callable[[re.Match[str]], str], text: str) -> str:

@@ -1,4 +1,4 @@
-"""The inner loops of the aligner, compiled by numba: likelihoods of frames, and the best path through a text.
+"""The inner loops of the aligner, compiled by numba: log-probabilities of frames, and the best path through a text.
 
 All sums are made in a fixed order, so the same data give the same bits. Arrays are contiguous.
 """
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-IMPOSSIBLE = -1e300
+LOG_ZERO = -1e300
 """Log-likelihood of a path that cannot be."""
 
 
-def frame_likelihoods(features: Floats, states: Indices, means: Floats, precisions: Floats, offsets: Floats) -> Floats:
-    """Return log-likelihoods of frames in states: (frames, states).
+def frame_log_probs(features: Floats, states: Indices, means: Floats, precisions: Floats, offsets: Floats) -> Floats:
+    """Return log-probabilities of frames in states: (frames, states).
 
     Args:
         features: (frames, features).
@@ -25,22 +25,23 @@ def frame_likelihoods(features: Floats, states: Indices, means: Floats, precisio
         means, precisions: (all states, features) of Gaussians; the precisions are half the inverse variances.
         offsets: (all states,), what is added.
     """
-    result: Floats = _compiled(_frame_likelihoods)(features, states, means, precisions, offsets)
+    result: Floats = _compiled(_frame_log_probs)(features, states, means, precisions, offsets)
     return result
 
 
-def best_path(likelihoods: Floats, columns: Indices, optional: NDArray[np.bool_]) -> tuple[Indices, float]:
+def best_path(log_probs: Floats, columns: Indices, optional: NDArray[np.bool_], costs: Floats) -> tuple[Indices, float]:
     """Find the most likely places of frames in a chain of states, each of which takes one frame or more.
 
     Args:
-        likelihoods: (frames, columns).
-        columns: (chain,), where in ``likelihoods`` each state of the chain is.
+        log_probs: (frames, columns), log-probabilities of frames in states.
+        columns: (chain,), where in ``log_probs`` each state of the chain is.
         optional: (chain,), states that may be left out.
+        costs: (chain,), taken from the log-likelihood when a path enters the state, not where it begins.
 
     Returns:
-        (frames,), the place of each frame in the chain; the log-likelihood, ``IMPOSSIBLE`` if there are too few frames.
+        (frames,), the place of each frame in the chain; the log-likelihood, ``LOG_ZERO`` if there are too few frames.
     """
-    path, score = _compiled(_best_path)(likelihoods, columns, optional)
+    path, score = _compiled(_best_path)(log_probs, columns, optional, costs)
     return path, float(score)
 
 
@@ -61,7 +62,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return compiled
 
 
-def _frame_likelihoods(features: Any, states: Any, means: Any, precisions: Any, offsets: Any) -> Any:
+def _frame_log_probs(features: Any, states: Any, means: Any, precisions: Any, offsets: Any) -> Any:
     result = np.empty((len(features), len(states)))
     for t in range(len(features)):
         for column in range(len(states)):
@@ -74,25 +75,25 @@ def _frame_likelihoods(features: Any, states: Any, means: Any, precisions: Any, 
     return result
 
 
-def _best_path(likelihoods: Any, columns: Any, optional: Any) -> Any:
-    frames, length = len(likelihoods), len(columns)
-    scores = np.full(length, IMPOSSIBLE)
+def _best_path(log_probs: Any, columns: Any, optional: Any, costs: Any) -> Any:
+    frames, length = len(log_probs), len(columns)
+    scores = np.full(length, LOG_ZERO)
     steps = np.zeros((frames, length), np.int8)  # places to go back from each place in each frame
     for place in range(length):
-        scores[place] = likelihoods[0, columns[place]]
+        scores[place] = log_probs[0, columns[place]]
         if not optional[place]:
             break
     for t in range(1, frames):
         for place in range(length - 1, -1, -1):  # backwards: the places before still have the scores of frame t - 1
             best, step = scores[place], 0
-            previous = place - 1
+            previous, cost = place - 1, costs[place]
             while previous >= 0:
-                if scores[previous] > best:
-                    best, step = scores[previous], place - previous
+                if scores[previous] - cost > best:
+                    best, step = scores[previous] - cost, place - previous
                 if not optional[previous]:
                     break
                 previous -= 1
-            scores[place] = best + likelihoods[t, columns[place]] if best > IMPOSSIBLE else IMPOSSIBLE
+            scores[place] = best + log_probs[t, columns[place]] if best > LOG_ZERO else LOG_ZERO
             steps[t, place] = step
     end = length - 1
     place = end

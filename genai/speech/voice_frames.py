@@ -21,7 +21,7 @@ F0_RANGE = (60.0, 500.0)
 """Lowest and highest pitch of a voice, in Hz."""
 MIN_POWER = 1e-12
 """Lowest power of a band: the envelope is a logarithm."""
-LOWEST_HZ, HIGHEST_FRACTION = 20.0, 0.9875
+MIN_HZ, MAX_HZ_FRACTION = 20.0, 0.9875
 """Center of the lowest band, and center of the highest one as a fraction of half the sample rate."""
 APERIODICITY_HZ, MIN_APERIODICITY = 3_000.0, -60.0
 """Frequency at which the aperiodicity is kept; decibels of a perfectly periodic voice."""
@@ -119,8 +119,8 @@ def load_world() -> ModuleType:
 @cache
 def _band_centers(sample_rate: int) -> NDArray[np.float64]:
     """Return the centers of the bands in Hz: (bands,)."""
-    lowest, highest = _mel(np.array([LOWEST_HZ, HIGHEST_FRACTION * sample_rate / 2]))
-    return 700 * np.expm1(np.linspace(lowest, highest, NUM_BANDS) / 1127)
+    first, last = _mel(np.array([MIN_HZ, MAX_HZ_FRACTION * sample_rate / 2]))
+    return 700 * np.expm1(np.linspace(first, last, NUM_BANDS) / 1127)
 
 
 @cache

@@ -247,7 +247,7 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
         )
         run_words = [word for word in TEST_RUN if word != "data=text_folder" or "experiment=" not in line]
         more += tuple(run_words) if "init_from=" in line and not has_base_model else ()
-    elif name in ("verify", "certificate"):
+    elif name in ("verify", "certificate", "align"):
         more = ()
     elif name == "prepare":
         more, words = ("processes=1", "data.val_fraction=0.4"), [word.replace("out=", "out=new_") for word in words]

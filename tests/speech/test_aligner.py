@@ -98,7 +98,7 @@ def test_what_cannot_be_aligned(corpus: tuple, fitted: tuple) -> None:
     words = [*(spell(text) for text in texts[:10]), spell("a" * 300), []]
     alignments = Aligner(rounds=2).fit([*recordings[:10], recordings[0], recordings[1]], words)
     assert all(alignments[:10]) and alignments[10:] == [None, None]
-    with pytest.raises(UserError, match="cannot be aligned with 600 states"):
+    with pytest.raises(UserError, match="cannot be aligned with 300 states"):
         fitted[0].align(recordings[0], spell("a" * 300))
     with pytest.raises(UserError, match="no recording"):
         Aligner().fit(recordings[:1], [[]])

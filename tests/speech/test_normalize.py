@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genai.core.errors import UserError
@@ -48,6 +48,7 @@ def test_english(text: str, expected: str) -> None:
     [
         ("es", "El 1º: 2.000,50 €, Sr. Díaz.", "el primero: dos mil euros con cincuenta céntimos, señor díaz."),
         ("fr", "Le 2e, 2 000 à 10:30 & 3 %", "le deuxième, deux mille à dix heures trente et trois pour cent"),
+        ("de", "1.000.000 € am 5.3.24", "eine million euro am fünf punkt drei punkt vierundzwanzig"),
         ("it", "3,5 e 2,50 €", "tre virgola cinque e due euro e cinquanta centesimi"),
         ("de", "z. B. 3,5 um 10:30 Uhr", "zum beispiel drei komma fünf um zehn uhr dreißig"),
         ("ru", "Цена 21 руб. и 5%", "цена двадцать один рублей и пять процентов"),
@@ -59,6 +60,7 @@ def test_other_languages(language: str, text: str, expected: str) -> None:
     assert normalize(text, language) == expected
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=60), st.sampled_from(["en", "de", "fr", "ru", "ja"]))
 def test_any_text_becomes_words_and_pauses(text: str, language: str) -> None:
     result = normalize(text, language)
