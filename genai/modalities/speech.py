@@ -142,7 +142,7 @@ class Speech(Modality):
         recordings = self._recordings(split, cache)
         drop = self.drop if split.name == "train" else 0.0
         names = [*recordings.speakers, *recordings.languages]
-        key = cache_key(split.content_hash, "speech", 1, self.sample_rate, drop, names, self._state.digest)
+        key = cache_key(split.content_hash, "speech", 2, self.sample_rate, drop, names, self._state.digest)
 
         def write(path: Path) -> None:
             from genai.modalities.speech_fit import align_recordings

@@ -104,7 +104,7 @@ def _fit_aligner(
 
     ends = [[recordings.length(index), *map(asdict, utterances[index])] for index in used]
     sums = [float(recordings.voice(index).log_envelope.sum(dtype=np.float64)) for index in used]
-    values = cached_json(cache / f"{cache_key('aligner', 1, ends, sums)}.json", fit)
+    values = cached_json(cache / f"{cache_key('aligner', 2, ends, sums)}.json", fit)
     return {name: np.array(values[name]) for name in ALIGNER_ARRAYS}, np.array(values["mean_log"], np.float32)
 
 

@@ -23,7 +23,7 @@ from genai.speech.voice_frames import NUM_BANDS
 MAX_SYMBOLS, MAX_SPEAKERS, MAX_LANGUAGES, MAX_WORDS = 2_000, 10_000, 500, 200_000
 Name = Annotated[str, Len(0, 200)]
 Symbols = Annotated[list[Annotated[str, Len(1, 32)]], Len(1, MAX_SYMBOLS)]
-STATES_PER_PHONE = 2
+STATES_PER_PHONE = 3
 """Parts of a phone for the aligner."""
 LARGEST = 1e4
 """Largest number in statistics: logarithms, decibels."""
