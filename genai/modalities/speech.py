@@ -24,6 +24,7 @@ from genai.modalities.audio_preview import AudioPreview
 from genai.modalities.base import Decoder, Modality
 from genai.modalities.speech_dataset import PackedSpeech, SpeechSegment, write_packed_speech
 from genai.modalities.speech_decoder import SpeechDecoder, Voice
+from genai.modalities.speech_fit import align_recordings, fit_speech
 from genai.modalities.speech_state import SpeechState
 from genai.speech.batch import FEATURES, SpeechRequest, split_sentences
 from genai.speech.phone_table import NUM_STRESSES, ROWS
@@ -131,10 +132,12 @@ class Speech(Modality):
 
     def fit(self, split: Split, cache: Path) -> None:
         """Read the phones of the texts, learn to align them, and measure each speaker. Raises ``UserError``."""
-        from genai.modalities.speech_fit import fit_speech
-
         load_world()
-        self.statistics = fit_speech(self, self._recordings(split, cache), cache)
+        self.statistics = None
+        self.__dict__.pop("_readers", None)
+        recordings = self._recordings(split, cache)
+        utterances = self.utterances(recordings)
+        self.statistics = fit_speech(recordings, utterances, self.language, self.reader(self.language), cache)
         self.__dict__.pop("_readers", None)
 
     def pack(self, split: Split, cache: Path) -> PackedSpeech:
@@ -145,8 +148,6 @@ class Speech(Modality):
         key = cache_key(split.content_hash, "speech", 2, self.sample_rate, drop, names, self._state.digest)
 
         def write(path: Path) -> None:
-            from genai.modalities.speech_fit import align_recordings
-
             utterances = self.utterances(recordings)
             alignments = align_recordings(self._state, recordings, utterances, f"aligning phones ({split.name})")
             worst = worst_alignments(alignments, drop)

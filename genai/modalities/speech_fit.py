@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +18,32 @@ from genai.speech.phone_table import make_phone_table
 from genai.speech.phones import Alignment, Word
 from genai.speech.prosody import voiced_pitch
 from genai.speech.recordings import Recordings
-
-if TYPE_CHECKING:
-    from genai.modalities.speech import Speech
+from genai.speech.text_to_phones import TextToPhones
 
 ALIGNER_ARRAYS = ("mean", "scale", "means", "precisions", "offsets")
 """Numbers of an ``Aligner`` that ``fit`` sets."""
 MIN_STD = 1e-3
 
 
-def fit_speech(modality: "Speech", recordings: Recordings, cache: Path) -> SpeechState:
-    """Return what the training split determines. Raises ``UserError`` if nothing can be used."""
-    utterances = modality.utterances(recordings)
+def fit_speech(
+    recordings: Recordings,
+    utterances: Sequence[Sequence[Word]],
+    default_language: str,
+    reader: TextToPhones,
+    cache: Path,
+) -> SpeechState:
+    """Return what the training split determines.
+
+    Args:
+        recordings: of the split.
+        utterances: the words of each; none for one that is not used.
+        default_language: of recordings without a language.
+        reader: what has read the texts.
+        cache: folder for the aligner.
+
+    Raises:
+        UserError: nothing can be used.
+    """
     used = [index for index, words in enumerate(utterances) if words]
     if not used:
         raise UserError(
@@ -37,7 +51,7 @@ def fit_speech(modality: "Speech", recordings: Recordings, cache: Path) -> Speec
             "or a .txt file beside each recording."
         )
     speakers = [recordings.speakers[index] for index in used]
-    languages = [recordings.languages[index] or modality.language for index in used]
+    languages = [recordings.languages[index] or default_language for index in used]
     names = tuple(name for name, _ in Counter(speakers).most_common())
     language_names = tuple(name for name, _ in Counter(languages).most_common())
     language_counts = [
@@ -46,7 +60,6 @@ def fit_speech(modality: "Speech", recordings: Recordings, cache: Path) -> Speec
     symbols = make_phone_table(utterances).symbols
     aligner, mean_log = _fit_aligner(recordings, utterances, used, symbols, cache)
     means, stds = speaker_statistics(recordings, [[i for i in used if recordings.speakers[i] == n] for n in names])
-    reader = modality.reader(languages[0])
     return SpeechState(
         symbols,
         names,
