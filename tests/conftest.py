@@ -232,6 +232,31 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve recordings of two speakers, whose words are tones with overtones: a letter is a pitch."""
+    import numpy as np
+    import soundfile
+
+    folder, draw = tmp_path_factory.mktemp("voices"), random.Random(0)
+    rows = ["file_name,speaker,text"]
+    for number in range(12):
+        speaker = ("anna", "bruno")[number % 2]
+        words = ["".join(draw.choices("aeimo", k=2)) for _ in range(4)]
+        parts = [np.zeros(1200)]
+        for letter in " ".join(words):
+            pitch = (220, 120)[number % 2] * (1 + 0.05 * "aeimo".find(letter))
+            overtones = range(1, 6 + 2 * "aeimo".find(letter))
+            phases = np.arange(1600) / 16_000 * 2 * np.pi * pitch
+            tone = sum((np.sin(phases * overtone) / overtone for overtone in overtones), np.zeros(1600))
+            parts.append(0.2 * tone if letter.strip() else np.zeros(1600))
+        soundfile.write(folder / f"{number}.wav", np.concatenate([*parts, np.zeros(1200)]), 16_000)
+        rows.append(f'{number}.wav,{speaker},"{" ".join(words).capitalize()}."')
+    (folder / "metadata.csv").write_text("\n".join(rows))
+    (folder / "consent.yaml").write_text("public: {source: this test, license: CC0-1.0, statement: they are tones}\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def yesno(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root of torchaudio with a YESNO of six short noises."""
     import numpy as np
@@ -336,6 +361,16 @@ SMALL_ENHANCER = (
     *SMALL[SMALL.index("batch=4") :],
 )
 """The same for cleaning sounds; ``data.path=`` comes from a fixture."""
+SMALL_SPEECH = (
+    "modality=audio",
+    "model=tts",
+    "data=audio_folder",
+    "modality.phones=letters",
+    "model.network.width=8",
+    "val_items=2",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for reading aloud; ``data.path=`` comes from a fixture."""
 SMALL_LLAMA = (
     *(word for word in SMALL if not any(name in word for name in ("tokenizer", "vocab_size", "ngram_rows"))),
     "model=llama", "modality.vocab_size=300", "model.network.hidden=32",
@@ -353,13 +388,14 @@ WORDS = {
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
     "soundtrack": SMALL_SOUNDTRACK,
+    "speech": (*SMALL_SPEECH, "data.path={voices}"),
     "video": SMALL_VIDEO,
 }
 """The words that train each kind of model, with the fixtures of their data."""
 
 
 @pytest.fixture(scope="session")
-def trained(shared: Path, corpus: Path, sounds: Path) -> Callable[[str], Path]:
+def trained(shared: Path, corpus: Path, sounds: Path, voices: Path) -> Callable[[str], Path]:
     """``trained("image")``: the folder of a run of six steps of a kind in ``WORDS``, trained once a session.
 
     A test that changes it works on ``copy_run(trained("image"), runs)``.
@@ -373,7 +409,11 @@ def trained(shared: Path, corpus: Path, sounds: Path) -> Callable[[str], Path]:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(shared / "trained" / f"{kind}.lock"):
             if not (root / "done").exists():
-                genai.fit(*(w.format(corpus=corpus, sounds=sounds) for w in WORDS[kind]), f"runs={root}", "steps=6")
+                genai.fit(
+                    *(w.format(corpus=corpus, sounds=sounds, voices=voices) for w in WORDS[kind]),
+                    f"runs={root}",
+                    "steps=6",
+                )
                 (root / "done").touch()
         return next(all_runs(root)).folder
 
@@ -391,9 +431,9 @@ def copy_run(run: Path, runs: Path, started: str = "12:00:00") -> Path:
 
 
 @pytest.fixture(params=["text", "image", "gan", "audio", "video"])
-def each(request: pytest.FixtureRequest, corpus: Path, tmp_path: Path) -> list[str]:
+def each(request: pytest.FixtureRequest, corpus: Path, voices: Path, tmp_path: Path) -> list[str]:
     """``small``, for each modality in turn, and for a model with two networks."""
-    return [*(word.format(corpus=corpus) for word in WORDS[request.param]), f"runs={tmp_path / 'runs'}"]
+    return [*(word.format(corpus=corpus, voices=voices) for word in WORDS[request.param]), f"runs={tmp_path / 'runs'}"]
 
 
 @pytest.fixture

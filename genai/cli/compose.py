@@ -7,7 +7,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -165,7 +165,7 @@ def compose(config_name: str, words: Sequence[str]) -> CommandConfig:
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
-        values = _without_replaced_arguments(to_plain(config), words)
+        values = _without_replaced_arguments(to_plain(config), words, choices)
         return CommandConfig(values, choices, list(words))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise explain_hydra_error(error, config_name) from error
@@ -191,7 +191,7 @@ def launch(task: Callable[[CommandConfig], Any], config_name: str, words: list[s
         folder = Path(job_config.runtime.output_dir) if is_multirun else None
 
         def run_task() -> None:
-            values = _without_replaced_arguments(to_plain(config), overrides)
+            values = _without_replaced_arguments(to_plain(config), overrides, choices)
             task(CommandConfig(values, choices, overrides, folder))
 
         try:
@@ -249,23 +249,40 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _without_replaced_arguments(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
-    """Return ``values`` without arguments that YAML files list for a class which a word replaces by another.
+def _without_replaced_arguments(
+    values: dict[str, Any], words: Sequence[str], choices: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return ``values`` without arguments that YAML files list for a class which another one replaces.
 
-    Arguments that words set stay, and those that the other class has, too.
+    A word replaces it, or the file of the model, as that of ``model=tts`` does with the modality. Arguments that words
+    set stay, and those that the other class has, too.
     """
     words = [word for word in words if "=" in word]
-    for word in words:
-        if not override_key(word).endswith("._target_"):
-            continue
-        path = override_key(word).split(".")[:-1]
+    plugins = values.get("plugins") or ()
+    paths = [override_key(word).split(".")[:-1] for word in words if override_key(word).endswith("._target_")]
+    if choices.get("model") and "_target_" in _modality_changes(str(choices["model"]), plugin_names(words)):
+        paths.append(["modality"])
+    for path in paths:
         node = _node_at(values, path)
         keys = [override_key(other).split(".") for other in words]
         set_names = {key[len(path)] for key in keys if key[: len(path)] == path and len(key) > len(path)}
-        own_names = _argument_names(node.get("_target_"), values.get("plugins") or ())
-        for name in node.keys() - set_names - own_names if own_names is not None else ():
+        for name in node.keys() - set_names - fitting_arguments(node, plugins).keys():
             del node[name]
     return values
+
+
+def _modality_changes(model: str, plugins: Sequence[str]) -> dict[str, Any]:
+    """Return what the file of a model changes of the modality."""
+    for folder in config_dirs(plugins):
+        if (file := folder / "model" / f"{model}.yaml").is_file():
+            return dict(OmegaConf.load(file).get("modality") or {})  # type: ignore[union-attr]
+    return {}
+
+
+def fitting_arguments(node: Mapping[str, Any], plugins: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a node without the arguments that its class does not have; all of it if the class may not be built."""
+    names = _argument_names(node.get("_target_"), plugins)
+    return {name: value for name, value in node.items() if names is None or name in ("_target_", *names)}
 
 
 def _node_at(values: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Split:
         weights: of the examples, in proportion to which training draws them; empty: all alike.
         unmasked_weight: weight of the loss where masks are black; ``None``: no example has a mask.
         tag_dropout: how tags of captions are dropped in training; ``None``: they are not.
+        load_column: returns a column, such as ``speaker``, for each example; ``None``: there are no columns.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Split:
     weights: Sequence[float] = ()
     unmasked_weight: float | None = None
     tag_dropout: TagDropout | None = None
+    load_column: Callable[[str], Sequence[str]] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -88,6 +90,10 @@ class Split:
     def prompt(self, index: int) -> str:
         """Return the prompt of example ``index``."""
         return self.load(index).prompt if self.prompts is None else self.prompts[index]
+
+    def column(self, name: str) -> Sequence[str]:
+        """Return a column for each example; "" where it is unknown."""
+        return [""] * self.count if self.load_column is None else self.load_column(name)
 
 
 @dataclass(frozen=True)

@@ -375,9 +375,9 @@ class Folder(SplitSource):
         has_parts = any(item.part for item, _ in entries)  # in order, each file is read only once
         captions = [item.captions for item, _ in entries]
         threads = 1 if has_parts else NUM_THREADS
-        return Split(
-            name, len(entries), load, content_hash, prompts, threads, captions=captions if any(captions) else ()
-        )
+        column = lambda key: [item.columns.get(key, "") for item, _ in entries]  # noqa: E731
+        split = Split(name, len(entries), load, content_hash, prompts, threads)
+        return replace(split, captions=captions if any(captions) else (), load_column=column)
 
     def _has_suffix(self, file: Path) -> bool:
         return file.suffix.lower() in self.suffixes

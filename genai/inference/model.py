@@ -9,7 +9,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from torch import Tensor, nn
+from torch import nn
 
 from genai.core.batch import Chunk, Interpolation, Request, batch_ranges
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
@@ -272,8 +272,7 @@ class Stream:
         request = replace(request, interpolation=interpolation)
         self.num_values = math.prod(request.size)
         check_batch(len(prompts), self.num_values)
-        init_tensors: Sequence[Tensor | None] = request.prefix or request.init or [None] * len(prompts)
-        self.decoders = [modality.decoder(tensor, modality_options) for tensor in init_tensors]
+        self.decoders = modality.decoders(request, modality_options)
         self.unit, self._elements_per_unit = length_unit(modality)
         self.length, self.max_length = 0.0, request.size[0] / self._elements_per_unit
         self.progress: float | None = None

@@ -17,7 +17,7 @@ from genai.trust.label import MANIFEST_SUFFIX
 
 RECIPE_NAME = re.compile(r"[0-9]{3}.*\.json")
 """Names of the files with recipes."""
-SIDE_FILES = ("-logprobs.json",)
+SIDE_FILES = ("-logprobs.json", "-words.json")
 """Endings of the files beside a sample, see ``side_files`` of media."""
 
 

@@ -89,6 +89,11 @@ class Modality(ABC):
     def decoder(self, init: Tensor | None, options: Any) -> Decoder:
         """Return a decoder for one item of a stream; ``init`` is the item's element of ``Request.init``."""
 
+    def decoders(self, request: Request, options: Any) -> "list[Decoder]":
+        """Return a decoder for each item of a request that ``request`` built with these options."""
+        inits = request.prefix or request.init or [None] * len(request.prompts)
+        return [self.decoder(init, options) for init in inits]
+
     @abstractmethod
     def pack(self, split: Split, cache: Path) -> PackedDataset:
         """Return the split as tensors, cached in the folder ``cache`` under the hash of the split's content."""

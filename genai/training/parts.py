@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from genai.adapters.lora import LoRA
-from genai.cli.compose import CommandConfig, model_nodes
+from genai.cli.compose import CommandConfig, fitting_arguments, model_nodes
 from genai.core.data import IterableSource, Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import UserError, did_you_mean, join_names
@@ -156,7 +156,7 @@ def _fitting_models(config: CommandConfig, settings: TrainSettings) -> list[str]
     """Return the names of the models that can be built, with their defaults, for the modality."""
     names = []
     for name, (node, changes) in model_nodes(settings.plugins).items():
-        modality_node = config.values["modality"] | changes
+        modality_node = fitting_arguments(config.values["modality"] | changes, settings.plugins)
         try:
             modality = Factory.parse(modality_node, Modality, "modality", settings.plugins).build()  # type: ignore[type-abstract]
             with torch.device("meta"), SkipInit():

@@ -76,6 +76,7 @@ DATA = {
     "experiment=subject": ["data.path={pictures}", "init_from={image_run}", "adapter.words=[sky]"],
     "experiment=nft": ["data.items=40", "method.group=2", "method.steps=2", "init_from={image_run}"],
     "experiment=emoji": ["data.path={emoji}"],
+    "experiment=voice": ["data.path={voices}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
         "data.path={arrays}",
@@ -92,7 +93,7 @@ DATA = {
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
 PLACES = ("corpus", "talks", "pairs", "text_run", "image_run", "pictures", "tars", "tables", "prepared")
-PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji")
+PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji", "voices")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),
@@ -110,6 +111,7 @@ TINY_MODEL = {
 """Instead of the modality's, for models that are built otherwise."""
 OPTIONS: dict[str, dict[str, float]] = {
     "gan": {"truncation": 0.7},
+    "tts": {"speed": 2},
     "text": {"length": 5},
     "image": {"steps": 2},
     "audio": {"seconds": 0.05},
@@ -147,7 +149,8 @@ def choices() -> list[Any]:
     for optimizer in ("finetune", "muon"):
         quick.append(("modality=text", "data=text_folder", f"optimizer={optimizer}", *MEMBERS["text"]["tiny"]))
     quick += [(f"experiment={name}", *MEMBERS[modality]["tiny"]) for name, modality in EXPERIMENTS.items()]
-    quick += METHODS
+    letters = ("modality.phones=letters", "model.network.width=8")
+    quick += [("experiment=voice", "model=tts", "optimizer=adamw_speech", *letters), *METHODS]
     return [*quick, *(pytest.param(words, marks=pytest.mark.slow) for words in slow)]
 
 

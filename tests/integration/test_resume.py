@@ -25,7 +25,7 @@ from genai.training.run import train
 from tests.conftest import ROOT
 
 STEPS = 12
-KINDS = ("text", "image", "shortcut", "gan", "audio", "video")
+KINDS = ("text", "image", "shortcut", "gan", "audio", "video", "speech")
 
 
 def cases(*quick: tuple[str, Any]) -> list[Any]:
@@ -114,7 +114,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("each", "case"),
     cases(
-        *((kind, "between") for kind in ("text", "audio")),
+        *((kind, "between") for kind in ("text", "audio", "speech")),
         *(("text", "at once"), ("image", "workers"), ("gan", "accumulate")),
         ("shortcut", "accumulate"),
     ),

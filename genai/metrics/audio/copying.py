@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from genai.core.data import PackedDataset
+from genai.inference.model import Model
 from genai.media.sound import Sound
 from genai.metrics.audio.mel import MelSpectrograms, power_to_db, require_audio
 from genai.metrics.audio.nearest import MAX_SECONDS, MAX_SHIFT_FRAMES
 from genai.metrics.base import EvalContext
 from genai.metrics.copying import ItemFeatures, NearestCopying
+from genai.modalities.audio import Audio
 
 
 class CopiedSounds(NearestCopying):
@@ -19,6 +21,11 @@ class CopiedSounds(NearestCopying):
 
     media = Sound
     quick_items = 2**11
+
+    def unsupported_reason(self, model: Model) -> str:
+        if not isinstance(model.modality, Audio):
+            return "it reads given words aloud, which recordings of the same words resemble"
+        return super().unsupported_reason(model)
 
     def item_features(self, context: EvalContext, samples: Sequence[Any]) -> "SoundFeatures":
         audio = require_audio(context, "copying")

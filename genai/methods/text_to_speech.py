@@ -1,0 +1,224 @@
+"""Text to speech: durations of phones and frames of a vocoder, learned from aligned recordings without attention.
+
+As durations are numbers that the model predicts, it cannot repeat or leave out words (FastSpeech, Ren et al. 2019,
+arXiv:1905.09263). The prosody of each word is drawn, so that another seed reads a sentence in another way.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, cast
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genai.core.batch import Batch, Chunk, Request
+from genai.methods.base import Method, check_output
+from genai.speech.batch import FEATURES, PROSODY, Sentence, SpeechBatch, SpeechRequest
+
+APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
+"""Places in a frame, after the bands of the envelope."""
+PARTS = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing": 0.3, "duration": 0.1, "prosody": 0.05}
+"""Weights of the parts of the loss."""
+MAX_PHONE_FRAMES, MAX_PAUSE_FRAMES, MIN_SENTENCE_PAUSE = 120, 40, 28
+"""Longest phone and pause, and shortest pause between sentences, in frames before ``speed`` and ``pause``."""
+
+
+@dataclass(frozen=True)
+class TextToSpeechOptions:
+    """Options of reading aloud.
+
+    Attributes:
+        speed: factor of the tempo; 2: twice as fast.
+        pause: factor of the length of pauses, after ``speed``.
+        variation: factor of the random part of pitch and tempo; 0: always the most likely reading, which is flatter.
+    """
+
+    speed: Annotated[float, Ge(0.25), Le(4)] = 1.0
+    pause: Annotated[float, Ge(0), Le(10)] = 1.0
+    variation: Annotated[float, Ge(0), Le(3)] = 1.0
+
+
+class PhoneNetwork(Protocol):
+    """A network over phones; ``genai.networks.speech.SpeechNetwork`` describes the methods."""
+
+    def encode(self, phones: Tensor, speakers: Tensor, languages: Tensor) -> Tensor: ...
+
+    def prosody_density(self, x: Tensor, phones: Tensor, prosody: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+
+    def draw_prosody(self, x: Tensor, phones: Tensor, noise: Tensor) -> Tensor: ...
+
+    def log_durations(self, x: Tensor, phones: Tensor, prosody: Tensor, speakers: Tensor) -> Tensor: ...
+
+    def frames(self, x: Tensor, phones: Tensor, prosody: Tensor, durations: Tensor, speakers: Tensor) -> Tensor: ...
+
+
+class TextToSpeech(Method):
+    """Learns durations and frames from recordings whose phones are aligned.
+
+    Args:
+        network: a ``PhoneNetwork``.
+        sampling: this model's own defaults for ``TextToSpeechOptions``.
+    """
+
+    Options = TextToSpeechOptions
+    metrics = ("val_loss",)
+    supports_init = False
+    batch_types = (SpeechBatch,)
+    is_iterative = False
+    needs_consent = True
+    """It can say anything in the voice of a person."""
+
+    def __init__(self, network: nn.Module, sampling: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.ema_module, self.sampling = network, sampling or {}
+
+    @property
+    def network(self) -> PhoneNetwork:
+        return cast(PhoneNetwork, self.ema_module)
+
+    def loss(self, batch: Batch, network_name: str = "model") -> dict[str, Tensor]:
+        """Return the weighted sum of ``PARTS``, and these.
+
+        ``envelope``, ``aperiodicity`` and ``f0`` are absolute errors in standard deviations of the speaker, ``voicing``
+        is a cross-entropy, ``duration`` the squared error of the logarithm, ``prosody`` a negative log-likelihood. The
+        durations and the prosody that frames follow are those of the recording.
+        """
+        assert isinstance(batch, SpeechBatch)
+        parts, _ = self._parts(batch)
+        return {"loss": _weighted_sum(parts), **parts}
+
+    def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return ``loss`` with its parts, and errors for people: of durations in percent, of pitch in semitones.
+
+        The pitch is that of the most likely prosody.
+        """
+        assert isinstance(batch, SpeechBatch)
+        parts, x = self._parts(batch)
+        log_durations = self._log_durations(x, batch, batch.prosody)
+        error = (log_durations - batch.durations.clamp(min=1).log()).abs().expm1()
+        noise = x.new_zeros(len(x), batch.phones.shape[1], PROSODY)
+        prosody = self.network.draw_prosody(x, batch.phones, noise)
+        pitch = self.network.frames(x, batch.phones, prosody, batch.durations, batch.speakers)[:, PITCH]
+        target, voiced = _targets(batch)[:, PITCH], _targets(batch)[:, VOICED]
+        return {
+            "loss": _weighted_sum(parts),
+            **parts,
+            "duration_percent": 100 * _mean(error, batch.is_timed),
+            "f0_error": _mean((pitch - target).abs(), voiced > 0),
+        }
+
+    def _parts(self, batch: SpeechBatch) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the parts of the loss, and the encoded phones."""
+        x = self.network.encode(batch.phones, batch.speakers, batch.languages)
+        mean, log_std, values = self.network.prosody_density(x, batch.phones, batch.prosody)
+        density = 0.5 * ((values - mean) * (-log_std).exp()).square() + log_std
+        log_durations = self._log_durations(x, batch, batch.prosody)
+        outputs = self.network.frames(x, batch.phones, batch.prosody, batch.durations, batch.speakers).float()
+        targets = _targets(batch)
+        voiced = targets[:, VOICED]
+        errors = (outputs[:, :VOICED] - targets[:, :VOICED]).abs()
+        parts = {
+            "envelope": errors[:, :APERIODICITY].mean(),
+            "aperiodicity": errors[:, APERIODICITY].mean(),
+            "f0": _mean(errors[:, PITCH], voiced > 0),
+            "voicing": F.binary_cross_entropy_with_logits(outputs[:, VOICED], voiced),
+            "duration": _mean((log_durations - batch.durations.clamp(min=1).log()).square(), batch.is_timed),
+            "prosody": density.mean() if len(density) else density.sum(),
+        }
+        return parts, x
+
+    def _log_durations(self, x: Tensor, batch: SpeechBatch, prosody: Tensor) -> Tensor:
+        return self.network.log_durations(x, batch.phones, prosody, batch.speakers).float()
+
+    @torch.inference_mode()
+    def stream(self, request: Request, options: TextToSpeechOptions) -> Iterator[Chunk]:
+        """Read sentence by sentence.
+
+        ``Chunk.x`` is (batch, frames, ``FEATURES`` + 1): the frames, with the logit of voicing, and the number of the
+        phone in its sentence, which is -1 at padding.
+        """
+        assert isinstance(request, SpeechRequest)
+        generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
+        start, count = 0, max(map(len, request.sentences), default=0)
+        for number in range(count):
+            rows = []
+            for item, sentences in enumerate(request.sentences):
+                if number >= len(sentences):
+                    rows.append(torch.full((0, FEATURES + 1), -1.0))
+                    continue
+                place = (request.speakers[item], request.languages[item])
+                is_last = number + 1 == len(sentences)
+                rows.append(self._read(sentences[number], place, generators[item], options, is_last))
+            x = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1.0)
+            yield Chunk(start, x)
+            start += x.shape[1]
+
+    def sample(self, request: Request, options: TextToSpeechOptions) -> list[Tensor]:
+        """Return (frames, ``FEATURES`` + 1) of each item, see ``stream``."""
+        chunks = [chunk.x for chunk in self.stream(request, options)]
+        items = [torch.cat([chunk[item] for chunk in chunks]) for item in range(len(request.prompts))]
+        return [item[item[:, -1] >= 0] for item in items]
+
+    def _read(
+        self,
+        sentence: Sentence,
+        place: tuple[int, int],
+        generator: torch.Generator,
+        options: TextToSpeechOptions,
+        is_last: bool,
+    ) -> Tensor:
+        """Return the frames of a sentence: (frames, ``FEATURES`` + 1). Each is computed alone, so that no other item
+        changes it.
+
+        Args:
+            sentence: its phones.
+            place: numbers of speaker and language.
+            generator: of the prosody.
+            options: of the request.
+            is_last: whether no sentence follows.
+        """
+        phones = sentence.phones[None].to(self.device)
+        speaker, language = (torch.tensor([number], device=self.device) for number in place)
+        x = self.network.encode(phones, speaker, language)
+        noise = torch.randn((1, len(sentence.texts), PROSODY), generator=generator).to(self.device)
+        prosody = self.network.draw_prosody(x, phones, noise * options.variation)
+        log_durations = check_output(self.network.log_durations(x, phones, prosody, speaker))[0].float().cpu()
+        durations = whole_durations(log_durations, sentence.phones[:, 0] == 0, options, is_last)
+        frames = self.network.frames(x, phones, prosody, durations[None].to(self.device), speaker)
+        numbers = torch.arange(len(durations)).repeat_interleave(durations)
+        return torch.cat([check_output(frames).float().cpu(), numbers[:, None].float()], 1)
+
+
+def whole_durations(log_durations: Tensor, is_pause: Tensor, options: TextToSpeechOptions, is_last: bool) -> Tensor:
+    """Return whole numbers of frames whose running sum is the rounded sum of the predictions: (phones,) int64.
+
+    Args:
+        log_durations: (phones,), logarithms of frames.
+        is_pause: (phones,) bool.
+        options: of the request.
+        is_last: whether no sentence follows; if one does, the last pause is long enough to be heard.
+    """
+    frames = log_durations.exp().clamp(min=1, max=MAX_PHONE_FRAMES)
+    pauses = frames.clamp(max=MAX_PAUSE_FRAMES)
+    if not is_last:
+        pauses[-1] = pauses[-1].clamp(min=MIN_SENTENCE_PAUSE)
+    frames = torch.where(is_pause, pauses * options.pause, frames) / options.speed
+    ends = frames.double().cumsum(0).round()
+    durations = ends.diff(prepend=ends.new_zeros(1)).long()
+    return torch.where(is_pause, durations, durations.clamp(min=1))
+
+
+def _targets(batch: SpeechBatch) -> Tensor:
+    """Return the frames of all rows, one after the other."""
+    return batch.x.flatten(0, 1) if batch.valid is None else batch.x[batch.valid]
+
+
+def _weighted_sum(parts: dict[str, Tensor]) -> Tensor:
+    return torch.stack([weight * parts[name] for name, weight in PARTS.items()]).sum()
+
+
+def _mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of ``x`` where ``mask`` is True; 0 if it is nowhere."""
+    return (x * mask).sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,185 @@
+"""What a speech model knows of its recordings: phones, speakers, languages, their statistics, and how to align."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal, cast
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le, Len
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genai.core.cache import cache_key
+from genai.core.errors import short_repr
+from genai.core.instantiate import validate_value
+from genai.modalities.speech_decoder import Voice
+from genai.speech.aligner import NUM_CEPSTRA
+from genai.speech.phone_table import PhoneTable
+from genai.speech.phones import PAUSE, Phone
+from genai.speech.voice_frames import NUM_BANDS
+
+MAX_SYMBOLS, MAX_SPEAKERS, MAX_LANGUAGES, MAX_WORDS = 2_000, 10_000, 500, 200_000
+Name = Annotated[str, Len(0, 200)]
+Symbols = Annotated[list[Annotated[str, Len(1, 32)]], Len(1, MAX_SYMBOLS)]
+STATES_PER_PHONE = 3
+"""Parts of a phone for the aligner."""
+LARGEST = 1e4
+"""Largest number in statistics: logarithms, decibels."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpeechState:
+    """What ``Speech.fit`` determines.
+
+    Attributes:
+        symbols: phones; the first is a pause.
+        speakers, languages: names; the speaker with most recordings is the first.
+        speaker_languages: the language of each speaker, as its number.
+        source: where phones come from.
+        lexicon: phones of words that are pronounced in another way; empty: none.
+        means, stds: (speakers, ``NUM_BANDS`` + 2), see ``Voice``.
+        mean_log_durations: (symbols,), mean logarithm of the frames of each phone.
+        aligner: numbers of the aligner, by name.
+    """
+
+    symbols: tuple[str, ...]
+    speakers: tuple[str, ...]
+    languages: tuple[str, ...]
+    speaker_languages: tuple[int, ...]
+    source: Literal["espeak", "letters"]
+    lexicon: Mapping[str, tuple[Phone, ...]]
+    means: NDArray[np.float32]
+    stds: NDArray[np.float32]
+    mean_log_durations: NDArray[np.float32]
+    aligner: Mapping[str, Any]
+
+    @cached_property
+    def table(self) -> PhoneTable:
+        """Numbers of the phones."""
+        return PhoneTable(self.symbols)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all of it."""
+        plain = self.to_plain()
+        arrays = {name: value.tolist() for name, value in _tensors(plain).items()}
+        return cache_key({**{name: value for name, value in plain.items() if name not in arrays}, **arrays})
+
+    def voice(self, speaker: int) -> Voice:
+        """Return the sound of a speaker, by its number."""
+        return Voice(self.means[speaker], self.stds[speaker])
+
+    def speaker_number(self, name: str) -> int:
+        """Return the number of a speaker; 0 for one that training never heard."""
+        return self.speakers.index(name) if name in self.speakers else 0
+
+    def language_number(self, name: str) -> int:
+        """Return the number of a language; 0 for one that training never heard."""
+        return self.languages.index(name) if name in self.languages else 0
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as plain types and tensors."""
+        return {
+            "symbols": list(self.symbols),
+            "speakers": list(self.speakers),
+            "languages": list(self.languages),
+            "speaker_languages": list(self.speaker_languages),
+            "source": self.source,
+            "lexicon": {word: _write_phones(phones) for word, phones in self.lexicon.items()},
+            "means": torch.from_numpy(self.means.copy()),
+            "stds": torch.from_numpy(self.stds.copy()),
+            "mean_log_durations": torch.from_numpy(self.mean_log_durations.copy()),
+            **{f"aligner_{name}": torch.from_numpy(np.array(value)) for name, value in self.aligner.items()},
+        }
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "SpeechState":
+        """Check and read what ``to_plain`` returned, perhaps a stranger's. Raises ``UserError``, ``ValueError``."""
+        symbols = validate_value(values["symbols"], Symbols, "symbols")
+        speakers = validate_value(values["speakers"], Annotated[list[Name], Len(1, MAX_SPEAKERS)], "speakers")
+        languages = validate_value(values["languages"], Annotated[list[Name], Len(1, MAX_LANGUAGES)], "languages")
+        number = Annotated[int, Ge(0), Le(len(languages) - 1)]
+        places = validate_value(
+            values["speaker_languages"],
+            Annotated[list[number], Len(len(speakers), len(speakers))],
+            "speaker_languages",
+        )
+        source = validate_value(values["source"], Literal["espeak", "letters"], "source")
+        lexicon = validate_value(
+            values["lexicon"],
+            Annotated[dict[Annotated[str, Len(1, 200)], Annotated[str, Len(2, 2000)]], Len(0, MAX_WORDS)],
+            "lexicon",
+        )
+        for names in (symbols, speakers, languages):
+            if len(set(names)) < len(names):
+                raise ValueError("a name is there twice")
+        if symbols[0] != PAUSE:
+            raise ValueError("the first phone is no pause")
+        shape = (len(speakers), NUM_BANDS + 2)
+        stds = _array(values, "stds", shape)
+        if stds.min() <= 0:
+            raise ValueError("stds should be above 0")
+        aligner = {
+            name.removeprefix("aligner_"): _any_array(value, name)
+            for name, value in values.items()
+            if name.startswith("aligner_")
+        }
+        _check_aligner(aligner, len(symbols))
+        return cls(
+            tuple(symbols),
+            tuple(speakers),
+            tuple(languages),
+            tuple(places),
+            cast(Literal["espeak", "letters"], source),
+            {word: _read_phones(text) for word, text in lexicon.items()},
+            _array(values, "means", shape),
+            stds,
+            _array(values, "mean_log_durations", (len(symbols),)),
+            aligner,
+        )
+
+
+def _check_aligner(arrays: Mapping[str, NDArray[Any]], num_symbols: int) -> None:
+    """Raise ``ValueError`` if the numbers of an aligner do not fit each other."""
+    features, states = 2 * NUM_CEPSTRA + 1, 1 + STATES_PER_PHONE * num_symbols
+    shapes = {"mean": (features,), "scale": (features,), "means": (states, features)}
+    shapes |= {"precisions": (states, features), "offsets": (states,)}
+    if {name: array.shape for name, array in arrays.items()} != shapes or arrays["scale"].min() <= 0:
+        raise ValueError("the numbers of the aligner do not fit each other")
+
+
+def _write_phones(phones: tuple[Phone, ...]) -> str:
+    """Return phones as a text: ``"h0 oʊ1"``."""
+    return " ".join(f"{phone.symbol}{phone.stress}" for phone in phones)
+
+
+def _read_phones(text: str) -> tuple[Phone, ...]:
+    """Read what ``_write_phones`` returned. Raises ``ValueError``."""
+    phones = []
+    for part in text.split():
+        if len(part) < 2 or part[-1] not in "012":
+            raise ValueError(f"{short_repr(part)} is no phone with its stress")
+        phones.append(Phone(part[:-1], cast(Literal[0, 1, 2], int(part[-1]))))
+    return tuple(phones)
+
+
+def _tensors(plain: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in plain.items() if isinstance(value, Tensor)}
+
+
+def _array(values: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return a tensor of a state as numbers. Raises ``ValueError`` for another shape or numbers out of range."""
+    array = _any_array(values[name], name)
+    if array.shape != shape or array.dtype != np.float32:
+        raise ValueError(f"{name} is {array.shape}, not {shape}")
+    return array
+
+
+def _any_array(value: Any, name: str) -> NDArray[Any]:
+    if not isinstance(value, Tensor) or value.dtype not in (torch.float32, torch.float64) or value.is_sparse:
+        raise ValueError(f"{name} has no numbers")
+    if not value.isfinite().all() or value.abs().max().item() > LARGEST:
+        raise ValueError(f"{name} has numbers out of range")
+    return value.detach().cpu().contiguous().numpy().copy()
