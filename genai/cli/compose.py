@@ -271,12 +271,13 @@ def _without_replaced_arguments(
     return values
 
 
-def _modality_changes(model: str, plugins: Sequence[str]) -> dict[str, Any]:
-    """Return what the file of a model changes of the modality."""
+def _modality_changes(model: str, plugins: Sequence[str]) -> set[str]:
+    """Return the names of what the file of a model changes of the modality."""
     for folder in config_dirs(plugins):
         if (file := folder / "model" / f"{model}.yaml").is_file():
-            return dict(OmegaConf.load(file).get("modality") or {})  # type: ignore[union-attr]
-    return {}
+            content: Any = OmegaConf.load(file)
+            return {str(name) for name in content.get("modality") or {}}
+    return set()
 
 
 def fitting_arguments(node: Mapping[str, Any], plugins: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The interface of modalities, which convert between media and tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -91,7 +91,7 @@ class Modality(ABC):
 
     def decoders(self, request: Request, options: Any) -> "list[Decoder]":
         """Return a decoder for each item of a request that ``request`` built with these options."""
-        inits = request.prefix or request.init or [None] * len(request.prompts)
+        inits: Sequence[Tensor | None] = request.prefix or request.init or [None] * len(request.prompts)
         return [self.decoder(init, options) for init in inits]
 
     @abstractmethod

@@ -79,10 +79,7 @@ class SpeechDecoder:
         self.parts = [self.initial.samples]
         self.words: list[TimedWord] = []
         self.frames = 0
-
-    @property
-    def done(self) -> bool:
-        return len(self.parts) > len(self.sentences)
+        self.done = not sentences
 
     def push(self, start: int, x: Tensor) -> Sound:
         """Add the frames of the next sentence, (frames, ``FEATURES`` + 1), see ``TextToSpeech.stream``."""
@@ -95,6 +92,7 @@ class SpeechDecoder:
             self.words += [_shift(word, self.frames * FRAME_SECONDS) for word in times]
             self.frames += len(values)
         self.parts.append(samples)
+        self.done = len(self.parts) > len(self.sentences)
         return Sound(samples, self.sample_rate, self.suffix)
 
     def result(self) -> SpeechSound:

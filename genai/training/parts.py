@@ -155,10 +155,13 @@ def _check_init(modality: Modality, method: Method) -> None:
 def _fitting_models(config: CommandConfig, settings: TrainSettings) -> list[str]:
     """Return the names of the models that can be built, with their defaults, for the modality."""
     names = []
+    own = import_class(config.values["modality"]["_target_"], Modality, "modality", settings.plugins)  # type: ignore[type-abstract]
     for name, (node, changes) in model_nodes(settings.plugins).items():
         modality_node = fitting_arguments(config.values["modality"] | changes, settings.plugins)
         try:
             modality = Factory.parse(modality_node, Modality, "modality", settings.plugins).build()  # type: ignore[type-abstract]
+            if modality.media is not own.media:  # the file of the model brings a modality of other media
+                continue
             with torch.device("meta"), SkipInit():
                 Factory.parse(node, Method, "model", settings.plugins, modality.interface).build(modality.interface)  # type: ignore[type-abstract]
         except UserError:

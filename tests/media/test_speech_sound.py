@@ -15,7 +15,11 @@ def test_times_stand_beside_the_sound() -> None:
 
 
 def test_subtitles_end_with_sentences_and_before_they_are_too_long() -> None:
-    words = [TimedWord(f"word{i}", 3599 + i, 3600 + i, ends_sentence=i == 1) for i in range(9)]
+    words = [TimedWord(f"word{i}", 3599 + i, 3600 + i, ends_sentence=i == 1) for i in range(10)]
     lines = subtitles(words).split("\n\n")
-    assert [line.split("\n")[2] for line in lines] == ["word0 word1", "word2 word3 word4 word5 word6 word7", "word8"]
+    assert [line.split("\n")[2] for line in lines] == [
+        "word0 word1",
+        "word2 word3 word4 word5 word6 word7 word8",
+        "word9",
+    ]
     assert "00:59:59,000 --> 01:00:01,000" in lines[0]
