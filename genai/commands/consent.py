@@ -99,15 +99,15 @@ def _hashes(files: Iterable[Path], folder: Path) -> dict[str, str]:
 
 def _check_folder(path: str) -> None:
     """Check the records of recordings; print a record for those that none covers. Raises ``UserError``."""
-    from genai.trust.consent import check_recordings, covering_records, find_records, relative_name
+    from genai.trust.consent import check_recordings, matching_records, find_records, relative_name
     from genai.trust.consent_template import consent_template
 
     folder, files = _find_recordings(path)
     records, hashes = find_records(folder, files), _hashes(files, folder)
     digests = {file: hashes[relative_name(file, folder)] for file in files}
-    uncovered = [file for file, digest in digests.items() if not covering_records(file, digest, records)]
-    if uncovered:
-        names = [relative_name(file, folder) for file in uncovered]
+    missing = [file for file, digest in digests.items() if not matching_records(file, digest, records)]
+    if missing:
+        names = [relative_name(file, folder) for file in missing]
         print(terminal_text(consent_template({name: hashes[name] for name in names})), end="", flush=True)
     if not records:
         print(f"a record for {len(files):,} recording{'s' * (len(files) > 1)}, to fill in", file=sys.stderr, flush=True)
@@ -143,8 +143,8 @@ def _revoke(consent_id: str, path: str, reason: str, runs: Path) -> None:
         hint = did_you_mean(consent_id, known)
         print(one_line(f"note: no run in {runs} has a voice of this id.{hint}"), file=sys.stderr, flush=True)
     state = "revoked" if is_new else "was revoked already"
-    covers = f", with {len(files):,} recordings" if files else ""
-    print(one_line(f"{consent_id} {state}{covers}, in {revocations_file()}"), flush=True)
+    description = f", with {len(files):,} recordings" if files else ""
+    print(one_line(f"{consent_id} {state}{description}, in {revocations_file()}"), flush=True)
 
 
 def _run_voices(runs: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ def export(config: CommandConfig) -> None:
     """Write the folder, whole or not at all. Raises ``UserError``, ``RunError``."""
     from genai.cli.settings import ExportSettings, parse_settings
     from genai.inference.model import load
-    from genai.runs.voices import check_publishable
+    from genai.runs.voices import check_publish
 
     settings = parse_settings(ExportSettings, config)
     if settings.format == "peft" and settings.adapter:
@@ -42,7 +42,7 @@ def export(config: CommandConfig) -> None:
         plugins=settings.plugins,
         adapter=settings.adapter,
     )
-    check_publishable(model.voices)
+    check_publish(model.voices)
     if settings.license:
         model.record["license"] = settings.license
     try:

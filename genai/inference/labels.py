@@ -82,7 +82,7 @@ class Labeler:
         with_prompt: whether a label tells the prompt.
         consent: for the voices of the model, see ``genai.trust.label.Label``.
         is_voice: whether the model makes synthetic voices, whose files always have a label.
-        is_refused: whether a person has refused labels, rather than the environment.
+        is_off: whether a person has refused labels, rather than the environment.
     """
 
     kind: Literal["signed", "metadata", "none"] = "none"
@@ -92,7 +92,7 @@ class Labeler:
     with_prompt: bool = False
     consent: str = ""
     is_voice: bool = False
-    is_refused: bool = False
+    is_off: bool = False
 
     def of(self, model: "Model") -> "Labeler":
         """Return one for a model. Raises ``UserError`` for ``label=false`` of a model that makes voices."""
@@ -105,7 +105,7 @@ class Labeler:
         )
         if not own.is_voice or self.kind != "none":
             return own
-        if self.is_refused:
+        if self.is_off:
             raise UserError("label=false: each file of this model says that its voice is synthetic. Leave it out.")
         return replace(own, kind="metadata")
 
@@ -165,7 +165,7 @@ def create_labeler(options: LabelOptions) -> Labeler:
         UserError: a certificate cannot be read.
     """
     if not options.is_on:
-        return Labeler(is_refused=options.label is False)
+        return Labeler(is_off=options.label is False)
     if not has_c2pa():
         if options.label_cert is not None:
             raise UserError("label_cert= signs labels, which needs c2pa-python: pip install 'genai[label]'.")

@@ -125,14 +125,14 @@ class Audio(Modality):
             self.prompt_features.fit(packed_captions(packed))
 
     def state(self) -> dict[str, Any]:
-        fitted = self.prompt_features.state() if self.prompt_features else {}
-        return {"typical": self.typical_seconds, **({"prompt_features": fitted} if fitted else {})}
+        feature_state = self.prompt_features.state() if self.prompt_features else {}
+        return {"typical": self.typical_seconds, **({"prompt_features": feature_state} if feature_state else {})}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.typical_seconds = validate_value(state["typical"], Annotated[float, Gt(0), Le(1e7)], "typical")
         if self.prompt_features:
-            fitted = validate_value(state.get("prompt_features", {}), Mapping[str, Any], "prompt_features")
-            self.prompt_features.restore(fitted)
+            feature_state = validate_value(state.get("prompt_features", {}), Mapping[str, Any], "prompt_features")
+            self.prompt_features.restore(feature_state)
 
     def encode(self, media: Any) -> Tensor:
         """Convert a sound of any sample rate to (time,) uint8 or int16 classes; without classes, float32 samples."""

@@ -118,19 +118,19 @@ class Notes(PromptFeatures):
         start, end = _interval(note)
         fade = round(RELEASE_SECONDS * PromptFeatures.FRAME_RATE)
         fade = next(map(int, np.flatnonzero(gate[end : end + fade])), fade)
-        sounding, fading, whole = features[start:end], features[end : end + fade], features[start : end + fade]
-        time = np.arange(len(sounding), dtype=np.float32)
-        sounding[:, _COLUMNS["gate"]] = 1
-        sounding[:1, _COLUMNS["onset"]] = 1
-        sounding[:, _COLUMNS["time"]] = np.minimum(MAX_TIME, time / (PromptFeatures.FRAME_RATE / 2))
+        held, release, whole = features[start:end], features[end : end + fade], features[start : end + fade]
+        time = np.arange(len(held), dtype=np.float32)
+        held[:, _COLUMNS["gate"]] = 1
+        held[:1, _COLUMNS["onset"]] = 1
+        held[:, _COLUMNS["time"]] = np.minimum(MAX_TIME, time / (PromptFeatures.FRAME_RATE / 2))
         remaining = end - start - time
         for name, distance, scales in (("decay", time, DECAY_FRAMES), ("remaining", remaining, REMAINING_FRAMES)):
             for frames in scales:
-                column = sounding[:, _COLUMNS[f"{name} {frames:g}"]]
+                column = held[:, _COLUMNS[f"{name} {frames:g}"]]
                 np.maximum(column, np.exp(-distance / frames), out=column)
-        fading[:, _COLUMNS["end"]] = 1
+        release[:, _COLUMNS["end"]] = 1
         for frames in RELEASE_FRAMES:
-            fading[:, _COLUMNS[f"release {frames:g}"]] = np.exp(-np.arange(len(fading)) / frames)
+            release[:, _COLUMNS[f"release {frames:g}"]] = np.exp(-np.arange(len(release)) / frames)
         whole[:, _COLUMNS["loudness"]] = part.loudness
         if part.instrument and self.instruments:
             whole[:, len(_NAMES) + self._instrument(part.instrument)] = 1
@@ -163,9 +163,9 @@ def pitch_features(similarity_semitones: float) -> NDArray[np.float32]:
     """
     pitch = np.arange(MIN_PITCH, MAX_PITCH + 1)
     distance = pitch[:, None] - pitch  # (pitches, pitches)
-    circle = (distance[:, :OCTAVE] + OCTAVE // 2) % OCTAVE - OCTAVE // 2  # (pitches, 12)
+    chroma = (distance[:, :OCTAVE] + OCTAVE // 2) % OCTAVE - OCTAVE // 2  # (pitches, 12)
     register = distance[:, ::REGISTER_SEMITONES] / REGISTER_SEMITONES
-    scaled = [distance / similarity_semitones, circle / similarity_semitones, register]
+    scaled = [distance / similarity_semitones, chroma / similarity_semitones, register]
     return np.exp(-0.5 * np.square(np.concatenate(scaled, 1))).astype(np.float32)
 
 

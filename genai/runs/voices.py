@@ -53,7 +53,7 @@ def check_voices(voices: Iterable[VoiceRecord], what: Path | str) -> None:
         raise UserError(f"{what}: {error}") from error
 
 
-def check_publishable(voices: Iterable[VoiceRecord]) -> None:
+def check_publish(voices: Iterable[VoiceRecord]) -> None:
     """Raise ``UserError`` if the consent for a voice does not allow to publish the model."""
     for voice in voices:
         check_purpose(voice.id, voice.to, "publish")

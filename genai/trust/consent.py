@@ -22,7 +22,11 @@ from genai.trust.revocations import CONSENT_ID, SHA256, check_not_revoked
 
 Purpose = Literal["train", "clone", "publish"]
 PURPOSES: tuple[Purpose, ...] = ("train", "clone", "publish")
-VERBS: Mapping[Purpose, str] = {"train": "to train a model", "clone": "to clone the voice", "publish": "to publish it"}
+PURPOSE_TEXTS: Mapping[Purpose, str] = {
+    "train": "to train a model",
+    "clone": "to clone the voice",
+    "publish": "to publish it",
+}
 REQUIRED = ("id", "who", "given_by", "given_on", "to", "license", "withdrawal", "files")
 PUBLIC_REQUIRED = ("source", "license", "statement")
 OPTIONAL, PUBLIC_OPTIONAL = ("speakers",), ("id", "to", "speakers")
@@ -102,11 +106,11 @@ def check_recordings(
     if not records:
         raise UserError(_missing_message(folder, needed_by))
     digests = {file: file_digest(file) for file in files}
-    covering = {file: covering_records(file, digest, records) for file, digest in digests.items()}
-    uncovered = [file for file in files if not covering[file]]
-    if uncovered:
-        raise UserError(_uncovered_message(folder, uncovered, len(files), records))
-    used = list({record.id: record for file in files for record in covering[file]}.values())
+    matching = {file: matching_records(file, digest, records) for file, digest in digests.items()}
+    missing = [file for file in files if not matching[file]]
+    if missing:
+        raise UserError(_missing_message(folder, missing, len(files), records))
+    used = list({record.id: record for file in files for record in matching[file]}.values())
     check_not_revoked((record.id for record in used), {digest: file.name for file, digest in digests.items()})
     for record in used:
         check_purpose(record.id, record.to, purpose)
@@ -125,7 +129,7 @@ def check_reference(path: Path, records: Sequence[ConsentRecord], purpose: Purpo
         UserError: no record covers it, it was revoked, or the purpose was not agreed to.
     """
     digest = file_digest(path)
-    used = covering_records(path, digest, records)
+    used = matching_records(path, digest, records)
     if not used:
         raise UserError(
             f"{path} is refused: no record covers its sha256, {digest[:12]}... If the person agreed:\n"
@@ -141,12 +145,12 @@ def check_purpose(consent_id: str, to: Sequence[str], purpose: Purpose) -> None:
     """Raise ``UserError`` if a purpose is not among those that were agreed to."""
     if purpose not in to:
         raise UserError(
-            f"consent '{short_text(consent_id)}' was not given {VERBS[purpose]}: it says to: "
+            f"consent '{short_text(consent_id)}' was not given {PURPOSE_TEXTS[purpose]}: it says to: "
             f"[{', '.join(map(short_text, to))}], without {purpose}. Ask the person; only they can add it."
         )
 
 
-def covering_records(file: Path, digest: str, records: Sequence[ConsentRecord]) -> list[ConsentRecord]:
+def matching_records(file: Path, digest: str, records: Sequence[ConsentRecord]) -> list[ConsentRecord]:
     """Return the records that list the sha256 of a file; else the public set whose folder it is in, the nearest."""
     if listed := [record for record in records if digest in record.files]:
         return listed
@@ -251,8 +255,8 @@ def _checked_keys(entry: Any, where: str, required: Sequence[str], optional: Seq
         hint = did_you_mean(unknown[0], allowed)
         raise UserError(f"{where} has no {short_repr(unknown[0])}.{hint} There are: {', '.join(allowed)}.")
     if missing := next((key for key in required if entry.get(key) in (None, "", [], {})), None):
-        meaning = f": {HINTS[missing]}" if missing in HINTS else ": a short name, such as anna-2026"
-        raise UserError(f"{where}: {missing} is empty{meaning}.")
+        hint = f": {HINTS[missing]}" if missing in HINTS else ": a short name, such as anna-2026"
+        raise UserError(f"{where}: {missing} is empty{hint}.")
     return entry
 
 
@@ -266,8 +270,8 @@ def _id(value: Any, where: str) -> str:
 def _text(values: Mapping[str, Any], name: str, where: str) -> str:
     value = values[name]
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_CHARACTERS:
-        wanted = f"a text of at most {MAX_CHARACTERS} characters: {HINTS[name]}"
-        raise UserError(f"{where}: {name}={short_repr(value)}: it should be {wanted}.")
+        expected = f"a text of at most {MAX_CHARACTERS} characters: {HINTS[name]}"
+        raise UserError(f"{where}: {name}={short_repr(value)}: it should be {expected}.")
     return value.strip()
 
 
@@ -321,7 +325,7 @@ def _missing_message(folder: Path, needed_by: str) -> str:
     )
 
 
-def _uncovered_message(folder: Path, files: Sequence[Path], count: int, records: Sequence[ConsentRecord]) -> str:
+def _missing_message(folder: Path, files: Sequence[Path], count: int, records: Sequence[ConsentRecord]) -> str:
     names = ", ".join(short_text(relative_name(file, folder)) for file in files[:MAX_LISTED])
     more = f" and {len(files) - MAX_LISTED:,} more" if len(files) > MAX_LISTED else ""
     listed = {name for record in records for name in record.files.values()}

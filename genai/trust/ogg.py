@@ -118,5 +118,5 @@ def _paginate(packets: Sequence[bytes], first: _Page) -> list[_Page]:
 
 def _checksum(content: bytes) -> int:
     """Return the CRC of Ogg: the polynomial of zlib, with the bits in the other order, and zeros around it."""
-    reflected = zlib.crc32(content.translate(REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{reflected:032b}"[::-1], 2)
+    checksum = zlib.crc32(content.translate(REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{checksum:032b}"[::-1], 2)
