@@ -51,8 +51,8 @@ class FrameDiffusionOptions(DiffusionOptions):
         """Return the options of the window that begins at frame ``start``."""
         if start == 0 or self.later_guidance is None:
             return self
-        always = {"guidance_from": 1.0, "guidance_until": 0.0, "early_guidance": None}
-        return replace(self, guidance=self.later_guidance, **always)
+        scale = self.later_guidance
+        return replace(self, guidance=scale, guidance_from=1.0, guidance_until=0.0, early_guidance=None)
 
 
 class FrameDiffusion(Diffusion):
