@@ -299,3 +299,14 @@ class MLflowStub:
     def __getattr__(self, name: str) -> Any:
         run = SimpleNamespace(info=SimpleNamespace(run_id="abc"))
         return lambda *args, **kwargs: self.calls.append((name, (*args, *kwargs.values()))) or run
+
+
+class SessionStub:
+    """Outputs 3, 4, 5; remembers the inputs."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Any] = []
+
+    def run(self, names: None, inputs: dict[str, Any]) -> list[Any]:
+        self.inputs.append(inputs["input_1"])
+        return [np.array([[3.0, 4.0, 5.0]])]

@@ -99,7 +99,7 @@ def _hashes(files: Iterable[Path], folder: Path) -> dict[str, str]:
 
 def _check_folder(path: str) -> None:
     """Check the records of recordings; print a record for those that none covers. Raises ``UserError``."""
-    from genai.trust.consent import check_recordings, matching_records, find_records, relative_name
+    from genai.trust.consent import check_recordings, find_records, matching_records, relative_name
     from genai.trust.consent_template import consent_template
 
     folder, files = _find_recordings(path)
@@ -121,8 +121,8 @@ def _check_folder(path: str) -> None:
 def _describe(record: "ConsentRecord") -> str:
     if record.is_public:
         return f"{record.id}: public set, {record.license}, {record.source}"
-    given = f"given by {record.given_by} on {record.given_on} to {', '.join(record.to)}"
-    return f"{record.id}: {record.who}, {given}, {record.license}, {len(record.files):,} recordings"
+    terms = f"given by {record.given_by} on {record.given_on} to {', '.join(record.to)}"
+    return f"{record.id}: {record.who}, {terms}, {record.license}, {len(record.files):,} recordings"
 
 
 def _revoke(consent_id: str, path: str, reason: str, runs: Path) -> None:

@@ -191,7 +191,9 @@ class Source(ABC):
 
     def column_values(self, split: Split, name: str) -> Sequence[str]:
         """Return a column for each example of ``split``; "" where it is unknown. Raises ``UserError`` for others."""
-        raise UserError(f"{type(self).__name__} has no columns.")
+        if not self.column_names:
+            raise UserError(f"{type(self).__name__} has no columns.")
+        return split.column(name)
 
     def prompt_attributes(self, prompt: str) -> Mapping[str, Sequence[str]]:
         """Return what a prompt says, as values by the names of attributes; empty if the source cannot read prompts."""
@@ -362,43 +364,3 @@ def packed_captions(packed: PackedDataset) -> Sequence[str]:
     prompts = packed_prompts(packed)
     captions: Sequence[str] = getattr(prompts, "captions", prompts)
     return captions
-
-
-class PromptFeatures(ABC):
-    """Time-aligned features read from a prompt, such as notes. A data source passes one to its modality."""
-
-    FRAME_RATE: ClassVar[int] = 100
-    """Frames per second."""
-
-    @property
-    @abstractmethod
-    def features(self) -> int:
-        """Number of features per frame; it does not depend on ``fit``."""
-
-    @abstractmethod
-    def frames(self, prompt: str, count: int) -> NDArray[np.float32]:
-        """Return (count, features) for the first ``count`` frames; zeros if the prompt describes none."""
-
-    def seconds(self, prompt: str) -> float | None:
-        """Return how long the sound of the prompt is; ``None`` if the prompt does not say."""
-        return None
-
-    def words(self, prompt: str) -> str:
-        """Return the prompt without what the features say; the prompt encoder reads it."""
-        return prompt
-
-    def warning(self, prompt: str) -> str | None:
-        """Explain why no features were found in the prompt, or not all; ``None`` if they were."""
-        return None
-
-    def fit(self, prompts: Sequence[str]) -> None:
-        """Fit to the prompts of the training split, such as to the names of instruments."""
-        return
-
-    def state(self) -> dict[str, Any]:
-        """Return what ``fit`` determined, as plain types; empty if there is nothing."""
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Load what ``state()`` returned. Raises ``UserError`` if it does not fit."""
-        return

@@ -191,10 +191,6 @@ class Folder(SplitSource):
             raise UserError(f"data.path={printable(self.path)}: no {self.item_name}. Looked for {suffixes}.")
         return media, files, errors
 
-    def media_files(self) -> tuple[Path, Sequence[Path]]:
-        files = [item.file for entries in self._partition[:2] for item, _ in entries]
-        return next(filter(Path.is_dir, (Path(self.path).expanduser(), self.root))), files
-
     def find_media(self, folder: Path, files: Sequence[Path]) -> list[Path]:
         """Return the files with media among ``files``, all files of ``folder``, in order."""
         return [file for file in files if self._has_suffix(file)]
@@ -334,9 +330,6 @@ class Folder(SplitSource):
         """Return the files of a split, in order."""
         train, val, _ = self._partition
         return [item for item, _ in {"val": val, "excluded": self._excluded}.get(split.name, train)]
-
-    def column_values(self, split: Split, name: str) -> list[str]:
-        return [item.columns.get(name, "") for item in self.items_of(split)]
 
     @cached_property
     def _excluded(self) -> list[Entry]:

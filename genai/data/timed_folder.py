@@ -17,6 +17,10 @@ class TimedFolder(Folder):
     min_seconds: ClassVar[float]
     """Shortest part of a single file that is cut in two, and the time between the parts."""
 
+    def media_files(self) -> tuple[Path, Sequence[Path]]:
+        files = [item.file for entries in self._partition[:2] for item, _ in entries]
+        return next(filter(Path.is_dir, (Path(self.path).expanduser(), self.root))), files
+
     def cut(self, file: Path, info: FileInfo) -> tuple[list[Part], list[Part], str] | None:
         """Cut a single file in time: its end is held out."""
         parts = split_time(info.seconds, self.val_fraction, self.min_seconds, self.cuts(info))

@@ -8,7 +8,7 @@ from typing import Any
 
 from genai.core.errors import UserError
 from genai.core.files import read_bytes
-from genai.media.notes import MAX_NOTES, MAX_PITCH, MAX_SECONDS, MIN_PITCH, Note, Part, format_notes
+from genai.media.notes import MAX_NOTES, MAX_PITCH, MAX_SECONDS, MIN_PITCH, InstrumentPart, ScoreNote, format_notes
 
 MIDI_SUFFIXES = (".mid", ".midi")
 SOFT_VELOCITY, LOUD_VELOCITY = 48, 96
@@ -72,16 +72,16 @@ def midi_to_prompt(path: Path) -> str:
     return format_notes(parts)
 
 
-def _read_parts(file: Any) -> list[Part]:
+def _read_parts(file: Any) -> list[InstrumentPart]:
     """Return one part for each program, in the order of their first notes."""
     time, programs = 0.0, defaultdict[int, int](int)
     active: dict[tuple[int, int], tuple[int, float]] = {}  # by channel and pitch: program, start
-    notes, velocities = defaultdict[int, list[Note]](list), defaultdict[int, list[int]](list)
+    notes, velocities = defaultdict[int, list[ScoreNote]](list), defaultdict[int, list[int]](list)
 
     def release(channel: int, pitch: int) -> None:
         program, start = active.pop((channel, pitch), (0, time))
         if time > start and MIN_PITCH <= pitch <= MAX_PITCH:
-            notes[program].append(Note(pitch, start, time))
+            notes[program].append(ScoreNote(pitch, start, time))
 
     for message in file:
         time += message.time
@@ -96,7 +96,9 @@ def _read_parts(file: Any) -> list[Part]:
     for channel, pitch in list(active):
         release(channel, pitch)
     by_start = sorted(notes.items(), key=lambda item: min(note.start for note in item[1]))
-    return [Part(tuple(each), INSTRUMENTS[program], _loudness(velocities[program])) for program, each in by_start]
+    return [
+        InstrumentPart(tuple(each), INSTRUMENTS[program], _loudness(velocities[program])) for program, each in by_start
+    ]
 
 
 def _loudness(velocities: list[int]) -> float:

@@ -37,7 +37,7 @@ _FILLERS = frozenset(
 
 
 @dataclass(frozen=True)
-class Note:
+class ScoreNote:
     """A pitch as a MIDI number (60 is C4, middle C), and when it is held, in seconds."""
 
     pitch: int
@@ -46,7 +46,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Part:
+class InstrumentPart:
     """The notes of an instrument.
 
     Attributes:
@@ -55,12 +55,12 @@ class Part:
         loudness: -1 soft, 1 loud, 0 unsaid.
     """
 
-    notes: tuple[Note, ...]
+    notes: tuple[ScoreNote, ...]
     instrument: str = ""
     loudness: float = 0.0
 
 
-def parse_notes(text: str, lengths: Mapping[str, float] = LENGTHS) -> list[Part]:
+def parse_notes(text: str, lengths: Mapping[str, float] = LENGTHS) -> list[InstrumentPart]:
     """Parse a text with notes; parts without notes are left out.
 
     Args:
@@ -78,7 +78,7 @@ def parse_notes(text: str, lengths: Mapping[str, float] = LENGTHS) -> list[Part]
     return parts
 
 
-def format_notes(parts: Iterable[Part]) -> str:
+def format_notes(parts: Iterable[InstrumentPart]) -> str:
     """Write parts as a text that ``parse_notes`` reads back; times are rounded to milliseconds."""
     return "; ".join(_format_part(part) for part in parts)
 
@@ -99,7 +99,7 @@ def _split(line: str) -> list[str]:
     return re.sub(r":(?=[^\d\s.])", ": ", line).replace(",", " ").split()
 
 
-def _parse_part(line: str, lengths: Mapping[str, float]) -> Part:
+def _parse_part(line: str, lengths: Mapping[str, float]) -> InstrumentPart:
     names, values, tokens = list[str](), list[str](), list[str]()
     for word in _split(line):
         if _NOTE_START.match(word):
@@ -112,11 +112,11 @@ def _parse_part(line: str, lengths: Mapping[str, float]) -> Part:
             names.append(word)
     length = next((lengths[value] for value in values if value in ("short", "long")), lengths[""])
     loudness = next((1.0 if value == "loud" else -1.0 for value in values if value in ("soft", "loud")), 0.0)
-    return Part(tuple(_place_notes(tokens, length)), " ".join(names), loudness)
+    return InstrumentPart(tuple(_place_notes(tokens, length)), " ".join(names), loudness)
 
 
-def _place_notes(tokens: Sequence[str], length: float) -> list[Note]:
-    notes, time = list[Note](), 0.0
+def _place_notes(tokens: Sequence[str], length: float) -> list[ScoreNote]:
+    notes, time = list[ScoreNote](), 0.0
     for token in tokens:
         match = _NOTE.fullmatch(token.rstrip(".!?"))
         if match is None:
@@ -127,7 +127,7 @@ def _place_notes(tokens: Sequence[str], length: float) -> list[Note]:
         if not begin < time <= MAX_SECONDS:
             raise ValueError(f"'{short_text(token)}' ends after {time:g} s: notes end within {MAX_SECONDS:g} s")
         if pitches != "r":
-            notes += [Note(_parse_pitch(name), begin, time) for name in pitches.split("+")]
+            notes += [ScoreNote(_parse_pitch(name), begin, time) for name in pitches.split("+")]
     return notes
 
 
@@ -140,7 +140,7 @@ def _parse_pitch(name: str) -> int:
     return pitch
 
 
-def _format_part(part: Part) -> str:
+def _format_part(part: InstrumentPart) -> str:
     words = [{-1.0: "soft", 1.0: "loud"}.get(part.loudness, ""), part.instrument]
     chords: dict[tuple[int, int], list[int]] = {}  # pitches by start and end in milliseconds
     for note in part.notes:

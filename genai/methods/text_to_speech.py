@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, check_output
-from genai.speech.batch import FEATURES, PROSODY, Sentence, SpeechBatch, SpeechRequest
+from genai.speech.batch import FEATURES, PROSODY, Sentence, SentenceRequest, SpeechBatch
 
 APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
 """Places in a frame, after the bands of the envelope."""
@@ -139,7 +139,7 @@ class TextToSpeech(Method):
         ``Chunk.x`` is (batch, frames, ``FEATURES`` + 1): the frames, with the logit of voicing, and the number of the
         phone in its sentence, which is -1 at padding.
         """
-        assert isinstance(request, SpeechRequest)
+        assert isinstance(request, SentenceRequest)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
         start, count = 0, max(map(len, request.sentences), default=0)
         for number in range(count):

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from genai.core.batch import Request
 from genai.core.cache import cache_key, cached_file
-from genai.core.data import PromptFeatures, Split, packed_captions
+from genai.core.data import Split, packed_captions
 from genai.core.errors import UserError, short_repr
 from genai.core.instantiate import validate_value
+from genai.core.prompt_features import PromptFeatures
 from genai.media.base import FileName
 from genai.media.clip import Clip
 from genai.media.midi import midi_to_prompt

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from genai.core.batch import Batch
 from genai.core.cache import track_progress, write_json
-from genai.core.data import Example, ItemRandom, PromptFeatures, Split
+from genai.core.data import Example, ItemRandom, Split
 from genai.core.errors import UserError
+from genai.core.prompt_features import PromptFeatures
 from genai.modalities.memmap_dataset import MemmapDataset
 from genai.modalities.packed_captions import PackedCaptions, pack_prompt
 from genai.modalities.visual_onsets import VisualOnsets

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genai.core.data import PromptFeatures, Split
+from genai.core.data import Split
+from genai.core.prompt_features import PromptFeatures
 from genai.media import spectrogram
 from genai.media.clip import Clip
 from genai.media.picture import Picture

@@ -9,10 +9,10 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 
-from genai.core.data import PromptFeatures
 from genai.core.errors import join_names, short_text
 from genai.core.instantiate import validate_value
-from genai.media.notes import MAX_PITCH, MAX_SECONDS, MIN_PITCH, Note, Part, parse_notes, remove_notes
+from genai.core.prompt_features import PromptFeatures
+from genai.media.notes import MAX_PITCH, MAX_SECONDS, MIN_PITCH, InstrumentPart, ScoreNote, parse_notes, remove_notes
 
 RELEASE_SECONDS = 0.4
 """Time after the end of a note in which it still fades."""
@@ -112,21 +112,23 @@ class Notes(PromptFeatures):
             features[:, len(_NAMES) + self._instrument(parts[0].instrument)] = 1  # also in rests
         return features
 
-    def _add_note(self, features: NDArray[np.float32], note: Note, part: Part, gate: NDArray[np.bool_]) -> None:
+    def _add_note(
+        self, features: NDArray[np.float32], note: ScoreNote, part: InstrumentPart, gate: NDArray[np.bool_]
+    ) -> None:
         """Write a note to ``features``: of notes that sound together each feature is the largest, a fading note has
         them only until another one begins."""
         start, end = _interval(note)
         fade = round(RELEASE_SECONDS * PromptFeatures.FRAME_RATE)
         fade = next(map(int, np.flatnonzero(gate[end : end + fade])), fade)
-        held, release, whole = features[start:end], features[end : end + fade], features[start : end + fade]
-        time = np.arange(len(held), dtype=np.float32)
-        held[:, _COLUMNS["gate"]] = 1
-        held[:1, _COLUMNS["onset"]] = 1
-        held[:, _COLUMNS["time"]] = np.minimum(MAX_TIME, time / (PromptFeatures.FRAME_RATE / 2))
+        sounds, release, whole = features[start:end], features[end : end + fade], features[start : end + fade]
+        time = np.arange(len(sounds), dtype=np.float32)
+        sounds[:, _COLUMNS["gate"]] = 1
+        sounds[:1, _COLUMNS["onset"]] = 1
+        sounds[:, _COLUMNS["time"]] = np.minimum(MAX_TIME, time / (PromptFeatures.FRAME_RATE / 2))
         remaining = end - start - time
         for name, distance, scales in (("decay", time, DECAY_FRAMES), ("remaining", remaining, REMAINING_FRAMES)):
             for frames in scales:
-                column = held[:, _COLUMNS[f"{name} {frames:g}"]]
+                column = sounds[:, _COLUMNS[f"{name} {frames:g}"]]
                 np.maximum(column, np.exp(-distance / frames), out=column)
         release[:, _COLUMNS["end"]] = 1
         for frames in RELEASE_FRAMES:
@@ -147,7 +149,7 @@ class Notes(PromptFeatures):
         ]
         return similarity.index(max(similarity))
 
-    def _parse(self, prompt: str) -> list[Part]:
+    def _parse(self, prompt: str) -> list[InstrumentPart]:
         """Return the parts of a prompt; none if it cannot be read."""
         try:
             return parse_notes(prompt, self.lengths)
@@ -169,7 +171,7 @@ def pitch_features(similarity_semitones: float) -> NDArray[np.float32]:
     return np.exp(-0.5 * np.square(np.concatenate(scaled, 1))).astype(np.float32)
 
 
-def _interval(note: Note) -> tuple[int, int]:
+def _interval(note: ScoreNote) -> tuple[int, int]:
     """Return the first frame of a note, and that after its last one."""
     rate = PromptFeatures.FRAME_RATE
     start = round(note.start * rate)

@@ -26,7 +26,7 @@ from genai.modalities.speech_dataset import PackedSpeech, SpeechSegment, write_p
 from genai.modalities.speech_decoder import SpeechDecoder, Voice
 from genai.modalities.speech_fit import align_recordings, fit_speech
 from genai.modalities.speech_state import SpeechState
-from genai.speech.batch import FEATURES, SpeechRequest, split_sentences
+from genai.speech.batch import FEATURES, SentenceRequest, split_sentences
 from genai.speech.phone_table import NUM_STRESSES, ROWS
 from genai.speech.phones import Alignment, Word
 from genai.speech.prosody import voiced_pitch, word_prosody
@@ -230,7 +230,7 @@ class Speech(Modality):
         counts = [sum(len(sentence.phones) for sentence in each) for each in sentences]
         size = (round(max(counts) * FRAMES_PER_PHONE), FEATURES)
         count = len(prompts)
-        return SpeechRequest(
+        return SentenceRequest(
             prompts, seeds, size, sentences=sentences, speakers=[speaker] * count, languages=[language] * count
         )
 
@@ -263,7 +263,7 @@ class Speech(Modality):
         return SpeechDecoder([], self._voice(options), self.sample_rate, options.pitch, f".{options.format}")
 
     def decoders(self, request: Request, options: SpeechOptions) -> list[Decoder]:
-        assert isinstance(request, SpeechRequest)
+        assert isinstance(request, SentenceRequest)
         voice, key = self._voice(options), read_key() if options.watermark else None
         return [
             SpeechDecoder(sentences, voice, self.sample_rate, options.pitch, f".{options.format}", key)

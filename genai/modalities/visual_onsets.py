@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from genai.core.data import PromptFeatures
+from genai.core.prompt_features import PromptFeatures
 from genai.media.clip import Clip
 
 Floats = NDArray[np.float32]

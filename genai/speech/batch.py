@@ -61,7 +61,7 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class SpeechRequest(Request):
+class SentenceRequest(Request):
     """A request to read texts aloud.
 
     Attributes:

@@ -109,7 +109,7 @@ def check_recordings(
     matching = {file: matching_records(file, digest, records) for file, digest in digests.items()}
     missing = [file for file in files if not matching[file]]
     if missing:
-        raise UserError(_missing_message(folder, missing, len(files), records))
+        raise UserError(_files_message(folder, missing, len(files), records))
     used = list({record.id: record for file in files for record in matching[file]}.values())
     check_not_revoked((record.id for record in used), {digest: file.name for file, digest in digests.items()})
     for record in used:
@@ -277,15 +277,15 @@ def _text(values: Mapping[str, Any], name: str, where: str) -> str:
 
 def _date(value: Any, where: str) -> date:
     try:
-        given = date.fromisoformat(value) if isinstance(value, str) else value
+        day = date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        given = None
-    given = given.date() if isinstance(given, datetime) else given
-    if not isinstance(given, date):
+        day = None
+    day = day.date() if isinstance(day, datetime) else day
+    if not isinstance(day, date):
         raise UserError(f"{where}: given_on={short_repr(value)}: it should be {HINTS['given_on']}.")
-    if given > date.today() + timedelta(days=1):  # days differ around the world
-        raise UserError(f"{where}: given_on={given}: that is in the future.")
-    return given
+    if day > date.today() + timedelta(days=1):  # days differ around the world
+        raise UserError(f"{where}: given_on={day}: that is in the future.")
+    return day
 
 
 def _purposes(value: Any, where: str) -> tuple[Purpose, ...]:
@@ -309,8 +309,8 @@ def _digests(value: Any, where: str) -> dict[str, str]:
         raise UserError(f"{where}: files={short_repr(value)}: it should be {HINTS['files']}.")
     for name, digest in value.items():
         if not isinstance(name, str) or not isinstance(digest, str) or not SHA256.fullmatch(digest.lower()):
-            given = f"{short_repr(name)}: {short_repr(digest)}"
-            raise UserError(f"{where}: files: {given}: it should be a name and 64 hexadecimal digits.")
+            entry = f"{short_repr(name)}: {short_repr(digest)}"
+            raise UserError(f"{where}: files: {entry}: it should be a name and 64 hexadecimal digits.")
     return {digest.lower(): name for name, digest in value.items()}
 
 
@@ -325,7 +325,7 @@ def _missing_message(folder: Path, needed_by: str) -> str:
     )
 
 
-def _missing_message(folder: Path, files: Sequence[Path], count: int, records: Sequence[ConsentRecord]) -> str:
+def _files_message(folder: Path, files: Sequence[Path], count: int, records: Sequence[ConsentRecord]) -> str:
     names = ", ".join(short_text(relative_name(file, folder)) for file in files[:MAX_LISTED])
     more = f" and {len(files) - MAX_LISTED:,} more" if len(files) > MAX_LISTED else ""
     listed = {name for record in records for name in record.files.values()}

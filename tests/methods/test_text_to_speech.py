@@ -12,7 +12,7 @@ from genai.methods.text_to_speech import (
     TextToSpeechOptions,
     whole_durations,
 )
-from genai.speech.batch import FEATURES, PROSODY, Sentence, SpeechBatch, SpeechRequest
+from genai.speech.batch import FEATURES, PROSODY, Sentence, SentenceRequest, SpeechBatch
 
 PHONES = torch.tensor([[0, 3, 0], [1, 0, 1], [2, 0, 0], [0, 5, 0]])
 SENTENCE = Sentence(PHONES, ("sil", "a", "b", "sil"), (-1, 0, 0, -1), ("ab",))
@@ -42,9 +42,9 @@ class Fixed(nn.Module):
         return prosody.flatten(0, 1)[:, :1].repeat_interleave(durations.flatten(), 0).expand(-1, FEATURES)
 
 
-def request(sentences: int = 1, seed: int = 0, items: int = 1) -> SpeechRequest:
+def request(sentences: int = 1, seed: int = 0, items: int = 1) -> SentenceRequest:
     texts = [[SENTENCE] * sentences for _ in range(items)]
-    return SpeechRequest(
+    return SentenceRequest(
         ["ab"] * items, [seed + i for i in range(items)], (80, FEATURES), sentences=texts, speakers=[0] * items,
         languages=[0] * items,
     )  # fmt: skip

@@ -9,8 +9,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from genai.core.data import Example, ItemRandom, PromptFeatures, Split
+from genai.core.data import Example, ItemRandom, Split
 from genai.core.errors import UserError
+from genai.core.prompt_features import PromptFeatures
 from genai.media.sound import Sound
 from genai.modalities import optional
 from genai.modalities.audio import Audio, AudioOptions

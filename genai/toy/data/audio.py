@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
-from genai.core.data import Example, PromptFeatures, Split
+from genai.core.data import Example, Split
+from genai.core.prompt_features import PromptFeatures
 from genai.media.sound import Sound
 from genai.toy.data.base import ToySource
 from genai.toy.world.melody import Melody, caption_melody, parse_melody, split_melodies

@@ -7,7 +7,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from genai.core.data import PromptFeatures
+from genai.core.prompt_features import PromptFeatures
 from genai.toy.world.melody import NOTES, TIMBRES, complete_melody, parse_melody
 from genai.toy.world.synth import FRAMES_PER_SECOND, note_intervals
 

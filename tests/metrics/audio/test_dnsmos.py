@@ -1,21 +1,9 @@
-from typing import Any
-
 import numpy as np
 import pytest
 
 from genai.media.sound import Sound
 from genai.metrics.audio.dnsmos import SAMPLE_RATE, SECONDS, quality_scores
-
-
-class SessionStub:
-    """Outputs 3, 4, 5; remembers the inputs."""
-
-    def __init__(self) -> None:
-        self.inputs: list[Any] = []
-
-    def run(self, names: None, inputs: dict[str, Any]) -> list[Any]:
-        self.inputs.append(inputs["input_1"])
-        return [np.array([[3.0, 4.0, 5.0]])]
+from tests.stubs import SessionStub
 
 
 def test_sounds_are_repeated_and_outputs_scaled() -> None:
