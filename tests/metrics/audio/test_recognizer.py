@@ -8,24 +8,9 @@ import pytest
 
 from genai.core.errors import UserError
 from genai.media.sound import Sound
-from genai.metrics.audio.recognizer import SAMPLE_RATE, check_recognizer, load_recognizer, transcribe
+from genai.metrics.audio.recognizer import check_recognizer, load_recognizer, transcribe
 from genai.metrics.judge_options import JudgeOptions
-
-
-class WhisperStub:
-    """Writes down how many seconds it was given."""
-
-    supported_languages = ("en", "es")
-    calls: list[dict[str, Any]] = []  # noqa: RUF012
-
-    def __init__(self, folder: str, **options: Any) -> None:
-        assert options["local_files_only"] and Path(folder).is_dir()
-        if b"damaged" in Path(folder, "model.bin").read_bytes():
-            raise RuntimeError("unsupported model")
-
-    def transcribe(self, samples: Any, **options: Any) -> tuple[list[Any], None]:
-        self.calls.append(options | {"peak": float(np.abs(samples).max())})
-        return [SimpleNamespace(text=f" {len(samples) / SAMPLE_RATE:.1f}"), SimpleNamespace(text=" seconds ")], None
+from tests.stubs import WhisperStub
 
 
 @pytest.fixture(autouse=True)

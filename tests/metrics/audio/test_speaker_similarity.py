@@ -4,7 +4,6 @@ from functools import cached_property
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from genai.core.data import Split
 from genai.core.errors import UserError
@@ -14,7 +13,7 @@ from genai.metrics.audio.speaker_similarity import SpeakerSimilarity
 from genai.metrics.audio.voice_encoder import FRAMES, HOP_LENGTH, VoiceEncoder, package_file, part_starts
 from genai.metrics.base import EvalContext, Result
 from genai.modalities.audio import Audio
-from tests.stubs import SoundSource, StubModel
+from tests.stubs import EncoderStub, SoundSource, StubModel
 
 SECOND = 8000
 
@@ -35,14 +34,6 @@ class TwoSpeakers(SoundSource):
 
     def column_values(self, split: Split, name: str) -> Sequence[str]:
         return list(split.prompts or [])
-
-
-class EncoderStub:
-    """The mean of the samples, and 1."""
-
-    def embed_all(self, sounds: Sequence[Sound], label: str) -> Tensor:
-        rows = torch.tensor([[float(sound.samples.mean()) * 2, 1.0] for sound in sounds])
-        return torch.nn.functional.normalize(rows, dim=1)
 
 
 def results(monkeypatch: pytest.MonkeyPatch, levels: dict[str, float]) -> dict[str, Result]:

@@ -13,25 +13,11 @@ from genai.metrics.audio.word_error import WordError
 from genai.metrics.base import EvalContext
 from genai.metrics.judge_options import JudgeOptions
 from genai.modalities.audio import Audio
-from tests.stubs import SoundSource, StubModel
+from tests.stubs import RecognizerStub, SoundSource, StubModel
 
 SENTENCES = [f"press {word} now" for word in "one two three four five six seven eight".split()]
 LENGTHS = {800 + 80 * index: text for index, text in enumerate(SENTENCES)}
 """Sentences by the length of their clips, in samples."""
-
-
-class RecognizerStub:
-    """Recognizes a sound by its length; what ends loudly is misheard."""
-
-    description, sha256, key = "by a stub", "0" * 64, "stub"
-
-    def __init__(self) -> None:
-        self.num_calls = 0
-
-    def __call__(self, sound: Sound) -> str:
-        self.num_calls += 1
-        text = LENGTHS[len(sound.samples)]
-        return text if abs(sound.samples[-1]) < 0.5 else text.replace("press ", "dress up ")
 
 
 def clip(text: str, last: float = 0.0) -> Sound:
@@ -41,7 +27,7 @@ def clip(text: str, last: float = 0.0) -> Sound:
 
 @pytest.fixture
 def recognizer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RecognizerStub:
-    stub = RecognizerStub()
+    stub = RecognizerStub(LENGTHS)
     monkeypatch.setenv("GENAI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(word_error, "load_recognizer", lambda options, metric: stub)
     monkeypatch.setattr(word_error, "read_by_espeak", lambda texts, language: [clip(text, 0.9) for text in texts])
