@@ -18,6 +18,7 @@ from genai.core.caption_choice import Caption, TagDropout
 from genai.core.errors import UserError
 from genai.core.personal_record import PersonalRecord
 from genai.core.prefetch import prefetch_map
+from genai.core.renamed import module_getattr
 
 PARTITION_ITEMS = 65_536
 """Examples that one process prepares before another one may take over."""
@@ -364,3 +365,6 @@ def packed_captions(packed: PackedDataset) -> Sequence[str]:
     prompts = packed_prompts(packed)
     captions: Sequence[str] = getattr(prompts, "captions", prompts)
     return captions
+
+
+__getattr__ = module_getattr(__name__)

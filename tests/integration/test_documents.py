@@ -162,6 +162,8 @@ def fill_place(
     shutil.copytree(yesno, folder / "my_sets", dirs_exist_ok=True)
     for name in ("clip.wav", "noisy.wav"):
         shutil.copy(sounds / "low_tone" / "2.wav", folder / name)
+    track = bytes.fromhex("00903c40 60803c40 00ff2f00")
+    (folder / "song.mid").write_bytes(b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk" + len(track).to_bytes(4, "big") + track)
     (folder / "prompts.txt").write_text("one\ntwo\n")
     shutil.copy(talks, folder / "questions.jsonl")
     for name in ("faq.csv", "reworded.csv"):

@@ -91,7 +91,7 @@ def test_a_run_reports_its_rewards_apart(words: list[str], capfd: pytest.Capture
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(words: list[str], tmp_path: Path) -> None:
-    words = [*words, "schedule.cooldown=0"]
+    words = [*words, "schedule.cooldown=0", "val_every=3"]
     whole = fit(words, "steps=6")
     part = fit(words, "steps=3", f"runs={tmp_path / 'part'}")
     go_on(part, "steps=6")
