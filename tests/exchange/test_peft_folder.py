@@ -194,7 +194,8 @@ def test_there_and_back_again(corpus: Path, tmp_path: Path, inside: Callable[...
     base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "theirs").eval()
     assert difference(base, model.method) > 1e-3
     assert difference(merged, model.method) < 5e-6
-    assert difference(peft.PeftModel.from_pretrained(base, tmp_path / "peft").eval(), model.method) < 5e-6
+    adapted = peft.PeftModel.from_pretrained(base, tmp_path / "peft").eval()
+    assert difference(adapted, model.method) < 5e-5  # not merged: other rounding, which depends on the processor
     text = "the cat and a dog saw how old men run"
     ids = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")(text)["input_ids"]
     assert ids == fast(text)["input_ids"] == model.modality.encode(text).tolist()
