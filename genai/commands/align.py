@@ -110,17 +110,17 @@ def _write(
     alignments: "Sequence[Alignment | None]",
 ) -> None:
     """Write the times of each recording, and the scores of all."""
-    from genai.speech.times import SUFFIXES, WRITERS, Times
+    from genai.speech.times import SUFFIXES, WRITERS, word_times
 
     stems = [recording.name.with_suffix("") for recording in recordings]
     for recording, stem, text, alignment in zip(recordings, stems, words, alignments, strict=True):
         if alignment is None:
             continue
-        times = Times.of(alignment, text, recording.seconds)
+        times = word_times(alignment, text, recording.seconds)
         base = folder / (stem if stems.count(stem) == 1 else recording.name)
         make_folder(base.parent)
         for name in settings.formats:
-            write_file(base.with_name(base.name + SUFFIXES[name]), WRITERS[name](times))
+            write_file(base.with_name(base.name + SUFFIXES[name]), WRITERS[name](times, recording.seconds))
     write_file(folder / SCORES, _scores_table(recordings, alignments))
 
 

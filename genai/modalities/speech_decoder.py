@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.media.sound import Sound
-from genai.media.speech_sound import SpeechSound, TimedPhone, TimedWord
+from genai.media.speech_sound import SpeechSound
+from genai.media.word_times import TimedPhone, TimedWord
 from genai.speech.batch import Sentence
 from genai.speech.loudness import normalize_loudness
 from genai.speech.voice_frames import FRAME_SECONDS, NUM_BANDS, VoiceFrames, synthesize

@@ -73,9 +73,9 @@ def test_times_and_a_wrong_text(run: Command, voice: Path, tmp_path: Path) -> No
     assert files == {f"{i}.{suffix}" for i in range(12) for suffix in ("json", "TextGrid", "srt")} | {"scores.csv"}
     times = json.loads((tmp_path / "times" / "2.json").read_text())
     assert [word["text"] for word in times["words"]] == ["oma", "si"]
-    begins = [word["begin"] for word in times["words"]]
-    np.testing.assert_allclose(begins, [0.1, 0.1 + 3 * 0.11 + 0.1], atol=0.04)
-    assert [phone["text"] for phone in times["phones"]] == list("omasi")
+    starts = [word["start"] for word in times["words"]]
+    np.testing.assert_allclose(starts, [0.1, 0.1 + 3 * 0.11 + 0.1], atol=0.04)
+    assert [phone["symbol"] for word in times["words"] for phone in word["phones"]] == list("omasi")
     with (tmp_path / "times" / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["file_name"] == "5.wav" and float(rows[0]["score"]) < float(rows[1]["score"])
