@@ -86,13 +86,14 @@ def _find_recordings(path: str) -> tuple[Path, list[Path]]:
 
 def _hashes(files: Iterable[Path], folder: Path) -> dict[str, str]:
     """Return the sha256 of files by their names in a record."""
+    from genai.core.files import file_hash
     from genai.core.progress import ProgressBar
-    from genai.trust.consent import file_digest, relative_name
+    from genai.trust.consent import relative_name
 
     files, hashes = list(files), {}
     with ProgressBar("recordings", len(files)) as bar:
         for file in files:
-            hashes[relative_name(file, folder)] = file_digest(file)
+            hashes[relative_name(file, folder)] = file_hash(file)
             bar.step()
     return hashes
 

@@ -6,6 +6,7 @@ place and renamed, which replaces a link instead of following it.
 """
 
 import errno
+import hashlib
 import io
 import os
 import re
@@ -87,6 +88,15 @@ def open_file(path: Path, max_bytes: float = float("inf"), folder: Path | None =
             raise UserError(f"{path} has {status.st_size:,} bytes, more than {max_bytes:,.0f}, the limit of its kind.")
         raise UserError(f"{path} is {'a folder, not a file' if stat.S_ISDIR(status.st_mode) else 'not a file'}.")
     return os.fdopen(descriptor, "rb")
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal. Raises ``UserError`` if it cannot be read."""
+    with open_file(path) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}.") from error
 
 
 def check_file(path: Path, max_bytes: float = float("inf"), folder: Path | None = None) -> Path:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
-from genai.core.files import check_file
+from genai.core.files import check_file, file_hash
 from genai.exchange.families import family_of
 from genai.exchange.gguf_rotary import FACTORS, read_rope
 from genai.exchange.gguf_tokenizer import read_text_modality
@@ -20,7 +20,6 @@ from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive
 from genai.networks.native.formats import GROUP, GroupedWeight
 from genai.networks.native.weight_format import store_weights
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import BaseRecord
 
 QUANTIZATIONS = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1")

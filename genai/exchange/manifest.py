@@ -10,11 +10,10 @@ from typing import Annotated
 from annotated_types import Ge, Le, MaxLen
 
 from genai.core.errors import CorruptCheckpoint, UserError, join_names, short_repr, short_text
-from genai.core.files import open_file, read_bytes, write_file
+from genai.core.files import file_hash, open_file, read_bytes, write_file
 from genai.core.instantiate import validate_value
 from genai.core.limits import check_memory
 from genai.core.plain_data import parse_json
-from genai.runs.checkpoint_files import file_hash
 
 MANIFEST = "manifest.json"
 FORMAT = 1

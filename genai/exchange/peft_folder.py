@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from genai.core.errors import CorruptCheckpoint, UserError, join_names, short_repr, short_text
-from genai.core.files import check_file, make_folder, read_text, write_file
+from genai.core.files import check_file, file_hash, make_folder, read_text, write_file
 from genai.core.plain_data import parse_json
 from genai.exchange.description import network_arguments
 from genai.exchange.families import FAMILIES
@@ -26,7 +26,6 @@ from genai.exchange.weight_layout import Weight
 from genai.methods.autoregressive import Autoregressive
 from genai.methods.base import Method
 from genai.networks.gpt import GPT
-from genai.runs.checkpoint_files import file_hash
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genai.core.card_metadata import BASE_KEY, hub_id, license_of, read_metadata
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
-from genai.core.files import check_file, read_text
+from genai.core.files import check_file, file_hash, read_text
 from genai.core.instantiate import Factory, parse_dataclass
 from genai.core.plain_data import parse_json
 from genai.core.progress import ProgressBar
@@ -25,7 +25,6 @@ from genai.methods.categorical import AutoregressiveOptions
 from genai.modalities.chat_template import SPECIAL_TOKENS, ChatTemplate
 from genai.modalities.pretrained_text import PretrainedText
 from genai.networks.gpt import GPT
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import BaseRecord
 
 CONFIG, WEIGHTS, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from genai.core.files import file_hash
 from genai.inference.card import model_license
 from genai.inference.stored_model import is_exported_path
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import BaseRecord
 from genai.runs.run import Run
 

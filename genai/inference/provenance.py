@@ -105,7 +105,7 @@ def make_recipe(
     interpolation: int | None = None,
 ) -> SampleRecipe:
     """Make the recipe of sample ``item`` of ``batch``, or of the interpolation between its two samples."""
-    from genai.runs.checkpoint_files import file_hash
+    from genai.core.files import file_hash
 
     parts = model.build_options(options)
     all_options = {name: value for part in parts for name, value in asdict(part).items()}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from genai.core.device import select_device
 from genai.core.errors import CorruptCheckpoint, UserError, did_you_mean, short_repr, short_text
+from genai.core.files import file_hash
 from genai.inference.adapters import merge_adapter
 from genai.inference.build import build_from_checkpoint, build_on_base, load_weights
 from genai.methods.base import Method
 from genai.modalities.base import Modality
 from genai.networks.native.weight_format import reset_weight_format
 from genai.runs.checkpoint import CheckpointHeader, load_checkpoint
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.record import AdapterRecord, VoiceRecord, read_values
 from genai.runs.run import Run, find_run, latest_run
 from genai.runs.sharded_checkpoint import checkpoint_bytes

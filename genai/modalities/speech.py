@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -76,6 +75,7 @@ class Speech(Modality):
     """
 
     media = Sound
+    has_voices = True
     Options = SpeechOptions
     unit = "s of sound"
     elements_per_unit = 1 / FRAME_SECONDS
@@ -93,6 +93,7 @@ class Speech(Modality):
         self.sample_rate, self.language, self.phones = sample_rate, language, phones
         self.lexicon, self.max_seconds, self.drop = lexicon, max_seconds, drop
         self.statistics: SpeechState | None = None
+        self._readers: dict[str, TextToPhones] = {}
 
     @property
     def description(self) -> str:
@@ -120,7 +121,7 @@ class Speech(Modality):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.statistics = SpeechState.from_plain(state)
-        self.__dict__.pop("_readers", None)
+        self._readers.clear()
 
     @property
     def _state(self) -> SpeechState:
@@ -134,11 +135,11 @@ class Speech(Modality):
         """Read the phones of the texts, learn to align them, and measure each speaker. Raises ``UserError``."""
         load_world()
         self.statistics = None
-        self.__dict__.pop("_readers", None)
+        self._readers.clear()
         recordings = self._recordings(split, cache)
         utterances = self.utterances(recordings)
         self.statistics = fit_speech(recordings, utterances, self.language, self.reader(self.language), cache)
-        self.__dict__.pop("_readers", None)
+        self._readers.clear()
 
     def pack(self, split: Split, cache: Path) -> PackedSpeech:
         """Return the segments of the recordings, and say which do not fit their text."""
@@ -200,10 +201,6 @@ class Speech(Modality):
             yield from whole.cut(is_end)
 
     # ----------------------------------------------------------------------------------------------------- texts
-
-    @cached_property
-    def _readers(self) -> dict[str, TextToPhones]:
-        return {}
 
     def reader(self, language: str) -> TextToPhones:
         """Return what turns texts of a language into phones, as in training. Raises ``UserError``."""

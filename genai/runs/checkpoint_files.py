@@ -9,14 +9,8 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from genai.core.files import open_file, read_bytes, temporary_path, write_file
+from genai.core.files import file_hash, read_bytes, temporary_path, write_file
 from genai.core.filesystem import link_or_copy, replace_file, sync_file, sync_folder
-
-
-def file_hash(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal. Raises ``UserError`` if it cannot be read."""
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_hashes(path: Path) -> list[str]:

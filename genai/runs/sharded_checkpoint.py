@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Le
 
 from genai.core.errors import CorruptCheckpoint, UserError, short_repr, short_text
-from genai.core.files import open_file, read_bytes, temporary_path
+from genai.core.files import file_hash, open_file, read_bytes, temporary_path
 from genai.core.instantiate import validate_value
 from genai.core.limits import check_memory
 from genai.core.plain_data import parse_json
-from genai.runs.checkpoint_files import HashedFile, file_hash, matches_hash, replace_checkpoint
+from genai.runs.checkpoint_files import HashedFile, matches_hash, replace_checkpoint
 from genai.runs.pickle_outline import check_torch_file
 from genai.runs.tensor_tree import map_tensors
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from genai.core.errors import UserError, did_you_mean, short_text
+from genai.core.progress import ProgressBar
 from genai.speech.lexicon import MAX_SYMBOL, parse_phones
 from genai.speech.phones import Phone
 from genai.speech.word_boundaries import divide_phones
@@ -80,12 +81,14 @@ class Espeak:
         if len(self._answers) > MAX_CACHE:
             self._answers.clear()
         missing = [line for line in dict.fromkeys(lines) if line not in self._answers]
-        while missing:
-            size, count = 0, 0
-            while count < len(missing) and (not count or size + len(missing[count]) < MAX_BATCH):
-                size, count = size + len(missing[count]) + 1, count + 1
-            self._answers.update(zip(missing[:count], self._run(missing[:count]), strict=True))
-            missing = missing[count:]
+        with ProgressBar("phones of clauses", len(missing)) as bar:
+            while missing:
+                size, count = 0, 0
+                while count < len(missing) and (not count or size + len(missing[count]) < MAX_BATCH):
+                    size, count = size + len(missing[count]) + 1, count + 1
+                self._answers.update(zip(missing[:count], self._run(missing[:count]), strict=True))
+                missing = missing[count:]
+                bar.step(count)
 
     def _run(self, lines: Sequence[str]) -> list[tuple[tuple[Phone, ...], ...]]:
         """Return the phones of each word of each line, in one process if there are as many answers as lines."""
@@ -120,7 +123,7 @@ def program_version(program: str) -> str:
         answer = short_text(output)[:80] or "nothing"
         raise UserError(
             f"{program} is not espeak-ng {MIN_VERSION[0]}.{MIN_VERSION[1]} or later (it says: {answer}): "
-            "install a newer one, or choose source=letters."
+            "install a newer one, or choose phones=letters."
         )
     return match[1]
 
@@ -160,7 +163,7 @@ def _run_program(command: Sequence[str], text: str, seconds: float) -> tuple[str
             else "answers without end" if len(output) > MAX_ANSWER
             else f"fails ({short_text(message) or f'exit code {process.returncode}'})"
         )  # fmt: skip
-        raise UserError(f"{command[0]} {reason}: install it anew, or choose source=letters.")
+        raise UserError(f"{command[0]} {reason}: install it anew, or choose phones=letters.")
     return output.decode("utf-8", "replace").replace("\r\n", "\n"), message
 
 

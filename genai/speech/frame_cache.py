@@ -7,7 +7,7 @@ import numpy as np
 
 from genai.core.cache import cache_key, cached_file
 from genai.media.sound import Sound
-from genai.speech.voice_frames import NUM_BANDS, VERSION, VoiceFrames, analyze, load_world
+from genai.speech.voice_frames import COLUMNS, VERSION, VoiceFrames, analyze, load_world
 
 
 def cached_frames(sound: Sound, folder: Path) -> VoiceFrames:
@@ -21,9 +21,7 @@ def cached_frames(sound: Sound, folder: Path) -> VoiceFrames:
     key = cache_key("voice_frames", VERSION, release, sound.sample_rate, digest)
 
     def write(path: Path) -> None:
-        frames = analyze(sound.samples, sound.sample_rate)
-        np.concatenate([frames.log_envelope, frames.aperiodicity[:, None], frames.f0[:, None]], 1).tofile(path)
+        analyze(sound.samples, sound.sample_rate).to_rows().tofile(path)
 
     file = cached_file(folder / f"{key}.f4", write)
-    rows = np.fromfile(file, np.float32).reshape(-1, NUM_BANDS + 2)
-    return VoiceFrames(rows[:, :NUM_BANDS].copy(), rows[:, NUM_BANDS].copy(), rows[:, NUM_BANDS + 1].copy())
+    return VoiceFrames.from_rows(np.fromfile(file, np.float32).reshape(-1, COLUMNS))

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from genai.core.cache import cache_key, cached_file, track_progress, write_json
 from genai.core.data import Split
+from genai.media.sound import Sound
+from genai.speech.frame_cache import cached_frames
 from genai.speech.loudness import normalize_loudness
-from genai.speech.voice_frames import NUM_BANDS, VERSION, VoiceFrames, analyze
+from genai.speech.voice_frames import COLUMNS, VERSION, VoiceFrames
 
-COLUMNS = NUM_BANDS + 2
-"""Numbers of a stored frame: the envelope, the aperiodicity, the pitch in Hz."""
 MIN_SECONDS = 0.2
 """Shorter recordings say nothing."""
 
@@ -42,8 +42,7 @@ class Recordings:
 
     def voice(self, index: int) -> VoiceFrames:
         """Return the frames of a recording."""
-        rows = np.array(self.frames[self.ends[index - 1] if index else 0 : self.ends[index]])
-        return VoiceFrames(rows[:, :NUM_BANDS], rows[:, NUM_BANDS], rows[:, NUM_BANDS + 1])
+        return VoiceFrames.from_rows(self.frames[self.ends[index - 1] if index else 0 : self.ends[index]])
 
     def length(self, index: int) -> int:
         """Return the number of frames of a recording."""
@@ -55,7 +54,7 @@ def read_recordings(split: Split, sample_rate: int, max_seconds: float, cache: P
     key = cache_key(split.content_hash, "voice", VERSION, 2, sample_rate, max_seconds)
 
     def write(path: Path) -> None:
-        write_recordings(split, sample_rate, max_seconds, path)
+        write_recordings(split, sample_rate, max_seconds, cache, path)
 
     file = cached_file(cache / f"{key}.f4", write, ".json")
     index: dict[str, Any] = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
@@ -64,7 +63,7 @@ def read_recordings(split: Split, sample_rate: int, max_seconds: float, cache: P
     return Recordings(frames, index["ends"], index["texts"], split.column("speaker"), split.column("language"))
 
 
-def write_recordings(split: Split, sample_rate: int, max_seconds: float, path: Path) -> None:
+def write_recordings(split: Split, sample_rate: int, max_seconds: float, cache: Path, path: Path) -> None:
     """Write the frames of all recordings to ``path``, and their ends and texts beside it."""
     ends, texts, end = [], [], 0
     with path.open("wb") as file:
@@ -72,10 +71,9 @@ def write_recordings(split: Split, sample_rate: int, max_seconds: float, path: P
             texts.append(example.prompt)
             if MIN_SECONDS <= example.media.seconds <= max_seconds:
                 samples = example.media.resample(sample_rate).samples
-                voice = analyze(normalize_loudness(samples, sample_rate), sample_rate)
-                rows = np.concatenate([voice.log_envelope, voice.aperiodicity[:, None], voice.f0[:, None]], 1)
-                file.write(rows.astype(np.float32).tobytes())
-                end += len(rows)
+                voice = cached_frames(Sound(normalize_loudness(samples, sample_rate), sample_rate), cache)
+                file.write(voice.to_rows().tobytes())
+                end += len(voice)
             ends.append(end)
         if not end:
             file.write(b"\0")  # an empty file cannot be mapped

@@ -69,14 +69,14 @@ class TextToPhones:
         self.lexicon = read_lexicon(Path(lexicon)) if lexicon else {}
         program = None if source == "letters" else find_program()
         if source == "espeak" and not program:
-            raise UserError(f"source=espeak needs the program {PROGRAM} ({INSTALL_HINT}), or choose source=letters.")
+            raise UserError(f"phones=espeak needs the program {PROGRAM} ({INSTALL_HINT}), or choose phones=letters.")
         self._espeak = Espeak(self.language, program) if program else None
         self.source: Literal["espeak", "letters"] = "espeak" if self._espeak else "letters"
         self.version = self._espeak.version if self._espeak else ""
         if self._espeak:
             self.note = f"phones from espeak-ng {self.version}, voice {self._espeak.voice}"
         elif source == "letters":
-            self.note = "letters as phones (source=letters); espeak-ng knows how words sound"
+            self.note = "letters as phones (phones=letters); espeak-ng knows how words sound"
         else:
             self.note = f"letters as phones: espeak-ng, which knows how words sound, is not installed ({INSTALL_HINT})"
 

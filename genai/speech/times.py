@@ -33,13 +33,13 @@ def word_times(alignment: Alignment, words: Sequence[Word], seconds: float) -> l
 
 def text_grid(words: Sequence[TimedWord], seconds: float) -> str:
     """Return a TextGrid of Praat with two tiers: words and phones."""
-    tiers = {
+    spans_by_name = {
         "words": [(word.text, word.start, word.end) for word in words],
         "phones": [(phone.symbol, phone.start, phone.end) for word in words for phone in word.phones],
     }
     head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n'
-    rows = [head, f"xmin = 0\nxmax = {seconds:.{DIGITS}f}\ntiers? <exists>\nsize = {len(tiers)}\nitem []:"]
-    for number, (name, spans) in enumerate(tiers.items(), 1):
+    rows = [head, f"xmin = 0\nxmax = {seconds:.{DIGITS}f}\ntiers? <exists>\nsize = {len(spans_by_name)}\nitem []:"]
+    for number, (name, spans) in enumerate(spans_by_name.items(), 1):
         intervals = list(_with_gaps(spans, seconds))
         rows.append(f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"')
         rows.append(f"        xmin = 0\n        xmax = {seconds:.{DIGITS}f}")

@@ -15,6 +15,8 @@ FRAME_SECONDS = 0.0125
 """Time between the centers of two frames; the first is centered on the first sample."""
 NUM_BANDS = 60
 """Bands of the spectral envelope, equally spaced on the mel scale."""
+COLUMNS = NUM_BANDS + 2
+"""Numbers of a frame in a file: the envelope, the aperiodicity, the pitch in Hz."""
 MIN_SAMPLE_RATE = 16_000
 """Lowest sample rate that WORLD analyzes; sounds of a lower one are resampled."""
 F0_RANGE = (60.0, 500.0)
@@ -45,6 +47,15 @@ class VoiceFrames:
 
     def __len__(self) -> int:
         return len(self.f0)
+
+    def to_rows(self) -> NDArray[np.float32]:
+        """Return the frames as (frames, ``COLUMNS``) float32, for files."""
+        return np.concatenate([self.log_envelope, self.aperiodicity[:, None], self.f0[:, None]], 1, dtype=np.float32)
+
+    @classmethod
+    def from_rows(cls, rows: NDArray[np.float32]) -> "VoiceFrames":
+        """Return the frames of what ``to_rows`` returned."""
+        return cls(rows[:, :NUM_BANDS].copy(), rows[:, NUM_BANDS].copy(), rows[:, NUM_BANDS + 1].copy())
 
 
 def analyze(samples: NDArray[Any], sample_rate: int, frame_seconds: float = FRAME_SECONDS) -> VoiceFrames:

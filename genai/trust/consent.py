@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genai.core.errors import UserError, did_you_mean, join_names, short_repr, short_text
-from genai.core.files import open_file, read_text
+from genai.core.files import file_hash, read_text
 from genai.core.plain_data import parse_yaml
 from genai.trust.consent_template import consent_template
 from genai.trust.notices import CONSENT
@@ -105,7 +105,7 @@ def check_recordings(
     records = find_records(folder, files)
     if not records:
         raise UserError(_missing_message(folder, needed_by))
-    digests = {file: file_digest(file) for file in files}
+    digests = {file: file_hash(file) for file in files}
     matching = {file: matching_records(file, digest, records) for file, digest in digests.items()}
     missing = [file for file in files if not matching[file]]
     if missing:
@@ -128,7 +128,7 @@ def check_reference(path: Path, records: Sequence[ConsentRecord], purpose: Purpo
     Raises:
         UserError: no record covers it, it was revoked, or the purpose was not agreed to.
     """
-    digest = file_digest(path)
+    digest = file_hash(path)
     used = matching_records(path, digest, records)
     if not used:
         raise UserError(
@@ -157,15 +157,6 @@ def matching_records(file: Path, digest: str, records: Sequence[ConsentRecord]) 
     place = file.resolve()
     public = [each for each in records if each.is_public and place.is_relative_to(each.folder.resolve())]
     return sorted(public, key=lambda record: len(record.folder.resolve().parts))[-1:]
-
-
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal. Raises ``UserError``."""
-    with open_file(path) as file:
-        try:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}.") from error
 
 
 # ------------------------------------------------------------------------------------------------------------ reading

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import genai
+from genai.core.files import file_hash
 from genai.runs.checkpoint import load_checkpoint
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.run import Run
 from tests.hostile.checkpoints import Change, assert_refused, put, remove
 from tests.sharded import save_sharded

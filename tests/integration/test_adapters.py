@@ -13,9 +13,9 @@ import genai
 from genai.cli.compose import compose
 from genai.cli.overrides import resolve_resume, with_base_words
 from genai.core.errors import UserError
+from genai.core.files import file_hash
 from genai.inference.card import model_card
 from genai.runs.checkpoint import load_checkpoint, save_checkpoint
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.run import Run, all_runs
 from genai.training.run import train
 from tests.conftest import copy_run

@@ -95,30 +95,21 @@ def recipes() -> list[str]:
     return [line for line in commands([RECIPES]) if line not in COMMANDS]
 
 
+PLACE_DATA = (
+    *("corpus", "talks", "pictures", "fashion", "sounds", "yesno", "films", "arrays", "pairs", "tars", "emoji"),
+    "trained",
+)
+"""Fixtures of which ``fill_place`` makes the files that the documents speak of."""
+
+
 @pytest.fixture(scope="module")
-def place(
-    shared: Path,
-    corpus: Path,
-    talks: Path,
-    pictures: Path,
-    fashion: Path,
-    sounds: Path,
-    yesno: Path,
-    films: Path,
-    arrays: Path,
-    pairs: Path,
-    tars: Path,
-    emoji: Path,
-    trained: Callable[[str], Path],
-) -> Path:
+def place(shared: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with all that the documents speak of, made once for all processes; tests work on a copy."""
     folder = shared / "place"
     with FileLock(shared / "place.lock"):
         if not (shared / "place.done").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            fill_place(
-                folder, corpus, talks, pictures, fashion, sounds, yesno, films, arrays, pairs, tars, emoji, trained
-            )
+            fill_place(folder, *map(request.getfixturevalue, PLACE_DATA))
             (shared / "place.done").touch()
     return folder
 

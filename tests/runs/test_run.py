@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from genai.core.errors import UserError
-from genai.core.files import temporary_path
+from genai.core.files import file_hash, temporary_path
 from genai.runs.checkpoint import save_checkpoint
-from genai.runs.checkpoint_files import file_hash
 from genai.runs.run import Run, all_runs, create_run, find_run, latest_run, latest_run_per_modality
 
 

@@ -67,7 +67,7 @@ def test_without_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_to_phones, "find_program", lambda: None)
     convert = TextToPhones("en")
     assert convert.source == "letters" and "apt install espeak-ng" in convert.note and "\n" not in convert.note
-    with pytest.raises(UserError, match="source=espeak needs the program espeak-ng"):
+    with pytest.raises(UserError, match="phones=espeak needs the program espeak-ng"):
         TextToPhones("en", "espeak")
 
 

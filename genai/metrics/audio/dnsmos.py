@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from genai.core.errors import UserError
+from genai.core.files import file_hash
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
 from genai.metrics.audio.spoken_texts import held_out_texts, load_recordings, sample_speech
 from genai.metrics.audio.voice_encoder import package_file
 from genai.metrics.base import EvalContext, Metric, Result, mean_result
-from genai.runs.checkpoint_files import file_hash
 
 SAMPLE_RATE, PEAK = 16_000, 0.7
 SECONDS = 9.01

@@ -1,6 +1,5 @@
 """Sentences read by the program espeak-ng, as a comparison for a model that reads aloud."""
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,21 +8,15 @@ from tempfile import TemporaryDirectory
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
+from genai.speech.espeak import VOICES, find_program
 
 MAX_SECONDS = 60.0
 """Time that a sentence may take."""
-VOICES = {"en": "en-us"}
-"""Voices of languages whose voice is not called as their code."""
-
-
-def has_espeak() -> bool:
-    """Return whether espeak-ng is installed."""
-    return shutil.which("espeak-ng") is not None
 
 
 def read_by_espeak(texts: Sequence[str], language: str) -> list[Sound] | None:
     """Return the texts as read by espeak-ng; ``None`` if it is not installed, or has no voice for the language."""
-    if (program := shutil.which("espeak-ng")) is None:
+    if (program := find_program()) is None:
         return None
     voice, sounds = VOICES.get(language, language), []
     with TemporaryDirectory() as folder, ProgressBar("espeak-ng", len(texts)) as bar:

@@ -8,12 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from genai.core.errors import UserError, short_text
-from genai.core.files import check_file, read_text
+from genai.core.files import check_file, file_hash, read_text
 from genai.core.plain_data import parse_json
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
 from genai.metrics.judge_options import JudgeOptions
-from genai.runs.checkpoint_files import file_hash
 
 SAMPLE_RATE = 16_000
 PEAK = 0.7

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from genai.core.errors import UserError
+from genai.core.files import file_hash
 from genai.data.canaries import original_train
 from genai.media.sound import Sound
 from genai.metrics.audio.spoken_texts import (
@@ -22,7 +23,6 @@ from genai.metrics.audio.spoken_texts import (
 from genai.metrics.audio.voice_encoder import VoiceEncoder, encoder_weights, load_encoder
 from genai.metrics.base import EvalContext, Metric, Result, mean_result, proportion_result
 from genai.metrics.intervals import bootstrap_ratio
-from genai.runs.checkpoint_files import file_hash
 
 NUM_CENTER_CLIPS = 16
 """Training clips of a speaker whose mean is the center of the voice."""
