@@ -93,7 +93,7 @@ class Split:
         return self.load(index).prompt if self.prompts is None else self.prompts[index]
 
     def column(self, name: str) -> Sequence[str]:
-        """Return a column for each example; "" where it is unknown."""
+        """Return a column for each example; "" where it is unknown. Raises ``UserError`` as ``load_column`` does."""
         return [""] * self.count if self.load_column is None else self.load_column(name)
 
 

@@ -4,7 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -151,9 +151,9 @@ class Arrays(SplitSource):
         used = {self.array or self.files.default_name, getattr(self, "starts", None), getattr(self, "lengths", None)}
         return [] if self.val_array else sorted(set(self.files.names) - used)
 
-    def column_values(self, split: Split, name: str) -> list[str]:
+    def _column(self, split: str, name: str) -> list[str]:
         values = self._read_prompts(name, "captions", sum(map(len, self._rows.values())))
-        return [values[row] for row in self._rows[split.name]]
+        return [values[row] for row in self._rows[split]]
 
     def _split_items(self, items: Sequence[_ArrayItem]) -> tuple[list[_ArrayItem], list[_ArrayItem]]:
         hashes = [item.content_hash for item in items]
@@ -169,7 +169,7 @@ class Arrays(SplitSource):
         content = [(item.content_hash, item.prompt) for item in items]
         content_hash = cache_key(self.item_name, "array", self.load_options, content)
         load = lambda index: Example(self.to_media(items[index].pixels), prompts[index])  # noqa: E731
-        return Split(name, len(items), load, content_hash, prompts)
+        return Split(name, len(items), load, content_hash, prompts, load_column=partial(self._column, name))
 
     def _read_items(self, name: str, argument: str, captions: str | None, captions_argument: str) -> list[_ArrayItem]:
         """Read and check the items of the array ``name``."""

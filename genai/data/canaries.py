@@ -95,12 +95,6 @@ class WithCanaries(Source):
     def prompts(self, split: Split, count: int, seed: int) -> list[str]:
         return self.original.prompts(self.original.train if split.name == "train" else split, count, seed)
 
-    def column_values(self, split: Split, name: str) -> Sequence[str]:
-        if split.name != "train":
-            return self.original.column_values(split, name)
-        values = self.original.column_values(self.canaries.split, name)
-        return [*values, *[""] * (len(split) - len(values))]
-
     @property
     def description(self) -> str:
         return f"{self.original.description}; {self.num_canaries} canaries planted"
@@ -116,6 +110,7 @@ class WithCanaries(Source):
             content_hash=cache_key(split.content_hash, "canaries", VERSION, num_canaries),
             weights=[*split.weights, *[1.0] * num_canaries] if split.weights else (),
             prompts=None if split.prompts is None else [*split.prompts, *canaries.prompts[:num_canaries]],
+            load_column=lambda name: [*split.column(name), *[""] * num_canaries],
         )
 
 

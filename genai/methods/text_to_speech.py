@@ -90,7 +90,8 @@ class TextToSpeech(Method):
         return {"loss": _weighted_sum(parts), **parts}
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``loss`` with its parts, and errors for people: of durations in percent, of pitch in semitones.
+        """Return ``loss`` with its parts, and errors for people: of durations in percent, of pitch in standard
+        deviations of the speaker.
 
         The pitch is that of the most likely prosody.
         """

@@ -39,13 +39,11 @@ class TableSource(Source):
     def val(self) -> Split:
         return self._split("val", self.rows[len(self.rows) * 2 // 3 :])
 
-    def column_values(self, split: Split, name: str) -> list[str]:
-        rows = self.rows[: len(split)] if split.name == "train" else self.rows[-len(split) :]
-        return [speaker for _, speaker in rows]
-
     def _split(self, name: str, rows: Sequence[tuple[str, str]]) -> Split:
         prompts = [prompt for prompt, _ in rows]
-        return Split(name, len(rows), lambda index: Example(None, prompts[index]), "", prompts)
+        speakers = [speaker for _, speaker in rows]
+        load = lambda index: Example(None, prompts[index])  # noqa: E731
+        return Split(name, len(rows), load, "", prompts, load_column=lambda _: speakers)
 
 
 ROWS = [

@@ -52,7 +52,7 @@ def held_out_texts(context: EvalContext) -> list[SpokenText]:
 def recorded_texts(context: EvalContext, split: Split, any_speaker: bool = False) -> list[SpokenText]:
     """Return the captions of a split with their clips: of the judged language and, with ``speaker=``, that speaker."""
     prompts = split.prompts if split.prompts is not None else [split.prompt(index) for index in range(len(split))]
-    speakers, languages = (column(context, split, name) for name in (SPEAKER, LANGUAGE))
+    speakers, languages = map(split.column, (SPEAKER, LANGUAGE))
     selected = None if any_speaker else context.options.get(SPEAKER)
     return [
         SpokenText(prompt, speaker, language, partial(_load_sound, split, index))
@@ -66,13 +66,6 @@ def recorded_texts(context: EvalContext, split: Split, any_speaker: bool = False
 def _base(language: str) -> str:
     """Return "en" for "en-US"."""
     return language.replace("_", "-").partition("-")[0].casefold()
-
-
-def column(context: EvalContext, split: Split, name: str) -> Sequence[str]:
-    """Return a column for each item of a split; "" where it is unknown."""
-    if name not in context.source.column_names:
-        return [""] * len(split)
-    return context.source.column_values(split, name)
 
 
 def _load_sound(split: Split, index: int) -> Sound:

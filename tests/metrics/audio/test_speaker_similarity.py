@@ -1,5 +1,6 @@
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,10 @@ class TwoSpeakers(SoundSource):
     def val(self) -> Split:
         return self._split("val", list(self.clips[8:14]))
 
-    def column_values(self, split: Split, name: str) -> Sequence[str]:
-        return list(split.prompts or [])
+    def _split(self, name: str, clips: list[Any]) -> Split:
+        split = super()._split(name, clips)
+        columns = {"speaker": list(split.prompts or [])}
+        return replace(split, load_column=lambda name: columns.get(name, [""] * len(split)))
 
 
 def results(monkeypatch: pytest.MonkeyPatch, levels: dict[str, float]) -> dict[str, Result]:
