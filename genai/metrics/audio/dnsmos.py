@@ -12,11 +12,11 @@ from genai.core.errors import UserError
 from genai.core.files import file_hash
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
+from genai.metrics.audio.judge_input import SAMPLE_RATE, judge_samples
 from genai.metrics.audio.spoken_texts import held_out_texts, load_recordings, sample_speech
 from genai.metrics.audio.voice_encoder import package_file
 from genai.metrics.base import EvalContext, Metric, Result, mean_result
 
-SAMPLE_RATE, PEAK = 16_000, 0.7
 SECONDS = 9.01
 """Length of the network's input; shorter sounds are repeated."""
 SCALES = {
@@ -82,6 +82,4 @@ def quality_scores(session: Any, sounds: Sequence[Sound], label: str) -> torch.T
 
 def _network_input(sound: Sound) -> NDArray[np.float32]:
     """Return the first seconds of a sound, repeated as often as needed."""
-    samples = sound.resample(SAMPLE_RATE).samples
-    samples = samples * np.float32(PEAK / max(1e-4, float(np.abs(samples).max(initial=0.0))))
-    return np.resize(samples, round(SECONDS * SAMPLE_RATE)).astype(np.float32)
+    return np.resize(judge_samples(sound), round(SECONDS * SAMPLE_RATE)).astype(np.float32)

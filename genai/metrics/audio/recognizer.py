@@ -12,11 +12,9 @@ from genai.core.files import check_file, file_hash, read_text
 from genai.core.plain_data import parse_json
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
+from genai.metrics.audio.judge_input import SAMPLE_RATE, judge_samples
 from genai.metrics.judge_options import JudgeOptions
 
-SAMPLE_RATE = 16_000
-PEAK = 0.7
-"""Largest amplitude of a sound as the judge gets it."""
 SILENCE_SECONDS = 0.25
 """Silence before and after a sound."""
 TOKENS_PER_SECOND, MIN_TOKENS, MAX_TOKENS = 10, 20, 200
@@ -96,9 +94,7 @@ class WhisperRecognizer:
         return f"{self.sha256} {self.language} {self.version}"
 
     def __call__(self, sound: Sound) -> str:
-        samples = sound.resample(SAMPLE_RATE).samples
-        samples = samples * np.float32(PEAK / max(1e-4, float(np.abs(samples).max(initial=0.0))))
-        samples = np.pad(samples, round(SILENCE_SECONDS * SAMPLE_RATE))
+        samples = np.pad(judge_samples(sound), round(SILENCE_SECONDS * SAMPLE_RATE))
         segments, _ = self.model.transcribe(
             samples,
             language=self.language,

@@ -16,15 +16,14 @@ from genai.core.errors import UserError
 from genai.core.files import check_file
 from genai.core.progress import ProgressBar
 from genai.media.sound import Sound
+from genai.metrics.audio.judge_input import SAMPLE_RATE, judge_samples
 
-SAMPLE_RATE, WINDOW, HOP_LENGTH, BANDS = 16_000, 400, 160, 40
+WINDOW, HOP_LENGTH, BANDS = 400, 160, 40
 FRAMES, FRAME_STEP = 160, 77
 """Frames of 10 ms that are embedded at once, and from one start to the next: 1.3 parts a second."""
 MIN_COVERAGE = 0.75
 """Share of the last part that the sound has to fill."""
 HIDDEN, LAYERS, DIMENSIONS = 256, 3, 256
-PEAK = 0.7
-"""Largest amplitude of a sound as the encoder gets it."""
 
 
 class VoiceEncoder(nn.Module):
@@ -43,8 +42,7 @@ class VoiceEncoder(nn.Module):
     @torch.no_grad()
     def embed(self, sound: Sound) -> Tensor:
         """Return the mean of a sound's parts as a unit vector (256,)."""
-        waves = torch.from_numpy(sound.resample(SAMPLE_RATE).samples)
-        waves = waves * (PEAK / waves.abs().max().clamp(min=1e-4))  # the encoder hears the level, too
+        waves = torch.from_numpy(judge_samples(sound))
         starts = part_starts(len(waves))
         missing = (starts[-1] + FRAMES) * HOP_LENGTH - len(waves)
         mel = mel_spectrogram(pad(waves, (0, max(0, missing))))
