@@ -19,6 +19,8 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
+from tests.composition import remember_compositions
+
 ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
@@ -66,6 +68,14 @@ def small_stdlib() -> Iterator[None]:
     all_files = Stdlib.files
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stdlib, "files", wraps(all_files)(lambda source: (all_files(source)[0][:40], [])))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compositions() -> Iterator[None]:
+    """One composition of the same config files in place of hundreds."""
+    with pytest.MonkeyPatch.context() as patch:
+        remember_compositions(patch)
         yield
 
 

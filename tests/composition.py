@@ -1,0 +1,49 @@
+"""A memory of what Hydra has composed from the project's own YAML files, as most tests compose the same ones."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal import config_loader_impl
+from hydra._internal.defaults_list import DefaultsList
+from hydra.core.override_parser.types import Override
+
+from genai.core.paths import config_dir
+
+
+def remember_compositions(patch: Any) -> None:
+    """Let Hydra merge the same files once. Values of the command line are set on a copy, by Hydra, as ever.
+
+    Only members of groups (``modality=text``) decide what is merged. Configs of plugins are read each time.
+    """
+    loader = config_loader_impl.ConfigLoaderImpl
+    find, merge = config_loader_impl.create_defaults_list, loader._compose_config_from_defaults_list
+    found: dict[Any, DefaultsList] = {}
+    merged: dict[int, Any] = {}
+
+    def create_defaults_list(repo: Any, config_name: str, overrides_list: Sequence[Override], **options: Any) -> Any:
+        paths = [source.path for source in repo.get_sources() if source.scheme() == "file"]
+        is_group = [repo.group_exists(override.key_or_group) for override in overrides_list]
+        if paths != [str(config_dir())] or any(override.is_sweep_override() for override in overrides_list):
+            return find(repo=repo, config_name=config_name, overrides_list=overrides_list, **options)
+        groups = [each.input_line for each, group in zip(overrides_list, is_group, strict=True) if group]
+        key = (config_name, *groups, *options.items())
+        if key not in found:
+            found[key] = find(repo=repo, config_name=config_name, overrides_list=overrides_list, **options)
+        defaults = copy.copy(found[key])
+        defaults.config_overrides = [
+            each
+            for each, group in zip(overrides_list, is_group, strict=True)
+            if not group or isinstance(each.value(), dict)
+        ]
+        return defaults
+
+    def compose_config(self: Any, defaults: list[Any], repo: Any) -> Any:
+        if not any(each.defaults is defaults for each in found.values()):
+            return merge(self, defaults, repo)
+        if id(defaults) not in merged:
+            merged[id(defaults)] = merge(self, defaults, repo)
+        return copy.deepcopy(merged[id(defaults)])
+
+    patch.setattr(config_loader_impl, "create_defaults_list", create_defaults_list)
+    patch.setattr(loader, "_compose_config_from_defaults_list", compose_config)
