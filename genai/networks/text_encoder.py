@@ -33,6 +33,8 @@ class PromptEncoder(nn.Module):
         rows: rows of each of the two embedding tables.
         max_words: words per prompt; later words are ignored.
         segmentation: how a prompt is split into words, see ``split_words``.
+        neighbors: words on each side that a transformer block mixes by a depthwise convolution (as in Primer,
+            arXiv:2109.08668), so that "red" belongs to "circle" from the first steps; 0: none.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class PromptEncoder(nn.Module):
         rows: Annotated[int, Ge(1), Le(10_000_000)] = 2048,
         max_words: Annotated[int, Ge(1), Le(4096)] = 64,
         segmentation: Segmentation = "spaces",
+        neighbors: Annotated[int, Ge(0), Le(16)] = 0,
     ) -> None:
         super().__init__()
         self.segmentation: Segmentation = segmentation
@@ -53,7 +56,7 @@ class PromptEncoder(nn.Module):
             nn.Linear(word_width, 2 * word_width), nn.SiLU(), nn.Linear(2 * word_width, word_width)
         )
         self.sum_out = nn.Linear(word_width, width)
-        self.blocks = nn.ModuleList(WordBlock(word_width) for _ in range(layers))
+        self.blocks = nn.ModuleList(WordBlock(word_width, neighbors) for _ in range(layers))
         self.order_out = nn.Linear(word_width, width)
         for table in self.words:
             nn.init.normal_(table.weight, std=0.35)  # type: ignore[arg-type]
@@ -101,16 +104,20 @@ class PromptEncoder(nn.Module):
 
 
 class WordBlock(nn.Module):
-    """A pre-norm transformer block with bidirectional attention over words."""
+    """A pre-norm transformer block: a convolution over neighboring words, if any, then bidirectional attention."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, neighbors: int = 0) -> None:
         super().__init__()
+        size = 2 * neighbors + 1
+        self.neighbors = nn.Conv1d(width, width, size, padding=neighbors, groups=width) if neighbors else None
         self.heads = choose_num_heads(width, 32)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (batch, words, width) to the same shape; ``mask`` (batch, words) is False at padding."""
+        if self.neighbors is not None:
+            x = x + self.neighbors((rms_norm(x) * mask[..., None]).mT).mT  # (B, width, words) inside
         q, k, v = self.qkv(rms_norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         output = attention(q, k, v, mask[:, None, None])  # (B, H, words, D)
         x = x + self.out(output.transpose(1, 2).flatten(2))

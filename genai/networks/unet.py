@@ -39,9 +39,11 @@ class UNet(nn.Module):
         attention: number of lowest levels with spatial attention.
         layout: channels of the prompt's layout map; 0: none.
         word_width: width of the prompt's word embeddings, to which the levels with attention attend; 0: they do not.
+        word_layout: attention heads of a second layout map, which is computed from the words; 0: none.
 
     Raises:
-        ValueError: height or width is not divisible by patch size and levels.
+        ValueError: height or width is not divisible by patch size and levels, or ``word_layout`` is without
+            ``word_width``.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class UNet(nn.Module):
         attention: Annotated[int, Ge(0)] = 1,
         layout: Annotated[int, Ge(0), Le(1024)] = 16,
         word_width: Annotated[int, Ge(0), Le(65_536)] = 0,
+        word_layout: Annotated[int, Ge(0), Le(64)] = 0,
     ) -> None:
         super().__init__()
         self.word_width = word_width
@@ -77,6 +80,9 @@ class UNet(nn.Module):
         self.prompt = nn.Linear(context, condition) if context else None
         self.stem = nn.Conv2d(channels * patch**2, width, 3, padding=1)
         self.layout = LayoutMap(condition, layout, width, (map_height, map_width)) if layout and context else None
+        if word_layout and not word_width:
+            raise ValueError("word_layout needs word_width, that of the prompt's word embeddings.")
+        self.word_layout = WordLayout(word_width, word_layout, width, (map_height, map_width)) if word_layout else None
         self.moment = FrameTimeEmbedding(condition) if is_video else None
         self.pyramid = nn.ModuleList()
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -166,6 +172,8 @@ class UNet(nn.Module):
         x = self.stem(F.pixel_unshuffle(x, self.patch))
         if self.layout is not None:
             x = x + self.layout(condition, x.shape[-2:])
+        if self.word_layout is not None and words is not None:
+            x = x + self.word_layout(words, x.shape[-2:])
         skips = []
         for level, (stage, positions) in enumerate(zip(self.down, self.positions, strict=True)):
             x = x + resize_to(positions, x.shape[-2:])
@@ -288,6 +296,28 @@ class LayoutMap(nn.Module):
     def forward(self, condition: Tensor, sides: Sequence[int]) -> Tensor:
         """Map (batch, condition) to (batch, out, *sides)."""
         return self.out(resize_to(self.draw(condition).unflatten(1, self.grid), sides))
+
+
+class WordLayout(nn.Module):
+    """A feature map computed from the words alone, which places objects: each place attends to the words.
+
+    Places are those of a grid of at most 16 x 16, resized to the image. Their queries are learned and see no noise, so
+    they find "the thing on the left" early in training, where noisy pixels do not.
+    """
+
+    def __init__(self, word_width: int, heads: int, out: int, sides: tuple[int, int], head_width: int = 32) -> None:
+        super().__init__()
+        self.heads, self.grid = heads, (min(16, sides[0]), min(16, sides[1]))
+        self.queries = nn.Parameter(torch.randn(1, heads, math.prod(self.grid), head_width))
+        self.key_value = nn.Linear(word_width, 2 * heads * head_width)
+        self.out = nn.Conv2d(heads * head_width, out, 1)
+
+    def forward(self, words: PromptEmbedding, sides: Sequence[int]) -> Tensor:
+        """Map the words of a batch of prompts to (batch, out, *sides)."""
+        k, v = self.key_value(words.tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        output = attention(self.queries, k, v, words.mask[:, None, None])  # (B, heads, places, D)
+        output = output.mT.flatten(1, 2)  # (B, heads * D, places)
+        return resize_to(self.out(output.unflatten(-1, self.grid)), sides)
 
 
 def resize_to(x: Tensor, sides: Sequence[int]) -> Tensor:

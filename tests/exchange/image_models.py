@@ -24,7 +24,14 @@ SIZES = {
         "model.prompt.width=16",
     ),
     "frames": ("model=video_diffusion", "modality.size=16"),
-    "words": ("modality.size=32", "codec=pca", "model.network.width=16", "model.network.word_width=64"),
+    "words": (
+        "modality.size=32",
+        "codec=pca",
+        "model.network.width=16",
+        "model.network.word_width=64",
+        "model.network.word_layout=1",
+        "model.prompt.neighbors=1",
+    ),
     "learned": ("modality.size=16", "modality.codec={latents: 4, width: 8, blocks: 1}"),
     "gray": ("modality.size=[8,16]", "modality.channels=1", "model.prompt=null", "model.network.context=0"),
 }

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from genai.networks.text_encoder import PromptEncoder, split_words
 
 
-@pytest.fixture(scope="module")
-def encoder() -> PromptEncoder:
+@pytest.fixture(scope="module", params=[0, 2])
+def encoder(request: pytest.FixtureRequest) -> PromptEncoder:
     torch.manual_seed(0)
-    made = PromptEncoder(width=16, word_width=32, max_words=8)
+    made = PromptEncoder(width=16, word_width=32, max_words=8, neighbors=request.param)
     torch.nn.init.normal_(made.order_out.weight)
     return made.eval()
 

@@ -58,9 +58,26 @@ def test_attention_to_words_starts_without_effect_and_then_sees_their_order() ->
     assert (first - second).abs().max() > 1e-3
 
 
+def test_a_layout_of_words_sees_their_order_from_the_first_step() -> None:
+    torch.manual_seed(0)
+    network = UNet((3, 16, 16), context=8, width=16, word_width=16, word_layout=2)
+    torch.nn.init.normal_(network.out.weight)
+    embedding = words("a b", "b a")
+    x, time, pooled = torch.randn(1, 3, 16, 16).expand(2, -1, -1, -1), torch.full((2,), 0.5), embedding.pooled[:1]
+    first, second = network(x, time, pooled.expand(2, -1), words=embedding)
+    assert (first - second).abs().max() > 1e-3
+    larger = torch.randn(2, 3, 24, 16)
+    assert network(larger, time, embedding.pooled, words=embedding).shape == larger.shape
+
+
+def test_a_layout_of_words_needs_words() -> None:
+    with pytest.raises(ValueError, match="word_layout needs word_width"):
+        UNet((3, 16, 16), context=8, word_layout=2)
+
+
 def test_padding_and_other_prompts_of_a_batch_change_nothing() -> None:
     torch.manual_seed(0)
-    network = UNet((3, 16, 16), context=8, width=16, word_width=16)
+    network = UNet((3, 16, 16), context=8, width=16, word_width=16, word_layout=1)
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     x, time = torch.randn(2, 3, 16, 16), torch.rand(2)
