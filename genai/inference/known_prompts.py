@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from genai.core.batch import spaced_indices
 from genai.core.errors import short_text
 from genai.inference.model import Model
-from genai.modalities.optional import prompt_words
+from genai.modalities.optional import ReadsPrompts, prompt_words
 from genai.networks.text_encoder import PromptEncoder, split_words
 from genai.runs.record import PromptsRecord, parse_record
 
@@ -83,7 +83,7 @@ def prompt_encoder(model: Model) -> PromptEncoder | None:
 def takes_prompt(model: Model) -> bool:
     """Return whether a prompt changes what it generates: it continues it, or was trained with prompts."""
     if prompt_encoder(model) is None:
-        return issubclass(model.modality.media, str)
+        return issubclass(model.modality.media, str) or isinstance(model.modality, ReadsPrompts)
     known = known_prompts(model)
     return known is None or known.count > 0
 

@@ -1,6 +1,6 @@
 """What only some modalities can do, as protocols, and the functions through which the rest of genai asks for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -65,6 +65,25 @@ class HasRequestNotes(Protocol):
     """It has notes about requests."""
 
     def request_notes(self, init: Any, options: Any) -> list[str]: ...
+
+
+@runtime_checkable
+class ReadsPrompts(Protocol):
+    """Its samples say their prompts, without which there is nothing to make."""
+
+    reads_prompts: bool
+
+
+@runtime_checkable
+class HasOptionChoices(Protocol):
+    """Some of its options are names that a model has learned.
+
+    Attributes:
+        option_choices: the names, by option.
+    """
+
+    @property
+    def option_choices(self) -> Mapping[str, Sequence[str]]: ...
 
 
 @runtime_checkable

@@ -80,6 +80,7 @@ class Speech(Modality):
     unit = "s of sound"
     elements_per_unit = 1 / FRAME_SECONDS
     required_option: ClassVar[str] = ""
+    reads_prompts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -100,6 +101,12 @@ class Speech(Modality):
         if self.statistics is None or len(self.statistics.speakers) < 2:
             return f"speech of {self.sample_rate:,} Hz"
         return f"speech of {self.sample_rate:,} Hz, {len(self.statistics.speakers)} speakers"
+
+    @property
+    def option_choices(self) -> dict[str, tuple[str, ...]]:
+        """The speakers and the languages of the model."""
+        state = self._state
+        return {"speaker": state.speakers, "language": state.languages}
 
     @property
     def fitting(self) -> str:

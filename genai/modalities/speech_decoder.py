@@ -47,10 +47,11 @@ class Voice:
             semitones: added to the pitch.
             post_filter: factor that makes formants clearer.
         """
-        values = x[:, : NUM_BANDS + 2] * self.stds + self.means
-        f0 = np.exp(values[:, -1] + semitones * np.log(2) / 12)
-        envelope = enhance_formants(values[:, :NUM_BANDS], post_filter)
-        return VoiceFrames(envelope, values[:, NUM_BANDS], np.where(x[:, -1] > 0, f0, 0).astype(np.float32))
+        with np.errstate(over="ignore", invalid="ignore"):  # ``check_frames`` refuses what is not finite
+            values = x[:, : NUM_BANDS + 2] * self.stds + self.means
+            f0 = np.exp(values[:, -1] + semitones * np.log(2) / 12)
+            envelope = enhance_formants(values[:, :NUM_BANDS], post_filter)
+            return VoiceFrames(envelope, values[:, NUM_BANDS], np.where(x[:, -1] > 0, f0, 0).astype(np.float32))
 
 
 class SpeechDecoder:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genai.core.cache import cache_key, cached_json, track_progress
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
-from genai.modalities.speech_state import STATES_PER_PHONE, SpeechState
+from genai.modalities.speech_state import MIN_STD, STATES_PER_PHONE, SpeechState
 from genai.speech.aligner import Aligner
 from genai.speech.phone_table import make_phone_table
 from genai.speech.phones import Alignment, Word
@@ -22,7 +22,6 @@ from genai.speech.text_to_phones import TextToPhones
 
 ALIGNER_ARRAYS = ("mean", "scale", "means", "precisions", "offsets")
 """Numbers of an ``Aligner`` that ``fit`` sets."""
-MIN_STD = 1e-3
 
 
 def fit_speech(
@@ -42,7 +41,7 @@ def fit_speech(
         cache: folder for the aligner.
 
     Raises:
-        UserError: nothing can be used.
+        UserError: nothing can be used, or there are more names than a model holds.
     """
     used = [index for index, words in enumerate(utterances) if words]
     if not used:
@@ -71,7 +70,7 @@ def fit_speech(
         stds,
         mean_log,
         aligner,
-    )
+    ).check()
 
 
 def align_recordings(

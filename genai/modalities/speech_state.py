@@ -1,6 +1,6 @@
 """What a speech model knows of its recordings: phones, speakers, languages, their statistics, and how to align."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, cast
@@ -12,17 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genai.core.cache import cache_key
-from genai.core.errors import short_repr
+from genai.core.errors import UserError, short_repr, short_text
 from genai.core.instantiate import validate_value
+from genai.core.terminal import one_line
 from genai.modalities.speech_decoder import Voice
-from genai.speech.aligner import NUM_CEPSTRA
+from genai.speech.aligner import MIN_SCALE, NUM_CEPSTRA
+from genai.speech.lexicon import MAX_SYMBOL
 from genai.speech.phone_table import PhoneTable
 from genai.speech.phones import PAUSE, Phone
 from genai.speech.voice_frames import NUM_BANDS
 
-MAX_SYMBOLS, MAX_SPEAKERS, MAX_LANGUAGES, MAX_WORDS = 2_000, 10_000, 500, 200_000
+MAX_SYMBOLS, MAX_SPEAKERS, MAX_LANGUAGES, MAX_WORDS = 2_000, 10_000, 500, 150_000
 Name = Annotated[str, Len(0, 200)]
-Symbols = Annotated[list[Annotated[str, Len(1, 32)]], Len(1, MAX_SYMBOLS)]
+Symbols = Annotated[list[Annotated[str, Len(1, MAX_SYMBOL)]], Len(1, MAX_SYMBOLS)]
+MAX_WRITTEN_PHONES = 4_000
+"""Longest pronunciation of a word, in characters."""
+MIN_STD = 1e-3
+"""Lowest deviation of a column."""
 STATES_PER_PHONE = 3
 """Parts of a phone for the aligner."""
 LARGEST = 1e4
@@ -79,6 +85,14 @@ class SpeechState:
         """Return the number of a language; 0 for one that training never heard."""
         return self.languages.index(name) if name in self.languages else 0
 
+    def check(self) -> "SpeechState":
+        """Return it if ``from_plain`` can read it, so that what is trained can be loaded. Raises ``UserError``."""
+        try:
+            self.from_plain(self.to_plain())
+        except (UserError, ValueError) as error:
+            raise UserError(f"data: no voice can be learned from it: {short_text(str(error)).rstrip('.')}.") from error
+        return self
+
     def to_plain(self) -> dict[str, Any]:
         """Return it as plain types and tensors."""
         return {
@@ -109,18 +123,19 @@ class SpeechState:
         source = validate_value(values["source"], Literal["espeak", "letters"], "source")
         lexicon = validate_value(
             values["lexicon"],
-            Annotated[dict[Annotated[str, Len(1, 200)], Annotated[str, Len(2, 2000)]], Len(0, MAX_WORDS)],
+            Annotated[dict[Annotated[str, Len(1, 200)], Annotated[str, Len(2, MAX_WRITTEN_PHONES)]], Len(0, MAX_WORDS)],
             "lexicon",
         )
         for names in (symbols, speakers, languages):
             if len(set(names)) < len(names):
                 raise ValueError("a name is there twice")
+            _check_printable(names)
         if symbols[0] != PAUSE:
             raise ValueError("the first phone is no pause")
         shape = (len(speakers), NUM_BANDS + 2)
         stds = _array(values, "stds", shape)
-        if stds.min() <= 0:
-            raise ValueError("stds should be above 0")
+        if stds.min() < MIN_STD:
+            raise ValueError(f"stds should be {MIN_STD} or more")
         aligner = {
             name.removeprefix("aligner_"): _any_array(value, name)
             for name, value in values.items()
@@ -146,7 +161,7 @@ def _check_aligner(arrays: Mapping[str, NDArray[Any]], num_symbols: int) -> None
     features, states = 2 * NUM_CEPSTRA + 1, 1 + STATES_PER_PHONE * num_symbols
     shapes = {"mean": (features,), "scale": (features,), "means": (states, features)}
     shapes |= {"precisions": (states, features), "offsets": (states,)}
-    if {name: array.shape for name, array in arrays.items()} != shapes or arrays["scale"].min() <= 0:
+    if {name: array.shape for name, array in arrays.items()} != shapes or arrays["scale"].min() < MIN_SCALE:
         raise ValueError("the numbers of the aligner do not fit each other")
 
 
@@ -161,8 +176,20 @@ def _read_phones(text: str) -> tuple[Phone, ...]:
     for part in text.split():
         if len(part) < 2 or part[-1] not in "012":
             raise ValueError(f"{short_repr(part)} is no phone with its stress")
+        if len(part) > MAX_SYMBOL + 1:
+            raise ValueError(f"{short_repr(part)} is too long for a phone")
         phones.append(Phone(part[:-1], cast(Literal[0, 1, 2], int(part[-1]))))
+    _check_printable([phone.symbol for phone in phones])
+    if not phones:
+        raise ValueError("a word of the lexicon has no phones")
     return tuple(phones)
+
+
+def _check_printable(names: Sequence[str]) -> None:
+    """Raise ``ValueError`` for a name with control characters or line breaks."""
+    for name in names:
+        if one_line(name) != name:
+            raise ValueError(f"{short_repr(name)} has control characters")
 
 
 def _tensors(plain: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -180,6 +207,6 @@ def _array(values: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDAr
 def _any_array(value: Any, name: str) -> NDArray[Any]:
     if not isinstance(value, Tensor) or value.dtype not in (torch.float32, torch.float64) or value.is_sparse:
         raise ValueError(f"{name} has no numbers")
-    if not value.isfinite().all() or value.abs().max().item() > LARGEST:
+    if not value.numel() or not value.isfinite().all() or value.abs().max().item() > LARGEST:
         raise ValueError(f"{name} has numbers out of range")
     return value.detach().cpu().contiguous().numpy().copy()

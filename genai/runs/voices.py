@@ -50,7 +50,7 @@ def check_voices(voices: Iterable[VoiceRecord], what: Path | str) -> None:
     try:
         check_not_revoked(voice.id for voice in voices)
     except UserError as error:
-        raise UserError(f"{what}: {error}") from error
+        raise type(error)(f"{what}: {error}") from error
 
 
 def check_publish(voices: Iterable[VoiceRecord]) -> None:

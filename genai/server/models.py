@@ -18,8 +18,9 @@ from genai.inference.chat_models import PACKAGE_MODEL, has_chat_template, packag
 from genai.runs.checkpoint_files import read_hashes
 from genai.runs.record import RunRecord, iso_seconds
 from genai.runs.run import Run, all_runs
-from genai.server.openai_errors import APIError
+from genai.server.openai_errors import APIError, as_api_error
 from genai.server.settings import MODEL_ID
+from genai.trust.revocations import RevokedConsent
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -193,6 +194,8 @@ class ModelStore:
             raise APIError(503, message, "model_damaged", int(RETRY_SECONDS))
         try:
             model = load(entry.source, device=self.device, plugins=self.plugins)
+        except RevokedConsent as error:
+            raise as_api_error(error) from error
         except (CorruptCheckpoint, UserError, OSError) as error:
             print(one_line(f"{model_id}: {error}"), file=sys.stderr, flush=True)
             self._load_errors[model_id] = time.monotonic()

@@ -1,10 +1,10 @@
 """OpenAI's ``/v1/audio/speech``: a sound of a prompt, sent while it is generated."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,7 +19,7 @@ from genai.server.events import ClientDisconnect, job_changes, wait_until_over, 
 from genai.server.jobs import SamplingJob
 from genai.server.json_body import read_object
 from genai.server.request_fields import parse_request
-from genai.server.service import Service
+from genai.server.service import Service, option_hints
 
 DEFAULT_VOICES = ("", "default", "none")
 """Values of ``voice`` that ask for none; OpenAI's client always sends one."""
@@ -32,10 +32,10 @@ class SpeechRequest:
     Attributes:
         model: id of the model.
         input: the prompt.
-        voice: ``default``; models here have no speakers.
+        voice: name of a speaker of the model, or its object ``{"id": NAME}``. Default: the model's own.
         seed: of the sound. Default: a random one, which the header ``X-Seed`` tells.
         response_format: ``wav``, which is sent while it is generated, ``flac`` or ``ogg``.
-        speed: 1; others are refused.
+        speed: factor of the tempo; other values than 1 are for models that read texts aloud.
         stream_format: ``audio``.
     """
 
@@ -44,14 +44,22 @@ class SpeechRequest:
     voice: str | Mapping[str, Any] = "default"
     seed: Annotated[int, Ge(0)] | None = None
     response_format: str = "wav"
-    speed: float = 1.0
+    speed: Annotated[float, Ge(0.25), Le(4)] = 1.0
     stream_format: Literal["audio"] = "audio"
 
-    def __post_init__(self) -> None:
-        if self.voice not in DEFAULT_VOICES:
-            raise UserError(f"voice={short_repr(self.voice)}: models here have no speakers. Give voice='default'.")
-        if self.speed != 1:
-            raise UserError(f"speed={self.speed:g}: it is always 1 here. Leave it out.")
+    def options(self, names: Collection[str]) -> dict[str, Any]:
+        """Return what it asks for as options of a model that has those of ``names``. Raises ``UserError``."""
+        voice = self.voice if isinstance(self.voice, str) else self.voice.get("id", "")
+        values = {
+            name: value
+            for name, value, default in (("speaker", voice, DEFAULT_VOICES), ("speed", self.speed, (1,)))
+            if value not in default
+        }
+        if "speaker" in values and "speaker" not in names:
+            raise UserError(f"voice={short_repr(voice)}: this model has no speakers. Give voice='default'.")
+        if "speed" in values and "speed" not in names:
+            raise UserError(f"speed={self.speed:g}: it is always 1 for this model. Leave it out.")
+        return values
 
 
 def audio_router(service: Service) -> APIRouter:
@@ -65,6 +73,8 @@ def audio_router(service: Service) -> APIRouter:
         if suffix not in SOUND_SUFFIXES:
             formats = ", ".join(each[1:] for each in SOUND_SUFFIXES)
             raise UserError(f"response_format={short_repr(body.response_format)}: there are {formats}.")
+        names = await service.with_model(body.model, option_hints, media=Sound)
+        options = {**body.options(names), **options}
         job = await service.start_job(body.model, body.input, 1, body.seed, options, media=Sound)
         headers = {"X-Job-Id": job.id, "X-Seed": str(job.items[0].seed)}
         if suffix == ".wav" and not job.options.get("watermark"):  # which a sound has when it is complete

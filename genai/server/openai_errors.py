@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from genai.core.errors import NonFiniteOutput, RunError, UserError, short_text
 from genai.server.json_body import JSONAnswer
+from genai.trust.revocations import RevokedConsent
 
 TYPES = {
     401: "authentication_error",
@@ -70,6 +71,8 @@ def as_api_error(error: BaseException) -> APIError:
         return APIError(error.status_code, messages.get(error.status_code, short_text(error.detail)))
     if isinstance(error, NonFiniteOutput):
         return APIError(503, str(error), "model_damaged")
+    if isinstance(error, RevokedConsent):
+        return APIError(403, "the consent for a voice of this model was revoked.", "consent_revoked")
     if isinstance(error, UserError):
         return APIError(400, str(error))
     if isinstance(error, RunError):

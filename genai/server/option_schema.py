@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
 
 from genai.media.base import FILE_OR_CONTENT, FileName
+from genai.modalities.optional import HasOptionChoices
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -23,6 +24,10 @@ def describe_options(model: "Model") -> list[dict[str, Any]]:
     options = []
     for part in model.build_options({}):
         options += describe_fields(type(part), vars(part))
+    if isinstance(model.modality, HasOptionChoices):
+        choices = model.modality.option_choices
+        options = [{**entry, "enum": list(choices[name])} if (name := entry["name"]) in choices else entry
+                   for entry in options]  # fmt: skip
     return options
 
 

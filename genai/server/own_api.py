@@ -189,7 +189,8 @@ def _side_file(result: Any, number: int, name: str) -> Response:
     if name not in files:
         raise APIError(404, f"there is no side file '{short_text(name)}'. There are: {join_names(files)}.")
     headers = {"Content-Disposition": f'inline; filename="{number:03d}{name}"'}
-    return Response(files[name], media_type=JSON_TYPE, headers=headers)
+    kind = JSON_TYPE if name.endswith(".json") else TEXT_TYPE
+    return Response(files[name], media_type=kind, headers=headers)
 
 
 def _find_result(job: SamplingJob, number: int) -> Any:

@@ -1,6 +1,7 @@
 """What all endpoints share: settings, models, jobs and the worker; a request becomes a job here."""
 
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -9,13 +10,15 @@ from anyio import CapacityLimiter, to_thread
 
 from genai.core.errors import UserError, short_repr
 from genai.core.instantiate import validate_value
+from genai.core.terminal import one_line
 from genai.inference.labels import create_labeler
 from genai.inference.model import expand_prompts
+from genai.runs.voices import check_voices
 from genai.server.gallery import Gallery
 from genai.server.jobs import JobStore, SamplingJob
 from genai.server.json_body import parse_object
 from genai.server.models import ModelStore
-from genai.server.openai_errors import APIError
+from genai.server.openai_errors import APIError, as_api_error
 from genai.server.option_schema import can_name_file, is_file
 from genai.server.run_index import RunIndex
 from genai.server.sample_saver import SampleSaver
@@ -23,6 +26,7 @@ from genai.server.settings import RequestLimits, ServeSettings
 from genai.server.training import Training
 from genai.server.uploads import Uploads
 from genai.server.worker import Worker
+from genai.trust.revocations import RevokedConsent
 
 if TYPE_CHECKING:
     from genai.inference.model import Model
@@ -149,10 +153,26 @@ class Service:
             self.models.release(model_id)
 
     async def _acquire(self, model_id: str) -> "Model":
-        """Return a model, which is loaded in a thread if it is not in memory. Raises ``APIError``."""
-        if model := self.models.acquire_loaded(model_id):
-            return model
-        return await to_thread.run_sync(self.models.acquire, model_id, limiter=self._load_capacity)
+        """Return a model, which is loaded in a thread if it is not in memory.
+
+        Raises:
+            APIError: there is none, it cannot be loaded, or the consent for a voice in it was revoked, perhaps since it
+                was loaded.
+        """
+        model = self.models.acquire_loaded(model_id)
+        if model is None:
+            model = await to_thread.run_sync(self.models.acquire, model_id, limiter=self._load_capacity)
+        try:
+            check_voices(model.voices, model_id)
+        except RevokedConsent as error:
+            self.models.release(model_id)
+            raise as_api_error(error) from error
+        except UserError as error:  # the list of revocations cannot be read; the message has its path
+            self.models.release(model_id)
+            print(one_line(str(error)), file=sys.stderr, flush=True)
+            message = "whether the consent for a voice was revoked cannot be found out: the server's log says why."
+            raise APIError(503, message, "consent_unknown") from error
+        return model
 
 
 def check_media(model: "Model", model_id: str, media: type | None) -> None:

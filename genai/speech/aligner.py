@@ -27,6 +27,8 @@ MIN_VARIANCE = 0.15
 """Lowest variance of a feature in a state; that of all frames is 1."""
 PAUSE_COST = 25.0
 """Log-likelihood that a pause between words has to gain: the closure of a stop, as in "p", is silent, but no pause."""
+MIN_SCALE = 1e-6
+"""Lowest deviation of a feature over all frames."""
 MAX_CELLS = 500_000_000
 """Largest product of the frames of a recording and the states of its text; half a GB of memory, about ten minutes."""
 
@@ -98,7 +100,7 @@ class Aligner:
             raise UserError("no recording can be aligned with its text: the texts are empty, or do not fit the sounds.")
         features = [alignment_features(recordings[index]) for index in usable]
         total = np.concatenate(features)
-        self.mean, self.scale = total.mean(0), np.maximum(total.std(0), 1e-6)
+        self.mean, self.scale = total.mean(0), np.maximum(total.std(0), MIN_SCALE)
         features = [(values - self.mean) / self.scale for values in features]
         del total
         paths = [chains[i].states[_flat_start(recordings[i], chains[i])] for i in usable]

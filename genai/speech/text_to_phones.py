@@ -1,7 +1,7 @@
 """From a text to words with their phones: what a voice reads, and what the aligner looks for in a recording."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,8 @@ from genai.speech.phones import Phone, Word
 
 SOURCES = ("auto", "espeak", "letters")
 INSTALL_HINT = "apt install espeak-ng, brew install espeak-ng, winget install eSpeak-NG.eSpeak-NG"
+MAX_PART = 1_000
+"""Characters that are normalized at once."""
 _PAUSES = {mark: "," if mark in ";:" else mark for mark in PAUSE_MARKS}
 
 
@@ -107,7 +109,7 @@ class TextToPhones:
     def _items(self, text: str) -> list[_Item]:
         """Split a text into words, and give those of the lexicon and in ``[[...]]`` their phones."""
         items: list[_Item] = []
-        for index, piece in enumerate(re.split(r"\[\[(.*?)\]\]", text, flags=re.DOTALL)):
+        for index, piece in enumerate(re.split(r"\[\[([^\[\]]*)\]\]", text)):
             if index % 2:
                 items.append(_given_phones(piece))
                 continue
@@ -126,7 +128,7 @@ class TextToPhones:
 
         piece = re.sub(r"\b[^\W\d_]{2,}\b", lexicon_word, piece)  # NASA is not spelled if the lexicon knows it
         items = []
-        for token in normalize(piece, self.language).split():
+        for token in (token for part in _parts(piece) for token in normalize(part, self.language).split()):
             word = token.rstrip(PAUSE_MARKS)
             pause = _PAUSES[token[len(word)]] if len(word) < len(token) else ""
             parts = [word] if word in self.lexicon else [part for part in word.split("-") if part]
@@ -135,6 +137,20 @@ class TextToPhones:
                 is_letter = phones is None and not part.islower() and part != part.lower()
                 items.append(_Item(part, pause if number == len(parts) else "", phones, is_letter))
         return items
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield parts of at most ``MAX_PART`` characters that end, where possible, with a sentence or a word.
+
+    The patterns of ``normalize`` take the square of the length for texts that are made for it.
+    """
+    while len(text) > MAX_PART:
+        ends = [text.rfind(mark, MAX_PART // 2, MAX_PART) for mark in (". ", "? ", "! ", "\n")]
+        end = max(ends) if max(ends) > 0 else text.rfind(" ", 0, MAX_PART)
+        end = end if end > 0 else MAX_PART - 1
+        yield text[: end + 1]
+        text = text[end + 1 :]
+    yield text
 
 
 def _given_phones(text: str) -> _Item:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genai.core.errors import UserError
+from genai.core.errors import NonFiniteOutput, UserError
 from genai.media.sound import Sound
 
 FRAME_SECONDS = 0.0125
@@ -23,6 +23,8 @@ F0_RANGE = (60.0, 500.0)
 """Lowest and highest pitch of a voice, in Hz."""
 MIN_POWER = 1e-12
 """Lowest power of a band: the envelope is a logarithm."""
+MAX_LOG_POWER = 80.0
+"""Largest absolute logarithm of a power that is made audible; those of recordings are between -28 and 12."""
 MIN_HZ, MAX_HZ_FRACTION = 20.0, 0.9875
 """Center of the lowest band, and center of the highest one as a fraction of half the sample rate."""
 APERIODICITY_HZ, MIN_APERIODICITY = 3_000.0, -60.0
@@ -101,10 +103,11 @@ def synthesize(frames: VoiceFrames, sample_rate: int) -> NDArray[np.float32]:
         sample_rate: in Hz.
 
     Raises:
-        UserError: the package is missing.
+        UserError: the package is missing, or no voice has such frames.
     """
     world = load_world()
     rate = max(sample_rate, MIN_SAMPLE_RATE)
+    check_frames(frames, rate)
     size = world.get_cheaptrick_fft_size(rate)
     envelope = np.exp(frames.log_envelope @ _interpolation(rate, size, tuple(_band_centers(rate))))
     # decibels: a line from a periodic voice at 0 Hz to the known value, and one to noise at half the sample rate
@@ -115,6 +118,14 @@ def synthesize(frames: VoiceFrames, sample_rate: int) -> NDArray[np.float32]:
     sound = world.synthesize(f0, envelope, noise, rate, 1000 * FRAME_SECONDS)
     samples = Sound(sound.astype(np.float32), rate).resample(sample_rate).samples
     return samples / np.float32(max(1.0, float(np.abs(samples).max(initial=0))))
+
+
+def check_frames(frames: VoiceFrames, sample_rate: int) -> None:
+    """Raise ``NonFiniteOutput`` for numbers that the vocoder, which is C++, cannot compute with."""
+    limits = ((frames.log_envelope, MAX_LOG_POWER), (frames.aperiodicity, np.inf), (frames.f0, sample_rate / 2))
+    for values, limit in limits:
+        if not np.isfinite(values).all() or np.abs(values).max(initial=0) > limit:
+            raise NonFiniteOutput("the model computes no voice: its training failed or its file changed.")
 
 
 @cache

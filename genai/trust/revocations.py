@@ -24,6 +24,10 @@ CONSENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
+class RevokedConsent(UserError):
+    """A voice, or a recording, whose consent was revoked."""
+
+
 @dataclass(frozen=True)
 class Revocation:
     """A consent that was revoked.
@@ -108,7 +112,7 @@ def revoke(consent_id: str, files: Iterable[str] = (), reason: str = "") -> bool
 
 
 def check_not_revoked(ids: Iterable[str], files: Mapping[str, str] | None = None) -> None:
-    """Raise ``UserError`` if the consent for a voice, or for a recording, was revoked.
+    """Raise ``RevokedConsent`` if the consent for a voice, or for a recording, was revoked.
 
     Every door calls it: training, loading, sampling, serving, exporting, pages. If the file of revocations cannot be
     read, all voices are refused.
@@ -123,10 +127,10 @@ def check_not_revoked(ids: Iterable[str], files: Mapping[str, str] | None = None
     revocations = read_revocations()
     for consent_id in ids:
         if revocation := revocations.get(consent_id.lower()):
-            raise UserError(_describe(f"the voice of consent '{short_text(consent_id)}'", revocation))
+            raise RevokedConsent(_describe(f"the voice of consent '{short_text(consent_id)}'", revocation))
     for revocation in revocations.values():
         if digest := next((digest for digest in revocation.files if digest in files), None):
-            raise UserError(_describe(f"the recording {short_text(files[digest])}", revocation))
+            raise RevokedConsent(_describe(f"the recording {short_text(files[digest])}", revocation))
 
 
 def _describe(what: str, revocation: Revocation) -> str:

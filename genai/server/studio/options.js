@@ -4,7 +4,10 @@ import { html } from "./htm-preact.js";
 import { plainHelp } from "./ui.js";
 
 /** Options that most requests set; the others are below "More options". */
-const MAIN = new Set(["length", "seconds", "frames", "temperature", "guidance", "steps", "strength"]);
+const MAIN = new Set([
+  "length", "seconds", "frames", "temperature", "guidance", "steps", "strength",
+  "speaker", "speed", "pitch", "pause", "variation",
+]);
 const FEW = 6;
 const SLIDER_SPAN = 4;
 /** So many options are all shown; a slider ends at so many times the default, where the allowed range is much longer. */
@@ -16,7 +19,7 @@ export const isFile = (option) => option.format === "binary";
  * shown below the option of the name `below`.
  */
 export function OptionFields({ options, values, onChange, hidden, below, children }) {
-  const fields = options.filter((option) => !isFile(option) && !hidden.has(option.name));
+  const fields = options.filter((option) => !isFile(option) && !hidden.has(option.name) && hasChoice(option));
   const field = (option) => html`<${Field} key=${option.name} option=${option} value=${values[option.name]}
     onChange=${(value) => onChange(option.name, value)} />
     ${option.name === below && children}`;
@@ -31,6 +34,9 @@ export function OptionFields({ options, values, onChange, hidden, below, childre
     </details>`}
   </div>`;
 }
+
+/** Whether an option has more than one value: a model of one voice has no list of speakers. */
+const hasChoice = (option) => !option.enum || option.enum.length > 1;
 
 const isChanged = (option, value) => value !== undefined && JSON.stringify(value) !== JSON.stringify(option.default);
 
