@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_PEERS := .venv/installed-peers
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+# Python keeps what it compiles, else each of the tests' processes would compile all files again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 # The demo of each modality: how long it trains unless MINUTES= says so, and what it is asked for then.
 MINUTES_text := 1.5

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal import config_loader_impl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.defaults_list import DefaultsList
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 
 from genai.core.paths import config_dir
 
@@ -16,6 +19,8 @@ def remember_compositions(patch: Any) -> None:
 
     Only members of groups (``modality=text``) decide what is merged. Configs of plugins are read each time.
     """
+    remember_files(patch)
+    remember_words(patch)
     loader = config_loader_impl.ConfigLoaderImpl
     find, merge = config_loader_impl.create_defaults_list, loader._compose_config_from_defaults_list
     found: dict[Any, DefaultsList] = {}
@@ -47,3 +52,33 @@ def remember_compositions(patch: Any) -> None:
 
     patch.setattr(config_loader_impl, "create_defaults_list", create_defaults_list)
     patch.setattr(loader, "_compose_config_from_defaults_list", compose_config)
+
+
+def remember_files(patch: Any) -> None:
+    """Let Hydra read each of the project's own YAML files once, and use a copy."""
+    load, results = FileConfigSource.load_config, dict[str, ConfigResult]()
+
+    def load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
+        if source.path != str(config_dir()):
+            return load(source, config_path)
+        if config_path not in results:
+            results[config_path] = load(source, config_path)
+        result = copy.copy(results[config_path])
+        result.config, result.provider = copy.deepcopy(result.config), source.provider
+        return result
+
+    patch.setattr(FileConfigSource, "load_config", load_config)
+
+
+def remember_words(patch: Any) -> None:
+    """Let Hydra parse the same word of a command line once, and use a copy."""
+    parse, parsed = OverridesParser.parse_rule, dict[str, Override]()
+
+    def parse_rule(parser: OverridesParser, s: str, rule_name: str) -> Any:
+        if rule_name != "override":
+            return parse(parser, s, rule_name)
+        if s not in parsed:
+            parsed[s] = parse(parser, s, rule_name)
+        return copy.copy(parsed[s])
+
+    patch.setattr(OverridesParser, "parse_rule", parse_rule)

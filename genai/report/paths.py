@@ -1,6 +1,7 @@
 """Names of files on a page that is passed on: without the folders of this machine."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from genai.core.terminal import one_line
@@ -35,12 +36,18 @@ def public_word(word: str) -> str:
 
 def public_text(text: str, words: list[str]) -> str:
     """Return a text in which paths of ``words`` of the command line, and the working and home folder, are shortened."""
-    values = (word.partition("=")[2] for word in words)
-    for value in sorted({value for value in values if Path(value).is_absolute()}, key=len, reverse=True):
-        text = text.replace(value, public_path(value))
-    for folder, name in ((Path.cwd(), ""), (Path.home(), "~/")):
+    for value in _absolute_values(tuple(words)):
+        text = text.replace(value, public_path(value)) if value in text else text
+    for folder, name in ((Path.cwd(), ""), (Path.home(), "~/")) if "/" in text else ():
         text = text if folder == folder.parent else text.replace(f"{folder}/", name)  # "//" is part of addresses
     return text
+
+
+@lru_cache(maxsize=16)
+def _absolute_values(words: tuple[str, ...]) -> list[str]:
+    """Return the values that are absolute paths, the longest first."""
+    values = {word.partition("=")[2] for word in words}
+    return sorted((value for value in values if Path(value).is_absolute()), key=len, reverse=True)
 
 
 def without_folders(text: str) -> str:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,11 @@ def test_a_single_recording_is_cut_in_time(tmp_path: Path) -> None:
 
 def test_copies_of_one_recording_are_cut_once_for_each_prompt(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 10 * 8000)
-    for name in ("rain/a", "rain/b", "wind/c"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        soundfile.write(tmp_path / f"{name}.wav", samples, 8000, "FLOAT")
+    (tmp_path / "rain").mkdir()
+    (tmp_path / "wind").mkdir()
+    soundfile.write(tmp_path / "rain" / "a.wav", samples, 8000, "FLOAT")  # a second one would have another time in it
+    for name in ("rain/b", "wind/c"):
+        shutil.copy(tmp_path / "rain" / "a.wav", tmp_path / f"{name}.wav")
     source = AudioFolder(str(tmp_path))
     assert (
         [example.prompt for example in source.train] == [example.prompt for example in source.val] == ["rain", "wind"]

@@ -187,20 +187,20 @@ def enormous() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-BAD = {
-    "truncated": (png()[:-5000], "runcated"),
-    "empty": (b"", "is an empty file"),
-    "text by another name": (b"hello", "is not an image"),
-    "corrupt": (png()[:5000] + b"corrupt" + png()[5007:], ""),
-    "header alone": (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)), ""),
-    "enormous": (enormous(), "17000 x 10000 pixels, more than 100,000,000"),
+BAD: dict[str, tuple[Callable[[], bytes], str]] = {
+    "truncated": (lambda: png()[:-5000], "runcated"),
+    "empty": (lambda: b"", "is an empty file"),
+    "text by another name": (lambda: b"hello", "is not an image"),
+    "corrupt": (lambda: png()[:5000] + b"corrupt" + png()[5007:], ""),
+    "header alone": (lambda: b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)), ""),
+    "enormous": (enormous, "17000 x 10000 pixels, more than 100,000,000"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_file_that_cannot_be_used_is_passed_over_by_name(folder: Path, kind: str) -> None:
-    content, message = BAD[kind]
-    (folder / "bad.png").write_bytes(content)
+    make, message = BAD[kind]
+    (folder / "bad.png").write_bytes(make())
     (folder / "bad.txt").write_text("a caption")
     began = time.perf_counter()
     tracemalloc.start()

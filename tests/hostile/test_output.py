@@ -63,7 +63,8 @@ def test_names_and_captions_reach_the_terminal_without_control_characters(
     for value in range(4):
         picture(data / f"{value}.png", value * 60)
     PICTURES[kind](data)
-    small = ["model.network.width=8", "modality.size=8", "batch=2", "val_items=2", "steps=1", "trainer=cpu"]
+    small = ["model.network.width=8", "model.network.blocks=1", "model.prompt.width=16", "modality.size=8"]
+    small += ["batch=2", "val_items=2", "steps=1", "trainer=cpu"]
     done = inside("train", "modality=image", "data=image_folder", f"data.path={data}", *small, cwd=tmp_path)
     assert_plain(done)
 

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,12 +31,20 @@ PLACES = {
         "data=arrays data.path={}", "data=torchvision data.name=MNIST data.path={}",
     ),
 }  # fmt: skip
+NAMES = {"long": LONG, "home": "~nobody-here/x", "middle": f"x/{LONG}/y", "loop": "loop/x"}
 
 
-@pytest.mark.parametrize(
-    "name", [LONG, "~nobody-here/x", f"x/{LONG}/y", "loop/x"], ids=["long", "home", "middle", "loop"]
-)
-@pytest.mark.parametrize("word", [f"{command} {word}" for command, words in PLACES.items() for word in words])
+def paths() -> list[Any]:
+    """Each word with each name; the quick ones have two names for each word."""
+    all_words = [f"{command} {word}" for command, words in PLACES.items() for word in words]
+    pairs = product(enumerate(all_words), enumerate(NAMES.items()))
+    return [
+        pytest.param(word, name, id=f"{word}-{kind}", marks=pytest.mark.slow if (number - place) % 2 else ())
+        for (number, word), (place, (kind, name)) in pairs
+    ]
+
+
+@pytest.mark.parametrize(("word", "name"), paths())
 def test_a_path_that_cannot_be_looked_up_is_one_line(
     word: str, name: str, inside: Command, trained: Callable[[str], Path], tmp_path: Path
 ) -> None:

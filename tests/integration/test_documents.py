@@ -76,9 +76,13 @@ def commands(documents: Sequence[Path]) -> list[str]:
     return [line for line in different.values() if not line.endswith("--help") and line.split()[0] not in endless]
 
 
-def with_slow_trainings() -> list[Any]:
-    """Return the lines; trainings that stand in pages alone are slow, and built below."""
-    return [pytest.param(line, marks=pytest.mark.slow) if line in trainings_of_pages() else line for line in COMMANDS]
+def with_slow_ones() -> list[Any]:
+    """Return the lines; slow are trainings that stand in pages alone, which are built below, and a format of weights.
+
+    Each format is a loop of its own to compile for half a minute; the line with ``quantize=int8`` is another.
+    """
+    slow = [*trainings_of_pages(), *(line for line in COMMANDS if "dtype=bfloat16" in line)]
+    return [pytest.param(line, marks=pytest.mark.slow) if line in slow else line for line in COMMANDS]
 
 
 def trainings_of_pages() -> list[str]:
@@ -242,7 +246,7 @@ def test_training_of_a_page_is_built(line: str, place: Path, monkeypatch: pytest
     build_on_meta(TrainingParts.parse(config), config)
 
 
-@pytest.mark.parametrize("line", with_slow_trainings())
+@pytest.mark.parametrize("line", with_slow_ones())
 def test_command_runs(line: str, place: Path, inside: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(place)  # as python -m does
     monkeypatch.setattr("genai.exchange.web_export.SHA256", WEB_RUNTIME)

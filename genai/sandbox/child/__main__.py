@@ -64,14 +64,14 @@ def main() -> None:
     except Exception as error:
         control.send(f"{type(error).__name__}: {error}"[:500].encode())
         return
-    control.send(b"ready" if status == 0 else f"the filter has no effect (status {status})".encode())
+    _send(control, "ready" if status == 0 else f"the filter has no effect (status {status})")
     children: list[int] = []
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 16, 1)
+        message, descriptors = _receive(control)
         if message == b"fork" and descriptors:
             children.append(_fork(descriptors[0], rules, options))
             os.close(descriptors[0])
-            control.send(str(children[-1]).encode())
+            _send(control, str(children[-1]))
             continue
         for child in children:
             os.kill(child, signal.SIGKILL)
@@ -81,7 +81,22 @@ def main() -> None:
                 os.rmdir(os.getcwd())  # also if the process that made it was killed
             return
         children = []
-        control.send(json.dumps(codes).encode())
+        _send(control, json.dumps(codes))
+
+
+def _send(control: socket.socket, text: str) -> None:
+    """Answer, if the process that asked is still there; if not, the next ``_receive`` says so."""
+    with suppress(OSError):
+        control.send(text.encode())
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    """Return the next message and its descriptors; an empty one if the process that sends them has ended."""
+    try:
+        message, descriptors, _, _ = socket.recv_fds(control, 16, 1)
+    except OSError:  # it was killed before it read an answer
+        return b"", []
+    return message, descriptors
 
 
 def _prepare(options: dict[str, Any]) -> Any:

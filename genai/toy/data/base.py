@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,11 +37,11 @@ class ToySource(Source):
             raise ValueError(f"{items:,} {summary} are more than {MAX_BYTES // 2**30} GiB")
         self.items, self.seed = items, seed
 
-    @property
+    @cached_property
     def train(self) -> Split:
         return self._split("train", self.items)
 
-    @property
+    @cached_property
     def val(self) -> Split:
         return self._split("val", max(1, self.items // 10))
 

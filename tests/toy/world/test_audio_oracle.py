@@ -45,9 +45,9 @@ def noisy(sounds: Sounds, decibels: float = 10) -> Sounds:
         (8_000, mu_law, 0.99),
         (8_000, noisy, 0.95),
         (4_000, np.asarray, 0.99),
-        (11_025, np.asarray, 0.99),
+        pytest.param(11_025, np.asarray, 0.99, marks=pytest.mark.slow),
         (16_000, np.asarray, 0.99),
-        (16_000, noisy, 0.95),
+        pytest.param(16_000, noisy, 0.95, marks=pytest.mark.slow),
     ],
 )
 def test_all_attributes(sample_rate: int, change: object, least: float) -> None:

@@ -73,7 +73,7 @@ def test_clean_clips(detections: list[MotionDetection]) -> None:
         (noisy, {}),
         (np.asarray, {"size": 64}),
         (np.asarray, {"frames": 64}),
-        (np.asarray, {"fps": 24}),
+        pytest.param(np.asarray, {"fps": 24}, marks=pytest.mark.slow),
         (np.asarray, {"fps": 24, "size": 48, "frames": 24}),
         (lambda clips: clips.astype(np.float32), {"frames": 12, "size": 24}),
     ],
