@@ -201,7 +201,7 @@ def _merge(
     if header.adapter is None:
         raise UserError(f"adapter={source}: it is a whole model, not an adapter: give it as ckpt=.")
     if header.adapter.get("speaker") is not None:
-        raise UserError(f"adapter={source}: it adds a voice to its base, so it is a model of its own: give it as ckpt=.")
+        raise UserError(f"adapter={source}: it adds a voice, so it is a model of its own: give it as ckpt=.")
     if (header.base or {}).get("digest") != model.digest:
         base = {key: short_text(value) for key, value in (header.base or {}).items()}
         raise UserError(

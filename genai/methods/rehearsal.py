@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genai.core.batch import Request
+from genai.core.errors import UserError
 from genai.speech.batch import SentenceRequest
 
 
@@ -39,12 +40,17 @@ class Rehearsal:
 
     @classmethod
     def of_requests(cls, weight: float, requests: Sequence[Request]) -> "Rehearsal":
-        """Return the sentences of ``SentenceRequest``s."""
+        """Return the sentences of ``SentenceRequest``s. Raises ``UserError`` if there are none."""
         sentences = []
         for request in requests:
             assert isinstance(request, SentenceRequest)
             for texts, speaker, language in zip(request.sentences, request.speakers, request.languages, strict=True):
                 sentences += [RehearsedSentence(each.phones, speaker, language) for each in texts]
+        if not sentences:
+            raise UserError(
+                "adapter.preserve= keeps the other voices while one is added: give adapter.speaker=, and texts in "
+                "adapter.prompts=. Or leave it out."
+            )
         return cls(weight, sentences)
 
     def draw(self, count: int) -> list[RehearsedSentence]:

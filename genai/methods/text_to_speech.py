@@ -14,11 +14,11 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.core.batch import Batch, Chunk, Request
 from genai.adapters.lora import without_adapters
+from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, check_output
 from genai.methods.preservation import Preservation
-from genai.methods.rehearsal import RehearsedSentence, Rehearsal
+from genai.methods.rehearsal import Rehearsal, RehearsedSentence
 from genai.speech.batch import FEATURES, PROSODY, Sentence, SentenceRequest, SpeechBatch
 
 APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
@@ -100,7 +100,8 @@ class TextToSpeech(Method):
         return {"loss": loss + self.rehearsal.weight * drift, **parts, "preservation_loss": drift}
 
     def preserve_outputs(self, preservation: Preservation) -> None:
-        self.rehearsal = Rehearsal.of_requests(preservation.weight, preservation.requests)
+        if preservation.requests is not None:
+            self.rehearsal = Rehearsal.of_requests(preservation.weight, preservation.requests)
 
     @torch.no_grad()
     def _say_again(self, sentences: Sequence[RehearsedSentence]) -> SpeechBatch:
@@ -122,7 +123,17 @@ class TextToSpeech(Method):
             frames = self.network.frames(x, phones, prosody, durations, speakers).float()
         frames = torch.cat([frames[:, :VOICED], (frames[:, VOICED:] > 0).float()], 1)
         texts = [""] * len(sentences)
-        return SpeechBatch(frames[None], texts, None, phones=phones, durations=durations, is_timed=is_timed, prosody=prosody, speakers=speakers, languages=languages)
+        return SpeechBatch(
+            frames[None],
+            texts,
+            None,
+            phones=phones,
+            durations=durations,
+            is_timed=is_timed,
+            prosody=prosody,
+            speakers=speakers,
+            languages=languages,
+        )
 
     def matching_modules(self, base: Method) -> tuple[nn.Module, nn.Module]:
         """Return this method and ``base``, with a row for the voice that this one has more: the mean of the others."""

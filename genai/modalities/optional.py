@@ -210,6 +210,11 @@ def add_voice(modality: Modality, source: Source, cache: Path, name: str) -> Non
     modality.add_voice(source.train, cache, name, files[0].resolve().name if files else "new")
 
 
+def added_voice(modality: Modality) -> tuple[str | None, list[str]]:
+    """Return the name of the voice that was added last, ``None`` if none was, and those that were there before."""
+    return (modality.added_voice, modality.other_voices) if isinstance(modality, HasVoices) else (None, [])
+
+
 def rehearsal(modality: Modality, prompts: Sequence[str]) -> list[Request]:
     """Return requests to say ``prompts`` with the voices that were there before one was added; empty: none was."""
     return modality.rehearsal(prompts) if isinstance(modality, HasVoices) else []

@@ -159,12 +159,14 @@ class Speech(Modality):
     @property
     def added_voice(self) -> str | None:
         """Name of the voice that was added last; ``None``: there is none."""
-        return self._state.speakers[self._state.main_speaker] if self._state.main_speaker else None
+        state = self.statistics
+        return state.speakers[state.main_speaker] if state and state.main_speaker else None
 
     @property
     def other_voices(self) -> list[str]:
         """Names of the voices that were there before one was added; empty: none was."""
-        return list(self._state.speakers[: self._state.main_speaker])
+        state = self.statistics
+        return list(state.speakers[: state.main_speaker]) if state else []
 
     def rehearsal(self, prompts: Sequence[str]) -> list[Request]:
         """Return requests to read ``prompts`` with the voices that were there before one was added.

@@ -69,15 +69,21 @@ def choose_name(name: str, speakers: Sequence[str], folder: str) -> str:
         folder: name of the folder of the recordings.
 
     Raises:
-        UserError: the recordings are of several speakers.
+        UserError: the recordings are of several speakers, or of another one.
     """
     names = sorted({*speakers} - {""})
     if len(names) > 1:
         raise UserError(
-            f"data: {len(names)} speakers are in the recordings, {join_names(map(short_text, names[:8]))}. A clone is of "
-            "one voice: give a folder of that one."
+            f"data: {len(names)} speakers are in the recordings, {join_names(map(short_text, names[:8]))}. A clone is "
+            "of one voice: give a folder of that one."
         )
-    return name if name != "auto" else (names or [folder])[0]
+    found = (names or [folder])[0]
+    if names and name not in ("auto", found):
+        raise UserError(
+            f"adapter.speaker={short_repr(name)}: the table of the recordings says {short_repr(found)}. Leave it out, "
+            "or change the table."
+        )
+    return found if name == "auto" else name
 
 
 def _print_notes(

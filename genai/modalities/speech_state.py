@@ -109,7 +109,9 @@ class SpeechState:
             Annotated[list[number], Len(len(speakers), len(speakers))],
             "speaker_languages",
         )
-        main = validate_value(values.get("main_speaker", 0), Annotated[int, Ge(0), Le(len(speakers) - 1)], "main_speaker")
+        main = validate_value(
+            values.get("main_speaker", 0), Annotated[int, Ge(0), Le(len(speakers) - 1)], "main_speaker"
+        )
         source = validate_value(values["source"], Literal["espeak", "letters"], "source")
         lexicon = validate_value(
             values["lexicon"],

@@ -32,7 +32,7 @@ def attach_adapter(adapter: LoRA, method: Method, modality: Modality | None = No
     """
     adapter.attach(method)
     if adapter.preserve:
-        requests = rehearsal(modality, adapter.prompts) if modality else []
+        requests = rehearsal(modality, adapter.prompts) if modality else None
         method.preserve_outputs(Preservation(adapter.preserve, adapter.words, adapter.prompts, requests))
 
 
