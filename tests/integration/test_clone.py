@@ -16,21 +16,7 @@ from genai.training.run import train
 from genai.training.setup import prepare_training
 from tests.conftest import copy_run
 
-CONSENT = "public: {source: this test, license: CC0-1.0, statement: they are tones, to: [train, clone, publish]}\n"
 TRY = ("val_every=5", "log_every=1", "preview_every=100", "trainer=cpu", "trainer.threads=1", "copying_check=false")
-
-
-@pytest.fixture(scope="module")
-def carla(tmp_path_factory: pytest.TempPathFactory, voices: Path) -> Path:
-    """The recordings of one speaker without a table of speakers, with consent to clone."""
-    (folder := tmp_path_factory.mktemp("new") / "carla").mkdir()
-    for row in (voices / "metadata.csv").read_text().splitlines()[1:]:
-        name, speaker, text = row.split(",", 2)
-        if speaker == "bruno":
-            shutil.copy(voices / name, folder)
-            (folder / name).with_suffix(".txt").write_text(text.strip('"'))
-    (folder / "consent.yaml").write_text(CONSENT)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +25,8 @@ def base(trained: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clone(base: Path, carla: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(compose("train", words(base, carla, f"runs={tmp_path_factory.mktemp('runs')}")))
+def clone(base: Path, new_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(compose("train", words(base, new_voice, f"runs={tmp_path_factory.mktemp('runs')}")))
 
 
 def words(base: Path, folder: Path, *more: str) -> list[str]:
@@ -68,25 +54,26 @@ def test_a_clone_has_one_more_voice_and_the_rest_of_its_base(clone: Run, base: P
         genai.load(base, adapter=clone.folder)
 
 
-def test_a_clone_is_resumed_and_cloned_again(clone: Run, carla: Path, tmp_path: Path) -> None:
-    run = copy_run(clone.folder, tmp_path)
+def test_a_clone_is_resumed_and_cloned_again(clone: Run, new_voice: Path, tmp_path: Path) -> None:
+    run = Run(copy_run(clone.folder, tmp_path))
     setup = prepare_training(compose("train", [*run.record.overrides, "steps=4"]), run)
     assert setup.modality.added_voice == "carla" and setup.start == 3  # type: ignore[attr-defined]
-    dora = shutil.copytree(carla, tmp_path / "dora")
+    dora = shutil.copytree(new_voice, tmp_path / "dora")
     setup = prepare_training(compose("train", words(clone.folder, dora)))
     assert setup.modality.other_voices == ["anna", "bruno", "carla"]  # type: ignore[attr-defined]
     assert len(setup.method.ema_module.speakers.weight) == 4  # type: ignore[union-attr]
     with pytest.raises(UserError, match="'carla': the model of init_from= has a voice of this name"):
-        prepare_training(compose("train", words(clone.folder, carla)))
+        prepare_training(compose("train", words(clone.folder, new_voice)))
 
 
-def test_mistakes(base: Path, carla: Path, voices: Path, trained: Callable[[str], Path], tmp_path: Path) -> None:
-    other = shutil.copytree(carla, tmp_path / "other")
-    (other / "consent.yaml").write_text(CONSENT.replace("clone, ", ""))
+def test_mistakes(base: Path, new_voice: Path, voices: Path, trained: Callable[[str], Path], tmp_path: Path) -> None:
+    other = shutil.copytree(new_voice, tmp_path / "other")
+    consent = (other / "consent.yaml").read_text()
+    (other / "consent.yaml").write_text(consent.replace("clone, ", ""))
     with pytest.raises(UserError, match="was not given to clone the voice"):
         prepare_training(compose("train", words(base, other)))
     both = shutil.copytree(voices, tmp_path / "both")
-    (both / "consent.yaml").write_text(CONSENT)
+    (both / "consent.yaml").write_text(consent)
     with pytest.raises(UserError, match="2 speakers are in the recordings, anna, bruno"):
         prepare_training(compose("train", words(base, both)))
     with pytest.raises(UserError, match="keeps the other voices while one is added"):
