@@ -96,7 +96,7 @@ class TextToSpeech(Method):
         loss = _weighted_sum(parts)
         if self.rehearsal is None or not self.training:
             return {"loss": loss, **parts}
-        drift = _weighted_sum(self._parts(self._say_again(self.rehearsal.draw(len(batch.phones))))[0])
+        drift = _weighted_sum(self._parts(self._base_outputs(self.rehearsal.draw(len(batch.phones))))[0])
         return {"loss": loss + self.rehearsal.weight * drift, **parts, "preservation_loss": drift}
 
     def preserve_outputs(self, preservation: Preservation) -> None:
@@ -104,7 +104,7 @@ class TextToSpeech(Method):
             self.rehearsal = Rehearsal.of_requests(preservation.weight, preservation.requests)
 
     @torch.no_grad()
-    def _say_again(self, sentences: Sequence[RehearsedSentence]) -> SpeechBatch:
+    def _base_outputs(self, sentences: Sequence[RehearsedSentence]) -> SpeechBatch:
         """Return what the model without its adapter says, as if it were recordings."""
         phones = nn.utils.rnn.pad_sequence([each.phones for each in sentences], True, -1).to(self.device)
         speakers = torch.tensor([each.speaker for each in sentences], device=self.device)

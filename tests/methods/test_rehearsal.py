@@ -39,7 +39,7 @@ def test_what_the_base_says_is_kept() -> None:
     speech.preserve_outputs(Preservation(2.0, [], [], [request(2)]))
     sentences = speech.rehearsal.draw(2)  # type: ignore[union-attr]
     torch.manual_seed(0)
-    said = speech._say_again(sentences)
+    said = speech._base_outputs(sentences)
     assert said.x.shape == (1, int(said.durations.sum()), FEATURES) and said.is_timed.all()
     assert set(said.x[0, :, -1].tolist()) <= {0.0, 1.0}
     with torch.no_grad():
@@ -47,7 +47,7 @@ def test_what_the_base_says_is_kept() -> None:
             if "lora" in name:
                 parameter.normal_()  # the adapter changes, and what the base says does not
     torch.manual_seed(0)
-    assert speech._say_again(sentences).x.equal(said.x)
+    assert speech._base_outputs(sentences).x.equal(said.x)
     losses = speech.loss(said)
     rest = losses["loss"] - 2 * losses["preservation_loss"]
     assert rest > 0 and losses["preservation_loss"].requires_grad

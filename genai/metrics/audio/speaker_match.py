@@ -54,6 +54,6 @@ def speaker_match(
         return Result(None, f"the way {way}: real clips are no nearer to the speaker; {judge}")
     value = float((samples - below).mean() / (real - below).mean())
     low, high, error = bootstrap_ratio((samples - below).tolist(), (real - below).tolist(), context.seed)
-    verdict = "a clone" if value >= CLONE else "below a half: a similar voice, not a clone"
+    label = "a clone" if value >= CLONE else "below a half: a similar voice, not a clone"
     interval = f"95 % interval {low:.2f} to {high:.2f}"
-    return Result(value, f"{verdict}; the part of the way {way}, {interval}; {judge}", error, 1.0)
+    return Result(value, f"{label}; the part of the way {way}, {interval}; {judge}", error, 1.0)
