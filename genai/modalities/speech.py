@@ -178,9 +178,15 @@ class Speech(Modality):
             voices = [i for i in range(state.main_speaker) if state.speaker_languages[i] == language]
             texts = self.reader(state.languages[language]).convert(list(prompts))
             sentences = [[state.table.sentence(each) for each in split_sentences(words)] for words in texts]
-            speakers = [voices[index % len(voices)] for index in range(len(texts))]
-            places = {"speakers": speakers, "languages": [language] * len(texts)}
-            requests.append(SentenceRequest(list(prompts), [0] * len(texts), (0, 0), sentences=sentences, **places))
+            request = SentenceRequest(
+                list(prompts),
+                [0] * len(texts),
+                (0, FEATURES),
+                sentences=sentences,
+                speakers=[voices[index % len(voices)] for index in range(len(texts))],
+                languages=[language] * len(texts),
+            )
+            requests.append(request)
         return requests
 
     def pack(self, split: Split, cache: Path) -> PackedSpeech:
