@@ -145,8 +145,10 @@ class LoRA:
             _adapt(layer, LowRank(layer, self.rank, self.alpha, self.dropout))
         for table, rows in tables:
             if isinstance(table, AdaptedLayer):
-                key = "words" if self.words else "speaker"
-                raise UserError(f"adapter.{key} and adapter.targets: both change the same table. Give one of them.")
+                key, kind = ("words", "words") if self.words else ("speaker", "speakers")
+                raise UserError(
+                    f"adapter.{key} and adapter.targets: both change the tables of {kind}. Give one of them."
+                )
             _adapt(table, WordRows(table, rows))
 
     def _target_layers(self, module: nn.Module) -> list[Any]:
