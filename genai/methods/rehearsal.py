@@ -13,7 +13,7 @@ from genai.speech.batch import SentenceRequest
 
 
 @dataclass(frozen=True)
-class RehearsedSentence:
+class RehearsalSentence:
     """A sentence with the voice that says it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Rehearsal:
     """
 
     weight: float
-    sentences: Sequence[RehearsedSentence]
+    sentences: Sequence[RehearsalSentence]
 
     @classmethod
     def of_requests(cls, weight: float, requests: Sequence[Request]) -> "Rehearsal":
@@ -45,7 +45,7 @@ class Rehearsal:
         for request in requests:
             assert isinstance(request, SentenceRequest)
             for texts, speaker, language in zip(request.sentences, request.speakers, request.languages, strict=True):
-                sentences += [RehearsedSentence(each.phones, speaker, language) for each in texts]
+                sentences += [RehearsalSentence(each.phones, speaker, language) for each in texts]
         if not sentences:
             raise UserError(
                 "adapter.preserve= keeps the other voices while one is added: give adapter.speaker=, and texts in "
@@ -53,6 +53,6 @@ class Rehearsal:
             )
         return cls(weight, sentences)
 
-    def draw(self, count: int) -> list[RehearsedSentence]:
+    def draw(self, count: int) -> list[RehearsalSentence]:
         """Draw ``count`` sentences by torch's random numbers."""
         return [self.sentences[place] for place in torch.randint(len(self.sentences), (count,)).tolist()]

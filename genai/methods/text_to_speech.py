@@ -18,7 +18,7 @@ from genai.adapters.lora import without_adapters
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, check_output
 from genai.methods.preservation import Preservation
-from genai.methods.rehearsal import Rehearsal, RehearsedSentence
+from genai.methods.rehearsal import Rehearsal, RehearsalSentence
 from genai.speech.batch import FEATURES, PROSODY, Sentence, SentenceRequest, SpeechBatch
 
 APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
@@ -104,7 +104,7 @@ class TextToSpeech(Method):
             self.rehearsal = Rehearsal.of_requests(preservation.weight, preservation.requests)
 
     @torch.no_grad()
-    def _base_outputs(self, sentences: Sequence[RehearsedSentence]) -> SpeechBatch:
+    def _base_outputs(self, sentences: Sequence[RehearsalSentence]) -> SpeechBatch:
         """Return what the model without its adapter says, as if it were recordings."""
         phones = nn.utils.rnn.pad_sequence([each.phones for each in sentences], True, -1).to(self.device)
         speakers = torch.tensor([each.speaker for each in sentences], device=self.device)
