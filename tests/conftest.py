@@ -267,6 +267,20 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def new_voice(tmp_path_factory: pytest.TempPathFactory, voices: Path) -> Path:
+    """A folder ``carla`` with six recordings of one speaker of ``voices``, without a table, and consent to clone."""
+    (folder := tmp_path_factory.mktemp("new_voice") / "carla").mkdir()
+    for row in (voices / "metadata.csv").read_text().splitlines()[1:]:
+        name, speaker, text = row.split(",", 2)
+        if speaker == "bruno":
+            shutil.copy(voices / name, folder)
+            (folder / name).with_suffix(".txt").write_text(text.strip('"'))
+    content = "public: {source: this test, license: CC0-1.0, statement: they are tones, to: [train, clone, publish]}\n"
+    (folder / "consent.yaml").write_text(content)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def yesno(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root of torchaudio with a YESNO of six short noises."""
     import numpy as np

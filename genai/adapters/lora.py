@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le, Len, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genai.adapters.word_rows import WordRows, word_tables
+from genai.adapters.word_rows import WordRows, speaker_tables, word_tables
 from genai.core.errors import UserError, did_you_mean, join_names
 from genai.networks.layers import Readout
 
@@ -111,6 +111,8 @@ class LoRA:
         preserve: weight of the loss that keeps the answers to other prompts, see ``methods.preservation``; ``None``:
             none of them is kept.
         prompts: those prompts; ``None``: a run takes them from the run of its base.
+        speaker: name of a new voice, whose row in the table of speakers is trained, too; ``auto``: the data or their
+            folder say it; ``None``: there is none.
     """
 
     def __init__(
@@ -122,23 +124,31 @@ class LoRA:
         words: Annotated[list[Annotated[str, Len(1, 100)]], Len(1, MAX_WORDS)] | None = None,
         preserve: Annotated[float, Gt(0), Le(1000)] | None = None,
         prompts: Annotated[list[str], Len(1, MAX_PROMPTS)] | None = None,
+        speaker: Annotated[str, Len(1, 200)] | None = None,
     ) -> None:
         self.rank, self.alpha, self.targets, self.dropout = rank, alpha, targets, dropout
         self.words, self.preserve, self.prompts = words or [], preserve, prompts or []
+        self.speaker = speaker
 
     def attach(self, module: nn.Module) -> None:
-        """Freeze all parameters of ``module``, and give its target layers low-rank ones, and its new words rows.
+        """Freeze all parameters of ``module``, and give its target layers low-rank ones, and new words and voices rows.
 
         Raises:
-            UserError: a target names no layer, or one that shares its weight; the module has no prompts of words.
+            UserError: a target names no layer, or one that shares its weight; the module has no prompts of words, or no
+                voices.
         """
         layers, tables = self._target_layers(module), word_tables(module, self.words)
+        if self.speaker is not None:
+            tables += speaker_tables(module)
         module.requires_grad_(False)
         for layer in layers:
             _adapt(layer, LowRank(layer, self.rank, self.alpha, self.dropout))
         for table, rows in tables:
             if isinstance(table, AdaptedLayer):
-                raise UserError("adapter.words and adapter.targets: both change the tables of words. Give one of them.")
+                key, kind = ("words", "words") if self.words else ("speaker", "speakers")
+                raise UserError(
+                    f"adapter.{key} and adapter.targets: both change the tables of {kind}. Give one of them."
+                )
             _adapt(table, WordRows(table, rows))
 
     def _target_layers(self, module: nn.Module) -> list[Any]:

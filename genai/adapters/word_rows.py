@@ -1,6 +1,7 @@
-"""Rows of new words in the embedding tables of a prompt encoder: what an adapter learns besides low-rank changes.
+"""Rows of new words and voices in embedding tables: what an adapter learns besides low-rank changes.
 
-A word that no caption of the base had begins with the random rows of its hashes. Nothing else of the tables changes.
+A word that no caption of the base had begins with the random rows of its hashes, a voice with the mean of the others.
+Nothing else of the tables changes.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.core.errors import UserError, short_repr, short_text
+from genai.networks.speech import SpeechNetwork
 from genai.networks.text_encoder import PromptEncoder
 
 
@@ -59,3 +61,15 @@ def word_tables(module: nn.Module, words: Sequence[str]) -> list[tuple[nn.Embedd
         rows = encoder.word_rows([encoder.split(word)[0] for word in words])
         tables += [(table, numbers) for table, numbers in zip(encoder.words, rows, strict=True)]
     return tables  # type: ignore[return-value]
+
+
+def speaker_tables(module: nn.Module) -> list[tuple[nn.Embedding, list[int]]]:
+    """Return the tables of speakers in ``module``, each with its last row, that of a new voice.
+
+    Raises:
+        UserError: there is none.
+    """
+    tables = [child.speakers for child in module.modules() if isinstance(child, SpeechNetwork)]
+    if not tables:
+        raise UserError("adapter.speaker: this model has no voices, as those of model=tts have. Leave it out.")
+    return [(table, [table.num_embeddings - 1]) for table in tables]

@@ -39,7 +39,7 @@ MULTIRUN_FLAGS = ("-m", "--multirun")
 FREE_TEXT_KEYS: dict[str, tuple[str, ...]] = {
     "train": (
         *("data.path", "data.val_path", "data.license", "data.default_caption"),
-        *("resume", "init_from", "codec", "runs", "name"),
+        *("resume", "init_from", "codec", "runs", "name", "adapter.speaker"),
     ),
     "sample": ("prompt", "prompts_file", "ckpt", "adapter", "init", "soundtrack", "then", "out", "from", "runs"),
     "evaluate": (

@@ -200,6 +200,8 @@ def _merge(
     header = CheckpointHeader.read(state)
     if header.adapter is None:
         raise UserError(f"adapter={source}: it is a whole model, not an adapter: give it as ckpt=.")
+    if header.adapter.get("speaker") is not None:
+        raise UserError(f"adapter={source}: it adds a voice, so it is a model of its own: give it as ckpt=.")
     if (header.base or {}).get("digest") != model.digest:
         base = {key: short_text(value) for key, value in (header.base or {}).items()}
         raise UserError(

@@ -192,7 +192,7 @@ class Method(nn.Module, ABC):
 
     def preserve_outputs(self, preservation: Preservation) -> None:
         """Keep the answers to other prompts while an adapter is trained. Raises ``UserError`` if it cannot."""
-        raise UserError("adapter.preserve= is for diffusion models. Leave it out.")
+        raise UserError("adapter.preserve= is for diffusion models and voices. Leave it out.")
 
     def degrade(self, x: Tensor) -> Tensor | None:
         """Return ``x`` (batch, ...) with the degradation that the method learns to remove, or ``None``."""

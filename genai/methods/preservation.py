@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genai.adapters.lora import without_adapters
+from genai.core.batch import Request
 from genai.methods.noisy_batch import NoisyBatch
 
 EMPTY_SHARE, OWN_SHARE = 1 / 8, 1 / 4
@@ -26,11 +27,14 @@ class Preservation:
         weight: of the squared change of these answers, beside the squared error of what is learned.
         words: new words, which these prompts do not have.
         prompts: what the base was trained on, or a part of it.
+        requests: these prompts as requests, for models that answer a prompt in several ways, such as voices; ``None``:
+            they are not known yet.
     """
 
     weight: float
     words: Sequence[str]
     prompts: Sequence[str]
+    requests: Sequence[Request] | None = None
 
     def losses(self, noisy: NoisyBatch, denoise: Callable[..., Tensor], module: nn.Module) -> dict[str, Tensor]:
         """Return ``subject_loss``, of the prompts; ``preservation_loss``, of others drawn; and their weighted sum.

@@ -4,7 +4,8 @@ As durations are numbers that the model predicts, it cannot repeat or leave out 
 arXiv:1905.09263). The prosody of each word is drawn, so that another seed reads a sentence in another way.
 """
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
@@ -13,8 +14,11 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from genai.adapters.lora import without_adapters
 from genai.core.batch import Batch, Chunk, Request
 from genai.methods.base import Method, check_output
+from genai.methods.preservation import Preservation
+from genai.methods.rehearsal import Rehearsal, RehearsalSentence
 from genai.speech.batch import FEATURES, PROSODY, Sentence, SentenceRequest, SpeechBatch
 
 APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
@@ -73,6 +77,7 @@ class TextToSpeech(Method):
     def __init__(self, network: nn.Module, sampling: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.ema_module, self.sampling = network, sampling or {}
+        self.rehearsal: Rehearsal | None = None
 
     @property
     def network(self) -> PhoneNetwork:
@@ -83,11 +88,62 @@ class TextToSpeech(Method):
 
         ``envelope``, ``aperiodicity`` and ``f0`` are absolute errors in standard deviations of the speaker, ``voicing``
         is a cross-entropy, ``duration`` the squared error of the logarithm, ``prosody`` a negative log-likelihood. The
-        durations and the prosody that frames follow are those of the recording.
+        durations and the prosody that frames follow are those of the recording. While a voice is added, ``loss`` also
+        has ``preservation_loss``, that of what the base says with its own voices.
         """
         assert isinstance(batch, SpeechBatch)
         parts, _ = self._parts(batch)
-        return {"loss": _weighted_sum(parts), **parts}
+        loss = _weighted_sum(parts)
+        if self.rehearsal is None or not self.training:
+            return {"loss": loss, **parts}
+        drift = _weighted_sum(self._parts(self._base_outputs(self.rehearsal.draw(len(batch.phones))))[0])
+        return {"loss": loss + self.rehearsal.weight * drift, **parts, "preservation_loss": drift}
+
+    def preserve_outputs(self, preservation: Preservation) -> None:
+        if preservation.requests is not None:
+            self.rehearsal = Rehearsal.of_requests(preservation.weight, preservation.requests)
+
+    @torch.no_grad()
+    def _base_outputs(self, sentences: Sequence[RehearsalSentence]) -> SpeechBatch:
+        """Return what the model without its adapter says, as if it were recordings."""
+        phones = nn.utils.rnn.pad_sequence([each.phones for each in sentences], True, -1).to(self.device)
+        speakers = torch.tensor([each.speaker for each in sentences], device=self.device)
+        languages = torch.tensor([each.language for each in sentences], device=self.device)
+        is_timed = phones[..., 0] >= 0
+        with without_adapters(self.ema_module), self.evaluation_mode():
+            x = self.network.encode(phones, speakers, languages)
+            noise = torch.randn(len(sentences), phones.shape[1], PROSODY).to(self.device)
+            prosody = self.network.draw_prosody(x, phones, noise)
+            log_durations = self.network.log_durations(x, phones, prosody, speakers).float().cpu()
+            rows = [
+                whole_durations(row[: len(each.phones)], each.phones[:, 0] == 0, TextToSpeechOptions(), True)
+                for row, each in zip(log_durations, sentences, strict=True)
+            ]
+            durations = nn.utils.rnn.pad_sequence(rows, True).to(self.device)
+            frames = self.network.frames(x, phones, prosody, durations, speakers).float()
+        frames = torch.cat([frames[:, :VOICED], (frames[:, VOICED:] > 0).float()], 1)
+        texts = [""] * len(sentences)
+        return SpeechBatch(
+            frames[None],
+            texts,
+            None,
+            phones=phones,
+            durations=durations,
+            is_timed=is_timed,
+            prosody=prosody,
+            speakers=speakers,
+            languages=languages,
+        )
+
+    def matching_modules(self, base: Method) -> tuple[nn.Module, nn.Module]:
+        """Return this method and ``base``, with a row for the voice that this one has more: the mean of the others."""
+        rows, known = (_speaker_table(each) for each in (self, base))
+        if rows is None or known is None or len(rows) != len(known) + 1:
+            return self, base
+        base = copy.deepcopy(base)
+        extended = torch.cat([known, known.mean(0, keepdim=True)]).detach()
+        base.ema_module.speakers = nn.Embedding.from_pretrained(extended, freeze=False)
+        return self, base
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``loss`` with its parts, and errors for people: of durations in percent, of pitch in standard
@@ -209,6 +265,12 @@ def whole_durations(log_durations: Tensor, is_pause: Tensor, options: TextToSpee
     ends = frames.double().cumsum(0).round()
     durations = ends.diff(prepend=ends.new_zeros(1)).long()
     return torch.where(is_pause, durations, durations.clamp(min=1))
+
+
+def _speaker_table(method: Method) -> Tensor | None:
+    """Return the rows of the speakers (speakers, width); ``None`` if the network has no such table."""
+    table = getattr(method.ema_module, "speakers", None)
+    return table.weight if isinstance(table, nn.Embedding) else None
 
 
 def _targets(batch: SpeechBatch) -> Tensor:

@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from genai.core.batch import Request
+from genai.core.data import Source, Split
 from genai.core.errors import UserError
 from genai.media.base import StreamWriter
 from genai.modalities.base import Decoder, Modality
@@ -108,6 +110,23 @@ class HasSampleNotes(Protocol):
 
 
 @runtime_checkable
+class HasVoices(Protocol):
+    """A voice can be added to those of a trained model.
+
+    Attributes:
+        added_voice: name of the one that was added last; ``None``: none was.
+        other_voices: names of those that were there before.
+    """
+
+    added_voice: str | None
+    other_voices: list[str]
+
+    def add_voice(self, split: Split, cache: Path, name: str, folder: str) -> None: ...
+
+    def rehearsal(self, prompts: Sequence[str]) -> list[Request]: ...
+
+
+@runtime_checkable
 class HasTargets(Protocol):
     """Only parts of some of its media are learned."""
 
@@ -193,6 +212,31 @@ def sample_notes(modality: Modality, samples: Sequence[Any]) -> list[str]:
 def compatible_modalities(modality: Modality) -> tuple[str, ...]:
     """Return full class names of other modalities whose weights and statistics a new training can start from."""
     return modality.compatible_modalities if isinstance(modality, HasCompatibleModalities) else ()
+
+
+def add_voice(modality: Modality, source: Source, cache: Path, name: str) -> None:
+    """Add the voice of the training split to a restored modality. Raises ``UserError`` if it cannot be added.
+
+    Args:
+        modality: of the base.
+        source: recordings of one speaker.
+        cache: folder for what is computed.
+        name: of the voice; ``auto``: the data or their folder say it.
+    """
+    if not isinstance(modality, HasVoices):
+        raise UserError("adapter.speaker: this model has no voices, as those of model=tts have. Leave it out.")
+    files = source.media_files()
+    modality.add_voice(source.train, cache, name, files[0].resolve().name if files else "new")
+
+
+def added_voice(modality: Modality) -> tuple[str | None, list[str]]:
+    """Return the name of the voice that was added last, ``None`` if none was, and those that were there before."""
+    return (modality.added_voice, modality.other_voices) if isinstance(modality, HasVoices) else (None, [])
+
+
+def rehearsal(modality: Modality, prompts: Sequence[str]) -> list[Request]:
+    """Return requests to say ``prompts`` with the voices that were there before one was added; empty: none was."""
+    return modality.rehearsal(prompts) if isinstance(modality, HasVoices) else []
 
 
 def watermark_tokenizer(modality: Modality) -> Callable[[str], Sequence[int]] | None:

@@ -21,6 +21,7 @@ from genai.media.sound import Sound
 from genai.media.wav_stream import WavWriter
 from genai.modalities.audio_preview import AudioPreview
 from genai.modalities.base import Decoder, Modality
+from genai.modalities.speech_clone import choose_name, with_voice
 from genai.modalities.speech_dataset import PackedSpeech, SpeechSegment, write_packed_speech
 from genai.modalities.speech_decoder import SpeechDecoder, Voice
 from genai.modalities.speech_fit import align_recordings, fit_speech
@@ -45,7 +46,8 @@ class SpeechOptions:
     """Options of a request to read aloud.
 
     Attributes:
-        speaker: name of the voice, a value of the column ``speaker``. Default: the one with most recordings.
+        speaker: name of the voice, a value of the column ``speaker``. Default: the one with most recordings; of a clone
+            the new one.
         language: of the text, a value of the column ``language``. Default: the one that the speaker speaks most.
         pitch: semitones that the voice is raised by; below 0: lowered.
         format: of the files.
@@ -148,6 +150,52 @@ class Speech(Modality):
         self.statistics = fit_speech(recordings, utterances, self.language, self.reader(self.language), cache)
         self._readers.clear()
 
+    def add_voice(self, split: Split, cache: Path, name: str, folder: str) -> None:
+        """Add the voice of a training split to those of the base. Raises ``UserError``.
+
+        Args:
+            split: recordings of one speaker.
+            cache: folder for their frames.
+            name: of the voice; ``auto``: that of the column ``speaker``, else ``folder``.
+            folder: name of the folder of the recordings.
+        """
+        recordings = self._recordings(split, cache)
+        name = choose_name(name, recordings.speakers, folder)
+        self.statistics = with_voice(self._state, name, recordings, self.utterances(recordings), self.language)
+
+    @property
+    def added_voice(self) -> str | None:
+        """Name of the voice that was added last; ``None``: there is none."""
+        state = self.statistics
+        return state.speakers[state.main_speaker] if state and state.main_speaker else None
+
+    @property
+    def other_voices(self) -> list[str]:
+        """Names of the voices that were there before one was added; empty: none was."""
+        state = self.statistics
+        return list(state.speakers[: state.main_speaker]) if state else []
+
+    def rehearsal(self, prompts: Sequence[str]) -> list[Request]:
+        """Return requests to read ``prompts`` with the voices that were there before one was added.
+
+        There is one for each language; in it the voices take turns.
+        """
+        state, requests = self._state, list[Request]()
+        for language in sorted({*state.speaker_languages[: state.main_speaker]}):
+            voices = [i for i in range(state.main_speaker) if state.speaker_languages[i] == language]
+            texts = self.reader(state.languages[language]).convert(list(prompts))
+            sentences = [[state.table.sentence(each) for each in split_sentences(words)] for words in texts]
+            request = SentenceRequest(
+                list(prompts),
+                [0] * len(texts),
+                (0, FEATURES),
+                sentences=sentences,
+                speakers=[voices[index % len(voices)] for index in range(len(texts))],
+                languages=[language] * len(texts),
+            )
+            requests.append(request)
+        return requests
+
     def pack(self, split: Split, cache: Path) -> PackedSpeech:
         """Return the segments of the recordings, and say which do not fit their text."""
         recordings = self._recordings(split, cache)
@@ -222,8 +270,7 @@ class Speech(Modality):
 
     def request(self, prompts: list[str], seeds: list[int], init: Any, options: SpeechOptions) -> Request:
         """Build a request to read ``prompts``. Raises ``UserError`` for an unknown speaker or language, or no words."""
-        state = self._state
-        speaker = choose(state.speakers, options.speaker, "speaker") if options.speaker is not None else 0
+        state, speaker = self._state, self._speaker(options)
         name = options.language
         language = state.speaker_languages[speaker] if name is None else choose(state.languages, name, "language")
         sentences = []
@@ -241,7 +288,8 @@ class Speech(Modality):
     def prompt_notes(self, prompts: Sequence[str], options: SpeechOptions | None = None) -> list[str]:
         """Return a note about phones that training never heard."""
         state = self._state
-        name = (options and options.language) or state.languages[0]
+        speaker = state.main_speaker if options is None else self._speaker(options)
+        name = (options and options.language) or state.languages[state.speaker_languages[speaker]]
         words = [word for each in self.reader(name).convert(list(prompts)) for word in each]
         if not (unknown := state.table.unknown(words)):
             return []
@@ -275,8 +323,12 @@ class Speech(Modality):
         ]
 
     def _voice(self, options: SpeechOptions) -> Voice:
+        return self._state.voice(self._speaker(options))
+
+    def _speaker(self, options: SpeechOptions) -> int:
+        """Return the number of the speaker that is asked for. Raises ``UserError``."""
         state = self._state
-        return state.voice(0 if options.speaker is None else choose(state.speakers, options.speaker, "speaker"))
+        return state.main_speaker if options.speaker is None else choose(state.speakers, options.speaker, "speaker")
 
     def stream_writer(self, path: Path, initial: Any) -> WavWriter | None:
         return WavWriter(path, self.sample_rate) if initial.suffix == ".wav" else None

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from genai.speech.phones import Alignment, Word
 from genai.speech.prosody import voiced_pitch
 from genai.speech.recordings import Recordings
 from genai.speech.text_to_phones import TextToPhones
+from genai.speech.voice_frames import NUM_BANDS
 
 ALIGNER_ARRAYS = ("mean", "scale", "means", "precisions", "offsets")
 """Numbers of an ``Aligner`` that ``fit`` sets."""
@@ -76,13 +77,21 @@ def fit_speech(
 def align_recordings(
     state: SpeechState, recordings: Recordings, utterances: Sequence[Sequence[Word]], label: str
 ) -> dict[int, Alignment]:
-    """Return the alignments of the recordings that can be aligned, by their index."""
+    """Return the alignments of the recordings that can be aligned, by their index.
+
+    The mean spectrum of a cloned voice is moved to that of the voices that the aligner has learned.
+    """
     aligner = restore_aligner(state.symbols, state.aligner)
     used = [index for index, words in enumerate(utterances) if words]
     alignments = {}
+    clone = state.main_speaker
+    shift = state.means[: clone or 1, :NUM_BANDS].mean(0) - state.means[clone, :NUM_BANDS]
     for index in track_progress(used, label, len(used)):
         try:
-            alignments[index] = aligner.align(recordings.voice(index), utterances[index])
+            voice = recordings.voice(index)
+            if clone and state.speaker_number(recordings.speakers[index]) == clone:
+                voice = replace(voice, log_envelope=voice.log_envelope + shift)
+            alignments[index] = aligner.align(voice, utterances[index])
         except UserError:  # too short for its text
             continue
     return alignments

@@ -48,6 +48,7 @@ class SpeechState:
         means, stds: (speakers, ``NUM_BANDS`` + 2), see ``Voice``.
         mean_log_durations: (symbols,), mean logarithm of the frames of each phone.
         aligner: numbers of the aligner, by name.
+        main_speaker: number of the speaker of texts and recordings that name none or another: the new voice of a clone.
     """
 
     symbols: tuple[str, ...]
@@ -60,6 +61,7 @@ class SpeechState:
     stds: NDArray[np.float32]
     mean_log_durations: NDArray[np.float32]
     aligner: Mapping[str, Any]
+    main_speaker: int = 0
 
     @cached_property
     def table(self) -> PhoneTable:
@@ -78,8 +80,8 @@ class SpeechState:
         return Voice(self.means[speaker], self.stds[speaker])
 
     def speaker_number(self, name: str) -> int:
-        """Return the number of a speaker; 0 for one that training never heard."""
-        return self.speakers.index(name) if name in self.speakers else 0
+        """Return the number of a speaker; that of the main one for one that training never heard."""
+        return self.speakers.index(name) if name in self.speakers else self.main_speaker
 
     def language_number(self, name: str) -> int:
         """Return the number of a language; 0 for one that training never heard."""
@@ -100,6 +102,7 @@ class SpeechState:
             "speakers": list(self.speakers),
             "languages": list(self.languages),
             "speaker_languages": list(self.speaker_languages),
+            "main_speaker": self.main_speaker,
             "source": self.source,
             "lexicon": {word: _write_phones(phones) for word, phones in self.lexicon.items()},
             "means": torch.from_numpy(self.means.copy()),
@@ -119,6 +122,9 @@ class SpeechState:
             values["speaker_languages"],
             Annotated[list[number], Len(len(speakers), len(speakers))],
             "speaker_languages",
+        )
+        main = validate_value(
+            values.get("main_speaker", 0), Annotated[int, Ge(0), Le(len(speakers) - 1)], "main_speaker"
         )
         source = validate_value(values["source"], Literal["espeak", "letters"], "source")
         lexicon = validate_value(
@@ -153,6 +159,7 @@ class SpeechState:
             stds,
             _array(values, "mean_log_durations", (len(symbols),)),
             aligner,
+            main,
         )
 
 

@@ -11,17 +11,29 @@ from genai.core.terminal import one_line
 from genai.inference.known_prompts import split_prompts
 from genai.methods.base import Method
 from genai.methods.preservation import Preservation, has_words
+from genai.modalities.base import Modality
+from genai.modalities.optional import rehearsal
 from genai.networks.text_encoder import split_words
 from genai.runs.record import PromptsRecord
 from genai.runs.run import Run
 from genai.training.base import Base
 
 
-def attach_adapter(adapter: LoRA, method: Method) -> None:
-    """Give a method the layers of an adapter, and what it has to preserve. Raises ``UserError`` if they do not fit."""
+def attach_adapter(adapter: LoRA, method: Method, modality: Modality | None = None) -> None:
+    """Give a method the layers of an adapter, and what it has to preserve.
+
+    Args:
+        adapter: to attach.
+        method: of the base.
+        modality: with its state; ``None``: there is none yet.
+
+    Raises:
+        UserError: they do not fit.
+    """
     adapter.attach(method)
     if adapter.preserve:
-        method.preserve_outputs(Preservation(adapter.preserve, adapter.words, adapter.prompts))
+        requests = rehearsal(modality, adapter.prompts) if modality else None
+        method.preserve_outputs(Preservation(adapter.preserve, adapter.words, adapter.prompts, requests))
 
 
 def with_base_prompts(config: CommandConfig, base: Base | None, resumed: Run | None) -> CommandConfig:

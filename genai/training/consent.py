@@ -9,7 +9,7 @@ from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import VoiceRecord
 from genai.runs.voices import join_voices, read_voices, voice_record
 from genai.training.base import Base
-from genai.trust.consent import check_recordings
+from genai.trust.consent import check_purpose, check_recordings
 from genai.trust.notices import CONSENT
 
 
@@ -29,16 +29,19 @@ def check_label_setting(label: bool | None, name: str) -> None:
         raise UserError(f"label=false: each file of {name} says that its voice is synthetic. Leave it out.")
 
 
-def check_consent(source: Source, name: str, voices: Iterable[VoiceRecord] = ()) -> list[VoiceRecord]:
+def check_consent(
+    source: Source, name: str, voices: Iterable[VoiceRecord] = (), is_clone: bool = False
+) -> list[VoiceRecord]:
     """Return the voices of a model that is trained on ``source``, if their consent is recorded.
 
     Args:
         source: the data.
         name: of what needs the consent, for messages: ``model=tts``.
         voices: those in the model that training begins with.
+        is_clone: whether the recordings are of a voice to be imitated, which needs a consent of its own.
 
     Raises:
-        UserError: the consent does not cover all recordings, does not allow training, or was revoked.
+        UserError: the consent does not cover all recordings, does not allow training or cloning, or was revoked.
     """
     found = source.media_files()
     if found is None:
@@ -47,4 +50,6 @@ def check_consent(source: Source, name: str, voices: Iterable[VoiceRecord] = ())
             f"{type(source).__name__} has no such files."
         )
     records = check_recordings(*found, "train", name)
+    for record in records if is_clone else ():
+        check_purpose(record.id, record.to, "clone")
     return read_voices(join_voices(voices, map(voice_record, records)))

@@ -93,6 +93,11 @@ class TrainingParts:
             None if values.get("adapter") is None else part("adapter", LoRA).build(),
         )
 
+    @property
+    def new_voice(self) -> str | None:
+        """Name of the voice that is added to those of the base, or ``auto``; ``None``: none is."""
+        return self.adapter.speaker if self.adapter else None
+
     def build_source(self, state: Mapping[str, Any] | None = None) -> Source:
         """Read the data; ``state``: of the modality of a model that is trained on. Raises ``UserError``."""
         fixed = None if self.examples is None else {"examples": self.examples}

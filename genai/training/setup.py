@@ -25,6 +25,7 @@ from genai.inference.build import SkipInit
 from genai.inference.reference import add_reference
 from genai.methods.base import Method
 from genai.modalities.base import Modality
+from genai.modalities.optional import add_voice
 from genai.modalities.preview import Preview
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import BaseRecord, VoiceRecord
@@ -116,13 +117,15 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     is_restored = _restore_modality(modality, config, base, header, checkpoint)
     source = parts.build_source(modality.state() if is_restored else None)
     if voice_model:
-        voices = check_consent(source, voice_model, voices)
+        voices = check_consent(source, voice_model, voices, is_clone=parts.new_voice is not None)
     if resumed:
         check_same_ranks(config.values, resumed)
         check_same_data(source, resumed)
         print_changes(resumed, config.values, hardware)
     if not is_restored:
         modality.fit_split(source.train, cache_dir())
+    if parts.new_voice is not None and not resumed:
+        add_voice(modality, source, cache_dir(), parts.new_voice)
     weights = start["state_dict"] if start and not resumed else None
     base_record = base.record if base else resumed.record.base if resumed else None
     method, train, val = _build_method_and_data(parts, config.values, source, base, base_record, weights)
@@ -166,8 +169,12 @@ def _restore_modality(
     header: CheckpointHeader | None,
     checkpoint: Path | None,
 ) -> bool:
-    """Return whether the modality gets its state from the model that training begins with. Raises ``UserError``."""
-    if base:
+    """Return whether the modality gets its state from the model that training begins or continues with.
+
+    Raises:
+        UserError: the state does not fit.
+    """
+    if base and header is None:
         modality.restore(base.modality_state)
         return True
     return restore_modality(modality, config.values["modality"]["_target_"], header, checkpoint)
@@ -224,7 +231,7 @@ def _build_method(parts: TrainingParts, base: Base | None, weights: Mapping[str,
     if base:
         base.assign_weights(method)
     if parts.adapter:
-        attach_adapter(parts.adapter, method)
+        attach_adapter(parts.adapter, method, parts.modality)
     if weights is not None:
         load_initial_weights(method, weights, parts.settings.init_from or "")
     return method

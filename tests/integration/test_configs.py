@@ -77,6 +77,7 @@ DATA = {
     "experiment=nft": ["data.items=40", "method.group=2", "method.steps=2", "init_from={image_run}"],
     "experiment=emoji": ["data.path={emoji}"],
     "experiment=voice": ["data.path={voices}"],
+    "experiment=clone": ["data.path={new_voice}", "init_from={speech_run}"],
     "experiment=asl": ["data.path={arrays}", "data.array=frames"],
     "video arrays": [
         "data.path={arrays}",
@@ -93,13 +94,14 @@ DATA = {
 }
 """What each kind of data needs to be told, in one modality or in all, with the fixtures that it is told of."""
 PLACES = ("corpus", "talks", "pairs", "text_run", "image_run", "pictures", "tars", "tables", "prepared")
-PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji", "voices")
+PLACES += ("fashion", "arrays", "sounds", "yesno", "films", "emoji", "voices", "new_voice", "speech_run")
 METHODS = [
     ("experiment=dpo", "method=dpo", "data=preferences", "optimizer=preference"),
     ("experiment=dpo", "method=reward"),
     ("experiment=grpo", "method=grpo"),
     ("experiment=subject", "adapter=lora"),
     ("experiment=nft", "method=nft"),
+    ("experiment=clone",),
 ]
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
@@ -122,6 +124,11 @@ OPTIONS: dict[str, dict[str, float]] = {
 @pytest.fixture
 def text_run(trained: Callable[[str], Path]) -> Path:
     return trained("text")
+
+
+@pytest.fixture
+def speech_run(trained: Callable[[str], Path]) -> Path:
+    return trained("speech")
 
 
 @pytest.fixture

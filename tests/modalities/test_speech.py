@@ -70,6 +70,7 @@ def test_a_state_of_strangers_is_checked(model: genai.Model) -> None:
         "stds": state["stds"] * 0,
         "mean_log_durations": state["mean_log_durations"] * torch.inf,
         "speaker_languages": [0, 5],
+        "main_speaker": 2,
         "source": "a program",
         "lexicon": {"amo": 3},
         "aligner_means": torch.zeros(3, 27),

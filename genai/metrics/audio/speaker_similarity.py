@@ -12,6 +12,7 @@ from genai.core.errors import UserError
 from genai.core.files import file_hash
 from genai.data.canaries import original_train
 from genai.media.sound import Sound
+from genai.metrics.audio.speaker_match import speaker_match
 from genai.metrics.audio.spoken_texts import (
     SpokenText,
     held_out_texts,
@@ -78,6 +79,8 @@ class SpeakerSimilarity(Metric):
     def compute(self, context: EvalContext) -> dict[str, Result]:
         """Return ``speaker_similarity``, ``speaker_cosine`` and ``nearest_speaker``, also those of each speaker.
 
+        Of a model to which a voice was added, ``speaker_match`` says whether it is a clone.
+
         Raises:
             UserError: a speaker of held-out clips has no training clips.
         """
@@ -95,7 +98,11 @@ class SpeakerSimilarity(Metric):
         )
         judge = f"by Resemblyzer (sha256 {self.sha256[:12]})"
         results = voice_results(voices, context.seed, judge)
-        if len(names) > 1:
+        if len(names) == 1:
+            cosines = voices.cosines(voices.samples), voices.cosines(voices.real)
+            if match := speaker_match(context, encoder, texts, centers[0], cosines, judge):
+                results["speaker_match"] = match
+        else:
             for index in sorted(set(voices.speakers.tolist())):
                 found = voice_results(voices.of_speaker(index), context.seed, judge)
                 results |= {f"{name}_{list_key(names[index])}": result for name, result in found.items()}

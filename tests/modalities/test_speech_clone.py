@@ -1,0 +1,14 @@
+import pytest
+
+from genai.core.errors import UserError
+from genai.modalities.speech_clone import choose_name
+
+
+def test_a_voice_is_called_as_its_table_or_its_folder_says() -> None:
+    assert choose_name("auto", ["", ""], "folder") == "folder"
+    assert choose_name("eva", ["", ""], "folder") == "eva"
+    assert choose_name("auto", ["eva", "eva"], "folder") == choose_name("eva", ["eva", ""], "folder") == "eva"
+    with pytest.raises(UserError, match="says 'eva'"):
+        choose_name("ida", ["eva"], "folder")
+    with pytest.raises(UserError, match="2 speakers are in the recordings, ada, eva"):
+        choose_name("auto", ["eva", "ada"], "folder")
