@@ -63,7 +63,7 @@ class Vocoder(Method):
     restores_init = True
     is_iterative = False
     needs_consent = True
-    """It makes the voice of the recordings, also what they never said, as soon as a model of speech gives the frames."""
+    """It makes the voice of its recordings, saying anything, as soon as a model of speech gives it frames."""
 
     def __init__(
         self,

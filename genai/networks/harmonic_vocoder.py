@@ -123,9 +123,9 @@ class HarmonicVocoder(nn.Module):
         log_noise = torch.where(voiced, log_noise.clamp(MIN_DECIBELS * math.log(10) / 20, 0), 0)
         log_harmonics = 0.5 * (-torch.expm1(2 * log_noise)).clamp(min=1e-4).log()
         base = envelope[..., None, :] / 2 + torch.stack([log_harmonics, log_noise], -2)  # (B, time, 2, bands)
-        following = torch.cat([base[:, 1:], base[:, -1:]], 1)
+        next_base = torch.cat([base[:, 1:], base[:, -1:]], 1)
         places = torch.arange(self.steps, device=base.device)[:, None, None] / self.steps
-        return (torch.lerp(base[:, :, None], following[:, :, None], places) + corrections).flatten(1, 2)
+        return (torch.lerp(base[:, :, None], next_base[:, :, None], places) + corrections).flatten(1, 2)
 
     @torch.no_grad()
     def source(self, f0: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +142,7 @@ class HarmonicVocoder(nn.Module):
         places = torch.arange(self.hop_length, device=f0.device) / self.hop_length
         hertz = torch.lerp(begin[..., None], end[..., None], places.double()).flatten(1)  # (B, T)
         is_voiced = (f0 > 0).float()
-        gate = torch.lerp(is_voiced[..., None], _following(is_voiced)[..., None], places).flatten(1)
+        gate = torch.lerp(is_voiced[..., None], _next_values(is_voiced)[..., None], places).flatten(1)
         steps = hertz / self.sample_rate
         periods = phase.double()[:, None] + steps.cumsum(1) - steps
         return pulse_train(periods, hertz, self.sample_rate).float(), gate
@@ -192,7 +192,7 @@ def pulse_train(periods: Tensor, hertz: Tensor, sample_rate: int) -> Tensor:
     return total * 2 * (pitch / sample_rate).sqrt() * (hertz >= MIN_HERTZ)
 
 
-def _following(x: Tensor) -> Tensor:
+def _next_values(x: Tensor) -> Tensor:
     """Return the next value of each in (batch, time); the last one has none, and stays."""
     return torch.cat([x[:, 1:], x[:, -1:]], 1)
 
@@ -200,8 +200,8 @@ def _following(x: Tensor) -> Tensor:
 def _pitch_lines(f0: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pitch where each frame begins and ends, held where one is unvoiced: (batch, time) float64."""
     f0 = f0.double()
-    following = _following(f0)
-    return torch.where(f0 > 0, f0, following), torch.where(following > 0, following, f0)
+    next_f0 = _next_values(f0)
+    return torch.where(f0 > 0, f0, next_f0), torch.where(next_f0 > 0, next_f0, f0)
 
 
 def _overlap_add(parts: Tensor, step: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Voices as frames of pitch, spectral envelope and aperiodicity, and back: the WORLD vocoder (Morise et al., 2016)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -56,6 +57,10 @@ class VoiceFrames:
     def from_rows(cls, rows: NDArray[np.float32]) -> "VoiceFrames":
         """Return the frames of what ``to_rows`` returned."""
         return cls(rows[:, :NUM_BANDS].copy(), rows[:, NUM_BANDS].copy(), rows[:, NUM_BANDS + 1].copy())
+
+
+Synthesize = Callable[[VoiceFrames, int], NDArray[np.float32]]
+"""Makes the sound (time,) of frames at a sample rate, as ``synthesize`` does."""
 
 
 def analyze(samples: NDArray[Any], sample_rate: int, frame_seconds: float = FRAME_SECONDS) -> VoiceFrames:

@@ -22,7 +22,7 @@ VALIDATION_FRAMES = 400
 """Frames of a held-out recording that are compared, from its begin."""
 
 
-class PackedFramedSound(MemmapDataset):
+class PackedVocoderAudio(MemmapDataset):
     """Recordings as 16-bit samples, and their frames. A training example is a crop.
 
     Args:
@@ -64,8 +64,8 @@ class PackedFramedSound(MemmapDataset):
         )
 
 
-def write_framed_sound(split: Split, sample_rate: int, max_seconds: float, cache: Path, path: Path) -> None:
-    """Write the samples of ``split`` to ``path``, and the other files of ``PackedFramedSound`` beside it.
+def write_vocoder_audio(split: Split, sample_rate: int, max_seconds: float, cache: Path, path: Path) -> None:
+    """Write the samples of ``split`` to ``path``, and the other files of ``PackedVocoderAudio`` beside it.
 
     Raises:
         UserError: no recording has a length between ``MIN_SECONDS`` and ``max_seconds``.

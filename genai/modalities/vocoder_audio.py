@@ -14,13 +14,13 @@ from genai.core.data import Split
 from genai.core.errors import UserError
 from genai.media.sound import Sound
 from genai.modalities.audio import Audio, AudioOptions
-from genai.modalities.framed_sound_dataset import PackedFramedSound, write_framed_sound
+from genai.modalities.vocoder_dataset import PackedVocoderAudio, write_vocoder_audio
 from genai.speech.frame_cache import cached_frames
 from genai.speech.loudness import normalize_loudness
 from genai.speech.voice_frames import FRAME_SECONDS, band_centers, load_world
 
 
-class FramedSound(Audio):
+class VocoderAudio(Audio):
     """Mono sounds at the loudness of speech, each with its frames of WORLD.
 
     Args:
@@ -57,14 +57,14 @@ class FramedSound(Audio):
         if state:
             raise ValueError("it should have no state")
 
-    def pack(self, split: Split, cache: Path) -> PackedFramedSound:  # type: ignore[override]
-        key = cache_key(split.content_hash, "framed_sound", 1, self.sample_rate, self.max_seconds)
+    def pack(self, split: Split, cache: Path) -> PackedVocoderAudio:  # type: ignore[override]
+        key = cache_key(split.content_hash, "vocoder_audio", 1, self.sample_rate, self.max_seconds)
 
         def write(path: Path) -> None:
-            write_framed_sound(split, self.sample_rate, self.max_seconds, cache, path)
+            write_vocoder_audio(split, self.sample_rate, self.max_seconds, cache, path)
 
         file = cached_file(cache / f"{key}.i2", write, ".json", ".f4")
-        return PackedFramedSound(file, self.hop_length, self.crop)
+        return PackedVocoderAudio(file, self.hop_length, self.crop)
 
     def frames(self, sound: Sound) -> Tensor:
         """Return the frames (frames, numbers) of a sound at its own level. Raises ``UserError``."""
