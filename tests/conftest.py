@@ -395,6 +395,16 @@ SMALL_SPEECH = (
     *SMALL[SMALL.index("batch=4") :],
 )
 """The same for reading aloud; ``data.path=`` comes from a fixture."""
+SMALL_VOCODER = (
+    "modality=audio",
+    "model=vocoder",
+    "data=audio_folder",
+    "modality.crop=16",
+    "model.network.width=8",
+    "val_items=2",
+    *SMALL[SMALL.index("batch=4") :],
+)
+"""The same for a vocoder; ``data.path=`` comes from a fixture."""
 SMALL_LLAMA = (
     *(word for word in SMALL if not any(name in word for name in ("tokenizer", "vocab_size", "ngram_rows"))),
     "model=llama", "modality.vocab_size=300", "model.network.hidden=32",
@@ -413,6 +423,7 @@ WORDS = {
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
     "soundtrack": SMALL_SOUNDTRACK,
     "speech": (*SMALL_SPEECH, "data.path={voices}"),
+    "vocoder": (*SMALL_VOCODER, "data.path={voices}"),
     "video": SMALL_VIDEO,
 }
 """The words that train each kind of model, with the fixtures of their data."""

@@ -50,9 +50,12 @@ def load_model(settings: "LoadSettings") -> "Model":
     from genai.inference.model import load
     from genai.inference.soundtrack import with_soundtracks
     from genai.inference.upscaled import with_upscaling
+    from genai.inference.vocoder import with_vocoder
 
     device, runs, plugins = settings.device, settings.runs, settings.plugins
-    soundtrack, then, modality = (getattr(settings, name, None) for name in ("soundtrack", "then", "modality"))
+    soundtrack, then, vocoder, modality = (
+        getattr(settings, name, None) for name in ("soundtrack", "then", "vocoder", "modality")
+    )
     model = load(
         settings.ckpt,
         modality=modality,
@@ -65,7 +68,8 @@ def load_model(settings: "LoadSettings") -> "Model":
         quantize=settings.quantize,
     )
     model = with_soundtracks(model, soundtrack, device=device, runs_folder=runs, plugins=plugins)
-    return with_upscaling(model, then, device=device, runs_folder=runs, plugins=plugins)
+    model = with_upscaling(model, then, device=device, runs_folder=runs, plugins=plugins)
+    return with_vocoder(model, vocoder, device=device, runs_folder=runs, plugins=plugins)
 
 
 def report_checkpoints(model: "Model") -> None:

@@ -47,6 +47,7 @@ class ModelSettings(LoadSettings):
     """Settings of the commands that sample; ``modality`` stands in no YAML file."""
 
     soundtrack: str | None
+    vocoder: str | None
     n: Count
     batch: Count
     out: str | None
@@ -114,7 +115,8 @@ class EvaluateSettings(ModelSettings):
     @property
     def is_default(self) -> bool:
         """Whether the results may be written to ``metrics.json`` of the run."""
-        return self.metrics is None and self.weights == "ema" and self.soundtrack is None and self.adapter is None
+        others = (self.metrics, self.soundtrack, self.vocoder, self.adapter)
+        return self.weights == "ema" and all(value is None for value in others)
 
 
 @dataclass(frozen=True)

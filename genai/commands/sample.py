@@ -336,7 +336,7 @@ def _read_recipe(
         raise UserError(f"from={settings.recipe_file} repeats a sample exactly: leave out {', '.join(conflicts)}.")
     recipe = recipes.read_verified_recipe(Path(str(settings.recipe_file)).expanduser())
     check_samples(len(recipe.batch), f"the batch of from={settings.recipe_file}", settings.yes)
-    for key in ("soundtrack", "then"):
+    for key in ("soundtrack", "then", "vocoder"):
         if getattr(settings, key) is not None and key not in recipe.origins:
             raise UserError(f"from={settings.recipe_file} repeats a sample that was made without {key}=: leave it out.")
     return recipe

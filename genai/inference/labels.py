@@ -40,6 +40,7 @@ OTHER_FIELDS = (
     "init",
     "sound",
     "then",
+    "vocoder",
     "adapters",
     "checkpoint_sha256",
     "version",

@@ -55,6 +55,7 @@ class SampleRecipe:
         rung: how a text model generated.
         sound: checkpoint of the model that generated the soundtrack.
         then: checkpoint of the model that enlarged the sample.
+        vocoder: checkpoint of the model that made the sound of speech.
         version: of genai.
         item: number of the sample in ``batch``.
         batch: the whole batch, because floating-point results depend on it.
@@ -80,6 +81,7 @@ class SampleRecipe:
     rung: str = ""
     sound: CheckpointOrigin | None = None
     then: CheckpointOrigin | None = None
+    vocoder: CheckpointOrigin | None = None
     version: str = ""
     item: Annotated[int, Ge(0)]
     batch: list[RecipeItem]
@@ -92,7 +94,7 @@ class SampleRecipe:
     def origins(self) -> dict[str, CheckpointOrigin]:
         """The checkpoints of the model's parts, by the keys that name them on the command line."""
         origin = CheckpointOrigin(self.checkpoint, self.checkpoint_sha256, self.step)
-        others = {"soundtrack": self.sound, "then": self.then}
+        others = {"soundtrack": self.sound, "then": self.then, "vocoder": self.vocoder}
         return {"ckpt": origin, **{key: each for key, each in others.items() if each}}
 
 
@@ -124,6 +126,7 @@ def make_recipe(
         rung=model.rung,
         sound=_part_origin(model, "soundtrack"),
         then=_part_origin(model, "then"),
+        vocoder=_part_origin(model, "vocoder"),
         version=__version__,
         item=item,
         batch=list(batch),
@@ -141,7 +144,9 @@ def origin_entries(model: "Model") -> dict[str, Any]:
     """Return the entries of a report that name the checkpoints of a model's parts."""
     sound = _part_origin(model, "soundtrack")
     adapters = {"adapters": [asdict(adapter) for adapter in model.adapters]} if model.adapters else {}
-    return {**asdict(checkpoint_origin(model)), **adapters, "sound": sound and asdict(sound)}
+    vocoder = _part_origin(model, "vocoder")
+    vocoders = {"vocoder": asdict(vocoder)} if vocoder else {}
+    return {**asdict(checkpoint_origin(model)), **adapters, "sound": sound and asdict(sound), **vocoders}
 
 
 def _part_origin(model: "Model", key: str) -> CheckpointOrigin | None:

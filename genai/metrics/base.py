@@ -59,6 +59,7 @@ REGISTRY: dict[str, tuple[str, ...]] = {
     "word_error": ("genai.metrics.audio.word_error.WordError",),
     "speaker_similarity": ("genai.metrics.audio.speaker_similarity.SpeakerSimilarity",),
     "dnsmos": ("genai.metrics.audio.dnsmos.SpeechQuality",),
+    "copy_synthesis": ("genai.metrics.audio.copy_synthesis.CopySynthesis",),
     "prompt_accuracy": ("genai.metrics.audio.prompt_accuracy.PromptAccuracy",),
     "enhancement": ("genai.metrics.audio.enhancement.Enhancement",),
     "motion": ("genai.metrics.video.motion.MotionStatistics",),

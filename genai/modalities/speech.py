@@ -32,7 +32,7 @@ from genai.speech.phones import Alignment, Word
 from genai.speech.prosody import voiced_pitch, word_prosody
 from genai.speech.recordings import Recordings, read_recordings
 from genai.speech.text_to_phones import TextToPhones
-from genai.speech.voice_frames import FRAME_SECONDS, analyze, load_world
+from genai.speech.voice_frames import FRAME_SECONDS, Synthesize, analyze, load_world, synthesize
 from genai.trust.watermarks.key import read_key
 
 FRAMES_PER_PHONE = 7.5
@@ -74,6 +74,9 @@ class Speech(Modality):
         lexicon: file with a line ``word  phones`` for each word that is pronounced in another way.
         max_seconds: longer recordings are left out.
         drop: fraction of the training recordings, those that fit their text worst, that is left out.
+
+    Attributes:
+        synthesize: the vocoder, which is WORLD unless a model is put in its place.
     """
 
     media = Sound
@@ -97,6 +100,7 @@ class Speech(Modality):
         self.lexicon, self.max_seconds, self.drop = lexicon, max_seconds, drop
         self.statistics: SpeechState | None = None
         self._readers: dict[str, TextToPhones] = {}
+        self.synthesize: Synthesize = synthesize
 
     @property
     def description(self) -> str:
@@ -306,19 +310,20 @@ class Speech(Modality):
         return torch.from_numpy(self._state.voice(0).normalize(frames, voiced_pitch(frames.f0)))
 
     def decode(self, x: Tensor) -> Sound:
-        from genai.speech.voice_frames import synthesize
-
         frames = self._state.voice(0).frames(x[:, :FEATURES].float().numpy() - np.eye(FEATURES)[-1] * 0.5)
-        return Sound(synthesize(frames, self.sample_rate), self.sample_rate)
+        return Sound(self.synthesize(frames, self.sample_rate), self.sample_rate)
 
     def decoder(self, init: Tensor | None, options: SpeechOptions) -> Decoder:
-        return SpeechDecoder([], self._voice(options), self.sample_rate, options.pitch, f".{options.format}")
+        voice = self._voice(options)
+        return SpeechDecoder(
+            [], voice, self.sample_rate, options.pitch, f".{options.format}", synthesize=self.synthesize
+        )
 
     def decoders(self, request: Request, options: SpeechOptions) -> list[Decoder]:
         assert isinstance(request, SentenceRequest)
         voice, key = self._voice(options), read_key() if options.watermark else None
         return [
-            SpeechDecoder(sentences, voice, self.sample_rate, options.pitch, f".{options.format}", key)
+            SpeechDecoder(sentences, voice, self.sample_rate, options.pitch, f".{options.format}", key, self.synthesize)
             for sentences in request.sentences
         ]
 

@@ -15,7 +15,7 @@ from genai.media.speech_sound import SpeechSound
 from genai.media.word_times import TimedPhone, TimedWord
 from genai.speech.batch import Sentence
 from genai.speech.loudness import normalize_loudness
-from genai.speech.voice_frames import FRAME_SECONDS, NUM_BANDS, VoiceFrames, synthesize
+from genai.speech.voice_frames import FRAME_SECONDS, NUM_BANDS, Synthesize, VoiceFrames, synthesize
 from genai.trust.watermarks.sounds import add_to_sound
 
 POST_FILTER, POST_FILTER_CEPSTRA = 1.2, slice(2, 30)
@@ -64,6 +64,7 @@ class SpeechDecoder:
         semitones: added to the pitch.
         suffix: of the file.
         key: of the watermark; ``None``: none.
+        synthesize: the vocoder.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class SpeechDecoder:
         semitones: float,
         suffix: str,
         key: Any = None,
+        synthesize: Synthesize = synthesize,
     ) -> None:
+        self.synthesize = synthesize
         self.sentences, self.voice, self.sample_rate = sentences, voice, sample_rate
         self.semitones, self.suffix, self.key = semitones, suffix, key
         self.initial = Sound(np.zeros(0, np.float32), sample_rate, suffix)
@@ -89,7 +92,8 @@ class SpeechDecoder:
         samples = np.zeros(0, np.float32)
         if len(values) and not self.done:
             frames = self.voice.frames(values[:, :-1], self.semitones, POST_FILTER)
-            samples = normalize_loudness(self._fit(synthesize(frames, self.sample_rate), len(values)), self.sample_rate)
+            sound = self._fit(self.synthesize(frames, self.sample_rate), len(values))
+            samples = normalize_loudness(sound, self.sample_rate)
             times = timed_words(self.sentences[len(self.parts) - 1], values[:, -1].astype(int))
             self.words += [_shift(word, self.frames * FRAME_SECONDS) for word in times]
             self.frames += len(values)

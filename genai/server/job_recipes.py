@@ -23,7 +23,7 @@ def public_recipe(recipe: SampleRecipe, names: Mapping[str, str]) -> SampleRecip
         recipe: of a sample.
         names: names of files by their paths; others have the last part of their paths.
     """
-    others = {"sound": recipe.sound, "then": recipe.then}
+    others = {"sound": recipe.sound, "then": recipe.then, "vocoder": recipe.vocoder}
     others = {key: each and replace(each, checkpoint=Path(each.checkpoint).name) for key, each in others.items()}
     adapters = [replace(each, checkpoint=Path(each.checkpoint).name) for each in recipe.adapters]
     names = {path: names.get(path, Path(path).name) for path in recipe.files}

@@ -1,5 +1,6 @@
 """Voices as frames of pitch, spectral envelope and aperiodicity, and back: the WORLD vocoder (Morise et al., 2016)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -60,6 +61,10 @@ class VoiceFrames:
         return cls(rows[:, :NUM_BANDS].copy(), rows[:, NUM_BANDS].copy(), rows[:, NUM_BANDS + 1].copy())
 
 
+Synthesize = Callable[[VoiceFrames, int], NDArray[np.float32]]
+"""Makes the sound (time,) of frames at a sample rate, as ``synthesize`` does."""
+
+
 def analyze(samples: NDArray[Any], sample_rate: int, frame_seconds: float = FRAME_SECONDS) -> VoiceFrames:
     """Analyze a voice.
 
@@ -109,7 +114,7 @@ def synthesize(frames: VoiceFrames, sample_rate: int) -> NDArray[np.float32]:
     rate = max(sample_rate, MIN_SAMPLE_RATE)
     check_frames(frames, rate)
     size = world.get_cheaptrick_fft_size(rate)
-    envelope = np.exp(frames.log_envelope @ _interpolation(rate, size, tuple(_band_centers(rate))))
+    envelope = np.exp(frames.log_envelope @ _interpolation(rate, size, tuple(band_centers(rate))))
     # decibels: a line from a periodic voice at 0 Hz to the known value, and one to noise at half the sample rate
     known = np.stack([np.full(len(frames), MIN_APERIODICITY), frames.aperiodicity, np.zeros(len(frames))], 1)
     decibels = known.clip(MIN_APERIODICITY, 0) @ _interpolation(rate, size, (0.0, APERIODICITY_HZ, rate / 2))
@@ -139,7 +144,7 @@ def load_world() -> ModuleType:
 
 
 @cache
-def _band_centers(sample_rate: int) -> NDArray[np.float64]:
+def band_centers(sample_rate: int) -> NDArray[np.float64]:
     """Return the centers of the bands in Hz: (bands,)."""
     first, last = _mel(np.array([MIN_HZ, MAX_HZ_FRACTION * sample_rate / 2]))
     return 700 * np.expm1(np.linspace(first, last, NUM_BANDS) / 1127)
@@ -156,7 +161,7 @@ def _interpolation(sample_rate: int, fft_size: int, known_hertz: tuple[float, ..
 def _band_weights(sample_rate: int, fft_size: int) -> NDArray[np.float64]:
     """Return weights whose sum over frequencies is 1: (bands, fft_size / 2 + 1). Bands are triangles that overlap."""
     hertz = np.arange(fft_size // 2 + 1) * sample_rate / fft_size
-    edges = np.concatenate([[0], _band_centers(sample_rate), [sample_rate / 2]])[:, None]
+    edges = np.concatenate([[0], band_centers(sample_rate), [sample_rate / 2]])[:, None]
     left, center, right = edges[:-2], edges[1:-1], edges[2:]
     weights = np.minimum((hertz - left) / (center - left), (right - hertz) / (right - center)).clip(0)
     nearest = np.abs(hertz - center).argmin(1)

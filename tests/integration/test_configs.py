@@ -158,6 +158,7 @@ def choices() -> list[Any]:
     quick += [(f"experiment={name}", *MEMBERS[modality]["tiny"]) for name, modality in EXPERIMENTS.items()]
     letters = ("modality.phones=letters", "model.network.width=8")
     quick += [("experiment=voice", "model=tts", "optimizer=adamw_speech", *letters), *METHODS]
+    quick.append(("experiment=voice", "model=vocoder", "modality.crop=16", "model.network.width=8"))
     return [*quick, *(pytest.param(words, marks=pytest.mark.slow) for words in slow)]
 
 
@@ -180,7 +181,7 @@ def test_config_trains_samples_and_saves(
     told = [word.format(**places) for word in asked]
     composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
     run = train(composed)
-    mends, enlarges = (composed.choices["model"] == name for name in ("enhancer", "upscale"))
+    mends, enlarges = (composed.choices["model"] in names for names in (("enhancer", "vocoder"), ("upscale",)))
     given = " init=FILE" if mends or enlarges else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""
     scores, gives_back = "method=reward" in words, composed.choices["model"] == "autoencoder"
     out = capfd.readouterr().out

@@ -1,0 +1,65 @@
+"""Speech through a trained vocoder: a model of speech and a second one that makes the sound of its frames."""
+
+from collections.abc import Sequence
+from copy import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genai.core.errors import UserError
+from genai.inference.known_prompts import describe_model
+from genai.inference.model import Model, load
+from genai.methods.base import check_output
+from genai.methods.vocoder import Vocoder
+from genai.modalities.speech import Speech
+from genai.speech.voice_frames import VoiceFrames
+
+
+def with_vocoder(
+    model: Model,
+    source: str | None,
+    *,
+    device: str = "auto",
+    runs_folder: str = "runs",
+    plugins: Sequence[str] = (),
+) -> Model:
+    """Compose ``model`` with the vocoder ``source``, a run folder or a checkpoint file; ``None``: leave it with WORLD.
+
+    Raises:
+        UserError: there is no such run; it is no vocoder, or for another sample rate; ``model`` does not speak.
+    """
+    if source is None:
+        return model
+    if not isinstance(model.modality, Speech):
+        kind = type(model.modality).__name__.lower()
+        raise UserError(
+            f"vocoder= is for speech (model=tts), and this model makes {kind}. Leave it out, or give another ckpt=."
+        )
+    try:
+        vocoder = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
+    except UserError as error:
+        raise type(error)(f"vocoder=: {error}") from error
+    if not isinstance(vocoder.method, Vocoder):
+        raise UserError(f"vocoder={source} makes {describe_model(vocoder)}: it should be a run of model=vocoder.")
+    rates = [int(getattr(part.modality, "sample_rate", 0)) for part in (vocoder, model)]
+    if rates[0] != rates[1]:
+        raise UserError(f"vocoder={source} makes sound of {rates[0]:,} Hz, and this model of {rates[1]:,} Hz.")
+    composed = copy(model)
+    composed.modality = copy(model.modality)
+    composed.modality.synthesize = VocoderSynthesis(vocoder.method)
+    composed.parts = {**model.parts, "ckpt": composed, "vocoder": vocoder}
+    return composed
+
+
+class VocoderSynthesis:
+    """A trained vocoder in the place of WORLD: frames become sound."""
+
+    def __init__(self, method: Vocoder) -> None:
+        self.method = method
+
+    def __call__(self, frames: VoiceFrames, sample_rate: int) -> NDArray[np.float32]:
+        """Return the sound (time,) of frames, always with the same noise."""
+        sound = check_output(self.method.synthesize(torch.from_numpy(frames.to_rows())))
+        samples: NDArray[np.float32] = sound.numpy()
+        return samples / np.float32(max(1.0, float(np.abs(samples).max(initial=0))))
