@@ -35,6 +35,7 @@ def remember_compositions(patch: Any) -> None:
         key = (config_name, *groups, *options.items())
         if key not in found:
             found[key] = find(repo=repo, config_name=config_name, overrides_list=overrides_list, **options)
+            merged[id(found[key].defaults)] = None  # not yet
         defaults = copy.copy(found[key])
         defaults.config_overrides = [
             each
@@ -44,10 +45,9 @@ def remember_compositions(patch: Any) -> None:
         return defaults
 
     def compose_config(self: Any, defaults: list[Any], repo: Any) -> Any:
-        if not any(each.defaults is defaults for each in found.values()):
-            return merge(self, defaults, repo)
         if id(defaults) not in merged:
-            merged[id(defaults)] = merge(self, defaults, repo)
+            return merge(self, defaults, repo)
+        merged[id(defaults)] = merged[id(defaults)] or merge(self, defaults, repo)
         return copy.deepcopy(merged[id(defaults)])
 
     patch.setattr(config_loader_impl, "create_defaults_list", create_defaults_list)

@@ -26,7 +26,7 @@ from genai.networks.native.weight_format import describe_rung, set_weight_format
 from genai.runs.checkpoint import CheckpointHeader
 from genai.runs.record import AdapterRecord, VoiceRecord
 from genai.runs.run import Run
-from genai.runs.voices import check_voices, join_voices, read_voices
+from genai.runs.voices import check_voices, read_voices, unique_voices
 
 ARGUMENTS = ("prompt", "n", "seed", "init", "batch")
 """Arguments of ``Model.sample`` besides options."""
@@ -95,7 +95,7 @@ class Model:
     def voices(self) -> list[VoiceRecord]:
         """The voices in it and in its parts, with the consent for them."""
         headers = [part.header for part in self.parts.values() if part.header]
-        return read_voices(join_voices(*(read_voices(header.consent) for header in headers)))
+        return unique_voices(*(read_voices(header.consent) for header in headers))
 
     @property
     def makes_voices(self) -> bool:

@@ -5,7 +5,8 @@ from typing import Any
 
 from genai.core.errors import UserError
 from genai.core.progress import ProgressBar
-from genai.inference.model import Model, Stream, load
+from genai.inference.model import Model, Stream
+from genai.inference.part import load_part
 from genai.media.clip import Clip
 from genai.modalities.optional import check_soundtrack, required_option
 
@@ -75,10 +76,7 @@ def with_soundtracks(
     """
     if source is None:
         return model
-    try:
-        soundtrack_model = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
-    except UserError as error:
-        raise type(error)(f"soundtrack=: {error}") from error
+    soundtrack_model = load_part("soundtrack", source, device=device, runs_folder=runs_folder, plugins=plugins)
     if required_option(soundtrack_model.modality) != "clip":
         raise UserError(
             f"soundtrack={source} is not a soundtrack model. Train one: python -m genai.train modality=audio "

@@ -10,7 +10,8 @@ from annotated_types import Ge, Le
 
 from genai.core.errors import UserError
 from genai.inference.known_prompts import describe_model
-from genai.inference.model import Model, Stream, load
+from genai.inference.model import Model, Stream
+from genai.inference.part import load_part
 from genai.media.picture import Picture
 from genai.methods.upscale import Upscale
 from genai.modalities.image import STEPS_NOTE, Image, ImageOptions
@@ -115,10 +116,7 @@ def with_upscaling(
     if not isinstance(model.modality, Image):
         kind = type(model.modality).__name__.lower()
         raise UserError(f"then= enlarges pictures, and this model makes {kind}. Leave it out, or give another ckpt=.")
-    try:
-        upscale_model = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
-    except UserError as error:
-        raise type(error)(f"then=: {error}") from error
+    upscale_model = load_part("then", source, device=device, runs_folder=runs_folder, plugins=plugins)
     if not isinstance(upscale_model.method, Upscale):
         raise UserError(
             f"then={source} makes {describe_model(upscale_model)}: it should be a run of model=upscale, which enlarges."

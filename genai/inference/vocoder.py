@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from genai.core.errors import UserError
 from genai.inference.known_prompts import describe_model
-from genai.inference.model import Model, load
+from genai.inference.model import Model
+from genai.inference.part import load_part
 from genai.methods.base import check_output
 from genai.methods.vocoder import Vocoder
 from genai.modalities.speech import Speech
@@ -32,14 +33,11 @@ def with_vocoder(
     if source is None:
         return model
     if not isinstance(model.modality, Speech):
-        kind = type(model.modality).__name__.lower()
         raise UserError(
-            f"vocoder= is for speech (model=tts), and this model makes {kind}. Leave it out, or give another ckpt=."
+            f"vocoder= is for speech (model=tts), and this model makes {describe_model(model)}. Leave it out, or give "
+            "another ckpt=."
         )
-    try:
-        vocoder = load(source, device=device, runs_folder=runs_folder, plugins=plugins)
-    except UserError as error:
-        raise type(error)(f"vocoder=: {error}") from error
+    vocoder = load_part("vocoder", source, device=device, runs_folder=runs_folder, plugins=plugins)
     if not isinstance(vocoder.method, Vocoder):
         raise UserError(f"vocoder={source} makes {describe_model(vocoder)}: it should be a run of model=vocoder.")
     rates = [int(getattr(part.modality, "sample_rate", 0)) for part in (vocoder, model)]

@@ -10,13 +10,10 @@ import numpy as np
 from genai.core.errors import UserError, join_names, short_repr, short_text
 from genai.core.terminal import one_line
 from genai.modalities.speech_fit import speaker_statistics
-from genai.modalities.speech_state import SpeechState
+from genai.modalities.speech_state import MAX_NAME, SpeechState
 from genai.speech.phones import Word
 from genai.speech.recordings import Recordings
 from genai.speech.voice_frames import FRAME_SECONDS
-
-MAX_NAME = 200
-"""Longest name of a voice."""
 
 
 def with_voice(

@@ -23,7 +23,9 @@ from genai.speech.phones import PAUSE, Phone
 from genai.speech.voice_frames import NUM_BANDS
 
 MAX_SYMBOLS, MAX_SPEAKERS, MAX_LANGUAGES, MAX_WORDS = 2_000, 10_000, 500, 150_000
-Name = Annotated[str, Len(0, 200)]
+MAX_NAME = 200
+"""Longest name of a speaker, in characters."""
+Name = Annotated[str, Len(0, MAX_NAME)]
 Symbols = Annotated[list[Annotated[str, Len(1, MAX_SYMBOL)]], Len(1, MAX_SYMBOLS)]
 MAX_WRITTEN_PHONES = 4_000
 """Longest pronunciation of a word, in characters."""
@@ -135,7 +137,7 @@ class SpeechState:
         for names in (symbols, speakers, languages):
             if len(set(names)) < len(names):
                 raise ValueError("a name is there twice")
-            _check_printable(names)
+            _check_characters(names)
         if symbols[0] != PAUSE:
             raise ValueError("the first phone is no pause")
         shape = (len(speakers), NUM_BANDS + 2)
@@ -186,13 +188,13 @@ def _read_phones(text: str) -> tuple[Phone, ...]:
         if len(part) > MAX_SYMBOL + 1:
             raise ValueError(f"{short_repr(part)} is too long for a phone")
         phones.append(Phone(part[:-1], cast(Literal[0, 1, 2], int(part[-1]))))
-    _check_printable([phone.symbol for phone in phones])
+    _check_characters([phone.symbol for phone in phones])
     if not phones:
         raise ValueError("a word of the lexicon has no phones")
     return tuple(phones)
 
 
-def _check_printable(names: Sequence[str]) -> None:
+def _check_characters(names: Sequence[str]) -> None:
     """Raise ``ValueError`` for a name with control characters or line breaks."""
     for name in names:
         if one_line(name) != name:

@@ -40,9 +40,14 @@ def read_voices(entries: Sequence[Mapping[str, Any]]) -> list[VoiceRecord]:
     ]
 
 
+def unique_voices(*groups: Iterable[VoiceRecord]) -> list[VoiceRecord]:
+    """Return all voices of several models or data, each id once."""
+    return list({voice.id.lower(): voice for group in groups for voice in group}.values())
+
+
 def join_voices(*groups: Iterable[VoiceRecord]) -> list[dict[str, Any]]:
     """Return all voices of several models or data as a header has them, each id once."""
-    return [asdict(voice) for voice in {voice.id.lower(): voice for group in groups for voice in group}.values()]
+    return list(map(asdict, unique_voices(*groups)))
 
 
 def check_voices(voices: Iterable[VoiceRecord], what: Path | str) -> None:

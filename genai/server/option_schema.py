@@ -25,9 +25,9 @@ def describe_options(model: "Model") -> list[dict[str, Any]]:
     for part in model.build_options({}):
         options += describe_fields(type(part), vars(part))
     if isinstance(model.modality, HasOptionChoices):
-        choices = model.modality.option_choices
-        options = [{**entry, "enum": list(choices[name])} if (name := entry["name"]) in choices else entry
-                   for entry in options]  # fmt: skip
+        for entry in options:
+            if names := model.modality.option_choices.get(entry["name"]):
+                entry["enum"] = list(names)
     return options
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from genai.core.batch import spaced_indices
 from genai.core.progress import ProgressBar
 from genai.inference.model import Model
 from genai.media.sound import Sound
 from genai.methods.vocoder import Vocoder, stft_loss
-from genai.metrics.base import EvalContext, Metric, Result
+from genai.metrics.base import EvalContext, Metric, Result, mean_result
 from genai.speech.voice_frames import VoiceFrames, synthesize
 
 WINDOW_SECONDS = (0.01, 0.025, 0.05)
@@ -45,19 +45,18 @@ class CopySynthesis(Metric):
                 distances[name].append(copy_distance(sound, real, rate))
         results = {}
         for part, description in PARTS.items():
-            values, world = (np.array([each[part] for each in distances[name]]) for name in ("model", "world"))
-            error = float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+            values, world = (torch.tensor([each[part] for each in distances[name]]) for name in ("model", "world"))
             text = f"{description}, of {len(values)} copies of recordings; the reference is WORLD"
-            results[f"copy_{part}"] = Result(float(values.mean()), text, error, float(world.mean()))
+            results[f"copy_{part}"] = mean_result(values, text, world)
         return results
 
 
 def held_out_clips(context: EvalContext) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield up to ``n`` held-out sounds (time,) with their frames (frames, numbers)."""
-    count = min(context.n, len(context.val))
-    with ProgressBar("copies", count) as bar:
-        for index in range(count):
-            batch = context.val.batch([index * len(context.val) // count], None)
+    indices = spaced_indices(len(context.val), context.n)
+    with ProgressBar("copies", len(indices)) as bar:
+        for index in indices:
+            batch = context.val.batch([index], None)
             assert batch.local is not None
             yield batch.x[0], batch.local[0]
             bar.step(1)
