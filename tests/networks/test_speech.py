@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.networks.speech import PITCH, SpeechNetwork, word_numbers
+from genai.networks.speech import MIN_PROSODY_STD, PITCH, PROSODY, ProsodyPrior, SpeechNetwork, word_numbers
 
 PHONES = torch.tensor(
     [
@@ -89,3 +89,10 @@ def test_every_parameter_has_a_gradient(rows: int) -> None:
     durations_loss = net.log_durations(x, phones, prosody()[:rows], speakers).sum()
     (frames.square().sum() + mean.sum() + log_std.sum() + durations_loss).backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_the_prosody_of_a_word_is_never_certain() -> None:
+    prior = ProsodyPrior(8)
+    prior.out.bias.data.fill_(-50.0)
+    _, log_std = prior(torch.zeros(2, 8), torch.zeros(2, PROSODY))
+    assert torch.allclose(log_std.exp(), torch.tensor(MIN_PROSODY_STD))
