@@ -5,7 +5,7 @@ arXiv:1905.09263). The prosody of each word is drawn, so that another seed reads
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, cast
 
@@ -25,6 +25,8 @@ APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
 """Places in a frame, after the bands of the envelope."""
 PARTS = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing": 0.3, "duration": 0.1, "prosody": 0.05}
 """Weights of the parts of the loss."""
+AUDIBLE = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing_error": 0.3, "duration": 0.1}
+"""Weights of the parts of ``val_loss``. Likelihoods rise when a model is too sure, long before it sounds worse."""
 MAX_PHONE_FRAMES, MAX_PAUSE_FRAMES, MIN_SENTENCE_PAUSE = 120, 40, 28
 """Longest phone and pause, and shortest pause between sentences, in frames before ``speed`` and ``pause``."""
 
@@ -92,7 +94,7 @@ class TextToSpeech(Method):
         has ``preservation_loss``, that of what the base says with its own voices.
         """
         assert isinstance(batch, SpeechBatch)
-        parts, _ = self._parts(batch)
+        parts = self._parts(batch)[0]
         loss = _weighted_sum(parts)
         if self.rehearsal is None or not self.training:
             return {"loss": loss, **parts}
@@ -146,28 +148,29 @@ class TextToSpeech(Method):
         return self, base
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``loss`` with its parts, and errors for people: of durations in percent, of pitch in standard
-        deviations of the speaker.
+        """Return the parts of ``loss``, the sum of ``AUDIBLE`` as ``loss``, and errors for people.
 
-        The pitch is that of the most likely prosody.
+        These are: ``duration_percent`` of durations, ``f0_error`` of the pitch with the most likely prosody, in standard
+        deviations of the speaker, and ``voicing_error``, the share of frames that are wrongly voiced or unvoiced.
         """
         assert isinstance(batch, SpeechBatch)
-        parts, x = self._parts(batch)
+        parts, x, voicing_error = self._parts(batch)
         log_durations = self._log_durations(x, batch, batch.prosody)
         error = (log_durations - batch.durations.clamp(min=1).log()).abs().expm1()
         noise = x.new_zeros(len(x), batch.phones.shape[1], PROSODY)
         prosody = self.network.draw_prosody(x, batch.phones, noise)
         pitch = self.network.frames(x, batch.phones, prosody, batch.durations, batch.speakers)[:, PITCH]
         target, voiced = _targets(batch)[:, PITCH], _targets(batch)[:, VOICED]
+        parts["voicing_error"] = voicing_error
         return {
-            "loss": _weighted_sum(parts),
+            "loss": _weighted_sum(parts, AUDIBLE),
             **parts,
             "duration_percent": 100 * _mean(error, batch.is_timed),
             "f0_error": _mean((pitch - target).abs(), voiced > 0),
         }
 
-    def _parts(self, batch: SpeechBatch) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the parts of the loss, and the encoded phones."""
+    def _parts(self, batch: SpeechBatch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Return the parts of the loss, the encoded phones, and the share of frames with the wrong voicing."""
         x = self.network.encode(batch.phones, batch.speakers, batch.languages)
         mean, log_std, values = self.network.prosody_density(x, batch.phones, batch.prosody)
         density = 0.5 * ((values - mean) * (-log_std).exp()).square() + log_std
@@ -184,7 +187,7 @@ class TextToSpeech(Method):
             "duration": _mean((log_durations - batch.durations.clamp(min=1).log()).square(), batch.is_timed),
             "prosody": density.mean() if len(density) else density.sum(),
         }
-        return parts, x
+        return parts, x, ((outputs[:, VOICED] > 0) != (voiced > 0)).float().mean()
 
     def _log_durations(self, x: Tensor, batch: SpeechBatch, prosody: Tensor) -> Tensor:
         return self.network.log_durations(x, batch.phones, prosody, batch.speakers).float()
@@ -278,8 +281,8 @@ def _targets(batch: SpeechBatch) -> Tensor:
     return batch.x.flatten(0, 1) if batch.valid is None else batch.x[batch.valid]
 
 
-def _weighted_sum(parts: dict[str, Tensor]) -> Tensor:
-    return torch.stack([weight * parts[name] for name, weight in PARTS.items()]).sum()
+def _weighted_sum(parts: dict[str, Tensor], weights: Mapping[str, float] = PARTS) -> Tensor:
+    return torch.stack([weight * parts[name] for name, weight in weights.items()]).sum()
 
 
 def _mean(x: Tensor, mask: Tensor) -> Tensor:

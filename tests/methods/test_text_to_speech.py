@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genai.methods.text_to_speech import (
+    AUDIBLE,
     MIN_SENTENCE_PAUSE,
     PARTS,
     TextToSpeech,
@@ -82,6 +83,7 @@ def test_the_loss_has_the_named_parts() -> None:
     assert losses["loss"] == pytest.approx(float(sum(PARTS[name] * losses[name] for name in PARTS)))
     validation = TextToSpeech(Fixed()).validation_loss(batch)
     assert validation["duration_percent"] == 0 and validation["f0_error"] == 0
+    assert validation["loss"] == pytest.approx(float(sum(AUDIBLE[name] * validation[name] for name in AUDIBLE)))
     assert batch.weight == 10
 
 
