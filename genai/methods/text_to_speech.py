@@ -150,7 +150,7 @@ class TextToSpeech(Method):
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the parts of ``loss``, the sum of ``AUDIBLE`` as ``loss``, and errors for people.
 
-        These are: ``duration_percent`` of durations, ``f0_error`` of the pitch with the most likely prosody, in standard
+        These are ``duration_percent`` of durations, ``f0_error`` of the pitch with the most likely prosody, in standard
         deviations of the speaker, and ``voicing_error``, the share of frames that are wrongly voiced or unvoiced.
         """
         assert isinstance(batch, SpeechBatch)
