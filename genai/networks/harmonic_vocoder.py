@@ -100,14 +100,19 @@ class HarmonicVocoder(nn.Module):
             phase: (batch,) of the pitch at the first sample, in periods.
         """
         harmonics, gate = self.source(frames[..., -1], phase)
-        amplitudes = self.log_amplitudes(frames)  # (B, M, 2, bands), M = time * steps
+        amplitudes = self.log_amplitudes(frames)
         sources = torch.stack([harmonics * gate, noise.to(harmonics)], 1)  # (B, 2, T)
-        padded = F.pad(sources, (self.step_length, 0))
-        parts = padded.unfold(2, 2 * self.step_length, self.step_length) * self.window  # (B, 2, M, window)
-        spectra = torch.fft.rfft(parts, self.fft_size).transpose(1, 2)  # (B, M, 2, bins)
-        filters = torch.polar((amplitudes @ self.interpolation).exp(), amplitudes @ self.minimum_phase)
+        with torch.autocast(frames.device.type, enabled=False):  # exponentials and phases need float32
+            return self._filter(sources, amplitudes)
+
+    def _filter(self, sources: Tensor, log_amplitudes: Tensor) -> Tensor:
+        """Return the sum of filtered sources: (batch, T) for (batch, 2, T) and (batch, M, 2, bands)."""
+        parts = F.pad(sources, (self.step_length, 0)).unfold(2, 2 * self.step_length, self.step_length)
+        spectra = torch.fft.rfft(parts * self.window, self.fft_size).transpose(1, 2)  # (B, M, 2, bins)
+        filters = torch.polar((log_amplitudes @ self.interpolation).exp(), log_amplitudes @ self.minimum_phase)
         filtered = torch.fft.irfft((spectra * filters).sum(2), self.fft_size)  # (B, M, fft_size)
-        return _overlap_add(filtered, self.step_length)[:, self.step_length : self.step_length + noise.shape[1]]
+        sound = _overlap_add(filtered, self.step_length)
+        return sound[:, self.step_length : self.step_length + sources.shape[-1]]
 
     def log_amplitudes(self, frames: Tensor) -> Tensor:
         """Return the logarithms of the amplitudes of harmonics and noise: (batch, time * steps, 2, bands)."""

@@ -69,3 +69,13 @@ def test_what_does_not_fit_is_refused() -> None:
         HarmonicVocoder(RATE, BANDS, kernel=4)
     with pytest.raises(ValueError, match="steps=3 does not divide"):
         HarmonicVocoder(RATE, BANDS, steps=3)
+
+
+def test_spectra_are_computed_in_full_precision_also_in_mixed_precision() -> None:
+    network = HarmonicVocoder(RATE, BANDS, width=16, layers=1)  # it corrects nothing yet
+    frames, noise = frames_of(torch.full((1, 20), 150.0)), torch.randn(1, 20 * 200)
+    with torch.no_grad():
+        sound = network(frames, noise, torch.zeros(1))
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = network(frames, noise, torch.zeros(1))
+    torch.testing.assert_close(mixed, sound, rtol=1e-4, atol=1e-5)
