@@ -13,7 +13,7 @@ BANDS = [50.0 * 1.12**band for band in range(40)]
 @pytest.fixture(scope="module")
 def method() -> Vocoder:
     torch.manual_seed(0)
-    network = HarmonicVocoder(16_000, BANDS, width=16, layers=2, kernel=3)
+    network = HarmonicVocoder(16_000, 200, BANDS, 3000.0, -60.0, width=16, layers=2, kernel=3)
     nn.init.normal_(network.leave.weight, std=0.05)
     return Vocoder(network).eval()
 

@@ -16,7 +16,7 @@ ROWS = torch.tensor([0, 1])
 
 def network(**sizes: int) -> SpeechNetwork:
     torch.manual_seed(0)
-    return SpeechNetwork(4, 2, 1, 63, 8, width=16, **sizes).eval()
+    return SpeechNetwork(4, 2, 1, 63, 8, 3, width=16, **sizes).eval()
 
 
 def prosody() -> Tensor:
