@@ -52,24 +52,19 @@ def load_model(settings: "LoadSettings") -> "Model":
     from genai.inference.upscaled import with_upscaling
     from genai.inference.vocoder import with_vocoder
 
-    device, runs, plugins = settings.device, settings.runs, settings.plugins
-    soundtrack, then, vocoder, modality = (
-        getattr(settings, name, None) for name in ("soundtrack", "then", "vocoder", "modality")
-    )
+    place: dict[str, Any] = {"device": settings.device, "runs_folder": settings.runs, "plugins": settings.plugins}
     model = load(
         settings.ckpt,
-        modality=modality,
+        modality=getattr(settings, "modality", None),
         weights=settings.weights,
-        device=device,
-        runs_folder=runs,
-        plugins=plugins,
         adapter=settings.adapter,
         dtype=settings.dtype,
         quantize=settings.quantize,
+        **place,
     )
-    model = with_soundtracks(model, soundtrack, device=device, runs_folder=runs, plugins=plugins)
-    model = with_upscaling(model, then, device=device, runs_folder=runs, plugins=plugins)
-    return with_vocoder(model, vocoder, device=device, runs_folder=runs, plugins=plugins)
+    for name, compose in (("soundtrack", with_soundtracks), ("then", with_upscaling), ("vocoder", with_vocoder)):
+        model = compose(model, getattr(settings, name, None), **place)
+    return model
 
 
 def report_checkpoints(model: "Model") -> None:

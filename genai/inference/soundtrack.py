@@ -61,22 +61,20 @@ class SoundtrackedStream(Stream):
         return add_soundtracks(self.soundtrack_model, clips, [self.seeds[item] for item in items])
 
 
-def with_soundtracks(
-    model: Model,
-    source: str | None,
-    *,
-    device: str = "auto",
-    runs_folder: str = "runs",
-    plugins: Sequence[str] = (),
-) -> Model:
-    """Compose ``model`` with the soundtrack model ``source``, a run folder or a checkpoint file; ``None``: leave it.
+def with_soundtracks(model: Model, source: str | None, **place: Any) -> Model:
+    """Compose a model of clips with one that generates their sound.
+
+    Args:
+        model: of clips.
+        source: run folder or checkpoint file of the soundtrack model; ``None``: ``model`` stays as it is.
+        place: further arguments of ``load_part``.
 
     Raises:
         UserError: there is no such run; it is not a soundtrack model.
     """
     if source is None:
         return model
-    soundtrack_model = load_part("soundtrack", source, device=device, runs_folder=runs_folder, plugins=plugins)
+    soundtrack_model = load_part("soundtrack", source, **place)
     if required_option(soundtrack_model.modality) != "clip":
         raise UserError(
             f"soundtrack={source} is not a soundtrack model. Train one: python -m genai.train modality=audio "

@@ -98,15 +98,13 @@ def upscale_notes(model: Model) -> list[str]:
     return [f"then= enlarges in {options.steps} step{'s' * (options.steps > 1)}: {STEPS_NOTE}"]
 
 
-def with_upscaling(
-    model: Model,
-    source: str | None,
-    *,
-    device: str = "auto",
-    runs_folder: str = "runs",
-    plugins: Sequence[str] = (),
-) -> Model:
-    """Compose ``model`` with the model ``source``, a run folder or a checkpoint file; ``None``: leave it.
+def with_upscaling(model: Model, source: str | None, **place: Any) -> Model:
+    """Compose a model of pictures with one that enlarges them.
+
+    Args:
+        model: of pictures.
+        source: run folder or checkpoint file of the second model; ``None``: ``model`` stays as it is.
+        place: further arguments of ``load_part``.
 
     Raises:
         UserError: there is no such run; it does not enlarge pictures; ``model`` makes none.
@@ -116,7 +114,7 @@ def with_upscaling(
     if not isinstance(model.modality, Image):
         kind = type(model.modality).__name__.lower()
         raise UserError(f"then= enlarges pictures, and this model makes {kind}. Leave it out, or give another ckpt=.")
-    upscale_model = load_part("then", source, device=device, runs_folder=runs_folder, plugins=plugins)
+    upscale_model = load_part("then", source, **place)
     if not isinstance(upscale_model.method, Upscale):
         raise UserError(
             f"then={source} makes {describe_model(upscale_model)}: it should be a run of model=upscale, which enlarges."

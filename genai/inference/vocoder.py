@@ -1,7 +1,7 @@
 """Speech through a trained vocoder: a model of speech and a second one that makes the sound of its frames."""
 
-from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +17,13 @@ from genai.modalities.speech import Speech
 from genai.speech.voice_frames import VoiceFrames
 
 
-def with_vocoder(
-    model: Model,
-    source: str | None,
-    *,
-    device: str = "auto",
-    runs_folder: str = "runs",
-    plugins: Sequence[str] = (),
-) -> Model:
-    """Compose ``model`` with the vocoder ``source``, a run folder or a checkpoint file; ``None``: leave it with WORLD.
+def with_vocoder(model: Model, source: str | None, **place: Any) -> Model:
+    """Compose a model of speech with a vocoder in the place of WORLD.
+
+    Args:
+        model: of speech.
+        source: run folder or checkpoint file of the vocoder; ``None``: ``model`` stays as it is.
+        place: further arguments of ``load_part``.
 
     Raises:
         UserError: there is no such run; it is no vocoder, or for another sample rate; ``model`` does not speak.
@@ -37,7 +35,7 @@ def with_vocoder(
             f"vocoder= is for speech (model=tts), and this model makes {describe_model(model)}. Leave it out, or give "
             "another ckpt=."
         )
-    vocoder = load_part("vocoder", source, device=device, runs_folder=runs_folder, plugins=plugins)
+    vocoder = load_part("vocoder", source, **place)
     if not isinstance(vocoder.method, Vocoder):
         raise UserError(f"vocoder={source} makes {describe_model(vocoder)}: it should be a run of model=vocoder.")
     rates = [int(getattr(part.modality, "sample_rate", 0)) for part in (vocoder, model)]

@@ -132,6 +132,8 @@ class Sound:
         """Return the sound at ``sample_rate``, resampled with a band-limited filter."""
         if sample_rate == self.sample_rate:
             return self
+        if not len(self.samples):
+            return type(self)(self.samples, sample_rate, self.suffix)
         import torch
         from torchaudio.functional import resample
 

@@ -16,10 +16,12 @@ from torch.nn import functional as F
 
 from genai.adapters.lora import without_adapters
 from genai.core.batch import Batch, Chunk, Request
+from genai.core.errors import UserError
 from genai.methods.base import Method, check_output
 from genai.methods.preservation import Preservation
 from genai.methods.rehearsal import Rehearsal, RehearsalSentence
 from genai.speech.batch import FEATURES, PROSODY, Sentence, SentenceRequest, SpeechBatch
+from genai.speech.voice_frames import FRAME_SECONDS
 
 APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
 """Places in a frame, after the bands of the envelope."""
@@ -29,6 +31,10 @@ AUDIBLE = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing_error": 0.3
 """Weights of the parts of ``val_loss``. Likelihoods rise when a model is too sure, long before it sounds worse."""
 MAX_PHONE_FRAMES, MAX_PAUSE_FRAMES, MIN_SENTENCE_PAUSE = 120, 40, 28
 """Longest phone and pause, and shortest pause between sentences, in frames before ``speed`` and ``pause``."""
+
+MAX_HOURS = 12
+"""Longest sound of all texts of a batch together, which takes some gigabytes of memory."""
+MAX_FRAMES = round(MAX_HOURS * 3600 / FRAME_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -198,10 +204,13 @@ class TextToSpeech(Method):
 
         ``Chunk.x`` is (batch, frames, ``FEATURES`` + 1): the frames, with the logit of voicing, and the number of the
         phone in its sentence, which is -1 at padding.
+
+        Raises:
+            UserError: the texts are longer than ``MAX_HOURS``, which only their durations tell.
         """
         assert isinstance(request, SentenceRequest)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
-        start, count = 0, max(map(len, request.sentences), default=0)
+        start, total, count = 0, 0, max(map(len, request.sentences), default=0)
         for number in range(count):
             rows = []
             for item, sentences in enumerate(request.sentences):
@@ -211,6 +220,11 @@ class TextToSpeech(Method):
                 place = (request.speakers[item], request.languages[item])
                 is_last = number + 1 == len(sentences)
                 rows.append(self._read(sentences[number], place, generators[item], options, is_last))
+            if (total := total + sum(map(len, rows))) > MAX_FRAMES:
+                raise UserError(
+                    f"the texts take more than {MAX_HOURS} hours to read: give shorter ones, fewer at once "
+                    "(batch=1), a higher speed= or a lower pause=."
+                )
             x = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1.0)
             yield Chunk(start, x)
             start += x.shape[1]

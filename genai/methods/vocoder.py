@@ -137,14 +137,14 @@ class VocoderStream:
     Args:
         network: a ``VocoderNetwork``.
         seed: of the noise.
-        device: of the network.
+        device: of the network; ``None``: the CPU.
     """
 
     def __init__(self, network: VocoderNetwork, seed: int = 0, device: torch.device | None = None) -> None:
-        self.network, self.device = network, device
+        self.network, self.device = network, device or torch.device("cpu")
         self.generator = torch.Generator().manual_seed(seed)
         self.frames, self.noise = torch.zeros(0, 0), torch.zeros(0)
-        self.phase = torch.zeros(1, dtype=torch.float64)  # at the first frame that is kept
+        self.phase = torch.zeros(1, dtype=torch.float64, device=self.device)  # at the first frame that is kept
         self.num_done = 0  # kept frames whose sound was returned, as context of the next ones
 
     @torch.inference_mode()

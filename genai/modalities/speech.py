@@ -26,7 +26,7 @@ from genai.modalities.speech_dataset import PackedSpeech, SpeechSegment, write_p
 from genai.modalities.speech_decoder import SpeechDecoder, Voice
 from genai.modalities.speech_fit import align_recordings, fit_speech
 from genai.modalities.speech_state import SpeechState
-from genai.speech.batch import FEATURES, SentenceRequest, split_sentences
+from genai.speech.batch import FEATURES, PROSODY, SentenceRequest, split_sentences
 from genai.speech.phone_table import NUM_STRESSES, ROWS
 from genai.speech.phones import Alignment, Word
 from genai.speech.prosody import voiced_pitch, word_prosody
@@ -127,6 +127,7 @@ class Speech(Modality):
             "languages": len(state.languages) if state else 1,
             "features": FEATURES,
             "marks": ROWS,
+            "prosody": PROSODY,
         }
 
     def state(self) -> dict[str, Any]:

@@ -31,15 +31,17 @@ def with_voice(
         default_language: of recordings without a language.
 
     Raises:
-        UserError: the name is taken, or there is no recording of one speaker with a text.
+        UserError: the name is taken or cannot be one, or no recording has a text.
     """
     if name in state.speakers:
         raise UserError(
             f"adapter.speaker={short_repr(name)}: the model of init_from= has a voice of this name. Give another one; "
             f"taken are {join_names(map(short_text, state.speakers))}."
         )
-    if not name.strip() or len(name) > MAX_NAME:
-        raise UserError(f"adapter.speaker={short_repr(name)}: give the voice a name of 1 to {MAX_NAME} characters.")
+    if not name.strip() or len(name) > MAX_NAME or one_line(name) != name:
+        raise UserError(
+            f"adapter.speaker={short_repr(name)}: give the voice a name of 1 to {MAX_NAME} characters in one line."
+        )
     used = [index for index, words in enumerate(utterances) if words]
     if not used:
         raise UserError("data: no recording of the new voice has a text: give a metadata.csv with file_name and text.")
@@ -54,7 +56,7 @@ def with_voice(
         means=np.concatenate([state.means, means]),
         stds=np.concatenate([state.stds, stds]),
         main_speaker=len(state.speakers),
-    )
+    ).check()
 
 
 def choose_name(name: str, speakers: Sequence[str], folder: str) -> str:

@@ -17,7 +17,7 @@ from genai.modalities.audio import Audio, AudioOptions
 from genai.modalities.vocoder_dataset import PackedVocoderAudio, write_vocoder_audio
 from genai.speech.frame_cache import cached_frames
 from genai.speech.loudness import normalize_loudness
-from genai.speech.voice_frames import FRAME_SECONDS, band_centers, load_world
+from genai.speech.voice_frames import APERIODICITY_HZ, FRAME_SECONDS, MIN_APERIODICITY, band_centers, load_world
 
 
 class VocoderAudio(Audio):
@@ -44,7 +44,13 @@ class VocoderAudio(Audio):
 
     @property
     def interface(self) -> dict[str, Any]:
-        return {"sample_rate": self.sample_rate, "band_hertz": band_centers(self.sample_rate).tolist()}
+        return {
+            "sample_rate": self.sample_rate,
+            "hop_length": self.hop_length,
+            "band_hertz": band_centers(self.sample_rate).tolist(),
+            "noise_hertz": APERIODICITY_HZ,
+            "min_noise": MIN_APERIODICITY,
+        }
 
     def fit(self, split: Split, cache: Path) -> None:
         """Check that frames can be made: nothing depends on the data."""

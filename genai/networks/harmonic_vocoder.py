@@ -11,19 +11,15 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le, Len, MultipleOf
+from annotated_types import Ge, Gt, Le, Len, Lt
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genai.networks.layers import Readout
 
-FRAMES_PER_SECOND = 80
-"""Frames of 12.5 ms, as the analysis of voices makes them."""
 FILTER_SECONDS = 0.018
 """Length of the filters, at least."""
-MIN_DECIBELS, KNOWN_HERTZ = -60.0, 3000.0
-"""Noise at 0 Hz, and the frequency at which frames know it; at half the sample rate all is noise."""
 MIN_HERTZ = 20.0
 """Lowest pitch of the source."""
 LOG_MEAN, LOG_STD = -12.0, 4.0
@@ -33,20 +29,22 @@ LOG_MEAN, LOG_STD = -12.0, 4.0
 class HarmonicVocoder(nn.Module):
     """Convolutions over frames correct two spectra, by which a source of harmonics and a source of noise are filtered.
 
-    A frame is the natural logarithm of the power in each band, the decibels of noise at ``KNOWN_HERTZ``, and the pitch
+    A frame is the natural logarithm of the power in each band, the decibels of noise at ``noise_hertz``, and the pitch
     in Hz, 0 where nothing is voiced. Filters have the least phase that goes with their magnitudes, which is linear in
     the logarithms of the magnitudes. So it is a matrix that is computed once.
 
     Args:
-        sample_rate: in Hz; a frame should have a whole, even number of samples.
+        sample_rate: in Hz.
+        hop_length: samples per frame.
         band_hertz: centers of the bands of the envelope.
+        noise_hertz: the frequency at which frames know the noise; at half the sample rate all is noise.
+        min_noise: noise at 0 Hz, in decibels.
         width: channels.
         layers: blocks.
         kernel: frames that a convolution sees.
         steps: filters per frame, which follow sounds faster than frames do.
 
     Attributes:
-        hop_length: samples per frame.
         reach: frames on either side of a frame that its sound depends on.
     """
 
@@ -58,8 +56,11 @@ class HarmonicVocoder(nn.Module):
 
     def __init__(
         self,
-        sample_rate: Annotated[int, Ge(16_000), Le(48_000), MultipleOf(2 * FRAMES_PER_SECOND)],
+        sample_rate: Annotated[int, Ge(16_000), Le(48_000)],
+        hop_length: Annotated[int, Ge(2), Le(4800)],
         band_hertz: Annotated[Sequence[float], Len(2, 512)],
+        noise_hertz: Annotated[float, Gt(0), Lt(8000)],
+        min_noise: Annotated[float, Ge(-200), Lt(0)],
         width: Annotated[int, Ge(8), Le(2048)] = 128,
         layers: Annotated[int, Ge(1), Le(32)] = 4,
         kernel: Annotated[int, Ge(1), Le(15)] = 5,
@@ -68,7 +69,8 @@ class HarmonicVocoder(nn.Module):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"kernel={kernel} should be odd")
-        self.sample_rate, self.hop_length, self.bands = sample_rate, sample_rate // FRAMES_PER_SECOND, len(band_hertz)
+        self.sample_rate, self.hop_length, self.bands = sample_rate, hop_length, len(band_hertz)
+        self.min_noise = min_noise
         if self.hop_length % steps:
             raise ValueError(f"steps={steps} does not divide the {self.hop_length} samples of a frame")
         self.steps, self.step_length = steps, self.hop_length // steps
@@ -80,12 +82,12 @@ class HarmonicVocoder(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
         weights = _interpolation(band_hertz, sample_rate, self.fft_size)
-        corners = (0.0, KNOWN_HERTZ, sample_rate / 2)
+        corners = (0.0, noise_hertz, sample_rate / 2)
         constants = {
             "interpolation": weights,  # (bands, bins)
             "minimum_phase": _minimum_phase(weights),  # (bands, bins)
             "known_noise": np.interp(band_hertz, corners, (0.0, 1.0, 0.0)),  # (bands,), share of the known decibels
-            "fixed_noise": np.interp(band_hertz, corners, (MIN_DECIBELS, 0.0, 0.0)),  # (bands,), in decibels
+            "fixed_noise": np.interp(band_hertz, corners, (min_noise, 0.0, 0.0)),  # (bands,), in decibels
         }
         for name, values in constants.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
@@ -100,14 +102,19 @@ class HarmonicVocoder(nn.Module):
             phase: (batch,) of the pitch at the first sample, in periods.
         """
         harmonics, gate = self.source(frames[..., -1], phase)
-        amplitudes = self.log_amplitudes(frames)  # (B, M, 2, bands), M = time * steps
+        amplitudes = self.log_amplitudes(frames)
         sources = torch.stack([harmonics * gate, noise.to(harmonics)], 1)  # (B, 2, T)
-        padded = F.pad(sources, (self.step_length, 0))
-        parts = padded.unfold(2, 2 * self.step_length, self.step_length) * self.window  # (B, 2, M, window)
-        spectra = torch.fft.rfft(parts, self.fft_size).transpose(1, 2)  # (B, M, 2, bins)
-        filters = torch.polar((amplitudes @ self.interpolation).exp(), amplitudes @ self.minimum_phase)
+        with torch.autocast(frames.device.type, enabled=False):  # exponentials and phases need float32
+            return self._filter(sources, amplitudes)
+
+    def _filter(self, sources: Tensor, log_amplitudes: Tensor) -> Tensor:
+        """Return the sum of filtered sources: (batch, T) for (batch, 2, T) and (batch, M, 2, bands)."""
+        parts = F.pad(sources, (self.step_length, 0)).unfold(2, 2 * self.step_length, self.step_length)
+        spectra = torch.fft.rfft(parts * self.window, self.fft_size).transpose(1, 2)  # (B, M, 2, bins)
+        filters = torch.polar((log_amplitudes @ self.interpolation).exp(), log_amplitudes @ self.minimum_phase)
         filtered = torch.fft.irfft((spectra * filters).sum(2), self.fft_size)  # (B, M, fft_size)
-        return _overlap_add(filtered, self.step_length)[:, self.step_length : self.step_length + noise.shape[1]]
+        sound = _overlap_add(filtered, self.step_length)
+        return sound[:, self.step_length : self.step_length + sources.shape[-1]]
 
     def log_amplitudes(self, frames: Tensor) -> Tensor:
         """Return the logarithms of the amplitudes of harmonics and noise: (batch, time * steps, 2, bands)."""
@@ -120,7 +127,7 @@ class HarmonicVocoder(nn.Module):
             x = block(x)
         corrections = self.leave(self.norm(x)).float().unflatten(-1, (self.steps, 2, self.bands))
         log_noise = (decibels * self.known_noise + self.fixed_noise) * (math.log(10) / 20)
-        log_noise = torch.where(voiced, log_noise.clamp(MIN_DECIBELS * math.log(10) / 20, 0), 0)
+        log_noise = torch.where(voiced, log_noise.clamp(self.min_noise * math.log(10) / 20, 0), 0)
         log_harmonics = 0.5 * (-torch.expm1(2 * log_noise)).clamp(min=1e-4).log()
         base = envelope[..., None, :] / 2 + torch.stack([log_harmonics, log_noise], -2)  # (B, time, 2, bands)
         next_base = torch.cat([base[:, 1:], base[:, -1:]], 1)

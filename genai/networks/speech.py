@@ -16,8 +16,6 @@ GAP = 16
 """Frames between the utterances of a batch, which are computed end to end."""
 SPEAKER_WIDTH = 32
 """Numbers of a row of the speaker table."""
-PROSODY = 3
-"""Numbers of a word's prosody: mean and slope of its pitch, and its tempo."""
 MIN_PROSODY_STD = 0.3
 """Least deviation of a word's prosody, in deviations of the speaker's words."""
 PITCH = -2
@@ -39,6 +37,7 @@ class SpeechNetwork(nn.Module):
         speakers, languages: rows of their tables.
         features: numbers of a frame; the last but one is the pitch.
         marks: stresses of phones and marks of pauses.
+        prosody: numbers of a word's prosody; the first two are mean and slope of its pitch.
         width: channels.
         phone_layers: blocks over phones.
         duration_layers: blocks that predict durations.
@@ -53,6 +52,7 @@ class SpeechNetwork(nn.Module):
         languages: Count,
         features: Annotated[int, Ge(3), Le(4096)],
         marks: Annotated[int, Ge(3), Le(64)],
+        prosody: Annotated[int, Ge(2), Le(64)],
         width: Annotated[int, Ge(8), Le(4096)] = 128,
         phone_layers: Annotated[int, Ge(1), Le(64)] = 3,
         duration_layers: Annotated[int, Ge(1), Le(64)] = 2,
@@ -64,8 +64,8 @@ class SpeechNetwork(nn.Module):
         self.word_starts, self.languages = nn.Embedding(2, width), nn.Embedding(languages, width)
         self.speakers = nn.Embedding(speakers, SPEAKER_WIDTH)
         self.phone_blocks = nn.ModuleList(GatedBlock(width, 5, 1, 2 * dropout) for _ in range(phone_layers))
-        self.prior = ProsodyPrior(width)
-        self.prosody_in = nn.Linear(PROSODY, width)
+        self.prior = ProsodyPrior(width, prosody)
+        self.prosody_in = nn.Linear(prosody, width)
         self.duration_blocks = nn.ModuleList(GatedBlock(width, 3, 1, 3 * dropout) for _ in range(duration_layers))
         self.duration_out = Readout(width, 1)
         self.position_in = nn.Linear(POSITIONS + 1, width)
@@ -92,13 +92,13 @@ class SpeechNetwork(nn.Module):
         Args:
             x: (batch, phones, width), of ``encode``.
             phones: (batch, phones, 3).
-            prosody: (batch, phones, 3), of each word at all of its phones.
+            prosody: (batch, phones, numbers), of each word at all of its phones.
 
         Returns:
-            Mean and logarithm of the deviation, and the values, each (words, 3) for the words of all rows.
+            Mean and logarithm of the deviation, and the values, each (words, numbers) for the words of all rows.
         """
         words = word_numbers(phones)
-        values, count = _word_means(prosody, words)  # (B, W, 3)
+        values, count = _word_means(prosody, words)  # (B, W, numbers)
         means, _ = _word_means(x, words)
         previous = F.pad(values, (0, 0, 1, 0))[:, :-1]
         mean, log_std = self.prior(means, previous)
@@ -106,20 +106,20 @@ class SpeechNetwork(nn.Module):
         return mean[is_word], log_std[is_word], values[is_word]
 
     def draw_prosody(self, x: Tensor, phones: Tensor, noise: Tensor) -> Tensor:
-        """Return the prosody (batch, phones, 3) of words, drawn one after the other.
+        """Return the prosody (batch, phones, numbers) of words, drawn one after the other.
 
         Args:
             x, phones: as in ``prosody_density``.
-            noise: (batch, words, 3), at least as many as there are words; 0: the most likely prosody.
+            noise: (batch, words, numbers), at least as many as there are words; 0: the most likely prosody.
         """
         words = word_numbers(phones)
         means, _ = _word_means(x, words)
-        values = [x.new_zeros(len(x), PROSODY)]
+        values = [x.new_zeros(len(x), noise.shape[-1])]
         for index in range(means.shape[1]):
             mean, log_std = self.prior(means[:, index], values[-1])
             values.append(mean + log_std.exp() * noise[:, index])
         values_of_words = torch.stack([*values[1:], values[0]], 1)  # the last one is that of pauses
-        return values_of_words.gather(1, _word_places(words, means.shape[1])[..., None].expand(-1, -1, PROSODY))
+        return values_of_words.gather(1, _word_places(words, means.shape[1])[..., None].expand(-1, -1, noise.shape[-1]))
 
     def log_durations(self, x: Tensor, phones: Tensor, prosody: Tensor, speakers: Tensor) -> Tensor:
         """Return the logarithm of the frames of each phone: (batch, phones)."""
@@ -192,15 +192,15 @@ class ProsodyPrior(nn.Module):
     it soon knows the words of twenty minutes by heart, and is sure of a wrong prosody for those of other texts.
     """
 
-    def __init__(self, width: int, hidden: int = 64, dropout: float = 0.5) -> None:
+    def __init__(self, width: int, prosody: int, hidden: int = 64, dropout: float = 0.5) -> None:
         super().__init__()
-        self.hidden, self.out = nn.Linear(width + PROSODY, hidden), Readout(hidden, 2 * PROSODY)
+        self.hidden, self.out = nn.Linear(width + prosody, hidden), Readout(hidden, 2 * prosody)
         self.dropout = dropout
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, words: Tensor, previous: Tensor) -> tuple[Tensor, Tensor]:
-        """Map words (..., width) and (..., 3) to mean and logarithm of the deviation, (..., 3) each."""
+        """Map words (..., width) and (..., numbers) to mean and logarithm of the deviation, (..., numbers)."""
         hidden = F.gelu(self.hidden(torch.cat([words, previous], -1)))
         mean, log_std = self.out(F.dropout(hidden, self.dropout, self.training)).chunk(2, -1)
         return mean, log_std.clamp(math.log(MIN_PROSODY_STD), 2)

@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from genai.core.batch import Batch, Request
+from genai.core.errors import UserError, short_repr
 from genai.speech.phones import Word
 
 FEATURES = 63
 """Numbers of a frame: 60 bands of the envelope, aperiodicity, pitch, and whether it is voiced, 0 or 1."""
 PROSODY = 3
 """Numbers of a word's prosody: mean and slope of its pitch, and its tempo."""
+MAX_SENTENCE_PHONES = 2_000
+"""Phones after which a sentence ends: one is computed at once, so its memory grows with its length."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,26 @@ class SentenceRequest(Request):
 
 
 def split_sentences(words: Sequence[Word], limit: int = 40) -> list[list[Word]]:
-    """Split words after ``.``, ``?`` and ``!``, and after ``limit`` words at any mark, or at twice as many anywhere."""
+    """Split words after ``.``, ``?`` and ``!``, and after ``limit`` words at any mark, or at twice as many anywhere.
+
+    Raises:
+        UserError: a word has more than ``MAX_SENTENCE_PHONES`` phones.
+    """
     sentences: list[list[Word]] = [[]]
+    num_phones = 0
     for word in words:
+        if len(word.phones) > MAX_SENTENCE_PHONES:
+            raise UserError(
+                f"the word {short_repr(word.text)} has {len(word.phones):,} sounds; at most {MAX_SENTENCE_PHONES:,} "
+                "are read as one word."
+            )
+        num_phones += len(word.phones)
+        if num_phones > MAX_SENTENCE_PHONES:
+            sentences.append([])
+            num_phones = len(word.phones)
         sentences[-1].append(word)
         count = len(sentences[-1])
         if word.pause in (".", "?", "!") or (word.pause and count >= limit) or count >= 2 * limit:
             sentences.append([])
+            num_phones = 0
     return [sentence for sentence in sentences if any(word.phones for word in sentence)]

@@ -143,6 +143,8 @@ def test_a_sound_is_resampled(tmp_path: Path, source_rate: int, target_rate: int
     middle = slice(target_rate // 10, target_rate // 3)
     assert np.allclose(sound.samples[middle], tone(target_rate)[middle], atol=0.02)
     assert sound.resample(target_rate) is sound
+    nothing = Sound(np.zeros(0, np.float32), source_rate).resample(target_rate)
+    assert nothing.sample_rate == target_rate and not len(nothing.samples)
 
 
 @pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])

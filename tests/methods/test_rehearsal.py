@@ -7,13 +7,13 @@ from genai.methods.preservation import Preservation
 from genai.methods.rehearsal import Rehearsal
 from genai.methods.text_to_speech import TextToSpeech
 from genai.networks.speech import SpeechNetwork
-from genai.speech.batch import FEATURES
+from genai.speech.batch import FEATURES, PROSODY
 from tests.methods.test_text_to_speech import request
 
 
 def method(speakers: int) -> TextToSpeech:
     torch.manual_seed(0)
-    return TextToSpeech(SpeechNetwork(3, speakers, 1, FEATURES, 8, width=8))
+    return TextToSpeech(SpeechNetwork(3, speakers, 1, FEATURES, 8, PROSODY, width=8))
 
 
 def test_a_new_voice_begins_as_the_mean_of_the_others() -> None:

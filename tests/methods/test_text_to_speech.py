@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genai.core.errors import UserError
+from genai.methods import text_to_speech
 from genai.methods.text_to_speech import (
     AUDIBLE,
     MIN_SENTENCE_PAUSE,
@@ -103,3 +105,12 @@ def test_seeds_draw_prosody_and_other_items_change_nothing() -> None:
     assert torch.equal(second, method.sample(request(seed=1), options())[0])
     flat = method.sample(request(items=2), options(variation=0))
     assert torch.equal(*flat) and flat[0][:, 0].abs().max() == 0
+
+
+def test_a_sound_that_is_too_long_is_refused_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = TextToSpeech(Fixed()).eval()
+    frames = sum(len(row) for row in method.sample(request(2, items=2), options()))
+    monkeypatch.setattr(text_to_speech, "MAX_FRAMES", frames)
+    assert sum(len(row) for row in method.sample(request(2, items=2), options())) == frames
+    with pytest.raises(UserError, match="give shorter ones, fewer at once"):
+        method.sample(request(2, items=2), options(pause=10))

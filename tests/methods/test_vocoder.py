@@ -13,7 +13,7 @@ BANDS = [50.0 * 1.12**band for band in range(40)]
 @pytest.fixture(scope="module")
 def method() -> Vocoder:
     torch.manual_seed(0)
-    network = HarmonicVocoder(16_000, BANDS, width=16, layers=2, kernel=3)
+    network = HarmonicVocoder(16_000, 200, BANDS, 3000.0, -60.0, width=16, layers=2, kernel=3)
     nn.init.normal_(network.leave.weight, std=0.05)
     return Vocoder(network).eval()
 
@@ -66,3 +66,19 @@ def test_padding_is_not_learned(method: Vocoder) -> None:
     batch = Batch(x, [""], valid=valid, local=rows)
     other = Batch(x + ~valid, [""], valid=valid, local=rows)
     assert method.validation_loss(batch) == method.validation_loss(other)
+
+
+def test_a_stream_computes_all_of_it_on_the_device_of_the_network() -> None:
+    class Elsewhere(nn.Module):
+        hop_length, sample_rate, reach = 4, 16_000, 1
+
+        def forward(self, frames: Tensor, noise: Tensor, phase: Tensor) -> Tensor:
+            assert frames.device == noise.device == phase.device == torch.device("meta")
+            return torch.zeros(1, 4 * frames.shape[1])
+
+        def phases(self, f0: Tensor, phase: Tensor) -> Tensor:
+            return phase[:, None] + f0
+
+    stream = VocoderStream(Elsewhere(), device=torch.device("meta"))
+    sounds = [stream.push(part) for part in frames(20).split(8)] + [stream.finish()]
+    assert sum(map(len, sounds)) == 4 * 20

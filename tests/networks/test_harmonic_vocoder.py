@@ -1,18 +1,22 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from genai.modalities.vocoder_audio import VocoderAudio
 from genai.networks.harmonic_vocoder import HarmonicVocoder
 from genai.speech.voice_frames import band_centers
 
 RATE = 16_000
 BANDS = band_centers(RATE).tolist()
+SIZES: dict[str, Any] = VocoderAudio(RATE).interface
 
 
 def small(**settings: int) -> HarmonicVocoder:
     torch.manual_seed(0)
-    network = HarmonicVocoder(RATE, BANDS, **{"width": 16, "layers": 2, "kernel": 3, **settings})
+    network = HarmonicVocoder(**SIZES, **{"width": 16, "layers": 2, "kernel": 3, **settings})
     torch.nn.init.normal_(network.leave.weight, std=0.05)
     return network.eval()
 
@@ -28,7 +32,7 @@ def test_a_tone_has_the_pitch_of_its_frames(hertz: float) -> None:
     frames = frames_of(torch.full((1, 80), hertz))
     frames[..., -2] = -60.0
     with torch.no_grad():
-        sound = HarmonicVocoder(RATE, BANDS)(frames, torch.zeros(1, 16_000), torch.zeros(1))[0].numpy()
+        sound = HarmonicVocoder(**SIZES)(frames, torch.zeros(1, 16_000), torch.zeros(1))[0].numpy()
     spectrum = np.abs(np.fft.rfft(sound[2000:14_000] * np.hanning(12_000), 2**20))
     near = np.arange(2**20 // 2 + 1) * RATE / 2**20
     near_pitch = np.flatnonzero((near > hertz * 0.8) & (near < hertz * 1.2))
@@ -66,6 +70,16 @@ def test_sound_depends_on_frames_within_reach_and_gradients_reach_all_parameters
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="kernel=4 should be odd"):
-        HarmonicVocoder(RATE, BANDS, kernel=4)
+        HarmonicVocoder(**SIZES, kernel=4)
     with pytest.raises(ValueError, match="steps=3 does not divide"):
-        HarmonicVocoder(RATE, BANDS, steps=3)
+        HarmonicVocoder(**SIZES, steps=3)
+
+
+def test_spectra_are_computed_in_full_precision_also_in_mixed_precision() -> None:
+    network = HarmonicVocoder(**SIZES, width=16, layers=1)  # it corrects nothing yet
+    frames, noise = frames_of(torch.full((1, 20), 150.0)), torch.randn(1, 20 * 200)
+    with torch.no_grad():
+        sound = network(frames, noise, torch.zeros(1))
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = network(frames, noise, torch.zeros(1))
+    torch.testing.assert_close(mixed, sound, rtol=1e-4, atol=1e-5)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genai.networks.speech import MIN_PROSODY_STD, PITCH, PROSODY, ProsodyPrior, SpeechNetwork, word_numbers
+from genai.networks.speech import MIN_PROSODY_STD, PITCH, ProsodyPrior, SpeechNetwork, word_numbers
 
 PHONES = torch.tensor(
     [
@@ -16,7 +16,7 @@ ROWS = torch.tensor([0, 1])
 
 def network(**sizes: int) -> SpeechNetwork:
     torch.manual_seed(0)
-    return SpeechNetwork(4, 2, 1, 63, 8, width=16, **sizes).eval()
+    return SpeechNetwork(4, 2, 1, 63, 8, 3, width=16, **sizes).eval()
 
 
 def prosody() -> Tensor:
@@ -92,7 +92,7 @@ def test_every_parameter_has_a_gradient(rows: int) -> None:
 
 
 def test_the_prosody_of_a_word_is_never_certain() -> None:
-    prior = ProsodyPrior(8)
+    prior = ProsodyPrior(8, 3)
     prior.out.bias.data.fill_(-50.0)
-    _, log_std = prior(torch.zeros(2, 8), torch.zeros(2, PROSODY))
+    _, log_std = prior(torch.zeros(2, 8), torch.zeros(2, 3))
     assert torch.allclose(log_std.exp(), torch.tensor(MIN_PROSODY_STD))

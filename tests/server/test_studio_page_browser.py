@@ -56,6 +56,17 @@ FOUND_ELEMENTS = """async (text) => {
 """Number of pictures and scripts, addresses of links, and numbers of other elements in Markdown."""
 
 
+COVERED_FIELDS = """() => {
+    const button = document.querySelector("form .primary");
+    return [...document.querySelectorAll("form .field")].filter((field) => {
+        field.scrollIntoView({ block: "nearest" });
+        const [box, cover] = [field.getBoundingClientRect(), button.getBoundingClientRect()];
+        return box.bottom > cover.top + 1 && box.top < cover.bottom - 1;
+    }).map((field) => field.textContent);
+}"""
+"""Texts of the fields of the form that are behind its button after one has scrolled to them."""
+
+
 @pytest.fixture(scope="module")
 def chat_run(talks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that chats, after a few steps."""
@@ -155,6 +166,12 @@ def test_make(page: Any, studio: tuple[str, Path], kind: str) -> None:
     page.click("nav >> text=Gallery")
     page.wait_for_selector(f".tile.{kind}")
     assert len(list(studio[1].glob("**/00*.json"))) >= 2
+
+
+def test_the_button_covers_no_field(page: Any) -> None:
+    choose(page, "image")
+    page.locator(".options details > summary").click()
+    assert page.evaluate(COVERED_FIELDS) == []
 
 
 def test_a_mask_outlives_the_prompt_and_protects_the_rest(page: Any, studio: tuple[str, Path]) -> None:

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
+from genai.core.errors import UserError
 from genai.speech.batch import split_sentences
 from genai.speech.loudness import LEVEL, normalize_loudness, speech_level
 from genai.speech.phone_table import PhoneTable, make_phone_table
@@ -35,6 +37,10 @@ def test_sentences_end_at_marks() -> None:
     assert [len(each) for each in split_sentences([HELLO, YOU, HELLO, HELLO])] == [2, 2]
     assert [len(each) for each in split_sentences([HELLO] * 90)] == [40, 40, 10]
     assert split_sentences([Word("", ())]) == []
+    long = Word("long", HELLO.phones * 450)  # 900 phones; what is computed at once has a limit
+    assert [len(each) for each in split_sentences([HELLO, *[long] * 5])] == [3, 2, 1]
+    with pytest.raises(UserError, match="the word 'long' has"):
+        split_sentences([Word("long", HELLO.phones * 1_500)])
 
 
 def test_prosody_is_mean_rise_and_tempo() -> None:

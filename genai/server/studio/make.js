@@ -97,22 +97,25 @@ export function Make({ models, draft, isShown }) {
   }
   return html`<div class="make">
     <form class="card" onSubmit=${submit} data-model=${model?.id}>
-      <div class="field">
-        <label for="model">model</label>
-        <select id="model" value=${modelId ?? ""} onChange=${(event) => (setModelId(event.target.value), setValues({}))}>
-          ${(models ?? []).map((each) => html`<option value=${each.id}>${each.name || each.id}</option>`)}
-        </select>
-        <small>${model ? model.description : loadError ? "" : "loading the model"}</small>
-        <${ErrorLine} error=${loadError} />
+      <div class="fields">
+        <div class="field">
+          <label for="model">model</label>
+          <select id="model" value=${modelId ?? ""} onChange=${(event) => (setModelId(event.target.value), setValues({}))}>
+            ${(models ?? []).map((each) => html`<option value=${each.id}>${each.name || each.id}</option>`)}
+          </select>
+          <small>${model ? model.description : loadError ? "" : "loading the model"}</small>
+          <${ErrorLine} error=${loadError} />
+        </div>
+        ${model && html`
+          <${PromptFields} model=${model} prompts=${prompts} onChange=${setPrompts} onSubmit=${submit} />
+          <${NumberFields} n=${n} seed=${seed} onCount=${setN} onSeed=${setSeed} />
+          <${InputFields} model=${model} inputs=${inputs} note=${note} onChange=${setInput} />
+          <${OptionFields} options=${model.options} values=${values} hidden=${hiddenOptions(inputs)}
+            onChange=${setOption} below=${changed}>
+            <${Preview} previewer=${previewer} model=${model} onSeed=${setSeed} />
+          <//>`}
       </div>
       ${model && html`
-        <${PromptFields} model=${model} prompts=${prompts} onChange=${setPrompts} onSubmit=${submit} />
-        <${NumberFields} n=${n} seed=${seed} onCount=${setN} onSeed=${setSeed} />
-        <${InputFields} model=${model} inputs=${inputs} note=${note} onChange=${setInput} />
-        <${OptionFields} options=${model.options} values=${values} hidden=${hiddenOptions(inputs)}
-          onChange=${setOption} below=${changed}>
-          <${Preview} previewer=${previewer} model=${model} onSeed=${setSeed} />
-        <//>
         <${ErrorLine} error=${error} />
         <button type="submit" class="primary">Make</button>`}
     </form>
