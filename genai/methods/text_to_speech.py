@@ -27,7 +27,7 @@ APERIODICITY, PITCH, VOICED = FEATURES - 3, FEATURES - 2, FEATURES - 1
 """Places in a frame, after the bands of the envelope."""
 PARTS = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing": 0.3, "duration": 0.1, "prosody": 0.05}
 """Weights of the parts of the loss."""
-AUDIBLE = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing_error": 0.3, "duration": 0.1}
+VAL_PARTS = {"envelope": 1.0, "aperiodicity": 0.1, "f0": 0.3, "voicing_error": 0.3, "duration": 0.1}
 """Weights of the parts of ``val_loss``. Likelihoods rise when a model is too sure, long before it sounds worse."""
 MAX_PHONE_FRAMES, MAX_PAUSE_FRAMES, MIN_SENTENCE_PAUSE = 120, 40, 28
 """Longest phone and pause, and shortest pause between sentences, in frames before ``speed`` and ``pause``."""
@@ -154,7 +154,7 @@ class TextToSpeech(Method):
         return self, base
 
     def validation_loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the parts of ``loss``, the sum of ``AUDIBLE`` as ``loss``, and errors for people.
+        """Return the parts of ``loss``, the sum of ``VAL_PARTS`` as ``loss``, and errors for people.
 
         These are ``duration_percent`` of durations, ``f0_error`` of the pitch with the most likely prosody, in standard
         deviations of the speaker, and ``voicing_error``, the share of frames that are wrongly voiced or unvoiced.
@@ -169,7 +169,7 @@ class TextToSpeech(Method):
         target, voiced = _targets(batch)[:, PITCH], _targets(batch)[:, VOICED]
         parts["voicing_error"] = voicing_error
         return {
-            "loss": _weighted_sum(parts, AUDIBLE),
+            "loss": _weighted_sum(parts, VAL_PARTS),
             **parts,
             "duration_percent": 100 * _mean(error, batch.is_timed),
             "f0_error": _mean((pitch - target).abs(), voiced > 0),

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from genai.core.errors import UserError
 from genai.methods import text_to_speech
 from genai.methods.text_to_speech import (
-    AUDIBLE,
     MIN_SENTENCE_PAUSE,
     PARTS,
+    VAL_PARTS,
     TextToSpeech,
     TextToSpeechOptions,
     whole_durations,
@@ -85,7 +85,7 @@ def test_the_loss_has_the_named_parts() -> None:
     assert losses["loss"] == pytest.approx(float(sum(PARTS[name] * losses[name] for name in PARTS)))
     validation = TextToSpeech(Fixed()).validation_loss(batch)
     assert validation["duration_percent"] == 0 and validation["f0_error"] == 0
-    assert validation["loss"] == pytest.approx(float(sum(AUDIBLE[name] * validation[name] for name in AUDIBLE)))
+    assert validation["loss"] == pytest.approx(float(sum(VAL_PARTS[name] * validation[name] for name in VAL_PARTS)))
     assert batch.weight == 10
 
 
