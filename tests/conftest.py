@@ -1,5 +1,6 @@
 """Small data and small models that every test can use; nothing here needs a network or a file from elsewhere."""
 
+import gc
 import importlib
 import io
 import json
@@ -526,6 +527,11 @@ MARKERS = {"slow": "make test-all", "peers": "make test-peers", "system": "make 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = Counter()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # the millions of objects of imported libraries need not be looked through again and again
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
