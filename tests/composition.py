@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +27,7 @@ def remember_compositions(patch: Any) -> None:
     found: dict[Any, DefaultsList] = {}
     merged: dict[int, bytes | None] = {}
 
-    def create_defaults_list(repo: Any, config_name: str, overrides_list: Sequence[Override], **options: Any) -> Any:
+    def create_defaults_list(repo: Any, config_name: str, overrides_list: list[Override], **options: Any) -> Any:
         paths = [source.path for source in repo.get_sources() if source.scheme() == "file"]
         is_group = [repo.group_exists(override.key_or_group) for override in overrides_list]
         if paths != [str(config_dir())] or any(override.is_sweep_override() for override in overrides_list):
