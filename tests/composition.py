@@ -1,15 +1,16 @@
 """A memory of what Hydra has composed from the project's own YAML files, as most tests compose the same ones."""
 
 import copy
-from collections.abc import Sequence
+import pickle
+from types import SimpleNamespace
 from typing import Any
 
-from hydra._internal import config_loader_impl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal import config_loader_impl, config_repository
 from hydra._internal.defaults_list import DefaultsList
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.plugins.config_source import ConfigResult
+from hydra.core.plugins import Plugins
 
 from genai.core.paths import config_dir
 
@@ -24,9 +25,9 @@ def remember_compositions(patch: Any) -> None:
     loader = config_loader_impl.ConfigLoaderImpl
     find, merge = config_loader_impl.create_defaults_list, loader._compose_config_from_defaults_list
     found: dict[Any, DefaultsList] = {}
-    merged: dict[int, Any] = {}
+    merged: dict[int, bytes | None] = {}
 
-    def create_defaults_list(repo: Any, config_name: str, overrides_list: Sequence[Override], **options: Any) -> Any:
+    def create_defaults_list(repo: Any, config_name: str, overrides_list: list[Override], **options: Any) -> Any:
         paths = [source.path for source in repo.get_sources() if source.scheme() == "file"]
         is_group = [repo.group_exists(override.key_or_group) for override in overrides_list]
         if paths != [str(config_dir())] or any(override.is_sweep_override() for override in overrides_list):
@@ -47,8 +48,8 @@ def remember_compositions(patch: Any) -> None:
     def compose_config(self: Any, defaults: list[Any], repo: Any) -> Any:
         if id(defaults) not in merged:
             return merge(self, defaults, repo)
-        merged[id(defaults)] = merged[id(defaults)] or merge(self, defaults, repo)
-        return copy.deepcopy(merged[id(defaults)])
+        merged[id(defaults)] = content = merged[id(defaults)] or pickle.dumps(merge(self, defaults, repo))
+        return pickle.loads(content)  # faster than a deep copy, by much
 
     patch.setattr(config_loader_impl, "create_defaults_list", create_defaults_list)
     patch.setattr(loader, "_compose_config_from_defaults_list", compose_config)
@@ -56,18 +57,22 @@ def remember_compositions(patch: Any) -> None:
 
 def remember_files(patch: Any) -> None:
     """Let Hydra read each of the project's own YAML files once, and use a copy."""
-    load, results = FileConfigSource.load_config, dict[str, ConfigResult]()
+    Plugins.instance()  # reads the classes of plugins anew: those that were imported before are others
+    source_class = SourcesRegistry.instance().resolve("file")
+    load, results = source_class.load_config, dict[str, bytes]()
 
-    def load_config(source: FileConfigSource, config_path: str) -> ConfigResult:
+    def load_config(source: Any, config_path: str) -> Any:
         if source.path != str(config_dir()):
             return load(source, config_path)
         if config_path not in results:
-            results[config_path] = load(source, config_path)
-        result = copy.copy(results[config_path])
-        result.config, result.provider = copy.deepcopy(result.config), source.provider
+            results[config_path] = pickle.dumps(load(source, config_path))
+        result = pickle.loads(results[config_path])
+        result.provider = source.provider
         return result
 
-    patch.setattr(FileConfigSource, "load_config", load_config)
+    patch.setattr(source_class, "load_config", load_config)
+    # only the list of sources of this copy is ever changed, as a whole
+    patch.setattr(config_repository, "copy", SimpleNamespace(deepcopy=copy.copy))
 
 
 def remember_words(patch: Any) -> None:

@@ -1,5 +1,6 @@
 """Small data and small models that every test can use; nothing here needs a network or a file from elsewhere."""
 
+import gc
 import importlib
 import io
 import json
@@ -10,7 +11,7 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -410,12 +411,14 @@ SMALL_LLAMA = (
     "model=llama", "modality.vocab_size=300", "model.network.hidden=32",
 )  # fmt: skip
 """The same for a model that transformers has, too."""
+FEW_STEPS = "model.sampling.steps=3"
+"""Of the sampler, for previews as well; others than those that tests ask for."""
 WORDS = {
     "text": (*SMALL, "data.path={corpus}"),
     "infill": (*SMALL, "data.path={corpus}", "modality.block=32", "modality.infill=0.5"),
     "llama": (*SMALL_LLAMA, "data.path={corpus}"),
-    "image": SMALL_IMAGE,
-    "shortcut": (*SMALL_IMAGE, "model.shortcut=true"),
+    "image": (*SMALL_IMAGE, FEW_STEPS),
+    "shortcut": (*SMALL_IMAGE, FEW_STEPS, "model.shortcut=true"),
     "gan": SMALL_GAN,
     "autoencoder": (*SMALL_IMAGE, "model=autoencoder", "model.network.width=8"),
     "upscale": SMALL_UPSCALE,
@@ -424,7 +427,7 @@ WORDS = {
     "soundtrack": SMALL_SOUNDTRACK,
     "speech": (*SMALL_SPEECH, "data.path={voices}"),
     "vocoder": (*SMALL_VOCODER, "data.path={voices}"),
-    "video": SMALL_VIDEO,
+    "video": (*SMALL_VIDEO, FEW_STEPS),
 }
 """The words that train each kind of model, with the fixtures of their data."""
 
@@ -526,6 +529,15 @@ MARKERS = {"slow": "make test-all", "peers": "make test-peers", "system": "make 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEFT_OUT] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    gc.disable()
+    result = yield
+    gc.freeze()  # the millions of objects of imported libraries need not be looked through again and again
+    gc.enable()
+    return result
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

@@ -64,7 +64,7 @@ def test_names_and_captions_reach_the_terminal_without_control_characters(
         picture(data / f"{value}.png", value * 60)
     PICTURES[kind](data)
     small = ["model.network.width=8", "model.network.blocks=1", "model.prompt.width=16", "modality.size=8"]
-    small += ["batch=2", "val_items=2", "steps=1", "trainer=cpu"]
+    small += ["batch=2", "val_items=2", "steps=1", "trainer=cpu", "model.sampling.steps=1"]
     done = inside("train", "modality=image", "data=image_folder", f"data.path={data}", *small, cwd=tmp_path)
     assert_plain(done)
 

@@ -17,6 +17,7 @@ from genai.core.paths import config_dir
 from genai.media.clip import Clip
 from genai.media.picture import Picture
 from genai.training.run import train
+from tests.conftest import FEW_STEPS
 
 TINY = ("steps=2", "batch=2", "val_items=2", "trainer=cpu", "trainer.threads=1")
 MEMBERS = {
@@ -173,13 +174,14 @@ def test_config_trains_samples_and_saves(
     words: tuple[str, ...], tmp_path: Path, request: pytest.FixtureRequest, capfd: pytest.CaptureFixture[str]
 ) -> None:
     chosen = dict(word.split("=") for word in words)
-    if not {"modality", "data"} <= chosen.keys():  # an experiment says them
+    if not {"modality", "data", "model"} <= chosen.keys():  # an experiment says them
         chosen = compose("train", words).choices
     places = {name: request.getfixturevalue(name) for name in PLACES}
     kinds = (words[0], f"{chosen['modality']} {chosen['data']}", chosen["data"])
     asked = next((DATA[kind] for kind in kinds if kind in DATA), [])
     told = [word.format(**places) for word in asked]
-    composed = compose("train", [*words, *TINY, *told, f"runs={tmp_path}"])
+    few_steps = [FEW_STEPS] if chosen["model"] in ("diffusion", "video_diffusion") else []
+    composed = compose("train", [*words, *TINY, *few_steps, *told, f"runs={tmp_path}"])
     run = train(composed)
     mends, enlarges = (composed.choices["model"] in names for names in (("enhancer", "vocoder"), ("upscale",)))
     given = " init=FILE" if mends or enlarges else " clip=FILE" if chosen["data"] == "world_soundtrack" else ""

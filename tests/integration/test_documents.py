@@ -262,6 +262,8 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
         has_base_model = "adapter=" in line or "init_from=my_llama" in line
         more = tuple(word for word in TRAIN if word != "batch=2" or "batch=" not in line)
         more += () if has_base_model else SMALL[kind or "image"]
+        if kind in (None, "image", "video") and not has_base_model and "model=" not in line:
+            more += ("model.sampling.steps=2",)  # of previews
         more += (
             ("data.items=16",)
             if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line

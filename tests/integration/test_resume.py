@@ -115,8 +115,7 @@ def stopped_at(step: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     ("each", "case"),
     cases(
         *((kind, "between") for kind in ("text", "audio", "speech")),
-        *(("text", "at once"), ("image", "workers"), ("gan", "accumulate")),
-        ("shortcut", "accumulate"),
+        *(("text", "at once"), ("shortcut", "workers"), ("gan", "accumulate")),  # shortcut: image diffusion
     ),
     indirect=["each"],
 )

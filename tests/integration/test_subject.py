@@ -19,7 +19,7 @@ from genai.runs.record import config_differences
 from genai.runs.run import Run, all_runs
 from genai.training.run import train
 from genai.training.setup import prepare_training
-from tests.conftest import SMALL_IMAGE, copy_run
+from tests.conftest import FEW_STEPS, SMALL_IMAGE, copy_run
 from tests.integration.test_resume import STEPS, assert_same_state, go_on, run_to, stopped_at
 
 Words = Callable[..., list[str]]
@@ -29,7 +29,7 @@ Words = Callable[..., list[str]]
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose network sees components of patches."""
     runs = tmp_path_factory.mktemp("base")
-    genai.fit(*SMALL_IMAGE, "codec=pca", f"runs={runs}", "steps=2")
+    genai.fit(*SMALL_IMAGE, FEW_STEPS, "codec=pca", f"runs={runs}", "steps=2")
     return next(all_runs(runs)).folder
 
 

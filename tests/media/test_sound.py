@@ -432,7 +432,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_its_libraries_are_imported_when_they_are_needed() -> None:
-    code = "import sys, genai.media.sound, genai.media.wav_stream, genai.data.torchaudio_sets as t\n"
+    code = "import sys, genai.media.sound, genai.media.clip, genai.media.wav_stream, genai.data.torchaudio_sets as t\n"
     code += "print([name for name in ('av', 'soundfile', 'torchaudio') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

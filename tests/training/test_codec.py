@@ -20,9 +20,9 @@ from genai.methods.scaling import LearnedScaling
 from genai.networks.autoencoder import Autoencoder
 from genai.runs.run import Run
 from genai.training.codec import with_codec
-from tests.conftest import SMALL_IMAGE
+from tests.conftest import FEW_STEPS, SMALL_IMAGE
 
-WORDS = (*SMALL_IMAGE, "model.network.blocks=1")
+WORDS = (*SMALL_IMAGE, "model.network.blocks=1", FEW_STEPS)
 
 
 def state_of(model: Model) -> dict[str, torch.Tensor]:
