@@ -49,8 +49,8 @@ def folder(place: Path, name: str) -> Path:
 def test_runs_are_listed_as_the_history_has_them(client: TestClient, place: Path) -> None:
     data = client.get("/api/runs").json()["data"]
     assert [entry["modality"] for entry in data] == ["image", "text"]
-    assert {entry["id"] for entry in data} == {model["id"] for model in client.get("/api/models").json()["data"]}
-    assert all(model["name"].endswith(":00") for model in client.get("/api/models").json()["data"])
+    models = {model["id"]: model["name"] for model in client.get("/api/models").json()["data"]}  # installed ones, too
+    assert all(models[entry["id"]].endswith(":00") for entry in data)
     entry = data[0]
     record = Run(folder(place, entry["id"])).record
     assert entry["state"] == "finished" and entry["step"] == entry["max_steps"] == 6 and entry["model"]
