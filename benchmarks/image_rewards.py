@@ -1,7 +1,7 @@
 """Rewards for a diffusion model of toy pictures, beside plain training of the same CPU seconds.
 
-    python benchmarks/image_rewards.py [--base RUN] [--things 1] [--seconds 60] [--seeds 0 1 2] [--n 160] [--json OUT]
-        [WORDS...]
+    python benchmarks/image_rewards.py [--base RUN] [--experiment NAME] [--things 1] [--seconds 60] [--seeds 0 1 2]
+        [--n 160] [--json OUT] [WORDS...]
 
 Without ``--base``, a model is trained for ``--base-seconds`` first. Then, for each seed, ``experiment=nft`` and plain
 training go on from it, each for ``--seconds`` of CPU time; the numbers of steps are estimated from short runs. WORDS
@@ -34,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", help="run of modality=image; default: a new one")
     parser.add_argument("--base-seconds", type=float, default=80)
+    parser.add_argument("--experiment", help="that of the base, which plain training goes on with: world_two, world_64")
     parser.add_argument("--things", type=int, default=1)
     parser.add_argument("--size", type=int, default=32, help="side of the pictures, in pixels")
     parser.add_argument("--seconds", type=float, default=60)
@@ -50,7 +51,8 @@ def main() -> None:
 def compare(args: argparse.Namespace, folder: str) -> dict[str, Any]:
     """Return the scores of the base, and for each seed of the models with rewards and without."""
     data = [f"data.things={args.things}", f"runs={folder}"]
-    plain = ["modality=image", f"modality.size={args.size}", *data]
+    kind = f"experiment={args.experiment}" if args.experiment else "modality=image"
+    plain = [kind, f"modality.size={args.size}", *data]
     base = genai.load(args.base, device="cpu") if args.base else train_for(args.base_seconds, [*CPU, *plain])
     reference = sample_distance(base, plain, args.n)
     results: dict[str, Any] = {"base": report("base", base, plain, args.n, reference)}
