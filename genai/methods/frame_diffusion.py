@@ -34,6 +34,8 @@ class FrameDiffusionOptions(DiffusionOptions):
     Attributes:
         keyframes: number of evenly spaced frames of a window that are generated first, after the first frame alone;
             few frames decide the motion; 0: all frames at once; ``None``: as in training.
+        keyframes_until: time down to which keyframes stay as they are while the frames between them are generated.
+            After it they change with the others, so that they fit; 0: they never change.
         overlap: frames of a window that are known from the previous one, in a clip longer than the network's window;
             ``None``: half of them.
         context_guidance: guidance scale of the known frames of a clip, at all times; 1: no guidance.
@@ -43,6 +45,7 @@ class FrameDiffusionOptions(DiffusionOptions):
     """
 
     keyframes: Annotated[int, Ge(0), Le(1024)] | None = None
+    keyframes_until: Annotated[float, Ge(0), Le(1)] = 0.0
     overlap: Annotated[int, Ge(1)] | None = None
     context_guidance: Factor = 1.0
     later_guidance: Factor | None = None
@@ -53,6 +56,23 @@ class FrameDiffusionOptions(DiffusionOptions):
             return self
         scale = self.later_guidance
         return replace(self, guidance=scale, guidance_from=1.0, guidance_until=0.0, early_guidance=None)
+
+
+@dataclass(frozen=True)
+class KnownFrames:
+    """Known frames of clips while others are generated.
+
+    Attributes:
+        data: (batch, frames, channels, height, width), scaled.
+        mask: (batch, frames, 1, 1, 1) bool, the frames that never change.
+        keyframes: the same, with the frames that stay as they are down to ``keyframes_until``.
+        noise: as ``data``.
+    """
+
+    data: Tensor
+    mask: Tensor
+    keyframes: Tensor
+    noise: Tensor
 
 
 class FrameDiffusion(Diffusion):
@@ -144,10 +164,13 @@ class FrameDiffusion(Diffusion):
         known_frames = known.flatten(1).all(0)
         keyframes = self.keyframes if options.keyframes is None else options.keyframes
         order = generation_order(known_frames, self._window_frames(seconds[0]), keyframes, options.overlap)
+        fixed, window_end = known, 0
         for number, (end, group) in enumerate(order):
-            x, data, mask = noise[:, group], clips[:, group], known[:, group]
+            if end > window_end or not options.keyframes_until:  # what an earlier window generated never changes
+                fixed, window_end = known.clone(), end
+            x, data, mask = noise[:, group], clips[:, group], fixed[:, group]
             group_seconds = self._seconds_in_horizon(seconds[:, group], seconds[:, end - 1 : end])
-            context = self.scaling.scale(data), mask, x
+            context = KnownFrames(self.scaling.scale(data), mask, known[:, group], x)
             denoise = self._guided_denoiser(prompts, options.in_window(int(group[0])), group_seconds, context)
 
             def chunk(step: tuple[float, Tensor], number: int = number, end: int = end, group: Any = group) -> Chunk:
@@ -176,25 +199,27 @@ class FrameDiffusion(Diffusion):
         prompts: Sequence[Prompt],
         options: DiffusionOptions,
         seconds: Tensor | None = None,
-        context: tuple[Tensor, Tensor, Tensor] | None = None,
+        context: KnownFrames | None = None,
     ) -> Denoise:
         """Return a denoiser with guidance by ``prompts`` and, for clips, by known frames.
 
         Args:
             prompts, options: see ``Diffusion``; for clips ``FrameDiffusionOptions``.
             seconds: (batch, frames), the times of the frames of clips; ``None``: images.
-            context: (data, mask of what is known, noise) of clips; known frames are presented at ``CONTEXT_TIME``.
+            context: what is known of clips, which is presented at ``CONTEXT_TIME``.
         """
         if seconds is None or context is None or not isinstance(options, FrameDiffusionOptions):
             return super()._guided_denoiser(prompts, options)
-        data, mask, noise = context
-        known, known_frames = (1 - CONTEXT_TIME) * data + CONTEXT_TIME * noise, mask.flatten(-3).all(-1)
+        data = context.data
+        known = (1 - CONTEXT_TIME) * data + CONTEXT_TIME * context.noise
 
         def denoise(x: Tensor, t: float, step_size: float) -> Generator[Any, Any, Tensor]:
+            mask = context.keyframes if t > options.keyframes_until else context.mask
             time = torch.full(self._time_shape(x), t, device=x.device)
-            with_context = torch.where(mask, known, x), torch.where(known_frames, CONTEXT_TIME, time)
+            with_context = torch.where(mask, known, x), torch.where(mask[..., 0, 0, 0], CONTEXT_TIME, time)
             terms = guidance_terms(self._prompt_scale(options, t), options.context_guidance)
             inputs = [with_context if use_context else (x, time) for _, _, use_context in terms]
-            return (yield from self._guided_prediction(terms, inputs, prompts, options, seconds))
+            predicted = yield from self._guided_prediction(terms, inputs, prompts, options, seconds)
+            return torch.where(mask, data, predicted)
 
         return denoise

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genai.core.batch import Batch, Request
 from genai.methods.diffusion import Diffusion, DiffusionOptions
-from genai.methods.frame_diffusion import CONTEXT_TIME, FrameDiffusion, FrameDiffusionOptions
+from genai.methods.frame_diffusion import CONTEXT_TIME, FrameDiffusion, FrameDiffusionOptions, KnownFrames
 from genai.methods.frame_schedule import clip_windows, keyframe_stages
 from genai.methods.scaling import PatchScaling, PixelScaling
 from genai.modalities.patch_codec import default_basis
@@ -58,11 +58,12 @@ def clip_request(
     )
 
 
-@pytest.mark.parametrize("keyframes", [0, 2, None])
+@pytest.mark.parametrize(("keyframes", "until"), [(0, 0.0), (2, 0.0), (None, 0.0), (None, 0.6), (None, 1.0)])
 @pytest.mark.parametrize("known", [(), (0,), (0, 1, 2), (0, 5)])
-def test_known_frames_come_back_bit_for_bit(keyframes: int | None, known: tuple[int, ...]) -> None:
+def test_known_frames_come_back_bit_for_bit(keyframes: int | None, until: float, known: tuple[int, ...]) -> None:
     request = clip_request(6, known)
-    output = of_clips().sample(request, FrameDiffusionOptions(steps=3, keyframes=keyframes))
+    options = FrameDiffusionOptions(steps=3, keyframes=keyframes, keyframes_until=until)
+    output = of_clips().sample(request, options)
     assert [clip.shape for clip in output] == [CLIP] * 2
     for clip in output:
         for at in known:
@@ -95,9 +96,30 @@ def test_known_frames_come_back_bit_for_bit_from_a_codec_of_patches(known: tuple
     assert losses.keys() == {"loss", "denoiser", "refiner"} and refiner.stem.weight.grad is not None
 
 
+def test_keyframes_change_with_the_other_frames_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frame 0 is given, 2 and 5 are keyframes: known while the time is above 0.5."""
+    method, times = of_clips(), list[list[float]]()
+    inner = method.denoise
+
+    def record(x: Tensor, time: Tensor, *args: Any) -> Tensor:
+        times.append([round(each, 2) for each in time[0].tolist()])
+        return inner(x, time, *args)
+
+    monkeypatch.setattr(method, "denoise", record)
+    options = FrameDiffusionOptions(steps=4, shift=1.0, sampler="dpmpp_2m", keyframes_until=0.5)
+    changed = method.sample(clip_request(6, [0]), options)
+    known = CONTEXT_TIME
+    assert times[:4] == [[known, t, t] for t in (1.0, 0.75, 0.5, 0.25)]  # the keyframes
+    assert times[4:6] == [[known, t, known, t, t, known] for t in (1.0, 0.75)]  # uniform_indices(6, 3) is 0, 2, 5
+    assert times[6:] == [[known, t, t, t, t, t] for t in (0.5, 0.25)]
+    fixed = method.sample(clip_request(6, [0]), replace(options, keyframes_until=0.0))
+    assert not torch.equal(changed[0][2], fixed[0][2])
+
+
+@pytest.mark.parametrize("until", [0.0, 0.9])
 @pytest.mark.parametrize("overlap", [None, 1, 5])
-def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None) -> None:
-    method, options = of_clips(), FrameDiffusionOptions(steps=2, overlap=overlap)
+def test_a_long_clip_goes_on_from_what_was_made(overlap: int | None, until: float) -> None:
+    method, options = of_clips(), FrameDiffusionOptions(steps=2, overlap=overlap, keyframes_until=until)
     chunks = [piece.x for piece in method.stream(clip_request(15), options)]
     lengths = [piece.shape[1] for piece in chunks]
     fractions = [piece.progress or 0 for piece in method.stream(clip_request(15), options)]
@@ -209,15 +231,18 @@ def test_what_is_padding_costs_nothing() -> None:
 def test_guidance_by_known_frames_goes_beyond_them() -> None:
     method, seconds = of_clips(), torch.arange(6)[None] / 8
     x, data, noise = torch.randn(3, 1, *CLIP).unbind()
-    known = torch.zeros(1, *CLIP, dtype=torch.bool)
+    known = torch.zeros(1, 6, 1, 1, 1, dtype=torch.bool)
     known[:, 0] = True
+    context = KnownFrames(data, known, known, noise)
 
     def guided(**options: float) -> Tensor:
-        denoise = method._guided_denoiser(["a"], FrameDiffusionOptions(**options), seconds, (data, known, noise))  # type: ignore[arg-type]
-        return prediction(method, denoise(x, 0.5, 0.1))
+        denoise = method._guided_denoiser(["a"], FrameDiffusionOptions(**options), seconds, context)  # type: ignore[arg-type]
+        predicted = prediction(method, denoise(x, 0.5, 0.1))
+        assert torch.equal(predicted[:, 0], data[:, 0])
+        return predicted[:, 1:]
 
     time = torch.full((1, 6), 0.5)
-    free = method.denoise(x, time, [""], seconds)
+    free = method.denoise(x, time, [""], seconds)[:, 1:]
     held = guided(guidance=0.0)
     torch.testing.assert_close(
         guided(guidance=0.0, context_guidance=3.0), free + 3 * (held - free), rtol=1e-3, atol=1e-3
