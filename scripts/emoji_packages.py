@@ -113,7 +113,7 @@ class Packages:
                 f"npm is missing, which fetches {package.name} {package.version}: install Node.js, or put the file "
                 f"{package.file} into {self.folder}."
             )
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+        with tempfile.TemporaryDirectory(dir=self.folder.resolve()) as folder:  # npm starts in it
             spec = f"{package.name}@{package.version}"
             words = [npm, "pack", "--ignore-scripts", "--silent", "--pack-destination", folder, spec]
             done = subprocess.run(words, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace")

@@ -176,18 +176,21 @@ def test_families_have_no_gender_number_and_time() -> None:
 def test_a_package_of_another_content_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def npm(words: list[str], **_: object) -> SimpleNamespace:
+    def npm(words: list[str], cwd: str, **_: object) -> SimpleNamespace:
         calls.append(words)
+        assert Path(cwd, words[words.index("--pack-destination") + 1]).is_dir()
         Path(words[words.index("--pack-destination") + 1], packages.LABELS.file).write_bytes(b"another")
         return SimpleNamespace(returncode=0, stderr="", stdout="")
 
     monkeypatch.setattr(packages.shutil, "which", lambda _: "/bin/npm")
     monkeypatch.setattr(subprocess, "run", npm)
-    with pytest.raises(
-        SystemExit, match=r"emojibase-data@17.0.0 has the sha256 \w{64}, not d01d0e2c.*: it is not used"
-    ):
-        packages.Packages(tmp_path).fetch([packages.LABELS])
-    assert "--ignore-scripts" in calls[0] and not (tmp_path / packages.LABELS.file).exists()
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path("emoji")):
+        with pytest.raises(
+            SystemExit, match=r"emojibase-data@17.0.0 has the sha256 \w{64}, not d01d0e2c.*: it is not used"
+        ):
+            packages.Packages(folder).fetch([packages.LABELS])
+        assert "--ignore-scripts" in calls[-1] and not (folder / packages.LABELS.file).exists()
 
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=1, stderr="no route", stdout=""))
     with pytest.raises(SystemExit, match=r"npm could not fetch emojibase-data@17.0.0: no route"):
