@@ -89,3 +89,32 @@ def test_padding_and_other_prompts_of_a_batch_change_nothing() -> None:
 def test_the_width_follows_the_channels() -> None:
     assert [UNet(shape).stem.out_channels for shape in ((3, 16, 16), (1, 16, 16))] == [32, 32]
     assert UNet((32, 8, 8), patch=1).stem.out_channels == 96
+
+
+@pytest.mark.parametrize(("shape", "patch", "frames"), [((3, 32, 32), 4, 1), ((1, 28, 20), 2, 1), ((3, 16, 16), 4, 3)])
+def test_a_detail_head_begins_as_the_identity_and_then_sees_the_input(
+    shape: tuple[int, ...], patch: int, frames: int
+) -> None:
+    torch.manual_seed(0)
+    plain, network = (UNet(shape, frames, width=16, patch=patch, head_width=width) for width in (0, 8))
+    network.load_state_dict(plain.state_dict(), strict=False)
+    lead = (2,) if frames == 1 else (2, frames)
+    x, time = torch.randn(*lead, *shape), torch.rand(*lead)
+    seconds = (torch.arange(frames).expand(2, frames) / 8,) if frames > 1 else (None,)
+    torch.nn.init.normal_(plain.out.weight, std=0.1)
+    network.load_state_dict(plain.state_dict(), strict=False)
+    out = network(x, time, None, *seconds)
+    torch.testing.assert_close(out, plain(x, time, None, *seconds), rtol=1e-4, atol=1e-4)
+    assert network.head is not None
+    for parameter in network.head.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    changed = network(x, time, None, *seconds)
+    moved = x.clone()
+    moved[..., 0, 0] += 1
+    difference = (network(moved, time, None, *seconds) - changed).abs().sum((-3, -2, -1))
+    assert changed.shape == x.shape and not torch.allclose(out, changed) and difference.min() > 0
+
+
+def test_a_detail_head_needs_an_even_patch() -> None:
+    with pytest.raises(ValueError, match="head_width needs a patch of a multiple of 2, not 1"):
+        UNet((3, 16, 16), patch=1, head_width=8)
