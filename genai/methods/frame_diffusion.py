@@ -23,8 +23,6 @@ from genai.methods.scaling import Scaling
 
 SINGLE_FRAME_SHIFT = 1.0
 """Subtracted from ``logit_mean`` for single frames: less noise hides one frame than many frames together."""
-LOW_NOISE_MEAN = -0.5
-"""``logit_mean`` of examples with little noise."""
 CONTEXT_TIME = 0.02
 """Time of known frames: slightly noisy, because generated frames are never as clean as data."""
 
@@ -88,7 +86,6 @@ class FrameDiffusion(Diffusion):
         horizon: largest time in seconds of a frame in training; ``None``: no limit.
         per_frame_prob: fraction of clips in which every frame has its own noise level.
         context_prob: fraction of clips with known frames: the first, the first few, or evenly spaced ones.
-        low_noise_prob: fraction of examples with little noise, from which details are learned.
         prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling, refiner: see ``Diffusion``.
     """
 
@@ -109,7 +106,6 @@ class FrameDiffusion(Diffusion):
         horizon: Annotated[float, Ge(0)] | None = None,
         per_frame_prob: Annotated[float, Ge(0), Le(1)] = 0.2,
         context_prob: Annotated[float, Ge(0), Le(1)] = 0.5,
-        low_noise_prob: Annotated[float, Ge(0), Le(1)] = 0.0,
         sampling: dict[str, Any] | None = None,
         refiner: nn.Module | None = None,
     ) -> None:
@@ -117,7 +113,7 @@ class FrameDiffusion(Diffusion):
             network, prompt, scaling, objective, logit_mean, logit_std, floor, prompt_drop, sampling, refiner=refiner
         )
         self.frames, self.keyframes, self.horizon = frames, keyframes, horizon
-        self.per_frame_prob, self.context_prob, self.low_noise_prob = per_frame_prob, context_prob, low_noise_prob
+        self.per_frame_prob, self.context_prob = per_frame_prob, context_prob
 
     @property
     def has_unused_parameters(self) -> bool:
@@ -134,13 +130,9 @@ class FrameDiffusion(Diffusion):
             return super()._sample_times(shape, device)
         mask = torch.ones(*shape, device=device)
         batch, frames = shape
-        time = self._logit_normal((batch, 1), device, SINGLE_FRAME_SHIFT if frames == 1 else 0.0)
-        if self.low_noise_prob:
-            low = self._logit_normal((batch, 1), device, self.logit_mean - LOW_NOISE_MEAN)
-            time = torch.where(torch.rand(batch, 1, device=device) < self.low_noise_prob, low, time)
         if frames == 1:
-            return time, mask
-        time = time.expand(batch, frames)
+            return self._logit_normal((batch, 1), device, SINGLE_FRAME_SHIFT), mask
+        time = self._logit_normal((batch, 1), device).expand(batch, frames)
         per_frame = torch.rand(batch, 1, device=device) < self.per_frame_prob
         time = torch.where(per_frame, self._logit_normal((batch, frames), device), time)
         first, spaced = torch.zeros(2, frames, dtype=torch.bool, device=device)
