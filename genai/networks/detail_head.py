@@ -21,11 +21,13 @@ class DetailHead(nn.Module):
         channels: of an image.
         features: channels of the feature maps.
         condition: width of the condition.
+        patch: pixels per side of a place of the feature maps, a multiple of ``FOLD``.
         width: channels of the convolutions.
     """
 
-    def __init__(self, channels: int, features: int, condition: int, width: int) -> None:
+    def __init__(self, channels: int, features: int, condition: int, patch: int, width: int) -> None:
         super().__init__()
+        self.scale_factor = patch // FOLD
         self.stem = nn.Conv2d(2 * channels * FOLD**2, width, 3, padding=1)
         self.features = nn.Conv2d(features, width, 1)
         self.scale_shift = zero_module(nn.Linear(condition, 4 * width))
@@ -43,7 +45,7 @@ class DetailHead(nn.Module):
         """
         scale, shift, scale_2, shift_2 = self.scale_shift(condition)[:, :, None, None].chunk(4, 1)
         h = self.stem(F.pixel_unshuffle(torch.cat([predicted, x], 1), FOLD))  # (B, width, H / 2, W / 2)
-        h = h + F.interpolate(self.features(features), h.shape[-2:])
+        h = h + F.interpolate(self.features(features), scale_factor=float(self.scale_factor))
         h = self.middle(F.silu(h * (1 + scale) + shift))
         weight, x_weight = self.weights(condition)[:, :, None, None].chunk(2, 1)
         details = F.pixel_shuffle(self.out(F.silu(h * (1 + scale_2) + shift_2)), FOLD)

@@ -41,11 +41,11 @@ class UNet(nn.Module):
         layout: channels of the prompt's layout map; 0: none.
         word_width: width of the prompt's word embeddings, to which the levels with attention attend; 0: they do not.
         word_layout: attention heads of a second layout map, which is computed from the words; 0: none.
-        head_width: channels of a ``DetailHead``, for a ``patch`` of a multiple of 2; 0: none.
+        detail_width: channels of a ``DetailHead``, for a ``patch`` of a multiple of 2; 0: none.
 
     Raises:
         ValueError: height or width is not divisible by patch size and levels, ``word_layout`` is without
-            ``word_width``, or ``head_width`` with an odd ``patch``.
+            ``word_width``, or ``detail_width`` with an odd ``patch``.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class UNet(nn.Module):
         layout: Annotated[int, Ge(0), Le(1024)] = 16,
         word_width: Annotated[int, Ge(0), Le(65_536)] = 0,
         word_layout: Annotated[int, Ge(0), Le(64)] = 0,
-        head_width: Annotated[int, Ge(0), Le(1024)] = 0,
+        detail_width: Annotated[int, Ge(0), Le(1024)] = 0,
     ) -> None:
         super().__init__()
         self.word_width = word_width
@@ -85,8 +85,8 @@ class UNet(nn.Module):
         self.layout = LayoutMap(condition, layout, width, (map_height, map_width)) if layout and context else None
         if word_layout and not word_width:
             raise ValueError("word_layout needs word_width, that of the prompt's word embeddings.")
-        if head_width and patch % FOLD:
-            raise ValueError(f"head_width needs a patch of a multiple of {FOLD}, not {patch}.")
+        if detail_width and patch % FOLD:
+            raise ValueError(f"detail_width needs a patch of a multiple of {FOLD}, not {patch}.")
         self.word_layout = WordLayout(word_width, word_layout, width, (map_height, map_width)) if word_layout else None
         self.moment = FrameTimeEmbedding(condition) if is_video else None
         self.pyramid = nn.ModuleList()
@@ -121,7 +121,7 @@ class UNet(nn.Module):
             self.up.append(stage)
         self.norm = group_norm(current)
         self.out = zero_module(nn.Conv2d(current, channels * patch**2, 3, padding=1))
-        self.head = DetailHead(channels, current, condition, head_width) if head_width else None
+        self.detail_head = DetailHead(channels, current, condition, patch, detail_width) if detail_width else None
         self.step_size: nn.Module | None = None
 
     def add_step_size(self) -> None:
@@ -200,7 +200,7 @@ class UNet(nn.Module):
                     x = F.interpolate(layer(x), scale_factor=2.0)
         x = F.silu(self.norm(x))
         predicted = F.pixel_shuffle(self.out(x), self.patch)
-        return predicted if self.head is None else self.head(predicted, pixels, x, condition)
+        return predicted if self.detail_head is None else self.detail_head(predicted, pixels, x, condition)
 
     def _pyramid_inputs(self, x: Tensor, time: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return data plus noise (B, T, C, H, W), the noise's precision (B, T), and the windows of ``seconds``."""

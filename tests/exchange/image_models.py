@@ -23,7 +23,7 @@ SIZES = {
         "model.generator.blocks=1",
         "model.prompt.width=16",
     ),
-    "frames": ("model=video_diffusion", "modality.size=16"),
+    "frames": ("model=video_diffusion", "modality.size=16", "model.network.detail_width=8"),
     "words": (
         "modality.size=32",
         "codec=pca",
@@ -35,8 +35,8 @@ SIZES = {
     "learned": ("modality.size=16", "modality.codec={latents: 4, width: 8, blocks: 1}"),
     "gray": ("modality.size=[8,16]", "modality.channels=1", "model.prompt=null", "model.network.context=0"),
 }
-"""Kinds of models: of pixels; a GAN; of the method for clips; of coefficients, with attention to words; of an
-autoencoder's latents; gray, not square, without prompts."""
+"""Kinds of models: of pixels; a GAN; of the method for clips, with a head for details; of coefficients, with attention to
+words; of an autoencoder's latents; gray, not square, without prompts."""
 
 
 def words_of(kind: str) -> list[str]:

@@ -96,7 +96,7 @@ def test_a_detail_head_begins_as_the_identity_and_then_sees_the_input(
     shape: tuple[int, ...], patch: int, frames: int
 ) -> None:
     torch.manual_seed(0)
-    plain, network = (UNet(shape, frames, width=16, patch=patch, head_width=width) for width in (0, 8))
+    plain, network = (UNet(shape, frames, width=16, patch=patch, detail_width=width) for width in (0, 8))
     network.load_state_dict(plain.state_dict(), strict=False)
     lead = (2,) if frames == 1 else (2, frames)
     x, time = torch.randn(*lead, *shape), torch.rand(*lead)
@@ -105,8 +105,8 @@ def test_a_detail_head_begins_as_the_identity_and_then_sees_the_input(
     network.load_state_dict(plain.state_dict(), strict=False)
     out = network(x, time, None, *seconds)
     torch.testing.assert_close(out, plain(x, time, None, *seconds), rtol=1e-4, atol=1e-4)
-    assert network.head is not None
-    for parameter in network.head.parameters():
+    assert network.detail_head is not None
+    for parameter in network.detail_head.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     changed = network(x, time, None, *seconds)
     moved = x.clone()
@@ -116,5 +116,5 @@ def test_a_detail_head_begins_as_the_identity_and_then_sees_the_input(
 
 
 def test_a_detail_head_needs_an_even_patch() -> None:
-    with pytest.raises(ValueError, match="head_width needs a patch of a multiple of 2, not 1"):
-        UNet((3, 16, 16), patch=1, head_width=8)
+    with pytest.raises(ValueError, match="detail_width needs a patch of a multiple of 2, not 1"):
+        UNet((3, 16, 16), patch=1, detail_width=8)
