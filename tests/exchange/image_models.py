@@ -35,8 +35,8 @@ SIZES = {
     "learned": ("modality.size=16", "modality.codec={latents: 4, width: 8, blocks: 1}"),
     "gray": ("modality.size=[8,16]", "modality.channels=1", "model.prompt=null", "model.network.context=0"),
 }
-"""Kinds of models: of pixels; a GAN; of the method for clips, with a head for details; of coefficients, with attention to
-words; of an autoencoder's latents; gray, not square, without prompts."""
+"""Kinds of models: of pixels; a GAN; of the method for clips, with a head for details; of coefficients, with attention
+to words; of an autoencoder's latents; gray, not square, without prompts."""
 
 
 def words_of(kind: str) -> list[str]:
