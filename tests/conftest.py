@@ -62,6 +62,14 @@ def cache(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def unsynced_files() -> Iterator[None]:
+    """No waiting for the disk, which only a loss of power would show; tests of ``os.fsync`` replace it themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it also raises if the file is closed
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def small_stdlib() -> Iterator[None]:
     """A few files of the standard library in place of all, which take many seconds to pack."""
     from genai.data.text import Stdlib
