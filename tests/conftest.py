@@ -323,6 +323,7 @@ SMALL_IMAGE = (
     "data.items=40",
     "model.network.width=16",
     "model.network.blocks=1",
+    "model.prompt.width=16",
     *SMALL[SMALL.index("batch=4") :],
 )
 """The same for images; an epoch is shorter than the runs of the tests."""
@@ -428,7 +429,10 @@ WORDS = {
     "image": (*SMALL_IMAGE, FEW_STEPS),
     "shortcut": (*SMALL_IMAGE, FEW_STEPS, "model.shortcut=true"),
     "gan": SMALL_GAN,
-    "autoencoder": (*SMALL_IMAGE, "model=autoencoder", "model.network.width=8"),
+    "autoencoder": (
+        *(word for word in SMALL_IMAGE if not word.startswith("model.prompt")),
+        *("model=autoencoder", "model.network.width=8"),
+    ),
     "upscale": SMALL_UPSCALE,
     "audio": SMALL_AUDIO,
     "enhancer": (*SMALL_ENHANCER, "data.path={sounds}"),
