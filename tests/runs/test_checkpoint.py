@@ -269,7 +269,9 @@ def test_hostile_files_are_refused_by_name_quickly_and_in_little_memory(
     assert not Path("/tmp/genai-was-here").exists()
 
 
-def test_a_good_file_is_loaded_and_sampled_without_lightning_and_a_compiler(good: Path, loader: subprocess.Popen[str]) -> None:
+def test_a_good_file_is_loaded_and_sampled_without_lightning_and_a_compiler(
+    good: Path, loader: subprocess.Popen[str]
+) -> None:
     assert loader.stdin
     assert loader.stdout
     print(good, file=loader.stdin, flush=True)
