@@ -31,7 +31,7 @@ STRIP_ROWS = 256
 """Rows that are converted at once, so that no second copy of a large image is made."""
 PREVIEW_PIXELS = 192
 """Approximate longer side, in pixels, to which a small picture is enlarged in notebooks and pages."""
-SHEET_COMPRESSION = 4
+PNG_COMPRESSION = 4
 """Level of zlib for contact sheets, 0 to 9."""
 warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # Pillow's limit is lower; ours is the one that counts
 
@@ -176,7 +176,7 @@ class DenoisingAnimation:
         return file.getvalue()
 
 
-class SheetPicture(Picture):
+class ContactSheet(Picture):
     """A contact sheet, compressed once and quickly: a third of the time, files up to 5 % larger."""
 
     def to_bytes(self, suffix: str | None = None) -> bytes:
@@ -185,7 +185,7 @@ class SheetPicture(Picture):
     @cached_property
     def _png(self) -> bytes:
         file = io.BytesIO()
-        self.image.save(file, "png", compress_level=SHEET_COMPRESSION)
+        self.image.save(file, "png", compress_level=PNG_COMPRESSION)
         return file.getvalue()
 
 

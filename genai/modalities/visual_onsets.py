@@ -190,14 +190,14 @@ def _connected_regions(moving: NDArray[np.bool_]) -> list[Floats]:
     rows, begins = np.nonzero(edges > 0)
     runs = list(zip(rows.tolist(), begins.tolist(), np.nonzero(edges < 0)[1].tolist(), strict=True))
     regions: list[list[tuple[int, int, int]]] = []
-    for row, begin, end in runs:  # a run of pixels joins all regions that it touches
-        touched = [
+    for row, begin, end in runs:  # a run of pixels joins all regions that are adjacent to it
+        adjacent = [
             region
             for region in regions
             if any(above == row - 1 and start <= end and begin <= stop for above, start, stop in region)
         ]
-        joined = [*(run for region in touched for run in region), (row, begin, end)]
-        regions = [*(region for region in regions if region not in touched), joined]
+        joined = [*(run for region in adjacent for run in region), (row, begin, end)]
+        regions = [*(region for region in regions if region not in adjacent), joined]
     masks = []
     for region in sorted(regions, key=max):
         mask = np.zeros(moving.shape, np.float32)
