@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -103,15 +102,19 @@ def _draw_waveform(sound: Waveform) -> NDArray[np.uint8]:
 
     Each column spans the lowest to the highest of its samples and the first sample of the next column.
     """
-    edges = np.linspace(0, len(sound.samples), WIDTH + 1).astype(int)
+    samples = sound.samples
     pixels = np.full((WAVE_HEIGHT, WIDTH, 3), 248, np.uint8)
     middle = (WAVE_HEIGHT - 1) / 2
     pixels[round(middle)] = 200
-    for column, (start, end) in enumerate(pairwise(edges)):
-        part = sound.samples[start : max(end, start + 1) + 1]
-        if len(part):
-            top, bottom = (round(middle * (1 - float(level))) for level in (part.max(), part.min()))
-            pixels[max(0, top) : bottom + 1, column] = COLORMAP[2]
+    if len(samples):
+        edges = np.linspace(0, len(samples), WIDTH + 1).astype(int)
+        ends = np.minimum(np.maximum(edges[1:], edges[:-1] + 1) + 1, len(samples))
+        places = np.stack([edges[:-1], ends], 1).ravel()  # reduceat reduces from each start to its end, at even places
+        padded = np.append(samples, samples[-1])
+        levels = (reduce.reduceat(padded, places)[::2].astype(np.float64) for reduce in (np.maximum, np.minimum))
+        top, bottom = (np.rint(middle * (1 - level)) for level in levels)
+        rows = np.arange(WAVE_HEIGHT)[:, None]
+        pixels[(rows >= top) & (rows <= bottom)] = COLORMAP[2]
     return pixels
 
 

@@ -47,6 +47,7 @@ class AudioPreview(Preview):
         self.references: dict[str, Sound] = {}
         self.noisy: dict[str, Sound] = {}
         self.clips: dict[str, Clip] = {}
+        self.marks: dict[str, list[float]] = {}
 
     def prompts(self, split: Split) -> list[str]:
         """Choose four different prompts of held-out sounds, and keep these sounds as references.
@@ -60,6 +61,7 @@ class AudioPreview(Preview):
         self.references = {prompt: _shorten_sound(example.media) for prompt, example in examples.items()}
         if self.has_clips:
             self.clips = {prompt: _shorten_clip(example.conditioning) for prompt, example in examples.items()}
+            self.marks = {}
         return list(examples)
 
     def options(self, prompts: list[str]) -> list[dict[str, Any]] | None:
@@ -100,8 +102,14 @@ class AudioPreview(Preview):
             for prompt, sound in samples[:MAX_SHEET_SOUNDS]
             for titled_sound in self._with_references(prompt, sound).values()
         ]
-        marks = [sharp_direction_changes(self.clips[prompt]) if prompt in self.clips else [] for prompt, _ in rows]
+        marks = [self._marks(prompt) for prompt, _ in rows]
         return spectrogram.draw_spectrograms([titled_sound for _, titled_sound in rows], marks)
+
+    def _marks(self, prompt: str) -> list[float]:
+        """Return the times of the abrupt changes of direction in the clip of a prompt, which are found once."""
+        if prompt in self.clips and prompt not in self.marks:
+            self.marks[prompt] = sharp_direction_changes(self.clips[prompt])
+        return self.marks[prompt] if prompt in self.clips else []
 
     def _with_references(self, prompt: str, sound: Sound) -> dict[str, tuple[str, Sound]]:
         """Return (title, sound) of the degraded input of a preview, the sample, and the reference, if they exist."""

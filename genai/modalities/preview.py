@@ -17,6 +17,8 @@ PromptSamples = Sequence[tuple[str, Any]]
 class Preview:
     """Presents samples of one modality. This class does what is the same for all: prompts, files, a logged sheet."""
 
+    _last_contact_sheet: tuple[PromptSamples, Any] | None = None
+    """The samples of the last contact sheet, and the sheet."""
     animation_class: ClassVar[Any] = None
     """Class that animates a list of media, such as the states of one item's stream; ``None``: not supported."""
 
@@ -54,16 +56,29 @@ class Preview:
 
     def log(self, writer: Any, tag: str, samples: PromptSamples, step: int) -> None:
         """Log samples to a TensorBoard ``SummaryWriter``: their contact sheet."""
-        sheet: Any = self.contact_sheet(samples)
-        if sheet is not None:
-            writer.add_image(tag, sheet.pixels, step, dataformats="HWC")
+        if sheet := self._contact_sheet_once(samples):
+            from tensorboard.compat.proto.summary_pb2 import Summary
+
+            height, width, channels = sheet.pixels.shape
+            content = sheet.to_bytes(".png")
+            image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=content)
+            writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def write(self, folder: Path, samples: PromptSamples, encode: Callable[[Any], Mapping[str, bytes]]) -> None:
         """Write each sample and their contact sheet to ``folder``; ``encode`` returns the files of media by suffix."""
         make_folder(folder, folder.parent.parent)
         media = {f"{number:03d}": sample for number, (_, sample) in enumerate(samples)}
-        if (sheet := self.contact_sheet(samples)) is not None:
+        if sheet := self._contact_sheet_once(samples):
             media["sheet"] = sheet
         for name, sample in media.items():
             for suffix, content in encode(sample).items():
                 write_file(folder / f"{name}{suffix}", content, folder)
+
+    def _contact_sheet_once(self, samples: PromptSamples) -> Any:
+        """Return the contact sheet, made once for the log and the files of the same samples; ``None``: unsupported."""
+        if self._last_contact_sheet is None or self._last_contact_sheet[0] is not samples:
+            from genai.media.picture import ContactSheet
+
+            sheet: Any = self.contact_sheet(samples)
+            self._last_contact_sheet = samples, sheet and ContactSheet(sheet.pixels)
+        return self._last_contact_sheet[1]

@@ -180,11 +180,31 @@ def _moving_regions(changes: Floats) -> list[Floats]:
     minimum = max(_MIN_CHANGE, 0.05 * float(changes.max()), 3 * float(np.median(changes)))
     moving = torch.from_numpy(changes > minimum).float()[None, None]
     moving = F.max_pool2d(moving, MERGE_PIXELS, 1, MERGE_PIXELS // 2)
-    labels = moving * torch.arange(1, moving.numel() + 1).view_as(moving)
-    while not (spread := F.max_pool2d(labels, 3, 1, 1) * moving).equal(labels):  # connected components
-        labels = spread
-    masks = [(labels[0, 0] == label).float().numpy() for label in labels.unique() if label > 0]
+    masks = _connected_regions(moving[0, 0].numpy() > 0)
     return sorted(masks, key=lambda mask: -float((changes * mask).sum()))[:MAX_OBJECTS]
+
+
+def _connected_regions(moving: NDArray[np.bool_]) -> list[Floats]:
+    """Return masks of the regions whose pixels touch, also at corners, in the order of their last pixels."""
+    edges = np.diff(np.pad(moving, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, begins = np.nonzero(edges > 0)
+    runs = list(zip(rows.tolist(), begins.tolist(), np.nonzero(edges < 0)[1].tolist(), strict=True))
+    regions: list[list[tuple[int, int, int]]] = []
+    for row, begin, end in runs:  # a run of pixels joins all regions that are adjacent to it
+        adjacent = [
+            region
+            for region in regions
+            if any(above == row - 1 and start <= end and begin <= stop for above, start, stop in region)
+        ]
+        joined = [*(run for region in adjacent for run in region), (row, begin, end)]
+        regions = [*(region for region in regions if region not in adjacent), joined]
+    masks = []
+    for region in sorted(regions, key=max):
+        mask = np.zeros(moving.shape, np.float32)
+        for row, begin, end in region:
+            mask[row, begin:end] = 1
+        masks.append(mask)
+    return masks
 
 
 def _changes_of_region(moments: Floats) -> list[DirectionChange]:

@@ -26,6 +26,9 @@ def rotary_frequencies(
     Raises:
         ValueError: an unknown ``rope_type``, or a value is missing or no number.
     """
+    if device is None and torch.get_default_device().type == "meta":
+        # arithmetic on the meta device imports torch's compiler, which takes a second
+        return rotary_frequencies(width, base, scaling, torch.device("cpu")).to("meta")
     exponents = torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
     frequencies = base**-exponents
     kind = (scaling or {}).get("rope_type", "default")

@@ -29,7 +29,7 @@ MEMBERS = {
     "image": {
         "data": ["world", "image_folder", "torchvision", "arrays", "webdataset", "parquet", "prepared"],
         "model": ["diffusion", "video_diffusion", "gan", "upscale", "autoencoder"],
-        "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16"],
+        "tiny": ["model.network.blocks=1", "model.network.width=16", "modality.size=16", "model.prompt.width=16"],
     },
     "audio": {
         "data": ["world", "audio_folder", "world_soundtrack", "torchaudio"],
@@ -106,7 +106,7 @@ METHODS = [
 ]
 """Experiments with the model of another run, whose sizes are its own."""
 TINY_MODEL = {
-    "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16"],
+    "gan": ["model.generator.width=8", "model.discriminator.width=8", "modality.size=16", "model.prompt.width=16"],
     "autoencoder": ["model.network.blocks=1", "model.network.width=8", "modality.size=16"],
     "upscale": ["model.network.blocks=1", "model.network.width=8", "modality.size=16"],
     "enhancer": [f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")],

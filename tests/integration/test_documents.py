@@ -43,7 +43,7 @@ TRAIN = ("minutes=null", "steps=2", "val_items=4", "batch=2", "trainer.threads=1
 SMALL = {
     "text": ("model.network.width=16", "model.network.layers=1"),
     "image": ("model.network.width=16", "model.network.blocks=1"),
-    "gan": ("model.generator.width=8", "model.discriminator.width=8"),
+    "gan": ("model.generator.width=8", "model.discriminator.width=8", "model.prompt.width=16"),
     "audio": tuple(f"model.network.{width}=8" for width in ("residual", "gate", "skip")),
     "video": ("model.network.width=8", "model.network.layout=2", "model.prompt.width=16"),
     "enhancer": tuple(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
@@ -264,6 +264,7 @@ def check(line: str, place: Path, command: Command, tmp_path: Path) -> None:
         more += () if has_base_model else SMALL[kind or "image"]
         if kind in (None, "image", "video") and not has_base_model and "model=" not in line:
             more += ("model.sampling.steps=2",)  # of previews
+            more += ("model.prompt.width=16",) if kind != "video" else ()
         more += (
             ("data.items=16",)
             if kind in (None, "image", "gan", "audio", "video") and "data=" not in line and "experiment=" not in line

@@ -1,11 +1,13 @@
 """What every modality shows, and what is asked of those that can do more."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from genai.core.data import Example, Split
 from genai.core.errors import UserError
@@ -39,11 +41,33 @@ def test_files_are_numbered_and_a_sheet_is_beside_them(preview: Preview, names: 
 
 def test_only_a_sheet_is_logged() -> None:
     logged: list[Any] = []
-    writer = SimpleNamespace(add_image=lambda tag, pixels, step, dataformats: logged.append((tag, pixels.ndim, step)))
+    writer = SimpleNamespace(
+        _get_file_writer=lambda: SimpleNamespace(add_summary=lambda summary, step: logged.append((summary, step)))
+    )
     Preview().log(writer, "tag", [("a", PICTURE)], 3)
     assert logged == []
     Image().preview().log(writer, "tag", [("a", PICTURE)], 3)
-    assert logged == [("tag", 3, 3)]
+    ((summary, step),) = logged
+    image = summary.value[0].image
+    with Pillow.open(io.BytesIO(image.encoded_image_string)) as logged_picture:
+        assert logged_picture.size == (image.width, image.height) and image.colorspace == 3
+        sheet: Any = Image().preview().contact_sheet([("a", PICTURE)])
+        assert np.array_equal(np.asarray(logged_picture), sheet.pixels)
+    assert (summary.value[0].tag, step) == ("tag", 3)
+
+
+def test_a_sheet_is_drawn_once_for_the_log_and_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preview, drawn = Image().preview(), list[Any]()
+    draw = preview.contact_sheet
+    monkeypatch.setattr(preview, "contact_sheet", lambda samples: [drawn.append(samples), draw(samples)][1])
+    writer = SimpleNamespace(_get_file_writer=lambda: SimpleNamespace(add_summary=lambda summary, step: None))
+    white = Picture(np.full((8, 8, 3), 255, np.uint8))
+    for number, samples in enumerate(([("a", PICTURE)], [("a", white)])):
+        preview.log(writer, "tag", samples, number)
+        preview.write(tmp_path / "new" / str(number), samples, NO_LABEL.encode)
+        sheet: Any = draw(samples)
+        assert np.array_equal(Picture.read(tmp_path / "new" / str(number) / "sheet.png").pixels, sheet.pixels)
+    assert len(drawn) == 2
 
 
 def test_what_only_some_can_do() -> None:

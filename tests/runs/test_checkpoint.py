@@ -230,7 +230,7 @@ for line in sys.stdin:
             said = str(mistake)
         except BaseException as error:
             said = f"crashed: {error!r}"
-        said += " lightning" * ("lightning" in sys.modules) + " hydra" * ("hydra" in sys.modules)
+        said += "".join(f" {name}" for name in ("lightning", "hydra", "torch._dynamo") if name in sys.modules)
         print(json.dumps([said, time.process_time() - began, megabytes() - before]), flush=True)
         os._exit(0)
     if os.waitpid(child, 0)[1]:
@@ -269,7 +269,9 @@ def test_hostile_files_are_refused_by_name_quickly_and_in_little_memory(
     assert not Path("/tmp/genai-was-here").exists()
 
 
-def test_a_good_file_is_loaded_and_sampled_without_lightning(good: Path, loader: subprocess.Popen[str]) -> None:
+def test_a_good_file_is_loaded_and_sampled_without_lightning_and_a_compiler(
+    good: Path, loader: subprocess.Popen[str]
+) -> None:
     assert loader.stdin
     assert loader.stdout
     print(good, file=loader.stdin, flush=True)

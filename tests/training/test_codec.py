@@ -117,8 +117,9 @@ def test_what_does_not_fit_is_refused(
     words: list[str], message: str, autoencoder: Path, trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     places = {"autoencoder": autoencoder, "image": trained("image")}
+    own = [word for word in WORDS if "prompt" not in word or "model=autoencoder" not in words]
     with pytest.raises(UserError, match=message) as raised:
-        genai.fit(*WORDS, *(word.format(**places) for word in words), "steps=2", f"runs={tmp_path / 'runs'}")
+        genai.fit(*own, *(word.format(**places) for word in words), "steps=2", f"runs={tmp_path / 'runs'}")
     assert ("\n" not in str(raised.value) or "does not fit" in str(raised.value)) and not (tmp_path / "runs").exists()
 
 

@@ -73,7 +73,7 @@ class WaveNet(nn.Module):
         self.layers = GatedStack(residual, gate, skip, self.dilations, centered)
         self.hidden = nn.Linear(skip, skip)
         self.out = Readout(skip, num_classes or patch)
-        if num_classes is not None:
+        if num_classes is not None and not self.out.weight.is_meta:
             with torch.no_grad():
                 self.levels.weight.copy_(level_features(num_classes, residual))
                 self.out.weight.copy_(smooth_readout(num_classes, skip))

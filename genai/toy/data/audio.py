@@ -1,6 +1,7 @@
 """Sounds of the toy world: rendered melodies with captions."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -97,8 +98,14 @@ class ToyAudio(ToySource):
         return [Example(Sound(samples, self.sample_rate), caption_melody(melody, rng)) for samples, melody in pairs]
 
     def _hash_parts(self, name: str) -> list[Any]:
-        melodies = [repr(melody) for kind in _SPLIT_KINDS[name] for melody in self.melodies[kind]]
-        return [self.sample_rate, self.seed, melodies]
+        return [self.sample_rate, self.seed, _melody_texts(name)]
+
+
+@cache
+def _melody_texts(name: str) -> list[str]:
+    """Return the melodies of a split as texts, by which the data are known."""
+    splits = split_melodies()
+    return [repr(melody) for kind in _SPLIT_KINDS[name] for melody in getattr(splits, kind)]
 
 
 def _group_by_count(melodies: Sequence[Melody]) -> list[list[Melody]]:

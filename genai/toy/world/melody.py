@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -147,8 +148,9 @@ class MelodySplits:
     new_notes: list[Melody]
 
 
+@cache
 def split_melodies(fraction: float = 0.1, pairs: int = 4, seed: int = 7) -> MelodySplits:
-    """Split all complete melodies into those for training and two kinds of held-out ones.
+    """Split all complete melodies into those for training and two kinds of held-out ones. The lists are shared.
 
     Args:
         fraction: fraction of the (timbre, notes) of two or three notes that is held out, in every loudness and length.

@@ -98,7 +98,7 @@ def test_invalid_melodies_raise() -> None:
 
 def test_two_kinds_of_val_melodies() -> None:
     splits = split_melodies()
-    assert splits == split_melodies() and splits.new_notes != split_melodies(seed=8).new_notes
+    assert splits == split_melodies.__wrapped__() and splits.new_notes != split_melodies(seed=8).new_notes
     all_melodies = [*splits.train, *splits.new_melodies, *splits.new_notes]
     assert len(all_melodies) == len(set(all_melodies)) == 5 * (8 + 64 + 512) * 2 * 2
     assert all(melody.is_complete for melody in all_melodies)
