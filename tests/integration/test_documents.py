@@ -48,11 +48,13 @@ SMALL = {
     "video": ("model.network.width=8", "model.network.layout=2", "model.prompt.width=16"),
     "enhancer": tuple(f"model.network.network.{width}=8" for width in ("residual", "gate", "skip")),
     "soundtrack": ("data.items=16", *(f"model.network.{width}=8" for width in ("residual", "gate", "skip"))),
+    "voice": ("model.network.width=8",),
 }
 SIGNS = {
     "soundtrack": ("world_soundtrack", "audio-wavenet"),
     "enhancer": ("enhancer", "noisy.wav"),
-    "audio": ("modality=audio", "fsdd"),
+    "voice": ("model=tts", "experiment=voice"),
+    "audio": ("modality=audio", "fsdd", "experiment=instruments"),
     "video": ("modality=video", "moving_mnist"),
     "gan": ("model=gan",),
     "image": ("modality=image",),
@@ -100,7 +102,20 @@ def recipes() -> list[str]:
 
 
 PLACE_DATA = (
-    *("corpus", "talks", "pictures", "fashion", "sounds", "yesno", "films", "arrays", "pairs", "tars", "emoji"),
+    *(
+        "corpus",
+        "talks",
+        "pictures",
+        "fashion",
+        "sounds",
+        "yesno",
+        "voices",
+        "films",
+        "arrays",
+        "pairs",
+        "tars",
+        "emoji",
+    ),
     "trained",
 )
 """Fixtures of which ``fill_place`` makes the files that the documents speak of."""
@@ -126,6 +141,7 @@ def fill_place(
     fashion: Path,
     sounds: Path,
     yesno: Path,
+    voices: Path,
     films: Path,
     arrays: Path,
     pairs: Path,
@@ -138,6 +154,14 @@ def fill_place(
     shutil.copy(corpus, folder / "shakespeare.txt")
     shutil.copytree(pictures, folder / "my_pictures")
     shutil.copytree(emoji, folder / "emoji")
+    for name in ("voice", "my_voice"):
+        shutil.copytree(voices, folder / name)
+    (folder / "my_music").mkdir()
+    for number in range(8):
+        soundfile.write(
+            folder / "my_music" / f"{number}.wav", np.sin(np.arange(16_000) * (0.1 + 0.01 * number)), 16_000
+        )
+        (folder / "my_music" / f"{number}.txt").write_text("piano: C4:0.5 E4:0.5")
     shutil.copytree(tars, folder / "my_tars")
     words = ["modality=image", "modality.size=64", "data=webdataset", f"data.path={tars}", "data.val_fraction=0.4"]
     values = compose("train", words).values
