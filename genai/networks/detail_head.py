@@ -15,7 +15,7 @@ class DetailHead(nn.Module):
 
     A patch of 4 x 4 pixels in three colors has 48 numbers, as many as a narrow network has channels. So what such a
     network predicts is blurred even if its input has next to no noise. Here the input comes in a second time, and the
-    condition, which knows the noise, scales the input, the prediction and what the convolutions make of both.
+    condition, which knows the noise, scales what the convolutions make of both.
 
     Args:
         channels: of an image.
@@ -31,7 +31,6 @@ class DetailHead(nn.Module):
         self.stem = nn.Conv2d(2 * channels * FOLD**2, width, 3, padding=1)
         self.features = nn.Conv2d(features, width, 1)
         self.scale_shift = zero_module(nn.Linear(condition, 4 * width))
-        self.weights = zero_module(nn.Linear(condition, 2))
         self.middle = nn.Conv2d(width, width, 3, padding=1)
         self.out = zero_module(nn.Conv2d(width, channels * FOLD**2, 3, padding=1))
 
@@ -47,6 +46,4 @@ class DetailHead(nn.Module):
         h = self.stem(F.pixel_unshuffle(torch.cat([predicted, x], 1), FOLD))  # (B, width, H / 2, W / 2)
         h = h + F.interpolate(self.features(features), scale_factor=float(self.scale_factor))
         h = self.middle(F.silu(h * (1 + scale) + shift))
-        weight, x_weight = self.weights(condition)[:, :, None, None].chunk(2, 1)
-        details = F.pixel_shuffle(self.out(F.silu(h * (1 + scale_2) + shift_2)), FOLD)
-        return (1 + weight) * predicted + x_weight * x + details
+        return predicted + F.pixel_shuffle(self.out(F.silu(h * (1 + scale_2) + shift_2)), FOLD)
