@@ -548,7 +548,7 @@ def pytest_collection() -> Generator[None, object, object]:
     gc.disable()
     result = yield
     gc.freeze()  # the millions of objects of imported libraries need not be looked through again and again
-    gc.set_threshold(50_000, 20, 20)  # of the default, a twentieth of all the time is spent in collections
+    gc.set_threshold(10_000, 15, 15)  # of the default, a twentieth of all the time is spent in collections
     gc.enable()
     return result
 

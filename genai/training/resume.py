@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from genai.cli.compose import CommandConfig, override_key
 from genai.core.data import Source
 from genai.core.device import DeviceConfig
 from genai.core.errors import CorruptCheckpoint, UserError, short_text
@@ -72,6 +74,22 @@ def restore_modality(modality: Modality, target: str, header: CheckpointHeader |
     except Exception as error:  # an untrusted description can cause any error
         raise CorruptCheckpoint(f"{file} does not describe its modality ({short_text(str(error))}).") from error
     return True
+
+
+def with_sampling_of_run(config: CommandConfig, run: Run | None) -> CommandConfig:
+    """Return the config of a resumed run with the sampling defaults of its model, which may be others today.
+
+    A word of the command line still counts.
+    """
+    model, old_model = config.values.get("model"), current_config(run.read_config()).get("model") if run else None
+    if not isinstance(model, Mapping) or not isinstance(old_model, Mapping):
+        return config
+    new, old = model.get("sampling"), old_model.get("sampling")
+    words = {override_key(word) for word in config.overrides}
+    if not isinstance(new, Mapping) or not isinstance(old, Mapping) or "model.sampling" in words:
+        return config
+    sampling = {**old, **{key: value for key, value in new.items() if f"model.sampling.{key}" in words}}
+    return replace(config, values={**config.values, "model": {**model, "sampling": sampling}})
 
 
 def check_same_model(values: Mapping[str, Any], header: CheckpointHeader) -> None:

@@ -50,6 +50,7 @@ from genai.training.resume import (
     print_changes,
     print_rate_change,
     restore_modality,
+    with_sampling_of_run,
 )
 from genai.training.rewards import attach_rewards, pack_function
 from genai.training.schedule import LRSchedule
@@ -98,7 +99,7 @@ def prepare_training(config: CommandConfig, resumed: Run | None = None) -> Train
     """
     base = find_base(config, TrainSettings.parse(config.settings), resumed)
     config = with_base_prompts(with_base_nodes(config, base, resumed), base, resumed)
-    config, codec = with_codec(config, resumed)
+    config, codec = with_codec(with_sampling_of_run(config, resumed), resumed)
     parts = TrainingParts.parse(config)
     settings, hardware, modality = parts.settings, parts.hardware, parts.modality
     torch.set_num_threads(hardware.threads or 1)
